@@ -1,0 +1,103 @@
+"""What the Hydra entry points share: finding the configs, free text on the command line, errors as sentences."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from vmc.errors import VmcError
+
+log = logging.getLogger(__name__)
+
+FREE_TEXT = ("prompt", "motion.caption", "subject.caption")
+
+
+def config_folder() -> Path:
+    """The configs: inside the package when it is installed, beside `src` in a checkout."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def quote_free_text(arguments: Sequence[str]) -> list[str]:
+    """Quote the values of the free-text keys, so that commas, quotes, parentheses and braces are only text.
+
+    Hydra's grammar gives those characters a meaning. `null` and a value that is already one quoted string stay.
+    """
+    return [_quote(argument) for argument in arguments]
+
+
+def _quote(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    if not equals or key.lstrip("+") not in FREE_TEXT or value in ("null", "") or _is_quoted(value):
+        return argument
+    # Hydra reads \" as a quote; a backslash counts only before a quote. OmegaConf reads ${ as an interpolation.
+    escaped = value.replace('\\"', '\\\\"').replace('"', '\\"').replace("${", "\\${")
+    if escaped.endswith("\\"):
+        escaped += "\\"
+    return f'{key}="{escaped}"'
+
+
+def _is_quoted(value: str) -> bool:
+    if len(value) < 2 or value[0] != value[-1] or value[0] not in "'\"":
+        return False
+    try:
+        return isinstance(OverridesParser.create().parse_override(f"key={value}").value(), QuotedString) or True
+    except HydraException:
+        return False
+
+
+def refuse_two_overlays() -> None:
+    """An ablation and a baseline together would compose silently, the last one winning."""
+    chosen = HydraConfig.get().runtime.choices
+    if "ablation" in chosen and "baseline" in chosen:
+        raise VmcError(
+            f"+ablation={chosen['ablation']} and +baseline={chosen['baseline']} are both given;"
+            " a run is one arm, choose one of them"
+        )
+
+
+def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Compose the config, run the task, and end with exit code 1 and one sentence where it cannot be done.
+
+    `HYDRA_FULL_ERROR=1` shows the traceback of such an error. An error that is no `VmcError` is a defect: its traceback
+    is shown. Nothing leaves a Hydra job as an exception or an exit, either of which would disturb a sweep.
+    """
+    failures: list[BaseException] = []
+
+    def job(config: DictConfig) -> None:
+        try:
+            task(config)
+        except Exception as error:
+            failures.append(error)
+            sentence = user_error(error)
+            if sentence is None or log.isEnabledFor(logging.DEBUG) or _full_error():
+                log.exception("the run failed")
+            print(f"error: {sentence or error}", file=sys.stderr)
+
+    sys.argv[1:] = quote_free_text(sys.argv[1:])
+    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+    if failures:
+        sys.exit(1)
+
+
+def user_error(error: BaseException | None) -> str | None:
+    """The sentence of the `VmcError` behind an error; Hydra wraps what a constructor raises."""
+    while error is not None:
+        if isinstance(error, VmcError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _full_error() -> bool:
+    import os
+
+    return os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")

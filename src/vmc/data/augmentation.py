@@ -1,0 +1,186 @@
+"""Changes to a clip that leave its motion what it is: a little crop, shift, turn and colour, one draw for all frames.
+
+Nothing here turns a clip upside down, plays it backwards or turns it far, because Down would become Up and Forward
+would become Backward; mirroring, which swaps Left and Right, is for the motion to allow.
+
+Axes: F frames, C colour channels (red, green, blue), H rows, W columns.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from vmc.data.frames import resize, to_uint8
+from vmc.errors import VmcError
+
+_MUCH_LARGER = 1.33
+"""From this ratio of source to target on, sampling points alone would skip pixels: the source is resized first."""
+
+_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64)
+"""From red, green, blue to luma and the two axes of the colour plane (NTSC)."""
+
+
+class Draw(NamedTuple):
+    """What one clip is changed by; see `Augmentation` for the ranges."""
+
+    crop_height: float  # of the plain crop's height, as are width and shifts of its sides
+    crop_width: float
+    shift_down: float  # of the crop's centre
+    shift_right: float
+    turn: float  # radians
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float  # radians
+    mirrored: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random crop, shift and turn in one resampling, then colour; every frame of the clip gets the same.
+
+    The crop lies within the part of the frame that plain resizing and centre cropping would show. Where shift and
+    turn reach beyond the frame, its mirror image continues it, so that no black corners are learnt.
+
+    Args:
+        crop_scale: share of that part's area which is kept, lowest and highest.
+        crop_ratio: width to height of the crop relative to the target's, lowest and highest; 1 keeps circles round.
+        translate: greatest shift, as a share of the crop's width and height.
+        rotate: greatest turn to either side, degrees.
+        brightness: greatest change of the factor on all values.
+        contrast: greatest change of the factor on the distance from the clip's mean grey.
+        saturation: greatest change of the factor on the distance from grey.
+        hue: greatest turn of the colour circle to either side, as a share of the circle.
+
+    Raises:
+        VmcError: a value outside its range.
+    """
+
+    crop_scale: tuple[float, float] = (0.8, 1.0)
+    crop_ratio: tuple[float, float] = (0.9, 1.1)
+    translate: float = 0.05
+    rotate: float = 5.0
+    brightness: float = 0.1
+    contrast: float = 0.1
+    saturation: float = 0.1
+    hue: float = 0.02
+
+    def __post_init__(self) -> None:
+        # Configs give lists and whole numbers; equal settings must give equal texts, which name caches.
+        for field in fields(self):
+            value = getattr(self, field.name)
+            plain = tuple(map(float, value)) if field.name in ("crop_scale", "crop_ratio") else float(value)
+            object.__setattr__(self, field.name, plain)
+        _check_pair("crop_scale", self.crop_scale, 0.05, 1.0)
+        _check_pair("crop_ratio", self.crop_ratio, 0.5, 2.0)
+        _check("rotate", self.rotate, 15.0, " degrees, because large turns make Down look like Up")
+        _check("translate", self.translate, 0.3, ", or the motion leaves the picture")
+        for name in ("brightness", "contrast", "saturation"):
+            _check(name, getattr(self, name), 0.9, "")
+        _check("hue", self.hue, 0.5, ", half the colour circle")
+
+    def __call__(
+        self, frames_FCHW: Tensor, size: int | tuple[int, int], *, mirror: bool, generator: Generator
+    ) -> Tensor:
+        """The changed clip.
+
+        Args:
+            frames_FCHW: uint8 RGB.
+            size: side of a square, or (height, width).
+            mirror: whether left and right may be swapped, which half of the draws then do.
+            generator: where the draws come from.
+
+        Returns:
+            frames_FCHW, uint8, at that size.
+        """
+        target = (size, size) if isinstance(size, int) else (size[0], size[1])
+        draw = self.draw(mirror=mirror, generator=generator)
+        moved_FCHW = torch.cat([_move(frame_CHW[None], target, draw) for frame_CHW in frames_FCHW])
+        return to_uint8(_colour(moved_FCHW, draw))
+
+    def draw(self, *, mirror: bool, generator: Generator) -> Draw:
+        """One draw; it takes the same number of random values whatever the ranges are and whether it may mirror."""
+        area, ratio, down, right, shift_down, shift_right, turn, *colours, coin = torch.rand(
+            12, generator=generator, dtype=torch.float64
+        ).tolist()
+        area = _between(area, *self.crop_scale)
+        ratio = math.exp(_between(ratio, *map(math.log, self.crop_ratio)))
+        height, width = min(1.0, math.sqrt(area / ratio)), min(1.0, math.sqrt(area * ratio))
+        brightness, contrast, saturation = (
+            1 + change * _between(value, -1, 1)
+            for change, value in zip((self.brightness, self.contrast, self.saturation), colours, strict=False)
+        )
+        return Draw(
+            crop_height=height,
+            crop_width=width,
+            shift_down=_between(down, -0.5, 0.5) * (1 - height) + _between(shift_down, -1, 1) * self.translate * height,
+            shift_right=_between(right, -0.5, 0.5) * (1 - width)
+            + _between(shift_right, -1, 1) * self.translate * width,
+            turn=math.radians(_between(turn, -self.rotate, self.rotate)),
+            brightness=brightness,
+            contrast=contrast,
+            saturation=saturation,
+            hue=2 * math.pi * _between(colours[3], -self.hue, self.hue),
+            mirrored=mirror and coin < 0.5,
+        )
+
+    def _shift(self, value: float) -> float:
+        return _between(value, -self.translate, self.translate)
+
+
+def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
+    """Crop, shift, turn and mirroring as one affine resampling, as floats."""
+    height, width = frames_FCHW.shape[2:]
+    # Pixels of the source for one pixel of the target, were nothing drawn.
+    unit = min(height / target[0], width / target[1])
+    pixels_down, pixels_right = unit * target[0] * draw.crop_height, unit * target[1] * draw.crop_width
+    shrink = min(pixels_down / target[0], pixels_right / target[1])
+    frames_FCHW = frames_FCHW.float()
+    if shrink > _MUCH_LARGER:
+        frames_FCHW = resize(frames_FCHW, (max(1, round(height / shrink)), max(1, round(width / shrink))))
+    cos, sin = math.cos(draw.turn), math.sin(draw.turn)
+    across, along = (-pixels_right if draw.mirrored else pixels_right), pixels_down
+    # Rows: x and y in the source; columns: x, y and 1 in the target, all from -1 to 1. The turn is made in pixels of
+    # the source, which are square, and only then divided by its sides.
+    affine = torch.tensor(
+        [
+            [across * cos / width, -along * sin / width, 2 * draw.shift_right * unit * target[1] / width],
+            [across * sin / height, along * cos / height, 2 * draw.shift_down * unit * target[0] / height],
+        ]
+    )
+    grid = F.affine_grid(affine[None], [1, 1, *target], align_corners=False)
+    # Bicubic, because bilinear blurs at this scale, and the model would learn the blur.
+    return F.grid_sample(frames_FCHW, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+
+
+def _colour(frames_FCHW: Tensor, draw: Draw) -> Tensor:
+    """Hue and saturation as one linear map about grey, then contrast about the clip's mean grey, then brightness."""
+    cos, sin = draw.saturation * math.cos(draw.hue), draw.saturation * math.sin(draw.hue)
+    turn = torch.tensor([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], dtype=torch.float64)
+    matrix = (torch.linalg.inv(_YIQ) @ turn @ _YIQ).to(frames_FCHW.dtype)
+    # One mean for the whole clip: a mean of each frame would make a clip flicker in which something bright appears.
+    mean_grey = float((frames_FCHW.mean((0, 2, 3), dtype=torch.float64) * _YIQ[0]).sum())
+    coloured_FCHW = torch.einsum("dc,fchw->fdhw", matrix, frames_FCHW)
+    return ((coloured_FCHW - mean_grey) * draw.contrast + mean_grey) * draw.brightness
+
+
+def _between(value: float, low: float, high: float) -> float:
+    """Where a value of 0 to 1 lies between `low` and `high`."""
+    return low + (high - low) * value
+
+
+def _check(name: str, value: float, highest: float, why: str) -> None:
+    if not 0 <= value <= highest:
+        raise VmcError(f"data.augmentation.{name} is {value:g}; it must lie between 0 (none) and {highest:g}{why}")
+
+
+def _check_pair(name: str, pair: tuple[float, ...], lowest: float, highest: float) -> None:
+    if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
+        shown = ", ".join(f"{value:g}" for value in pair)
+        raise VmcError(
+            f"data.augmentation.{name} is [{shown}]; it must be [lowest, highest] within {lowest:g} and {highest:g}"
+        )

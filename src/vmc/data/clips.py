@@ -1,0 +1,112 @@
+"""Clips with their captions, and what every source of clips offers."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from vmc.data.video import check_clip
+from vmc.errors import VmcError
+
+logger = logging.getLogger(__name__)
+
+Role = Literal["exemplar", "regularization", "subject"]
+
+PLACEHOLDERS = ("token", "subject_token", "subject")
+"""What captions and prompts may hold in braces: the motion's word, the subject's word, the test subject's phrase."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A clip on disk, what it shows and what it is for.
+
+    Args:
+        path: a video file, a folder of frames or a still image.
+        caption: as its source gives it, so with placeholders until `fill` has replaced them.
+        role: exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest.
+    """
+
+    path: Path
+    caption: str
+    role: Role
+
+
+class ClipSource(Protocol):
+    """Where clips come from. Equal arguments give equal lists."""
+
+    def exemplars(self, *, label: str | None, caption: str | None, seed: int) -> list[Clip]:
+        """Clips that show the motion.
+
+        Args:
+            label: the motion's class, for sources that hold several.
+            caption: of every clip; None leaves it to what the source knows of each clip.
+            seed: of the draw, for sources that hold more clips than are wanted.
+        """
+        ...
+
+    def regularization(self, *, seed: int) -> list[Clip]:
+        """Clips that show other motions; empty when the source has none."""
+        ...
+
+
+def fill(caption: str, **values: str | None) -> str:
+    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by the values of those names.
+
+    Raises:
+        VmcError: a placeholder that is unknown or has no value, or a brace that belongs to none.
+    """
+    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    for brace in re.findall(r"\{\w*\}|[{}]", caption):
+        name = brace[1:-1]
+        if name not in PLACEHOLDERS:
+            raise VmcError(f"the caption {caption!r} holds {brace!r}: only {known} may stand in braces")
+        if values.get(name) is None:
+            raise VmcError(f"the caption {caption!r} holds {brace!r}, which has no value here: take it out")
+    # In one pass, so that braces inside a value stay what they are.
+    return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), caption)
+
+
+def check_token(clips: Sequence[Clip], word: str) -> None:
+    """Checks that the motion's word stands in every exemplar's caption, after `fill`.
+
+    Upper and lower case are one, as they are for CLIP's tokenizer.
+
+    Raises:
+        VmcError: naming the first clip whose caption lacks the word.
+    """
+    for clip in clips:
+        if clip.role == "exemplar" and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", clip.caption, re.IGNORECASE):
+            raise VmcError(
+                f"the caption {clip.caption!r} of clip {clip.path} lacks the motion's token {word!r}: "
+                "write {token} into the caption where the motion is named"
+            )
+
+
+def check_readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
+    """The clips that can be read.
+
+    Args:
+        clips: each is opened, its first frame decoded, and the rest walked through.
+        skip_bad: leaves out a clip that cannot be read, with a warning, where otherwise it is an error.
+
+    Raises:
+        VmcError: a clip cannot be read; with `skip_bad`, none of the clips can.
+    """
+    readable = []
+    skipped: list[VmcError] = []
+    for clip in clips:
+        try:
+            check_clip(clip.path)
+        except VmcError as error:
+            if not skip_bad:
+                raise VmcError(f"{error} (data.skip_bad=true leaves such clips out)") from error
+            skipped.append(error)
+        else:
+            readable.append(clip)
+    for reason in skipped:
+        logger.warning(f"skipped, {len(readable)} of {len(clips)} clips remain: {reason}")
+    if skipped and not readable:
+        raise VmcError(f"none of {len(clips)} clips can be read, the last because {skipped[-1]}")
+    return readable

@@ -1,0 +1,77 @@
+"""What a motion is called, and the data of a run as one object."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vmc.data.augmentation import Augmentation
+from vmc.data.clips import ClipSource
+from vmc.data.transform import ClipTransform
+from vmc.errors import VmcError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """A motion to be learned.
+
+    Args:
+        name: used in folder names.
+        label: its class in Jester; None for a motion that no classifier knows.
+        caption: of every exemplar, with `{token}`; None takes the captions from files.
+        prompt: of the test set, with `{subject}` and `{token}`.
+        language: the prompt in natural language, for the untuned model (Supplement D) and for text alignment.
+        mirror: whether a mirrored clip still shows the motion.
+    """
+
+    name: str
+    label: str | None = None
+    caption: str | None = None
+    prompt: str = "{subject} doing the {token} sign."
+    language: str | None = None
+    mirror: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionData:
+    """Where a run's clips come from and how they become frames.
+
+    Args:
+        source: gives exemplars and regularization clips.
+        path: of the source; here for the configuration alone, where the source refers to it.
+        frames: F, frames of a training clip.
+        step: source frames from one training frame to the next.
+        start: first frame of the window: random, first or centre.
+        size: px, height and width of a training clip.
+        fps: frames a second of generated videos: the source's frame rate divided by `step`.
+        augmentation: of the exemplars; None for none.
+        variants: of each exemplar that are encoded and drawn from.
+        skip_bad: leave unreadable clips out, saying so, in place of stopping.
+    """
+
+    source: ClipSource
+    path: str | Path | None = None
+    frames: int = 16
+    step: int = 1
+    start: Literal["random", "first", "centre"] = "random"
+    size: int = 384
+    fps: float = 12.0
+    augmentation: Augmentation | None = None
+    variants: int = 32
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if self.variants < 1:
+            raise VmcError(f"data.variants is {self.variants}; it must be at least 1")
+        if not self.fps > 0:
+            raise VmcError(f"data.fps is {self.fps}; it must be greater than 0")
+
+    def transform(self, *, augmented: bool, mirror: bool) -> ClipTransform:
+        """Clip file to frames: with the augmentation for exemplars, without for regularization clips."""
+        return ClipTransform(
+            frames=self.frames,
+            step=self.step,
+            start=self.start,
+            size=self.size,
+            augmentation=self.augmentation if augmented else None,
+            mirror=mirror and augmented,
+        )

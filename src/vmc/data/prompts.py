@@ -1,0 +1,105 @@
+"""Prompts and their seeds, from the command line, a text file or a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from vmc.data.clips import fill
+from vmc.errors import VmcError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One video to be made.
+
+    Args:
+        text: what the model is told.
+        seed: of the video's noise.
+        subject: whom the appearance score looks for, where the test set names one.
+    """
+
+    text: str
+    seed: int
+    subject: str | None = None
+
+
+def read_prompts(file: Path, *, template: str, token: str, seeds: Sequence[int]) -> list[Prompt]:
+    """Prompts of a file, in its order, each prompt's seeds together.
+
+    - a table (.csv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each subject;
+    - a table with a column `prompt` and, where wanted, `subject` and `seed`;
+    - text (.txt): a prompt a line, blank lines skipped; commas belong to the prompt.
+
+    Args:
+        file: the file.
+        template: the motion's prompt, with `{subject}` and `{token}`.
+        token: the word that `{token}` stands for.
+        seeds: used where the file gives none.
+
+    Raises:
+        VmcError: no such file, no prompts, unknown columns or a seed that is no whole number.
+    """
+    if not file.is_file():
+        raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
+    if file.suffix.lower() == ".csv":
+        prompts = _from_table(file, template=template, token=token, seeds=seeds)
+    else:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        prompts = [Prompt(text=fill(line, token=token), seed=seed) for line in lines if line for seed in seeds]
+    if not prompts:
+        raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
+    return prompts
+
+
+def _from_table(file: Path, *, template: str, token: str, seeds: Sequence[int]) -> list[Prompt]:
+    try:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise VmcError(f"prompts.file is {file}, which does not read as a table: {error}") from error
+    seed_columns = [column for column in table.columns if column == "seed" or column.startswith("seed_")]
+    if not {"prompt", "subject"} & set(table.columns):
+        raise VmcError(f"prompts.file is {file}, with columns {', '.join(table.columns)}; it needs prompt or subject")
+    prompts = []
+    for number, row in enumerate(table.to_dict("records"), start=2):
+        subject = row.get("subject") or None
+        text = row.get("prompt", template)
+        values = {"subject": subject} if subject else {}
+        own_seeds = [_seed(row[column], file=file, line=number) for column in seed_columns] or seeds
+        prompts += [Prompt(text=fill(text, token=token, **values), seed=seed, subject=subject) for seed in own_seeds]
+    return prompts
+
+
+def _seed(text: str, *, file: Path, line: int) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise VmcError(f"{file}, line {line}, has the seed '{text}'; a seed is a whole number") from None
+
+
+def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
+    """The prompts of `limit` subjects evenly spaced through the list, with all their seeds; null keeps all.
+
+    A subject is a run of equal subject (or text, where no subject is named).
+    """
+    names = list(dict.fromkeys(prompt.subject or prompt.text for prompt in prompts))
+    if limit is None or limit >= len(names):
+        return list(prompts)
+    if limit < 1:
+        raise VmcError(f"prompts.limit is {limit}; it must be at least 1, or null for all")
+    kept = {names[index * len(names) // limit] for index in range(limit)}
+    return [prompt for prompt in prompts if (prompt.subject or prompt.text) in kept]
+
+
+def evenly(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
+    """`count` prompts evenly spaced through the list, so that subjects and seeds are both spread; all if fewer."""
+    if count < 1:
+        raise VmcError(f"evaluate_subset is {count}; it must be at least 1")
+    count = min(count, len(prompts))
+    return [prompts[index * len(prompts) // count] for index in range(count)]
+
+
+def jester_test_set() -> Path:
+    """The paper's test set (Fig. 9): 100 subjects with the three fixed seeds of the release."""
+    return Path(__file__).with_name("jester_test_set.csv")

@@ -1,0 +1,254 @@
+"""Reading clips of every kind into frames, and writing frames as a video that reads back as it was.
+
+A clip is a video file, a folder of frames or a still image, which is a clip of one frame.
+
+Axes: F frames, C colour channels (red, green, blue), H rows, W columns; frames are uint8, 0 to 255.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from einops import rearrange
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from vmc.data.pixels import BT709, LIMITED_RANGE, enlargement, scale_mark, to_rgb, to_yuv420p
+from vmc.errors import VmcError
+from vmc.files import written_whole
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FOLDER_RATE = 12.0
+"""Frames per second of a folder of frames, which does not say: Jester's."""
+
+
+def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
+    """The wanted frames of a clip, upright as its rotation metadata says; only these are held in memory.
+
+    Args:
+        path: a video file, a folder of frames or a still image.
+        indices: frames in the order wanted, counted from 0, repeats allowed; None for all.
+
+    Returns:
+        frames_FCHW, uint8 RGB.
+
+    Raises:
+        VmcError: the clip is missing, unreadable or without frames, has no such frame, or its frames differ in size.
+    """
+    wanted = None if indices is None else sorted(set(indices))
+    if wanted is not None and (not wanted or wanted[0] < 0):
+        raise VmcError(f"frames {list(indices or [])} of clip {path} cannot be read: ask for one or more, from 0 on")
+    found: dict[int, np.ndarray] = {}
+    for index, image_HWC in _images(path, wanted):
+        if found and image_HWC.shape != (first := next(iter(found.values()))).shape:
+            raise VmcError(
+                f"frame {index} of clip {_frame_name(path, index)} is {_size(image_HWC)} and the first one is "
+                f"{_size(first)}: make the frames equal in size"
+            )
+        found[index] = image_HWC
+    if wanted is not None and (missing := [index for index in wanted if index not in found]):
+        raise VmcError(
+            f"clip {path} has no frame {missing[0]}, it has {count_frames(path)}: ask for frames below that number"
+        )
+    order = sorted(found) if indices is None else indices
+    return rearrange(torch.from_numpy(np.stack([found[index] for index in order])), "f h w c -> f c h w").contiguous()
+
+
+def count_frames(path: Path) -> int:
+    """How many frames a clip gives when it is decoded; what containers say of themselves is not to be trusted.
+
+    Raises:
+        VmcError: the clip is missing, unreadable or without frames.
+    """
+    match _kind(path):
+        case "folder":
+            return len(frame_files(path))
+        case "image":
+            return 1
+    with _opened(path) as (container, stream):
+        return sum(1 for _ in _decoded(path, container, stream))
+
+
+def frame_rate(path: Path) -> float | None:
+    """Frames per second: `FOLDER_RATE` for a folder of frames, None for a still and a video that does not say."""
+    match _kind(path):
+        case "folder":
+            return FOLDER_RATE
+        case "image":
+            return None
+    with _opened(path) as (_, stream):
+        rate = stream.average_rate or stream.guessed_rate
+        return float(rate) if rate else None
+
+
+def check_clip(path: Path) -> None:
+    """Decodes a clip's first frame and walks through the rest without converting it, to find what is broken.
+
+    Raises:
+        VmcError: the clip is missing, unreadable, cut off or without frames.
+    """
+    read_frames(path, [0])
+    match _kind(path):
+        case "folder":
+            for file in frame_files(path):
+                _load(file, coarse=True)
+        case "video":
+            with _opened(path) as (container, stream):
+                for _ in _packets(path, container, stream):
+                    pass
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """A sorting key by which `frame_2` comes before `frame_10`."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The images directly in a folder, in natural order, without hidden ones; empty when there are none."""
+    files = [file for file in folder.iterdir() if is_visible(file) and file.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted((file for file in files if file.is_file()), key=lambda file: natural_order(file.name))
+
+
+def is_visible(path: Path) -> bool:
+    """Whether a file or folder is not hidden (`.DS_Store`, `._clip.mp4`)."""
+    return not path.name.startswith(".")
+
+
+def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
+    """Writes an H.264 mp4 (4:2:0, BT.709) that `read_frames` gives back nearly exactly; equal frames, equal bytes.
+
+    A video whose shorter side is under 256 pixels, or whose sides are not even, is enlarged by the smallest even
+    factor that reaches them (nearest neighbour). So every chroma sample covers one source pixel alone. The factor
+    stands in the file's comment and `read_frames` undoes it.
+
+    Args:
+        path: where to write; its folder is made, and the file appears whole or not at all.
+        frames_FCHW: uint8 RGB, one frame or more.
+        fps: frames per second.
+    """
+    if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or frames_FCHW.shape[1] != 3 or not len(frames_FCHW):
+        raise ValueError(f"frames are {tuple(frames_FCHW.shape)} {frames_FCHW.dtype}; they must be F3HW uint8, F > 0")
+    height, width = frames_FCHW.shape[2:]
+    factor = enlargement(height, width)
+    rate = Fraction(fps).limit_denominator(1001)
+    with written_whole(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
+        file.metadata["comment"] = scale_mark(factor, height, width)
+        # One thread: x264 decides by its number of threads what it writes.
+        stream: Any = file.add_stream("libx264", rate=rate, options={"crf": "10", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = width * factor, height * factor, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.color_range = LIMITED_RANGE
+        for name in ("colorspace", "color_primaries", "color_trc"):
+            setattr(stream.codec_context, name, BT709)
+        for index, frame_CHW in enumerate(frames_FCHW.cpu().numpy()):
+            frame = VideoFrame.from_ndarray(to_yuv420p(frame_CHW, factor), format="yuv420p")
+            frame.pts, frame.time_base = index, 1 / rate
+            frame.color_range, frame.colorspace = LIMITED_RANGE, BT709
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+def _kind(path: Path) -> Literal["video", "folder", "image"]:
+    if path.is_dir():
+        if not frame_files(path):
+            raise VmcError(f"clip {path} is a folder without frames: put {', '.join(IMAGE_SUFFIXES)} files into it")
+        return "folder"
+    if not path.exists():
+        raise VmcError(f"clip {path} does not exist: correct its path")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return "image"
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return "video"
+    known = ", ".join(VIDEO_SUFFIXES + IMAGE_SUFFIXES)
+    raise VmcError(f"clip {path} has the suffix {path.suffix!r}: convert it to one of {known}")
+
+
+def _images(path: Path, wanted: list[int] | None) -> Iterator[tuple[int, np.ndarray]]:
+    """Index and image_HWC of each wanted frame, in order; frames that do not exist are left out."""
+    kind = _kind(path)
+    if kind == "video":
+        with _opened(path) as (container, stream):
+            keep = None if wanted is None else set(wanted)
+            for index, frame in enumerate(_decoded(path, container, stream)):
+                if keep is None or index in keep:
+                    yield index, to_rgb(frame, container.metadata.get("comment", ""), stream.sample_aspect_ratio)
+                if wanted is not None and index >= wanted[-1]:
+                    return
+        return
+    files = frame_files(path) if kind == "folder" else [path]
+    for index in range(len(files)) if wanted is None else wanted:
+        if index < len(files):
+            yield index, _load(files[index])
+
+
+def _load(file: Path, *, coarse: bool = False) -> np.ndarray:
+    """image_HWC, turned as its EXIF orientation says; `coarse` decodes a JPEG at an eighth, which is faster."""
+    try:
+        with Image.open(file) as image:
+            if coarse:
+                image.draft("RGB", (1, 1))
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for broken PNG chunks
+        raise _unreadable(file, error) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise _unreadable(path, error) from error
+    with container:
+        if not container.streams.video:
+            raise VmcError(f"clip {path} has no video stream: replace it by a file with pictures, or remove it")
+        container.streams.video[0].thread_type = "AUTO"
+        yield container, container.streams.video[0]
+
+
+def _packets(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Any]:
+    """The stream's packets; a file that was cut off ends in one that is marked corrupt."""
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise VmcError(f"clip {path} is cut off or damaged: copy or download it again, or remove it")
+            yield packet
+    except av.FFmpegError as error:
+        raise _unreadable(path, error) from error
+
+
+def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    empty = True
+    for packet in _packets(path, container, stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            raise _unreadable(path, error) from error
+        for frame in frames:
+            empty = False
+            yield frame
+    if empty:
+        raise VmcError(f"clip {path} has no frames: replace it, or remove it")
+
+
+def _unreadable(path: Path, error: Exception) -> VmcError:
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+    return VmcError(f"clip {path} cannot be read ({reason}): replace or re-encode it, or remove it")
+
+
+def _size(image_HWC: np.ndarray) -> str:
+    return f"{image_HWC.shape[1]}x{image_HWC.shape[0]}"
+
+
+def _frame_name(path: Path, index: int) -> Path:
+    return frame_files(path)[index] if path.is_dir() else path

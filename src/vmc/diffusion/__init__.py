@@ -1,0 +1,1 @@
+"""The model and what is done to it: components, parameters, timesteps, token, objective, sampling."""

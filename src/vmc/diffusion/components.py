@@ -1,0 +1,153 @@
+"""A pretrained text-to-video pipeline in the diffusers layout, its parts loaded one at a time as they are needed."""
+
+import json
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet3DConditionModel
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from vmc.errors import VmcError
+from vmc.files import fingerprint
+
+log = logging.getLogger(__name__)
+
+PARTS = {
+    "unet": "config.json",
+    "vae": "config.json",
+    "text_encoder": "config.json",
+    "tokenizer": "vocab.json",
+    "scheduler": "scheduler_config.json",
+}
+HUB_FILES = ["model_index.json", *(f"{part}/*" for part in PARTS)]
+HUB_IGNORED = ["*.fp16.*", "*.non_ema.*", "*.msgpack", "*.h5", "*.onnx", "*.ckpt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseModel:
+    """Where the base model lies and how its parts are opened.
+
+    Args:
+        path: a folder in the diffusers layout, or the name of a hub repository.
+        frames: of a clip and of a generated video.
+        size: px, height and width of both.
+        fps: frames a second of a generated video.
+        attention: `fused` (PyTorch's scaled dot product) or `plain`, which is faster for the tiny model on a CPU.
+    """
+
+    path: str | Path
+    frames: int = 16
+    size: int = 384
+    fps: float = 12.0
+    attention: Literal["fused", "plain"] = "fused"
+
+    def __post_init__(self) -> None:
+        if self.attention not in ("fused", "plain"):
+            raise VmcError(f"model.attention is '{self.attention}'; it must be fused or plain")
+
+    @cached_property
+    def folder(self) -> Path:
+        """The local folder, downloaded first when `path` names a hub repository.
+
+        Raises:
+            VmcError: there is no such folder or repository, or one of its parts is missing.
+        """
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            folder = _download(str(self.path))
+        for part, file in PARTS.items():
+            if not (folder / part / file).is_file():
+                raise VmcError(
+                    f"model.path is {self.path}, which has no {part}/{file};"
+                    " it must be a text-to-video pipeline in the diffusers layout"
+                )
+        return folder
+
+    def fingerprint(self, *parts: str) -> str:
+        """SHA-256 over the files of some parts: what a cache or a delta made with them belongs to."""
+        return " ".join(fingerprint(self.folder / part) for part in parts)
+
+    def unet(self, *, dtype: torch.dtype = torch.float32) -> UNet3DConditionModel:
+        """The UNet, in eval mode: `TemporalConvLayer` has a dropout of 0.1 that would be live in train mode."""
+        unet = self._open(UNet3DConditionModel, "unet", dtype)
+        unet.set_attn_processor(AttnProcessor() if self.attention == "plain" else AttnProcessor2_0())
+        return unet
+
+    def vae(self, *, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+        """The autoencoder, frozen."""
+        return self._open(AutoencoderKL, "vae", dtype)
+
+    def text_encoder(self, *, dtype: torch.dtype = torch.float32) -> CLIPTextModel:
+        """The text encoder, frozen."""
+        return self._open(CLIPTextModel, "text_encoder", dtype)
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """The tokenizer."""
+        return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+
+    def scheduler(self) -> DDIMScheduler:
+        """The training scheduler: its betas and prediction type."""
+        return DDIMScheduler.from_config(self._config("scheduler"))
+
+    def solver(self, **changes: Any) -> DPMSolverMultistepScheduler:
+        """DPM-Solver++ (Lu et al., 2022), multistep, on the model's own noise schedule."""
+        settings = {"algorithm_type": "dpmsolver++", "solver_order": 2, **changes}
+        return DPMSolverMultistepScheduler.from_config(self._config("scheduler"), **settings)
+
+    def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
+        """(C, F, h, w) of the latents of a video of `frames` square frames of `size` px.
+
+        Raises:
+            VmcError: the size is not divisible by the autoencoder's reduction.
+        """
+        config = self._config("vae")
+        reduction = 2 ** (len(config["block_out_channels"]) - 1)
+        if size % reduction:
+            raise VmcError(f"data.size is {size}, which is not divisible by {reduction}; choose a multiple of it")
+        return int(config["latent_channels"]), frames, size // reduction, size // reduction
+
+    def _config(self, part: str) -> dict[str, Any]:
+        return json.loads((self.folder / part / PARTS[part]).read_text())
+
+    def _open(self, kind: type, part: str, dtype: torch.dtype) -> Any:
+        """Load one part in exactly `dtype`; a missing or misshaped tensor is an error and never random weights."""
+        try:
+            module, found = kind.from_pretrained(  # type: ignore[attr-defined]
+                self.folder / part, torch_dtype=dtype, output_loading_info=True, low_cpu_mem_usage=True
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise VmcError(f"{self.folder / part} does not load as {kind.__name__}: {reason}") from error
+        for problem in ("missing_keys", "mismatched_keys", "error_msgs"):
+            if found.get(problem):
+                first = sorted(map(str, found[problem]))[0]
+                raise VmcError(
+                    f"{self.folder / part} does not fit {kind.__name__}:"
+                    f" {problem.replace('_', ' ')} begin with {first};"
+                    " get the complete file again"
+                )
+        # Not every file follows the dtype asked for; one that does must not be cast again (diffusers warns of it).
+        if any(tensor.dtype != dtype for tensor in module.parameters()):
+            module = module.to(dtype)
+        return module.requires_grad_(False).eval()
+
+
+def _download(name: str) -> Path:
+    """A local copy of a hub repository's pipeline files, from the cache when it is complete there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED))
+    except HFValidationError:
+        raise VmcError(f"model.path is {name}, which is neither a folder nor a hub name; check the path") from None
+    except Exception as error:
+        raise VmcError(
+            f"model.path is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
+            " give the path of a local copy or check the network"
+        ) from error

@@ -1,0 +1,95 @@
+"""`python -m vmc.generate`: videos from a run or from the base model, or the run as a diffusers folder."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from vmc.cli import run_hydra
+from vmc.errors import VmcError
+
+TAKEN_OVER = ("model", "token", "motion", "sampler")
+
+
+def generate(config: DictConfig) -> None:
+    """Write the videos that the config asks for, and a contact sheet; or export the model; or both."""
+    if config.prompt is None and config.prompts.file is None and config.export is None:
+        raise VmcError("there is nothing to do: give prompt=..., prompts.file=FILE or export=DIR")
+    if config.prompt is not None and config.prompts.file is not None:
+        raise VmcError("prompt and prompts.file are both given; choose one of them")
+    if config.run is not None:
+        take_over(config, Path(config.run))
+    from hydra.utils import instantiate
+
+    from vmc.runs.folder import newest_weights
+    from vmc.training.tuned import TunedModel
+
+    hardware = instantiate(config.trainer)
+    hardware.use_threads()
+    weights = newest_weights(Path(config.run), step=config.step) if config.run else None
+    model = TunedModel.load(instantiate(config.model), instantiate(config.token), weights, hardware=hardware)
+    if config.export is not None:
+        model.export(Path(config.export))
+        print(f"{config.export}: a complete pipeline in the diffusers layout")
+    if config.prompt is not None or config.prompts.file is not None:
+        folder = Path(config.output) if config.output else default_output(config.run, weights)
+        write_videos(config, model, folder)
+
+
+def take_over(config: DictConfig, run: Path) -> None:
+    """Put the run's model, token, motion and sampler in place; what the command line says of them comes last."""
+    from vmc.runs.folder import read_config
+
+    given = HydraConfig.get().overrides.task
+    said = OmegaConf.from_dotlist(
+        [text for text in map(str, given) if text.split(".")[0] in TAKEN_OVER and "=" in text]
+    )
+    for key, choice in said.items():
+        if isinstance(choice, str):
+            raise VmcError(f"{key!s}={choice} is given with run={run}, which brings its own; leave it out")
+    taken = {key: value for key, value in read_config(run).items() if key in TAKEN_OVER}
+    OmegaConf.set_struct(config, False)
+    for key, value in taken.items():
+        config[key] = OmegaConf.merge(value, said.get(key, {}))
+
+
+def default_output(run: str | None, weights: Path | None) -> Path:
+    """Where videos go when the command line does not say."""
+    return Path(run) / "videos" / weights.stem if run and weights else Path("outputs/videos")
+
+
+def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
+    """The videos of all prompts and their contact sheet."""
+    from hydra.utils import instantiate
+
+    from vmc.data.clips import fill
+    from vmc.data.prompts import Prompt, read_prompts, spread
+    from vmc.data.video import read_frames
+    from vmc.runs.generation import video_names
+    from vmc.runs.sheet import contact_sheet
+
+    motion, word, seeds = instantiate(config.motion), config.token.word, list(config.seeds)
+    if config.prompt is not None:
+        prompts = [Prompt(text=fill(config.prompt, token=word), seed=seed) for seed in seeds]
+    else:
+        prompts = read_prompts(Path(config.prompts.file), template=motion.prompt, token=word, seeds=seeds)
+        prompts = spread(prompts, config.prompts.limit)
+    files = [folder / name for name in video_names(prompts)]
+    generator = model.generator(sampler=instantiate(config.sampler), batch_size=config.batch_size)
+    made = list(generator.write(prompts, files))
+    sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
+    contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])
+    print(f"{folder}: {len(made)} videos made, {len(files) - len(made)} were there; sheet.png shows them")
+
+
+SHOWN = 40  # videos on the contact sheet
+
+
+def main() -> None:
+    """Entry point."""
+    run_hydra(generate, "generate")
+
+
+if __name__ == "__main__":
+    main()

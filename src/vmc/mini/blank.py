@@ -1,0 +1,148 @@
+"""A small text-to-video pipeline with random weights, in the layout of the published ones.
+
+`python -m vmc.mini blank --output DIR` writes it. UNet of 2 M parameters, 64 px frames, 8 frames, latents 8x8x4, CLIP's
+own tokenizer, text width 64.
+"""
+
+import argparse
+import gzip
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from vmc.errors import VmcError
+from vmc.files import cache_root, folder_written_whole, written_whole
+
+FRAMES = 8
+SIZE = 64
+TEXT_WIDTH = 64
+POSITIONS = 77
+LAYOUT = 1  # raised when what `write_blank` makes changes, so that a cached one is made anew
+
+
+def unet() -> UNet3DConditionModel:
+    """The miniature UNet: two levels, one layer each, 16 channels a head."""
+    return UNet3DConditionModel(
+        sample_size=SIZE // 8,
+        block_out_channels=(32, 64),
+        down_block_types=("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
+        up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=16,
+        norm_num_groups=16,
+    )
+
+
+def vae() -> AutoencoderKL:
+    """The miniature autoencoder: 8 px of a frame to one latent of four channels."""
+    return AutoencoderKL(
+        block_out_channels=(16, 32, 48, 48),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=8,
+        sample_size=SIZE,
+        mid_block_add_attention=False,
+    )
+
+
+def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """A two-layer CLIP text transformer over CLIP's full vocabulary."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=4 * TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=POSITIONS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def clip_tokenizer(folder: Path) -> CLIPTokenizer:
+    """CLIP's tokenizer from the vocabulary that open_clip carries, written as `vocab.json` and `merges.txt` too.
+
+    The order of the 49,408 entries is OpenAI's: 256 bytes, the same with the end-of-word mark, the merges, two specials
+    (github.com/openai/CLIP, `clip/simple_tokenizer.py`).
+    """
+    packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
+    lines = gzip.decompress(packed).decode().splitlines()[1 : 49152 - 256 - 2 + 1]
+    merges = [tuple(line.split()) for line in lines]
+    letters = list(_letters_of_bytes())
+    entries = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
+    vocabulary = {entry: index for index, entry in enumerate([*entries, "<|startoftext|>", "<|endoftext|>"])}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=POSITIONS)
+    tokenizer.save_pretrained(folder)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")
+    return tokenizer
+
+
+def _letters_of_bytes() -> list[str]:
+    """The printable letter that byte-level BPE writes for each byte (Radford et al., 2019): printable ones first."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = range(256 - len(printable))
+    return [chr(code) for code in printable] + [chr(256 + code) for code in others]
+
+
+def write_blank(folder: Path, *, seed: int = 0) -> None:
+    """Write the pipeline with random weights of that seed.
+
+    Raises:
+        VmcError: the folder exists already.
+    """
+    if folder.exists():
+        raise VmcError(f"--output is {folder}, which exists already; choose a new folder or remove it")
+    with folder_written_whole(folder) as temporary, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tokenizer = clip_tokenizer(temporary / "tokenizer")
+        pipeline = TextToVideoSDPipeline(
+            vae=vae(),
+            text_encoder=text_encoder(tokenizer),
+            tokenizer=tokenizer,
+            unet=unet(),
+            scheduler=DDIMScheduler(
+                beta_schedule="scaled_linear",
+                beta_start=0.00085,
+                beta_end=0.012,
+                clip_sample=False,
+                set_alpha_to_one=False,
+                steps_offset=1,
+            ),
+        )
+        written = (temporary / "tokenizer" / name for name in ("vocab.json", "merges.txt"))
+        kept = {path: path.read_bytes() for path in written}
+        pipeline.save_pretrained(temporary, safe_serialization=True)
+        for path, content in kept.items():
+            with written_whole(path) as target:
+                target.write_bytes(content)
+
+
+def blank_folder() -> Path:
+    """The blank pipeline of seed 0 in the cache, made when it is not there."""
+    folder = cache_root() / "mini" / f"blank-{LAYOUT}"
+    if not folder.is_dir():
+        write_blank(folder)
+    return folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m vmc.mini blank`."""
+    parser.add_argument("--output", type=Path, required=True, help="a new folder for the pipeline")
+    parser.add_argument("--seed", type=int, default=0, help="of the random weights (default 0)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the pipeline and say what it holds."""
+    write_blank(arguments.output, seed=arguments.seed)
+    count = sum(parameter.numel() for parameter in unet().parameters())
+    print(f"{arguments.output}: a blank text-to-video pipeline, UNet of {count:,} parameters")

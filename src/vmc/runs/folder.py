@@ -1,0 +1,175 @@
+"""The run folder: the one place where a run keeps what it is, how far it is and what came of it."""
+
+import csv
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vmc.errors import VmcError
+from vmc.files import written_whole
+
+# What may differ when a run is continued: how far and where it runs, and what it writes on the way. Where its folder
+# and the caches lie is no part of what a run is.
+FREE_KEYS = ("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "output", "cache")
+TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
+PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
+
+
+class RunFolder:
+    """A run's folder. Nothing is written before `begin`; everything but `train.csv` is written whole.
+
+    Args:
+        path: the folder.
+        config: the run's resolved config, as plain dicts and lists.
+    """
+
+    def __init__(self, path: Path, *, config: Mapping[str, Any]) -> None:
+        self.path = path
+        self.config = json.loads(json.dumps(config))
+        self._state: dict[str, Any] = {}
+
+    @property
+    def train_csv(self) -> Path:
+        """The losses, a row a step."""
+        return self.path / "train.csv"
+
+    def weights(self, step: int) -> Path:
+        """The trained tensors after `step` steps."""
+        return self.path / "weights" / f"{step:06d}.safetensors"
+
+    def checkpoint(self, step: int) -> Path:
+        """The training state after `step` steps."""
+        return self.path / "checkpoints" / f"{step:06d}.ckpt"
+
+    def evaluation(self, step: int) -> Path:
+        """The folder of the evaluation after `step` steps."""
+        return self.path / "evaluation" / f"{step:06d}"
+
+    def latest_checkpoint(self) -> Path | None:
+        """The newest training state, or None."""
+        return max((self.path / "checkpoints").glob("[0-9]*.ckpt"), default=None)
+
+    def check(self) -> dict[str, Any]:
+        """The state of an earlier run in this folder, empty if there is none.
+
+        Raises:
+            VmcError: the folder holds something else, or a run of a different config.
+        """
+        file = self.path / "config.yaml"
+        if not file.is_file():
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise VmcError(f"output is {self.path}, which holds files but no run; choose another folder")
+            if self.path.exists() and not self.path.is_dir():
+                raise VmcError(f"output is {self.path}, which is a file; choose another folder")
+            return {}
+        different = differing_keys(yaml.safe_load(file.read_text()), self.config)
+        if different:
+            raise VmcError(
+                f"output is {self.path}, which holds a run of a different config ({', '.join(different)} differ);"
+                " choose another output or remove that folder"
+            )
+        return read_state(self.path)
+
+    def begin(self, *, threads: int, world: int) -> None:
+        """Write the config and the state `running`; earlier seconds are kept."""
+        earlier = read_state(self.path)
+        with written_whole(self.path / "config.yaml") as file:
+            file.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
+        self._state = {
+            "status": "running",
+            "reason": None,
+            "step": earlier.get("step", 0),
+            "seconds": earlier.get("seconds", 0.0),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "machine": {"platform": platform.platform(), "processor": _processor(), "ranks": world},
+            "threads": threads,
+            "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        self.update()
+
+    def update(self, **changes: Any) -> None:
+        """Change the state in `run.json`."""
+        self._state |= changes
+        with written_whole(self.path / "run.json") as file:
+            file.write_text(json.dumps(self._state, indent=2) + "\n")
+
+    def cut_back(self, step: int) -> None:
+        """Drop the rows of `train.csv` after `step`: they are about to be written again."""
+        rows = []
+        if self.train_csv.is_file():
+            with self.train_csv.open(newline="") as file:
+                # A row that a killed process left half-written has no last column.
+                rows = [row for row in csv.DictReader(file) if row["seconds"] and int(row["step"]) <= step]
+        with written_whole(self.train_csv) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, TRAIN_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row to `train.csv`, on disk when this returns."""
+        with self.train_csv.open("a", newline="") as file:
+            csv.DictWriter(file, TRAIN_COLUMNS).writerow(row)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The content of a folder's `run.json`, empty if there is none."""
+    file = path / "run.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The config of a finished or unfinished run.
+
+    Raises:
+        VmcError: the folder holds no run.
+    """
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise VmcError(f"run is {path}, which holds no config.yaml; give the output folder of vmc.train")
+    return yaml.safe_load(file.read_text())
+
+
+def differing_keys(one: Any, other: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the config keys that differ, those in FREE_KEYS left out."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return [] if one == other else [prefix]
+    keys = [key for key in {**one, **other} if prefix or key not in FREE_KEYS]
+    missing = object()
+    return [
+        name
+        for key in keys
+        for name in differing_keys(one.get(key, missing), other.get(key, missing), f"{prefix}.{key}" if prefix else key)
+    ]
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def newest_weights(path: Path, *, step: int | None = None) -> Path:
+    """The weights of a run after `step` steps, or its newest.
+
+    Raises:
+        VmcError: there are none.
+    """
+    found = sorted((path / "weights").glob("[0-9]*.safetensors"))
+    wanted = [file for file in found if step is None or int(file.stem) == step]
+    if not wanted:
+        have = ", ".join(str(int(file.stem)) for file in found) or "none"
+        raise VmcError(f"run is {path}, with no weights of step {step}; it has those of: {have}")
+    return wanted[-1]

@@ -1,0 +1,120 @@
+"""The run folder's mirror in W&B. Nothing is ever read back from it."""
+
+import netrc
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+
+class Mirror(Protocol):
+    """Where a run's numbers and videos are shown while it runs."""
+
+    def start(self, *, folder: Path, config: Mapping[str, Any]) -> None:
+        """Begin, or go on with, the run of that folder."""
+
+    def log(self, values: Mapping[str, float], *, step: int) -> None:
+        """Show numbers at a training step."""
+
+    def videos(self, key: str, files: Sequence[Path], captions: Sequence[str], *, step: int) -> None:
+        """Show videos by their paths."""
+
+    def finish(self, exit_code: int) -> None:
+        """End the run with its exit code."""
+
+
+class NoMirror:
+    """Nothing beside the run folder (`logger=csv`)."""
+
+    def start(self, *, folder: Path, config: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def log(self, values: Mapping[str, float], *, step: int) -> None:
+        """Do nothing."""
+
+    def videos(self, key: str, files: Sequence[Path], captions: Sequence[str], *, step: int) -> None:
+        """Do nothing."""
+
+    def finish(self, exit_code: int) -> None:
+        """Do nothing."""
+
+
+class WandbMirror:
+    """W&B, offline unless the user is logged in or says otherwise.
+
+    Args:
+        project: W&B project.
+        mode: online, offline or disabled; None asks WANDB_MODE, then whether the user is logged in.
+        name: of the run; None takes arm, motion and seed.
+        group: runs shown together; None takes the stack.
+        tags: beside the arm, the motion and the stack.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str = "vmc",
+        mode: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        self.project, self.mode, self.name, self.group, self.tags = project, mode, name, group, list(tags)
+        self._run: Any = None
+
+    def start(self, *, folder: Path, config: Mapping[str, Any]) -> None:
+        """Begin the W&B run; a continued run keeps its identity, which is kept in the folder."""
+        # Media of tables are staged under the user's data folder unless told otherwise.
+        os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
+        os.environ.setdefault("WANDB_SILENT", "true")
+        import wandb
+
+        identity = folder / "wandb" / "id"
+        identity.parent.mkdir(parents=True, exist_ok=True)
+        if not identity.is_file():
+            identity.write_text(secrets.token_hex(4))
+        arm, motion = config["arm"], config["motion"]["name"]
+        self._run = wandb.init(
+            project=self.project,
+            mode=self.mode or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline"),  # type: ignore[arg-type]
+            dir=folder,
+            id=identity.read_text().strip(),
+            resume="allow",
+            name=self.name or f"{arm}-{motion}-seed{config['seed']}",
+            group=self.group or config["stack_name"],
+            job_type="train",
+            tags=[arm, motion, config["stack_name"], *self.tags],
+            config=dict(config),
+        )
+        self._run.define_metric("exemplar_updates", hidden=True)
+        self._run.define_metric("*", step_metric="step")
+
+    def log(self, values: Mapping[str, float], *, step: int) -> None:
+        """Show numbers against the training step."""
+        self._run.log({**values, "step": step})
+
+    def videos(self, key: str, files: Sequence[Path], captions: Sequence[str], *, step: int) -> None:
+        """Show videos by their paths."""
+        import wandb
+
+        shown = [wandb.Video(str(file), caption=text, format="mp4") for file, text in zip(files, captions, strict=True)]
+        self._run.log({key: shown, "step": step})
+
+    def finish(self, exit_code: int) -> None:
+        """End the W&B run; without this the next run in the process would be the same one."""
+        if self._run is not None:
+            self._run.finish(exit_code=exit_code)
+            self._run = None
+
+
+def _logged_in() -> bool:
+    """Whether `wandb login` has been done here, by the two places where it leaves the key; asks no server."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,51 @@
+"""A contact sheet: a row of frames a video, with its prompt, as one PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from vmc.files import written_whole
+
+FRAME = 128  # px of a frame's longer side
+SHOWN = 8  # frames a row
+TEXT = 22  # px of the line above a row
+
+
+def contact_sheet(path: Path, videos: Sequence[Tensor], captions: Sequence[str]) -> None:
+    """Write the sheet; each video is frames_FCHW uint8, of which up to eight evenly spaced frames are shown."""
+    rows = [_strip(frames_FCHW) for frames_FCHW in videos]
+    width = max(row.width for row in rows)
+    sheet = Image.new("RGB", (width, sum(row.height + TEXT for row in rows)), "white")
+    draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=14), 0
+    for row, caption in zip(rows, captions, strict=True):
+        draw.text((4, top + 2), _fitted(caption, draw, font, width - 8), fill="black", font=font)
+        sheet.paste(row, (0, top + TEXT))
+        top += row.height + TEXT
+    with written_whole(path) as temporary:
+        sheet.save(temporary)
+
+
+def _strip(frames_FCHW: Tensor) -> Image.Image:
+    count = min(SHOWN, len(frames_FCHW))
+    chosen = torch.linspace(0, len(frames_FCHW) - 1, count).round().long()
+    shown_FCHW = frames_FCHW[chosen]
+    height, width = shown_FCHW.shape[-2:]
+    scale = FRAME / max(height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    mode = "nearest-exact" if scale >= 1 else "area"
+    enlarged = F.interpolate(shown_FCHW.float(), size=size, mode=mode).round().to(torch.uint8)
+    return Image.fromarray(rearrange(enlarged, "f c h w -> h (f w) c").numpy())
+
+
+def _fitted(text: str, draw: ImageDraw.ImageDraw, font: Any, width: int) -> str:
+    if draw.textlength(text, font=font) <= width:
+        return text
+    while text and draw.textlength(text + "…", font=font) > width:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,71 @@
+"""`python -m vmc.train`: teach a model a motion. Composes, instantiates, runs."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vmc.cli import refuse_two_overlays, run_hydra
+
+
+def train(config: DictConfig) -> None:
+    """Train the run that the config describes, go on with it, or say that it is done."""
+    refuse_two_overlays()
+    # Here and not above: `--help` and a refused command line must not wait for torch and diffusers.
+    from vmc.runs.folder import RunFolder
+
+    run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    state = run.check()
+    if state.get("status") == "finished" and state["step"] >= config.steps:
+        print(f"{run.path} is finished: {state['step']} steps ({state['reason']}); nothing to do")
+        return
+    build_session(config, run).train()
+    print(f"{run.path}: done")
+
+
+def build_session(config: DictConfig, run: Any) -> Any:
+    """The run's parts, each built from its group."""
+    from hydra.utils import instantiate
+
+    from vmc.data.prompts import evenly, read_prompts, spread
+    from vmc.training.session import Session
+
+    data, motion, token = instantiate(config.data), instantiate(config.motion), instantiate(config.token)
+    tests = []
+    if config.evaluate_every:
+        prompts = instantiate(config.prompts)
+        tests = read_prompts(
+            Path(prompts["file"]), template=motion.prompt, token=token.word, seeds=list(prompts["seeds"])
+        )
+        tests = evenly(spread(tests, prompts["limit"]), config.evaluate_subset)
+    return Session(
+        run=run,
+        base=instantiate(config.model),
+        data=data,
+        motion=motion,
+        token=token,
+        subset=instantiate(config.parameters),
+        timestep_sampler=instantiate(config.timesteps),
+        regularization=instantiate(config.regularization, source=data.source, seed=config.seed),
+        optimizer=instantiate(config.optimizer),
+        sampler=instantiate(config.sampler),
+        hardware=instantiate(config.trainer),
+        mirror=instantiate(config.logger),
+        steps=config.steps,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        prompts=tests,
+        generation_batch=config.generation_batch,
+        evaluate_every=config.evaluate_every,
+        checkpoint_every=config.checkpoint_every,
+        cache=config.cache,
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    run_hydra(train, "train")
+
+
+if __name__ == "__main__":
+    main()

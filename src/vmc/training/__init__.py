@@ -1,0 +1,1 @@
+"""Lightning: the module, the callbacks, regularization sources, the delta, the state."""

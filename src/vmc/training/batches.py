@@ -1,0 +1,182 @@
+"""From clips to the batches of training: everything but the UNet happens here.
+
+Axes: B clips of a batch, M = 2 posterior moments, C latent channels, F frames, H and W of the latent, L text positions,
+D text width.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import IterableDataset
+
+from vmc.data.cache import TensorCache, cache_key
+from vmc.data.clips import Clip
+from vmc.data.transform import ClipTransform
+from vmc.diffusion.sampling import sample_posterior
+from vmc.errors import VmcError
+from vmc.files import fingerprint
+from vmc.randomness import generator
+from vmc.training.regularization import Drawn, Mixture
+
+
+class TimestepSampler(Protocol):
+    """Draws timesteps of the noise schedule."""
+
+    def sample(self, count: int, *, timesteps: int, generator: Generator) -> Tensor:
+        """timesteps_B, int64."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch: `draws` draws, each of one clip or of a pair."""
+
+    latents_BCFHW: Tensor
+    noise_BCFHW: Tensor
+    timesteps_B: Tensor
+    text: Tensor  # embeddings_BLD, or ids_BL where the token is trained
+    weights_B: Tensor
+    is_exemplar_B: Tensor
+    draws: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on another device."""
+        tensors: dict[str, Any] = {name: part for name, part in vars(self).items() if isinstance(part, Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentClips:
+    """The run's clips with their captions, seen through the cache of VAE posteriors.
+
+    Args:
+        clips: exemplars first.
+        transforms: of each clip.
+        cache: of posterior moments.
+        vae: fingerprint of the autoencoder.
+    """
+
+    clips: Sequence[Clip]
+    transforms: Sequence[ClipTransform]
+    cache: TensorCache
+    vae: str
+
+    def keys(self, wanted: Sequence[tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """Cache keys of (clip, variant) pairs: clip bytes, transform, variant and VAE, never the run's seed."""
+        marks = {clip: fingerprint(Path(self.clips[clip].path)) for clip in sorted({clip for clip, _ in wanted})}
+        return {
+            cache_key(marks[clip], self.transforms[clip].describe(), variant, self.vae): (clip, variant)
+            for clip, variant in wanted
+        }
+
+    def frames(self, pair: tuple[int, int]) -> Tensor:
+        """frames_FCHW of one variant of a clip."""
+        clip, variant = pair
+        return self.transforms[clip](self.clips[clip].path, variant=variant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepPlan:
+    """What each step of a run draws: a pure function of the seed and the step.
+
+    Args:
+        seed: the run's.
+        batch_size: draws a step, over all ranks and accumulated micro-batches.
+        mixture: which clips a draw takes.
+        timestep_sampler: which timesteps.
+        timesteps: T, the length of the noise schedule.
+    """
+
+    seed: int
+    batch_size: int
+    mixture: Mixture
+    timestep_sampler: TimestepSampler
+    timesteps: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise VmcError(f"batch_size is {self.batch_size}; it must be at least 1")
+
+    def draw(self, step: int, index: int) -> Sequence[Drawn]:
+        """The clips of one draw."""
+        return self.mixture.draw(self.seed, step, index)
+
+    def wanted(self, steps: range) -> list[tuple[int, int]]:
+        """Every (clip, variant) that these steps read, so that no other is encoded."""
+        drawn = (item for step in steps for index in range(self.batch_size) for item in self.draw(step, index))
+        return sorted({(item.clip, item.variant) for item in drawn})
+
+    def noise(self, item: Drawn, step: int, index: int, purpose: str, shape: torch.Size) -> Tensor:
+        """Standard normal values for one clip of a draw."""
+        return torch.randn(shape, generator=generator(self.seed, step, index, item.slot, purpose))
+
+    def timestep(self, item: Drawn, step: int, index: int) -> Tensor:
+        """timestep_B of one clip, B = 1; the two halves of a pair draw independently."""
+        source = generator(self.seed, step, index, item.slot, "timestep")
+        return self.timestep_sampler.sample(1, timesteps=self.timesteps, generator=source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingBatches(IterableDataset):
+    """The micro-batches of one rank, from `start` on without end.
+
+    Args:
+        plan: what each step draws.
+        moments: moments_MCFHW by (clip, variant).
+        texts: of each clip: embedding_LD, or ids_L.
+        steps: optimiser steps of the run in all.
+        start: called when iteration begins, the first step: a resumed run goes on where its checkpoint was written.
+        rank: of this process.
+        world: number of processes.
+        accumulate: micro-batches a step.
+    """
+
+    plan: StepPlan
+    moments: dict[tuple[int, int], Tensor]
+    texts: Sequence[Tensor]
+    steps: int
+    start: Callable[[], int]
+    rank: int = 0
+    world: int = 1
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        parts = self.world * self.accumulate
+        if self.plan.batch_size % parts:
+            raise VmcError(
+                f"batch_size is {self.plan.batch_size}, which {self.world} processes x trainer.accumulate="
+                f"{self.accumulate} cannot share equally; choose a multiple of {parts}"
+            )
+
+    def __iter__(self) -> Iterator[Batch]:
+        share = self.plan.batch_size // (self.world * self.accumulate)
+        # Lightning reads one batch ahead, and an epoch that ends with the run could not be resumed into a longer one:
+        # after the last step its batches come again, and are never used.
+        for step in itertools.chain(range(self.start(), self.steps), itertools.repeat(self.steps - 1)):
+            for part in range(self.accumulate):
+                first = (part * self.world + self.rank) * share
+                yield self.batch(step, range(first, first + share))
+
+    def batch(self, step: int, indices: range) -> Batch:
+        """The draws `indices` of a step."""
+        items = [(item, index) for index in indices for item in self.plan.draw(step, index)]
+        latents, noise, timesteps = [], [], []
+        for item, index in items:
+            moments_MCFHW = self.moments[item.clip, item.variant]
+            shape = moments_MCFHW[0].shape
+            latents.append(sample_posterior(moments_MCFHW, self.plan.noise(item, step, index, "posterior", shape)))
+            noise.append(self.plan.noise(item, step, index, "noise", shape))
+            timesteps.append(self.plan.timestep(item, step, index))
+        return Batch(
+            latents_BCFHW=torch.stack(latents),
+            noise_BCFHW=torch.stack(noise),
+            timesteps_B=torch.cat(timesteps),
+            text=torch.stack([self.texts[item.clip] for item, _ in items]),
+            weights_B=torch.tensor([item.weight for item, _ in items]),
+            is_exemplar_B=torch.tensor([item.is_exemplar for item, _ in items]),
+            draws=len(indices),
+        )

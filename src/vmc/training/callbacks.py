@@ -1,0 +1,219 @@
+"""What happens beside the training step. Each callback does one thing."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from tqdm import tqdm
+
+from vmc.data.prompts import Prompt
+from vmc.data.video import read_frames
+from vmc.files import written_whole
+from vmc.runs.folder import RunFolder
+from vmc.runs.generation import VideoGenerator, video_names
+from vmc.runs.mirror import Mirror
+from vmc.runs.sheet import contact_sheet
+from vmc.training.delta import Delta
+from vmc.training.module import MotionModule
+
+
+class StepCallback(pl.Callback):
+    """A callback that acts after each optimiser step; accumulated micro-batches are one step."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Remember where this process begins."""
+        self._seen = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Call `on_step` when the optimiser has moved."""
+        if trainer.global_step != self._seen:
+            self._seen = trainer.global_step
+            self.on_step(trainer, module, trainer.global_step)
+
+    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
+        """Act after optimiser step `step`, counted from 1."""
+
+
+class LossLog(StepCallback):
+    """Logs `loss`, `loss_motion`, `loss_regularization` of every step to `train.csv` and the mirror."""
+
+    def __init__(self, *, run: RunFolder, mirror: Mirror) -> None:
+        self.run, self.mirror = run, mirror
+        self.exemplar_updates, self.seconds = 0, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counters that go on in a resumed run."""
+        return {"exemplar_updates": self.exemplar_updates, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the counters."""
+        self.exemplar_updates, self.seconds = state_dict["exemplar_updates"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Cut `train.csv` back to the step that is resumed from."""
+        super().on_train_start(trainer, module)
+        if trainer.is_global_zero:
+            self.run.cut_back(trainer.global_step)
+        self._clock = time.perf_counter()
+
+    def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
+        """Add up the micro-batches, take the ranks together, write the row."""
+        names = module.losses[0].keys()
+        sums = torch.stack([torch.stack([part[name] for part in module.losses]).sum() for name in names])
+        module.losses.clear()
+        total = dict(zip(names, trainer.strategy.reduce(sums, reduce_op="sum").tolist(), strict=True))
+        now = time.perf_counter()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+        self.exemplar_updates += round(total["exemplars"])
+        losses = {
+            "loss": total["loss"] / total["micro_batches"],
+            "loss_motion": _ratio(total["motion"], total["exemplars"]),
+            "loss_regularization": _ratio(total["regularization"], total["others"]),
+        }
+        if trainer.is_global_zero:
+            row = {"step": step, "exemplar_updates": self.exemplar_updates, "seconds": round(self.seconds, 3)}
+            self.run.append(row | {name: "" if value is None else repr(value) for name, value in losses.items()})
+            known = {name: value for name, value in losses.items() if value is not None}
+            self.mirror.log({"exemplar_updates": self.exemplar_updates, **known}, step=step)
+
+    def skip_time(self) -> None:
+        """Do not count the time since the last step (spent on evaluating)."""
+        self._clock = time.perf_counter()
+
+
+def _ratio(total: float, count: float) -> float | None:
+    return total / count if count else None
+
+
+class Progress(StepCallback):
+    """A progress bar over the run's steps, silent where there is no terminal."""
+
+    def __init__(self, *, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Open the bar where the run begins or goes on."""
+        super().on_train_start(trainer, module)
+        hidden = None if trainer.is_global_zero else True
+        self._bar = tqdm(total=self.steps, initial=trainer.global_step, desc="train", unit="step", disable=hidden)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Move the bar."""
+        super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
+        if not self._bar.disable and trainer.global_step % 10 == 0:
+            self._bar.set_postfix(loss=f"{float(outputs['loss']):.4f}", refresh=False)
+
+    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
+        """One step further."""
+        self._bar.update()
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+
+class Checkpoints(StepCallback):
+    """Writes `weights/` and `checkpoints/` every so many steps and at the end; the two newest checkpoints are kept."""
+
+    KEPT = 2
+
+    def __init__(self, *, run: RunFolder, every: int, about: dict[str, Any]) -> None:
+        self.run, self.every, self.about = run, every, about
+
+    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
+        """Save where it is due."""
+        if (self.every and step % self.every == 0) or step == trainer.max_steps or trainer.should_stop:
+            self.save(trainer, module)
+
+    def save(self, trainer: pl.Trainer, module: MotionModule) -> None:
+        """Write the trained tensors and the state for resuming, each whole."""
+        step = trainer.global_step
+        if trainer.is_global_zero:
+            Delta(tensors=module.trained_tensors(), about={**self.about, "step": step}).save(self.run.weights(step))
+            with written_whole(self.run.checkpoint(step)) as temporary:
+                trainer.save_checkpoint(temporary)
+            self.run.update(step=step)
+            for old in sorted(self.run.checkpoint(0).parent.glob("[0-9]*.ckpt"))[: -self.KEPT]:
+                old.unlink()
+        else:
+            trainer.save_checkpoint(self.run.checkpoint(step))  # writes nothing, but waits for the first process
+
+
+class SampleVideos(StepCallback):
+    """Writes the same few videos at step 0, every so many steps and at the end, and shows them in the mirror."""
+
+    def __init__(
+        self,
+        *,
+        run: RunFolder,
+        mirror: Mirror,
+        prompts: Sequence[Prompt],
+        every: int,
+        generator: Callable[[MotionModule], VideoGenerator],
+        after: Callable[[], None],
+    ) -> None:
+        self.run, self.mirror, self.prompts, self.every = run, mirror, prompts, every
+        self.generator, self.after = generator, after
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Sample the untouched base at step 0, and what a killed run left unsampled."""
+        super().on_train_start(trainer, module)
+        if trainer.global_step % self.every == 0:
+            self._sample(trainer, module, trainer.global_step)
+
+    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
+        """Sample where it is due."""
+        if step % self.every == 0 or step == trainer.max_steps:
+            self._sample(trainer, module, step)
+
+    def _sample(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
+        folder = self.run.evaluation(step)
+        files = [folder / "videos" / name for name in video_names(self.prompts)]
+        if not (folder / "sheet.png").is_file():
+            share = slice(trainer.global_rank, None, trainer.world_size)
+            generator = self.generator(module)
+            for _ in generator.write(self.prompts[share], files[share], label=f"videos at step {step}"):
+                pass
+            trainer.strategy.barrier("videos")
+            if trainer.is_global_zero:
+                captions = [prompt.text for prompt in self.prompts]
+                self.mirror.videos("videos", files, captions, step=step)
+                contact_sheet(folder / "sheet.png", [read_frames(file) for file in files], captions)
+        self.after()
+
+
+class StopOnSignal(pl.Callback):
+    """SIGTERM or a first Ctrl-C ends the run after the step in progress, its state saved; a second at once."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Listen."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.received = signal.Signals(number).name
+            trainer.should_stop = True
+            signal.signal(number, self._before.pop(number))
+
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, stop) for number in self.SIGNALS}
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Give the signals back."""
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """Give the signals back."""
+        self.on_train_end(trainer, module)

@@ -1,0 +1,93 @@
+"""The delta: exactly what a run trained, as a safetensors file that says what it belongs to."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import Module
+
+from vmc.diffusion.token import TokenEmbedding
+from vmc.errors import VmcError
+from vmc.files import written_whole
+
+FORMAT = "vmc-delta-1"
+UNET = "unet."
+TOKEN = "text_encoder.token"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delta:
+    """Trained tensors by name (`unet.NAME`, `text_encoder.token`) and what they belong to.
+
+    `about` holds base (path), base_fingerprint (of the base's UNet), groups, token (word, added, start), step.
+    """
+
+    tensors: Mapping[str, Tensor]
+    about: Mapping[str, Any]
+
+    def save(self, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
+        """Write the file whole."""
+        tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.tensors.items()}
+        # One key: files with several differ in their order from write to write.
+        metadata = {"vmc": json.dumps({"format": FORMAT, **self.about}, sort_keys=True)}
+        with written_whole(path) as temporary:
+            save_file(tensors, temporary, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> "Delta":
+        """Read a file written by `save`.
+
+        Raises:
+            VmcError: no such file, or not a delta.
+        """
+        if not path.is_file():
+            raise VmcError(f"the weights {path} do not exist; give a run folder that has trained, or another step")
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {}).get("vmc", "{}"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, json.JSONDecodeError) as error:
+            raise VmcError(f"the weights {path} are damaged ({error}); train again or get the file again") from error
+        if about.pop("format", None) != FORMAT:
+            raise VmcError(f"the weights {path} are not a delta written by vmc; give a file of a run's weights/ folder")
+        return cls(tensors=tensors, about=about)
+
+    def check_base(self, fingerprint: str, path: object) -> None:
+        """Refuse another base model than the one the delta was trained on."""
+        if self.about.get("base_fingerprint") != fingerprint:
+            raise VmcError(
+                f"model.path is {path}, but these weights were trained on another model,"
+                f" {self.about.get('base')}; use that one"
+            )
+
+    @torch.no_grad()
+    def apply(self, unet: Module, token_embedding: TokenEmbedding | None = None) -> None:
+        """Copy the tensors into a fresh base.
+
+        Raises:
+            VmcError: a tensor has no place there, or its shape differs.
+        """
+        places = trained_places(dict(unet.named_parameters()), token_embedding)
+        for name, tensor in self.tensors.items():
+            if name not in places:
+                raise VmcError(f"the weights hold {name}, which this model does not have; use the model of the run")
+            if places[name].shape != tensor.shape:
+                raise VmcError(
+                    f"the weights hold {name} of shape {tuple(tensor.shape)}, but the model's is"
+                    f" {tuple(places[name].shape)}; use the model of the run"
+                )
+            places[name].copy_(tensor)
+
+
+def trained_places(unet: Mapping[str, Tensor], token_embedding: TokenEmbedding | None) -> dict[str, Tensor]:
+    """UNet parameters and the token's row under the names a delta gives them."""
+    places = {UNET + name: parameter for name, parameter in unet.items()}
+    if token_embedding is not None:
+        places[TOKEN] = token_embedding.row
+    return places

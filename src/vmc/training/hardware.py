@@ -1,0 +1,114 @@
+"""What a run computes on: devices, precision, threads. It changes speed and rounding, never what is learned."""
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+
+from vmc.errors import VmcError
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Devices, precision and memory choices.
+
+    Args:
+        accelerator: cpu, gpu or auto.
+        devices: how many processes, one a device.
+        strategy: auto, or ddp for several.
+        precision: 32-true, bf16-mixed or 16-mixed; mixed holds frozen weights in the low precision, trained in float32.
+        threads: of a CPU run; None leaves PyTorch's choice. One and two threads differ in the last bits.
+        accumulate: micro-batches a step.
+        clip_norm: the gradient's norm is clipped to this; None does not clip.
+        checkpoint_activations: recompute activations in the backward pass: less memory, more time, equal gradients.
+    """
+
+    accelerator: str = "cpu"
+    devices: int = 1
+    strategy: str = "auto"
+    precision: Precision = "32-true"
+    threads: int | None = None
+    accumulate: int = 1
+    clip_norm: float | None = 1.0
+    checkpoint_activations: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("32-true", *LOW):
+            raise VmcError(f"trainer.precision is '{self.precision}'; it must be 32-true, {' or '.join(LOW)}")
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise VmcError("trainer.accelerator is gpu, but PyTorch finds no GPU here; use trainer=cpu")
+        for name in ("devices", "accumulate"):
+            if getattr(self, name) < 1:
+                raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.threads is not None and self.threads < 1:
+            raise VmcError(f"trainer.threads is {self.threads}; it must be at least 1, or null for PyTorch's choice")
+
+    @property
+    def rank(self) -> int:
+        """This process among those of a DDP run; Lightning starts the others with LOCAL_RANK set."""
+        return int(os.environ.get("LOCAL_RANK", 0)) if self.devices > 1 else 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        on_gpu = self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available())
+        return torch.device("cuda", self.rank) if on_gpu else torch.device("cpu")
+
+    @property
+    def frozen_dtype(self) -> torch.dtype:
+        """Of the weights that are not trained."""
+        return LOW.get(self.precision, torch.float32)
+
+    def use_threads(self) -> int:
+        """Set the thread count and return it."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return torch.get_num_threads()
+
+    def autocast(self) -> AbstractContextManager:
+        """The precision of a forward pass outside Lightning."""
+        if self.precision not in LOW:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=LOW[self.precision])
+
+    def trainer(self, *, steps: int, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+        """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours."""
+        _quieten_lightning()
+        options: dict[str, Any] = {
+            "accelerator": self.accelerator,
+            "devices": self.devices,
+            "strategy": self.strategy,
+            "precision": self.precision,
+            "accumulate_grad_batches": self.accumulate,
+            "gradient_clip_val": self.clip_norm,
+        }
+        return pl.Trainer(
+            **options,
+            max_steps=steps,
+            max_epochs=-1,
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            limit_val_batches=0,
+            benchmark=False,
+        )
+
+
+def _quieten_lightning() -> None:
+    """Its advice on workers, logging and GPUs does not apply: everything a batch needs is in memory."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
+    warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available but not used).*")

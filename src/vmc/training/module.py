@@ -1,0 +1,124 @@
+"""The Lightning module: UNet, loss and optimiser, and nothing else."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from diffusers import UNet3DConditionModel
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vmc.diffusion.objective import NoiseSchedule, denoising_loss, weighted_loss
+from vmc.diffusion.parameters import ParameterSubset
+from vmc.diffusion.text import PromptEncoder
+from vmc.errors import VmcError
+from vmc.training.batches import Batch
+from vmc.training.delta import trained_places
+
+OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
+
+
+class MotionModule(pl.LightningModule):
+    """Trains a subset of a UNet, and the token's embedding row where it has one to train.
+
+    Args:
+        unet: in eval mode; what the subset leaves out is frozen here, and held in `frozen_dtype`.
+        subset: what is trained.
+        schedule: the forward process.
+        optimizer: makes the optimiser from parameter groups.
+        encoder: the text encoder, given only if the token's row is trained; it then runs in the step.
+        token_learning_rate: of that row.
+        frozen_dtype: of the frozen weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        unet: UNet3DConditionModel,
+        subset: ParameterSubset,
+        schedule: NoiseSchedule,
+        optimizer: OptimizerFactory,
+        encoder: PromptEncoder | None = None,
+        token_learning_rate: float | None = None,
+        frozen_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.unet = unet
+        self.trained = subset.freeze_rest(unet)
+        for parameter in unet.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(frozen_dtype)
+        self.encoder = encoder
+        self.text_encoder = encoder.text_encoder if encoder else None
+        self.schedule = schedule
+        self.token_learning_rate = token_learning_rate
+        self._make_optimizer = optimizer
+        self.losses: list[dict[str, Tensor]] = []  # of the micro-batches since the last step
+        if not self.trained_tensors():
+            raise VmcError("nothing is trained: parameters.groups is empty and token.trained is false; set one")
+
+    def train(self, mode: bool = True) -> "MotionModule":
+        """Stay in eval mode: the UNet's dropout would draw from the global generator (and the release has it off)."""
+        return super().train(False)
+
+    def trained_tensors(self) -> dict[str, Tensor]:
+        """Exactly what is trained, under the names of the delta."""
+        row = self.encoder.token_embedding if self.encoder else None
+        return trained_places(self.trained, row if row is not None and row.row.requires_grad else None)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a micro-batch (Eq. 1 and 3)."""
+        text_BLD = batch.text if self.encoder is None else self.encoder.encode_ids(batch.text)
+        noisy_BCFHW = self.schedule.add_noise(batch.latents_BCFHW, batch.noise_BCFHW, batch.timesteps_B)
+        target_BCFHW = self.schedule.target(batch.latents_BCFHW, batch.noise_BCFHW, batch.timesteps_B)
+        prediction_BCFHW = self.unet(noisy_BCFHW, batch.timesteps_B, encoder_hidden_states=text_BLD).sample
+        losses_B = denoising_loss(prediction_BCFHW, target_BCFHW)
+        loss = weighted_loss(losses_B, batch.weights_B, batch.draws)
+        self.losses.append(_parts(loss, losses_B.detach(), batch.is_exemplar_B))
+        return loss
+
+    def configure_optimizers(self) -> Optimizer:
+        """One group for the UNet, one without decay for the token's row."""
+        groups: list[dict[str, Any]] = []
+        if self.trained:
+            groups.append({"params": list(self.trained.values())})
+        row = self.trained_tensors().keys() - {f"unet.{name}" for name in self.trained}
+        if row:
+            tensors = [self.trained_tensors()[name] for name in row]
+            groups.append({"params": tensors, "lr": self.token_learning_rate, "weight_decay": 0.0})
+        return self._make_optimizer(groups)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch."""
+        return batch.to(device)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The trained tensors alone: the rest is the base model's."""
+        return {name: tensor.detach() for name, tensor in self.trained_tensors().items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Restore the trained tensors; the two sets of names must be equal."""
+        tensors = self.trained_tensors()
+        if different := tensors.keys() ^ state_dict.keys():
+            raise VmcError(
+                f"the checkpoint and the model differ in {len(different)} trained tensors, first {min(different)};"
+                " it belongs to another parameter subset, choose another output"
+            )
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(state_dict[name])
+
+
+def _parts(loss: Tensor, losses_B: Tensor, is_exemplar_B: Tensor) -> dict[str, Tensor]:
+    """Sums that add up over micro-batches and ranks to what `train.csv` shows."""
+    motion, others = losses_B[is_exemplar_B], losses_B[~is_exemplar_B]
+    count = losses_B.new_tensor
+    return {
+        "loss": loss.detach(),
+        "micro_batches": count(1.0),
+        "motion": motion.sum(),
+        "exemplars": count(float(len(motion))),
+        "regularization": others.sum(),
+        "others": count(float(len(others))),
+    }

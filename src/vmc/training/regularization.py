@@ -1,0 +1,135 @@
+"""What keeps the base model's knowledge while it learns the motion (paper, Eq. 3 and Table 2e)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from vmc.data.clips import Clip, ClipSource
+from vmc.data.folder import VideoFolder
+from vmc.errors import VmcError
+from vmc.randomness import generator
+
+Mix = Literal["paired", "union"]
+Ratio = Literal["over_clips", "balanced"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoRegularization:
+    """The exemplars alone (Table 2e, "None")."""
+
+    source: ClipSource | None = None
+    seed: int = 0
+    mix: Mix = "union"
+    weight: float = 0.0
+    ratio: Ratio = "over_clips"
+    variants: int = 1
+
+    def clips(self) -> list[Clip]:
+        """No clips."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealRegularization:
+    """Real videos of related motions.
+
+    Args:
+        source: the run's data, whose related clips are taken where `path` is null.
+        seed: draws the clips.
+        mix: `paired`, every step joins each exemplar with a clip (the release); `union`, draws from both (Eq. 3).
+        weight: of the regularization loss when paired; the release uses 0.5.
+        ratio: of a union: `over_clips`, every clip equally likely (10 of 110 draws are exemplars); `balanced`, half.
+        path: a folder of captioned clips in place of the data's own.
+        variants: windows of each clip that are encoded and drawn from; these clips are not augmented.
+    """
+
+    source: ClipSource
+    seed: int
+    mix: Mix = "paired"
+    weight: float = 0.5
+    ratio: Ratio = "balanced"
+    path: str | Path | None = None
+    variants: int = 4
+
+    def __post_init__(self) -> None:
+        check_mix(self.mix, self.weight, self.ratio, self.variants)
+
+    def clips(self) -> list[Clip]:
+        """The clips of `path`, else those that the data offers.
+
+        Raises:
+            VmcError: there are none.
+        """
+        source = self.source if self.path is None else VideoFolder(self.path, regularization_path=self.path)
+        clips = source.regularization(seed=self.seed)
+        if not clips:
+            raise VmcError(
+                "regularization=real has no source: this data offers no related clips;"
+                " set regularization.path to a folder of captioned videos, or use regularization=none"
+            )
+        return clips
+
+
+def check_mix(mix: str, weight: float, ratio: str, variants: int) -> None:
+    """Refuse what no mixture knows, by name."""
+    if mix not in ("paired", "union"):
+        raise VmcError(f"regularization.mix is '{mix}'; it must be paired or union")
+    if not weight >= 0:
+        raise VmcError(f"regularization.weight is {weight}; it must not be negative")
+    if ratio not in ("over_clips", "balanced"):
+        raise VmcError(f"regularization.ratio is '{ratio}'; it must be over_clips or balanced")
+    if variants < 1:
+        raise VmcError(f"regularization.variants is {variants}; it must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One clip in a step: which, and what its loss counts."""
+
+    clip: int  # its place among the run's clips, exemplars first
+    variant: int
+    weight: float
+    is_exemplar: bool
+    slot: str  # tells apart the draws of the two halves of a pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """Which clips a draw of a step takes: a pure function of the seed, the step and the draw's place in the batch."""
+
+    exemplars: int
+    regularization: int
+    exemplar_variants: int
+    regularization_variants: int
+    mix: Mix
+    weight: float
+    ratio: Ratio
+
+    def draw(self, *place: int) -> Sequence[Drawn]:
+        """The clips of the draw at `place`, which is (run seed, step, index in the global batch)."""
+        if self.mix == "paired" and self.regularization:
+            return self._exemplar(*place), self._regularizer(*place, weight=self.weight)
+        return (self._exemplar(*place),) if self._from_exemplars(*place) else (self._regularizer(*place, weight=1.0),)
+
+    def _from_exemplars(self, *place: int) -> bool:
+        if not self.regularization:
+            return True
+        share = self.exemplars / (self.exemplars + self.regularization) if self.ratio == "over_clips" else 0.5
+        return torch.rand((), generator=generator(*place, "set")).item() < share
+
+    def _exemplar(self, *place: int) -> Drawn:
+        clip = _below(self.exemplars, *place, "motion", "clip")
+        variant = _below(self.exemplar_variants, *place, "motion", "variant")
+        return Drawn(clip=clip, variant=variant, weight=1.0, is_exemplar=True, slot="motion")
+
+    def _regularizer(self, *place: int, weight: float) -> Drawn:
+        clip = self.exemplars + _below(self.regularization, *place, "regularization", "clip")
+        variant = _below(self.regularization_variants, *place, "regularization", "variant")
+        return Drawn(clip=clip, variant=variant, weight=weight, is_exemplar=False, slot="regularization")
+
+
+def _below(count: int, *place: int | str) -> int:
+    return int(torch.randint(count, (), generator=generator(*place)))

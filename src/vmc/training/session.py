@@ -1,0 +1,276 @@
+"""One run from clips to weights: put together here, run by Lightning."""
+
+import gc
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vmc.data.cache import TensorCache, cache_key
+from vmc.data.clips import Clip, check_readable, check_token, fill
+from vmc.data.motion import Motion, MotionData
+from vmc.data.prompts import Prompt
+from vmc.diffusion.checkpointing import checkpoint_activations
+from vmc.diffusion.components import BaseModel
+from vmc.diffusion.objective import NoiseSchedule
+from vmc.diffusion.parameters import ParameterSubset
+from vmc.diffusion.sampling import Sampler, posterior_moments
+from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.token import MotionToken
+from vmc.errors import VmcError
+from vmc.files import cache_root, written_whole
+from vmc.runs.folder import RunFolder
+from vmc.runs.generation import VideoGenerator
+from vmc.runs.mirror import Mirror, NoMirror
+from vmc.training.batches import LatentClips, StepPlan, TimestepSampler, TrainingBatches
+from vmc.training.callbacks import Checkpoints, LossLog, Progress, SampleVideos, StepCallback, StopOnSignal
+from vmc.training.hardware import Hardware
+from vmc.training.module import MotionModule, OptimizerFactory
+from vmc.training.regularization import Mixture, NoRegularization, RealRegularization
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Session:
+    """Everything a run is made of; `train()` does it. Each part is documented by its class.
+
+    Args:
+        steps: optimiser steps in all, those of an earlier part of the run included.
+        batch_size: draws a step, over all ranks and accumulated micro-batches.
+        prompts: of the sample videos.
+        evaluate_every: steps between samples; 0 never.
+        checkpoint_every: steps between checkpoints; 0 only at the end.
+        cache: folder of the shared caches; None takes `vmc.files.cache_root()`.
+    """
+
+    run: RunFolder
+    base: BaseModel
+    data: MotionData
+    motion: Motion
+    token: MotionToken
+    subset: ParameterSubset
+    timestep_sampler: TimestepSampler
+    regularization: NoRegularization | RealRegularization
+    optimizer: OptimizerFactory
+    sampler: Sampler
+    hardware: Hardware
+    steps: int
+    batch_size: int
+    seed: int = 0
+    prompts: Sequence[Prompt] = ()
+    generation_batch: int = 8
+    evaluate_every: int = 0
+    checkpoint_every: int = 0
+    cache: Path | None = None
+    mirror: Mirror = field(default_factory=NoMirror)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "evaluate_every", "checkpoint_every"):
+            if getattr(self, name) < (name == "steps"):
+                raise VmcError(f"{name} is {getattr(self, name)}; it must be at least {int(name == 'steps')}")
+        self._moments_cache = TensorCache(folder=Path(self.cache or cache_root()) / "latents")
+        self._text_cache = TensorCache(folder=Path(self.cache or cache_root()) / "texts")
+        self._encoder: PromptEncoder | None = None
+        self._generator: VideoGenerator | None = None
+
+    def train(self) -> None:
+        """Train, or go on training, and leave a finished, stopped or failed run folder."""
+        threads = self.hardware.use_threads()
+        clips, exemplars = self._clips()
+        latent_shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
+        schedule = NoiseSchedule.of(self.base.scheduler())
+        module = self._module(schedule)
+        plan = self._plan(clips, exemplars, schedule)
+        batches = self._batches(clips, exemplars, plan, module)
+        if self.hardware.rank == 0:
+            self._begin(clips, threads)
+        try:
+            reason = self._fit(module, batches, latent_shape)
+        except BaseException as error:
+            self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
+            raise
+        self._end("stopped" if reason == "signal" else "finished", reason, 0)
+
+    # --- what is needed before the first step ------------------------------------------------------------------------
+
+    def _clips(self) -> tuple[list[Clip], int]:
+        """The run's clips, exemplars first, captions filled in and checked; and the number of exemplars."""
+        exemplars = self.data.source.exemplars(label=self.motion.label, caption=self.motion.caption, seed=self.seed)
+        filled = [
+            [Clip(path=clip.path, caption=fill(clip.caption, token=self.token.word), role=clip.role) for clip in clips]
+            for clips in (exemplars, self.regularization.clips())
+        ]
+        check_token(filled[0], self.token.word)
+        readable = [check_readable(clips, skip_bad=self.data.skip_bad) if clips else [] for clips in filled]
+        return [*readable[0], *readable[1]], len(readable[0])
+
+    def _module(self, schedule: NoiseSchedule) -> MotionModule:
+        unet = self.base.unet()
+        if self.hardware.checkpoint_activations:
+            checkpoint_activations(unet)
+        return MotionModule(
+            unet=unet,
+            subset=self.subset,
+            schedule=schedule,
+            optimizer=self.optimizer,
+            encoder=self._prompt_encoder() if self.token.trained else None,
+            token_learning_rate=self.token.learning_rate,
+            frozen_dtype=self.hardware.frozen_dtype,
+        )
+
+    def _plan(self, clips: Sequence[Clip], exemplars: int, schedule: NoiseSchedule) -> StepPlan:
+        mixture = Mixture(
+            exemplars=exemplars,
+            regularization=len(clips) - exemplars,
+            exemplar_variants=self.data.variants,
+            regularization_variants=self.regularization.variants,
+            mix=self.regularization.mix,
+            weight=self.regularization.weight,
+            ratio=self.regularization.ratio,
+        )
+        return StepPlan(
+            seed=self.seed,
+            batch_size=self.batch_size,
+            mixture=mixture,
+            timestep_sampler=self.timestep_sampler,
+            timesteps=schedule.timesteps,
+        )
+
+    def _batches(self, clips: Sequence[Clip], exemplars: int, plan: StepPlan, module: MotionModule) -> "LoadedBatches":
+        own = self.data.transform(augmented=True, mirror=self.motion.mirror)
+        others = self.data.transform(augmented=False, mirror=False)
+        latents = LatentClips(
+            clips=clips,
+            transforms=[own] * exemplars + [others] * (len(clips) - exemplars),
+            cache=self._moments_cache,
+            vae=self.base.fingerprint("vae"),
+        )
+        newest = self.run.latest_checkpoint()
+        first = int(newest.stem) if newest else 0
+        moments = self._moments(latents, plan.wanted(range(min(first, self.steps), self.steps)))
+        if self.token.trained:
+            texts = list(self._prompt_encoder().token_ids([clip.caption for clip in clips]))
+        else:
+            texts = self._texts([clip.caption for clip in clips])
+        batches = TrainingBatches(
+            plan=plan,
+            moments=moments,
+            texts=texts,
+            steps=self.steps,
+            start=lambda: module.trainer.global_step,
+            rank=self.hardware.rank,
+            world=self.hardware.devices,
+            accumulate=self.hardware.accumulate,
+        )
+        return LoadedBatches(batches, newest)
+
+    def _moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
+        """Posterior moments by (clip, variant); the VAE is loaded only if one of them is not in the cache."""
+        keys = latents.keys(wanted)
+        # The first process has filled the cache before Lightning starts the others.
+        if self._moments_cache.missing(keys):
+            vae = self.base.vae().to(self.hardware.device)
+            self._moments_cache.fill(
+                keys, lambda pair: posterior_moments(vae, latents.frames(pair)), label="encoding clips"
+            )
+            del vae
+            gc.collect()
+        return {pair: self._moments_cache.read(key) for key, pair in keys.items()}
+
+    def _texts(self, captions: Sequence[str]) -> list[Tensor]:
+        """embedding_LD of each caption; the text encoder is loaded only if one of them is not in the cache."""
+        model = self.base.fingerprint("tokenizer", "text_encoder")
+        token = f"{self.token.word} {self.token.added} {self.token.start}"
+        keys = {caption: cache_key(model, token, caption) for caption in captions}
+        wanted = {key: caption for caption, key in keys.items()}
+        if self._text_cache.missing(wanted):
+            self._text_cache.fill(wanted, self._prompt_encoder(), label="encoding captions")
+        read = {caption: self._text_cache.read(key) for caption, key in keys.items()}
+        return [read[caption] for caption in captions]
+
+    def _text(self, text: str) -> Tensor:
+        """embedding_LD of one prompt: from the cache, or by the encoder as it stands where the token is trained."""
+        return self._prompt_encoder()(text) if self.token.trained else self._texts([text])[0]
+
+    def _prompt_encoder(self) -> PromptEncoder:
+        if self._encoder is None:
+            self._encoder = PromptEncoder.load(self.base, self.token)
+        return self._encoder
+
+    # --- the run -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, clips: Sequence[Clip], threads: int) -> None:
+        self.run.begin(threads=threads, world=self.hardware.devices)
+        table = pd.DataFrame([{"role": clip.role, "path": str(clip.path), "caption": clip.caption} for clip in clips])
+        with written_whole(self.run.path / "clips.csv") as temporary:
+            table.to_csv(temporary, index=False)
+        self.mirror.start(folder=self.run.path, config=self.run.config)
+
+    def _fit(self, module: MotionModule, batches: "LoadedBatches", latent_shape: Sequence[int]) -> str:
+        losses, stop = LossLog(run=self.run, mirror=self.mirror), StopOnSignal()
+        callbacks: list[Any] = [losses, Progress(steps=self.steps)]
+        if self.evaluate_every and self.prompts:
+            callbacks.append(self._samples(losses, latent_shape))
+        checkpoints = Checkpoints(run=self.run, every=self.checkpoint_every, about=self._about())
+        trainer = self.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints, stop])
+        loader: DataLoader = DataLoader(batches.dataset, batch_size=None, num_workers=0)
+        trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
+        self._seconds, self._step = losses.seconds, trainer.global_step
+        return "signal" if stop.received and trainer.global_step < self.steps else "steps"
+
+    def _samples(self, losses: LossLog, latent_shape: Sequence[int]) -> StepCallback:
+        return SampleVideos(
+            run=self.run,
+            mirror=self.mirror,
+            prompts=self.prompts,
+            every=self.evaluate_every,
+            generator=lambda module: self._video_generator(module, latent_shape),
+            after=losses.skip_time,
+        )
+
+    def _video_generator(self, module: MotionModule, latent_shape: Sequence[int]) -> VideoGenerator:
+        """The generator on the UNet in training; the VAE stays loaded, texts are kept while the token stands still."""
+        if self._generator is None or self.token.trained:
+            self._generator = VideoGenerator(
+                unet=module.unet,
+                vae=self._generator.vae if self._generator else self.base.vae().to(self.hardware.device),
+                solver=self.base.solver(),
+                encode=self._text,
+                sampler=self.sampler,
+                latent_shape=latent_shape,
+                fps=self.data.fps,
+                batch_size=self.generation_batch,
+                precision=self.hardware.autocast,
+            )
+        return self._generator
+
+    def _about(self) -> dict[str, Any]:
+        """What the delta says of itself."""
+        return {
+            "base": str(self.base.path),
+            "base_fingerprint": self.base.fingerprint("unet"),
+            "groups": list(self.subset.groups),
+            "token": {"word": self.token.word, "added": self.token.added, "start": self.token.start},
+        }
+
+    def _end(self, status: str, reason: str, exit_code: int) -> None:
+        if self.hardware.rank:
+            return
+        changes = {"step": self._step, "seconds": round(self._seconds, 3)} if status != "failed" else {}
+        self.run.update(status=status, reason=reason, **changes)
+        self.mirror.finish(exit_code)
+        log.info("%s after %s (%s)", self.run.path, reason, status)
+
+
+@dataclass(frozen=True)
+class LoadedBatches:
+    """The batches of a run and the checkpoint that it goes on from."""
+
+    dataset: TrainingBatches
+    checkpoint: Path | None
