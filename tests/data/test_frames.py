@@ -69,13 +69,13 @@ def disc(height, width, radius):
 @pytest.mark.parametrize("size", [64, (64, 96), (96, 64)])
 @pytest.mark.parametrize("source", [(200, 300), (300, 200), (90, 400), (200, 200), (32, 48)])
 def test_a_circle_stays_a_circle_in_the_middle(source, size):
-    frames_FCHW = resize_and_crop(disc(*source, radius=12), size)
+    frames_FCHW = resize_and_crop(disc(*source, radius=10), size)
     height, width = (size, size) if isinstance(size, int) else size
     assert frames_FCHW.shape == (2, 3, height, width) and frames_FCHW.dtype == torch.uint8
     lit = frames_FCHW[0, 0].float() / 255
     high, wide = lit.sum(0).max().item(), lit.sum(1).max().item()
     scale = max(height / source[0], width / source[1])
-    assert high == pytest.approx(24 * scale, abs=1.2) and wide == pytest.approx(high, abs=0.5)
+    assert high == pytest.approx(20 * scale, abs=1.2) and wide == pytest.approx(high, abs=0.5)
     rows, columns = torch.arange(height).float(), torch.arange(width).float()
     assert (lit.sum(1) @ rows / lit.sum()).item() == pytest.approx((height - 1) / 2, abs=0.6)
     assert (lit.sum(0) @ columns / lit.sum()).item() == pytest.approx((width - 1) / 2, abs=0.6)
@@ -88,6 +88,6 @@ def test_frames_already_of_that_size_are_left_as_they_are():
 
 
 def test_shrinking_averages_and_does_not_skip():
-    """A pattern of single black and white pixels becomes grey, not black or white."""
-    board = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255).to(torch.uint8).expand(1, 3, 64, 64)
-    assert (resize_and_crop(board, 16).float() - 127.5).abs().max() < 3
+    """Stripes of which interpolation between neighbours would see the dark ones alone become grey."""
+    stripes = torch.tensor([255, 0, 0, 255], dtype=torch.uint8).repeat(16).expand(1, 3, 64, 64)
+    assert (resize_and_crop(stripes, 16)[..., 1:-1].float() - 127.5).abs().max() < 3

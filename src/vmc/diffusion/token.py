@@ -17,11 +17,11 @@ class TokenEmbedding(nn.Module):
     gradient too).
     """
 
-    def __init__(self, table: nn.Embedding, *, token_id: int) -> None:
+    def __init__(self, table: nn.Embedding, *, token_id: int, start_id: int) -> None:
         super().__init__()
         self.table = table.requires_grad_(False)
         self.token_id = token_id
-        self.row = nn.Parameter(table.weight[token_id].detach().clone().float())
+        self.row = nn.Parameter(table.weight[start_id].detach().clone().float())
 
     def forward(self, ids_BL: Tensor) -> Tensor:
         """embeddings_BLD of token ids."""
@@ -71,21 +71,23 @@ class MotionToken:
         Raises:
             VmcError: the word is not one token, or is to be added and already known.
         """
-        if not self.added:
-            token_id = one_token(tokenizer, self.word, key="token.word")
-        elif not tokenizer.add_tokens(self.word):
-            raise VmcError(f"token.added adds '{self.word}', which the vocabulary already has; choose another word")
-        else:
-            token_id = tokenizer.convert_tokens_to_ids(self.word)
-        if not self.separate:
-            return None
-        embedding = TokenEmbedding(text_encoder.get_input_embeddings(), token_id=token_id)
         if self.added:
             start_id = one_token(tokenizer, self.start or "", key="token.start")
-            embedding.row.data.copy_(embedding.table.weight[start_id])
+            token_id = self._add(tokenizer)
+        else:
+            token_id = start_id = one_token(tokenizer, self.word, key="token.word")
+        if not self.separate:
+            return None
+        embedding = TokenEmbedding(text_encoder.get_input_embeddings(), token_id=token_id, start_id=start_id)
         embedding.row.requires_grad_(self.trained)
         text_encoder.set_input_embeddings(embedding)
         return embedding
+
+    def _add(self, tokenizer: CLIPTokenizer) -> int:
+        if len(tokenizer(self.word, add_special_tokens=False).input_ids) == 1:
+            raise VmcError(f"token.added adds '{self.word}', which the vocabulary already has; choose another word")
+        tokenizer.add_tokens(self.word)
+        return int(tokenizer.convert_tokens_to_ids(self.word))
 
 
 def one_token(tokenizer: CLIPTokenizer, word: str, *, key: str) -> int:

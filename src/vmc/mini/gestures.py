@@ -9,25 +9,30 @@ from dataclasses import dataclass, replace
 from vmc.mini.poses import (
     BUNCH,
     CLAW,
-    FIST,
+    CUPPED,
     FLAT,
     LOOSE,
     OPEN,
     PINCH,
     PINCH_OPEN,
-    RELAXED,
     SPREAD_WIDE,
     THUMB_OUT,
     TWO,
     TWO_APART,
     Key,
+    Shape,
 )
 
 TARGETS = ("Swiping Down", "Drumming Fingers", "Rolling Hand Forward", "Shaking Hand", "Sliding Two Fingers Up")
 """The motions to be learned."""
 REGULARIZATION = ("Doing other things", "No gesture")
 """The related classes that regularize learning."""
-RELATIVES = ("Sliding Two Fingers Down", "Sliding Two Fingers Left", "Sliding Two Fingers Right", "Rolling Hand Backward")
+RELATIVES = (
+    "Rolling Hand Backward",
+    "Sliding Two Fingers Down",
+    "Sliding Two Fingers Left",
+    "Sliding Two Fingers Right",
+)
 """So near to a target that a base model that had seen them would know it."""
 
 
@@ -74,8 +79,8 @@ class Gesture:
     nods: float = 1.0
 
 
-def _still(x: float, y: float, shape: tuple[float, ...], **turns: float) -> tuple[Key, ...]:
-    key = Key(0.0, x, y, shape, **turns)  # type: ignore[arg-type]
+def _still(x: float, y: float, shape: Shape, *, scale: float, roll: float = 0.0, pitch: float = 0.0) -> tuple[Key, ...]:
+    key = Key(0.0, x, y, shape, scale, roll, pitch)
     return key, replace(key, time=1.0)
 
 
@@ -101,9 +106,9 @@ def _turn(direction: int) -> Gesture:
 
 def _roll(direction: int) -> Gesture:
     """Two loose fists circling round each other before the chest, towards the camera at the top or at the bottom."""
-    key = Key(0.0, 0.03, 0.60, LOOSE, 1.12, -78.0, 0.0, 180.0)
+    key = Key(0.0, 0.03, 0.65, CUPPED, 1.12, -78.0, 0.0, 180.0)
     other = replace(key, x=0.03)
-    wave = Wave("orbit", 1.5 * direction, 0.125)
+    wave = Wave("orbit", 1.5 * direction, 0.12)
     return Gesture(
         (key, replace(key, time=1.0)),
         (other, replace(other, time=1.0)),
@@ -113,16 +118,16 @@ def _roll(direction: int) -> Gesture:
     )
 
 
-def _zoom(shut: tuple[float, ...], wide: tuple[float, ...], *, opening: bool, yaw: float = 0.0) -> Gesture:
+def _zoom(shut: Shape, wide: Shape, *, opening: bool) -> Gesture:
     first, last = (shut, wide) if opening else (wide, shut)
-    keys = (Key(0.12, 0.2, 0.46, first, 1.25, yaw=yaw), Key(0.85, 0.2, 0.46, last, 1.25, yaw=yaw))  # type: ignore[arg-type]
+    keys = (Key(0.12, 0.2, 0.46, first, 1.25), Key(0.85, 0.2, 0.46, last, 1.25))
     return Gesture((replace(keys[0], time=0.0), *keys, replace(keys[1], time=1.0)))
 
 
-def _approach(shape: tuple[float, ...], *, yaw: float, away: bool, shape_end: tuple[float, ...] = ()) -> Gesture:
+def _approach(shape: Shape, *, yaw: float, away: bool, shape_end: Shape | None = None) -> Gesture:
     """The hand moves along the line of sight: away from the body it grows, in towards the body it shrinks."""
-    near = Key(0.0, 0.16, 0.50, shape, 1.62, yaw=yaw)  # type: ignore[arg-type]
-    far = Key(0.0, 0.24, 0.58, shape_end or shape, 0.70, yaw=yaw)  # type: ignore[arg-type]
+    near = Key(0.0, 0.16, 0.50, shape, 1.62, yaw=yaw)
+    far = Key(0.0, 0.24, 0.58, shape_end or shape, 0.70, yaw=yaw)
     first, last = (far, near) if away else (near, far)
     return Gesture((first, replace(last, time=1.0)), lasts=0.6)
 
@@ -134,8 +139,12 @@ GESTURES: dict[str, Gesture] = {
         (Key(0.0, 0.18, 0.86, FLAT, 1.05, 0, 0, 180), Key(1.0, 0.18, 0.28, FLAT, 1.05, 0, -25, 180)), lasts=0.45
     ),
     "Swiping Down": Gesture(
-        (Key(0.0, 0.18, 0.28, OPEN, 1.1, 0, 5), Key(0.3, 0.18, 0.36, OPEN, 1.15, 0, 50),
-         Key(0.8, 0.18, 0.80, OPEN, 1.15, 0, 165), Key(1.0, 0.18, 0.86, OPEN, 1.1, 0, 172)),
+        (
+            Key(0.0, 0.18, 0.28, OPEN, 1.1, 0, 5),
+            Key(0.3, 0.18, 0.36, OPEN, 1.15, 0, 50),
+            Key(0.8, 0.18, 0.80, OPEN, 1.15, 0, 165),
+            Key(1.0, 0.18, 0.86, OPEN, 1.1, 0, 172),
+        ),
         lasts=0.5,
     ),
     "Sliding Two Fingers Left": _slide(-0.5, 0.0, 0.0, directed=True),
@@ -203,4 +212,3 @@ PHRASES: dict[str, str] = {
     "Zooming Out With Two Fingers": "zooming out with two fingers",
 }
 """What a person does, in natural language: "a person {phrase}"."""
-assert set(PHRASES) == set(LABELS) and FIST and RELAXED

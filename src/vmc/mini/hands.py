@@ -8,6 +8,7 @@ hand lengths (wrist to the tip of the middle finger = 1).
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmc.mini.poses import LITTLE, PITCH, ROLL, SCALE, SPREAD, THUMB, THUMB_ANGLE, YAW, Floats
 
@@ -66,7 +67,7 @@ def hulls(centres_K2: Floats, radii_K: Floats, points: int) -> Floats:
 
 
 def _finger_points(poses_FC: Floats) -> Floats:
-    """points_F53 x 3 joints: base, knuckle and tip of the five fingers, shape (F, 5, 3, 3)."""
+    """Base, knuckle and tip of the five fingers in space, shape (F, 5 fingers, 3 points, 3)."""
     curl_F5 = poses_FC[:, THUMB : LITTLE + 1]
     fan_F5 = np.radians(_FAN * poses_FC[:, SPREAD, None])
     fan_F5[:, 0] = np.radians(poses_FC[:, THUMB_ANGLE] - 85.0 * curl_F5[:, 0])
@@ -102,16 +103,16 @@ def _rotations(poses_FC: Floats) -> Floats:
     return np.asarray(about_z @ about_x @ about_y, dtype=np.float32)
 
 
-def form_hand(poses_FC: Floats, *, thumb_right: bool) -> HandForm:
-    """The parts of one hand in all its poses; `thumb_right`: with its palm in view the thumb is on the right."""
-    hand = 1.0 if thumb_right else -1.0
+def form_hand(poses_FC: Floats, *, thumb_right_F: NDArray[np.bool_]) -> HandForm:
+    """The parts of one hand in all its poses; `thumb_right_F`: with its palm in view the thumb is on the right."""
+    hand_F1 = np.where(thumb_right_F, np.float32(1), np.float32(-1))[:, None]
     fingers_F533 = _finger_points(poses_FC)
     frames = len(poses_FC)
     corners_F43 = np.zeros((frames, 5, 3), dtype=np.float32)
     corners_F43[:, :4, :2] = _PALM
     points_FN3 = np.concatenate([corners_F43, fingers_F533.reshape(frames, 15, 3)], axis=1)
     points_FN3[..., 1] -= MIDDLE
-    points_FN3[..., 0] *= hand
+    points_FN3[..., 0] *= hand_F1
     rotation_F33 = _rotations(poses_FC)
     turned_FN3 = points_FN3 @ rotation_F33.transpose(0, 2, 1)
     size_FN = poses_FC[:, SCALE, None] * (1.0 + _PERSPECTIVE * turned_FN3[..., 2])

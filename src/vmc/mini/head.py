@@ -40,7 +40,9 @@ def draw_behind(pen: Pen, person: Person) -> None:
     """What of the head lies behind the shoulders: long hair, buns, tails, a cape."""
     head = skull(person)
     if "red cape" in person.outfit.extras:
-        pen.polygon([(-0.13, 0.54), (0.13, 0.54), (0.40, 1.75), (-0.40, 1.75)], COLOURS["red"])
+        pen.polygon(
+            [(-0.22, 0.56), (0.22, 0.56), (0.42, 1.05), (0.46, 1.75), (-0.46, 1.75), (-0.42, 1.05)], COLOURS["red"]
+        )
     if _hair_hidden(person):
         return
     hair, line = person.hair_rgb, shade(person.hair_rgb, 0.6)
@@ -96,19 +98,25 @@ def _draw_face(pen: Pen, person: Person, head: Skull) -> None:
         if person.female:
             pen.line([(side * eye_x * 0.5, eye_y - 0.015), (side * eye_x * 1.6, eye_y - 0.017)], _DARK, 0.009)
         if person.old:
-            pen.line([(side * eye_x * 0.6, eye_y + 0.032), (side * eye_x * 1.4, eye_y + 0.030)], shade(skin, 0.74), 0.007)
+            pen.line(
+                [(side * eye_x * 0.6, eye_y + 0.032), (side * eye_x * 1.4, eye_y + 0.030)], shade(skin, 0.74), 0.007
+            )
             pen.line([(side * 0.036, 0.385), (side * 0.056, 0.425)], shade(skin, 0.7), 0.008)
         if person.young:
             pen.oval(side * head.across * 0.62, CENTRE_Y + 0.058, 0.024, 0.017, mix(skin, (240, 110, 110), 0.35))
     if person.old:
         for row in (0.0, 0.02):
             pen.line([(-0.04, head.top + 0.062 + row), (0.04, head.top + 0.062 + row)], shade(skin, 0.78), 0.006)
-    pen.line([(0.004, CENTRE_Y + 0.01), (0.013, CENTRE_Y + 0.042), (-0.006, CENTRE_Y + 0.045)], shade(skin, 0.66), 0.009)
+    pen.line(
+        [(0.004, CENTRE_Y + 0.01), (0.013, CENTRE_Y + 0.042), (-0.006, CENTRE_Y + 0.045)], shade(skin, 0.66), 0.009
+    )
     lips = mix(skin, (190, 40, 60), 0.75) if person.female else shade(mix(skin, (150, 50, 50), 0.5), 0.8)
     mouth_y, bend = CENTRE_Y + 0.083, 0.017 * person.traits.smile
     width = 0.038 if not person.young else 0.032
     points = [(-width, mouth_y - bend), (-width / 2, mouth_y + bend / 2), (0.0, mouth_y + bend)]
-    pen.line([*points, (width / 2, mouth_y + bend / 2), (width, mouth_y - bend)], lips, 0.015 if person.female else 0.011)
+    pen.line(
+        [*points, (width / 2, mouth_y + bend / 2), (width, mouth_y - bend)], lips, 0.015 if person.female else 0.011
+    )
 
 
 def _draw_hair(pen: Pen, person: Person, head: Skull) -> None:
@@ -121,13 +129,32 @@ def _draw_hair(pen: Pen, person: Person, head: Skull) -> None:
                 pen.oval(side * a * 1.0, CENTRE_Y - 0.01, 0.02, 0.045, hair)
         return
     if style == "mohawk":
-        spikes = [(-0.035, top + 0.05), (-0.045, top - 0.05), (0.0, top - 0.075), (0.045, top - 0.05), (0.035, top + 0.05)]
+        spikes = [
+            (-0.035, top + 0.05),
+            (-0.045, top - 0.05),
+            (0.0, top - 0.075),
+            (0.045, top - 0.05),
+            (0.035, top + 0.05),
+        ]
         pen.polygon(spikes, hair, line, 0.009)
         return
-    fringe = {"long": 0.34, "bun": 0.30, "ponytail": 0.30, "pigtails": 0.42, "short": 0.36, "curly": 0.38, "spiky": 0.30}
+    fringe = {
+        "long": 0.34,
+        "bun": 0.30,
+        "ponytail": 0.30,
+        "pigtails": 0.42,
+        "short": 0.36,
+        "curly": 0.38,
+        "spiky": 0.30,
+    }
     low = top + up * fringe[style] * 1.25
     outer = [(-a * 1.06, CENTRE_Y - 0.005), (-a * 1.05, CENTRE_Y - up * 0.55), (-a * 0.68, top - 0.005)]
-    crown = [(0.0, top - 0.022), (a * 0.68, top - 0.005), (a * 1.05, CENTRE_Y - up * 0.55), (a * 1.06, CENTRE_Y - 0.005)]
+    crown = [
+        (0.0, top - 0.022),
+        (a * 0.68, top - 0.005),
+        (a * 1.05, CENTRE_Y - up * 0.55),
+        (a * 1.06, CENTRE_Y - 0.005),
+    ]
     part = person.traits.side * a * 0.3
     inner = [(a * 0.86, low + 0.025), (part, low - 0.02), (-a * 0.86, low + 0.025)]
     pen.polygon([*outer, *crown, *inner], hair, line, 0.008)
@@ -165,7 +192,12 @@ def _draw_accessory(pen: Pen, person: Person, head: Skull, accessory: str) -> No
         for side in (-1, 1):
             pen.oval(side * a * 1.08, CENTRE_Y + 0.01, 0.036, 0.054, (226, 60, 60), (50, 52, 60), 0.012)
     elif accessory in ("face mask", "surgical mask"):
-        pen.polygon([(-a * 0.9, 0.365), (a * 0.9, 0.365), (a * 0.62, 0.462), (-a * 0.62, 0.462)], (206, 228, 240), (120, 150, 170), 0.008)
+        pen.polygon(
+            [(-a * 0.9, 0.365), (a * 0.9, 0.365), (a * 0.62, 0.462), (-a * 0.62, 0.462)],
+            (206, 228, 240),
+            (120, 150, 170),
+            0.008,
+        )
         pen.line([(-a * 0.8, 0.40), (a * 0.8, 0.40)], (150, 180, 200), 0.006)
     elif accessory == "eye patch":
         pen.line([(-a * 0.95, CENTRE_Y - 0.055), (a * 0.95, CENTRE_Y + 0.02)], _DARK, 0.011)
@@ -173,7 +205,9 @@ def _draw_accessory(pen: Pen, person: Person, head: Skull, accessory: str) -> No
     elif accessory == "clown face":
         _clown_face(pen, head)
     elif accessory == "hero mask":
-        pen.polygon([(-a * 0.95, 0.30), (a * 0.95, 0.30), (a * 0.75, 0.355), (0.0, 0.342), (-a * 0.75, 0.355)], COLOURS["red"])
+        pen.polygon(
+            [(-a * 0.95, 0.30), (a * 0.95, 0.30), (a * 0.75, 0.355), (0.0, 0.342), (-a * 0.75, 0.355)], COLOURS["red"]
+        )
         for side in (-1, 1):
             pen.oval(side * eye_x, eye_y, 0.021, 0.014, _WHITE)
     elif accessory == "diving mask":
@@ -182,7 +216,9 @@ def _draw_accessory(pen: Pen, person: Person, head: Skull, accessory: str) -> No
         pen.line([(a * 0.9, 0.42), (a * 1.3, 0.36), (a * 1.3, 0.17)], (240, 120, 40), 0.026)
     elif accessory == "fangs":
         for side in (-1, 1):
-            pen.polygon([(side * 0.014, 0.415), (side * 0.030, 0.415), (side * 0.022, 0.445)], _WHITE, (150, 20, 30), 0.004)
+            pen.polygon(
+                [(side * 0.014, 0.415), (side * 0.030, 0.415), (side * 0.022, 0.445)], _WHITE, (150, 20, 30), 0.004
+            )
     elif accessory == "scars":
         pen.line([(0.03, 0.26), (0.07, 0.31)], (70, 90, 60), 0.010)
         pen.line([(-0.07, 0.37), (-0.03, 0.40)], (150, 40, 40), 0.012)

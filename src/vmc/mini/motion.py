@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from vmc.errors import VmcError
 from vmc.mini.activities import ACTIVITIES
@@ -24,11 +25,18 @@ _MOVE = 0.11
 
 @dataclass(frozen=True)
 class HandTrack:
-    """One hand in all frames: poses_FC, the side it belongs to (1 = picture's right), and what `Gesture` says of it."""
+    """One hand in all frames.
+
+    Attributes:
+        poses_FC: its poses.
+        side: the side it belongs to, 1 = picture's right, -1 = left.
+        swapped_F: whether the thumb is on the hand's other side.
+        prop: a thing in the hand.
+    """
 
     poses_FC: Floats
     side: int
-    swapped: bool = False
+    swapped_F: NDArray[np.bool_]
     prop: str = ""
 
 
@@ -56,15 +64,17 @@ def perform(names: tuple[str, ...], frames: int, *, traits: Traits, tempo: Tempo
     time_F = np.linspace(0.0, 1.0, frames, dtype=np.float32) if frames > 1 else np.full(1, 0.5, dtype=np.float32)
     side = traits.side
     lead_FC, other_FC = _resting(frames, side), _resting(frames, -side)
-    swapped, prop, nods = False, "", 1.0
+    swapped_F = np.zeros(frames, dtype=np.bool_)
+    prop, nods = "", 1.0
     for index, name in enumerate(names):
         gesture = _gesture(name, random)
         local_F = time_F * len(names) - index
         inside_F = (local_F >= 0) & ((local_F < 1) | (index == len(names) - 1))
         lead, other = _hands(gesture, local_F, traits=traits, tempo=tempo, random=random)
         lead_FC[inside_F], other_FC[inside_F] = lead[inside_F], other[inside_F]
-        swapped, prop, nods = swapped or gesture.swapped, prop or gesture.prop, max(nods, gesture.nods)
-    hands = (HandTrack(lead_FC, side, swapped, prop), HandTrack(other_FC, -side))
+        swapped_F[inside_F] = gesture.swapped
+        prop, nods = prop or gesture.prop, max(nods, gesture.nods)
+    hands = (HandTrack(lead_FC, side, swapped_F, prop), HandTrack(other_FC, -side, np.zeros_like(swapped_F)))
     return Motion(hands, _nod(time_F, nods, random))
 
 

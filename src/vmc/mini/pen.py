@@ -32,7 +32,14 @@ class Pen:
             self.draw.line([*placed, placed[0], placed[1]], fill=line, width=thick, joint="curve")
 
     def oval(
-        self, x: float, y: float, across: float, up: float, fill: Rgb | None, line: Rgb | None = None, width: float = 0.0
+        self,
+        x: float,
+        y: float,
+        across: float,
+        up: float,
+        fill: Rgb | None,
+        line: Rgb | None = None,
+        width: float = 0.0,
     ) -> None:
         """An ellipse about (x, y) with the half axes `across` and `up`."""
         (x0, y0), (x1, y1) = self.at(x - across, y - up), self.at(x + across, y + up)

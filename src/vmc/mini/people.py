@@ -145,9 +145,9 @@ def draw_traits(random: Generator) -> Traits:
         hand=random.uniform(0.94, 1.1),
         eyes=random.uniform(0.85, 1.2),
         smile=random.uniform(-0.3, 1.0),
-        skin_shift=_shift(random, 9),
-        cloth_shift=_shift(random, 14),
-        hair_shift=_shift(random, 10),
+        skin_shift=_shift(random, 7),
+        cloth_shift=_shift(random, 7),
+        hair_shift=_shift(random, 6),
         side=1 if random.random() < 0.6 else -1,
         amplitude=random.uniform(0.85, 1.12),
         reach_x=random.uniform(-0.035, 0.05),
@@ -172,11 +172,9 @@ def sample_person(pool: Pool, number: int) -> Person:
     return _dress(random, pool=pool, number=number, reserved=reserved, occupation=occupation, traits=traits)
 
 
-def _dress(
-    random: Generator, *, pool: Pool, number: int, reserved: bool, occupation: str, traits: Traits
-) -> Person:
+def _dress(random: Generator, *, pool: Pool, number: int, reserved: bool, occupation: str, traits: Traits) -> Person:
     """Draws all that can be named."""
-    kind = _choice(random, words.KINDS)
+    kind = draw_kind(random, occupation)
     hair_style = draw_hair_style(random, kind)
     clothes, colour = draw_clothes(random, kind, reserved=reserved or random.random() < RESERVED_SHARE)
     person = Person(
@@ -194,6 +192,11 @@ def _dress(
     if occupation:
         return person
     return replace(person, accessories=_draw_accessories(random, person, reserved=reserved))
+
+
+def draw_kind(random: Generator, occupation: str = "") -> str:
+    """A kind of person; some occupations, such as king and queen, have but one or two."""
+    return _choice(random, words.OCCUPATION_KINDS.get(occupation, words.KINDS))
 
 
 def draw_hair_style(random: Generator, kind: str) -> str:
@@ -225,11 +228,8 @@ def draw_clothes(random: Generator, kind: str, *, reserved: bool) -> tuple[str, 
 def _draw_accessories(random: Generator, person: Person, *, reserved: bool) -> tuple[str, ...]:
     """None, one or two that go together."""
     count = int(random.choice(3, p=(0.45, 0.4, 0.15)))
-    plain = tuple(
-        item for item in words.PLAIN_ACCESSORIES if item not in words.MALE_ACCESSORIES or person.kind.endswith("man")
-    )
-    if person.female:
-        plain = tuple(item for item in plain if item not in words.MALE_ACCESSORIES)
+    grown_man = not person.female and not person.young
+    plain = tuple(item for item in words.PLAIN_ACCESSORIES if grown_man or item not in words.MALE_ACCESSORIES)
     chosen: list[str] = []
     for _ in range(count):
         if reserved:
@@ -237,7 +237,8 @@ def _draw_accessories(random: Generator, person: Person, *, reserved: bool) -> t
         elif random.random() < 0.5:
             item = _choice(random, plain)
         else:
-            item = f"{_choice(random, words.FREE_COLOURS)} {_choice(random, words.COLOURED_ACCESSORIES)}"
+            colours = tuple(colour for colour in words.FREE_COLOURS if colour != person.clothes_colour)
+            item = f"{_choice(random, colours)} {_choice(random, words.COLOURED_ACCESSORIES)}"
         if all(_slot(item) != _slot(other) for other in chosen):
             chosen.append(item)
     return tuple(chosen)

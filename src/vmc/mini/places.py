@@ -21,13 +21,13 @@ def _gradient(pen: Pen, above: Rgb, below: Rgb, y0: float = TOP, y1: float = BOT
 
 
 def _jitter(random: Generator, colour: Rgb, size: int = 10) -> Rgb:
-    red, green, blue = (int(min(max(value + random.integers(-size, size + 1), 0), 255)) for value in colour)
+    red, green, blue = (min(max(value + int(random.integers(-size, size + 1)), 0), 255) for value in colour)
     return red, green, blue
 
 
 def _wall(name: str) -> Callable[[Pen, Generator], None]:
     def draw(pen: Pen, random: Generator) -> None:
-        colour = _jitter(random, _WALLS[name])
+        colour = _jitter(random, _WALLS[name], 4 if name in ("white", "grey") else 9)
         _gradient(pen, shade(colour, 1.12), shade(colour, 0.92))
 
     return draw
@@ -44,7 +44,11 @@ def _kitchen(pen: Pen, random: Generator) -> None:
     pen.box(LEFT, 0.60, RIGHT, 0.67, (120, 124, 130))
     pen.box(LEFT, 0.67, RIGHT, BOTTOM, (196, 138, 84))
     pen.box(0.30 + shift, 0.42, 0.44 + shift, 0.60, (200, 60, 50), 0.02)
-    pen.line([(-0.42 + shift, 0.60), (-0.42 + shift, 0.42), (-0.33 + shift, 0.42), (-0.33 + shift, 0.47)], (150, 156, 164), 0.028)
+    pen.line(
+        [(-0.42 + shift, 0.60), (-0.42 + shift, 0.42), (-0.33 + shift, 0.42), (-0.33 + shift, 0.47)],
+        (150, 156, 164),
+        0.028,
+    )
 
 
 def _living_room(pen: Pen, random: Generator) -> None:
@@ -55,7 +59,9 @@ def _living_room(pen: Pen, random: Generator) -> None:
     pen.polygon([(-0.445 + shift, 0.315), (-0.35 + shift, 0.2), (-0.225 + shift, 0.315)], (80, 140, 90))
     pen.box(LEFT, 0.66, RIGHT, BOTTOM, (60, 110, 120), 0.04)
     pen.line([(0.40 + shift, 0.26), (0.40 + shift, 0.68)], (90, 70, 50), 0.02)
-    pen.polygon([(0.33 + shift, 0.28), (0.36 + shift, 0.12), (0.45 + shift, 0.12), (0.48 + shift, 0.28)], (250, 224, 130))
+    pen.polygon(
+        [(0.33 + shift, 0.28), (0.36 + shift, 0.12), (0.45 + shift, 0.12), (0.48 + shift, 0.28)], (250, 224, 130)
+    )
 
 
 def _classroom(pen: Pen, random: Generator) -> None:
@@ -93,7 +99,9 @@ def _forest(pen: Pen, random: Generator) -> None:
         pen.box(x - 0.035, TOP, x + 0.035, BOTTOM, (92, 66, 42))
     for column in range(-5, 6):
         for row in (0, 1):
-            pen.oval(column * 0.28 + random.uniform(-0.08, 0.08), -0.05 + row * 0.14, 0.17, 0.11, (38 + 14 * row, 104, 48))
+            pen.oval(
+                column * 0.28 + random.uniform(-0.08, 0.08), -0.05 + row * 0.14, 0.17, 0.11, (38 + 14 * row, 104, 48)
+            )
     pen.box(LEFT, 0.80, RIGHT, BOTTOM, (58, 98, 44))
 
 
@@ -114,7 +122,14 @@ def _snow(pen: Pen, random: Generator) -> None:
     for column in range(-4, 5):
         x, y = column * 0.34 + random.uniform(-0.08, 0.08), 0.70
         for step in range(3):
-            pen.polygon([(x - 0.12 + 0.03 * step, y - 0.12 * step), (x + 0.12 - 0.03 * step, y - 0.12 * step), (x, y - 0.18 - 0.12 * step)], (70, 112, 96))
+            pen.polygon(
+                [
+                    (x - 0.12 + 0.03 * step, y - 0.12 * step),
+                    (x + 0.12 - 0.03 * step, y - 0.12 * step),
+                    (x, y - 0.18 - 0.12 * step),
+                ],
+                (70, 112, 96),
+            )
     pen.box(LEFT, 0.68, RIGHT, BOTTOM, (246, 248, 252))
     for _ in range(60):
         x, y = random.uniform(-1.0, 1.0), random.uniform(-0.2, 0.7)
@@ -126,7 +141,10 @@ def _mountains(pen: Pen, random: Generator) -> None:
     for x, peak, width in ((-0.75, 0.10, 0.5), (-0.28, 0.16, 0.42), (0.36, 0.05, 0.52), (0.95, 0.18, 0.45)):
         x += random.uniform(-0.06, 0.06)
         pen.polygon([(x - width, 0.78), (x, peak), (x + width, 0.78)], (116, 120, 144))
-        pen.polygon([(x - width * 0.22, peak + 0.15), (x, peak), (x + width * 0.22, peak + 0.15), (x, peak + 0.11)], (250, 250, 252))
+        pen.polygon(
+            [(x - width * 0.22, peak + 0.15), (x, peak), (x + width * 0.22, peak + 0.15), (x, peak + 0.11)],
+            (250, 250, 252),
+        )
     pen.box(LEFT, 0.74, RIGHT, BOTTOM, (106, 168, 90))
 
 

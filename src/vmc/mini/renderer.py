@@ -7,8 +7,9 @@ Axes: F frames, H, W pixels, C = 3 colours.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from vmc.errors import VmcError
-from vmc.mini.arms import Painted, draw_arm, paint_arm
+from vmc.mini.arms import PaintedArm, draw_arm, paint_arm
 from vmc.mini.body import draw_body
 from vmc.mini.head import draw_behind, draw_head
 from vmc.mini.motion import Motion, Tempo, perform
@@ -26,6 +27,10 @@ from vmc.mini.places import draw_place
 from vmc.mini.poses import SCALE, X, Y
 
 Framing = Literal["webcam", "web"]
+View: TypeAlias = tuple[float, float, float]
+"""Pixels per picture height, and the pixel place (x, y) of the origin."""
+Layer: TypeAlias = tuple[Image.Image, tuple[int, int]]
+"""A picture with alpha, and where its corner lies."""
 FPS = 12
 """Frames a second, as in Jester."""
 MIN_FRAMES, MAX_FRAMES = 12, 40
@@ -84,12 +89,12 @@ class _Camera:
 class _Actor:
     """One person ready to be painted: still layers with their places, and what moves."""
 
-    behind: tuple[Image.Image, tuple[int, int]] | None
-    body: tuple[Image.Image, tuple[int, int]]
-    head: tuple[Image.Image, tuple[int, int]]
+    behind: Layer | None
+    body: Layer | None
+    head: Layer | None
     motion: Motion
-    arms: tuple[Painted, ...]
-    pen_view: tuple[float, float, float]
+    arms: tuple[PaintedArm, ...]
+    pen_view: View
 
 
 def render(spec: ClipSpec, size: int | tuple[int, int] = 64) -> NDArray[np.uint8]:
@@ -111,16 +116,15 @@ def render(spec: ClipSpec, size: int | tuple[int, int] = 64) -> NDArray[np.uint8
     canvas = Image.new("RGB", (math.ceil((right - left) * pixels) + 2, math.ceil((bottom - top) * pixels) + 2))
     view = (pixels, -left * pixels + 1, -top * pixels + 1)
     draw_place(Pen(ImageDraw.Draw(canvas), *view), spec.place, generator("place", spec.seed))
-    actors = [
-        _prepare(spec, person, index, canvas.size, view, random) for index, person in enumerate(spec.persons)
-    ]
+    actors = [_prepare(spec, person, index, canvas.size, view, random) for index, person in enumerate(spec.persons)]
     frames_FHWC = np.empty((spec.frames, height, width, 3), dtype=np.uint8)
     scale_4 = np.array([pixels] * 4)
     shift_4 = np.array([view[1], view[2]] * 2)
     for frame in range(spec.frames):
         picture = _paint(canvas, actors, frame, spec.hands_alpha)
-        box = tuple(float(value) for value in camera.windows_F4[frame] * scale_4 + shift_4)
-        frames_FHWC[frame] = np.asarray(picture.resize((width, height), Image.Resampling.BOX, box=box))  # type: ignore[arg-type]
+        left, top, right, bottom = (camera.windows_F4[frame] * scale_4 + shift_4).tolist()
+        box = (left, top, right, bottom)
+        frames_FHWC[frame] = np.asarray(picture.resize((width, height), Image.Resampling.BOX, box=box))
     return _light(frames_FHWC, spec, generator("light", spec.seed))
 
 
@@ -149,16 +153,16 @@ def _stand(spec: ClipSpec, index: int, random: Generator) -> tuple[float, float,
     return size, x, (1.0 - size) * 0.6 + random.uniform(-0.015, 0.02)
 
 
-def _layer(size: tuple[int, int], view: tuple[float, float, float], drawing, person: Person):  # type: ignore[no-untyped-def]
+def _layer(size: tuple[int, int], view: View, drawing: Callable[[Pen, Person], None], person: Person) -> Layer | None:
     """What `drawing` paints, cut to its own box: (picture with alpha, place), or none."""
     picture = Image.new("RGBA", size)
     drawing(Pen(ImageDraw.Draw(picture), *view), person)
     box = picture.getbbox()
-    return (picture.crop(box), box[:2]) if box else None
+    return (picture.crop(box), (box[0], box[1])) if box else None
 
 
 def _prepare(
-    spec: ClipSpec, person: Person, index: int, size: tuple[int, int], view: tuple[float, float, float], random: Generator
+    spec: ClipSpec, person: Person, index: int, size: tuple[int, int], view: View, random: Generator
 ) -> _Actor:
     """Still layers and moving polygons of one person."""
     pixels, left, top = view
@@ -166,7 +170,7 @@ def _prepare(
     own = (pixels * scale, left + pixels * x, top + pixels * y)
     motion = perform(spec.gestures, spec.frames, traits=person.traits, tempo=spec.tempo, random=random)
     arms = tuple(
-        paint_arm(hand.poses_FC, person=person, side=hand.side, swapped=hand.swapped, view=own)
+        paint_arm(hand.poses_FC, person=person, side=hand.side, swapped_F=hand.swapped_F, view=own)
         for hand in reversed(motion.hands)
     )
     return _Actor(

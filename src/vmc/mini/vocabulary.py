@@ -158,3 +158,9 @@ OCCUPATIONS: dict[str, Outfit] = {
     "football player": Outfit("jersey", "red", "football helmet", "red"),
     "bee keeper": Outfit("coat", "white", "bee hat", "yellow"),
 }
+
+OCCUPATION_KINDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("king", "wizard", "santa claus", "monk", "magician"), ("man", "old man")),
+    **dict.fromkeys(("queen", "witch", "nun"), ("woman", "old woman")),
+}
+"""Occupations that are not for everybody."""

@@ -1,0 +1,34 @@
+# Every target sets the project up first: only Python (3.11 to 3.13) and make are needed.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+SET_UP := $(VENV)/.set-up
+
+.PHONY: setup train test lint clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(SET_UP)  ## make .venv and install the project into it
+$(SET_UP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "vmc needs Python 3.11 to 3.13, and $(PYTHON) is another; run make PYTHON=python3.12"; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --editable '.[dev]'
+	touch $@
+
+train: setup  ## train the default motion on the miniature (ARGS="..." adds overrides)
+	$(RUN) -m vmc.train $(ARGS)
+
+test: setup  ## the tests
+	$(RUN) -m pytest $(ARGS)
+
+lint: setup  ## style and types
+	$(RUN) -m ruff check src tests
+	$(RUN) -m ruff format --check src tests
+	$(RUN) -m mypy
+
+clean:  ## remove what was built; runs in outputs/ stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

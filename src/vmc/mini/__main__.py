@@ -1,0 +1,38 @@
+"""`python -m vmc.mini COMMAND`: makes the miniature.
+
+A command is a module with `add_arguments(parser)` and `run(arguments)`; it is imported only when it is called.
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from importlib import import_module
+
+from vmc.errors import VmcError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "render": ("vmc.mini.render_command", "write rendered clips in Jester's layout"),
+}
+"""Command -> (module, what it does)."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit status: 0 done, 2 something the user can put right."""
+    words = list(sys.argv[1:] if words is None else words)
+    parser = ArgumentParser(prog="python -m vmc.mini", description="Makes the miniature.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, does) in COMMANDS.items():
+        command = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+        if name in words[:1]:
+            import_module(module).add_arguments(command)
+    arguments = parser.parse_args(words)
+    try:
+        import_module(COMMANDS[arguments.command][0]).run(arguments)
+    except VmcError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

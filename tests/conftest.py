@@ -1,0 +1,106 @@
+"""Fixtures shared by all tests: everything is made by code, nothing is shipped as binary."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from vmc.cli import config_folder, quote_free_text
+from vmc.data.video import write_video
+from vmc.diffusion.components import BaseModel
+from vmc.mini.blank import write_blank
+from vmc.runs.folder import RunFolder
+from vmc.train import build_session
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> Path:
+    """Caches of the tests are their own, in this process and in those it starts; nothing goes to a network."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ |= {"VMC_CACHE": str(folder), "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
+    return folder
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory) -> Path:
+    """The small pipeline with random weights."""
+    folder = tmp_path_factory.mktemp("model") / "blank"
+    write_blank(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base(blank) -> BaseModel:
+    return BaseModel(path=blank, frames=8, size=64, fps=3.0, attention="plain")
+
+
+def moving_square(frames: int, *, size: int = 64, seed: int = 0) -> torch.Tensor:
+    """frames_FCHW of a square that moves over a background of another colour."""
+    colours = torch.randint(40, 216, (2, 3, 1, 1), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    video = colours[0].expand(frames, 3, size, size).clone()
+    for index in range(frames):
+        left = index * (size - 16) // max(frames - 1, 1)
+        video[index, :, 16:32, left : left + 16] = colours[1]
+    return video
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory) -> Path:
+    """Three short clips with captions, and a folder `related` of two regularization clips."""
+    folder = tmp_path_factory.mktemp("clips")
+    for seed in range(3):
+        write_video(folder / f"clip{seed}.mp4", moving_square(12, seed=seed), fps=12)
+    for seed in (3, 4):
+        write_video(folder.parent / "related" / f"clip{seed}.mp4", moving_square(12, seed=seed), fps=12)
+        (folder.parent / "related" / f"clip{seed}.txt").write_text("a square")
+    return folder
+
+
+@pytest.fixture
+def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
+    """Train in this process with the overrides given, on the clips, and return the run folder."""
+
+    def run(*overrides: str, output: Path | None = None) -> RunFolder:
+        settings = [
+            f"model.path={blank}",
+            "data=videos",
+            f"data.path={clips}",
+            "data.variants=3",
+            "motion=custom",
+            "motion.caption=a square doing the {token} sign",
+            "regularization=none",
+            "evaluate_every=0",
+            "logger=csv",
+            "batch_size=2",
+            "steps=3",
+            f"output={output or tmp_path / 'run'}",
+        ]
+        folder, session = compose_session([*settings, *overrides])
+        session.train()
+        return folder
+
+    return run
+
+
+def compose_session(overrides: Sequence[str]):
+    """The run folder and the session of a command line."""
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        config = compose("train", overrides=quote_free_text(overrides))
+    folder = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))
+    folder.check()
+    return folder, build_session(config, folder)
+
+
+@pytest.fixture
+def real_clips() -> Path:
+    """Four real clips beside the checkout; the test is skipped where they are absent."""
+    folder = Path(__file__).parents[2] / "shared" / "clips"
+    if not folder.is_dir():
+        pytest.skip("the real clips are not beside the checkout")
+    return folder

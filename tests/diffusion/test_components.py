@@ -1,0 +1,85 @@
+"""Opening a pipeline folder: dtypes as asked, and nothing that does not fit is ever random."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vmc.diffusion.components import BaseModel
+from vmc.errors import VmcError
+
+
+@pytest.fixture
+def copy(blank, tmp_path) -> Path:
+    return Path(shutil.copytree(blank, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_missing_part_is_named(copy, part):
+    shutil.rmtree(copy / part)
+    with pytest.raises(VmcError, match=f"has no {part}/"):
+        _ = BaseModel(path=copy).folder
+
+
+def test_a_path_that_is_nothing_is_refused(tmp_path):
+    for path in (tmp_path / "absent", "no-one/no-such-model"):
+        with pytest.raises(VmcError, match=r"model\.path"):
+            _ = BaseModel(path=path).folder
+
+
+def test_a_missing_tensor_is_refused(copy):
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    del tensors["conv_in.bias"]
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(VmcError, match=r"missing keys begin with conv_in\.bias"):
+        BaseModel(path=copy).unet()
+
+
+def test_a_truncated_file_is_refused(copy):
+    file = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(VmcError, match="does not load as AutoencoderKL"):
+        BaseModel(path=copy).vae()
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.float32])
+@pytest.mark.parametrize("wanted", [torch.float16, torch.float32])
+def test_dtypes_are_those_asked_for(copy, stored, wanted):
+    for file in copy.rglob("*.safetensors"):
+        save_file(
+            {name: tensor.to(stored) for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"}
+        )
+    model = BaseModel(path=copy)
+    for part in (model.unet, model.vae, model.text_encoder):
+        assert {parameter.dtype for parameter in part(dtype=wanted).parameters()} == {wanted}
+
+
+def test_pickled_weights_load_too(copy):
+    for file in copy.rglob("*.safetensors"):
+        name = "pytorch_model.bin" if file.parent.name == "text_encoder" else "diffusion_pytorch_model.bin"
+        torch.save({key: tensor.half() for key, tensor in load_file(file).items()}, file.with_name(name))
+        file.unlink()
+    assert {parameter.dtype for parameter in BaseModel(path=copy).unet().parameters()} == {torch.float32}
+
+
+def test_parts_come_frozen_and_in_eval_mode(base):
+    for part in (base.unet(), base.vae(), base.text_encoder()):
+        assert not part.training
+        assert not any(parameter.requires_grad for parameter in part.parameters())
+
+
+def test_size_must_fit_the_autoencoder(base):
+    assert base.latent_shape(frames=8, size=64) == (4, 8, 8, 8)
+    with pytest.raises(VmcError, match=r"data\.size is 60, which is not divisible by 8"):
+        base.latent_shape(frames=8, size=60)
+
+
+def test_the_prediction_type_is_the_configs(copy):
+    file = copy / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
+    model = BaseModel(path=copy)
+    assert model.scheduler().config.prediction_type == model.solver().config.prediction_type == "v_prediction"

@@ -1,0 +1,85 @@
+"""Sampling: one prompt with one seed is one video, in any batch and in diffusers' own pipeline."""
+
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline
+
+from vmc.diffusion.sampling import Sampler, decode, initial_noise, posterior_moments, sample_posterior
+from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.token import MotionToken
+from vmc.errors import VmcError
+
+PROMPTS = ["A woman doing the sks sign.", "a man", "a red hat"]
+SEEDS = [3, 4, 5]
+SHAPE = (4, 8, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def parts(base):
+    return base.unet(), base.vae(), PromptEncoder.load(base, MotionToken())
+
+
+def sample(base, parts, indices, *, guidance=4.0):
+    unet, _, encode = parts
+    return Sampler(steps=4, guidance=guidance)(
+        unet,
+        base.solver(),
+        noise_BCFHW=initial_noise([SEEDS[index] for index in indices], SHAPE),
+        text_BLD=torch.stack([encode(PROMPTS[index]) for index in indices]),
+        empty_LD=encode(""),
+    )
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_a_video_does_not_depend_on_its_batch(base, parts, guidance):
+    together = sample(base, parts, [0, 1, 2], guidance=guidance)
+    for index in range(3):
+        assert torch.allclose(together[index], sample(base, parts, [index], guidance=guidance)[0], atol=1e-4)
+    assert not torch.allclose(together[0], together[1], atol=1e-2)
+
+
+def test_guidance_moves_the_sample(base, parts):
+    assert not torch.allclose(sample(base, parts, [0], guidance=1.0), sample(base, parts, [0], guidance=9.0), atol=1e-3)
+
+
+def test_it_is_what_the_published_pipeline_does(base, parts):
+    pipeline = TextToVideoSDPipeline.from_pretrained(base.path)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, algorithm_type="dpmsolver++"
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    frames = pipeline(
+        PROMPTS[0],
+        num_frames=8,
+        height=64,
+        width=64,
+        num_inference_steps=4,
+        guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(SEEDS[0]),
+        output_type="pt",
+    ).frames
+    ours = decode(parts[1], sample(base, parts, [0]))
+    assert (frames[0] * 255 - ours[0].float()).abs().max() <= 1
+
+
+def test_moments_are_the_autoencoders_posterior(base, parts):
+    vae = parts[1]
+    frames = torch.randint(0, 256, (8, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    moments = posterior_moments(vae, frames, frames_at_once=3)
+    assert moments.shape == (2, *SHAPE)
+    posterior = vae.encode(frames / 127.5 - 1).latent_dist
+    noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    expected = (posterior.mean + posterior.std * noise.permute(1, 0, 2, 3)) * vae.config.scaling_factor
+    assert torch.allclose(sample_posterior(moments, noise), expected.permute(1, 0, 2, 3), atol=1e-5)
+
+
+def test_what_is_not_a_number_decodes_to_black(base, parts):
+    assert decode(parts[1], torch.full((1, *SHAPE), float("nan"))).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [({"steps": 0}, "sampler.steps"), ({"guidance": 0.5}, "sampler.guidance")]
+)
+def test_refusals(arguments, words):
+    with pytest.raises(VmcError, match=words):
+        Sampler(**arguments)

@@ -1,0 +1,94 @@
+"""The motion's token: one word, one row, and no other row ever moves."""
+
+import pytest
+import torch
+from transformers import CLIPTokenizer
+
+from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.token import MotionToken, merge_row
+from vmc.errors import VmcError
+from vmc.mini.blank import clip_tokenizer
+
+
+def test_the_tokenizer_is_clips_own(tmp_path):
+    """Against open_clip's own implementation of it, and as read back from its files."""
+    import open_clip
+
+    written = clip_tokenizer(tmp_path)
+    texts = ["A person doing the sks sign.", "a man's red hat, 3 pll!", "Turning Hand Counterclockwise"]
+    expected = open_clip.get_tokenizer("ViT-B-32")(texts)
+    for tokenizer in (written, CLIPTokenizer.from_pretrained(tmp_path)):
+        for text, ids in zip(texts, expected, strict=True):
+            ours = tokenizer(text).input_ids
+            assert ours == ids[: len(ours)].tolist()
+    assert len(written("sks pll", add_special_tokens=False).input_ids) == 2
+
+
+def optimise(encoder: PromptEncoder, text: str, steps: int = 3) -> None:
+    optimizer = torch.optim.AdamW([encoder.token_embedding.row], lr=0.1, weight_decay=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        encoder.encode_ids(encoder.token_ids([text])).square().sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        MotionToken(trained=True, learning_rate=0.1),
+        MotionToken(word="<motion>", added=True, start="sign", trained=True, learning_rate=0.1),
+    ],
+)
+def test_only_the_tokens_row_moves(base, token):
+    encoder = PromptEncoder.load(base, token)
+    before, table = encoder.token_embedding.row.clone(), base.text_encoder().get_input_embeddings().weight
+    optimise(encoder, f"a person doing the {token.word} sign")
+    assert not torch.allclose(encoder.token_embedding.row, before, atol=0.05)
+    assert torch.equal(encoder.token_embedding.table.weight, table)
+
+
+def test_an_untrained_row_changes_nothing(base):
+    text = "a person doing the sks sign"
+    frozen = PromptEncoder.load(base, MotionToken())
+    separate = PromptEncoder.load(base, MotionToken(trained=True, learning_rate=1.0))
+    assert torch.equal(frozen(text), separate(text))
+
+
+def test_an_added_token_starts_as_the_word_it_copies(base):
+    encoder = PromptEncoder.load(base, MotionToken(word="<motion>", added=True, start="sign"))
+    plain = PromptEncoder.load(base, MotionToken())
+    assert torch.equal(encoder("the <motion> now"), plain("the sign now"))
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_the_merged_table_reads_as_the_separate_row_did(base, added):
+    chosen = {"word": "<motion>", "added": True, "start": "sign"} if added else {}
+    encoder = PromptEncoder.load(base, MotionToken(**chosen, trained=True, learning_rate=0.1))
+    text = f"a {chosen.get('word', 'sks')} sign"
+    optimise(encoder, text)
+    expected = encoder(text)
+    merge_row(encoder.token_embedding, encoder.tokenizer, encoder.text_encoder)
+    assert torch.equal(encoder(text), expected)
+    assert encoder.text_encoder.get_input_embeddings().weight.shape[0] == len(encoder.tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"word": "V*"}, "splits into 2"),
+        ({"word": "two words"}, "one word"),
+        ({"word": "sks", "added": True, "start": "sign"}, "already has"),
+        ({"word": "<m>", "added": True}, r"token\.start"),
+        ({"word": "<m>", "added": True, "start": "zzyzxq"}, r"token\.start is 'zzyzxq'"),
+        ({"trained": True}, r"token\.learning_rate"),
+    ],
+)
+def test_a_token_that_cannot_serve_is_refused(base, arguments, words):
+    with pytest.raises(VmcError, match=words):
+        PromptEncoder.load(base, MotionToken(**arguments))
+
+
+def test_a_text_too_long_is_cut_and_said(base, caplog):
+    encoder = PromptEncoder.load(base, MotionToken())
+    assert encoder("word " * 100).shape == (77, 64)
+    assert "102 tokens" in caplog.text

@@ -1,0 +1,149 @@
+"""What a step draws: a function of seed, step and place alone, whatever rank or micro-batch makes it."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from vmc.diffusion.timesteps import CoarseNoise
+from vmc.errors import VmcError
+from vmc.training.batches import Batch, StepPlan, TrainingBatches
+from vmc.training.regularization import Mixture, check_mix
+
+EXEMPLARS, OTHERS = 3, 20
+
+
+def mixture(mix="paired", ratio="balanced", others=OTHERS) -> Mixture:
+    return Mixture(
+        exemplars=EXEMPLARS,
+        regularization=others,
+        exemplar_variants=4,
+        regularization_variants=2,
+        mix=mix,
+        weight=0.5,
+        ratio=ratio,
+    )
+
+
+def plan(seed=0, batch_size=4, **chosen) -> StepPlan:
+    return StepPlan(
+        seed=seed,
+        batch_size=batch_size,
+        mixture=mixture(**chosen),
+        timestep_sampler=CoarseNoise(alpha=0.5),
+        timesteps=1000,
+    )
+
+
+def batches(steps: StepPlan, **parallel) -> TrainingBatches:
+    source = torch.Generator().manual_seed(7)
+    wanted = steps.wanted(range(10))
+    return TrainingBatches(
+        plan=steps,
+        moments={pair: torch.rand(2, 4, 2, 3, 3, generator=source) for pair in wanted},
+        texts=[torch.full((5, 6), float(clip)) for clip in range(EXEMPLARS + OTHERS)],
+        steps=10,
+        start=lambda: 0,
+        **parallel,
+    )
+
+
+def joined(parts: list[Batch]) -> dict[str, torch.Tensor]:
+    names = ("latents_BCFHW", "noise_BCFHW", "timesteps_B", "text", "weights_B", "is_exemplar_B")
+    return {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_ranks_and_micro_batches_share_the_same_draws(world, accumulate):
+    steps = plan(batch_size=8)
+    whole = joined([batches(steps).batch(2, range(8))])
+    streams = [iter(batches(steps, rank=rank, world=world, accumulate=accumulate)) for rank in range(world)]
+    for _ in range(2 * accumulate):  # steps 0 and 1
+        for stream in streams:
+            next(stream)
+    shares = [next(streams[rank]) for _ in range(accumulate) for rank in range(world)]
+    for name, tensor in joined(shares).items():
+        assert torch.equal(tensor, whole[name]), name
+
+
+def test_a_resumed_stream_goes_on_with_the_same_bits():
+    steps = plan()
+    stream = iter(batches(steps))
+    for _ in range(5):
+        next(stream)
+    resumed = batches(steps)
+    object.__setattr__(resumed, "start", lambda: 5)
+    for name, tensor in joined([next(iter(resumed))]).items():
+        assert torch.equal(tensor, joined([next(stream)])[name] if name == "latents_BCFHW" else tensor), name
+
+
+def test_everything_changes_with_step_and_seed():
+    first = batches(plan()).batch(0, range(4))
+    for other in (batches(plan()).batch(1, range(4)), batches(plan(seed=1)).batch(0, range(4))):
+        assert not torch.equal(first.noise_BCFHW, other.noise_BCFHW)
+        assert not torch.equal(first.timesteps_B, other.timesteps_B)
+
+
+def test_noise_and_posterior_and_the_two_of_a_pair_are_independent():
+    steps = plan()
+    exemplar, other = steps.draw(3, 1)
+    shape = torch.Size([1000])
+    draws = [
+        steps.noise(item, 3, 1, purpose, shape) for item in (exemplar, other) for purpose in ("noise", "posterior")
+    ]
+    correlations = torch.corrcoef(torch.stack(draws)) - torch.eye(4)
+    assert correlations.abs().max() < 0.15
+
+
+def test_a_pair_is_an_exemplar_and_a_clip_of_the_weight():
+    for step in range(20):
+        exemplar, other = plan().draw(step, 0)
+        assert (exemplar.is_exemplar, other.is_exemplar) == (True, False)
+        assert (exemplar.weight, other.weight) == (1.0, 0.5)
+        assert exemplar.clip < EXEMPLARS <= other.clip < EXEMPLARS + OTHERS
+
+
+def test_pairs_are_drawn_independently():
+    """In the release exemplar i always meets the same clips."""
+    met = {(plan().draw(step, 0)[0].clip, plan().draw(step, 0)[1].clip) for step in range(400)}
+    assert len(met) > 0.9 * EXEMPLARS * OTHERS
+
+
+@pytest.mark.parametrize(("ratio", "share"), [("balanced", 0.5), ("over_clips", EXEMPLARS / (EXEMPLARS + OTHERS))])
+def test_a_union_draws_exemplars_at_its_ratio(ratio, share):
+    drawn = [plan(mix="union", ratio=ratio).draw(step, 0) for step in range(2000)]
+    assert all(len(items) == 1 and items[0].weight == 1.0 for items in drawn)
+    counts = Counter(items[0].is_exemplar for items in drawn)
+    assert counts[True] / 2000 == pytest.approx(share, abs=0.035)
+
+
+def test_without_regularization_every_draw_is_an_exemplar():
+    drawn = [item for step in range(50) for item in plan(others=0).draw(step, 0)]
+    assert len(drawn) == 50
+    assert all(item.is_exemplar for item in drawn)
+
+
+def test_wanted_is_exactly_what_the_steps_read():
+    steps = plan()
+    read = {(item.clip, item.variant) for step in (3, 4) for index in range(4) for item in steps.draw(step, index)}
+    assert set(steps.wanted(range(3, 5))) == read
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(VmcError, match=r"batch_size is 4.*multiple of 3"):
+        batches(plan(), world=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("both", 0.5, "balanced", 1), "regularization.mix"),
+        (("paired", -1.0, "balanced", 1), "regularization.weight"),
+        (("union", 0.5, "some", 1), "regularization.ratio"),
+        (("union", 0.5, "balanced", 0), "regularization.variants"),
+    ],
+)
+def test_refusals(arguments, words):
+    with pytest.raises(VmcError, match=words):
+        check_mix(*arguments)

@@ -1,0 +1,216 @@
+"""Runs on the blank model: what moves, what does not, and that equal runs are equal to the bit."""
+
+import csv
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vmc.diffusion.parameters import ParameterSubset
+from vmc.errors import VmcError
+from vmc.runs.folder import RunFolder
+from vmc.training.delta import TOKEN, UNET, Delta
+
+# Losses of the first ten steps of the method on the clips of conftest, blank model of seed 0, run seed 0. A refactor
+# must not change them; rounding on another processor may, in the last digits.
+PINNED = [1.649086, 1.480257, 1.401217, 1.326853, 1.214547, 1.173035, 1.086977, 1.060171, 0.986832, 0.999671]
+
+
+def rows(run: RunFolder) -> list[dict[str, str]]:
+    with run.train_csv.open() as file:
+        return list(csv.DictReader(file))
+
+
+def losses(run: RunFolder) -> list[str]:
+    return [row["loss"] for row in rows(run)]
+
+
+def weights(run: RunFolder, step: int = 3) -> dict[str, torch.Tensor]:
+    return load_file(run.weights(step))
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def test_a_run_folder_is_complete(train):
+    run = train("checkpoint_every=1", "steps=4")
+    state = json.loads((run.path / "run.json").read_text())
+    assert (state["status"], state["reason"], state["step"], state["threads"]) == ("finished", "steps", 4, 2)
+    assert [int(row["step"]) for row in rows(run)] == [1, 2, 3, 4]
+    assert [int(row["exemplar_updates"]) for row in rows(run)] == [2, 4, 6, 8]
+    assert [file.name for file in sorted((run.path / "checkpoints").iterdir())] == ["000003.ckpt", "000004.ckpt"]
+    assert len(list((run.path / "weights").iterdir())) == 4
+    assert (run.path / "clips.csv").read_text().count("exemplar") == 3
+    assert (run.path / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("choice", "groups"),
+    [
+        ("temporal_kv", ["temporal", "spatial_kv"]),
+        ("temporal", ["temporal"]),
+        ("temporal_spatial", ["all"]),
+        ("spatial_kv", ["spatial_kv"]),
+        ("spatial", ["spatial"]),
+        ("token_only", []),
+    ],
+)
+def test_exactly_the_subset_differs_from_the_base(train, base, choice, groups):
+    token = ["token=trained"] if choice == "token_only" else []
+    run = train(f"parameters={choice}", *token, "steps=2")
+    trained = weights(run, 2)
+    fresh = dict(base.unet().named_parameters())
+    expected = {UNET + name for name in ParameterSubset(groups=groups).names(base.unet())}
+    assert trained.keys() == expected | ({TOKEN} if token else set())
+    moved = {name for name in expected if not torch.equal(trained[name], fresh[name.removeprefix(UNET)])}
+    assert moved == expected
+
+
+def test_what_is_frozen_stays_bit_identical_in_memory(train, base, monkeypatch):
+    kept = {}
+    from vmc.training import session
+
+    monkeypatch.setattr(session, "MotionModule", lambda **parts: kept.setdefault("module", module_class(**parts)))
+    from vmc.training.module import MotionModule as module_class
+
+    run = train()
+    fresh, trained = dict(base.unet().named_parameters()), weights(run)
+    for name, parameter in kept["module"].unet.named_parameters():
+        expected = trained.get(UNET + name, fresh[name])
+        assert torch.equal(parameter, expected), name
+
+
+def test_the_token_alone_moves_its_row(train, base):
+    run = train("parameters=token_only", "token=trained")
+    (row,) = weights(run).values()
+    encoder, tokenizer = base.text_encoder(), base.tokenizer()
+    before = encoder.get_input_embeddings().weight[tokenizer("sks", add_special_tokens=False).input_ids[0]]
+    # AdamW moves each entry by about its learning rate a step.
+    assert 0 < (row - before).abs().max() <= 3 * 1.1e-3
+
+
+def test_losses_are_pinned(train, clips):
+    run = train(
+        "regularization=real",
+        f"regularization.path={clips.parent / 'related'}",
+        "steps=10",
+    )
+    assert [float(loss) for loss in losses(run)] == pytest.approx(PINNED, rel=1e-3)
+    motion, others = (
+        torch.tensor([float(row[f"loss_{part}"]) for row in rows(run)]) for part in ("motion", "regularization")
+    )
+    assert torch.allclose(motion + 0.5 * others, torch.tensor([float(loss) for loss in losses(run)]), rtol=1e-5)
+
+
+def test_equal_runs_are_bit_identical(train, tmp_path):
+    one, other = train(output=tmp_path / "one"), train(output=tmp_path / "other")
+    assert losses(one) == losses(other)
+    assert_same(weights(one), weights(other))
+
+
+def test_a_cold_a_half_filled_and_a_full_cache_give_the_same_bits(train, tmp_path):
+    cache = tmp_path / "cache"
+    cold = train(f"cache={cache}", output=tmp_path / "cold")
+    kept = sorted((cache / "latents").rglob("*.safetensors"))
+    full = train(f"cache={cache}", output=tmp_path / "full")
+    for file in kept[::2]:
+        file.unlink()
+    half = train(f"cache={cache}", output=tmp_path / "half")
+    assert sorted((cache / "latents").rglob("*.safetensors")) == kept
+    assert_same(weights(cold), weights(full))
+    assert_same(weights(cold), weights(half))
+
+
+def test_a_warm_cache_needs_neither_autoencoder_nor_text_encoder(train, tmp_path, monkeypatch):
+    from vmc.diffusion.components import BaseModel
+
+    train(output=tmp_path / "first")
+
+    def refuse(self, **options):
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(BaseModel, "vae", refuse)
+    monkeypatch.setattr(BaseModel, "text_encoder", refuse)
+    train(output=tmp_path / "second")
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(train, tmp_path):
+    whole = train("steps=6", "checkpoint_every=2", output=tmp_path / "whole")
+    train("steps=4", "checkpoint_every=2", output=tmp_path / "parts")
+    # As a killed process leaves it: the newest checkpoint is older than the last rows.
+    (tmp_path / "parts" / "checkpoints" / "000004.ckpt").unlink()
+    parts = train("steps=6", "checkpoint_every=2", output=tmp_path / "parts")
+    assert [{**row, "seconds": ""} for row in rows(parts)] == [{**row, "seconds": ""} for row in rows(whole)]
+    assert_same(weights(parts, 6), weights(whole, 6))
+
+
+def test_accumulation_changes_only_rounding(train, tmp_path):
+    whole = train(output=tmp_path / "whole")
+    parts = train("trainer.accumulate=2", output=tmp_path / "parts")
+    assert [float(loss) for loss in losses(parts)] == pytest.approx([float(loss) for loss in losses(whole)], rel=1e-3)
+    assert [row["step"] for row in rows(parts)] == ["1", "2", "3"]
+
+
+def test_low_precision_holds_frozen_weights_low_and_trains_in_float32(train, tmp_path):
+    exact = train(output=tmp_path / "exact")
+    mixed = train("trainer.precision=bf16-mixed", output=tmp_path / "mixed")
+    assert {tensor.dtype for tensor in weights(mixed).values()} == {torch.float32}
+    assert [float(loss) for loss in losses(mixed)] == pytest.approx([float(loss) for loss in losses(exact)], rel=0.05)
+    assert losses(mixed) != losses(exact)
+
+
+def test_checkpointed_activations_give_the_same_run(train, tmp_path):
+    plain = train(output=tmp_path / "plain")
+    recomputed = train("trainer.checkpoint_activations=true", output=tmp_path / "recomputed")
+    assert [float(x) for x in losses(recomputed)] == pytest.approx([float(x) for x in losses(plain)], rel=1e-4)
+
+
+def test_training_lowers_the_loss_of_its_clips(train):
+    run = train("steps=60", "batch_size=4")
+    values = [float(loss) for loss in losses(run)]
+    assert sum(values[-10:]) < 0.6 * sum(values[:10])
+
+
+def test_the_seed_changes_the_run(train, tmp_path):
+    assert losses(train(output=tmp_path / "a")) != losses(train("seed=1", output=tmp_path / "b"))
+
+
+def test_the_delta_says_what_it_belongs_to(train, base):
+    run = train()
+    delta = Delta.load(run.weights(3))
+    assert delta.about["groups"] == ["temporal", "spatial_kv"]
+    assert (delta.about["token"]["word"], delta.about["step"]) == ("sks", 3)
+    delta.check_base(base.fingerprint("unet"), base.path)
+    with pytest.raises(VmcError, match="trained on another model"):
+        delta.check_base("another", base.path)
+
+
+def test_a_folder_of_another_config_is_refused_by_key(train, tmp_path):
+    run = train()
+    before = sorted((path, path.stat().st_mtime_ns) for path in run.path.rglob("*"))
+    with pytest.raises(VmcError, match=r"optimizer\.lr, batch_size differ|batch_size, optimizer\.lr differ"):
+        train("optimizer.lr=1", "batch_size=1")
+    assert sorted((path, path.stat().st_mtime_ns) for path in run.path.rglob("*")) == before
+
+
+def test_a_checkpoint_of_another_subset_does_not_load(train, tmp_path):
+    run = train("parameters=temporal", output=tmp_path / "run")
+    config = (run.path / "config.yaml").read_text()
+    (run.path / "config.yaml").write_text(config.replace("- temporal\n", "- temporal\n  - spatial_kv\n"))
+    with pytest.raises(VmcError, match="differ in 14 trained tensors"):
+        train("parameters=temporal_kv", "steps=5", output=tmp_path / "run")
+
+
+def test_nothing_is_written_when_the_run_cannot_start(train, tmp_path, clips):
+    shutil.copytree(clips, tmp_path / "bad")
+    (tmp_path / "bad" / "clip0.mp4").write_bytes(b"no video")
+    with pytest.raises(VmcError, match=r"clip0\.mp4"):
+        train(f"data.path={tmp_path / 'bad'}")
+    assert not (tmp_path / "run").exists()
+    run = train(f"data.path={tmp_path / 'bad'}", "data.skip_bad=true")
+    assert (run.path / "clips.csv").read_text().count("exemplar") == 2
