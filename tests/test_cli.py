@@ -17,7 +17,7 @@ CONFIGS = sorted(path.relative_to(config_folder()).with_suffix("") for path in c
 GROUPS = ("model", "data", "motion", "token", "parameters", "timesteps", "sampler", "trainer", "logger", "prompts")
 
 TEXTS = [
-    "a person, doing it (slowly); \"quoted\", it's {token}",
+    'a person, doing it (slowly); "quoted", it\'s {token}',
     "plain",
     "a = b = c",
     "ends in a backslash \\",
@@ -77,9 +77,7 @@ def test_every_config_composes_and_instantiates(choice, tmp_path, blank):
     assert OmegaConf.missing_keys(config) == set()
 
 
-@pytest.mark.parametrize(
-    "name", ["params_kv", "temporal_trained", "token_frozen", "timesteps_coarse", "reg_real"]
-)
+@pytest.mark.parametrize("name", ["params_kv", "temporal_trained", "token_frozen", "timesteps_coarse", "reg_real"])
 def test_five_ablations_are_the_method_itself(name):
     assert composed(f"+ablation={name}") == composed()
 

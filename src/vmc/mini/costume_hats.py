@@ -10,7 +10,7 @@ _GOLD: Rgb = (246, 208, 70)
 
 
 def space_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Space helmet."""
+    """A white ring round the whole head, clear inside."""
     pen.oval(0.0, top + 0.14, 0.195, 0.205, None, (222, 226, 232), 0.042)
     pen.oval(0.0, top + 0.14, 0.197, 0.207, None, (120, 126, 136), 0.009)
     pen.arc(0.0, top + 0.14, 0.135, 0.145, 200, 250, _WHITE, 0.014)
@@ -19,7 +19,7 @@ def space_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def crown(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Crown."""
+    """A golden crown with jewels."""
     teeth = [
         (-a * 0.9, top + 0.045),
         (-a * 1.05, top - 0.085),
@@ -35,7 +35,7 @@ def crown(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def knight_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Knight helmet."""
+    """A steel helmet with a nose guard and a red plume."""
     steel = (176, 182, 192)
     dome(pen, steel, a * 1.05, top, rise=0.03, low=0.09)
     for side in (-1, 1):
@@ -55,7 +55,7 @@ def knight_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def clown_wig(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Clown wig."""
+    """Curls at the sides and a small blue cone."""
     for side in (-1, 1):
         for x, y, r in ((1.25, 0.13, 0.06), (1.35, 0.07, 0.065), (1.1, 0.02, 0.06)):
             pen.oval(side * a * x, top + y, r, r, colour, shade(colour, 0.6), 0.008)
@@ -64,7 +64,7 @@ def clown_wig(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def wizard_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Wizard hat."""
+    """A pointed hat; a blue one has stars, another one a ribbon."""
     pen.polygon(
         [(-a * 0.95, top + 0.055), (0.02, top - 0.185), (a * 0.95, top + 0.055)], colour, shade(colour, 0.5), LINE
     )
@@ -78,7 +78,7 @@ def wizard_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def santa_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Santa hat."""
+    """A cap with white trimming and a bobble."""
     pen.polygon(
         [
             (-a * 0.98, top + 0.03),
@@ -96,7 +96,7 @@ def santa_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def pirate_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Pirate hat."""
+    """A black hat with a skull."""
     pen.polygon(
         [
             (-a * 1.6, top + 0.06),
@@ -115,7 +115,7 @@ def pirate_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def ninja_hood(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Ninja hood."""
+    """A hood that leaves the eyes free."""
     pen.cap(0.0, top + 0.145, a * 1.18, 0.175, 190, 350, colour)
     pen.cap(0.0, top + 0.14, a * 1.16, 0.19, 5, 175, colour)
     for side in (-1, 1):
@@ -132,7 +132,7 @@ def ninja_hood(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def veil(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Veil."""
+    """A black veil with a white edge."""
     for side in (-1, 1):
         pen.polygon(
             [
@@ -149,7 +149,7 @@ def veil(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def judge_wig(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Judge wig."""
+    """White curls."""
     line = (150, 150, 150)
     for side in (-1, 1):
         for row in range(5):
@@ -159,7 +159,7 @@ def judge_wig(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def robot_head(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Robot head."""
+    """A steel box with lit eyes and an aerial, in place of the face."""
     steel = (170, 178, 190)
     pen.line([(0.0, top), (0.0, top - 0.08)], shade(steel, 0.6), 0.014)
     pen.oval(0.0, top - 0.085, 0.024, 0.024, COLOURS["red"])
@@ -176,7 +176,7 @@ def robot_head(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def alien_head(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Alien head."""
+    """A green head with large eyes and feelers, in place of the face."""
     green = (120, 214, 110)
     for side in (-1, 1):
         pen.line([(side * 0.05, top + 0.02), (side * 0.1, top - 0.09)], shade(green, 0.6), 0.014)
@@ -211,14 +211,14 @@ def alien_head(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def top_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Top hat."""
+    """A black top hat with a red ribbon."""
     pen.box(-a * 0.86, top - 0.16, a * 0.86, top + 0.05, (28, 28, 34), 0.012)
     pen.box(-a * 0.86, top + 0.0, a * 0.86, top + 0.035, COLOURS["red"])
     brim(pen, (28, 28, 34), a * 1.45, top + 0.055, 0.017)
 
 
 def bald_head(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Bald head."""
+    """A shaven head with two spots."""
     pen.cap(-a * 0.3, top + 0.05, 0.03, 0.016, 150, 330, shade(colour, 1.5))
     for x in (-0.018, 0.018):
         pen.oval(x, top + 0.035, 0.007, 0.007, (120, 40, 30))

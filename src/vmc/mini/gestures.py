@@ -120,7 +120,7 @@ def _roll(direction: int) -> Gesture:
 
 def _zoom(shut: Shape, wide: Shape, *, opening: bool) -> Gesture:
     first, last = (shut, wide) if opening else (wide, shut)
-    keys = (Key(0.12, 0.2, 0.46, first, 1.25), Key(0.85, 0.2, 0.46, last, 1.25))
+    keys = (Key(0.12, 0.2, 0.46, first, 1.4), Key(0.85, 0.2, 0.46, last, 1.4))
     return Gesture((replace(keys[0], time=0.0), *keys, replace(keys[1], time=1.0)))
 
 

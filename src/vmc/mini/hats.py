@@ -21,12 +21,12 @@ def dome(pen: Pen, colour: Rgb, a: float, top: float, *, rise: float = 0.03, low
 
 
 def brim(pen: Pen, colour: Rgb, width: float, y: float, thick: float = 0.022) -> None:
-    """Brim."""
+    """A brim seen a little from above."""
     pen.oval(0.0, y, width, thick, colour, shade(colour, 0.5), 0.008)
 
 
 def hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Hat."""
+    """A hat with a flat crown, a ribbon and a brim."""
     pen.polygon(
         [(-a * 0.82, top + 0.055), (-a * 0.72, top - 0.085), (a * 0.72, top - 0.085), (a * 0.82, top + 0.055)],
         colour,
@@ -38,25 +38,25 @@ def hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def cap(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Cap."""
+    """A cap with a peak to one side."""
     dome(pen, colour, a, top, rise=0.028, low=0.06)
     pen.oval(a * 0.35, top + 0.068, a * 1.05, 0.024, shade(colour, 0.8), shade(colour, 0.45), 0.008)
 
 
 def beanie(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Beanie."""
+    """A knitted cap with a bobble."""
     dome(pen, colour, a, top, rise=0.045, low=0.06)
     pen.box(-a * 1.14, top + 0.035, a * 1.14, top + 0.085, shade(colour, 0.75), 0.018)
     pen.oval(0.0, top - 0.055, 0.03, 0.03, _WHITE)
 
 
 def headband(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Headband."""
+    """A band over the forehead."""
     pen.box(-a * 1.02, top + 0.045, a * 1.02, top + 0.082, colour, 0.01)
 
 
 def fire_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Fire helmet."""
+    """A helmet with a broad brim and a golden shield."""
     dome(pen, colour, a, top, rise=0.06, low=0.06)
     brim(pen, colour, a * 1.55, top + 0.065, 0.026)
     pen.polygon(
@@ -65,14 +65,14 @@ def fire_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def hard_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Hard hat."""
+    """A builder's helmet."""
     dome(pen, colour, a, top, rise=0.05, low=0.06)
     pen.box(-0.02, top - 0.052, 0.02, top + 0.05, shade(colour, 0.86))
     brim(pen, colour, a * 1.3, top + 0.064, 0.018)
 
 
 def toque(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Toque."""
+    """A cook's high hat."""
     line = (150, 150, 156)
     for x, y, r in ((-0.075, -0.085, 0.06), (0.075, -0.085, 0.06), (0.0, -0.11, 0.07)):
         pen.oval(x, top + y, r, r, colour, line, 0.008)
@@ -83,7 +83,7 @@ def toque(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def peaked_cap(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Peaked cap."""
+    """A uniform's cap with a black peak and a golden badge."""
     pen.polygon(
         [
             (-a * 0.95, top + 0.05),
@@ -102,7 +102,7 @@ def peaked_cap(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def nurse_cap(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Nurse cap."""
+    """A white cap with a red cross."""
     pen.polygon(
         [(-a * 0.8, top + 0.035), (-a * 0.95, top - 0.05), (a * 0.95, top - 0.05), (a * 0.8, top + 0.035)],
         colour,
@@ -114,12 +114,12 @@ def nurse_cap(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def surgical_cap(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Surgical cap."""
+    """A cap over all the hair."""
     dome(pen, colour, a, top, rise=0.03, low=0.085)
 
 
 def army_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Army helmet."""
+    """A camouflaged helmet."""
     olive = (86, 100, 58)
     dome(pen, olive, a * 1.08, top, rise=0.045, low=0.085)
     for x, y in ((-0.06, 0.0), (0.03, -0.02), (0.07, 0.04), (-0.02, 0.045)):
@@ -128,14 +128,14 @@ def army_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def sailor_cap(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Sailor cap."""
+    """A round cap with a blue line."""
     dome(pen, colour, a * 0.8, top - 0.02, rise=0.05, low=0.03)
     pen.box(-a * 0.98, top - 0.015, a * 0.98, top + 0.045, colour, 0.02)
     pen.line([(-a * 0.9, top + 0.04), (a * 0.9, top + 0.04)], COLOURS["blue"], 0.014)
 
 
 def straw_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Straw hat."""
+    """A straw hat with a red ribbon and a wide brim."""
     straw = (232, 200, 110)
     dome(pen, straw, a * 0.85, top, rise=0.06, low=0.05)
     pen.box(-a * 0.95, top + 0.012, a * 0.95, top + 0.042, COLOURS["red"])
@@ -143,7 +143,7 @@ def straw_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def cowboy_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Cowboy hat."""
+    """A brown hat with a bent-up brim."""
     brown = (150, 98, 52)
     pen.polygon(
         [
@@ -175,13 +175,13 @@ def cowboy_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def beret(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Beret."""
+    """A beret to one side."""
     pen.oval(-a * 0.22, top + 0.0, a * 1.28, 0.058, colour, shade(colour, 0.5), LINE)
     pen.line([(-a * 0.2, top - 0.05), (-a * 0.14, top - 0.085)], shade(colour, 0.6), 0.014)
 
 
 def mortarboard(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Mortarboard."""
+    """A square cap with a golden tassel."""
     dome(pen, _DARK, a * 0.9, top, rise=0.01, low=0.07)
     pen.polygon(
         [(-a * 1.7, top - 0.02), (0.0, top - 0.075), (a * 1.7, top - 0.02), (0.0, top + 0.035)],
@@ -194,7 +194,7 @@ def mortarboard(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def boxing_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Boxing helmet."""
+    """A padded helmet that covers the ears."""
     dome(pen, colour, a * 1.06, top, rise=0.035, low=0.07)
     for side in (-1, 1):
         pen.box(side * a * 1.02 - 0.037, top + 0.06, side * a * 1.02 + 0.037, top + 0.225, colour, 0.025)
@@ -202,7 +202,7 @@ def boxing_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def football_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Football helmet."""
+    """A helmet with a white stripe and a face guard."""
     dome(pen, colour, a * 1.12, top, rise=0.045, low=0.10)
     pen.box(-0.018, top - 0.045, 0.018, top + 0.085, _WHITE)
     for side in (-1, 1):
@@ -213,7 +213,7 @@ def football_helmet(pen: Pen, colour: Rgb, a: float, top: float) -> None:
 
 
 def bee_hat(pen: Pen, colour: Rgb, a: float, top: float) -> None:
-    """Bee hat."""
+    """A straw hat with a net."""
     grey = (92, 96, 104)
     for index in range(-3, 4):
         pen.line([(index * 0.052, top + 0.05), (index * 0.05, top + 0.36)], grey, 0.007)

@@ -8,7 +8,6 @@ jester-v1-test.csv                  id
 """
 
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -157,7 +156,6 @@ def _write_tables(folder: Path, clips: Iterable[_Clip]) -> None:
 def _write_clips(folder: Path, clips: Sequence[_Clip], workers: int | None) -> None:
     folder.mkdir()
     count = min(workers or os.cpu_count() or 1, len(clips))
-    started = time.monotonic()
     with tqdm(total=len(clips), desc="rendering clips", unit="clip", delay=_PATIENCE, leave=False) as bar:
         if count <= 1:
             for clip in clips:
@@ -167,8 +165,6 @@ def _write_clips(folder: Path, clips: Sequence[_Clip], workers: int | None) -> N
             with ProcessPoolExecutor(count) as pool:
                 for _ in pool.map(_write_clip, [folder] * len(clips), clips, chunksize=4):
                     bar.update()
-    if time.monotonic() - started > _PATIENCE:
-        tqdm.write(f"rendered {len(clips)} clips in {time.monotonic() - started:.0f} s")
 
 
 def _write_clip(folder: Path, clip: _Clip) -> None:

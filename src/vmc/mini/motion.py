@@ -63,7 +63,7 @@ def perform(names: tuple[str, ...], frames: int, *, traits: Traits, tempo: Tempo
     """
     time_F = np.linspace(0.0, 1.0, frames, dtype=np.float32) if frames > 1 else np.full(1, 0.5, dtype=np.float32)
     side = traits.side
-    lead_FC, other_FC = _resting(frames, side), _resting(frames, -side)
+    lead_FC, other_FC = resting(frames, side), resting(frames, -side)
     swapped_F = np.zeros(frames, dtype=np.bool_)
     prop, nods = "", 1.0
     for index, name in enumerate(names):
@@ -86,7 +86,8 @@ def _gesture(name: str, random: Generator) -> Gesture:
     return GESTURES[name]
 
 
-def _resting(frames: int, side: int) -> Floats:
+def resting(frames: int, side: int) -> Floats:
+    """poses_FC of a hand at rest on the picture's right (`side` = 1) or left (-1)."""
     row = np.array(Key(0.0, REST_X * side, REST_Y, RELAXED, yaw=90.0).row(), dtype=np.float32)
     return np.repeat(row[None], frames, axis=0)
 
@@ -119,7 +120,7 @@ def _hands(
     poses = []
     for keys, wave, hand in ((gesture.keys, gesture.wave, side), (gesture.other, gesture.other_wave, -side)):
         if not keys:
-            poses.append(_resting(len(time_F), hand))
+            poses.append(resting(len(time_F), hand))
             continue
         mirror_place, mirror_turn = hand < 0 and not gesture.directed, hand < 0 and not gesture.directed_turn
         keys_KC = np.array([key.row() for key in keys], dtype=np.float32)

@@ -5,13 +5,14 @@ of two pools never meet, and neither do two persons of one pool.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.random import Generator
 
 from vmc.errors import VmcError
 from vmc.mini import vocabulary as words
+from vmc.mini.pen import Rgb
 from vmc.mini.vocabulary import COLOURS, OCCUPATIONS, Outfit
 from vmc.randomness import derive_seed
 
@@ -22,8 +23,6 @@ RESERVED_POOLS: tuple[Pool, ...] = ("exemplars", "regularization")
 """Pools that show nothing but reserved clothes, hair colours and places."""
 RESERVED_SHARE = 0.08
 """How often the other pools show reserved clothes, hair or a reserved place."""
-
-Rgb: TypeAlias = tuple[int, int, int]
 
 
 def generator(*place: int | str) -> Generator:

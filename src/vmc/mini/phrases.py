@@ -5,10 +5,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from numpy.random import Generator
+
 from vmc.errors import VmcError
 from vmc.mini import vocabulary as words
 from vmc.mini.people import (
     Person,
+    Traits,
     draw_clothes,
     draw_hair_colour,
     draw_hair_style,
@@ -109,26 +112,36 @@ def person_from_phrase(phrase: str, number: int = 0) -> Person:
         VmcError: a word of the phrase is not in the miniature's vocabulary.
     """
     text = phrase.strip().rstrip(".").lower()
+    noun, rest = _noun_and_rest(text)
+    random = generator("subject", text, number)
+    traits = draw_traits(random)
+    said = _said(rest, phrase)
+    if noun.startswith("bald "):
+        noun, said["hair_style"] = noun.removeprefix("bald "), "bald"
+    if noun == "person":
+        noun = draw_kind(random)
+    if noun not in words.KINDS and noun not in words.OCCUPATIONS:
+        raise VmcError(f"the miniature knows no {noun!r} (in {phrase!r}); use a kind or occupation of its vocabulary")
+    occupation = noun if noun in words.OCCUPATIONS else ""
+    person = _unnamed(random, kind=draw_kind(random, noun) if occupation else noun, number=number, traits=traits)
+    return replace(person, occupation=occupation, **said)
+
+
+def _noun_and_rest(text: str) -> tuple[str, str]:
+    """What stands before the first "with" or "in", without its article, and what stands after."""
     head, _, rest = text.partition(" with ")
     if not rest:
         head, _, rest = text.partition(" in ")
-    noun = head.split(" ", 1)[1] if head.startswith(("a ", "an ")) else head
-    random = generator("subject", text, number)
-    traits = draw_traits(random)
-    fields: dict[str, Any] = {}
-    if noun.startswith("bald "):
-        noun, fields["hair_style"] = noun.removeprefix("bald "), "bald"
-    if noun == "person":
-        noun = words.KINDS[int(random.integers(len(words.KINDS)))]
-    if noun not in words.KINDS and noun not in words.OCCUPATIONS:
-        raise VmcError(f"the miniature knows no {noun!r} (in {phrase!r}); use a kind or occupation of its vocabulary")
-    kind = noun if noun in words.KINDS else draw_kind(random, noun)
-    fields |= _said(rest, phrase)
+    return head.removeprefix("an ").removeprefix("a "), rest
+
+
+def _unnamed(random: Generator, *, kind: str, number: int, traits: Traits) -> Person:
+    """A person of whom nothing but the kind is said; reserved things are left to the exemplars."""
     clothes, colour = draw_clothes(random, kind, reserved=False)
     hair_colour = draw_hair_colour(random, kind, reserved=False)
     while hair_colour in words.RESERVED_HAIR_COLOURS:
         hair_colour = draw_hair_colour(random, kind, reserved=False)
-    person = Person(
+    return Person(
         pool="subjects",
         number=number,
         kind=kind,
@@ -137,7 +150,5 @@ def person_from_phrase(phrase: str, number: int = 0) -> Person:
         hair_colour=hair_colour,
         clothes=clothes,
         clothes_colour=colour,
-        occupation=noun if noun in words.OCCUPATIONS else "",
         traits=traits,
     )
-    return replace(person, **fields)

@@ -20,7 +20,7 @@ from vmc.errors import VmcError
 from vmc.mini.arms import PaintedArm, draw_arm, paint_arm
 from vmc.mini.body import draw_body
 from vmc.mini.head import draw_behind, draw_head
-from vmc.mini.motion import Motion, Tempo, perform
+from vmc.mini.motion import Motion, Tempo, perform, resting
 from vmc.mini.pen import Pen
 from vmc.mini.people import Person, generator
 from vmc.mini.places import draw_place
@@ -48,7 +48,7 @@ class ClipSpec:
         framing: `webcam` is fixed and close to Jester's, `web` varies distance, offset and drift of the camera.
         frames: 1 (a still portrait) or 12 to 40, at 12 a second.
         tempo: `slow` fills the whole clip with the gesture, `quick` halves its time.
-        hands_alpha: visibility of the arms with their hands, 1 = as they are, 0 = not there.
+        hands_alpha: visibility of what the arms do, 1 = as it is, 0 = hands rest; between, both show through.
         noise: standard deviation of the camera's noise, in 255ths.
         seed: decides timing, camera, light and noise of this one clip.
     """
@@ -94,6 +94,7 @@ class _Actor:
     head: Layer | None
     motion: Motion
     arms: tuple[PaintedArm, ...]
+    resting_arms: tuple[PaintedArm, ...]
     pen_view: View
 
 
@@ -173,12 +174,17 @@ def _prepare(
         paint_arm(hand.poses_FC, person=person, side=hand.side, swapped_F=hand.swapped_F, view=own)
         for hand in reversed(motion.hands)
     )
+    resting_arms = tuple(
+        paint_arm(resting(1, side), person=person, side=side, swapped_F=np.zeros(1, dtype=np.bool_), view=own)
+        for side in ((-1, 1) if spec.hands_alpha < 1 else ())
+    )
     return _Actor(
         behind=_layer(size, own, draw_behind, person),
         body=_layer(size, own, draw_body, person),
         head=_layer(size, own, draw_head, person),
         motion=motion,
         arms=arms,
+        resting_arms=resting_arms,
         pen_view=own,
     )
 
@@ -193,16 +199,19 @@ def _paint(canvas: Image.Image, actors: list[_Actor], frame: int, hands_alpha: f
                 image, (x, y) = layer
                 place = (x + round(float(nod[0])), y + round(float(nod[1]))) if moves else (x, y)
                 picture.paste(image, place, image)
-    if hands_alpha == 0:
-        return picture
-    bare = picture.copy() if hands_alpha < 1 else picture
+    faded = picture.copy() if hands_alpha < 1 else None
     draw = ImageDraw.Draw(picture)
     for actor in actors:
         for arm in sorted(actor.arms, key=lambda painted: float(painted.near_F[frame])):
             if arm is actor.arms[-1]:
                 _draw_prop(Pen(draw, *actor.pen_view), actor, frame)
             draw_arm(draw, arm, frame)
-    return Image.blend(bare, picture, hands_alpha) if hands_alpha < 1 else picture
+    if faded is None:
+        return picture
+    for actor in actors:
+        for arm in actor.resting_arms:
+            draw_arm(ImageDraw.Draw(faded), arm, 0)
+    return Image.blend(faded, picture, hands_alpha)
 
 
 def _draw_prop(pen: Pen, actor: _Actor, frame: int) -> None:
