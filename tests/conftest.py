@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: everything is made by code, nothing is shipped as binary."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -104,3 +105,33 @@ def real_clips() -> Path:
     if not folder.is_dir():
         pytest.skip("the real clips are not beside the checkout")
     return folder
+
+
+class Entered:
+    """Calls an entry point as the command line does, in this process and in an empty folder."""
+
+    def __init__(self, monkeypatch, capfd, *, model: Path, clips: Path) -> None:
+        self.monkeypatch, self.capfd, self.model, self.clips = monkeypatch, capfd, model, clips
+
+    def __call__(self, main: Callable[[], None], *arguments: str) -> tuple[int, str]:
+        """The exit code, and what was printed."""
+        self.monkeypatch.setattr(sys, "argv", ["vmc", *arguments])
+        self.capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, err = self.capfd.readouterr()
+        return status, out + err
+
+
+@pytest.fixture
+def entered(monkeypatch, capfd, tmp_path, blank, clips) -> Entered:
+    """Entry points in an empty folder that holds a folder `occupied` with a file and one clip without a caption."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "notes.txt").write_text("mine")
+    write_video(tmp_path / "clip.mp4", moving_square(4), fps=12)
+    return Entered(monkeypatch, capfd, model=blank, clips=clips)

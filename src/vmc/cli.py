@@ -17,7 +17,7 @@ from vmc.errors import VmcError
 
 log = logging.getLogger(__name__)
 
-FREE_TEXT = ("prompt", "motion.caption", "subject.caption")
+FREE_TEXT = ("prompt", "motion.caption", "subject.caption", "token.word")
 
 
 def config_folder() -> Path:
@@ -54,9 +54,12 @@ def _is_quoted(value: str) -> bool:
         return False
 
 
-def refuse_two_overlays() -> None:
-    """An ablation and a baseline together would compose silently, the last one winning."""
+def check_overlays(config: DictConfig) -> None:
+    """Refuse an unknown overlay, and two together, which would compose silently, the last one winning."""
     chosen = HydraConfig.get().runtime.choices
+    for kind in ("ablation", "baseline"):
+        if kind in config:  # no overlay of that name: Hydra took it for a new key
+            raise VmcError(f"+{kind}={config[kind]} is unknown; --help lists the overlays there are")
     if "ablation" in chosen and "baseline" in chosen:
         raise VmcError(
             f"+ablation={chosen['ablation']} and +baseline={chosen['baseline']} are both given;"

@@ -5,14 +5,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import refuse_two_overlays, run_hydra
+from vmc.cli import check_overlays, run_hydra
 
 
 def train(config: DictConfig) -> None:
     """Train the run that the config describes, go on with it, or say that it is done."""
-    refuse_two_overlays()
+    check_overlays(config)
     # Here and not above: `--help` and a refused command line must not wait for torch and diffusers.
-    from vmc.runs.folder import RunFolder
+    from vmc.runs.folder import RunFolder, read_state
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     state = run.check()
@@ -20,7 +20,8 @@ def train(config: DictConfig) -> None:
         print(f"{run.path} is finished: {state['step']} steps ({state['reason']}); nothing to do")
         return
     build_session(config, run).train()
-    print(f"{run.path}: done")
+    state = read_state(run.path)
+    print(f"{run.path}: {state['status']} at step {state['step']} ({state['reason']})")
 
 
 def build_session(config: DictConfig, run: Any) -> Any:
@@ -46,7 +47,7 @@ def build_session(config: DictConfig, run: Any) -> Any:
         token=token,
         subset=instantiate(config.parameters),
         timestep_sampler=instantiate(config.timesteps),
-        regularization=instantiate(config.regularization, source=data.source, seed=config.seed),
+        regularization=instantiate(config.regularization, _partial_=True)(source=data.source, seed=config.seed),
         optimizer=instantiate(config.optimizer),
         sampler=instantiate(config.sampler),
         hardware=instantiate(config.trainer),

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet3DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from vmc.errors import VmcError
 from vmc.files import fingerprint
@@ -117,9 +120,10 @@ class BaseModel:
     def _open(self, kind: type, part: str, dtype: torch.dtype) -> Any:
         """Load one part in exactly `dtype`; a missing or misshaped tensor is an error and never random weights."""
         try:
-            module, found = kind.from_pretrained(  # type: ignore[attr-defined]
-                self.folder / part, torch_dtype=dtype, output_loading_info=True, low_cpu_mem_usage=True
-            )
+            with _without_progress_bar():
+                module, found = kind.from_pretrained(  # type: ignore[attr-defined]
+                    self.folder / part, torch_dtype=dtype, output_loading_info=True
+                )
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise VmcError(f"{self.folder / part} does not load as {kind.__name__}: {reason}") from error
@@ -135,6 +139,18 @@ class BaseModel:
         if any(tensor.dtype != dtype for tensor in module.parameters()):
             module = module.to(dtype)
         return module.requires_grad_(False).eval()
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """transformers shows one for every model it opens, however small."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _download(name: str) -> Path:

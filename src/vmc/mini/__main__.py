@@ -11,6 +11,7 @@ from importlib import import_module
 from vmc.errors import VmcError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "blank": ("vmc.mini.blank", "write a small pipeline with random weights"),
     "render": ("vmc.mini.render_command", "write rendered clips in Jester's layout"),
 }
 """Command -> (module, what it does)."""

@@ -156,7 +156,7 @@ def _write_tables(folder: Path, clips: Iterable[_Clip]) -> None:
 def _write_clips(folder: Path, clips: Sequence[_Clip], workers: int | None) -> None:
     folder.mkdir()
     count = min(workers or os.cpu_count() or 1, len(clips))
-    with tqdm(total=len(clips), desc="rendering clips", unit="clip", delay=_PATIENCE, leave=False) as bar:
+    with tqdm(total=len(clips), desc="rendering clips", unit="clip", delay=_PATIENCE, disable=None, leave=False) as bar:
         if count <= 1:
             for clip in clips:
                 _write_clip(folder, clip)

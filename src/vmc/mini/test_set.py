@@ -19,6 +19,11 @@ SUBJECTS = 100
 _SEED_LIMITS = (100_000_000, 1_000_000, 100_000)
 
 
+def test_set_file() -> Path:
+    """The shipped file, for configs."""
+    return TEST_SET
+
+
 def _hair(kind: str, random: Generator) -> str:
     if kind in words.OLD:
         colours = ("grey", "white")

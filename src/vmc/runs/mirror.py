@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
+USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
+
 
 class Mirror(Protocol):
     """Where a run's numbers and videos are shown while it runs."""
@@ -67,7 +69,8 @@ class WandbMirror:
     def start(self, *, folder: Path, config: Mapping[str, Any]) -> None:
         """Begin the W&B run; a continued run keeps its identity, which is kept in the folder."""
         # Media of tables are staged under the user's data folder unless told otherwise.
-        os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
+        if not USER_CHOSE_DATA_DIR:
+            os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 

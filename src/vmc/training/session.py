@@ -71,13 +71,15 @@ class Session:
     mirror: Mirror = field(default_factory=NoMirror)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "evaluate_every", "checkpoint_every"):
-            if getattr(self, name) < (name == "steps"):
-                raise VmcError(f"{name} is {getattr(self, name)}; it must be at least {int(name == 'steps')}")
+        for name in ("steps", "batch_size", "generation_batch", "evaluate_every", "checkpoint_every", "seed"):
+            value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "generation_batch"))
+            if not isinstance(value, int) or value < smallest:
+                raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
         self._moments_cache = TensorCache(folder=Path(self.cache or cache_root()) / "latents")
         self._text_cache = TensorCache(folder=Path(self.cache or cache_root()) / "texts")
         self._encoder: PromptEncoder | None = None
         self._generator: VideoGenerator | None = None
+        self._seconds, self._step = 0.0, 0
 
     def train(self) -> None:
         """Train, or go on training, and leave a finished, stopped or failed run folder."""
@@ -265,7 +267,6 @@ class Session:
         changes = {"step": self._step, "seconds": round(self._seconds, 3)} if status != "failed" else {}
         self.run.update(status=status, reason=reason, **changes)
         self.mirror.finish(exit_code)
-        log.info("%s after %s (%s)", self.run.path, reason, status)
 
 
 @dataclass(frozen=True)

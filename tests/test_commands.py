@@ -1,0 +1,120 @@
+"""Whole commands in processes of their own: killed and resumed, on two ranks, from an installed wheel."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def command(blank, clips, tmp_path):
+    """The command line of a short run; its output goes to `name`."""
+
+    def line(name: str, *overrides: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "vmc.train", f"model.path={blank}", "data=videos", f"data.path={clips}"),
+            *("data.variants=3", "motion=custom", "motion.caption=a square doing the {token} sign"),
+            *("regularization=none", "evaluate_every=0", "logger=csv", "batch_size=2", "steps=6"),
+            *("checkpoint_every=2", f"output={tmp_path / name}", *overrides),
+        ]
+
+    return line
+
+
+def run(line: list[str], folder: Path) -> None:
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    file = folder / "train.csv"
+    return list(csv.DictReader(file.open())) if file.is_file() else []
+
+
+def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, tmp_path):
+    line = command("killed", "steps=40", "checkpoint_every=10")
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while len(rows(tmp_path / "killed")) < 15:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "weights" / "000040.safetensors").exists()
+    run(line, tmp_path)
+    run(command("whole", "steps=40", "checkpoint_every=10"), tmp_path)
+    killed, whole = (load_file(tmp_path / name / "weights" / "000040.safetensors") for name in ("killed", "whole"))
+    assert killed.keys() == whole.keys()
+    assert all(torch.equal(killed[name], whole[name]) for name in whole)
+    assert [{**row, "seconds": 0} for row in rows(tmp_path / "killed")] == [
+        {**row, "seconds": 0} for row in rows(tmp_path / "whole")
+    ]
+
+
+def test_a_signal_saves_the_run(command, tmp_path):
+    line = command("stopped", "steps=2000", "checkpoint_every=0")
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while len(rows(tmp_path / "stopped")) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "stopped at step" in said
+    step = len(rows(tmp_path / "stopped"))
+    assert (tmp_path / "stopped" / "checkpoints" / f"{step:06d}.ckpt").is_file()
+
+
+def test_two_processes_give_the_weights_of_one(command, tmp_path):
+    run(command("one", "batch_size=4"), tmp_path)
+    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.threads=1", "batch_size=4")
+    run(command("two", *parallel), tmp_path)
+    one, two = (load_file(tmp_path / name / "weights" / "000006.safetensors") for name in ("one", "two"))
+    base = load_file(Path(command("x")[3].partition("=")[2]) / "unet" / "diffusion_pytorch_model.safetensors")
+    for name, tensor in one.items():
+        # AdamW's first steps are nearly the sign of the gradient: where that is rounding noise it may turn over.
+        moved = (tensor - base[name.removeprefix("unet.")]).abs().max()
+        assert (tensor - two[name]).abs().mean() < 0.02 * moved, name
+    for row, other in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+        assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
+        assert row["exemplar_updates"] == other["exemplar_updates"]
+
+
+def test_an_installed_wheel_works_from_any_folder(tmp_path):
+    """The dependencies are those of this environment; vmc itself comes from the wheel alone."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("vmc-*.whl")
+    venv.create(tmp_path / "empty", with_pip=False)
+    python = tmp_path / "empty" / "bin" / "python"
+    packages = subprocess.check_output(
+        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], text=True
+    ).strip()
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages, wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    others = [path for path in sys.path if path.endswith("site-packages")]
+    # Editable installs reach an interpreter by .pth files, which PYTHONPATH does not read.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([packages, *others])}
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for module in ("vmc.train", "vmc.generate"):
+        line = [python, "-m", module, "--help"]
+        shown = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
+        assert shown.returncode == 0, shown.stderr
+        assert "motion: custom, drumming_fingers" in shown.stdout
+    where = subprocess.check_output([python, "-c", "import vmc; print(vmc.__file__)"], env=environment, text=True)
+    assert where.startswith(str(tmp_path / "empty"))
+    assert (Path(where.strip()).parent / "sweeps").is_dir()
