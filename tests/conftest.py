@@ -17,7 +17,7 @@ from vmc.mini.blank import write_blank
 from vmc.runs.folder import RunFolder
 from vmc.train import build_session
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the models are tiny, and the tests may run side by side
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,6 +79,7 @@ def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
             "evaluate_every=0",
             "logger=csv",
             "batch_size=2",
+            "trainer.threads=1",
             "steps=3",
             f"output={output or tmp_path / 'run'}",
         ]

@@ -26,7 +26,7 @@ def command(blank, clips, tmp_path):
         return [
             *(sys.executable, "-m", "vmc.train", f"model.path={blank}", "data=videos", f"data.path={clips}"),
             *("data.variants=3", "motion=custom", "motion.caption=a square doing the {token} sign"),
-            *("regularization=none", "evaluate_every=0", "logger=csv", "batch_size=2", "steps=6"),
+            *("regularization=none", "evaluate_every=0", "logger=csv", "batch_size=2", "steps=6", "trainer.threads=1"),
             *("checkpoint_every=2", f"output={tmp_path / name}", *overrides),
         ]
 
@@ -43,16 +43,23 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.open())) if file.is_file() else []
 
 
+def begin_and_send(line: list[str], folder: Path, number: int, *, after: int, output: Path) -> tuple[int, str]:
+    """Start a run, send it a signal when it has written `after` rows; its exit code and what it said."""
+    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        while len(rows(output)) < after:
+            assert process.poll() is None, "it ended before it could be sent a signal"
+            time.sleep(0.02)
+        process.send_signal(number)
+        said, _ = process.communicate()
+    finally:
+        process.kill()
+    return process.returncode, said
+
+
 def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, tmp_path):
     line = command("killed", "steps=40", "checkpoint_every=10")
-    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while len(rows(tmp_path / "killed")) < 15:
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    begin_and_send(line, tmp_path, signal.SIGKILL, after=15, output=tmp_path / "killed")
     assert not (tmp_path / "killed" / "weights" / "000040.safetensors").exists()
     run(line, tmp_path)
     run(command("whole", "steps=40", "checkpoint_every=10"), tmp_path)
@@ -66,13 +73,8 @@ def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, tmp_path):
 
 def test_a_signal_saves_the_run(command, tmp_path):
     line = command("stopped", "steps=2000", "checkpoint_every=0")
-    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while len(rows(tmp_path / "stopped")) < 3:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+    status, said = begin_and_send(line, tmp_path, signal.SIGTERM, after=3, output=tmp_path / "stopped")
+    assert status == 0, said
     assert "stopped at step" in said
     step = len(rows(tmp_path / "stopped"))
     assert (tmp_path / "stopped" / "checkpoints" / f"{step:06d}.ckpt").is_file()
@@ -80,7 +82,7 @@ def test_a_signal_saves_the_run(command, tmp_path):
 
 def test_two_processes_give_the_weights_of_one(command, tmp_path):
     run(command("one", "batch_size=4"), tmp_path)
-    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.threads=1", "batch_size=4")
+    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=4")
     run(command("two", *parallel), tmp_path)
     one, two = (load_file(tmp_path / name / "weights" / "000006.safetensors") for name in ("one", "two"))
     base = load_file(Path(command("x")[3].partition("=")[2]) / "unet" / "diffusion_pytorch_model.safetensors")

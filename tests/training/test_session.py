@@ -40,7 +40,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 def test_a_run_folder_is_complete(train):
     run = train("checkpoint_every=1", "steps=4")
     state = json.loads((run.path / "run.json").read_text())
-    assert (state["status"], state["reason"], state["step"], state["threads"]) == ("finished", "steps", 4, 2)
+    assert (state["status"], state["reason"], state["step"], state["threads"]) == ("finished", "steps", 4, 1)
     assert [int(row["step"]) for row in rows(run)] == [1, 2, 3, 4]
     assert [int(row["exemplar_updates"]) for row in rows(run)] == [2, 4, 6, 8]
     assert [file.name for file in sorted((run.path / "checkpoints").iterdir())] == ["000003.ckpt", "000004.ckpt"]

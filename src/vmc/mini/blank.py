@@ -104,27 +104,36 @@ def write_blank(folder: Path, *, seed: int = 0) -> None:
         raise VmcError(f"--output is {folder}, which exists already; choose a new folder or remove it")
     with folder_written_whole(folder) as temporary, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        tokenizer = clip_tokenizer(temporary / "tokenizer")
-        pipeline = TextToVideoSDPipeline(
-            vae=vae(),
-            text_encoder=text_encoder(tokenizer),
-            tokenizer=tokenizer,
-            unet=unet(),
-            scheduler=DDIMScheduler(
-                beta_schedule="scaled_linear",
-                beta_start=0.00085,
-                beta_end=0.012,
-                clip_sample=False,
-                set_alpha_to_one=False,
-                steps_offset=1,
-            ),
-        )
-        written = (temporary / "tokenizer" / name for name in ("vocab.json", "merges.txt"))
-        kept = {path: path.read_bytes() for path in written}
-        pipeline.save_pretrained(temporary, safe_serialization=True)
-        for path, content in kept.items():
-            with written_whole(path) as target:
-                target.write_bytes(content)
+        networks = {"vae": vae(), "text_encoder": text_encoder(clip_tokenizer(temporary / "tokenizer")), "unet": unet()}
+        write_pipeline(temporary, **networks)
+
+
+def scheduler() -> DDIMScheduler:
+    """The published models' schedule: 1,000 steps, predicting the noise."""
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def write_pipeline(
+    folder: Path, *, unet: UNet3DConditionModel, vae: AutoencoderKL, text_encoder: CLIPTextModel
+) -> None:
+    """Write these networks, CLIP's tokenizer and the scheduler into a folder, in the diffusers layout."""
+    tokenizer = clip_tokenizer(folder / "tokenizer")
+    pipeline = TextToVideoSDPipeline(
+        vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler()
+    )
+    written = (folder / "tokenizer" / name for name in ("vocab.json", "merges.txt"))
+    kept = {path: path.read_bytes() for path in written}
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    for path, content in kept.items():
+        with written_whole(path) as target:
+            target.write_bytes(content)
 
 
 def blank_folder() -> Path:

@@ -1,0 +1,43 @@
+"""What a pretraining is: everything that decides its weights, and how long it goes on."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vmc.errors import VmcError
+from vmc.mini.hashing import renderer_hash
+from vmc.mini.pretraining.networks import describe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The configuration of one pretraining.
+
+    Args:
+        seed: of the first weights and of every draw.
+        clips: rendered clips, each of two windows.
+        validation: clips that are measured and never trained on.
+        vae_steps, steps: of the autoencoder; of text encoder and UNet. A call may change both.
+        vae_batch: frames a step.
+        batch: clips a step.
+    """
+
+    seed: int = 0
+    clips: int = 12_000
+    validation: int = 64
+    vae_steps: int = 6_000
+    steps: int = 10_000
+    vae_batch: int = 32
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("clips", "validation", "vae_steps", "steps", "vae_batch", "batch"):
+            if (value := getattr(self, name)) < 1:
+                raise VmcError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal to go on with a folder: all but the lengths of the schedules."""
+        fixed = {name: value for name, value in asdict(self).items() if name not in ("steps", "vae_steps")}
+        text = json.dumps(describe(), sort_keys=True, default=str)
+        return {**fixed, "architecture": hashlib.sha256(text.encode()).hexdigest()[:16], "renderer": renderer_hash()}

@@ -1,0 +1,204 @@
+import csv
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from vmc.diffusion.components import BaseModel
+from vmc.diffusion.sampling import Sampler, decode, initial_noise
+from vmc.diffusion.text import PromptEncoder
+from vmc.errors import VmcError
+from vmc.mini.__main__ import main
+from vmc.mini.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
+from vmc.mini.pretraining import autoencoder, clips, networks, phases, preview
+from vmc.mini.pretraining.clips import FRAMES, VALIDATION, WINDOWS, Clips, render_windows, spec_of
+from vmc.mini.pretraining.denoiser import Drawing, caption_of
+from vmc.mini.pretraining.learner import WARM_UP, Learner
+from vmc.mini.pretraining.loop import Clock
+from vmc.mini.pretraining.phases import go_on
+from vmc.mini.pretraining.plan import Plan
+from vmc.mini.pretraining.session import open_session
+from vmc.mini.pretraining.state import STATE, Folder
+
+TINY = Plan(clips=3, validation=2, vae_steps=2, steps=2, vae_batch=4, batch=2)
+
+
+def train(path, plan=TINY, **lengths) -> bool:
+    session = open_session(path, plan, device="cpu", clock=Clock(), **lengths)
+    return go_on(session, workers=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_and_on_one_thread():
+    former = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phases, "_SETTLED_ON", 16)
+        patch.setattr(preview, "PROMPTS", preview.PROMPTS[:1])
+        patch.setattr(preview, "SAMPLER", Sampler(steps=1, guidance=4.0))
+        yield
+    torch.set_num_threads(former)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pretraining") / "run"
+    assert train(path)
+    return path
+
+
+def test_a_window_is_eight_frames_four_apart_and_the_same_every_time():
+    first, again = render_windows(5), render_windows(5)
+    assert first.shape == (WINDOWS, FRAMES, 64, 64, 3) and first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert np.any(render_windows(6) != first)
+
+
+def test_a_still_portrait_is_eight_equal_frames():
+    number = next(number for number in range(200) if spec_of(number).frames == 1)
+    assert np.all(render_windows(number) == render_windows(number)[:1, :1])
+
+
+def test_only_known_gestures_are_ever_shown_or_named():
+    specs = [spec_of(number) for number in [*range(600), *range(VALIDATION, VALIDATION + 100)]]
+    shown = {gesture for spec in specs for gesture in spec.gestures}
+    assert shown == set(KNOWN) and len(KNOWN) == 16
+    assert not shown & {*TARGETS, *RELATIVES, *REGULARIZATION}
+    assert {person.pool for spec in specs for person in spec.persons} == {"pretraining"}
+
+
+def test_a_caption_is_another_one_at_every_use(finished):
+    latents = type("Latents", (), {"clips": Clips(3)})()
+    draw = Drawing(latents, (), None, 0, 6)  # type: ignore[arg-type]
+    texts = [draw.captions(step, draw.windows(step)) for step in range(30)]
+    assert texts == [draw.captions(step, draw.windows(step)) for step in range(30)]
+    used = [text for batch in texts for text in batch]
+    assert len(set(used)) > 60
+    assert 0.03 < used.count("") / len(used) < 0.2
+    assert len({caption_of(0, seed) for seed in range(20)}) > 5
+
+
+def test_every_window_is_used_once_before_any_is_used_again():
+    latents = type("Latents", (), {"clips": Clips(4)})()
+    draw = Drawing(latents, (), None, 0, 3)  # type: ignore[arg-type]
+    used = [window for step in range(8) for window in draw.windows(step)]
+    for start in (0, 8, 16):
+        assert sorted(used[start : start + 8]) == list(range(8))
+
+
+def test_the_written_pipeline_opens_and_samples(finished):
+    base = BaseModel(path=finished / "pipeline", frames=8, size=64, fps=3.0, attention="plain")
+    encoder = PromptEncoder(tokenizer=base.tokenizer(), text_encoder=base.text_encoder())
+    latents_BCFHW = Sampler(steps=2, guidance=4.0)(
+        base.unet(),
+        base.solver(),
+        noise_BCFHW=initial_noise([0], base.latent_shape(frames=8, size=64)),
+        text_BLD=encoder("a person swiping hand left")[None],
+        empty_LD=encoder(""),
+    )
+    assert decode(base.vae(), latents_BCFHW).shape == (1, 8, 3, 64, 64)
+    assert base.vae().config.scaling_factor == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_pipeline_is_small_and_its_tokenizer_whole(finished):
+    sizes = [file.stat().st_size for file in (finished / "pipeline").rglob("*") if file.is_file()]
+    assert sum(sizes) < 20e6
+    tokenizer, whole = BaseModel(path=finished / "pipeline").tokenizer(), networks.make_tokenizer()
+    for text in ("a person doing the sks sign.", "A Santa Claus' t-shirt, ÄÖ 12!", "", "pll " * 90):
+        settings = {"padding": "max_length", "truncation": True, "max_length": 77}
+        assert tokenizer(text, **settings).input_ids == whole(text, **settings).input_ids
+    assert tokenizer.model_max_length == 77
+
+
+def test_the_state_is_small_and_alone_enough_to_go_on(finished, tmp_path):
+    assert (finished / STATE).stat().st_size < 40e6
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / STATE).write_bytes((finished / STATE).read_bytes())
+    assert train(tmp_path / "moved", steps=3)
+    progress, _ = Folder(tmp_path / "moved").read()
+    assert (progress.vae_step, progress.step, progress.steps) == (2, 3, 3)
+
+
+def test_going_on_goes_on_counting(finished, tmp_path):
+    path, clock = tmp_path / "run", Clock(asked=True)
+    shutil.copytree(finished, path)
+    before = (path / STATE).read_bytes()
+    with (path / "log.csv").open("a") as stream:
+        stream.write("unet,9,0.1,,1.0\n")  # a step that the state does not know, as after a kill
+    assert not go_on(open_session(path, TINY, device="cpu", clock=clock, steps=4), workers=1)
+    assert train(path, steps=4)
+    assert (path / STATE).read_bytes() != before
+    with (path / "log.csv").open() as stream:
+        rows = [(row["phase"], row["step"]) for row in csv.DictReader(stream)]
+    assert rows == [("vae", "2"), ("unet", "2"), ("unet", "4")]
+    assert {"vae-000002.png", "unet-000002.png", "unet-000004.png"} == {
+        file.name for file in (path / "sheets").iterdir()
+    }
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"clips": 4}, {"batch": 3}])
+def test_a_folder_of_another_configuration_is_refused(finished, change):
+    plan = Plan(**{**TINY.__dict__, **change})
+    with pytest.raises(VmcError, match=f"{next(iter(change))}.*choose a new folder"):
+        open_session(finished, plan, device="cpu", clock=Clock())
+
+
+def test_a_folder_of_another_renderer_is_refused(finished, monkeypatch):
+    monkeypatch.setattr("vmc.mini.pretraining.plan.renderer_hash", lambda: "other")
+    with pytest.raises(VmcError, match="renderer"):
+        open_session(finished, TINY, device="cpu", clock=Clock())
+
+
+def test_a_truncated_state_is_refused_in_a_sentence(finished, tmp_path, capsys):
+    content = (finished / STATE).read_bytes()
+    for length in (0, 5, 300, len(content) - 10):
+        (tmp_path / STATE).write_bytes(content[:length])
+        assert main(["pipeline", "--minutes", "1", "--threads", "1", "--output", str(tmp_path)]) == 2
+        assert "cut off, damaged" in capsys.readouterr().err
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(VmcError, match="not empty"):
+        open_session(tmp_path, TINY, device="cpu", clock=Clock())
+
+
+def test_a_damaged_shard_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "cache_root", lambda: tmp_path)
+    some = Clips(1)
+    assert some.prepare(workers=1)
+    path = some.shards[0][0]
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(VmcError, match=r"damaged.*rendered again"):
+        Clips(1).frames([0])
+
+
+def test_settling_changes_latents_and_no_pictures():
+    vae = networks.make_vae(0).requires_grad_(False).eval()
+    pixels_BCHW = torch.from_numpy(render_windows(0)[0]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    before = autoencoder.reconstruct(vae, pixels_BCHW)
+    deviation_C = autoencoder.settle(vae, pixels_BCHW)
+    assert torch.allclose(autoencoder.reconstruct(vae, pixels_BCHW), before, atol=1e-4)
+    mean_BCHW = vae.encode(pixels_BCHW).latent_dist.mean * vae.config.scaling_factor
+    assert torch.allclose(mean_BCHW.mean((0, 2, 3)), torch.zeros(8), atol=1e-3)
+    assert torch.allclose(mean_BCHW.std((0, 2, 3)), torch.ones(8), atol=1e-2)
+    assert len(deviation_C) == 8
+
+
+def test_the_rate_warms_up_falls_and_warms_up_again_after_a_move():
+    learner = Learner({"a": torch.nn.Linear(2, 2)}, rate=2e-3, last_rate=1e-4, steps=1000)
+    assert learner.learning_rate == pytest.approx(2e-3 / WARM_UP)
+    tensors = learner.tensors()
+    learner.restore(tensors, 1000)
+    assert learner.learning_rate == pytest.approx(1e-4 / WARM_UP)
+    learner.step = 1000 + WARM_UP
+    assert learner.learning_rate == pytest.approx(1e-4)
+
+
+def test_of_the_embedding_table_only_rows_that_moved_are_stored(finished):
+    with safe_open(finished / STATE, framework="pt") as file:
+        key = next(key for key in file.keys() if key.endswith("token_embedding.weight"))  # noqa: SIM118
+        rows, table = file.get_tensor(f"{key}.rows"), file.get_tensor(key)
+    assert 0 < len(rows) < 200 and table.shape == (len(rows), 64)
