@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from vmc.cli import run_hydra
 from vmc.errors import VmcError
 
-TAKEN_OVER = ("model", "token", "motion", "sampler")
+TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
+SHOWN = 40  # videos on the contact sheet
 
 
 def generate(config: DictConfig) -> None:
@@ -38,20 +39,21 @@ def generate(config: DictConfig) -> None:
 
 
 def take_over(config: DictConfig, run: Path) -> None:
-    """Put the run's model, token, motion and sampler in place; what the command line says of them comes last."""
+    """Put the run's model, token, motion, sampler and hardware in place; the command line has the last word."""
     from vmc.runs.folder import read_config
 
-    given = HydraConfig.get().overrides.task
-    said = OmegaConf.from_dotlist(
-        [text for text in map(str, given) if text.split(".")[0] in TAKEN_OVER and "=" in text]
-    )
-    for key, choice in said.items():
-        if isinstance(choice, str):
-            raise VmcError(f"{key!s}={choice} is given with run={run}, which brings its own; leave it out")
-    taken = {key: value for key, value in read_config(run).items() if key in TAKEN_OVER}
+    ours = OmegaConf.create(read_config(run))
+    # The run's clips may have been of another length or size than the model's own.
+    ours.model.update({key: ours.data[key] for key in ("frames", "size", "fps")})
+    ours.trainer.update(devices=1, strategy="auto")
+    given = [str(text) for text in HydraConfig.get().overrides.task]
     OmegaConf.set_struct(config, False)
-    for key, value in taken.items():
-        config[key] = OmegaConf.merge(value, said.get(key, {}))
+    for key in TAKEN_OVER:
+        said = [text for text in given if text.startswith(f"{key}.")]
+        if not any(text.startswith(f"{key}=") for text in given):
+            config[key] = OmegaConf.merge(ours[key], OmegaConf.from_dotlist(said).get(key, {}))
+        elif key != "trainer":  # trainer=cpu serves a run that was made on a GPU
+            raise VmcError(f"{key} is given with run={run}, which brings its own; leave it out")
 
 
 def default_output(run: str | None, weights: Path | None) -> Path:
@@ -81,9 +83,6 @@ def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
     contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])
     print(f"{folder}: {len(made)} videos made, {len(files) - len(made)} were there; sheet.png shows them")
-
-
-SHOWN = 40  # videos on the contact sheet
 
 
 def main() -> None:

@@ -19,9 +19,11 @@ def train(config: DictConfig) -> None:
     if state.get("status") == "finished" and state["step"] >= config.steps:
         print(f"{run.path} is finished: {state['step']} steps ({state['reason']}); nothing to do")
         return
-    build_session(config, run).train()
-    state = read_state(run.path)
-    print(f"{run.path}: {state['status']} at step {state['step']} ({state['reason']})")
+    session = build_session(config, run)
+    session.train()
+    if session.hardware.rank == 0:
+        state = read_state(run.path)
+        print(f"{run.path}: {state['status']} at step {state['step']} ({state['reason']})")
 
 
 def build_session(config: DictConfig, run: Any) -> Any:

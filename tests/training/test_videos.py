@@ -11,7 +11,7 @@ from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline
 from PIL import Image
 
 from vmc.data.prompts import Prompt
-from vmc.data.video import read_frames
+from vmc.data.video import frame_rate, read_frames
 from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.token import MotionToken
 from vmc.generate import main as generate
@@ -132,3 +132,15 @@ def test_the_mirror_holds_every_step_and_the_videos(train, tmp_path):
     begun = next(record for record in records if record["type"] == "run")["run"]
     assert (begun["display_name"], begun["run_group"]) == ("method-custom-seed0", "mini")
     assert set(begun["tags"]) == {"method", "custom", "mini"}
+
+
+def test_a_run_brings_its_model_and_sizes_and_the_command_line_has_the_last_word(train, entered):
+    run = train("data.frames=4", "data.size=32", "data.fps=5", "sampler.steps=3")
+    status, said = entered(generate, f"run={run.path}", "prompt=a man", "output=made", "sampler.steps=1")
+    assert status == 0, said
+    (file,) = Path("made").glob("*.mp4")
+    assert read_frames(file).shape == (4, 3, 32, 32)
+    assert frame_rate(file) == pytest.approx(5)
+    status, said = entered(generate, f"run={run.path}", "prompt=a man", "token=trained")
+    assert status == 1
+    assert "token is given with run=" in said

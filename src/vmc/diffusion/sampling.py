@@ -74,7 +74,8 @@ def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
 def decode(vae: AutoencoderKL, latents_BCFHW: Tensor, *, frames_at_once: int = 64) -> Tensor:
     """frames_BFCHW, uint8 on the CPU. Frames are decoded in chunks, which bounds the memory."""
     latents_NCHW = rearrange(latents_BCFHW, "b c f h w -> (b f) c h w") / vae.config.scaling_factor
-    chunks = [_to_uint8(vae.decode(chunk.to(vae.dtype)).sample).cpu() for chunk in latents_NCHW.split(frames_at_once)]
+    latents_NCHW = latents_NCHW.to(vae.device, vae.dtype)
+    chunks = [_to_uint8(vae.decode(chunk).sample).cpu() for chunk in latents_NCHW.split(frames_at_once)]
     return rearrange(torch.cat(chunks), "(b f) c h w -> b f c h w", b=len(latents_BCFHW))
 
 

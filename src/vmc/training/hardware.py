@@ -46,6 +46,9 @@ class Hardware:
             raise VmcError(f"trainer.precision is '{self.precision}'; it must be 32-true, {' or '.join(LOW)}")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise VmcError("trainer.accelerator is gpu, but PyTorch finds no GPU here; use trainer=cpu")
+        if self.device.type == "cuda" and self.devices > torch.cuda.device_count():
+            have = torch.cuda.device_count()
+            raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
         for name in ("devices", "accumulate"):
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")

@@ -91,7 +91,7 @@ class Session:
         plan = self._plan(clips, exemplars, schedule)
         batches = self._batches(clips, exemplars, plan, module)
         if self.hardware.rank == 0:
-            self._begin(clips, threads)
+            self._begin(clips, module, threads)
         try:
             reason = self._fit(module, batches, latent_shape)
         except BaseException as error:
@@ -207,8 +207,16 @@ class Session:
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, clips: Sequence[Clip], threads: int) -> None:
+    def _begin(self, clips: Sequence[Clip], module: MotionModule, threads: int) -> None:
         self.run.begin(threads=threads, world=self.hardware.devices)
+        tensors = list(module.trained_tensors().values())
+        log.info(
+            "%d exemplars and %d regularization clips; %d tensors of %s parameters are trained, in %s",
+            *(sum(clip.role == role for clip in clips) for role in ("exemplar", "regularization")),
+            len(tensors),
+            f"{sum(tensor.numel() for tensor in tensors):,}",
+            self.run.path,
+        )
         table = pd.DataFrame([{"role": clip.role, "path": str(clip.path), "caption": clip.caption} for clip in clips])
         with written_whole(self.run.path / "clips.csv") as temporary:
             table.to_csv(temporary, index=False)

@@ -40,9 +40,11 @@ class TunedModel:
 
     def generator(self, *, sampler: Sampler, batch_size: int) -> VideoGenerator:
         """Makes videos of the model's own length and size."""
-        device = self.hardware.device
+        device, dtype = self.hardware.device, self.hardware.frozen_dtype
+        if dtype != self.unet.dtype:
+            self.unet.to(dtype)
         return VideoGenerator(
-            unet=self.unet.to(device, self.hardware.frozen_dtype),
+            unet=self.unet.to(device),
             vae=self.base.vae().to(device),
             solver=self.base.solver(),
             encode=self.encoder,
