@@ -66,6 +66,19 @@ def test_pickled_weights_load_too(copy):
     assert {parameter.dtype for parameter in BaseModel(path=copy).unet().parameters()} == {torch.float32}
 
 
+def test_the_text_encoder_is_written_as_the_published_ones_are(blank):
+    names = load_file(blank / "text_encoder" / "model.safetensors")
+    assert all(name.startswith("text_model.") for name in names)
+    assert {path.name for path in (blank / "tokenizer").iterdir()} >= {"vocab.json", "merges.txt"}
+
+
+def test_a_tokenizer_of_published_files_alone_reads_the_same(copy, base):
+    """Published folders have no `tokenizer.json`."""
+    (copy / "tokenizer" / "tokenizer.json").unlink()
+    text = "A person doing the sks sign, it's 3!"
+    assert BaseModel(path=copy).tokenizer()(text).input_ids == base.tokenizer()(text).input_ids
+
+
 def test_parts_come_frozen_and_in_eval_mode(base):
     for part in (base.unet(), base.vae(), base.text_encoder()):
         assert not part.training

@@ -10,14 +10,14 @@ from vmc.errors import VmcError
 from vmc.mini.blank import clip_tokenizer
 
 
-def test_the_tokenizer_is_clips_own(tmp_path):
+def test_the_tokenizer_is_clips_own(blank):
     """Against open_clip's own implementation of it, and as read back from its files."""
     import open_clip
 
-    written = clip_tokenizer(tmp_path)
+    written = clip_tokenizer()
     texts = ["A person doing the sks sign.", "a man's red hat, 3 pll!", "Turning Hand Counterclockwise"]
     expected = open_clip.get_tokenizer("ViT-B-32")(texts)
-    for tokenizer in (written, CLIPTokenizer.from_pretrained(tmp_path)):
+    for tokenizer in (written, CLIPTokenizer.from_pretrained(blank / "tokenizer")):
         for text, ids in zip(texts, expected, strict=True):
             ours = tokenizer(text).input_ids
             assert ours == ids[: len(ours)].tolist()

@@ -15,8 +15,9 @@ from vmc.mini.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
 from vmc.mini.pretraining import autoencoder, clips, networks, phases, preview
 from vmc.mini.pretraining.clips import FRAMES, VALIDATION, WINDOWS, Clips, render_windows, spec_of
 from vmc.mini.pretraining.denoiser import Drawing, caption_of
-from vmc.mini.pretraining.learner import WARM_UP, Learner
+from vmc.mini.pretraining.learner import LAST, WARM_UP, Learner
 from vmc.mini.pretraining.loop import Clock
+from vmc.mini.pretraining.muon import orthogonal
 from vmc.mini.pretraining.phases import go_on
 from vmc.mini.pretraining.plan import Plan
 from vmc.mini.pretraining.session import open_session
@@ -187,14 +188,20 @@ def test_settling_changes_latents_and_no_pictures():
     assert len(deviation_C) == 8
 
 
-def test_the_rate_warms_up_falls_and_warms_up_again_after_a_move():
-    learner = Learner({"a": torch.nn.Linear(2, 2)}, rate=2e-3, last_rate=1e-4, steps=1000)
-    assert learner.learning_rate == pytest.approx(2e-3 / WARM_UP)
-    tensors = learner.tensors()
-    learner.restore(tensors, 1000)
-    assert learner.learning_rate == pytest.approx(1e-4 / WARM_UP)
+def test_rates_warm_up_fall_and_warm_up_again_after_a_move():
+    learner = Learner({"a": torch.nn.Linear(2, 2)}, rate=0.02, steps=1000)
+    assert learner.share == pytest.approx(1 / WARM_UP)
+    learner.restore(learner.tensors(), 1000)
+    assert learner.share == pytest.approx(LAST / WARM_UP)
     learner.step = 1000 + WARM_UP
-    assert learner.learning_rate == pytest.approx(1e-4)
+    assert learner.share == pytest.approx(LAST)
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6), (8, 4, 3, 3)])
+def test_muon_moves_a_matrix_by_a_nearly_orthogonal_one(shape):
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(drawn).flatten(1))
+    assert values.min() > 0.5 and values.max() < 1.3
 
 
 def test_of_the_embedding_table_only_rows_that_moved_are_stored(finished):

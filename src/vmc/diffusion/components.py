@@ -24,7 +24,7 @@ PARTS = {
     "unet": "config.json",
     "vae": "config.json",
     "text_encoder": "config.json",
-    "tokenizer": "vocab.json",
+    "tokenizer": "tokenizer_config.json",
     "scheduler": "scheduler_config.json",
 }
 HUB_FILES = ["model_index.json", *(f"{part}/*" for part in PARTS)]
@@ -120,7 +120,7 @@ class BaseModel:
     def _open(self, kind: type, part: str, dtype: torch.dtype) -> Any:
         """Load one part in exactly `dtype`; a missing or misshaped tensor is an error and never random weights."""
         try:
-            with _without_progress_bar():
+            with without_progress_bar():
                 module, found = kind.from_pretrained(  # type: ignore[attr-defined]
                     self.folder / part, torch_dtype=dtype, output_loading_info=True
                 )
@@ -142,7 +142,7 @@ class BaseModel:
 
 
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
+def without_progress_bar() -> Iterator[None]:
     """transformers shows one for every model it opens, however small."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()

@@ -6,22 +6,22 @@ own tokenizer, text width 64.
 
 import argparse
 import gzip
-import json
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from vmc.diffusion.export import save_pipeline
 from vmc.errors import VmcError
-from vmc.files import cache_root, folder_written_whole, written_whole
+from vmc.files import cache_root, folder_written_whole
 
 FRAMES = 8
 SIZE = 64
 TEXT_WIDTH = 64
 POSITIONS = 77
-LAYOUT = 1  # raised when what `write_blank` makes changes, so that a cached one is made anew
+LAYOUT = 2  # raised when what `write_blank` makes changes, so that a cached one is made anew
 
 
 def unet() -> UNet3DConditionModel:
@@ -68,8 +68,8 @@ def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     return CLIPTextModel(config)
 
 
-def clip_tokenizer(folder: Path) -> CLIPTokenizer:
-    """CLIP's tokenizer from the vocabulary that open_clip carries, written as `vocab.json` and `merges.txt` too.
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer, from the vocabulary that open_clip carries.
 
     The order of the 49,408 entries is OpenAI's: 256 bytes, the same with the end-of-word mark, the merges, two specials
     (github.com/openai/CLIP, `clip/simple_tokenizer.py`).
@@ -80,11 +80,7 @@ def clip_tokenizer(folder: Path) -> CLIPTokenizer:
     letters = list(_letters_of_bytes())
     entries = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
     vocabulary = {entry: index for index, entry in enumerate([*entries, "<|startoftext|>", "<|endoftext|>"])}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=POSITIONS)
-    tokenizer.save_pretrained(folder)
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")
-    return tokenizer
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=POSITIONS)
 
 
 def _letters_of_bytes() -> list[str]:
@@ -104,7 +100,7 @@ def write_blank(folder: Path, *, seed: int = 0) -> None:
         raise VmcError(f"--output is {folder}, which exists already; choose a new folder or remove it")
     with folder_written_whole(folder) as temporary, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = {"vae": vae(), "text_encoder": text_encoder(clip_tokenizer(temporary / "tokenizer")), "unet": unet()}
+        networks = {"vae": vae(), "text_encoder": text_encoder(clip_tokenizer()), "unet": unet()}
         write_pipeline(temporary, **networks)
 
 
@@ -124,16 +120,9 @@ def write_pipeline(
     folder: Path, *, unet: UNet3DConditionModel, vae: AutoencoderKL, text_encoder: CLIPTextModel
 ) -> None:
     """Write these networks, CLIP's tokenizer and the scheduler into a folder, in the diffusers layout."""
-    tokenizer = clip_tokenizer(folder / "tokenizer")
-    pipeline = TextToVideoSDPipeline(
-        vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler()
+    save_pipeline(
+        folder, vae=vae, text_encoder=text_encoder, tokenizer=clip_tokenizer(), unet=unet, scheduler=scheduler()
     )
-    written = (folder / "tokenizer" / name for name in ("vocab.json", "merges.txt"))
-    kept = {path: path.read_bytes() for path in written}
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    for path, content in kept.items():
-        with written_whole(path) as target:
-            target.write_bytes(content)
 
 
 def blank_folder() -> Path:

@@ -15,9 +15,12 @@ from torch import Tensor
 from vmc.mini.pretraining.clips import FRAMES, Clips
 from vmc.randomness import generator
 
-RATE, LAST_RATE = 2e-3, 1e-4
-KL_WEIGHT = 1e-4
-"""Of the mean divergence of one latent value: small, yet enough that a latent a little off still decodes well."""
+RATE = 0.04
+"""Of Muon."""
+KL_WEIGHT = 1e-6
+"""Of the mean divergence of one latent value; at 1e-4 a channel of eight was given up in the first steps."""
+NOISE = 0.05
+"""Noise on latents in training, at least, as a share of a channel's deviation: one a little off must decode well."""
 EDGE_WEIGHT = 0.5
 """Of the error in the differences between neighbouring pixels, which keeps fingers apart."""
 MOTION_WEIGHT = 4.0
@@ -60,7 +63,8 @@ def batch_of(frames_NFHWC: NDArray[np.uint8], chosen: Sequence[int]) -> Batch:
 def reconstruction_loss(vae: AutoencoderKL, batch: Batch, noise_BCHW: Tensor) -> Tensor:
     """Weighted absolute error of pixels and of edges, and the divergence from the unit Gaussian."""
     posterior = vae.encode(batch.pixels_BCHW).latent_dist
-    decoded_BCHW = vae.decode(posterior.mean + posterior.std * noise_BCHW).sample.float()
+    least_C11 = NOISE * posterior.mean.detach().std((0, 2, 3), keepdim=True)[0]
+    decoded_BCHW = vae.decode(posterior.mean + posterior.std.maximum(least_C11) * noise_BCHW).sample.float()
     error_BCHW, weight_B1HW = decoded_BCHW - batch.pixels_BCHW, batch.weight_B1HW
     edges = (error_BCHW.diff(dim=2).abs() * weight_B1HW[:, :, 1:]).mean()
     edges = edges + (error_BCHW.diff(dim=3).abs() * weight_B1HW[:, :, :, 1:]).mean()

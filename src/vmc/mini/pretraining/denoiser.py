@@ -17,7 +17,8 @@ from vmc.mini.pretraining.clips import WINDOWS, spec_of
 from vmc.mini.pretraining.latents import Latents
 from vmc.randomness import derive_seed, generator
 
-RATE, LAST_RATE = 2e-3, 1e-4
+RATE = 0.02
+"""Of Muon."""
 EMPTY_SHARE = 0.1
 """How often a clip's caption is left out, for guidance."""
 

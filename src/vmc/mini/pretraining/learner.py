@@ -9,51 +9,56 @@ import torch
 from torch import Tensor, nn
 
 from vmc.errors import VmcError
+from vmc.mini.pretraining.muon import Muon
 
 DECAY = 0.999
 """Of the moving average, reached by a ramp (1 + n) / (10 + n), so that the first weights are soon forgotten."""
-WEIGHT_DECAY = 1e-4
+LAST = 0.03
+"""The share of its rate that an optimiser ends with, after falling as a cosine."""
+ADAM_RATE, ADAM_DECAY = 2e-3, 1e-4
+MUON_DECAY = 0.01
 CLIP_NORM = 1.0
 WARM_UP = 100
-"""Steps, also after a restart without the optimiser's state."""
+"""Steps, also after a restart without the optimisers' state."""
 TABLE = "token_embedding.weight"
 """How the embedding table's name ends: most rows are never used, so they are neither decayed nor stored."""
+_EDGES = ("conv_in.", "conv_out.", "embedding.weight")
+"""In the names of first and last layers and of embeddings, which are no mappings that Muon is made for."""
 
 
 class Learner:
-    """Trains networks with AdamW and averages them.
+    """Trains networks, their matrices with Muon and all else with AdamW, and averages them.
 
     Args:
         networks: by name, on their device, in eval mode where dropout must be off.
-        rate: first learning rate, after warming up.
-        last_rate: the rate that a cosine falls to.
+        rate: of Muon, after warming up.
         steps: length of the schedule.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], *, rate: float, last_rate: float, steps: int) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], *, rate: float, steps: int) -> None:
         self.networks = nn.ModuleDict(networks)
         self.average = copy.deepcopy(self.networks).requires_grad_(False).eval()
-        self.rate, self.last_rate, self.steps = rate, last_rate, steps
+        self.steps = steps
         self.step = 0
         self._warm_from = 0
-        tables = [(name, tensor) for name, tensor in self.networks.named_parameters() if name.endswith(TABLE)]
-        self._first_tables = {name: tensor.detach().cpu().clone() for name, tensor in tables}
-        chosen = {id(tensor) for _, tensor in tables}
-        others = [tensor for tensor in self.networks.parameters() if id(tensor) not in chosen]
-        groups: list[dict[str, Any]] = [
-            {"params": others},
-            {"params": [tensor for _, tensor in tables], "weight_decay": 0.0},
+        named = dict(self.networks.named_parameters())
+        tables = {name: tensor for name, tensor in named.items() if name.endswith(TABLE)}
+        inner = {name for name, tensor in named.items() if tensor.ndim > 1 and not any(edge in name for edge in _EDGES)}
+        others = [tensor for name, tensor in named.items() if name not in inner and name not in tables]
+        self._first_tables = {name: tensor.detach().cpu().clone() for name, tensor in tables.items()}
+        groups = [{"params": others, "weight_decay": ADAM_DECAY}, {"params": [*tables.values()], "weight_decay": 0.0}]
+        self._optimizers: list[torch.optim.Optimizer] = [
+            Muon([named[name] for name in sorted(inner)], lr=rate, weight_decay=MUON_DECAY),
+            torch.optim.AdamW([group for group in groups if group["params"]], lr=ADAM_RATE, betas=(0.9, 0.99)),
         ]
-        self.optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY
-        )
+        self._rates = (rate, ADAM_RATE)
 
     @property
-    def learning_rate(self) -> float:
-        """Of the step to come."""
+    def share(self) -> float:
+        """How much of their rates the optimisers use in the step to come."""
         falling = 0.5 * (1 + math.cos(math.pi * min(self.step / self.steps, 1.0)))
         warm = min(1.0, (self.step - self._warm_from + 1) / WARM_UP)
-        return warm * (self.last_rate + (self.rate - self.last_rate) * falling)
+        return warm * (LAST + (1 - LAST) * falling)
 
     def learn(self, loss: Tensor) -> float:
         """One update; the loss as a number.
@@ -66,12 +71,13 @@ class Learner:
             raise VmcError(
                 f"the loss at step {self.step + 1} is {value}; the same command goes on from the last state saved"
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad()
+        self.networks.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.networks.parameters(), CLIP_NORM)
-        self.optimizer.step()
+        for optimizer, rate in zip(self._optimizers, self._rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * self.share
+            optimizer.step()
         self.step += 1
         decay = min(DECAY, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -113,13 +119,15 @@ class Learner:
 
     def optimizer_state(self) -> dict[str, Any]:
         """For a file of its own, which need not travel."""
-        return {"names": _names(self.networks), "warm_from": self._warm_from, "state": self.optimizer.state_dict()}
+        states = [optimizer.state_dict() for optimizer in self._optimizers]
+        return {"names": _names(self.networks), "warm_from": self._warm_from, "states": states}
 
     def restore_optimizer(self, stored: Mapping[str, Any]) -> bool:
         """Take what `optimizer_state` gave; False, and nothing done, where it is of another phase."""
         if stored.get("names") != _names(self.networks):
             return False
-        self.optimizer.load_state_dict(stored["state"])
+        for optimizer, state in zip(self._optimizers, stored["states"], strict=True):
+            optimizer.load_state_dict(state)
         self._warm_from = int(stored["warm_from"])
         return True
 

@@ -3,9 +3,7 @@
 They are the blank pipeline's, but for eight latent channels in place of four: four blur fingers.
 """
 
-import tempfile
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +16,17 @@ from vmc.randomness import derive_seed
 
 LATENT_CHANNELS = 8
 VAE_CHANNELS = (16, 32, 64, 64)
+FIRST_LOG_VARIANCE = -5.0
+"""Of the posterior before any training: noise as large as the latents would hide them."""
 
 
 def make_vae(seed: int) -> AutoencoderKL:
     """The autoencoder with random weights of that seed: 64 px to 8x8 latents."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "vae"))
-        return AutoencoderKL.from_config(_vae_config())
+        vae = AutoencoderKL.from_config(_vae_config())
+    torch.nn.init.constant_(vae.quant_conv.bias[LATENT_CHANNELS:], FIRST_LOG_VARIANCE)
+    return vae
 
 
 def make_unet(seed: int, device: str = "cpu") -> UNet3DConditionModel:
@@ -47,8 +49,7 @@ def make_text_encoder(seed: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
 @cache
 def make_tokenizer() -> CLIPTokenizer:
     """CLIP's own."""
-    with tempfile.TemporaryDirectory() as folder:
-        return blank.clip_tokenizer(Path(folder))
+    return blank.clip_tokenizer()
 
 
 def describe() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vmc.errors import VmcError
 from vmc.mini import blank
 from vmc.mini.pretraining import autoencoder, networks
 from vmc.mini.pretraining.clips import FRAMES, SIZE, WINDOWS
-from vmc.mini.pretraining.denoiser import LAST_RATE, RATE, Denoiser, Drawing
+from vmc.mini.pretraining.denoiser import RATE, Denoiser, Drawing
 from vmc.mini.pretraining.export import write_pipeline
 from vmc.mini.pretraining.latents import Latents
 from vmc.mini.pretraining.learner import Learner
@@ -42,8 +42,7 @@ def train_autoencoder(session: Session) -> bool:
     """The first phase; whether it is done and settled."""
     plan, device = session.plan, session.device
     vae = networks.make_vae(plan.seed).to(device)
-    rates = {"rate": autoencoder.RATE, "last_rate": autoencoder.LAST_RATE}
-    learner = Learner({"vae": vae}, steps=session.progress.vae_steps, **rates)
+    learner = Learner({"vae": vae}, rate=autoencoder.RATE, steps=session.progress.vae_steps)
     session.resume(learner, session.progress.vae_step)
     average: Any = learner.average["vae"]
     windows = range(0, len(session.validation), WINDOWS)
@@ -103,7 +102,7 @@ def train_denoiser(session: Session, vae: AutoencoderKL, trained: Latents, valid
         "text_encoder": networks.make_text_encoder(plan.seed, tokenizer).to(device),
         "unet": networks.make_unet(plan.seed, device).to(device),
     }
-    learner = Learner(parts, rate=RATE, last_rate=LAST_RATE, steps=session.progress.steps)
+    learner = Learner(parts, rate=RATE, steps=session.progress.steps)
     session.resume(learner, session.progress.step)
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())
