@@ -160,6 +160,14 @@ def test_a_cold_a_half_filled_and_a_full_cache_give_the_same_bits(train, tmp_pat
     assert_same(weights(cold), weights(half))
 
 
+def test_equal_clips_under_two_names_are_two_exemplars(train, clips, tmp_path):
+    for name in ("one.mp4", "two.mp4"):
+        (tmp_path / "twins").mkdir(exist_ok=True)
+        shutil.copy(clips / "clip0.mp4", tmp_path / "twins" / name)
+    run = train(f"data.path={tmp_path / 'twins'}", "data.variants=1", "steps=4")
+    assert (run.path / "clips.csv").read_text().count("exemplar") == 2
+
+
 def test_a_warm_cache_needs_neither_autoencoder_nor_text_encoder(train, tmp_path, monkeypatch):
     from vmc.diffusion.components import BaseModel
 

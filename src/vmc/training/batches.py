@@ -65,11 +65,14 @@ class LatentClips:
     cache: TensorCache
     vae: str
 
-    def keys(self, wanted: Sequence[tuple[int, int]]) -> dict[str, tuple[int, int]]:
-        """Cache keys of (clip, variant) pairs: clip bytes, transform, variant and VAE, never the run's seed."""
+    def keys(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
+        """Cache keys of (clip, variant) pairs: clip bytes, transform, variant and VAE, never the run's seed.
+
+        Equal clips under two names have one key.
+        """
         marks = {clip: fingerprint(Path(self.clips[clip].path)) for clip in sorted({clip for clip, _ in wanted})}
         return {
-            cache_key(marks[clip], self.transforms[clip].describe(), variant, self.vae): (clip, variant)
+            (clip, variant): cache_key(marks[clip], self.transforms[clip].describe(), variant, self.vae)
             for clip, variant in wanted
         }
 

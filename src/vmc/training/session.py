@@ -176,14 +176,15 @@ class Session:
         """Posterior moments by (clip, variant); the VAE is loaded only if one of them is not in the cache."""
         keys = latents.keys(wanted)
         # The first process has filled the cache before Lightning starts the others.
-        if self._moments_cache.missing(keys):
+        made_from = {key: pair for pair, key in keys.items()}
+        if self._moments_cache.missing(made_from):
             vae = self.base.vae().to(self.hardware.device)
             self._moments_cache.fill(
-                keys, lambda pair: posterior_moments(vae, latents.frames(pair)), label="encoding clips"
+                made_from, lambda pair: posterior_moments(vae, latents.frames(pair)), label="encoding clips"
             )
             del vae
             gc.collect()
-        return {pair: self._moments_cache.read(key) for key, pair in keys.items()}
+        return {pair: self._moments_cache.read(key) for pair, key in keys.items()}
 
     def _texts(self, captions: Sequence[str]) -> list[Tensor]:
         """embedding_LD of each caption; the text encoder is loaded only if one of them is not in the cache."""

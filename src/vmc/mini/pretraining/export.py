@@ -25,7 +25,7 @@ def write_pipeline(
     halves = [copy.deepcopy(network).to("cpu", torch.float16) for network in (unet, vae, text_encoder)]
     with folder_written_whole(fresh) as temporary:
         blank.write_pipeline(temporary, unet=halves[0], vae=halves[1], text_encoder=halves[2])
-        (temporary / "tokenizer" / _REDUNDANT).unlink()
+        (temporary / "tokenizer" / _REDUNDANT).unlink(missing_ok=True)
     if folder.exists():
         folder.rename(former)
     fresh.rename(folder)
