@@ -3,9 +3,11 @@
 import copy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet3DConditionModel
+from torch import nn
 from transformers import CLIPTextModel
 
 from vmc.files import folder_written_whole
@@ -22,7 +24,8 @@ def write_pipeline(
     fresh, former = folder.with_name(f".{folder.name}-new"), folder.with_name(f".{folder.name}-old")
     for left in (fresh, former):
         shutil.rmtree(left, ignore_errors=True)
-    halves = [copy.deepcopy(network).to("cpu", torch.float16) for network in (unet, vae, text_encoder)]
+    # torch's own `to`, because diffusers' warns of a list of exceptions that is empty here.
+    halves: list[Any] = [nn.Module.to(copy.deepcopy(part), "cpu", torch.float16) for part in (unet, vae, text_encoder)]
     with folder_written_whole(fresh) as temporary:
         blank.write_pipeline(temporary, unet=halves[0], vae=halves[1], text_encoder=halves[2])
         (temporary / "tokenizer" / _REDUNDANT).unlink(missing_ok=True)

@@ -26,9 +26,9 @@ class Plan:
     seed: int = 0
     clips: int = 12_000
     validation: int = 64
-    vae_steps: int = 6_000
-    steps: int = 10_000
-    vae_batch: int = 32
+    vae_steps: int = 10_000
+    steps: int = 12_000
+    vae_batch: int = 16
     batch: int = 16
 
     def __post_init__(self) -> None:
