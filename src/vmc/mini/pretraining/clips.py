@@ -101,7 +101,8 @@ class Clips:
         missing = [shard for shard in self.shards if not shard[0].is_file()]
         if not missing:
             return True
-        with tqdm(total=len(missing) * CLIPS_A_SHARD, desc="rendering clips", unit="clip", disable=None) as bar:
+        bar: tqdm = tqdm(total=len(missing) * CLIPS_A_SHARD, desc="rendering clips", unit="clip", disable=None)
+        with bar:
             if workers <= 1 or len(missing) == 1:
                 for path, numbers in missing:
                     if enough():
