@@ -59,6 +59,11 @@ def test_everything_else_is_ordinary_hydra(argument):
     assert quote_free_text([argument]) == [argument]
 
 
+def test_several_quoted_pieces_are_one_text():
+    (quoted,) = quote_free_text(["prompt='a','b'"])
+    assert OverridesParser.create().parse_override(quoted).value() == "'a','b'"
+
+
 def test_what_is_quoted_already_stays():
     assert quote_free_text(['prompt="a, b"']) == ['prompt="a, b"']
     assert OverridesParser.create().parse_override(quote_free_text(['prompt="a" and "b"'])[0]).value() == '"a" and "b"'
@@ -145,6 +150,7 @@ REFUSED = [
     (["steps=many"], ["steps is many"]),
     (["batch_size=0"], ["batch_size is 0"]),
     (["batch_size=3", "trainer.accumulate=2"], ["batch_size is 3"]),
+    (["data=jester", "data.path=???"], ["data.path is not set"]),
     (["data.start=middle"], ["data.start"]),
     (["output=occupied"], ["occupied", "choose another folder"]),
     (["evaluate_every=1", "prompts.file=absent.txt"], ["absent.txt"]),

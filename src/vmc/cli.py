@@ -1,6 +1,7 @@
 """What the Hydra entry points share: finding the configs, free text on the command line, errors as sentences."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
+from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from vmc.errors import VmcError
 
@@ -49,7 +50,8 @@ def _is_quoted(value: str) -> bool:
     if len(value) < 2 or value[0] != value[-1] or value[0] not in "'\"":
         return False
     try:
-        return isinstance(OverridesParser.create().parse_override(f"key={value}").value(), QuotedString) or True
+        # A single element, and no choice of several: 'a','b' would be a sweep.
+        return OverridesParser.create().parse_override(f"key={value}").value_type is ValueType.ELEMENT
     except HydraException:
         return False
 
@@ -67,6 +69,12 @@ def check_overlays(config: DictConfig) -> None:
         )
 
 
+def check_complete(config: DictConfig) -> None:
+    """Refuse a config in which a value that has no default is not set."""
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise VmcError(f"{missing[0]} is not set and has no default; give {missing[0]}=...")
+
+
 def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Compose the config, run the task, and end with exit code 1 and one sentence where it cannot be done.
 
@@ -77,6 +85,7 @@ def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     def job(config: DictConfig) -> None:
         try:
+            check_complete(config)
             task(config)
         except Exception as error:
             failures.append(error)
@@ -101,6 +110,4 @@ def user_error(error: BaseException | None) -> str | None:
 
 
 def _full_error() -> bool:
-    import os
-
     return os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
