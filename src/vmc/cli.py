@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,17 @@ def check_overlays(config: DictConfig) -> None:
 
 def check_complete(config: DictConfig) -> None:
     """Refuse a config in which a value that has no default is not set."""
-    if missing := sorted(OmegaConf.missing_keys(config)):
-        raise VmcError(f"{missing[0]} is not set and has no default; give {missing[0]}=...")
+    # Not `OmegaConf.missing_keys`: it fails where one value refers to another that is missing.
+    for name in _missing(OmegaConf.to_container(config)):
+        raise VmcError(f"{name} is not set and has no default; give {name}=...")
+
+
+def _missing(node: Any, name: str = "") -> Iterator[str]:
+    if node == "???":
+        yield name
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _missing(value, f"{name}.{key}" if name else key)
 
 
 def run_hydra(task: Callable[[DictConfig], Any], config_name: str) -> None:

@@ -248,6 +248,14 @@ def test_a_checkpoint_of_another_subset_does_not_load(train, tmp_path):
         train("parameters=temporal_kv", "steps=5", output=tmp_path / "run")
 
 
+def test_a_run_that_diverges_says_so_and_is_failed(train, tmp_path):
+    with pytest.raises(VmcError, match=r"the loss of step \d+ is (nan|inf); lower optimizer\.lr"):
+        train("optimizer.lr=1e30", "steps=20")
+    state = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert state["status"] == "failed"
+    assert "lower optimizer.lr" in state["reason"]
+
+
 def test_nothing_is_written_when_the_run_cannot_start(train, tmp_path, clips):
     shutil.copytree(clips, tmp_path / "bad")
     (tmp_path / "bad" / "clip0.mp4").write_bytes(b"no video")

@@ -1,5 +1,6 @@
 """What happens beside the training step. Each callback does one thing."""
 
+import math
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
+from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.runs.folder import RunFolder
 from vmc.runs.generation import VideoGenerator, video_names
@@ -77,6 +79,10 @@ class LossLog(StepCallback):
             "loss_motion": _ratio(total["motion"], total["exemplars"]),
             "loss_regularization": _ratio(total["regularization"], total["others"]),
         }
+        if not math.isfinite(losses["loss"] or 0.0):
+            raise VmcError(
+                f"the loss of step {step} is {losses['loss']}; lower optimizer.lr or use trainer.precision=32-true"
+            )
         if trainer.is_global_zero:
             row = {"step": step, "exemplar_updates": self.exemplar_updates, "seconds": round(self.seconds, 3)}
             self.run.append(row | {name: "" if value is None else repr(value) for name, value in losses.items()})
