@@ -4,7 +4,7 @@ Axes: B videos, S = 8 segments, C colours or features, H and W, K classes.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -136,8 +136,8 @@ def segment_indices(frames: int, segments: int = SEGMENTS) -> list[int]:
 def load_trn(path: Path, *, classes: int) -> TRN:
     """A TRN in eval mode from a published checkpoint, or from one in its format.
 
-    The container is `{epoch, arch, state_dict, best_prec1}`; names may begin with `module.`, BatchNorm tensors may be of
-    shape (1, C), `num_batches_tracked` may be there or not.
+    The container is `{epoch, arch, state_dict, best_prec1}`; names may begin with `module.`, BatchNorm tensors may be
+    of shape (1, C), `num_batches_tracked` may be there or not.
 
     Raises:
         VmcError: no such file, one that is truncated or would run code, or tensors that do not fit.
@@ -186,7 +186,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _numpy_scalars() -> Sequence[Any]:
+def _numpy_scalars() -> list[Any]:
     """What unpickling a NumPy number needs, under the names of NumPy 1 and 2."""
     scalar = np.core.multiarray.scalar if np.__version__ < "2" else np._core.multiarray.scalar  # type: ignore[attr-defined]
     kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
