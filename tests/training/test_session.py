@@ -191,6 +191,16 @@ def test_a_resumed_run_is_the_uninterrupted_one(train, tmp_path):
     assert_same(weights(parts, 6), weights(whole, 6))
 
 
+def test_what_a_killed_process_was_writing_is_removed(train):
+    run = train()
+    left = [run.path / "weights" / ".000003-abc.safetensors", run.path / "checkpoints" / ".000003-abc.ckpt"]
+    for file in left:
+        file.write_text("half")
+    train("steps=4")
+    assert not any(file.exists() for file in left)
+    assert run.weights(3).is_file()
+
+
 def test_accumulation_changes_only_rounding(train, tmp_path):
     whole = train(output=tmp_path / "whole")
     parts = train("trainer.accumulate=2", output=tmp_path / "parts")

@@ -81,6 +81,8 @@ class RunFolder:
     def begin(self, *, threads: int, world: int) -> None:
         """Write the config and the state `running`; earlier seconds are kept."""
         earlier = read_state(self.path)
+        for left in self.path.glob("[wc]*s/.[0-9]*-*"):  # what a killed process was writing to weights/ or checkpoints/
+            left.unlink()
         with written_whole(self.path / "config.yaml") as file:
             file.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
         self._state = {

@@ -133,14 +133,24 @@ class Checkpoints(StepCallback):
     def __init__(self, *, run: RunFolder, every: int, about: dict[str, Any]) -> None:
         self.run, self.every, self.about = run, every, about
 
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """The step that is begun at needs no saving."""
+        super().on_train_start(trainer, module)
+        self._saved = trainer.global_step
+
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
         """Save where it is due."""
-        if (self.every and step % self.every == 0) or step == trainer.max_steps or trainer.should_stop:
+        if self.every and step % self.every == 0:
+            self.save(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """Save the last step, whether the run is complete or was asked to stop."""
+        if trainer.global_step != self._saved:
             self.save(trainer, module)
 
     def save(self, trainer: pl.Trainer, module: MotionModule) -> None:
         """Write the trained tensors and the state for resuming, each whole."""
-        step = trainer.global_step
+        step = self._saved = trainer.global_step
         if trainer.is_global_zero:
             Delta(tensors=module.trained_tensors(), about={**self.about, "step": step}).save(self.run.weights(step))
             with written_whole(self.run.checkpoint(step)) as temporary:
