@@ -68,7 +68,7 @@ def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
     from vmc.data.clips import fill
     from vmc.data.prompts import Prompt, read_prompts, spread
     from vmc.data.video import read_frames
-    from vmc.runs.generation import video_names
+    from vmc.runs.generation import marked_names
     from vmc.runs.sheet import contact_sheet
 
     motion, word, seeds = instantiate(config.motion), config.token.word, list(config.seeds)
@@ -77,8 +77,9 @@ def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
     else:
         prompts = read_prompts(Path(config.prompts.file), template=motion.prompt, token=word, seeds=seeds)
         prompts = spread(prompts, config.prompts.limit)
-    files = [folder / name for name in video_names(prompts)]
-    generator = model.generator(sampler=instantiate(config.sampler), batch_size=config.batch_size)
+    sampler = instantiate(config.sampler)
+    files = [folder / name for name in marked_names(prompts, sampler, model.identity)]
+    generator = model.generator(sampler=sampler, batch_size=config.batch_size)
     made = list(generator.write(prompts, files))
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
     contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])

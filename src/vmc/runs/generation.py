@@ -3,6 +3,7 @@
 Axes: B videos, C colours, F frames, H and W, L text positions, D text width.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -85,10 +86,20 @@ class VideoGenerator:
 
 
 def video_names(prompts: Sequence[Prompt]) -> list[str]:
-    """A readable, unique file name for each prompt: place, subject or text, seed."""
+    """A readable file name for each prompt, unique among them: place, subject or text, seed."""
     return [
         f"{place:04d}-{_slug(prompt.subject or prompt.text)}-{prompt.seed}.mp4" for place, prompt in enumerate(prompts)
     ]
+
+
+def marked_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:
+    """As `video_names`, with a mark of the prompt and of all that it is made with.
+
+    So a video of the same name is the same video, and a folder may hold those of several models, prompts and samplers.
+    """
+    marks = [hashlib.sha256(repr((prompt, made_with)).encode()).hexdigest()[:8] for prompt in prompts]
+    names = video_names(prompts)
+    return [f"{name.removesuffix('.mp4')}-{mark}.mp4" for name, mark in zip(names, marks, strict=True)]
 
 
 def _slug(text: str) -> str:

@@ -10,6 +10,7 @@ from vmc.diffusion.export import export_pipeline
 from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.text import PromptEncoder
 from vmc.diffusion.token import MotionToken
+from vmc.files import fingerprint
 from vmc.runs.generation import VideoGenerator
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
@@ -23,6 +24,13 @@ class TunedModel:
     unet: UNet3DConditionModel
     encoder: PromptEncoder
     hardware: Hardware
+    weights: Path | None = None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells this model's videos from another's, the sampler aside."""
+        parts = self.base.fingerprint("unet", "vae", "text_encoder", "tokenizer")
+        return parts, fingerprint(self.weights) if self.weights else None, self.base.frames, self.base.size
 
     @classmethod
     def load(cls, base: BaseModel, token: MotionToken, weights: Path | None, *, hardware: Hardware) -> "TunedModel":
@@ -36,7 +44,7 @@ class TunedModel:
             delta = Delta.load(weights)
             delta.check_base(base.fingerprint("unet"), base.path)
             delta.apply(unet, encoder.token_embedding)
-        return cls(base=base, unet=unet, encoder=encoder, hardware=hardware)
+        return cls(base=base, unet=unet, encoder=encoder, hardware=hardware, weights=weights)
 
     def generator(self, *, sampler: Sampler, batch_size: int) -> VideoGenerator:
         """Makes videos of the model's own length and size."""
