@@ -13,6 +13,7 @@ from vmc.errors import VmcError
 COMMANDS: dict[str, tuple[str, str]] = {
     "blank": ("vmc.mini.blank", "write a small pipeline with random weights"),
     "render": ("vmc.mini.render_command", "write rendered clips in Jester's layout"),
+    "sheets": ("vmc.mini.sheets_command", "draw contact sheets of the rendered world"),
     "pipeline": ("vmc.mini.pretraining.command", "pretrain the text-to-video pipeline from scratch"),
 }
 """Command -> (module, what it does)."""
