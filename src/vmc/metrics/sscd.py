@@ -1,0 +1,127 @@
+"""SSCD (Pizzi et al., 2022): descriptors in which a copied image lies near its original, from the published files.
+
+Axes: N images, C colours, H and W, D descriptor width (512 for the default model).
+"""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from vmc.errors import VmcError
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as the published models were trained
+DEVIATION = (0.229, 0.224, 0.225)
+SHORT_SIDE = 288  # px; github.com/facebookresearch/sscd-copy-detection, README
+POWER = 3.0
+PREFIX = "backbone."
+
+
+def generalized_mean(features_NCHW: Tensor, *, power: float = POWER) -> Tensor:
+    """features_NC: the generalized mean over places (Radenović et al., 2018); 1 is the average, more leans up."""
+    return features_NCHW.clamp(min=1e-6).pow(power).mean((2, 3)).pow(1 / power)
+
+
+class GeM(nn.Module):
+    """`generalized_mean` in place of a ResNet's average pooling; it has no parameters."""
+
+    def forward(self, features_NCHW: Tensor) -> Tensor:
+        """features_NC11."""
+        return generalized_mean(features_NCHW)[..., None, None]
+
+
+class SSCDNetwork(nn.Module):
+    """A torchvision ResNet with generalized-mean pooling and a linear descriptor, normalised to length one."""
+
+    def __init__(self, *, bottleneck: bool, layers: list[int], width: int) -> None:
+        super().__init__()
+        self.backbone = ResNet(Bottleneck if bottleneck else BasicBlock, layers, num_classes=width)
+        self.backbone.avgpool = GeM()
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """descriptors_ND of prepared images."""
+        return F.normalize(self.backbone(images_NCHW))
+
+
+class CopyDescriptor:
+    """Frames to descriptors whose dot product is the copy similarity.
+
+    Args:
+        network: prepared images to descriptors.
+        short_side: px that frames are resized to, their proportions kept.
+    """
+
+    def __init__(self, network: nn.Module, *, short_side: int = SHORT_SIDE) -> None:
+        self.network, self.short_side = network, short_side
+
+    @torch.no_grad()
+    def __call__(self, frames_NCHW: Tensor) -> Tensor:
+        """descriptors_ND of RGB uint8 frames of any size."""
+        return self.network(self.prepare(frames_NCHW))
+
+    def prepare(self, frames_NCHW: Tensor) -> Tensor:
+        """Frames as the network wants them."""
+        height, width = frames_NCHW.shape[-2:]
+        scale = self.short_side / min(height, width)
+        size = [max(self.short_side, round(side * scale)) for side in (height, width)]
+        images = frames_NCHW.float() / 255
+        images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+        mean, deviation = (images.new_tensor(part).view(1, 3, 1, 1) for part in (MEAN, DEVIATION))
+        return (images - mean) / deviation
+
+
+def load_sscd(path: Path, *, short_side: int = SHORT_SIDE) -> CopyDescriptor:
+    """A descriptor from a published file: `NAME.torchscript.pt`, or `NAME.torchvision.pt` with names as torchvision's.
+
+    The depth and width of a torchvision file are read from its tensors.
+
+    Raises:
+        VmcError: no such file, a truncated or foreign one, or one that would run code.
+    """
+    if not path.is_file():
+        raise VmcError(f"the SSCD file {path} does not exist; give the path of a .torchscript.pt or .torchvision.pt")
+    network = _torchscript(path) if _is_torchscript(path) else _torchvision(path).requires_grad_(False)
+    return CopyDescriptor(network.eval(), short_side=short_side)
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Both kinds are zip archives; a TorchScript one holds code. That is run by TorchScript's own interpreter alone."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _torchscript(path: Path) -> nn.Module:
+    try:
+        return torch.jit.load(str(path), map_location="cpu")
+    except (RuntimeError, ValueError) as error:
+        raise VmcError(f"the SSCD file {path} does not load ({_first_line(error)}); get it again") from error
+
+
+def _torchvision(path: Path) -> SSCDNetwork:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise VmcError(f"the SSCD file {path} does not load ({_first_line(error)}); get it again") from error
+    if not isinstance(content, Mapping) or f"{PREFIX}fc.weight" not in content:
+        raise VmcError(f"the SSCD file {path} holds no {PREFIX}fc.weight; it is no .torchvision.pt of SSCD")
+    blocks = {tuple(name.split(".")[1:3]) for name in content if name.startswith(f"{PREFIX}layer")}
+    layers = [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)]
+    bottleneck = f"{PREFIX}layer1.0.conv3.weight" in content
+    network = SSCDNetwork(bottleneck=bottleneck, layers=layers, width=content[f"{PREFIX}fc.weight"].shape[0])
+    try:
+        network.load_state_dict(content)
+    except RuntimeError as error:
+        problem = str(error).strip().splitlines()[1].strip()
+        raise VmcError(f"the SSCD file {path} does not fit a ResNet of {layers} blocks: {problem}") from error
+    return network
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,97 @@
+"""SSCD from random weights in both published formats, against a few plain lines."""
+
+import pytest
+import torch
+from torchvision.models import resnet50
+
+from vmc.errors import VmcError
+from vmc.metrics.sscd import SSCDNetwork, generalized_mean, load_sscd
+
+
+@pytest.fixture(scope="module")
+def network() -> SSCDNetwork:
+    """ResNet-50 with a descriptor of 512, as the published default."""
+    torch.manual_seed(0)
+    return SSCDNetwork(bottleneck=True, layers=[3, 4, 6, 3], width=512).eval()
+
+
+@pytest.fixture(scope="module")
+def frames() -> torch.Tensor:
+    return torch.randint(0, 256, (2, 3, 40, 60), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def plain(network: SSCDNetwork, frames: torch.Tensor, short_side: int) -> torch.Tensor:
+    """The same, on torchvision's own ResNet-50 up to its pooling."""
+    reference = resnet50(num_classes=512).eval()
+    reference.load_state_dict({name.removeprefix("backbone."): part for name, part in network.state_dict().items()})
+    size = (short_side, round(short_side * 60 / 40))
+    images = torch.nn.functional.interpolate(frames / 255, size=size, mode="bilinear", antialias=True)
+    images -= torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    images /= torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    x = reference.maxpool(reference.relu(reference.bn1(reference.conv1(images))))
+    x = reference.layer4(reference.layer3(reference.layer2(reference.layer1(x))))
+    pooled = (x.clamp(min=1e-6) ** 3).flatten(2).mean(2) ** (1 / 3)
+    descriptor = pooled @ reference.fc.weight.T + reference.fc.bias
+    return descriptor / (descriptor**2).sum(1, keepdim=True).sqrt()
+
+
+def test_generalized_mean_lies_between_average_and_maximum():
+    x = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(generalized_mean(x, power=1), x.mean((2, 3)), atol=1e-6)
+    assert torch.allclose(generalized_mean(x, power=200), x.amax((2, 3)), atol=0.02)
+    expected = torch.tensor([(1 + 8 + 27 + 64) / 4]) ** (1 / 3)
+    assert torch.allclose(generalized_mean(torch.tensor([1.0, 2, 3, 4]).view(1, 1, 2, 2)).flatten(), expected)
+
+
+@pytest.mark.parametrize("kind", ["torchvision", "torchscript"])
+def test_published_files_give_the_descriptor(network, frames, tmp_path, kind):
+    file = tmp_path / f"sscd.{kind}.pt"
+    if kind == "torchvision":
+        torch.save(network.state_dict(), file)
+    else:
+        torch.jit.trace(network, torch.rand(1, 3, 64, 64)).save(str(file))
+    described = load_sscd(file, short_side=64)(frames)
+    assert described.shape == (2, 512)
+    assert torch.allclose(described.norm(dim=1), torch.ones(2), atol=1e-5)
+    with torch.no_grad():
+        assert torch.allclose(described, plain(network, frames, 64), atol=1e-4)
+
+
+def test_the_published_shapes(network):
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert shapes["backbone.fc.weight"] == (512, 2048)
+    assert shapes["backbone.layer4.2.conv3.weight"] == (2048, 512, 1, 1)
+    assert all(name.startswith("backbone.") for name in shapes)
+
+
+def test_a_smaller_network_is_recognised_by_its_tensors(tmp_path):
+    small = SSCDNetwork(bottleneck=False, layers=[1, 1, 2, 1], width=64)
+    torch.save(small.state_dict(), tmp_path / "small.torchvision.pt")
+    loaded = load_sscd(tmp_path / "small.torchvision.pt", short_side=32)
+    assert loaded(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 64)
+
+
+class Malicious:
+    def __reduce__(self):
+        return (print, ("this must never be printed",))
+
+
+def test_files_that_do_not_fit_are_refused(network, tmp_path, capsys):
+    file = tmp_path / "bad.pt"
+    state = network.state_dict()
+
+    def refused(content, words):
+        torch.save(content, file)
+        with pytest.raises(VmcError, match=words):
+            load_sscd(file)
+
+    refused({"something": torch.zeros(1)}, r"holds no backbone\.fc\.weight")
+    refused({**state, "extra": Malicious()}, "does not load")
+    without = {name: tensor for name, tensor in state.items() if name != "backbone.layer2.1.bn1.weight"}
+    refused(without, r"does not fit a ResNet of \[3, 4, 6, 3\] blocks: .*layer2\.1\.bn1\.weight")
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(VmcError, match="does not load"):
+        load_sscd(file)
+    with pytest.raises(VmcError, match="does not exist"):
+        load_sscd(tmp_path / "absent.pt")
+    assert "never be printed" not in capsys.readouterr().out
