@@ -203,10 +203,14 @@ def _load(file: Path, *, coarse: bool = False) -> np.ndarray:
         raise _unreadable(file, error) from error
 
 
+# Titles in no valid encoding must not keep a clip from being read. PyAV 19 never raises for them and has no option.
+OPENING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path), **OPENING)
     except (av.FFmpegError, OSError) as error:
         raise _unreadable(path, error) from error
     with container:
