@@ -79,6 +79,22 @@ def test_a_tokenizer_of_published_files_alone_reads_the_same(copy, base):
     assert BaseModel(path=copy).tokenizer()(text).input_ids == base.tokenizer()(text).input_ids
 
 
+def test_a_fingerprint_tells_files_apart_and_reads_them_once(copy, base, monkeypatch):
+    from vmc.diffusion import components
+
+    read = []
+    whole = components.fingerprint
+    monkeypatch.setattr(components, "fingerprint", lambda path: read.append(path.name) or whole(path))
+    model = BaseModel(path=copy)
+    first = model.fingerprint("vae", "unet")
+    assert (first, read) == (model.fingerprint("vae", "unet"), ["vae", "unet"])
+    assert first == base.fingerprint("vae", "unet")
+    (copy / "unet" / "config.json").write_text((copy / "unet" / "config.json").read_text() + " ")
+    changed = BaseModel(path=copy).fingerprint("vae", "unet")
+    assert changed.split()[0] == first.split()[0]
+    assert changed.split()[1] != first.split()[1]
+
+
 def test_parts_come_frozen_and_in_eval_mode(base):
     for part in (base.unet(), base.vae(), base.text_encoder()):
         assert not part.training

@@ -72,8 +72,18 @@ class BaseModel:
         return folder
 
     def fingerprint(self, *parts: str) -> str:
-        """SHA-256 over the files of some parts: what a cache or a delta made with them belongs to."""
-        return " ".join(fingerprint(self.folder / part) for part in parts)
+        """SHA-256 over the files of some parts: what a cache or a delta made with them belongs to.
+
+        Gigabytes are read for it, so each part is read once.
+        """
+        for part in parts:
+            if part not in self._fingerprints:
+                self._fingerprints[part] = fingerprint(self.folder / part)
+        return " ".join(self._fingerprints[part] for part in parts)
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return {}
 
     def unet(self, *, dtype: torch.dtype = torch.float32) -> UNet3DConditionModel:
         """The UNet, in eval mode: `TemporalConvLayer` has a dropout of 0.1 that would be live in train mode."""

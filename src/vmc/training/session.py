@@ -175,8 +175,8 @@ class Session:
     def _moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
         """Posterior moments by (clip, variant); the VAE is loaded only if one of them is not in the cache."""
         keys = latents.keys(wanted)
-        # The first process has filled the cache before Lightning starts the others.
         made_from = {key: pair for pair, key in keys.items()}
+        # The first process has filled the cache before Lightning starts the others.
         if self._moments_cache.missing(made_from):
             vae = self.base.vae().to(self.hardware.device)
             self._moments_cache.fill(
