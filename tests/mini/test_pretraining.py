@@ -12,16 +12,17 @@ from vmc.diffusion.text import PromptEncoder
 from vmc.errors import VmcError
 from vmc.mini.__main__ import main
 from vmc.mini.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
+from vmc.mini.learning.learner import LAST, WARM_UP, Learner
+from vmc.mini.learning.loop import Clock
+from vmc.mini.learning.muon import orthogonal
+from vmc.mini.learning.state import STATE, Folder
 from vmc.mini.pretraining import autoencoder, clips, networks, phases, preview
 from vmc.mini.pretraining.clips import FRAMES, VALIDATION, WINDOWS, Clips, render_windows, spec_of
 from vmc.mini.pretraining.denoiser import Drawing, caption_of
-from vmc.mini.pretraining.learner import LAST, WARM_UP, Learner
-from vmc.mini.pretraining.loop import Clock
-from vmc.mini.pretraining.muon import orthogonal
 from vmc.mini.pretraining.phases import go_on
 from vmc.mini.pretraining.plan import Plan
+from vmc.mini.pretraining.progress import Progress
 from vmc.mini.pretraining.session import open_session
-from vmc.mini.pretraining.state import STATE, Folder
 
 TINY = Plan(clips=3, validation=2, vae_steps=2, steps=2, vae_batch=4, batch=2)
 
@@ -118,7 +119,7 @@ def test_the_state_is_small_and_alone_enough_to_go_on(finished, tmp_path):
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / STATE).write_bytes((finished / STATE).read_bytes())
     assert train(tmp_path / "moved", steps=3)
-    progress, _ = Folder(tmp_path / "moved").read()
+    progress, _ = Folder(tmp_path / "moved", Progress).read()
     assert (progress.vae_step, progress.step, progress.steps) == (2, 3, 3)
 
 

@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> None:
     import torch
 
     from vmc.errors import VmcError
-    from vmc.mini.pretraining.loop import Clock
+    from vmc.mini.learning.loop import Clock
     from vmc.mini.pretraining.phases import go_on
     from vmc.mini.pretraining.plan import Plan
     from vmc.mini.pretraining.session import open_session

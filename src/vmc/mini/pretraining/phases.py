@@ -12,12 +12,12 @@ from torch import Tensor
 from vmc.diffusion.objective import NoiseSchedule
 from vmc.errors import VmcError
 from vmc.mini import blank
+from vmc.mini.learning.learner import Learner
 from vmc.mini.pretraining import autoencoder, networks
 from vmc.mini.pretraining.clips import FRAMES, SIZE, WINDOWS
 from vmc.mini.pretraining.denoiser import RATE, Denoiser, Drawing
 from vmc.mini.pretraining.export import write_pipeline
 from vmc.mini.pretraining.latents import Latents
-from vmc.mini.pretraining.learner import Learner
 from vmc.mini.pretraining.preview import sheet_of_prompts, sheet_of_reconstructions
 from vmc.mini.pretraining.session import Session
 from vmc.randomness import generator
@@ -121,7 +121,7 @@ def train_denoiser(session: Session, vae: AutoencoderKL, trained: Latents, valid
         show=show,
         kept=_autoencoder_tensors(session),
         export=lambda: write_pipeline(
-            session.folder.pipeline, unet=averaged.unet, vae=vae, text_encoder=averaged.text_encoder
+            session.pipeline, unet=averaged.unet, vae=vae, text_encoder=averaged.text_encoder
         ),
     )
     show()

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from vmc.errors import VmcError
+from vmc.mini.learning.learner import Learner
+from vmc.mini.learning.loop import Clock, Loop
+from vmc.mini.learning.state import Folder
 from vmc.mini.pretraining.clips import VALIDATION, Clips
-from vmc.mini.pretraining.learner import Learner
-from vmc.mini.pretraining.loop import Clock, Loop
 from vmc.mini.pretraining.plan import Plan
-from vmc.mini.pretraining.state import Folder, Progress
+from vmc.mini.pretraining.progress import Progress
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Session:
         clock: when the call ends.
     """
 
-    folder: Folder
+    folder: Folder[Progress]
     plan: Plan
     progress: Progress
     tensors: dict[str, Tensor]
@@ -37,6 +38,7 @@ class Session:
     clock: Clock
 
     def __post_init__(self) -> None:
+        self.pipeline = self.folder.path / "pipeline"  # the averaged networks in the diffusers layout
         self.clips = Clips(self.plan.clips)
         self.validation = Clips(self.plan.validation, first=VALIDATION)
 
@@ -110,7 +112,7 @@ def open_session(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise VmcError("--device is cuda, and PyTorch finds no GPU here; use --device cpu")
-    folder = Folder(path)
+    folder = Folder(path, Progress)
     found = folder.read()
     plan = replace(plan, **{name: value for name, value in (("vae_steps", vae_steps), ("steps", steps)) if value})
     if found is None:

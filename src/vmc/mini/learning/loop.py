@@ -10,7 +10,7 @@ from types import FrameType
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.mini.pretraining.learner import Learner
+from vmc.mini.learning.learner import Learner
 
 LOG_EVERY, MEASURE_EVERY = 10, 250
 """Steps between lines of the log, and between measurements."""

@@ -1,12 +1,12 @@
-"""The state of a pretraining as one small file, and what is written beside it."""
+"""The state of a training as one small file, and what is written beside it."""
 
 import csv
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,63 +15,53 @@ from torch import Tensor
 
 from vmc.errors import VmcError
 from vmc.files import written_whole
-from vmc.mini.pretraining.learner import Learner
+from vmc.mini.learning.learner import Learner
 
 STATE, OPTIMIZER, LOG = "state.safetensors", "optimizer.pt", "log.csv"
 COLUMNS = ("phase", "step", "loss", "validation", "seconds")
 
 
-@dataclass(kw_only=True)
-class Progress:
-    """How far a pretraining is.
-
-    Attributes:
-        identity: of its plan.
-        vae_steps, steps: lengths of its schedules.
-        vae_step, step: updates done.
-        seconds: of training, all calls together.
-        scaling_factor, deviation_C: of the finished autoencoder, None before.
-    """
+class Progress(Protocol):
+    """How far a training is: a dataclass of plain values, whose `identity` is its configuration."""
 
     identity: dict[str, Any]
-    vae_steps: int
-    steps: int
-    vae_step: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    scaling_factor: float | None = None
-    deviation_C: list[float] | None = None
 
     @property
-    def phase(self) -> str:
-        """Which part is being trained."""
-        return "vae" if self.scaling_factor is None else "unet"
+    def steps_done(self) -> dict[str, int]:
+        """Updates done of every phase that the log has lines of."""
+        ...
 
 
-class Folder:
-    """The folder of one pretraining.
+P = TypeVar("P", bound=Progress)
+
+
+class Folder(Generic[P]):
+    """The folder of one training.
 
     state.safetensors   weights, their average and the progress: all that is needed to go on, on any machine
     optimizer.pt        the optimiser's state; without it the optimiser warms up again
     log.csv             see `COLUMNS`; cut back to the state on resuming
-    sheets/             what the networks draw
-    pipeline/           the averaged networks in the diffusers layout
+    sheets/             what the networks draw, where they do
+
+    Args:
+        path: of the folder.
+        kind: the dataclass of its progress.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, kind: type[P]) -> None:
+        self.path, self.kind = path, kind
         self.state, self.optimizer, self.log = path / STATE, path / OPTIMIZER, path / LOG
-        self.sheets, self.pipeline = path / "sheets", path / "pipeline"
+        self.sheets = path / "sheets"
 
-    def write(self, progress: Progress, tensors: Mapping[str, Tensor], learner: Learner | None = None) -> None:
+    def write(self, progress: P, tensors: Mapping[str, Tensor], learner: Learner | None = None) -> None:
         """Replace the state, the optimiser's state first: one that is a little too new does no harm."""
         if learner is not None:
             with written_whole(self.optimizer) as temporary:
                 torch.save(learner.optimizer_state(), temporary)
         with written_whole(self.state) as temporary:
-            save_file(dict(tensors), temporary, metadata={"vmc": json.dumps(asdict(progress))})
+            save_file(dict(tensors), temporary, metadata={"vmc": json.dumps(asdict(cast(Any, progress)))})
 
-    def read(self) -> tuple[Progress, dict[str, Tensor]] | None:
+    def read(self) -> tuple[P, dict[str, Tensor]] | None:
         """The state, or None where there is none yet.
 
         Raises:
@@ -83,11 +73,11 @@ class Folder:
             return None
         try:
             with safe_open(self.state, framework="pt") as file:
-                progress = Progress(**json.loads((file.metadata() or {})["vmc"]))
+                progress = self.kind(**json.loads((file.metadata() or {})["vmc"]))
                 return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise VmcError(
-                f"{self.state} is cut off, damaged or no state of a pretraining ({' '.join(str(error).split())});"
+                f"{self.state} is cut off, damaged or no state of such a training ({' '.join(str(error).split())});"
                 " copy it again from where it is whole, or choose a new --output"
             ) from error
 
@@ -107,13 +97,12 @@ class Folder:
                 writer.writeheader()
             writer.writerow(row)
 
-    def cut_log(self, progress: Progress) -> None:
+    def cut_log(self, progress: P) -> None:
         """Drop the lines of steps that the state does not know."""
         if not self.log.exists():
             return
-        known = {"vae": progress.vae_step, "unet": progress.step}
         with self.log.open(newline="", encoding="utf-8") as stream:
-            rows = [row for row in csv.DictReader(stream) if _is_kept(row, known)]
+            rows = [row for row in csv.DictReader(stream) if _is_kept(row, progress.steps_done)]
         with written_whole(self.log) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()

@@ -2,14 +2,14 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vmc.errors import VmcError
-from vmc.mini.pretraining.muon import Muon
+from vmc.mini.learning.muon import Muon
 
 DECAY = 0.999
 """Of the moving average, reached by a ramp (1 + n) / (10 + n), so that the first weights are soon forgotten."""
@@ -22,7 +22,7 @@ WARM_UP = 100
 """Steps, also after a restart without the optimisers' state."""
 TABLE = "token_embedding.weight"
 """How the embedding table's name ends: most rows are never used, so they are neither decayed nor stored."""
-_EDGES = ("conv_in.", "conv_out.", "embedding.weight")
+EDGES = ("conv_in.", "conv_out.", "embedding.weight")
 """In the names of first and last layers and of embeddings, which are no mappings that Muon is made for."""
 
 
@@ -30,12 +30,17 @@ class Learner:
     """Trains networks, their matrices with Muon and all else with AdamW, and averages them.
 
     Args:
-        networks: by name, on their device, in eval mode where dropout must be off.
+        networks: by name, on their device, in the mode they are trained in.
         rate: of Muon, after warming up.
         steps: length of the schedule.
+        edges: parts of the names of matrices that AdamW trains.
+
+    Running statistics are averaged as the weights are.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], *, rate: float, steps: int) -> None:
+    def __init__(
+        self, networks: Mapping[str, nn.Module], *, rate: float, steps: int, edges: Sequence[str] = EDGES
+    ) -> None:
         self.networks = nn.ModuleDict(networks)
         self.average = copy.deepcopy(self.networks).requires_grad_(False).eval()
         self.steps = steps
@@ -43,7 +48,7 @@ class Learner:
         self._warm_from = 0
         named = dict(self.networks.named_parameters())
         tables = {name: tensor for name, tensor in named.items() if name.endswith(TABLE)}
-        inner = {name for name, tensor in named.items() if tensor.ndim > 1 and not any(edge in name for edge in _EDGES)}
+        inner = {name for name, tensor in named.items() if tensor.ndim > 1 and not any(edge in name for edge in edges)}
         others = [tensor for name, tensor in named.items() if name not in inner and name not in tables]
         self._first_tables = {name: tensor.detach().cpu().clone() for name, tensor in tables.items()}
         groups = [{"params": others, "weight_decay": ADAM_DECAY}, {"params": [*tables.values()], "weight_decay": 0.0}]
@@ -83,6 +88,9 @@ class Learner:
         with torch.no_grad():
             for average, weights in zip(self.average.parameters(), self.networks.parameters(), strict=True):
                 average.lerp_(weights, 1 - decay)
+            for name, value_now in _buffers(self.networks).items():
+                buffer = _buffers(self.average)[name]
+                buffer.lerp_(value_now, 1 - decay) if buffer.is_floating_point() else buffer.copy_(value_now)
         return value
 
     def tensors(self) -> dict[str, Tensor]:
@@ -96,6 +104,7 @@ class Learner:
                     found |= {f"{place}.{name}.rows": moved, f"{place}.{name}": value[moved]}
                 else:
                     found[f"{place}.{name}"] = value.contiguous()
+            found |= {f"{place}.{name}": value.detach().cpu().clone() for name, value in _buffers(networks).items()}
         return found
 
     @torch.no_grad()
@@ -106,14 +115,14 @@ class Learner:
             VmcError: a tensor is missing or of another shape.
         """
         for place, networks in (("weights", self.networks), ("average", self.average)):
-            for name, tensor in networks.named_parameters():
+            for name, tensor in [*networks.named_parameters(), *_buffers(networks).items()]:
                 key = f"{place}.{name}"
                 rows = tensors.get(f"{key}.rows")
                 first = self._first_tables.get(name)
                 value = tensors.get(key)
                 shape = None if value is None or rows is None else (len(rows), *tensor.shape[1:])
                 if value is None or value.shape != (shape or tensor.shape):
-                    raise VmcError(f"the state has no fitting {key}; it is of another pretraining, choose a new folder")
+                    raise VmcError(f"the state has no fitting {key}; it is of another training, choose a new folder")
                 tensor.copy_(value if first is None or rows is None else first.index_copy(0, rows, value))
         self.step = self._warm_from = step
 
@@ -134,3 +143,9 @@ class Learner:
 
 def _names(networks: nn.ModuleDict) -> list[str]:
     return [name for name, _ in networks.named_parameters()]
+
+
+def _buffers(networks: nn.ModuleDict) -> dict[str, Tensor]:
+    """Running statistics: what the state of the networks holds besides parameters."""
+    kept = networks.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in networks.named_buffers() if name in kept}

@@ -1,0 +1,36 @@
+"""How far a pretraining is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a pretraining is.
+
+    Attributes:
+        identity: of its plan.
+        vae_steps, steps: lengths of its schedules.
+        vae_step, step: updates done.
+        seconds: of training, all calls together.
+        scaling_factor, deviation_C: of the finished autoencoder, None before.
+    """
+
+    identity: dict[str, Any]
+    vae_steps: int
+    steps: int
+    vae_step: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    scaling_factor: float | None = None
+    deviation_C: list[float] | None = None
+
+    @property
+    def phase(self) -> str:
+        """Which part is being trained."""
+        return "vae" if self.scaling_factor is None else "unet"
+
+    @property
+    def steps_done(self) -> dict[str, int]:
+        """Of both phases, by the names they have in the log."""
+        return {"vae": self.vae_step, "unet": self.step}
