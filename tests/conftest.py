@@ -13,6 +13,9 @@ from omegaconf import OmegaConf
 from vmc.cli import config_folder, quote_free_text
 from vmc.data.video import write_video
 from vmc.diffusion.components import BaseModel
+from vmc.metrics.sscd import SSCDNetwork
+from vmc.metrics.trn import TRN, save_trn
+from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.blank import write_blank
 from vmc.runs.folder import RunFolder
 from vmc.train import build_session
@@ -61,6 +64,28 @@ def clips(tmp_path_factory) -> Path:
         write_video(folder.parent / "related" / f"clip{seed}.mp4", moving_square(12, seed=seed), fps=12)
         (folder.parent / "related" / f"clip{seed}.txt").write_text("a square")
     return folder
+
+
+@pytest.fixture(scope="session")
+def metrics(tmp_path_factory) -> list[str]:
+    """Overrides that choose the miniature's three metric networks with random weights, and a small test set."""
+    folder = tmp_path_factory.mktemp("metrics")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_trn(TRN(arch="SmallResNet", classes=27), folder / "trn.pth.tar", arch="SmallResNet", epoch=0, accuracy=0.0)
+        copying = SSCDNetwork(bottleneck=False, layers=[1, 1, 1, 1], width=32, stem=16)
+        torch.save(copying.state_dict(), folder / "copying.torchvision.pt")
+        write_model(make_model(0), folder / "appearance")
+    (folder / "prompts.csv").write_text("subject,seed_1,seed_2\nA man,1,2\nA woman,3,4\nA robot,5,6\n")
+    return [
+        f"metrics.classifier.path={folder / 'trn.pth.tar'}",
+        f"metrics.appearance.path={folder / 'appearance'}",
+        f"metrics.copying.path={folder / 'copying.torchvision.pt'}",
+        f"prompts.file={folder / 'prompts.csv'}",
+        "motion.label=Swiping Down",
+        "motion.language={subject} swiping hand down",
+        "sampler.steps=1",
+    ]
 
 
 @pytest.fixture

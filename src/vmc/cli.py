@@ -18,7 +18,7 @@ from vmc.errors import VmcError
 
 log = logging.getLogger(__name__)
 
-FREE_TEXT = ("prompt", "motion.caption", "subject.caption", "token.word")
+FREE_TEXT = ("prompt", "motion.caption", "motion.language", "motion.prompt", "subject.caption", "token.word")
 
 
 def config_folder() -> Path:
@@ -74,6 +74,30 @@ def check_complete(config: DictConfig) -> None:
     # Not `OmegaConf.missing_keys`: it fails where one value refers to another that is missing.
     for name in _missing(OmegaConf.to_container(config)):
         raise VmcError(f"{name} is not set and has no default; give {name}=...")
+
+
+def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
+    """Put the run's own choices under `keys` in place; the command line has the last word on single values.
+
+    Raises:
+        VmcError: no run there, or another group is chosen for one of the keys.
+    """
+    from vmc.runs.folder import read_config
+
+    ours = OmegaConf.create(read_config(run))
+    # The run's clips may have been of another length or size than the model's own.
+    ours.model.update({key: ours.data[key] for key in ("frames", "size", "fps")})
+    ours.trainer.update(devices=1, strategy="auto")
+    given = [str(text) for text in HydraConfig.get().overrides.task]
+    OmegaConf.set_struct(config, False)
+    for key in keys:
+        said = [text for text in given if text.startswith(f"{key}.")]
+        if not any(text.startswith(f"{key}=") for text in given):
+            base = ours[key]
+            dotted = OmegaConf.from_dotlist(said).get(key, {}) if said else None
+            config[key] = OmegaConf.merge(base, dotted) if dotted else base
+        elif key != "trainer":  # trainer=cpu serves a run that was made on a GPU
+            raise VmcError(f"{key} is given with run={run}, which brings its own; leave it out")
 
 
 def _missing(node: Any, name: str = "") -> Iterator[str]:

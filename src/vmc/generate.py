@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from vmc.cli import run_hydra
+from vmc.cli import run_hydra, take_over
 from vmc.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
@@ -20,7 +19,7 @@ def generate(config: DictConfig) -> None:
     if config.prompt is not None and config.prompts.file is not None:
         raise VmcError("prompt and prompts.file are both given; choose one of them")
     if config.run is not None:
-        take_over(config, Path(config.run))
+        take_over(config, Path(config.run), TAKEN_OVER)
     from hydra.utils import instantiate
 
     from vmc.runs.folder import newest_weights
@@ -36,24 +35,6 @@ def generate(config: DictConfig) -> None:
     if config.prompt is not None or config.prompts.file is not None:
         folder = Path(config.output) if config.output else default_output(config.run, weights)
         write_videos(config, model, folder)
-
-
-def take_over(config: DictConfig, run: Path) -> None:
-    """Put the run's model, token, motion, sampler and hardware in place; the command line has the last word."""
-    from vmc.runs.folder import read_config
-
-    ours = OmegaConf.create(read_config(run))
-    # The run's clips may have been of another length or size than the model's own.
-    ours.model.update({key: ours.data[key] for key in ("frames", "size", "fps")})
-    ours.trainer.update(devices=1, strategy="auto")
-    given = [str(text) for text in HydraConfig.get().overrides.task]
-    OmegaConf.set_struct(config, False)
-    for key in TAKEN_OVER:
-        said = [text for text in given if text.startswith(f"{key}.")]
-        if not any(text.startswith(f"{key}=") for text in given):
-            config[key] = OmegaConf.merge(ours[key], OmegaConf.from_dotlist(said).get(key, {}))
-        elif key != "trainer":  # trainer=cpu serves a run that was made on a GPU
-            raise VmcError(f"{key} is given with run={run}, which brings its own; leave it out")
 
 
 def default_output(run: str | None, weights: Path | None) -> Path:

@@ -16,7 +16,7 @@ def train(config: DictConfig) -> None:
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     state = run.check()
-    if state.get("status") == "finished" and state["step"] >= config.steps:
+    if state.get("status") == "finished" and (state["step"] >= config.steps or state["reason"] == "appearance"):
         print(f"{run.path} is finished: {state['step']} steps ({state['reason']}); nothing to do")
         return
     session = build_session(config, run)
@@ -30,7 +30,7 @@ def build_session(config: DictConfig, run: Any) -> Any:
     """The run's parts, each built from its group."""
     from hydra.utils import instantiate
 
-    from vmc.data.prompts import evenly, read_prompts, spread
+    from vmc.data.prompts import read_prompts, spread
     from vmc.training.session import Session
 
     data, motion, token = instantiate(config.data), instantiate(config.motion), instantiate(config.token)
@@ -38,9 +38,13 @@ def build_session(config: DictConfig, run: Any) -> Any:
     if config.evaluate_every:
         prompts = instantiate(config.prompts)
         tests = read_prompts(
-            Path(prompts["file"]), template=motion.prompt, token=token.word, seeds=list(prompts["seeds"])
+            Path(prompts["file"]),
+            template=motion.prompt,
+            token=token.word,
+            seeds=list(prompts["seeds"]),
+            language=motion.language,
         )
-        tests = evenly(spread(tests, prompts["limit"]), config.evaluate_subset)
+        tests = spread(tests, prompts["limit"])
     return Session(
         run=run,
         base=instantiate(config.model),
@@ -57,9 +61,12 @@ def build_session(config: DictConfig, run: Any) -> Any:
         steps=config.steps,
         batch_size=config.batch_size,
         seed=config.seed,
+        suite=instantiate(config.metrics) if config.evaluate_every else None,
         prompts=tests,
         generation_batch=config.generation_batch,
         evaluate_every=config.evaluate_every,
+        evaluate_subset=config.evaluate_subset,
+        stop_appearance=config.stop.appearance,
         checkpoint_every=config.checkpoint_every,
         cache=config.cache,
     )

@@ -71,6 +71,39 @@ def test_a_smaller_network_is_recognised_by_its_tensors(tmp_path):
     assert loaded(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 64)
 
 
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_narrower_stages_in_half_precision_are_recognised_by_their_tensors(tmp_path, bottleneck):
+    torch.manual_seed(0)
+    narrow = SSCDNetwork(bottleneck=bottleneck, layers=[1, 1, 2, 1], width=20, stem=8)
+    shapes = {name: tuple(tensor.shape) for name, tensor in narrow.state_dict().items()}
+    wider = 4 if bottleneck else 1
+    assert shapes["backbone.conv1.weight"] == (8, 3, 7, 7) and shapes["backbone.fc.weight"] == (20, 64 * wider)
+    assert [shapes[f"backbone.layer{stage}.0.conv1.weight"][0] for stage in (1, 2, 3, 4)] == [8, 16, 32, 64]
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in narrow.state_dict().items()}
+    torch.save(halves, tmp_path / "narrow.torchvision.pt")
+    frames = torch.randint(0, 256, (2, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    loaded = load_sscd(tmp_path / "narrow.torchvision.pt", short_side=32)
+    expected = narrow.eval()(loaded.prepare(frames))
+    assert loaded(frames).dtype == torch.float32
+    assert torch.allclose(loaded(frames), expected, atol=1e-2) and loaded(frames).shape == (2, 20)
+
+
+def test_a_narrow_network_is_torchvisions_but_for_its_channels():
+    """With the stem's own 64 the rebuilt stages have torchvision's names and shapes, and its strides."""
+    usual = SSCDNetwork(bottleneck=True, layers=[1, 2, 1, 1], width=16)
+    rebuilt = SSCDNetwork(bottleneck=True, layers=[1, 2, 1, 1], width=16, stem=32)
+    assert usual.state_dict().keys() == rebuilt.state_dict().keys()
+    strides = [
+        [
+            (name, part.stride, part.padding, part.kernel_size)
+            for name, part in network.named_modules()
+            if isinstance(part, torch.nn.Conv2d)
+        ]
+        for network in (usual, rebuilt)
+    ]
+    assert strides[0] == strides[1]
+
+
 class Malicious:
     def __reduce__(self):
         return (print, ("this must never be printed",))

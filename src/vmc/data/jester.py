@@ -99,6 +99,22 @@ class Jester:
             for clip in self._draw(label, caption, count=self.regularization_count, seed=seed, role="regularization")
         ]
 
+    def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
+        """The clips of the class that are no exemplars of this seed: how good real videos of the motion score.
+
+        Raises:
+            VmcError: as `exemplars`, or no clip is left.
+        """
+        if label is None:
+            raise VmcError("motion.label is not set, so there are no held-out clips of the motion; name its class")
+        label = self._known(label)
+        index = self.index(self.split)
+        total = int((index["label"].map(_plain) == _plain(label)).sum())
+        drawn = self._draw(label, "", count=total, seed=seed, role="exemplar")[self.exemplar_count :]
+        if not drawn:
+            raise VmcError(f"data.exemplars is {self.exemplar_count}, which leaves no clip of {label!r} held out")
+        return drawn
+
     def labels(self) -> list[str]:
         """The names of the classes, sorted."""
         layout = self._layout

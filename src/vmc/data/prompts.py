@@ -18,18 +18,22 @@ class Prompt:
         text: what the model is told.
         seed: of the video's noise.
         subject: whom the appearance score looks for, where the test set names one.
+        language: the same in natural language, for the text alignment; None where nobody has said it.
     """
 
     text: str
     seed: int
     subject: str | None = None
+    language: str | None = None
 
 
-def read_prompts(file: Path, *, template: str, token: str, seeds: Sequence[int]) -> list[Prompt]:
+def read_prompts(
+    file: Path, *, template: str, token: str, seeds: Sequence[int], language: str | None = None
+) -> list[Prompt]:
     """Prompts of a file, in its order, each prompt's seeds together.
 
     - a table (.csv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each subject;
-    - a table with a column `prompt` and, where wanted, `subject` and `seed`;
+    - a table with a column `prompt` and, where wanted, `subject`, `language` and `seed`;
     - text (.txt): a prompt a line, blank lines skipped; commas belong to the prompt.
 
     Args:
@@ -37,6 +41,7 @@ def read_prompts(file: Path, *, template: str, token: str, seeds: Sequence[int])
         template: the motion's prompt, with `{subject}` and `{token}`.
         token: the word that `{token}` stands for.
         seeds: used where the file gives none.
+        language: the motion's prompt in natural language, with `{subject}`; filled where the file has no such column.
 
     Raises:
         VmcError: no such file, no prompts, unknown columns or a seed that is no whole number.
@@ -44,7 +49,7 @@ def read_prompts(file: Path, *, template: str, token: str, seeds: Sequence[int])
     if not file.is_file():
         raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
     if file.suffix.lower() == ".csv":
-        prompts = _from_table(file, template=template, token=token, seeds=seeds)
+        prompts = _from_table(file, template=template, token=token, seeds=seeds, language=language)
     else:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
         prompts = [Prompt(text=fill(line, token=token), seed=seed) for line in lines if line for seed in seeds]
@@ -53,7 +58,7 @@ def read_prompts(file: Path, *, template: str, token: str, seeds: Sequence[int])
     return prompts
 
 
-def _from_table(file: Path, *, template: str, token: str, seeds: Sequence[int]) -> list[Prompt]:
+def _from_table(file: Path, *, template: str, token: str, seeds: Sequence[int], language: str | None) -> list[Prompt]:
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -67,7 +72,9 @@ def _from_table(file: Path, *, template: str, token: str, seeds: Sequence[int]) 
         text = row.get("prompt", template)
         values = {"subject": subject} if subject else {}
         own_seeds = [_seed(row[column], file=file, line=number) for column in seed_columns] or seeds
-        prompts += [Prompt(text=fill(text, token=token, **values), seed=seed, subject=subject) for seed in own_seeds]
+        said = row.get("language") or (fill(language, token=token, **values) if language and subject else None)
+        text = fill(text, token=token, **values)
+        prompts += [Prompt(text=text, seed=seed, subject=subject, language=said) for seed in own_seeds]
     return prompts
 
 
@@ -76,6 +83,24 @@ def _seed(text: str, *, file: Path, line: int) -> int:
         return int(text)
     except ValueError:
         raise VmcError(f"{file}, line {line}, has the seed '{text}'; a seed is a whole number") from None
+
+
+def check_test_set(prompts: Sequence[Prompt]) -> None:
+    """What scores need of a test set: a subject in every prompt, and no prompt twice with one seed.
+
+    Raises:
+        VmcError: naming the first prompt that lacks it.
+    """
+    seen = set()
+    for prompt in prompts:
+        if prompt.subject is None:
+            raise VmcError(
+                f"the prompt '{prompt.text}' names no subject, which the appearance score looks for;"
+                " give prompts.file a column subject"
+            )
+        if (prompt.text, prompt.seed) in seen:
+            raise VmcError(f"the prompt '{prompt.text}' stands twice with seed {prompt.seed}; remove one of the rows")
+        seen.add((prompt.text, prompt.seed))
 
 
 def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
@@ -92,12 +117,16 @@ def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
     return [prompt for prompt in prompts if (prompt.subject or prompt.text) in kept]
 
 
-def evenly(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
-    """`count` prompts evenly spaced through the list, so that subjects and seeds are both spread; all if fewer."""
+def evenly(total: int, count: int) -> list[int]:
+    """`count` places evenly spaced among `total`, so that subjects and seeds are both spread; all if there are fewer.
+
+    Raises:
+        VmcError: `count` is no number of videos.
+    """
     if count < 1:
         raise VmcError(f"evaluate_subset is {count}; it must be at least 1")
-    count = min(count, len(prompts))
-    return [prompts[index * len(prompts) // count] for index in range(count)]
+    count = min(count, total)
+    return [index * total // count for index in range(count)]
 
 
 def jester_test_set() -> Path:

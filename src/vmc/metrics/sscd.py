@@ -3,6 +3,7 @@
 Axes: N images, C colours, H and W, D descriptor width (512 for the default model).
 """
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as the published models were trained
 DEVIATION = (0.229, 0.224, 0.225)
 SHORT_SIDE = 288  # px; github.com/facebookresearch/sscd-copy-detection, README
 POWER = 3.0
+STEM = 64
+"""Channels of the published networks' first stage."""
 PREFIX = "backbone."
 
 
@@ -36,16 +39,65 @@ class GeM(nn.Module):
 
 
 class SSCDNetwork(nn.Module):
-    """A torchvision ResNet with generalized-mean pooling and a linear descriptor, normalised to length one."""
+    """A torchvision ResNet with generalized-mean pooling and a linear descriptor, normalised to length one.
 
-    def __init__(self, *, bottleneck: bool, layers: list[int], width: int) -> None:
+    Args:
+        bottleneck: whether its blocks are bottlenecks.
+        layers: blocks of the four stages.
+        width: of the descriptor.
+        stem: channels before the first stage; each stage has twice the former's. torchvision's own is 64.
+    """
+
+    def __init__(self, *, bottleneck: bool, layers: list[int], width: int, stem: int = STEM) -> None:
         super().__init__()
-        self.backbone = ResNet(Bottleneck if bottleneck else BasicBlock, layers, num_classes=width)
+        block = Bottleneck if bottleneck else BasicBlock
+        self.backbone = ResNet(block, layers, num_classes=width)
+        if stem != STEM:
+            _narrow(self.backbone, block, layers, stem)
         self.backbone.avgpool = GeM()
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor]) -> "SSCDNetwork":
+        """The network that a state fits, its depth and widths read from the tensors, in single precision.
+
+        Raises:
+            RuntimeError: a tensor is missing, too many or of another shape.
+        """
+        stem = state[f"{PREFIX}conv1.weight"].shape[0] if f"{PREFIX}conv1.weight" in state else STEM
+        bottleneck, width = f"{PREFIX}layer1.0.conv3.weight" in state, state[f"{PREFIX}fc.weight"].shape[0]
+        network = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
+        network.load_state_dict(dict(state))
+        return network
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """descriptors_ND of prepared images."""
         return F.normalize(self.backbone(images_NCHW))
+
+
+def _narrow(backbone: ResNet, block: type[BasicBlock | Bottleneck], layers: list[int], stem: int) -> None:
+    """Gives a ResNet other channels in every stage, all else as torchvision builds it."""
+    backbone.inplanes = stem
+    backbone.conv1 = nn.Conv2d(3, stem, kernel_size=7, stride=2, padding=3, bias=False)
+    backbone.bn1 = nn.BatchNorm2d(stem)
+    for stage, blocks in enumerate(layers):
+        made = backbone._make_layer(block, stem * 2**stage, blocks, stride=1 if stage == 0 else 2)
+        setattr(backbone, f"layer{stage + 1}", made)
+    backbone.fc = nn.Linear(8 * stem * block.expansion, backbone.fc.out_features)
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _layers(state: Mapping[str, Tensor]) -> list[int]:
+    """Blocks of the four stages."""
+    blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith(f"{PREFIX}layer")}
+    return [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)]
+
+
+def normalized(images_NCHW: Tensor) -> Tensor:
+    """Images of 0 to 1 on the scale that the network wants."""
+    mean, deviation = (images_NCHW.new_tensor(part).view(1, 3, 1, 1) for part in (MEAN, DEVIATION))
+    return (images_NCHW - mean) / deviation
 
 
 class CopyDescriptor:
@@ -71,14 +123,13 @@ class CopyDescriptor:
         size = [max(self.short_side, round(side * scale)) for side in (height, width)]
         images = frames_NCHW.float() / 255
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
-        mean, deviation = (images.new_tensor(part).view(1, 3, 1, 1) for part in (MEAN, DEVIATION))
-        return (images - mean) / deviation
+        return normalized(images)
 
 
 def load_sscd(path: Path, *, short_side: int = SHORT_SIDE) -> CopyDescriptor:
     """A descriptor from a published file: `NAME.torchscript.pt`, or `NAME.torchvision.pt` with names as torchvision's.
 
-    The depth and width of a torchvision file are read from its tensors.
+    The depth and the widths of a torchvision file are read from its tensors, which may be of half precision.
 
     Raises:
         VmcError: no such file, a truncated or foreign one, or one that would run code.
@@ -99,7 +150,9 @@ def _is_torchscript(path: Path) -> bool:
 
 def _torchscript(path: Path) -> nn.Module:
     try:
-        return torch.jit.load(str(path), map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # the published format is TorchScript
+            return torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError) as error:
         raise VmcError(f"the SSCD file {path} does not load ({_first_line(error)}); get it again") from error
 
@@ -111,16 +164,11 @@ def _torchvision(path: Path) -> SSCDNetwork:
         raise VmcError(f"the SSCD file {path} does not load ({_first_line(error)}); get it again") from error
     if not isinstance(content, Mapping) or f"{PREFIX}fc.weight" not in content:
         raise VmcError(f"the SSCD file {path} holds no {PREFIX}fc.weight; it is no .torchvision.pt of SSCD")
-    blocks = {tuple(name.split(".")[1:3]) for name in content if name.startswith(f"{PREFIX}layer")}
-    layers = [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)]
-    bottleneck = f"{PREFIX}layer1.0.conv3.weight" in content
-    network = SSCDNetwork(bottleneck=bottleneck, layers=layers, width=content[f"{PREFIX}fc.weight"].shape[0])
     try:
-        network.load_state_dict(content)
+        return SSCDNetwork.of(content)
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[1].strip()
-        raise VmcError(f"the SSCD file {path} does not fit a ResNet of {layers} blocks: {problem}") from error
-    return network
+        raise VmcError(f"the SSCD file {path} does not fit a ResNet of {_layers(content)} blocks: {problem}") from error
 
 
 def _first_line(error: Exception) -> str:

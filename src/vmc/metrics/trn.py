@@ -17,10 +17,11 @@ from torch.nn import functional as F
 
 from vmc.errors import VmcError
 from vmc.metrics.bninception import FEATURES, BNInception
+from vmc.metrics.small_backbone import SMALL_FEATURES, SmallResNet
 from vmc.randomness import generator
 
 SEGMENTS = 8
-WIDTH = 256  # of a frame's feature, and of a relation's hidden layer
+WIDTH = 256  # of a frame's feature, and of a relation's hidden layer, in the published networks
 RELATIONS = 3  # of each scale but the longest, in evaluation; the original draws them anew for every batch
 PREFIX = "module."
 
@@ -37,6 +38,9 @@ class Backbone:
         bgr: whether colours come blue first.
         mean: of each channel, in its order, on a scale of 0..255.
         deviation: of each channel.
+        width: of a frame's feature, and of a relation's hidden layer.
+        moving: whether each frame comes with its difference from the mean of the video's frames, in three channels more:
+            what moves stands out from what does not.
     """
 
     make: Callable[[], nn.Module]
@@ -46,6 +50,8 @@ class Backbone:
     bgr: bool
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+    width: int = WIDTH
+    moving: bool = False
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -57,7 +63,18 @@ BACKBONES: dict[str, Backbone] = {
         bgr=True,
         mean=(104.0, 117.0, 128.0),
         deviation=(1.0, 1.0, 1.0),
-    )
+    ),
+    "SmallResNet": Backbone(
+        make=SmallResNet,
+        features=SMALL_FEATURES,
+        short_side=64,
+        crop=64,
+        bgr=False,
+        mean=(127.5, 127.5, 127.5),
+        deviation=(64.0, 64.0, 64.0),
+        width=128,
+        moving=True,
+    ),
 }
 """By the `arch` that a checkpoint names."""
 
@@ -69,12 +86,12 @@ class Relations(nn.Module):
     scores change from run to run. Here the tuples are drawn once, by a fixed seed, and kept in `tuples`.
     """
 
-    def __init__(self, *, classes: int, segments: int = SEGMENTS, seed: int = 0) -> None:
+    def __init__(self, *, classes: int, segments: int = SEGMENTS, width: int = WIDTH, seed: int = 0) -> None:
         super().__init__()
         self.scales = list(range(segments, 1, -1))
         self.tuples = [_tuples(segments, scale, seed) for scale in self.scales]
         self.fc_fusion_scales = nn.ModuleList(
-            nn.Sequential(nn.ReLU(), nn.Linear(scale * WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, classes))
+            nn.Sequential(nn.ReLU(), nn.Linear(scale * width, width), nn.ReLU(), nn.Linear(width, classes))
             for scale in self.scales
         )
 
@@ -97,7 +114,7 @@ def _tuples(segments: int, scale: int, seed: int) -> list[list[int]]:
 
 
 class TRN(nn.Module):
-    """Frames to gesture: an image network, its features narrowed to 256, and relations over 8 segments."""
+    """Frames to gesture: an image network, its features narrowed to 256 or less, and relations over 8 segments."""
 
     def __init__(self, *, arch: str, classes: int) -> None:
         super().__init__()
@@ -105,13 +122,17 @@ class TRN(nn.Module):
             raise VmcError(f"the TRN checkpoint's arch is '{arch}'; known are {', '.join(BACKBONES)}")
         self.backbone = BACKBONES[arch]
         self.base_model = self.backbone.make()
-        self.new_fc = nn.Linear(self.backbone.features, WIDTH)
-        self.consensus = Relations(classes=classes)
+        self.new_fc = nn.Linear(self.backbone.features, self.backbone.width)
+        self.consensus = Relations(classes=classes, width=self.backbone.width)
 
     def forward(self, frames_BSCHW: Tensor) -> Tensor:
         """logits_BK of the segments' frames, RGB uint8 of any size."""
         batch, segments = frames_BSCHW.shape[:2]
-        features = self.new_fc(self.base_model(self.prepare(frames_BSCHW.flatten(0, 1))))
+        images_BSCHW = self.prepare(frames_BSCHW.flatten(0, 1)).unflatten(0, (batch, segments))
+        if self.backbone.moving:
+            difference_BSCHW = images_BSCHW - images_BSCHW.mean(1, keepdim=True)
+            images_BSCHW = torch.cat([images_BSCHW, difference_BSCHW], 2)
+        features = self.new_fc(self.base_model(images_BSCHW.flatten(0, 1)))
         return self.consensus(features.view(batch, segments, -1))
 
     def prepare(self, frames_NCHW: Tensor) -> Tensor:

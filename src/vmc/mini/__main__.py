@@ -15,6 +15,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("vmc.mini.render_command", "write rendered clips in Jester's layout"),
     "sheets": ("vmc.mini.sheets_command", "draw contact sheets of the rendered world"),
     "pipeline": ("vmc.mini.pretraining.command", "pretrain the text-to-video pipeline from scratch"),
+    "classifier": ("vmc.mini.classifier.command", "train the gesture classifier from scratch"),
+    "appearance": ("vmc.mini.appearance.command", "train the appearance model"),
+    "copying": ("vmc.mini.copying.command", "train the copy descriptor"),
+    "ship": ("vmc.mini.card.ship_command", "put the trained networks into the package"),
+    "card": ("vmc.mini.card.command", "measure the shipped networks and set the thresholds"),
 }
 """Command -> (module, what it does)."""
 

@@ -6,9 +6,11 @@ Axes: B videos, C colours, F frames, H and W, L text positions, D text width.
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet3DConditionModel
@@ -18,7 +20,11 @@ from tqdm import tqdm
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.diffusion.sampling import Sampler, decode, initial_noise
-from vmc.errors import VmcError
+from vmc.runs.batching import BatchSize, is_out_of_memory
+
+WRITERS = 4
+"""Threads that write videos while a GPU makes the next ones."""
+_Todo: TypeAlias = tuple[Prompt, Path]
 
 
 @dataclass(kw_only=True)
@@ -33,7 +39,8 @@ class VideoGenerator:
         sampler: steps and guidance.
         latent_shape: (C, F, h, w).
         fps: frames a second of the videos written.
-        batch_size: videos at a time; one prompt with one seed gives the same video in any batch, to rounding.
+        batch_size: videos at a time, None for as many as memory allows; one prompt with one seed gives the same video
+            in any batch, to rounding.
         precision: entered around the UNet (autocast where its weights are of mixed precision).
     """
 
@@ -44,25 +51,48 @@ class VideoGenerator:
     sampler: Sampler
     latent_shape: Sequence[int]
     fps: float
-    batch_size: int = 8
+    batch_size: int | None = None
     precision: Callable[[], AbstractContextManager] = nullcontext
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise VmcError(f"batch_size is {self.batch_size}; it must be at least 1")
         self._texts: dict[str, Tensor] = {}
+        self._batch = BatchSize(self.batch_size, self.unet.device)
 
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, label: str = "videos") -> Iterator[Path]:
         """Write each prompt's video to its file and give the file; videos already there are not made again."""
         todo = [(prompt, file) for prompt, file in zip(prompts, files, strict=True) if not file.exists()]
-        with tqdm(total=len(todo), desc=label, unit="video", disable=None, leave=False) as bar:
-            for first in range(0, len(todo), self.batch_size):
-                batch = todo[first : first + self.batch_size]
-                frames_BFCHW = self.frames([prompt for prompt, _ in batch])
+        # A GPU draws the next batch while a processor writes this one; on a processor alone they would only compete.
+        workers = WRITERS if self.unet.device.type == "cuda" else 0
+        with (
+            tqdm(total=len(todo), desc=label, unit="video", disable=None, leave=False) as bar,
+            _Writers(workers) as write,
+        ):
+            for batch, frames_BFCHW in self._batches(todo):
                 for (_, file), frames_FCHW in zip(batch, frames_BFCHW, strict=True):
-                    write_video(file, frames_FCHW, fps=self.fps)
+                    write(file, frames_FCHW, fps=self.fps)
+                for file in write.finished():
                     bar.update()
                     yield file
+            for file in write.finished(wait=True):
+                bar.update()
+                yield file
+
+    def _batches(self, todo: Sequence[_Todo]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
+        """Prompts with their files, and frames_BFCHW, in batches that fit into memory."""
+        first = 0
+        while first < len(todo):
+            batch = todo[first : first + self._batch.size]
+            self._batch.begin()
+            try:
+                frames_BFCHW = self.frames([prompt for prompt, _ in batch])
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._batch.too_large(error)
+                continue
+            self._batch.done(len(batch))
+            first += len(batch)
+            yield batch, frames_BFCHW
 
     def frames(self, prompts: Sequence[Prompt]) -> Tensor:
         """frames_BFCHW, uint8, of one batch of prompts."""
@@ -85,6 +115,40 @@ class VideoGenerator:
         return self._texts[text]
 
 
+class _Writers:
+    """Writes videos, in so many threads (0: at once), and tells which are on disk."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads) if threads else None
+        self._waiting: list[tuple[Path, Future | None]] = []
+
+    def __enter__(self) -> "_Writers":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=error[0] is not None)
+
+    def __call__(self, file: Path, frames_FCHW: Tensor, *, fps: float) -> None:
+        """Write a video, now or soon."""
+        if self._pool is None:
+            write_video(file, frames_FCHW, fps=fps)
+            self._waiting.append((file, None))
+        else:
+            self._waiting.append((file, self._pool.submit(write_video, file, frames_FCHW, fps=fps)))
+
+    def finished(self, *, wait: bool = False) -> Iterator[Path]:
+        """Files that are there, in order; all of them if waited for."""
+        while self._waiting:
+            file, job = self._waiting[0]
+            if job is not None:
+                if not (wait or job.done()):
+                    return
+                job.result()
+            self._waiting.pop(0)
+            yield file
+
+
 def video_names(prompts: Sequence[Prompt]) -> list[str]:
     """A readable file name for each prompt, unique among them: place, subject or text, seed."""
     return [
@@ -97,7 +161,7 @@ def marked_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:
 
     So a video of the same name is the same video, and a folder may hold those of several models, prompts and samplers.
     """
-    marks = [hashlib.sha256(repr((prompt, made_with)).encode()).hexdigest()[:8] for prompt in prompts]
+    marks = [hashlib.sha256(repr((prompt.text, prompt.seed, made_with)).encode()).hexdigest()[:8] for prompt in prompts]
     names = video_names(prompts)
     return [f"{name.removesuffix('.mp4')}-{mark}.mp4" for name, mark in zip(names, marks, strict=True)]
 

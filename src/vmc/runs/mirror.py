@@ -1,5 +1,6 @@
 """The run folder's mirror in W&B. Nothing is ever read back from it."""
 
+import json
 import netrc
 import os
 import secrets
@@ -7,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
+
+from vmc.metrics.base import COLUMNS
+from vmc.metrics.scores import read_scores
 
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
 
@@ -20,8 +24,8 @@ class Mirror(Protocol):
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Show numbers at a training step."""
 
-    def videos(self, key: str, files: Sequence[Path], captions: Sequence[str], *, step: int) -> None:
-        """Show videos by their paths."""
+    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str]) -> None:
+        """Show the metrics of an evaluation's folder, and a table of the videos with these names."""
 
     def finish(self, exit_code: int) -> None:
         """End the run with its exit code."""
@@ -36,7 +40,7 @@ class NoMirror:
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Do nothing."""
 
-    def videos(self, key: str, files: Sequence[Path], captions: Sequence[str], *, step: int) -> None:
+    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str]) -> None:
         """Do nothing."""
 
     def finish(self, exit_code: int) -> None:
@@ -98,12 +102,24 @@ class WandbMirror:
         """Show numbers against the training step."""
         self._run.log({**values, "step": step})
 
-    def videos(self, key: str, files: Sequence[Path], captions: Sequence[str], *, step: int) -> None:
-        """Show videos by their paths."""
+    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str]) -> None:
+        """Show the metrics as curves, and a table of videos that play, each with its scores."""
         import wandb
 
-        shown = [wandb.Video(str(file), caption=text, format="mp4") for file, text in zip(files, captions, strict=True)]
-        self._run.log({key: shown, "step": step})
+        metrics = json.loads((folder / "summary.json").read_text())["metrics"]
+        curves = {
+            f"evaluation/{name}{end}": part[key]
+            for name, part in metrics.items()
+            for key, end in (("value", ""), ("low", "/low"), ("high", "/high"))
+            if part[key] is not None
+        }
+        rows = {row["video"]: row for row in read_scores(folder / "scores.csv").to_dict("records")}
+        columns = [column for column in COLUMNS if column != "video"]
+        table = wandb.Table(columns=["video", *columns])
+        for name in shown:
+            video = wandb.Video(str(folder / "videos" / name), caption=str(rows[name]["prompt"]), format="mp4")
+            table.add_data(video, *(rows[name][column] for column in columns))
+        self._run.log({**curves, "evaluation/videos": table, "step": step})
 
     def finish(self, exit_code: int) -> None:
         """End the W&B run; without this the next run in the process would be the same one."""

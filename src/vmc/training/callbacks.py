@@ -4,7 +4,6 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -12,14 +11,10 @@ import pytorch_lightning as pl
 import torch
 from tqdm import tqdm
 
-from vmc.data.prompts import Prompt
-from vmc.data.video import read_frames
 from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.runs.folder import RunFolder
-from vmc.runs.generation import VideoGenerator, video_names
 from vmc.runs.mirror import Mirror
-from vmc.runs.sheet import contact_sheet
 from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
 
@@ -160,49 +155,6 @@ class Checkpoints(StepCallback):
                 old.unlink()
         else:
             trainer.save_checkpoint(self.run.checkpoint(step))  # writes nothing, but waits for the first process
-
-
-class SampleVideos(StepCallback):
-    """Writes the same few videos at step 0, every so many steps and at the end, and shows them in the mirror."""
-
-    def __init__(
-        self,
-        *,
-        run: RunFolder,
-        mirror: Mirror,
-        prompts: Sequence[Prompt],
-        every: int,
-        generator: Callable[[MotionModule], VideoGenerator],
-        after: Callable[[], None],
-    ) -> None:
-        self.run, self.mirror, self.prompts, self.every = run, mirror, prompts, every
-        self.generator, self.after = generator, after
-
-    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Sample the untouched base at step 0, and what a killed run left unsampled."""
-        super().on_train_start(trainer, module)
-        if trainer.global_step % self.every == 0:
-            self._sample(trainer, module, trainer.global_step)
-
-    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """Sample where it is due."""
-        if step % self.every == 0 or step == trainer.max_steps:
-            self._sample(trainer, module, step)
-
-    def _sample(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
-        folder = self.run.evaluation(step)
-        files = [folder / "videos" / name for name in video_names(self.prompts)]
-        if not (folder / "sheet.png").is_file():
-            share = slice(trainer.global_rank, None, trainer.world_size)
-            generator = self.generator(module)
-            for _ in generator.write(self.prompts[share], files[share], label=f"videos at step {step}"):
-                pass
-            trainer.strategy.barrier("videos")
-            if trainer.is_global_zero:
-                captions = [prompt.text for prompt in self.prompts]
-                self.mirror.videos("videos", files, captions, step=step)
-                contact_sheet(folder / "sheet.png", [read_frames(file) for file in files], captions)
-        self.after()
 
 
 class StopOnSignal(pl.Callback):

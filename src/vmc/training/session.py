@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vmc.data.cache import TensorCache, cache_key
-from vmc.data.clips import Clip, check_readable, check_token, fill
+from vmc.data.clips import Clip, check_readable
 from vmc.data.motion import Motion, MotionData
-from vmc.data.prompts import Prompt
+from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.diffusion.checkpointing import checkpoint_activations
 from vmc.diffusion.components import BaseModel
 from vmc.diffusion.objective import NoiseSchedule
@@ -24,14 +24,17 @@ from vmc.diffusion.text import PromptEncoder
 from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
 from vmc.files import cache_root, written_whole
+from vmc.metrics.suite import Suite
 from vmc.runs.folder import RunFolder
 from vmc.runs.generation import VideoGenerator
 from vmc.runs.mirror import Mirror, NoMirror
 from vmc.training.batches import LatentClips, StepPlan, TimestepSampler, TrainingBatches
-from vmc.training.callbacks import Checkpoints, LossLog, Progress, SampleVideos, StepCallback, StopOnSignal
+from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
+from vmc.training.evaluations import Evaluations, Schedule
 from vmc.training.hardware import Hardware
 from vmc.training.module import MotionModule, OptimizerFactory
 from vmc.training.regularization import Mixture, NoRegularization, RealRegularization
+from vmc.training.scoring import build_evaluation, gather_clips, made_with
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +46,11 @@ class Session:
     Args:
         steps: optimiser steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
-        prompts: of the sample videos.
-        evaluate_every: steps between samples; 0 never.
+        suite: the metrics; needed where the run is evaluated.
+        prompts: the test set.
+        evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
+        evaluate_subset: videos of an intermediate evaluation.
+        stop_appearance: the appearance score at which the run stops; None does not stop.
         checkpoint_every: steps between checkpoints; 0 only at the end.
         cache: folder of the shared caches; None takes `vmc.files.cache_root()`.
     """
@@ -63,16 +69,19 @@ class Session:
     steps: int
     batch_size: int
     seed: int = 0
+    suite: Suite | None = None
     prompts: Sequence[Prompt] = ()
-    generation_batch: int = 8
+    generation_batch: int | None = None
     evaluate_every: int = 0
+    evaluate_subset: int = 12
+    stop_appearance: float | None = None
     checkpoint_every: int = 0
     cache: Path | None = None
     mirror: Mirror = field(default_factory=NoMirror)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "generation_batch", "evaluate_every", "checkpoint_every", "seed"):
-            value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "generation_batch"))
+        for name in ("steps", "batch_size", "evaluate_every", "evaluate_subset", "checkpoint_every", "seed"):
+            value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "evaluate_subset"))
             if not isinstance(value, int) or value < smallest:
                 raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
         self._moments_cache = TensorCache(folder=Path(self.cache or cache_root()) / "latents")
@@ -80,6 +89,25 @@ class Session:
         self._encoder: PromptEncoder | None = None
         self._generator: VideoGenerator | None = None
         self._seconds, self._step = 0.0, 0
+        if self.evaluates:
+            self._check_evaluation()
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the run is evaluated on its way."""
+        return bool(self.evaluate_every and self.prompts and self.suite)
+
+    def _check_evaluation(self) -> None:
+        """All that would stop an evaluation is found before any training."""
+        assert self.suite is not None
+        self.suite.check()
+        if self.stop_appearance is not None:
+            if self.suite.appearance is None:
+                raise VmcError(
+                    f"stop.appearance is {self.stop_appearance}, but metrics has no appearance model;"
+                    " give stop.appearance=null, or metrics that have one"
+                )
+            check_test_set(self.prompts)
 
     def train(self) -> None:
         """Train, or go on training, and leave a finished, stopped or failed run folder."""
@@ -103,14 +131,14 @@ class Session:
 
     def _clips(self) -> tuple[list[Clip], int]:
         """The run's clips, exemplars first, captions filled in and checked; and the number of exemplars."""
-        exemplars = self.data.source.exemplars(label=self.motion.label, caption=self.motion.caption, seed=self.seed)
-        filled = [
-            [Clip(path=clip.path, caption=fill(clip.caption, token=self.token.word), role=clip.role) for clip in clips]
-            for clips in (exemplars, self.regularization.clips())
+        found = gather_clips(
+            data=self.data, motion=self.motion, token=self.token, regularization=self.regularization, seed=self.seed
+        )
+        kept = [
+            check_readable(clips, skip_bad=self.data.skip_bad) if clips else []
+            for clips in ([clip for clip in found if clip.role == role] for role in ("exemplar", "regularization"))
         ]
-        check_token(filled[0], self.token.word)
-        readable = [check_readable(clips, skip_bad=self.data.skip_bad) if clips else [] for clips in filled]
-        return [*readable[0], *readable[1]], len(readable[0])
+        return [*kept[0], *kept[1]], len(kept[0])
 
     def _module(self, schedule: NoiseSchedule) -> MotionModule:
         unet = self.base.unet()
@@ -170,7 +198,7 @@ class Session:
             world=self.hardware.devices,
             accumulate=self.hardware.accumulate,
         )
-        return LoadedBatches(batches, newest)
+        return LoadedBatches(batches, newest, clips)
 
     def _moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
         """Posterior moments by (clip, variant); the VAE is loaded only if one of them is not in the cache."""
@@ -189,8 +217,7 @@ class Session:
     def _texts(self, captions: Sequence[str]) -> list[Tensor]:
         """embedding_LD of each caption; the text encoder is loaded only if one of them is not in the cache."""
         model = self.base.fingerprint("tokenizer", "text_encoder")
-        token = f"{self.token.word} {self.token.added} {self.token.start}"
-        keys = {caption: cache_key(model, token, caption) for caption in captions}
+        keys = {caption: cache_key(model, self._token_text(), caption) for caption in captions}
         wanted = {key: caption for caption, key in keys.items()}
         if self._text_cache.missing(wanted):
             self._text_cache.fill(wanted, self._prompt_encoder(), label="encoding captions")
@@ -200,6 +227,10 @@ class Session:
     def _text(self, text: str) -> Tensor:
         """embedding_LD of one prompt: from the cache, or by the encoder as it stands where the token is trained."""
         return self._prompt_encoder()(text) if self.token.trained else self._texts([text])[0]
+
+    def _token_text(self) -> str:
+        """What a text's embedding depends on before any training, besides the model."""
+        return f"{self.token.word} {self.token.added} {self.token.start}"
 
     def _prompt_encoder(self) -> PromptEncoder:
         if self._encoder is None:
@@ -226,22 +257,43 @@ class Session:
     def _fit(self, module: MotionModule, batches: "LoadedBatches", latent_shape: Sequence[int]) -> str:
         losses, stop = LossLog(run=self.run, mirror=self.mirror), StopOnSignal()
         callbacks: list[Any] = [losses, Progress(steps=self.steps)]
-        if self.evaluate_every and self.prompts:
-            callbacks.append(self._samples(losses, latent_shape))
+        evaluations = self._evaluations(batches.clips, losses, latent_shape) if self.evaluates else None
+        if evaluations:
+            callbacks.append(evaluations)
         checkpoints = Checkpoints(run=self.run, every=self.checkpoint_every, about=self._about())
         trainer = self.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints, stop])
         loader: DataLoader = DataLoader(batches.dataset, batch_size=None, num_workers=0)
         trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
         self._seconds, self._step = losses.seconds, trainer.global_step
+        if evaluations and evaluations.reached is not None:
+            return "appearance"
         return "signal" if stop.received and trainer.global_step < self.steps else "steps"
 
-    def _samples(self, losses: LossLog, latent_shape: Sequence[int]) -> StepCallback:
-        return SampleVideos(
+    def _evaluations(self, clips: Sequence[Clip], losses: LossLog, latent_shape: Sequence[int]) -> Evaluations:
+        assert self.suite is not None
+        evaluation = build_evaluation(
+            suite=self.suite,
+            prompts=self.prompts,
+            label=self.motion.label,
+            clips=clips,
+            size=self.data.size,
+            made_with=made_with(self.sampler, latent_shape, self.data.fps),
+            threshold=self.stop_appearance,
+            cache=Path(self.cache or cache_root()),
+            device=self.hardware.device,
+        )
+        return Evaluations(
             run=self.run,
             mirror=self.mirror,
-            prompts=self.prompts,
-            every=self.evaluate_every,
+            evaluation=evaluation,
+            schedule=Schedule(
+                every=self.evaluate_every,
+                subset=evenly(len(self.prompts), self.evaluate_subset),
+                shared=Path(self.cache or cache_root()) / "evaluations",
+                base=" ".join((self.base.fingerprint("unet", "vae", "text_encoder", "tokenizer"), self._token_text())),
+            ),
             generator=lambda module: self._video_generator(module, latent_shape),
+            about=self._about(),
             after=losses.skip_time,
         )
 
@@ -280,7 +332,8 @@ class Session:
 
 @dataclass(frozen=True)
 class LoadedBatches:
-    """The batches of a run and the checkpoint that it goes on from."""
+    """The batches of a run, the checkpoint that it goes on from, and the clips."""
 
     dataset: TrainingBatches
     checkpoint: Path | None
+    clips: Sequence[Clip]

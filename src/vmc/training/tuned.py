@@ -46,7 +46,7 @@ class TunedModel:
             delta.apply(unet, encoder.token_embedding)
         return cls(base=base, unet=unet, encoder=encoder, hardware=hardware, weights=weights)
 
-    def generator(self, *, sampler: Sampler, batch_size: int) -> VideoGenerator:
+    def generator(self, *, sampler: Sampler, batch_size: int | None) -> VideoGenerator:
         """Makes videos of the model's own length and size."""
         device, dtype = self.hardware.device, self.hardware.frozen_dtype
         if dtype != self.unet.dtype:

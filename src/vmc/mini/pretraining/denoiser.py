@@ -19,6 +19,8 @@ from vmc.randomness import derive_seed, generator
 
 RATE = 0.02
 """Of Muon."""
+MOST_WEIGHT = 15.0
+"""Of a clip's loss, see `timestep_weights`."""
 EMPTY_SHARE = 0.1
 """How often a clip's caption is left out, for guidance."""
 
@@ -30,7 +32,20 @@ class Batch:
     noisy_BCFHW: Tensor
     target_BCFHW: Tensor
     timesteps_B: Tensor
+    weights_B: Tensor
     texts: list[str]
+
+
+def timestep_weights(schedule: NoiseSchedule) -> Tensor:
+    """weights_T of the loss: the ratio of noise to signal, with mean 1.
+
+    The error in the noise falls about as the square root of the signal-to-noise ratio, from 0.4 where hardly any noise
+    is added to 0.007 at the last timestep. Unweighted, training would be about the texture that no network can foresee;
+    so weighted, every level of noise counts alike, those at which layout, person and motion are decided among them.
+    """
+    signal_T = schedule.signal_T
+    weights_T = ((1 - signal_T) / signal_T).sqrt().clamp(max=MOST_WEIGHT)
+    return weights_T / weights_T.mean()
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,8 @@ class Drawing:
 
     def _batch(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, timesteps_B: Tensor, texts: list[str]) -> Batch:
         noisy_BCFHW = self.schedule.add_noise(latents_BCFHW, noise_BCFHW, timesteps_B)
-        return Batch(noisy_BCFHW, self.schedule.target(latents_BCFHW, noise_BCFHW, timesteps_B), timesteps_B, texts)
+        target_BCFHW = self.schedule.target(latents_BCFHW, noise_BCFHW, timesteps_B)
+        return Batch(noisy_BCFHW, target_BCFHW, timesteps_B, timestep_weights(self.schedule)[timesteps_B], texts)
 
 
 def caption_of(number: int, seed: int) -> str:
@@ -117,14 +133,15 @@ class Denoiser:
     unet: UNet3DConditionModel
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean squared error of a batch; half precision on a GPU."""
+        """The weighted mean squared error of a batch; half precision on a GPU."""
         device = self.unet.device
         encoder = PromptEncoder(tokenizer=self.tokenizer, text_encoder=self.text_encoder)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             text_BLD = encoder.encode_ids(encoder.token_ids(batch.texts))
             timesteps_B, noisy_BCFHW = batch.timesteps_B.to(device), batch.noisy_BCFHW.to(device)
             prediction = self.unet(noisy_BCFHW, timesteps_B, encoder_hidden_states=text_BLD).sample
-        return denoising_loss(prediction, batch.target_BCFHW.to(device)).mean()
+        losses_B = denoising_loss(prediction, batch.target_BCFHW.to(device))
+        return (losses_B * batch.weights_B.to(device)).mean()
 
     @torch.no_grad()
     def measure(self, batches: list[Batch]) -> float:

@@ -1,4 +1,4 @@
-"""The two phases: the autoencoder, then text encoder and UNet together.
+"""The two phases: the autoencoder, then the text encoder, alone for a while, and the UNet together with it.
 
 Axes: B frames or clips, C latent channels, H and W.
 """
@@ -19,6 +19,7 @@ from vmc.mini.pretraining.denoiser import RATE, Denoiser, Drawing
 from vmc.mini.pretraining.export import write_pipeline
 from vmc.mini.pretraining.latents import Latents
 from vmc.mini.pretraining.preview import sheet_of_prompts, sheet_of_reconstructions
+from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import Session
 from vmc.randomness import generator
 
@@ -103,6 +104,12 @@ def train_denoiser(session: Session, vae: AutoencoderKL, trained: Latents, valid
         "unet": networks.make_unet(plan.seed, device).to(device),
     }
     learner = Learner(parts, rate=RATE, steps=session.progress.steps)
+    if not session.progress.step:
+        lessons = Lessons(clips=plan.clips, seed=plan.seed)
+        reader: Any = learner.networks["text_encoder"]
+        loss = teach(reader, tokenizer, lessons, steps=plan.lessons)
+        session.folder.append(phase="text", step=plan.lessons, loss=f"{loss:.5f}", validation="", seconds="")
+        learner.average["text_encoder"].load_state_dict(reader.state_dict())
     session.resume(learner, session.progress.step)
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())

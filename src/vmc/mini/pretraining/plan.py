@@ -19,6 +19,7 @@ class Plan:
         clips: rendered clips, each of two windows.
         validation: clips that are measured and never trained on.
         vae_steps, steps: of the autoencoder; of text encoder and UNet. A call may change both.
+        lessons: steps in which the text encoder learns to read captions, before the UNet begins.
         vae_batch: frames a step.
         batch: clips a step.
     """
@@ -28,16 +29,17 @@ class Plan:
     validation: int = 64
     vae_steps: int = 10_000
     steps: int = 12_000
+    lessons: int = 1_000
     vae_batch: int = 16
     batch: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("clips", "validation", "vae_steps", "steps", "vae_batch", "batch"):
+        for name in ("clips", "validation", "vae_steps", "steps", "lessons", "vae_batch", "batch"):
             if (value := getattr(self, name)) < 1:
                 raise VmcError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
 
     def identity(self) -> dict[str, Any]:
         """What must be equal to go on with a folder: all but the lengths of the schedules."""
-        fixed = {name: value for name, value in asdict(self).items() if name not in ("steps", "vae_steps")}
+        fixed = {name: value for name, value in asdict(self).items() if name not in ("steps", "vae_steps", "lessons")}
         text = json.dumps(describe(), sort_keys=True, default=str)
         return {**fixed, "architecture": hashlib.sha256(text.encode()).hexdigest()[:16], "renderer": renderer_hash()}

@@ -1,0 +1,158 @@
+"""`python -m vmc.evaluate`: score a run's weights, the base model, or a folder of videos made by anything else."""
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from threading import BrokenBarrierError
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vmc.cli import run_hydra, take_over
+from vmc.errors import VmcError
+
+TAKEN_OVER = (
+    *("stack_name", "model", "data", "motion", "token", "regularization", "prompts", "metrics", "sampler", "trainer"),
+    *("stop", "seed"),
+)
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "ask": ("token", "language", "known"),
+    "control": (None, "real"),
+    "unreadable": ("stop", "wrong"),
+}
+
+
+def evaluate(config: DictConfig) -> None:
+    """Score what the config names, in as many processes as it has devices, and print the metrics."""
+    for key, known in CHOICES.items():
+        if config[key] not in known:
+            raise VmcError(f"{key} is '{config[key]}'; it must be {' or '.join(str(name or 'null') for name in known)}")
+    if config.run is not None and config.videos is not None:
+        raise VmcError("run and videos are both given; choose one of them")
+    if config.run is not None:
+        take_over(config, Path(config.run), TAKEN_OVER)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    world = config.trainer.devices
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(world) if world > 1 else None
+    others = [spawn.Process(target=work_beside, args=(plain, rank, world, barrier)) for rank in range(1, world)]
+    for process in others:
+        process.start()
+    try:
+        work(plain, 0, world, barrier)
+    except BrokenBarrierError as error:
+        raise VmcError("a process that shared the videos has failed; its error stands above") from error
+    finally:
+        if barrier is not None:
+            barrier.abort()
+        for process in others:
+            process.join()
+
+
+def work_beside(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
+    """A further process; its failure is told and ends the others."""
+    os.environ["LOCAL_RANK"] = str(rank)
+    try:
+        work(config, rank, world, barrier)
+    except BrokenBarrierError:
+        pass
+    except Exception as error:
+        print(f"error in process {rank}: {error}", file=sys.stderr)
+        barrier.abort()
+
+
+def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
+    """This process's share; the first one prints the metrics."""
+    from vmc.runs.evaluation import Ranks, summary_lines
+    from vmc.training.rescoring import conclude_known
+
+    folder, jobs = jobs_of(config)
+    ranks = Ranks(rank, world, barrier.wait) if barrier else Ranks()
+    summaries = [job.run(ranks) for job in jobs]
+    if rank:
+        return
+    summary = summaries[0]
+    if config["ask"] == "known":
+        summary = conclude_known(folder, [job.folder for job in jobs], step=jobs[0].step)
+    print(f"{folder}: {summary['videos']} videos")
+    print("\n".join(f"  {line}" for line in summary_lines(summary)))
+
+
+def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
+    """The folder of the scores, and what is to be done for them."""
+    from hydra.utils import instantiate
+
+    from vmc.data.prompts import read_prompts, spread
+    from vmc.files import cache_root
+    from vmc.runs.folder import newest_weights
+    from vmc.runs.generation import video_names
+    from vmc.training.rescoring import Rescoring, find_videos
+
+    data, motion, token = (instantiate(config[key]) for key in ("data", "motion", "token"))
+    asked = instantiate(config["prompts"])
+    prompts = read_prompts(
+        Path(asked["file"]), template=motion.prompt, token=token.word, seeds=asked["seeds"], language=motion.language
+    )
+    prompts = spread(prompts, asked["limit"])
+    hardware = instantiate(config["trainer"])
+    hardware.use_threads()
+    scoring = Rescoring(
+        suite=instantiate(config["metrics"]),
+        base=instantiate(config["model"]),
+        data=data,
+        motion=motion,
+        token=token,
+        regularization=instantiate(config["regularization"], _partial_=True)(source=data.source, seed=config["seed"]),
+        sampler=instantiate(config["sampler"]),
+        hardware=hardware,
+        prompts=prompts,
+        seed=config["seed"],
+        cache=Path(config["cache"] or cache_root()),
+        threshold=config["stop"]["appearance"],
+        generation_batch=config["generation_batch"],
+        copying=config["copying"],
+        unreadable_is_wrong=config["unreadable"] == "wrong",
+    )
+    scoring.suite.check()
+    if config["videos"] is not None:
+        videos = Path(config["videos"])
+        folder = Path(config["output"] or f"{str(videos).rstrip('/')}-scores")
+        names = named_videos(Path(asked["file"])) or find_videos(videos, prompts, video_names(prompts))
+        if len(names) != len(prompts):
+            raise VmcError(f"prompts.file names {len(names)} videos for {len(prompts)} prompts; give each row one seed")
+        return folder, scoring.videos(folder, videos=videos, names=names)
+    run, step = config["run"], config["step"]
+    if run is None and step:
+        raise VmcError(f"step is {step}, but run is null, which is the base model; give run=DIR, or leave step out")
+    weights = newest_weights(Path(run), step=step) if run and step != 0 else None
+    step = int(weights.stem) if weights else 0
+    home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / motion.name
+    if config["control"] == "real":
+        folder = Path(config["output"] or home / "real")
+        return folder, scoring.real(folder)
+    suffix = "" if config["ask"] == "token" else f"-{config['ask']}"
+    folder = Path(config["output"] or home / f"{step:06d}{suffix}")
+    if config["ask"] == "known":
+        jobs = scoring.known(folder, weights=weights, step=step, known=asked.get("known"), each=config["known_videos"])
+        return folder, jobs
+    return folder, scoring.model(folder, weights=weights, step=step, language=config["ask"] == "language")
+
+
+def named_videos(file: Path) -> list[str]:
+    """The column `video` of a table of prompts; empty where it has none."""
+    import pandas as pd
+
+    if file.suffix.lower() != ".csv":
+        return []
+    table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    return [str(name) for name in table["video"]] if "video" in table.columns else []
+
+
+def main() -> None:
+    """Entry point."""
+    run_hydra(evaluate, "evaluate")
+
+
+if __name__ == "__main__":
+    main()

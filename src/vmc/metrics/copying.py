@@ -1,0 +1,170 @@
+"""How much a video copies the training clips, by the similarity of copy descriptors (paper, Sec. 4.2 and Supp. C).
+
+Axes: B videos, F frames, C colours, H and W, N images, D descriptor width, R frames of the clips compared with.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from vmc.errors import VmcError
+from vmc.files import written_whole
+from vmc.metrics.base import StreamingMetric, Value, in_parts
+from vmc.metrics.record import Record
+from vmc.metrics.values import COPY_THRESHOLD
+
+NamedClips = Iterable[tuple[str, Tensor]]
+"""Names and frames_FCHW uint8; read one after the other, once, so it may be a generator."""
+
+
+class Descriptor(Protocol):
+    """Images to descriptors of length one, whose dot product is the copy similarity."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+
+    def __call__(self, frames_NCHW: Tensor, /) -> Tensor:
+        """descriptors_ND of RGB uint8 frames of any size."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the descriptors depend on; they are cached under it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Descriptors of all frames of some clips, and which clip and frame each belongs to."""
+
+    descriptors_RD: Tensor
+    clips: list[str]
+    frames: list[int]
+    fingerprint: str
+
+    @property
+    def count(self) -> int:
+        """Clips."""
+        return self.frames.count(0)
+
+
+class Copying(StreamingMetric):
+    """Columns copy_similarity_first (maximum over the video's frames and the first frames of the exemplars: the text
+    of Sec. 4.2), copy_similarity_any (and all frames of the exemplars: Supp. C), copied (`first` above the threshold),
+    nearest_clip and nearest_frame (of `any`; frames count from 0), and regularization_similarity (all frames of the
+    regularization clips; None without them).
+
+    Args:
+        descriptor: of images.
+        exemplars: at the training crop, all frames, not augmented.
+        regularization: likewise.
+        threshold: similarity above which a video counts as copied.
+        cache: folder that keeps the clips' descriptors; None keeps none.
+
+    Raises:
+        VmcError: no exemplars, or one without frames.
+    """
+
+    name = "copying"
+    columns = (
+        "copy_similarity_first",
+        "copy_similarity_any",
+        "regularization_similarity",
+        "copied",
+        "nearest_clip",
+        "nearest_frame",
+    )
+
+    def __init__(
+        self,
+        *,
+        descriptor: Descriptor,
+        exemplars: NamedClips,
+        regularization: NamedClips = (),
+        threshold: float = COPY_THRESHOLD,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.descriptor, self.threshold, self.cache = descriptor, threshold, cache
+        found = self._reference(exemplars, label="exemplars")
+        if found is None:
+            raise VmcError("there are no exemplars to compare with; give the clips that the model was trained on")
+        self.exemplars = found
+        self.first = torch.tensor([frame == 0 for frame in found.frames])
+        self.regularization = self._reference(regularization, label="regularization clips")
+
+    @torch.no_grad()
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
+        """Of each column the values of these videos."""
+        descriptors_BFD = in_parts(self.descriptor, frames_BFCHW.flatten(0, 1)).unflatten(0, frames_BFCHW.shape[:2])
+        values: dict[str, list[Value]] = {column: [] for column in self.columns}
+        for descriptors_FD in descriptors_BFD:
+            similarity_R = (descriptors_FD @ self.exemplars.descriptors_RD.T).amax(0)
+            nearest = int(similarity_R.argmax())
+            first = similarity_R[self.first].max().item()
+            values["copy_similarity_first"].append(first)
+            values["copy_similarity_any"].append(similarity_R[nearest].item())
+            values["copied"].append(first > self.threshold)
+            values["nearest_clip"].append(self.exemplars.clips[nearest])
+            values["nearest_frame"].append(self.exemplars.frames[nearest])
+            values["regularization_similarity"].append(self._regularization_similarity(descriptors_FD))
+        return values
+
+    def describe(self) -> dict[str, Any]:
+        """The network, the threshold, and the clips compared with."""
+        references = {"exemplars": self.exemplars, "regularization": self.regularization}
+        clips = {
+            name: {"clips": found.count, "sha256": found.fingerprint} for name, found in references.items() if found
+        }
+        return {"descriptor": self.descriptor.describe(), "threshold": self.threshold, **clips}
+
+    def _regularization_similarity(self, descriptors_FD: Tensor) -> float | None:
+        if self.regularization is None:
+            return None
+        return (descriptors_FD @ self.regularization.descriptors_RD.T).max().item()
+
+    def _reference(self, clips: NamedClips, *, label: str) -> Reference | None:
+        parts, names, frames, digest = list[Tensor](), list[str](), list[int](), hashlib.sha256()
+        for name, frames_FCHW in tqdm(clips, desc=label, unit="clip", disable=None, leave=False):
+            if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or not len(frames_FCHW):
+                raise VmcError(
+                    f"the clip {name} has frames of {frames_FCHW.dtype} and shape {tuple(frames_FCHW.shape)};"
+                    " at least one uint8 frame (frames, 3, height, width) is needed"
+                )
+            key = _hash(frames_FCHW)
+            digest.update(key.encode())
+            parts.append(self._described(frames_FCHW, key=key))
+            names += [name] * len(frames_FCHW)
+            frames += range(len(frames_FCHW))
+        if not parts:
+            return None
+        return Reference(descriptors_RD=torch.cat(parts), clips=names, frames=frames, fingerprint=digest.hexdigest())
+
+    @torch.no_grad()
+    def _described(self, frames_FCHW: Tensor, *, key: str) -> Tensor:
+        """descriptors_FD, from the cache where they are there."""
+        if self.cache is None:
+            return in_parts(self.descriptor, frames_FCHW)
+        settings = repr(sorted(self.descriptor.describe().items()))
+        name = hashlib.sha256(f"{self.descriptor.sha256}\x1f{settings}\x1f{key}".encode()).hexdigest()
+        file = Path(self.cache) / name[:2] / f"{name}.safetensors"
+        if not file.is_file():
+            with written_whole(file) as temporary:
+                save_file({"descriptors": in_parts(self.descriptor, frames_FCHW).contiguous()}, temporary)
+        try:
+            return load_file(file)["descriptors"]
+        except (SafetensorError, KeyError) as error:
+            raise VmcError(f"the cache file {file} is damaged; remove it, it is made again") from error
+
+
+def _hash(frames_FCHW: Tensor) -> str:
+    """Of shape and bytes."""
+    digest = hashlib.sha256(repr(tuple(frames_FCHW.shape)).encode())
+    digest.update(frames_FCHW.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

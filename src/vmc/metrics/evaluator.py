@@ -1,0 +1,117 @@
+"""All metrics over all videos: one row a video, the invalid ones included.
+
+Axes: B videos, F frames, C colours, H and W.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vmc.errors import VmcError
+from vmc.metrics.base import COLUMNS, Metric, Value
+from vmc.metrics.record import Record
+from vmc.metrics.validity import SETTINGS, as_uint8, problem
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Value]
+"""A video's value of every column of `scores.csv`."""
+
+
+class Evaluator:
+    """Shows each valid video to all metrics and keeps the rows of all videos in the order they came.
+
+    An invalid video has no values but `predicted` "" and, where the motion has a class, `motion_correct` False.
+
+    Args:
+        metrics: of which no two have a column in common.
+    """
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        columns = [column for metric in metrics for column in metric.columns]
+        if len(columns) != len(set(columns)) or not set(columns) <= set(COLUMNS):
+            raise VmcError(f"the metrics give the columns {', '.join(columns)}; each of them once, and none unknown")
+        self.metrics = list(metrics)
+        self._size = (0, 0)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all videos, but not their size: those that come later are compared with them."""
+        for metric in self.metrics:
+            metric.reset()
+        self._records: list[tuple[Record, int | None]] = []  # the second: the place in the metrics' values
+        self._scored = 0
+
+    def update(self, frames_BFCHW: Tensor | Sequence[Tensor | None], records: Sequence[Record]) -> None:
+        """Score these videos.
+
+        Args:
+            frames_BFCHW: a batch, or a list of videos of one size, which may differ in their number of frames; None
+                for one that cannot be read. uint8, or floats in 0..1.
+            records: one for each.
+
+        Raises:
+            VmcError: videos of differing sizes, another number of records, or frames of another type. Nothing of this
+                call is kept then.
+        """
+        videos = list(frames_BFCHW)
+        if len(videos) != len(records):
+            raise VmcError(f"{len(videos)} videos came with {len(records)} records; give one for each")
+        size = self._checked_size(videos, records)
+        reasons = [problem(video) for video in videos]
+        lengths: dict[int, list[int]] = {}
+        places: dict[int, int] = {}
+        for index, (video, reason) in enumerate(zip(videos, reasons, strict=True)):
+            if reason is None and video is not None:
+                lengths.setdefault(len(video), []).append(index)
+            else:
+                log.info("%s counts as wrong: %s", records[index].video, reason)
+        for indices in lengths.values():
+            batch = torch.stack([as_uint8(video) for index in indices if (video := videos[index]) is not None])
+            for metric in self.metrics:
+                metric.update(batch, [records[index] for index in indices])
+            places |= {index: self._scored + place for place, index in enumerate(indices)}
+            self._scored += len(indices)
+        self._records += [(record, places.get(index)) for index, record in enumerate(records)]
+        self._size = size
+
+    def rows(self) -> list[Row]:
+        """One row a video with all columns, in the order they came."""
+        values = {column: part for metric in self.metrics for column, part in metric.result().items()}
+        return [self._row(record, place, values) for record, place in self._records]
+
+    def protocol(self) -> dict[str, Any]:
+        """What the scores depend on: of each metric its network files with their SHA-256, and its settings."""
+        return {"validity": dict(SETTINGS), **{metric.name: metric.describe() for metric in self.metrics}}
+
+    def _row(self, record: Record, place: int | None, values: dict[str, list[Value]]) -> Row:
+        row: Row = dict.fromkeys(COLUMNS)
+        row |= {name: value for name, value in asdict(record).items() if name in COLUMNS}
+        row["valid"] = place is not None
+        if place is not None:
+            return row | {column: part[place] for column, part in values.items()}
+        if "predicted" in values:
+            row["predicted"] = ""
+            row["motion_correct"] = False if self._has_class() else None
+        return row
+
+    def _has_class(self) -> bool:
+        return any(getattr(metric, "target", None) is not None for metric in self.metrics)
+
+    def _checked_size(self, videos: Sequence[Tensor | None], records: Sequence[Record]) -> tuple[int, int]:
+        size = self._size
+        for video, record in zip(videos, records, strict=True):
+            if video is None:
+                continue
+            found = (int(video.shape[-2]), int(video.shape[-1]))
+            size = size if size != (0, 0) else found
+            if found != size:
+                raise VmcError(
+                    f"{record.video} is {found[1]} x {found[0]} px, the videos before it {size[1]} x {size[0]};"
+                    " scores of differing sizes do not compare, bring all videos to one size"
+                )
+        return size

@@ -1,0 +1,91 @@
+"""The appearance model and the copy descriptor as files that are opened when they are first needed.
+
+Axes: N images or texts, C colours, H and W, D features.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vmc.errors import VmcError
+from vmc.metrics.network_file import NetworkFile
+from vmc.metrics.sscd import SHORT_SIDE, CopyDescriptor, load_sscd
+
+
+class ImageTextNetwork(NetworkFile[Any]):
+    """A model of open_clip (`vmc.metrics.open_clip_model`).
+
+    Args:
+        path: a folder with `open_clip_config.json` and weights, or a file of an architecture's weights; None with a
+            tag.
+        architecture: open_clip's name of it; None with a folder, which says it itself.
+        tag: of weights that open_clip downloads, in place of a path.
+        get: the command that gets the file.
+    """
+
+    def __init__(
+        self, *, path: str | Path | None = None, architecture: str | None = None, tag: str | None = None, get: str = ""
+    ) -> None:
+        if (path is None) == (tag is None):
+            raise VmcError(f"metrics.appearance has the path {path} and the tag {tag}; give one of the two")
+        super().__init__(path=path or "", get=get)
+        self.architecture, self.tag = architecture, tag
+
+    def open(self) -> Any:
+        """The model, in eval mode."""
+        from vmc.metrics.open_clip_model import load_image_text  # open_clip takes seconds to import
+
+        if self.tag is not None:
+            opened = load_image_text(architecture=self.architecture, tag=self.tag)
+        elif self.architecture is None:
+            opened = load_image_text(folder=self.path)
+        else:
+            opened = load_image_text(architecture=self.architecture, file=self.path)
+        opened.model.to(self.device)
+        return opened
+
+    def encode_frames(self, frames_NCHW: Tensor) -> Tensor:
+        """features_ND of RGB uint8 frames of any size."""
+        return self.network.encode_frames(frames_NCHW.to(self.device))
+
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """features_ND."""
+        return self.network.encode_texts(texts)
+
+    def missing(self) -> str | None:
+        """The file that is not there, with the command that gets it; None for a tag."""
+        return None if self.tag is not None else super().missing()
+
+    def describe(self) -> dict[str, Any]:
+        """Architecture, and file or tag."""
+        weights = {"tag": self.tag} if self.tag is not None else super().describe()
+        return {"architecture": self.architecture, **weights}
+
+
+class CopyNetwork(NetworkFile[CopyDescriptor]):
+    """SSCD (`vmc.metrics.sscd`).
+
+    Args:
+        path: `NAME.torchscript.pt` or `NAME.torchvision.pt`.
+        short_side: px that frames are resized to.
+        get: the command that gets the file.
+    """
+
+    def __init__(self, *, path: str | Path, short_side: int = SHORT_SIDE, get: str = "") -> None:
+        super().__init__(path=path, get=get)
+        self.short_side = short_side
+
+    def open(self) -> CopyDescriptor:
+        """The descriptor, in eval mode."""
+        opened = load_sscd(self.path, short_side=self.short_side)
+        opened.network.to(self.device)
+        return opened
+
+    def __call__(self, frames_NCHW: Tensor) -> Tensor:
+        """descriptors_ND of RGB uint8 frames of any size."""
+        return self.network(frames_NCHW.to(self.device))
+
+    def describe(self) -> dict[str, Any]:
+        """File and size of frames."""
+        return {**super().describe(), "short_side": self.short_side}

@@ -1,0 +1,83 @@
+"""What the card takes from the configs, so that it measures what runs use; read as plain YAML."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import vmc
+from vmc.diffusion.components import BaseModel
+from vmc.diffusion.sampling import Sampler
+from vmc.diffusion.token import MotionToken
+from vmc.errors import VmcError
+
+MOTION = "swiping_down"
+"""Whose prompt is asked: the five targets have the same one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Of the miniature's stack.
+
+    Args:
+        sampler: of videos.
+        model: the keys of `conf/model/mini.yaml` that a `BaseModel` takes, its path aside.
+        step: source frames from one frame of a window to the next.
+        token: the rare word.
+        template: of a test prompt, with `{subject}` and `{token}`.
+    """
+
+    sampler: Sampler
+    model: dict[str, Any]
+    step: int
+    token: MotionToken
+    template: str
+
+    def base(self, pipeline: Path) -> BaseModel:
+        """The base model in a folder.
+
+        Raises:
+            VmcError: there is no such folder.
+        """
+        if not pipeline.is_dir():
+            raise VmcError(f"--weights has no folder {pipeline.name}; run `python -m vmc.mini ship` to put it there")
+        return BaseModel(path=pipeline, **self.model)
+
+
+def config_folder() -> Path:
+    """The configs: inside the package when it is installed, beside `src` in a checkout."""
+    package = Path(str(vmc.__file__)).parent
+    return package / "conf" if (package / "conf").is_dir() else package.parents[1] / "conf"
+
+
+def stack_file() -> Path:
+    """The miniature's stack."""
+    return config_folder() / "stack" / "mini.yaml"
+
+
+def read_settings(stack: Path) -> Settings:
+    """The settings of a stack's file and of the groups that it stands for.
+
+    Raises:
+        VmcError: a file is missing or does not read, or a key is not there.
+    """
+    groups = config_folder()
+    model, data, token, motion = (
+        groups / name for name in ("model/mini.yaml", "data/mini.yaml", "token/frozen.yaml", f"motion/{MOTION}.yaml")
+    )
+    sampler = _value(stack, "sampler")
+    return Settings(
+        sampler=Sampler(steps=sampler["steps"], guidance=sampler["guidance"]),
+        model={name: _value(model, name) for name in ("frames", "size", "fps", "attention")},
+        step=_value(data, "step"),
+        token=MotionToken(word=_value(token, "word")),
+        template=_value(motion, "prompt"),
+    )
+
+
+def _value(file: Path, key: str) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))[key]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise VmcError(f"{file} has no readable {key} ({type(error).__name__}); get the file again") from error

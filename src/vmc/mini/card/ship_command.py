@@ -1,0 +1,30 @@
+"""`python -m vmc.mini ship`: puts the trained networks into the package."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from vmc.mini.shipped import WEIGHTS
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options."""
+    trained = Path("outputs/mini")
+    parser.add_argument("--trained", type=Path, default=trained, metavar="DIR", help=f"the four trainings ({trained})")
+    parser.add_argument(
+        "--output", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the weights (the package's own)"
+    )
+    parser.add_argument(
+        "--unfinished", action="store_true", help="take trainings that are not at the end of their schedule too"
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Copies, and says what there is.
+
+    Raises:
+        VmcError: see `vmc.mini.card.shipping.ship`.
+    """
+    from vmc.mini.card.shipping import ship
+
+    size = ship(arguments.trained, arguments.output, unfinished=arguments.unfinished)
+    print(f"{arguments.output}: {size / 1e6:.1f} MB of weights; `python -m vmc.mini card` measures them")

@@ -1,0 +1,131 @@
+"""From the folders of the four trainings to the weights in the package."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from vmc.diffusion.components import PARTS
+from vmc.errors import VmcError
+from vmc.files import folder_written_whole
+from vmc.mini.card.reading import CARD, PAGE, TRAININGS
+from vmc.mini.hashing import renderer_hash
+from vmc.mini.learning.state import STATE
+
+MOST_BYTES = 40_000_000
+"""Of all weights together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A training and what it has written.
+
+    Args:
+        folder: of the training, within that of all.
+        files: (where it was written, where it ships), files or folders.
+        command: that trains it.
+    """
+
+    folder: str
+    files: tuple[tuple[str, str], ...]
+    command: str
+
+
+SOURCES: dict[str, Source] = {
+    "pipeline": Source(folder="pretraining", files=(("pipeline", "pipeline"),), command="pipeline"),
+    "classifier": Source(
+        folder="classifier", files=(("classifier.pth.tar", "classifier.pth.tar"),), command="classifier"
+    ),
+    "appearance": Source(
+        folder="appearance",
+        files=tuple((name, f"appearance/{name}") for name in ("open_clip_config.json", "open_clip_model.safetensors")),
+        command="appearance",
+    ),
+    "copying": Source(
+        folder="copying", files=(("copying.torchscript.pt", "copying.torchscript.pt"),), command="copying"
+    ),
+}
+"""By network."""
+
+
+def ship(trained: Path, output: Path, *, unfinished: bool = False) -> int:
+    """Copy the exported networks into the folder of weights, whole or not at all; the bytes they take.
+
+    A card that is there stays; it says itself when it is older than the weights.
+
+    Args:
+        trained: the folder of the four trainings.
+        output: of the weights.
+        unfinished: take trainings that have not reached the end of their schedule too.
+
+    Raises:
+        VmcError: a training or one of its files is missing, unfinished or of another renderer, or all are too large.
+    """
+    trainings = {name: _training(trained / source.folder, source, unfinished) for name, source in SOURCES.items()}
+    copies = [copy for source in SOURCES.values() for copy in _copies(trained / source.folder, source)]
+    size = sum(file.stat().st_size for file, _ in copies)
+    if size > MOST_BYTES:
+        raise VmcError(
+            f"the weights take {size / 1e6:.1f} MB together, more than {MOST_BYTES / 1e6:.0f};"
+            " train smaller networks, or export them in half precision"
+        )
+    fresh, former = (output.with_name(f".{output.name}-{age}") for age in ("new", "old"))
+    for left in (fresh, former):
+        shutil.rmtree(left, ignore_errors=True)
+    with folder_written_whole(fresh) as temporary:
+        for file, place in [*copies, *_card(output)]:
+            (temporary / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, temporary / place)  # without its mode: safetensors are written for one user alone
+        (temporary / TRAININGS).write_text(json.dumps(trainings, indent=2) + "\n", encoding="utf-8")
+    if output.exists():
+        output.rename(former)
+    fresh.rename(output)
+    shutil.rmtree(former, ignore_errors=True)
+    return size
+
+
+def _training(folder: Path, source: Source, unfinished: bool) -> dict[str, Any]:
+    """What the state says of a training."""
+    state, command = folder / STATE, f"`python -m vmc.mini {source.command} --minutes 0`"
+    if not state.is_file():
+        raise VmcError(f"{state} does not exist; {command} trains it")
+    try:
+        with safe_open(state, framework="pt") as file:
+            said = json.loads((file.metadata() or {})["vmc"])
+        identity, done = said["identity"], f"{said['step']} of {said['steps']}"
+        finished = said["step"] >= said["steps"] and said.get("vae_step", 0) >= said.get("vae_steps", 0)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise VmcError(f"{state} is damaged or no state of a training; copy it again from where it is whole") from error
+    if identity.get("renderer", renderer_hash()) != renderer_hash():
+        raise VmcError(f"{folder} was trained with another renderer; train it anew in a new folder")
+    if not (finished or unfinished):
+        raise VmcError(f"{folder} has done {done} steps; {command} goes on, or give --unfinished")
+    numbers = {name: said[name] for name in ("vae_step", "vae_steps", "step", "steps") if name in said}
+    return {
+        "seed": identity.get("seed"),
+        **numbers,
+        "seconds": round(said["seconds"]),
+        "finished": finished,
+        "identity": identity,
+    }
+
+
+def _copies(folder: Path, source: Source) -> Iterator[tuple[Path, str]]:
+    """(file, place in the folder of weights) of all that a training gives."""
+    for written, place in source.files:
+        found = folder / written
+        needed = [found / part / file for part, file in PARTS.items()] if found.is_dir() else [found]
+        for file in needed:
+            if not file.is_file():
+                raise VmcError(f"{file} does not exist; `python -m vmc.mini {source.command}` writes it")
+        for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
+            if file.is_file() and file.name[0] != ".":
+                yield file, place if file == found else f"{place}/{file.relative_to(found).as_posix()}"
+
+
+def _card(output: Path) -> list[tuple[Path, str]]:
+    return [(output / name, name) for name in (CARD, PAGE) if (output / name).is_file()]

@@ -1,0 +1,1 @@
+"""The gesture classifier of the miniature: its clips, its batches and its training."""

@@ -1,0 +1,138 @@
+"""The training of the classifier from its clips to its file."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from vmc.files import written_whole
+from vmc.metrics.trn import TRN, save_trn
+from vmc.mini.classifier.batches import Batches
+from vmc.mini.classifier.clips import FAINT, VALIDATION, rendered
+from vmc.mini.classifier.decoded import Decoder, decoded_for_training, decoded_for_validation
+from vmc.mini.classifier.measuring import Figures, Validation
+from vmc.mini.gestures import LABELS
+from vmc.mini.learning.course import Course, Options, Progress, train
+from vmc.mini.learning.loop import Clock
+from vmc.randomness import derive_seed
+
+ARCH = "SmallResNet"
+FILE = "classifier.pth.tar"
+STEPS = 3000
+RATE = 0.02
+SMOOTHING = 0.1
+"""Share of every label that is spread over all classes."""
+EDGES = ("stem.weight", ".3.weight")
+"""The first layer and the last ones, as `Learner` wants them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is trained on, and how much at once.
+
+    Args:
+        pipeline: a folder in the diffusers layout, of which the autoencoder is used.
+        clips: rendered for training.
+        decoded: views of them that go through the autoencoder.
+        validation: clips measured with visible gestures, a multiple of 27 for equal shares.
+        faint: clips measured with faint hands.
+        batch: views in a step.
+    """
+
+    pipeline: Path
+    clips: int = 7000
+    decoded: int = 2400
+    validation: int = 378
+    faint: int = 108
+    batch: int = 24
+
+
+def train_classifier(plan: Plan, options: Options) -> Progress | None:
+    """Begins or goes on with the training, as far as the minutes reach; None if there is no more than clips yet."""
+    torch.set_num_threads(options.threads)
+    start, clock = time.monotonic(), Clock(options.minutes)
+    with clock.listening():
+        data = _prepared(plan, options, clock)
+    if data is None:
+        print(f"{options.output}: the clips are not all there yet; the same command goes on")
+        return None
+    left = max(options.minutes - (time.monotonic() - start) / 60, 1e-9) if options.minutes else 0.0
+    return train(course(plan, options, *data), replace(options, minutes=left))
+
+
+def _prepared(plan: Plan, options: Options, clock: Clock) -> tuple[Batches, Validation, str] | None:
+    """Clips rendered and decoded, and the autoencoder's hash; None if the clock did not allow it."""
+    decoder = Decoder(plan.pipeline, options.device)
+    validation, faint = rendered(plan.validation, VALIDATION), rendered(plan.faint, FAINT)
+    clips = rendered(plan.clips)
+    decoded_validation = decoded_for_validation(validation, decoder)
+    decoded = decoded_for_training(clips, plan.decoded, decoder)
+    for shards in (validation, faint, clips):
+        if not shards.prepare(workers=options.threads, enough=clock.over):
+            return None
+    # The autoencoder uses all threads itself.
+    if not all(shards.prepare(workers=1, enough=clock.over) for shards in (decoded_validation, decoded)):
+        return None
+    batches = Batches(clips=clips, decoded=decoded, seed=options.seed, size=plan.batch)
+    measured = Validation(clips=validation, decoded=decoded_validation, faint=faint, device=options.device)
+    return batches, measured, decoder.fingerprint
+
+
+def course(plan: Plan, options: Options, batches: Batches, validation: Validation, autoencoder: str) -> Course:
+    """The course of the classifier over clips that are there."""
+    network = make_network(options.seed)
+    measured = [0.0]
+
+    def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
+        batch = batches(step)
+        logits_BK = networks["trn"](batch.frames_BSCHW.to(options.device))
+        return F.cross_entropy(logits_BK, batch.labels_B.to(options.device), label_smoothing=SMOOTHING)
+
+    def measure(networks: nn.ModuleDict) -> float:
+        figures = validation(networks["trn"])
+        tqdm.write(str(figures))
+        measured.append(figures.decoded)
+        return figures.decoded
+
+    return Course(
+        name="classifier",
+        steps=STEPS,
+        rate=RATE,
+        edges=EDGES,
+        identity={
+            "arch": ARCH,
+            "clips": batches.clips.folder.name,
+            "count": f"{plan.clips} clips, {plan.decoded} of them decoded",
+            "autoencoder": autoencoder,
+            "batch": plan.batch,
+        },
+        networks={"trn": network},
+        loss_of=loss_of,
+        measure=measure,
+        export=exporter(lambda: measured[-1]),
+    )
+
+
+def make_network(seed: int) -> TRN:
+    """The network with the weights of the first step, in training mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "classifier weights"))
+        return TRN(arch=ARCH, classes=len(LABELS)).train()
+
+
+def exporter(last: Callable[[], float]) -> Callable[[nn.ModuleDict, Path, Progress], None]:
+    """Writes the averaged network in half precision, with the share it was last measured at."""
+
+    def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
+        network: TRN = networks["trn"]  # type: ignore[assignment]
+        with written_whole(folder / FILE) as temporary:
+            model = copy.deepcopy(network).half()
+            save_trn(model, temporary, arch=ARCH, epoch=progress.step, accuracy=100 * last())
+
+    return export

@@ -1,0 +1,1 @@
+"""Training of the miniature's copy descriptor, as SSCD is trained."""

@@ -1,0 +1,189 @@
+"""Evaluating a run on its way, and stopping it where the appearance score has fallen to the threshold."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from vmc.data.prompts import Prompt
+from vmc.data.video import read_frames
+from vmc.errors import VmcError
+from vmc.files import folder_written_whole
+from vmc.runs.evaluation import Evaluation, Ranks, summary_lines
+from vmc.runs.folder import RunFolder
+from vmc.runs.generation import VideoGenerator
+from vmc.runs.mirror import Mirror
+from vmc.runs.sheet import contact_sheet
+from vmc.training.callbacks import StepCallback
+from vmc.training.delta import Delta
+from vmc.training.module import MotionModule
+
+log = logging.getLogger(__name__)
+
+SHOWN = 24
+"""Videos of a contact sheet and of the mirror."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When a run is evaluated, on what, and where it stops.
+
+    Args:
+        every: steps between evaluations.
+        subset: places in the test set of an intermediate evaluation.
+        shared: folder where evaluations of untouched base models are kept for all runs.
+        base: what tells this base model, with its token, from others.
+    """
+
+    every: int
+    subset: Sequence[int]
+    shared: Path
+    base: str
+
+
+class Evaluations(StepCallback):
+    """Scores a subset at step 0 and every so many steps, the whole test set at the last one.
+
+    Where the subset's appearance score has fallen to the threshold, the whole set decides. If it confirms, the run
+    stops, and the evaluation before is completed too, so that every metric can be interpolated to the threshold.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: RunFolder,
+        mirror: Mirror,
+        evaluation: Evaluation,
+        schedule: Schedule,
+        generator: Callable[[MotionModule], VideoGenerator],
+        about: dict[str, Any],
+        after: Callable[[], None],
+    ) -> None:
+        self.run, self.mirror, self.evaluation, self.schedule = run, mirror, evaluation, schedule
+        self.generator, self.about, self.after = generator, about, after
+        self.reached: int | None = None  # the step at which the threshold was confirmed
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Score the untouched base at step 0, and what a killed run left unscored."""
+        super().on_train_start(trainer, module)
+        self.evaluation.ranks = Ranks(
+            trainer.global_rank, trainer.world_size, lambda: trainer.strategy.barrier("evaluation")
+        )
+        if trainer.global_step % self.schedule.every == 0:
+            self._evaluate(trainer, module, trainer.global_step)
+
+    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
+        """Score where it is due."""
+        if step % self.schedule.every == 0 or step == trainer.max_steps:
+            self._evaluate(trainer, module, step)
+
+    def _evaluate(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
+        if step:
+            self._keep_weights(trainer, module, step)
+        last = step == trainer.max_steps
+        summary = self._score(module, step, whole=last)
+        low = summary["stop"]["reached"]
+        if not step and low:
+            value, threshold = summary["metrics"]["appearance"]["value"], self.evaluation.threshold
+            raise VmcError(
+                f"the base model's appearance score is {value:.4f} before any training, not above stop.appearance"
+                f" ({threshold}); lower the threshold, or give stop.appearance=null to train without stopping"
+            )
+        if low and not last:
+            summary = self._score(module, step, whole=True)
+            low = summary["stop"]["reached"]
+            if not low:
+                log.info("step %d: the whole test set is still above the threshold; training goes on", step)
+        if low:
+            self.reached = self._first_fallen(module, step)
+            trainer.should_stop = True
+        self._show(trainer, step)
+        log.info("step %d, %d videos\n  %s", step, summary["videos"], "\n  ".join(summary_lines(summary)))
+        self.after()
+
+    def _score(self, module: MotionModule, step: int, *, whole: bool) -> dict[str, Any]:
+        """`summary.json` of a step, made by the weights as they are."""
+        folder, places = self.run.evaluation(step), None if whole else self.schedule.subset
+
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            return self.generator(module).write(prompts, files, label=f"videos at step {step}")
+
+        if step:
+            return self.evaluation.score(folder, make, step=step, places=places)
+        return self._score_base(folder, make, places)
+
+    def _score_base(self, folder: Path, make: Any, places: Sequence[int] | None) -> dict[str, Any]:
+        """Step 0: made once for all runs of one base model, test set and protocol."""
+        if not (folder / "summary.json").is_file() and self.evaluation.ranks.rank == 0:
+            shared = self._shared_folder()
+            if shared.is_dir():
+                shutil.copytree(shared, folder, dirs_exist_ok=True)
+        self.evaluation.ranks.barrier()
+        summary = self.evaluation.score(folder, make, step=0, places=places)
+        shared = self._shared_folder()
+        if self.evaluation.ranks.rank == 0 and not shared.is_dir():
+            with folder_written_whole(shared) as temporary:
+                shutil.copytree(folder, temporary, dirs_exist_ok=True)
+        return summary
+
+    def _shared_folder(self) -> Path:
+        evaluation, schedule = self.evaluation, self.schedule
+        parts = [schedule.base, evaluation.protocol, evaluation.threshold, list(schedule.subset)]
+        key = json.dumps(parts, sort_keys=True)
+        return self.schedule.shared / hashlib.sha256(key.encode()).hexdigest()[:24]
+
+    def _first_fallen(self, module: MotionModule, step: int) -> int:
+        """The first evaluated step whose whole test set is at the threshold; the one before it is completed too.
+
+        A subset may have stayed above the threshold where the whole set was not.
+        """
+        while step > self.schedule.every:
+            before = (step - 1) // self.schedule.every * self.schedule.every
+            with _WeightsOf(module, self.run.weights(before)):
+                summary = self._score(module, before, whole=True)
+            if not summary["stop"]["reached"]:
+                break
+            step = before
+        return step
+
+    def _keep_weights(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
+        """Weights of every evaluated step stay: the stop needs those before it."""
+        if trainer.is_global_zero and not self.run.weights(step).is_file():
+            Delta(tensors=module.trained_tensors(), about={**self.about, "step": step}).save(self.run.weights(step))
+        self.evaluation.ranks.barrier()
+
+    def _show(self, trainer: pl.Trainer, step: int) -> None:
+        """The contact sheet, and curves and videos in the mirror."""
+        folder = self.run.evaluation(step)
+        if not trainer.is_global_zero or (folder / "sheet.png").is_file():
+            return
+        places = list(self.schedule.subset)[:SHOWN]
+        files = [folder / "videos" / self.evaluation.names[place] for place in places]
+        captions = [self.evaluation.prompts[place].text for place in places]
+        contact_sheet(folder / "sheet.png", [read_frames(file) for file in files], captions)
+        self.mirror.evaluation(folder, step=step, shown=[file.name for file in files])
+
+
+class _WeightsOf:
+    """Other trained tensors in a module for the length of a block."""
+
+    def __init__(self, module: MotionModule, weights: Path) -> None:
+        self.module, self.weights = module, weights
+
+    def __enter__(self) -> None:
+        self.kept = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
+        self.module.load_state_dict(_on(self.module.device, dict(Delta.load(self.weights).tensors)))
+
+    def __exit__(self, *error: object) -> None:
+        self.module.load_state_dict(self.kept)
+
+
+def _on(device: torch.device, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

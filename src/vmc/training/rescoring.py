@@ -1,0 +1,218 @@
+"""What `vmc.evaluate` can score: a run or its base model, real clips of the motion, videos made by anything else."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vmc.data.clips import Clip
+from vmc.data.motion import Motion, MotionData
+from vmc.data.prompts import Prompt, check_test_set, evenly
+from vmc.data.video import write_video
+from vmc.diffusion.components import BaseModel
+from vmc.diffusion.sampling import Sampler, decode, posterior_moments
+from vmc.diffusion.token import MotionToken
+from vmc.errors import VmcError
+from vmc.metrics.scores import read_scores
+from vmc.metrics.suite import Suite
+from vmc.runs.evaluation import Evaluation, Maker, Ranks, summarise, table_rows, write_summary
+from vmc.training.hardware import Hardware
+from vmc.training.regularization import NoRegularization, RealRegularization
+from vmc.training.scoring import build_evaluation, gather_clips, made_with
+from vmc.training.tuned import TunedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One folder of videos to be made where they are missing, and scored."""
+
+    folder: Path
+    evaluation: Evaluation
+    make: Maker
+    step: int = 0
+
+    def run(self, ranks: Ranks) -> dict[str, Any]:
+        """Score; the content of `summary.json`."""
+        self.evaluation.ranks = ranks
+        return self.evaluation.score(self.folder, self.make, step=self.step)
+
+
+@dataclass(kw_only=True)
+class Rescoring:
+    """The parts of a run that its scores depend on. Each part is documented by its class.
+
+    Args:
+        prompts: the test set.
+        seed: of the run.
+        cache: folder of shared caches.
+        threshold: of the appearance score, at which training stops.
+        generation_batch: videos at a time; None for as many as memory allows.
+        copying: whether videos are compared with the run's clips.
+        unreadable_is_wrong: see `vmc.runs.evaluation.Evaluation`.
+    """
+
+    suite: Suite
+    base: BaseModel
+    data: MotionData
+    motion: Motion
+    token: MotionToken
+    regularization: NoRegularization | RealRegularization
+    sampler: Sampler
+    hardware: Hardware
+    prompts: Sequence[Prompt]
+    seed: int
+    cache: Path
+    threshold: float | None = None
+    generation_batch: int | None = None
+    copying: bool = True
+    unreadable_is_wrong: bool = False
+
+    def model(self, folder: Path, *, weights: Path | None, step: int, language: bool) -> list[Job]:
+        """The test set, prompted with the token, or in natural language (paper, Supplement D)."""
+        prompts = list(self.prompts)
+        check_test_set(prompts)
+        if language:
+            if unsaid := [prompt for prompt in prompts if prompt.language is None]:
+                raise VmcError(
+                    f"ask is language, and nobody has said '{unsaid[0].text}' in natural language;"
+                    " set motion.language, or give prompts.file a column language"
+                )
+            prompts = [replace(prompt, text=str(prompt.language)) for prompt in prompts]
+        evaluation = self._evaluation(prompts, self.motion.label)
+        return [Job(folder=folder, evaluation=evaluation, make=self._maker(weights), step=step)]
+
+    def known(
+        self, folder: Path, *, weights: Path | None, step: int, known: Mapping[str, str] | None, each: int
+    ) -> list[Job]:
+        """Gestures that the base model knows: how many of them a tuned one has forgotten."""
+        if not known:
+            raise VmcError("ask is known, but prompts.known names no gestures that this base model draws; give them")
+        make = self._maker(weights)
+        jobs = []
+        for gesture, template in known.items():
+            chosen = [self.prompts[place] for place in evenly(len(self.prompts), each)]
+            texts = [template.replace("{subject}", prompt.subject or "a person") for prompt in chosen]
+            prompts = [replace(prompt, text=text, language=text) for prompt, text in zip(chosen, texts, strict=True)]
+            name = gesture.lower().replace(" ", "_")
+            evaluation = self._evaluation(prompts, gesture, copying=False)
+            jobs.append(Job(folder=folder / name, evaluation=evaluation, make=make, step=step))
+        return jobs
+
+    def real(self, folder: Path) -> list[Job]:
+        """Held-out clips of the motion, as training sees clips, through the VAE and back: the ceiling."""
+        held_out = getattr(self.data.source, "held_out", None)
+        if held_out is None:
+            raise VmcError("control is real, but this data holds no clips besides the exemplars; use data=jester")
+        clips = held_out(label=self.motion.label, seed=self.seed)
+        # Not `seed`: these videos are not drawn. The number tells clips apart.
+        prompts = [Prompt(text=f"held-out clip {clip.path.name}", seed=0) for clip in clips]
+        evaluation = self._evaluation(prompts, self.motion.label)
+        evaluation.threshold = None
+        return [Job(folder=folder, evaluation=evaluation, make=self._maker_of_real(clips, prompts))]
+
+    def videos(self, folder: Path, *, videos: Path, names: Sequence[str]) -> list[Job]:
+        """Videos that are there already, one for each prompt."""
+        if self.threshold is not None:
+            check_test_set(self.prompts)
+        evaluation = self._evaluation(
+            self.prompts, self.motion.label, names=names, videos=videos, made_with={"videos": "given"}
+        )
+        return [Job(folder=folder, evaluation=evaluation, make=_given(videos))]
+
+    def _evaluation(
+        self, prompts: Sequence[Prompt], label: str | None, *, copying: bool = True, **more: Any
+    ) -> Evaluation:
+        clips = None
+        if copying and self.copying:
+            clips = gather_clips(
+                data=self.data, motion=self.motion, token=self.token, regularization=self.regularization, seed=self.seed
+            )
+        shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
+        more.setdefault("made_with", made_with(self.sampler, shape, self.data.fps))
+        return build_evaluation(
+            suite=self.suite,
+            prompts=prompts,
+            label=label,
+            clips=clips,
+            size=self.data.size,
+            threshold=self.threshold,
+            cache=self.cache,
+            device=self.hardware.device,
+            unreadable_is_wrong=self.unreadable_is_wrong,
+            **more,
+        )
+
+    def _maker(self, weights: Path | None) -> Maker:
+        """Generates; the model is loaded when the first video is missing."""
+        loaded: list[Any] = []
+
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            if not loaded:
+                model = TunedModel.load(self.base, self.token, weights, hardware=self.hardware)
+                loaded.append(model.generator(sampler=self.sampler, batch_size=self.generation_batch))
+            return loaded[0].write(prompts, files)
+
+        return make
+
+    def _maker_of_real(self, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> Maker:
+        path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
+        transform = self.data.transform(augmented=False, mirror=False)
+
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            vae = self.base.vae().to(self.hardware.device)
+            for prompt, file in zip(prompts, files, strict=True):
+                means_CFHW = posterior_moments(vae, transform(path_of[prompt.text], variant=0))[0]
+                write_video(file, decode(vae, means_CFHW[None])[0], fps=self.data.fps)
+                yield file
+
+        return make
+
+
+def _given(videos: Path) -> Maker:
+    def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+        if files:
+            raise VmcError(f"{videos} holds no {files[0].name}; give the video, or take its prompt out")
+        yield from files
+
+    return make
+
+
+def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict[str, Any]:
+    """The summary over all known gestures, written into their common folder."""
+    tables = {path.name: read_scores(path / "scores.csv") for path in gestures}
+    rows = [row for table in tables.values() for row in table_rows(table)]
+    metrics = summarise(rows, copy_threshold=1.0)
+    each = {name: float(pd.Series(table["motion_correct"]).astype(float).mean()) for name, table in tables.items()}
+    summary = {
+        "step": step,
+        "videos": len(rows),
+        "metrics": {"known_accuracy": metrics["motion_accuracy"]},
+        "gestures": each,
+        "protocol": json.loads((gestures[0] / "summary.json").read_text())["protocol"],
+    }
+    write_summary(folder, summary)
+    return summary
+
+
+def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -> list[str]:
+    """The file of each prompt in a folder: with the name that vmc gives it, with or without the mark of its model.
+
+    Raises:
+        VmcError: no such folder, or a prompt without exactly one video.
+    """
+    if not videos.is_dir():
+        raise VmcError(f"videos is {videos}, which is no folder; give one of mp4 files")
+    found = []
+    for prompt, name in zip(prompts, names, strict=True):
+        stem = Path(name).stem
+        files = [path for path in videos.glob(f"{stem}*.mp4") if path.name == name or len(path.stem) == len(stem) + 9]
+        if len(files) != 1:
+            raise VmcError(
+                f"{videos} holds {len(files)} videos of '{prompt.text}' with seed {prompt.seed} ({name}, or with a mark"
+                " after its seed); give one, or name it in a column video of prompts.file"
+            )
+        found.append(files[0].name)
+    return found

@@ -1,0 +1,98 @@
+"""What a run's evaluation is made of, equally while it trains and when it is evaluated later."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vmc.data.clips import Clip, check_token, fill
+from vmc.data.frames import resize_and_crop
+from vmc.data.motion import Motion, MotionData
+from vmc.data.prompts import Prompt
+from vmc.data.video import read_frames
+from vmc.diffusion.sampling import Sampler
+from vmc.diffusion.token import MotionToken
+from vmc.metrics.suite import Suite
+from vmc.runs.evaluation import Evaluation
+from vmc.training.regularization import NoRegularization, RealRegularization
+
+
+def gather_clips(
+    *,
+    data: MotionData,
+    motion: Motion,
+    token: MotionToken,
+    regularization: NoRegularization | RealRegularization,
+    seed: int,
+) -> list[Clip]:
+    """A run's clips, exemplars first, their captions filled in.
+
+    Raises:
+        VmcError: a clip is missing, or an exemplar's caption lacks the token.
+    """
+    exemplars = data.source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
+    filled = [
+        [Clip(path=clip.path, caption=fill(clip.caption, token=token.word), role=clip.role) for clip in clips]
+        for clips in (exemplars, regularization.clips())
+    ]
+    check_token(filled[0], token.word)
+    return [*filled[0], *filled[1]]
+
+
+def made_with(sampler: Sampler, latent_shape: Sequence[int], fps: float) -> dict[str, Any]:
+    """What generated videos depend on besides model and prompt, for an evaluation's protocol."""
+    return {"sampler": asdict(sampler), "latents": list(latent_shape), "fps": fps}
+
+
+def build_evaluation(
+    *,
+    suite: Suite,
+    prompts: Sequence[Prompt],
+    label: str | None,
+    clips: Sequence[Clip] | None,
+    size: int,
+    made_with: Mapping[str, Any],
+    cache: Path,
+    threshold: float | None = None,
+    device: torch.device | str = "cpu",
+    **more: Any,
+) -> Evaluation:
+    """The test set and the metrics of one motion.
+
+    Args:
+        suite: the metrics.
+        prompts: the test set.
+        label: the motion's class; None where the classifier has none.
+        clips: those of the run, which videos are compared with; None leaves the copy scores out.
+        size: px, the training crop.
+        made_with: see `made_with`.
+        cache: of the descriptors of clips.
+        threshold: of the appearance score.
+        device: of the metrics' networks.
+        more: see `vmc.runs.evaluation.Evaluation`.
+    """
+    evaluator = suite.evaluator(
+        target=label,
+        exemplars=None if clips is None else _frames(clips, "exemplar", size),
+        regularization=() if clips is None else _frames(clips, "regularization", size),
+        cache=cache / "descriptors",
+        device=device,
+    )
+    return Evaluation(
+        prompts=prompts,
+        evaluator=evaluator,
+        made_with=made_with,
+        copy_threshold=suite.copy_threshold,
+        threshold=threshold,
+        **more,
+    )
+
+
+def _frames(clips: Sequence[Clip], role: str, size: int) -> Iterator[tuple[str, Tensor]]:
+    """Names and frames_FCHW of clips for the copy score: all frames, at the training crop, not augmented."""
+    for clip in clips:
+        if clip.role == role:
+            yield clip.path.name, resize_and_crop(read_frames(clip.path), size)

@@ -1,0 +1,139 @@
+"""Paired differences: exact cases, how often nothing is called something, and what is refused."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from vmc.errors import VmcError
+from vmc.metrics.comparison import differences, holm, paired_difference
+from vmc.metrics.statistics import Run, no_hit_bound, resample
+
+CELLS = [(motion, seed) for motion in ("a", "b", "c", "d") for seed in range(2)]
+
+
+def frame(values: np.ndarray, *, metric: str = "motion_accuracy") -> pd.DataFrame:
+    subjects = [f"subject {index:02d}" for index in range(len(values))]
+    return pd.DataFrame({"subject": subjects, "prompt": subjects, "seed": 1, metric: values})
+
+
+def arm(means: dict[tuple[str, int], float], subjects: np.ndarray, *, metric: str = "appearance") -> list[Run]:
+    return [Run(motion=m, seed=s, values=frame(mean + subjects, metric=metric)) for (m, s), mean in means.items()]
+
+
+def test_holm_by_hand():
+    found = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
+    assert found == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
+    assert list(found) == ["a", "b", "c", "d"]
+    assert holm({"a": 0.6, "b": 0.5}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_what_stepping_down_rejects(p_values):
+    corrected = holm(dict(enumerate(p_values)))
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    assert [corrected[place] for place in order] == sorted(corrected.values())
+    for level in (0.05, 0.3):
+        rejected = set()
+        for step, place in enumerate(order):
+            if p_values[place] * (len(order) - step) > level:
+                break
+            rejected.add(place)
+        assert {place for place, p in corrected.items() if p <= level} == rejected
+
+
+def test_one_seed_each_is_students_paired_t():
+    """Where only motions differ, the p-value is that of the t-test on the motions' differences."""
+    effects = np.array([0.1, 0.3, 0.2, 0.6])
+    nobody = np.zeros(4)
+    one = arm({(m, 0): effect for m, effect in zip("abcd", effects, strict=True)}, nobody)
+    other = arm({(m, 0): 0.0 for m in "abcd"}, nobody)
+    found = paired_difference(one, other, metric="appearance")
+    test = stats.ttest_1samp(effects, 0)
+    assert found.value == pytest.approx(0.3)
+    assert found.p == pytest.approx(test.pvalue, rel=0.05)
+    exact = test.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
+
+
+def test_nothing_is_rarely_called_something():
+    """Equal arms whose runs differ by luck. Counting resamples beyond zero calls it significant far too often."""
+    rng = np.random.default_rng(0)
+    trials, found, counted = 150, 0, 0
+    people = rng.normal(0, 1, 8)
+    for _ in range(trials):
+        one, other = (arm({(motion, 0): rng.normal() for motion in "abcd"}, people) for _ in range(2))
+        found += paired_difference(one, other, metric="appearance", draws=150).p < 0.05
+        draws = [resample(runs, metrics=["appearance"], resamples=150).draws_RV[:, 0] for runs in (one, other)]
+        beyond = np.mean(draws[0] <= draws[1])
+        counted += 2 * min(beyond, 1 - beyond) < 0.05
+    assert 0.01 <= found / trials <= 0.08
+    assert counted / trials > 0.10
+
+
+def test_pairing_takes_out_what_the_arms_share():
+    rng = np.random.default_rng(1)
+    people = rng.normal(0, 5, 20)
+    shared = {cell: rng.normal(0, 5) for cell in CELLS}
+    one = arm({cell: mean + 0.5 + rng.normal(0, 0.05) for cell, mean in shared.items()}, people)
+    other = arm(shared, people)
+    found = paired_difference(one, other, metric="appearance", draws=1000)
+    assert found.p < 1e-3 and found.low < 0.5 < found.high < 0.7
+    back = paired_difference(other, one, metric="appearance", draws=1000)
+    assert (back.value, back.low, back.high, back.p) == pytest.approx((-found.value, -found.high, -found.low, found.p))
+
+
+def test_single_runs_cannot_tell():
+    one, other = arm({("a", 0): 0.9}, np.zeros(5)), arm({("a", 0): 0.1}, np.zeros(5))
+    with pytest.raises(VmcError, match="one run per arm cannot tell"):
+        paired_difference(one, other, metric="appearance")
+    with pytest.raises(VmcError, match="have 1 runs of the same motion"):
+        paired_difference(one + arm({("b", 0): 0.9}, np.zeros(5)), other, metric="appearance")
+
+
+def test_the_runs_in_common_are_compared():
+    one = arm({("a", 0): 1.0, ("b", 0): 1.2, ("c", 0): 99.0}, np.zeros(5))
+    other = arm({("a", 0): 0.0, ("b", 0): 0.0, ("d", 0): 99.0}, np.zeros(5))
+    found = paired_difference(one, other, metric="appearance")
+    assert found.value == pytest.approx(1.1)
+    assert found.speaks_of == "other motions and subjects (2 motions, a single training seed each)"
+
+
+def test_other_videos_twice_the_same_run_and_no_metric_are_refused():
+    one = arm(dict.fromkeys(CELLS, 0.0), np.zeros(5))
+    fewer = arm(dict.fromkeys(CELLS, 0.0), np.zeros(4))
+    with pytest.raises(VmcError, match="have 1 and 0 videos that the other has not"):
+        paired_difference(one, fewer, metric="appearance")
+    with pytest.raises(VmcError, match="several runs of the same motion"):
+        paired_difference(one + one[:1], one, metric="appearance")
+    with pytest.raises(VmcError, match="lora, motion a, training seed 0, has no flicker"):
+        paired_difference(one, one, metric="flicker", names=("lora", "method"))
+
+
+def test_arms_alike_in_every_video():
+    none = [Run(motion=m, seed=s, values=frame(np.zeros(100))) for m, s in CELLS]
+    every = [Run(motion=m, seed=s, values=frame(np.ones(100))) for m, s in CELLS]
+    same = paired_difference(none, none, metric="motion_accuracy", draws=100)
+    assert same.p == 1 and (same.low, same.high) == pytest.approx((-no_hit_bound(100), no_hit_bound(100)))
+    apart = paired_difference(every, none, metric="motion_accuracy", draws=100)
+    assert apart.p == 2 * 0.5**4  # four motions of one sign
+    assert apart.high == 1 and not math.isnan(apart.low)
+
+
+def test_a_family_is_corrected_together():
+    rng = np.random.default_rng(2)
+    arms = {name: arm({cell: shift + rng.normal(0, 0.1) for cell in CELLS}, np.zeros(6)) for name, shift in
+            (("method", 0.0), ("lora", -1.0), ("uniform", 0.05))}  # fmt: skip
+    found = differences(arms, reference="method", metrics=["appearance"], resamples=500)
+    assert list(found) == [("lora", "appearance"), ("uniform", "appearance")]
+    lora, uniform = found.values()
+    assert lora.p_corrected == pytest.approx(2 * lora.p) and lora.p_corrected < 0.05
+    assert uniform.p_corrected == uniform.p > 0.05
+    with pytest.raises(VmcError, match="no runs of the reference 'ours'"):
+        differences(arms, reference="ours", metrics=["appearance"])

@@ -1,0 +1,226 @@
+"""Metrics on videos made by hand, with tiny networks in the published formats."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from vmc.errors import VmcError
+from vmc.metrics import trn
+from vmc.metrics.appearance import Appearance
+from vmc.metrics.classifiers import JESTER_LABELS, TRNClassifier
+from vmc.metrics.copying import Copying
+from vmc.metrics.motion import MotionAccuracy
+from vmc.metrics.networks import CopyNetwork
+from vmc.metrics.quality import Quality, dynamic_degree, flicker
+from vmc.metrics.record import Record
+from vmc.metrics.sscd import SSCDNetwork
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    """uint8 of that shape."""
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def records(count: int, **changes) -> list[Record]:
+    return [Record(**{"video": f"{place}.mp4", "prompt": "p", "seed": place, **changes}) for place in range(count)]
+
+
+class Brightness(nn.Module):
+    """features_NC: the mean brightness, four times."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((1, 2, 3))[:, None].expand(-1, 4)
+
+
+@pytest.fixture
+def classifier(tmp_path, monkeypatch) -> TRNClassifier:
+    """Says 'Swiping Up' of a video that gets brighter and 'Swiping Down' of one that gets darker."""
+    backbone = partial(
+        trn.Backbone, short_side=16, crop=16, bgr=True, mean=(0.0,) * 3, deviation=(255.0,) * 3, features=4
+    )
+    monkeypatch.setitem(trn.BACKBONES, "Brightness", backbone(make=Brightness, width=4))
+    torch.manual_seed(0)
+    model = trn.TRN(arch="Brightness", classes=27)
+    nn.init.constant_(model.new_fc.weight, 0.25)
+    nn.init.zeros_(model.new_fc.bias)
+    for network in model.consensus.fc_fusion_scales:
+        for layer in (network[1], network[3]):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        last = network[1].in_features - 4
+        network[1].weight.data[:2, [0, last]] = torch.tensor([[-10.0, 10.0], [10.0, -10.0]])  # last less first
+        network[3].weight.data[JESTER_LABELS.index("Swiping Up"), 0] = 1
+        network[3].weight.data[JESTER_LABELS.index("Swiping Down"), 1] = 1
+    trn.save_trn(model, tmp_path / "classifier.pth.tar", arch="Brightness", epoch=1, accuracy=100.0)
+    return TRNClassifier(path=tmp_path / "classifier.pth.tar")
+
+
+@pytest.fixture
+def copying(tmp_path) -> CopyNetwork:
+    """A tiny SSCD with random weights."""
+    torch.manual_seed(1)
+    network = SSCDNetwork(bottleneck=False, layers=[1, 1, 1, 1], width=64).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.bias.data.normal_()
+    torch.jit.trace(network, torch.rand(1, 3, 64, 64)).save(str(tmp_path / "tiny.torchscript.pt"))
+    return CopyNetwork(path=tmp_path / "tiny.torchscript.pt", short_side=64)
+
+
+class Colours:
+    """Mean colours of frames; a text is a colour. Counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        return nn.functional.normalize(frames.float().mean((2, 3)))
+
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        self.asked += texts
+        return torch.stack([torch.eye(3)[["red", "green", "blue"].index(text)] for text in texts])
+
+    def describe(self):
+        return {"name": "colours"}
+
+
+def brightening() -> torch.Tensor:
+    """frames_FCHW."""
+    return (torch.arange(16) * 15).to(torch.uint8).view(16, 1, 1, 1).expand(16, 3, 32, 32).clone()
+
+
+def test_reversed_frames_change_the_motion(classifier):
+    motion = MotionAccuracy(classifier=classifier, target="Swiping Up")
+    motion.update(torch.stack([brightening(), brightening().flip(0)]), records(2))
+    found = motion.result()
+    assert found["predicted"] == ["Swiping Up", "Swiping Down"]
+    assert found["motion_correct"] == [True, False]
+    assert found["motion_probability"][0] > 0.9 > 0.1 > found["motion_probability"][1]
+    described = motion.describe()
+    assert described["target"] == "Swiping Up" and len(described["classifier"]["sha256"]) == 64
+    assert described["classifier"]["relations"][0] == [list(range(8))]
+
+
+def test_a_motion_without_a_class_is_only_predicted(classifier):
+    motion = MotionAccuracy(classifier=classifier, target=None)
+    motion.update(brightening()[None], records(1))
+    expected = {"predicted": ["Swiping Up"], "motion_correct": [None], "motion_probability": [None]}
+    assert motion.result() == expected
+
+
+def test_appearance_is_a_raw_cosine_of_frames_and_texts():
+    model = Colours()
+    appearance = Appearance(model=model)
+    half = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    half[:2, 0], half[2:, 1] = 200, 100  # two red frames, two green
+    red = torch.zeros_like(half)
+    red[:, 0] = 90
+    appearance.update(torch.stack([half, red]), records(2, subject="red", language="green"))
+    appearance.update(red[None], records(1, language="red"))
+    found = appearance.result()
+    assert found["appearance"] == pytest.approx([0.5, 1.0, None])
+    assert found["text_alignment"] == pytest.approx([0.5, 0.0, 1.0])
+    assert found["frame_consistency"] == pytest.approx([2 / 3, 1.0, 1.0])
+    assert sorted(model.asked) == ["green", "red"]  # once each
+
+
+def test_a_copy_is_found(copying):
+    exemplars = [("first.mp4", noise(3, 3, 64, 64, seed=1)), ("second.mp4", noise(5, 3, 64, 64, seed=2))]
+    metric = Copying(descriptor=copying, exemplars=exemplars, threshold=0.999)
+    other = noise(4, 3, 64, 64, seed=3) // 4
+    of_first, of_later = other.clone(), other.clone()
+    of_first[2] = exemplars[0][1][0]
+    of_later[1] = exemplars[1][1][4]
+    metric.update(torch.stack([of_first, of_later, other]), records(3))
+    found = metric.result()
+    assert found["copied"] == [True, False, False]
+    assert found["copy_similarity_first"][0] == pytest.approx(1, abs=1e-4)
+    assert found["copy_similarity_any"][:2] == pytest.approx([1, 1], abs=1e-4)
+    assert found["copy_similarity_first"][1] < 0.999
+    assert list(zip(found["nearest_clip"], found["nearest_frame"], strict=True))[:2] == [
+        ("first.mp4", 0),
+        ("second.mp4", 4),
+    ]
+    assert found["regularization_similarity"] == [None] * 3
+
+
+def test_regularization_clips_are_a_column_of_their_own(copying):
+    generated = noise(4, 3, 64, 64, seed=3)
+    regularization = ((name, frames) for name, frames in [("other.mp4", generated[1:2].clone())])
+    metric = Copying(
+        descriptor=copying, exemplars=[("a", noise(3, 3, 64, 64) // 4)], regularization=regularization, threshold=0.999
+    )
+    metric.update(generated[None], records(1))
+    found = metric.result()
+    assert found["regularization_similarity"] == pytest.approx([1], abs=1e-4)
+    assert found["copied"] == [False] and found["nearest_clip"] == ["a"]
+    assert metric.describe()["regularization"]["clips"] == 1
+
+
+def test_descriptors_of_clips_are_made_once(copying, tmp_path, monkeypatch):
+    clips = [("a", noise(3, 3, 64, 64)), ("b", noise(3, 3, 64, 64, seed=1))]
+    cold = Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+    monkeypatch.setattr(CopyNetwork, "__call__", lambda *_: pytest.fail("described again"))
+    warm = Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+    assert torch.equal(cold.exemplars.descriptors_RD, warm.exemplars.descriptors_RD)
+    assert cold.describe() == warm.describe()
+    for change in ([("a", noise(3, 3, 64, 64, seed=2))], [("a", clips[0][1].reshape(3, 3, 32, 128))]):
+        with pytest.raises(pytest.fail.Exception, match="described again"):
+            Copying(descriptor=copying, exemplars=change, cache=tmp_path / "cache")
+    for file in (tmp_path / "cache").rglob("*.safetensors"):
+        file.write_bytes(b"damaged")
+    with pytest.raises(VmcError, match="is damaged"):
+        Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+
+
+def test_clips_to_compare_with_are_checked(copying):
+    with pytest.raises(VmcError, match="no exemplars"):
+        Copying(descriptor=copying, exemplars=[])
+    with pytest.raises(VmcError, match=r"clip a has frames of torch\.float32"):
+        Copying(descriptor=copying, exemplars=[("a", torch.rand(2, 3, 8, 8))])
+
+
+def test_flicker_and_dynamic_degree():
+    frozen = noise(3, 8, 8)[None].expand(6, -1, -1, -1)
+    assert flicker(frozen) == 1 and dynamic_degree(frozen) == 0
+    blinking = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
+    blinking[1::2] = 51
+    assert flicker(blinking) == pytest.approx(0.8) and dynamic_degree(blinking) == 1
+    moving = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    for place in range(4):
+        moving[place, :, :2, 2 * place : 2 * place + 2] = 255
+    assert dynamic_degree(moving) == 0.25
+    assert dynamic_degree(noise(4, 3, 8, 8) % 20) == 0  # less than a tenth of the scale
+    assert flicker(moving[:1]) is None
+
+
+def test_frames_of_another_type_are_refused():
+    with pytest.raises(VmcError, match=r"torch\.float32"):
+        Quality().update(torch.rand(1, 2, 3, 8, 8), records(1))
+    with pytest.raises(VmcError, match="2 videos with 1 records"):
+        Quality().update(noise(2, 2, 3, 8, 8), records(1))
+
+
+def test_batch_size_changes_no_score(classifier, copying):
+    videos = noise(7, 9, 3, 64, 80, seed=5)
+    metrics = [
+        MotionAccuracy(classifier=classifier, target="Swiping Up"),
+        Copying(
+            descriptor=copying, exemplars=[("a", noise(3, 3, 64, 64))], regularization=[("b", noise(2, 3, 64, 64))]
+        ),
+        Appearance(model=Colours()),
+        Quality(),
+    ]
+    for metric in metrics:
+        found = []
+        for size in (1, 3, 7):
+            metric.reset()
+            for start in range(0, 7, size):
+                part = videos[start : start + size]
+                metric.update(part, records(len(part), subject="red", language="blue"))
+            found.append(metric.result())
+        for column in metric.columns:
+            for other in found[1:]:
+                assert other[column] == pytest.approx(found[0][column], abs=1e-4), column

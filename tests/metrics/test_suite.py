@@ -1,0 +1,140 @@
+"""The metrics groups: every network in its published format behind one object."""
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch import nn
+
+from vmc.cli import config_folder
+from vmc.errors import VmcError
+from vmc.metrics.base import COLUMNS
+from vmc.metrics.classifiers import TRNClassifier, TSMClassifier
+from vmc.metrics.networks import CopyNetwork, ImageTextNetwork
+from vmc.metrics.record import Record
+from vmc.metrics.sscd import SSCDNetwork
+from vmc.metrics.suite import Suite
+from vmc.metrics.trn import TRN, save_trn
+from vmc.mini.appearance.network import make_model, write_model
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory) -> Suite:
+    """The miniature's architectures with random weights."""
+    folder = tmp_path_factory.mktemp("networks")
+    torch.manual_seed(0)
+    model = TRN(arch="SmallResNet", classes=27)
+    save_trn(model, folder / "classifier.pth.tar", arch="SmallResNet", epoch=0, accuracy=0.0)
+    write_model(make_model(0), folder / "appearance")
+    network = SSCDNetwork(bottleneck=False, layers=[1, 1, 1, 1], width=32, stem=16)
+    torch.save(network.state_dict(), folder / "copying.torchvision.pt")
+    return Suite(
+        classifier=TRNClassifier(path=folder / "classifier.pth.tar"),
+        appearance=ImageTextNetwork(path=folder / "appearance"),
+        copying=CopyNetwork(path=folder / "copying.torchvision.pt", short_side=64),
+    )
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def composed(name: str, *overrides: str) -> Suite:
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        return instantiate(compose(f"metrics/{name}", overrides=list(overrides)).metrics)
+
+
+def test_scores_have_all_columns_and_do_not_hang_on_the_batch(suite, tmp_path):
+    exemplars = [("a.mp4", noise(3, 3, 64, 64, seed=9))]
+    evaluator = suite.evaluator(target="Swiping Down", exemplars=exemplars, regularization=exemplars, cache=tmp_path)
+    videos = [noise(8, 3, 64, 64, seed=seed) for seed in range(4)] + [exemplars[0][1]]
+    records = [
+        Record(video=f"{place}.mp4", prompt=f"p{place}", seed=0, subject="a man", language="a man waving")
+        for place in range(len(videos))
+    ]
+    evaluator.update(videos, records)
+    together = evaluator.rows()
+    evaluator.reset()
+    for video, record in zip(videos, records, strict=True):
+        evaluator.update(video[None], [record])
+    for row, other in zip(together, evaluator.rows(), strict=True):
+        assert list(row) == list(COLUMNS) and None not in row.values()
+        for column in COLUMNS:
+            assert other[column] == pytest.approx(row[column], abs=1e-4), column
+    assert together[-1]["copied"] and together[-1]["copy_similarity_first"] == pytest.approx(1, abs=1e-4)
+    protocol = evaluator.protocol()
+    for part, place in (("motion", "classifier"), ("appearance", "model"), ("copying", "descriptor")):
+        assert len(protocol[part][place]["sha256"]) == 64
+    assert protocol["copying"]["exemplars"]["clips"] == 1
+
+
+def test_videos_without_exemplars_and_motions_without_a_class(suite):
+    evaluator = suite.evaluator(target=None, exemplars=None)
+    evaluator.update(noise(1, 8, 3, 64, 64), [Record(video="a.mp4", prompt="p", subject="a man")])
+    row = evaluator.rows()[0]
+    empty = {name for name, value in row.items() if value is None}
+    copying = {"copy_similarity_first", "copy_similarity_any", "copied", "nearest_clip", "nearest_frame"}
+    assert empty == copying | {
+        "regularization_similarity", "seed", "motion_correct", "motion_probability", "text_alignment",
+    }  # fmt: skip
+    with pytest.raises(VmcError, match=r"motion\.label is 'Dab'"):
+        suite.evaluator(target="Dab", exemplars=None)
+
+
+def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
+    monkeypatch.setenv("VMC_WEIGHTS", str(tmp_path))
+    paper = composed("paper")
+    with pytest.raises(VmcError) as refused:
+        paper.check()
+    sentence = str(refused.value)
+    assert "3 files" in sentence and "\n" not in sentence
+    for file, command in {
+        "TRN_jester_RGB_BNInception_TRNmultiscale_segment8_best.pth.tar": "trn",
+        "ViT-B-32.pt": "clip",
+        "sscd_disc_mixup.torchscript.pt": "sscd",
+    }.items():
+        assert f"{tmp_path / file} (python -m vmc.weights get {command})" in sentence
+    with pytest.raises(VmcError, match="3 files"):
+        paper.evaluator(target=None, exemplars=None)
+    (tmp_path / "ViT-B-32.pt").touch()
+    assert len(paper.missing_files()) == 2
+    assert isinstance(paper.classifier, TRNClassifier) and paper.copying.short_side == 288
+
+
+def test_another_classifier_and_a_tag_are_chosen_in_the_config():
+    suite = composed(
+        "paper",
+        "metrics.classifier._target_=vmc.metrics.classifiers.TSMClassifier",
+        "metrics.classifier.path=online.pth.tar",
+        "metrics.appearance.path=null",
+        "metrics.appearance.tag=openai",
+        "metrics.copying=null",
+    )
+    assert isinstance(suite.classifier, TSMClassifier)
+    assert len(suite.missing_files()) == 1
+    assert suite.appearance.describe() == {"architecture": "ViT-B-32-quickgelu", "tag": "openai"}
+
+
+def test_the_miniature_names_its_own_files():
+    suite = composed("mini")
+    names = [part.path.name for part in (suite.classifier, suite.appearance, suite.copying)]
+    assert names == ["classifier.pth.tar", "appearance", "copying.torchscript.pt"]
+    assert {part.path.parent.name for part in (suite.classifier, suite.appearance, suite.copying)} == {"weights"}
+
+
+def test_settings_are_checked(suite):
+    with pytest.raises(VmcError, match=r"metrics\.copy_threshold is 25"):
+        Suite(classifier=None, appearance=None, copying=None, copy_threshold=25)
+    with pytest.raises(VmcError, match="give one of the two"):
+        ImageTextNetwork(path="a", tag="openai")
+
+
+def test_networks_open_once_and_move(suite, monkeypatch):
+    assert suite.copying.network is suite.copying.network
+    assert isinstance(suite.copying.network.network, nn.Module)
+    opened = suite.copying.network
+    suite.copying.to("cpu")
+    assert suite.copying.network is opened
+    suite.copying.to("meta")
+    assert suite.copying._opened is None
+    suite.copying.to("cpu")

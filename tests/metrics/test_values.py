@@ -1,0 +1,90 @@
+"""Scores to numbers: what is counted, what is left out, what is refused."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vmc.errors import VmcError
+from vmc.metrics.values import KEYS, metrics_of, values_of_run
+
+CSV = """prompt,subject,seed,video,valid,motion_correct,appearance,copied,copy_similarity_any,flicker
+a man waving,a man,1,a.mp4,True,True,0.30,False,0.20,0.9
+a man waving,a man,2,b.mp4,True,False,0.20,True,0.30,0.8
+a cat waving,a cat,1,c.mp4,False,,,,,
+"""
+
+
+def table(text: str = CSV) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text))
+
+
+def test_an_invalid_video_is_wrong_and_otherwise_left_out():
+    values = values_of_run(table()).set_index(KEYS)
+    cat = values.loc[("a cat", "a cat waving", 1)]
+    assert cat["motion_accuracy"] == 0 and cat["valid"] == 0
+    assert cat[["appearance", "copy_score", "copy_score_any", "flicker"]].isna().all()
+    means = values.mean()
+    assert means["motion_accuracy"] == pytest.approx(1 / 3)
+    assert means["appearance"] == pytest.approx(0.25)
+    assert means["copy_score"] == 0.5 and means["copy_score_any"] == 0.5
+    assert means["valid"] == pytest.approx(2 / 3)
+
+
+def test_an_invalid_video_is_wrong_whatever_its_cells_say():
+    scores = table()
+    scores["motion_correct"] = True
+    scores["appearance"] = 0.3
+    values = values_of_run(scores).set_index("subject")
+    assert values.loc["a cat", "motion_accuracy"] == 0
+    assert np.isnan(values.loc["a cat", "appearance"])
+
+
+def test_the_copy_threshold_is_strict_and_an_argument():
+    assert values_of_run(table(), copy_threshold=0.3)["copy_score_any"].mean() == 0
+    assert values_of_run(table(), copy_threshold=0.1)["copy_score_any"].mean() == 1
+
+
+def test_what_was_not_measured_has_no_metric():
+    scores = table()
+    scores["motion_correct"] = None  # a motion that the classifier does not know
+    values = values_of_run(scores.drop(columns="flicker"))
+    assert metrics_of(values) == ["appearance", "copy_score", "copy_score_any", "valid"]
+
+
+def test_text_and_booleans_read_alike():
+    pd.testing.assert_frame_equal(
+        values_of_run(table()),
+        values_of_run(pd.read_csv(io.StringIO(CSV), dtype=str, keep_default_na=False).astype({"seed": int})),
+    )
+
+
+def test_a_prompt_without_a_subject_is_its_own_subject():
+    scores = table()
+    scores["subject"] = [None, None, ""]
+    assert values_of_run(scores)["subject"].tolist() == ["a cat waving", "a man waving", "a man waving"]
+
+
+def test_videos_without_a_seed_are_told_by_their_file():
+    scores = table()
+    scores["seed"] = None
+    assert values_of_run(scores)["seed"].tolist() == ["c.mp4", "a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda scores: scores.drop(columns="valid"), "no column valid"),
+        (lambda scores: scores.head(0), "no videos"),
+        (lambda scores: pd.concat([scores, scores.tail(1)]), "'a cat waving' with seed 1 twice"),
+        (lambda scores: scores.assign(valid=[True, None, True]), "whether 'a man waving' is valid"),
+        (lambda scores: scores.assign(valid=True), "motion_correct of 'a cat waving' is empty"),
+        (lambda scores: scores.assign(appearance=["high", 0.1, 0.2]), "column appearance does not read"),
+        (lambda scores: scores.assign(appearance=[np.inf, 0.1, 0.2]), "column appearance holds an infinite"),
+        (lambda scores: scores.assign(seed=None).drop(columns="video"), "neither seed nor video"),
+    ],
+)
+def test_bad_tables_are_refused(change, message):
+    with pytest.raises(VmcError, match=message):
+        values_of_run(change(table()))

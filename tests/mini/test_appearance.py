@@ -1,0 +1,170 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vmc.errors import VmcError
+from vmc.metrics.open_clip_model import load_image_text
+from vmc.mini import __main__ as mini
+from vmc.mini.appearance import frames, measuring, network
+from vmc.mini.appearance.sentences import Content, altered, draw_content, facts_of, true_of
+from vmc.mini.appearance.training import Batches, train_appearance
+from vmc.mini.gestures import PHRASES
+from vmc.mini.learning.course import Options
+from vmc.mini.people import generator as numpy_generator
+from vmc.mini.phrases import attributes, person_from_phrase
+from vmc.mini.renderer import ClipSpec
+from vmc.randomness import generator
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Random weights, the token table too: at first all words are alike."""
+    model = network.make_model(0)
+    torch.nn.init.normal_(model.token_embedding.weight, std=0.5, generator=generator("table"))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def batches(blank):
+    made = Batches(clips=6, pipeline=blank, seed=3, batch=5)
+    for shards in (made.rendered, made.decoded):
+        assert shards.prepare(workers=1)
+    return made
+
+
+def test_a_caption_is_true_of_its_clip_and_its_altered_form_is_not():
+    random = numpy_generator("test")
+    for number in range(300):
+        spec = frames.spec_of(number)
+        content = draw_content(spec, random)
+        own, wrong = content.sentence(), altered(content, random).sentence()
+        assert own.text != wrong.text
+        assert true_of([own, wrong], [facts_of(spec)]) == [[True, False]]
+        assert len(own.facts ^ wrong.facts) == 2, "one thing is said otherwise"
+
+
+def test_altered_persons_are_of_the_vocabulary():
+    random = numpy_generator("vocabulary")
+    for number in range(200):
+        content = draw_content(frames.spec_of(number), random)
+        if not (content.generic or content.gesture or content.place):
+            person_from_phrase(altered(content, random).sentence().text)
+
+
+def test_test_subjects_are_said_as_the_test_set_says_them():
+    for index, subject in enumerate(measuring.subjects()):
+        spec = measuring.spec_of_subject(index)
+        parts = [part for part in attributes(spec.persons[0]) if part != "skin"]
+        texts = set()
+        for chosen in range(2 ** len(parts)):
+            said = tuple(part for place, part in enumerate(parts) if chosen >> place & 1)
+            texts.add(Content(spec=spec, parts=said).sentence().text)
+        assert subject.lower() in texts
+
+
+def test_facts_tell_which_other_clips_a_caption_fits():
+    person = person_from_phrase("A man with a red hat in a blue shirt")
+    spec = ClipSpec(persons=(person,), gestures=("Thumb Up",), place="in a park")
+    hat = Content(spec=spec, parts=("red hat",)).sentence()
+    thumb = Content(spec=spec, parts=(), generic=True, gesture=True).sentence()
+    assert (hat.text, thumb.text) == ("a man with a red hat", f"a person {PHRASES['Thumb Up']}")
+    other = ClipSpec(persons=(person_from_phrase("A man with a red hat in a black suit"),), gestures=("Thumb Down",))
+    robot = ClipSpec(persons=(person_from_phrase("A robot"),), gestures=("Thumb Up",))
+    assert true_of([hat, thumb], [facts_of(other), facts_of(robot)]) == [[True, False], [False, True]]
+
+
+def test_texts_are_encoded_as_open_clip_encodes_them(model):
+    tokens = network.tokenizer()(["A nurse", "An old man with curly white hair and a red cap swiping hand down."])
+    with torch.no_grad():
+        assert torch.allclose(network.encode_texts(model, tokens), model.encode_text(tokens, normalize=True), atol=1e-5)
+
+
+def test_the_longest_captions_fit_the_context():
+    random, longest = numpy_generator("long"), 0
+    for number in range(200):
+        spec = frames.spec_of(number)
+        full = Content(spec=spec, parts=attributes(spec.persons[0]), gesture=True, place=True, sign=number % 2 == 0)
+        tokens = network.tokenizer()([full.sentence().text + ".", altered(full, random).sentence().text])
+        longest = max(longest, int(tokens.argmax(1).max()))
+    assert longest < network.CONTEXT - 4
+
+
+def test_a_text_that_is_true_of_an_image_is_no_negative_of_it(model):
+    images = torch.randn(2, 3, 64, 64, generator=generator("images"))
+    tokens = network.tokenizer()(["a nurse", "a king", "a queen", "a robot"])
+    true = torch.tensor([[True, True, False, False], [False, True, False, False]])
+    with torch.no_grad():
+        loss = network.contrastive_loss(model, images, tokens, true)
+        cosine = model.encode_image(images, normalize=True) @ model.encode_text(tokens, normalize=True).T
+        logits = (cosine * model.logit_scale.exp()).tolist()
+
+    def surprise(own: float, others: list[float]) -> float:
+        return math.log(sum(math.exp(value - own) for value in [own, *others]))
+
+    (a, _, b, c), (d, e, f, g) = logits
+    by_image = (surprise(a, [b, c]) + surprise(e, [d, f, g])) / 2
+    by_text = (surprise(a, [d]) + surprise(e, [])) / 2
+    assert float(loss) == pytest.approx((by_image + by_text) / 2, abs=1e-4)
+
+
+def test_augmented_frames_are_moved_softened_and_lit_but_never_flipped():
+    ramp = torch.linspace(0.2, 0.8, 64).expand(40, 3, 64, 64)
+    changed = frames.augmented(ramp, generator("augmented"))
+    assert torch.equal(changed, frames.augmented(ramp, generator("augmented")))
+    assert ((changed[..., 48:].mean((1, 2, 3)) - changed[..., :16].mean((1, 2, 3))) > 0.3).all()
+    assert (changed - ramp).abs().max() < 0.25
+    assert (changed[0] - changed[1]).abs().mean() > 0.001
+
+
+def test_batches_are_a_function_of_seed_and_step(batches, blank):
+    again = Batches(clips=6, pipeline=blank, seed=3, batch=5)
+    clips, images = batches.pictures(7)
+    assert clips == again.pictures(7)[0] and torch.equal(images, again.pictures(7)[1])
+    assert not torch.equal(images, again.pictures(8)[1])
+    tokens, true = batches.captions(clips, 7)
+    assert torch.equal(tokens, again.captions(clips, 7)[0])
+    assert images.shape == (5, 3, 64, 64) and tokens.shape == (10, network.CONTEXT) and true.shape == (5, 10)
+    assert true[:, :5].diagonal().all() and not true[:, 5:].diagonal().any()
+    tokens, true = batches.captions(clips, 5000)
+    assert tokens.shape == (20, network.CONTEXT)
+    assert not any(true[:, first : first + 5].diagonal().any() for first in (5, 10, 15))
+
+
+def test_frames_after_the_autoencoder_are_of_the_same_clips(batches):
+    rendered, decoded = batches.rendered.items(range(6)), batches.decoded.items(range(6))
+    assert rendered.shape == (6, frames.KEPT, 64, 64, 3) and decoded.shape == (6, 64, 64, 3)
+    assert np.array_equal(rendered, frames.render_clips(range(6)))
+    assert not np.array_equal(decoded, rendered[:, 0])
+
+
+def test_training_measured_persons_and_the_card_never_meet():
+    trained = {frames.spec_of(number).persons[0].pool for number in range(20)}
+    assert trained == {"appearance"}
+    assert measuring.spec_of_subject(5).persons[0].pool == "subjects"
+    assert all(spec.persons[0].number >= 900 for spec in map(measuring.spec_of_subject, range(100)))
+
+
+def test_the_command_writes_a_model_that_open_clip_opens(blank, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measuring, "subjects", lambda: ("A firefighter", "A nurse", "A girl with green pigtails"))
+    output = tmp_path / "run"
+    words = ["appearance", "--minutes", "0", "--steps", "2", "--clips", "4", "--threads", "1", "--pipeline", str(blank)]
+    assert mini.main([*words, "--output", str(output)]) == 0
+    assert "2 of 2 steps; done" in capsys.readouterr().out
+    found = json.loads((output / "figures.json").read_text())
+    assert set(found) == {"rendered", "decoded"}
+    assert found["decoded"].keys() >= {"subject_top1", "appearance", "gesture_top1", "text_alignment"}
+    assert (output / network.WEIGHTS).stat().st_size < 11e6
+    loaded = load_image_text(folder=output)
+    assert loaded.encode_texts(["a nurse"]).shape == (1, network.MODEL["embed_dim"])
+    assert loaded.model.visual.preprocess_cfg["size"] == 64
+    assert mini.main([*words, "--output", str(output), "--seed", "1"]) == 2
+
+
+def test_impossible_options_are_refused(blank, tmp_path):
+    with pytest.raises(VmcError, match="--clips is 0"):
+        train_appearance(Options(output=tmp_path, threads=1), pipeline=blank, clips=0)
+    with pytest.raises(VmcError, match="has no unet"):
+        train_appearance(Options(output=tmp_path, threads=1), pipeline=tmp_path, clips=1)

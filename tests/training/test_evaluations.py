@@ -1,0 +1,167 @@
+"""A run is scored on its way from the videos on disk, and stops where the appearance score has fallen."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from vmc.errors import VmcError
+from vmc.metrics.scores import read_scores
+from vmc.runs import evaluation as evaluations
+from vmc.runs.folder import read_state
+from vmc.training import evaluations as callback
+
+
+@pytest.fixture
+def scored(train, metrics, tmp_path):
+    """Train with evaluations at every second of four steps, on two of six videos, with caches of its own."""
+
+    def run(*overrides: str, output: str = "run"):
+        settings = ["evaluate_every=2", "evaluate_subset=2", "steps=4", f"cache={tmp_path / 'cache'}"]
+        return train(*metrics, *settings, *overrides, output=tmp_path / output)
+
+    return run
+
+
+@pytest.fixture
+def appearance(monkeypatch):
+    """Lets a test say what the appearance score of an evaluation is, by its step and number of videos."""
+
+    def by(values):
+        def summarise(scores, *, copy_threshold):
+            return {"appearance": {"value": values(len(scores)), "low": 0.0, "high": 1.0}}
+
+        monkeypatch.setattr(evaluations, "summarise", summarise)
+
+    return by
+
+
+def summary_of(run, step: int) -> dict:
+    return json.loads((run.evaluation(step) / "summary.json").read_text())
+
+
+def losses(run) -> list[str]:
+    return [row["loss"] for row in csv.DictReader(run.train_csv.open())]
+
+
+def test_a_subset_on_the_way_and_the_whole_test_set_at_the_end(scored):
+    run = scored()
+    assert [summary_of(run, step)["videos"] for step in (0, 2, 4)] == [2, 2, 6]
+    scores = read_scores(run.evaluation(4) / "scores.csv")
+    assert len(scores) == 6 and scores["valid"].all()
+    assert sorted(path.name for path in (run.evaluation(4) / "videos").glob("*.mp4")) == sorted(scores["video"])
+    assert (run.evaluation(2) / "sheet.png").is_file()
+    assert not list(run.path.glob("evaluation/*/.rows*"))
+    metrics = summary_of(run, 4)["metrics"]
+    assert {"motion_accuracy", "appearance", "text_alignment", "copy_score", "flicker"} <= metrics.keys()
+    for part in metrics.values():
+        assert part["low"] <= part["value"] <= part["high"]
+    assert read_state(run.path)["reason"] == "steps"
+    subset = set(read_scores(run.evaluation(2) / "scores.csv")["video"])
+    assert subset == set(read_scores(run.evaluation(0) / "scores.csv")["video"]) < set(scores["video"])
+
+
+def test_evaluating_does_not_disturb_training(scored, train, tmp_path):
+    assert losses(scored()) == losses(train("steps=4", output=tmp_path / "silent"))
+
+
+def test_step_0_is_made_once_for_all_arms(scored, monkeypatch):
+    first = scored()
+    made = []
+    generate = callback.VideoGenerator.write
+
+    def write(self, prompts, files, *, label="videos"):
+        made.append(label)
+        return generate(self, prompts, files, label=label)
+
+    monkeypatch.setattr(callback.VideoGenerator, "write", write)
+    other = scored("optimizer.lr=1e-2", "timesteps=uniform", output="other")
+    assert "videos at step 0" not in made and "videos at step 2" in made
+    assert (first.evaluation(0) / "scores.csv").read_bytes() == (other.evaluation(0) / "scores.csv").read_bytes()
+    scored("stop.appearance=-0.9", "steps=2", output="another-threshold")
+    assert made.count("videos at step 0") == 1
+
+
+def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance):
+    appearance(lambda videos: 0.2)
+    with pytest.raises(VmcError, match="0.2000 before any training, not above stop.appearance"):
+        scored("stop.appearance=0.25")
+    seen = []
+    # Step 0: 0.3. Step 2: the subset falls to 0.2, the whole set confirms.
+    values = iter([0.3, 0.2, 0.21])
+    appearance(lambda videos: seen.append(videos) or next(values))
+    run = scored("stop.appearance=0.25", "steps=8", output="stops")
+    state = read_state(run.path)
+    assert (state["status"], state["reason"], state["step"]) == ("finished", "appearance", 2)
+    assert seen == [2, 2, 6]
+    assert len(losses(run)) == 2
+
+
+def test_a_subset_that_the_whole_test_set_contradicts_does_not_stop(scored, appearance):
+    values = iter([0.3, 0.2, 0.3, 0.29])  # step 0; step 2, subset and whole; step 4, whole
+    appearance(lambda videos: next(values))
+    run = scored("stop.appearance=0.25")
+    assert read_state(run.path)["reason"] == "steps"
+    assert summary_of(run, 2)["videos"] == 6 and summary_of(run, 2)["stop"] == {"appearance": 0.25, "reached": False}
+
+
+def test_the_evaluation_before_the_stop_is_completed_with_its_own_weights(scored, appearance):
+    undisturbed = scored("steps=2", output="undisturbed")
+    values = iter([0.3, 0.3, 0.2, 0.2, 0.28])  # steps 0 and 2; step 4, subset and whole; step 2, whole
+    appearance(lambda videos: next(values))
+    run = scored("stop.appearance=0.25", "steps=8")
+    assert summary_of(run, 2)["videos"] == summary_of(run, 4)["videos"] == 6
+    assert read_state(run.path)["step"] == 4
+    expected = read_scores(undisturbed.evaluation(2) / "scores.csv")
+    assert read_scores(run.evaluation(2) / "scores.csv").equals(expected)
+    assert {path.stem for path in run.weights(0).parent.iterdir()} >= {"000002", "000004"}
+
+
+def test_an_interrupted_evaluation_goes_on(scored, monkeypatch):
+    whole = scored(output="whole")
+    update = evaluations.Evaluator.update
+    monkeypatch.setattr(evaluations, "AT_ONCE", 1)
+    scored_videos = []
+
+    def interrupted(self, frames, records):
+        scored_videos.extend(record.video for record in records)
+        if len(scored_videos) == 8:
+            raise KeyboardInterrupt
+        return update(self, frames, records)
+
+    monkeypatch.setattr(evaluations.Evaluator, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scored(f"cache={whole.path.parent / 'other-cache'}", output="cut")
+    assert list(whole.path.parent.glob("cut/evaluation/000004/.rows-0.jsonl"))
+    before = len(scored_videos)
+    run = scored(f"cache={whole.path.parent / 'other-cache'}", output="cut")
+    assert len(scored_videos) - before < 6  # those that were scored are not scored again
+    for step in (0, 2, 4):
+        assert read_scores(run.evaluation(step) / "scores.csv").equals(
+            read_scores(whole.evaluation(step) / "scores.csv")
+        )
+    assert losses(run) == losses(whole)
+
+
+def test_what_an_evaluation_lacks_is_said_before_training(train, metrics, tmp_path):
+    without = [f"metrics.copying.path={tmp_path / 'gone.pt'}", f"metrics.appearance.path={tmp_path / 'none'}"]
+    with pytest.raises(VmcError, match=r"2 files that are not there: .*none.*mini appearance.*gone.pt.*mini copying"):
+        train(*metrics, *without, "evaluate_every=2")
+    with pytest.raises(VmcError, match="no appearance model"):
+        train("metrics=none", "evaluate_every=2", "stop.appearance=0.2", f"prompts.file={metrics[3][13:]}")
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("prompt,seed\na man,1\n")
+    with pytest.raises(VmcError, match="names no subject"):
+        train(*metrics, f"prompts.file={prompts}", "evaluate_every=2", "stop.appearance=0.2")
+    prompts.write_text("subject,seed\na man,1\na man,1\n")
+    with pytest.raises(VmcError, match="stands twice with seed 1"):
+        train(*metrics, f"prompts.file={prompts}", "evaluate_every=2", "stop.appearance=0.2")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_motion_without_a_class_has_no_accuracy(scored):
+    run = scored("motion.label=null", "steps=2")
+    assert "motion_accuracy" not in summary_of(run, 2)["metrics"]
+    assert read_scores(run.evaluation(2) / "scores.csv")["motion_correct"].isna().all()
+    assert Path(run.evaluation(2) / "sheet.png").is_file()
