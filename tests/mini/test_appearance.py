@@ -8,9 +8,9 @@ import torch
 from vmc.errors import VmcError
 from vmc.metrics.open_clip_model import load_image_text
 from vmc.mini import __main__ as mini
-from vmc.mini.appearance import frames, measuring, network
-from vmc.mini.appearance.sentences import Content, altered, draw_content, facts_of, true_of
-from vmc.mini.appearance.training import Batches, train_appearance
+from vmc.mini.appearance import frames, measuring, network, training
+from vmc.mini.appearance.attributes import CLASSES, UNKNOWN, attribute_loss, classes_of, make_heads
+from vmc.mini.appearance.sentences import Content, altered, draw_content, draw_single, facts_of, true_of
 from vmc.mini.gestures import PHRASES
 from vmc.mini.learning.course import Options
 from vmc.mini.people import generator as numpy_generator
@@ -29,7 +29,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def batches(blank):
-    made = Batches(clips=6, pipeline=blank, seed=3, batch=5)
+    made = training.Batches(clips=6, pipeline=blank, seed=3, batch=5)
     for shards in (made.rendered, made.decoded):
         assert shards.prepare(workers=1)
     return made
@@ -39,7 +39,7 @@ def test_a_caption_is_true_of_its_clip_and_its_altered_form_is_not():
     random = numpy_generator("test")
     for number in range(300):
         spec = frames.spec_of(number)
-        content = draw_content(spec, random)
+        content = (draw_content if number % 2 else draw_single)(spec, random)
         own, wrong = content.sentence(), altered(content, random).sentence()
         assert own.text != wrong.text
         assert true_of([own, wrong], [facts_of(spec)]) == [[True, False]]
@@ -50,7 +50,7 @@ def test_altered_persons_are_of_the_vocabulary():
     random = numpy_generator("vocabulary")
     for number in range(200):
         content = draw_content(frames.spec_of(number), random)
-        if not (content.generic or content.gesture or content.place):
+        if not (content.gesture or content.place):
             person_from_phrase(altered(content, random).sentence().text)
 
 
@@ -76,6 +76,45 @@ def test_facts_tell_which_other_clips_a_caption_fits():
     assert true_of([hat, thumb], [facts_of(other), facts_of(robot)]) == [[True, False], [False, True]]
 
 
+def test_the_classes_of_a_clip_are_what_it_shows():
+    def shown(phrase: str) -> dict[str, str]:
+        spec = ClipSpec(persons=(person_from_phrase(phrase),), gestures=("Thumb Up",), place="in a park")
+        pairs = zip(CLASSES.items(), classes_of(spec), strict=True)
+        return {name: options[place] for (name, options), place in pairs if place != UNKNOWN}
+
+    girl = shown("A girl with a green bun, an eye patch and a red hat in a blue dress")
+    skin = girl.pop("skin")
+    assert girl == {
+        "place": "in a park",
+        "gesture": "Thumb Up",
+        "noun": "girl",
+        "clothes": "dress",
+        "clothes colour": "blue",
+        "hair": "bun",
+        "hair colour": "green",
+        "head": "hat",
+        "eyes": "eye patch",
+        "mouth": "",
+        "neck": "",
+        "head colour": "red",
+    }
+    assert skin in ("light", "tanned", "brown")
+    assert shown("A robot") == {"place": "in a park", "gesture": "Thumb Up", "noun": "robot"}
+    assert "hair colour" not in shown("A bald man with headphones")
+
+
+def test_attributes_that_are_not_shown_cost_nothing():
+    with torch.no_grad():
+        logits = make_heads(6, seed=0)(torch.randn(8, 6, generator=generator("features")))
+    nothing = [[UNKNOWN] * len(CLASSES)] * 8
+    assert float(attribute_loss(logits, nothing)) == 0
+    seen = [[3, *one[1:]] for one in nothing]
+    each = torch.nn.functional.cross_entropy(logits[:, : len(CLASSES["place"])], torch.full((8,), 3), reduction="none")
+    assert float(attribute_loss(logits, seen)) == pytest.approx(float(each.mean()) / len(CLASSES), rel=1e-5)
+    once = attribute_loss(logits, [seen[0], *nothing[1:]])
+    assert float(once) == pytest.approx(float(each[0]) / 8 / len(CLASSES), rel=1e-5)
+
+
 def test_texts_are_encoded_as_open_clip_encodes_them(model):
     tokens = network.tokenizer()(["A nurse", "An old man with curly white hair and a red cap swiping hand down."])
     with torch.no_grad():
@@ -93,12 +132,12 @@ def test_the_longest_captions_fit_the_context():
 
 
 def test_a_text_that_is_true_of_an_image_is_no_negative_of_it(model):
-    images = torch.randn(2, 3, 64, 64, generator=generator("images"))
+    images_BD = torch.randn(2, network.MODEL["embed_dim"], generator=generator("images"))
     tokens = network.tokenizer()(["a nurse", "a king", "a queen", "a robot"])
     true = torch.tensor([[True, True, False, False], [False, True, False, False]])
     with torch.no_grad():
-        loss = network.contrastive_loss(model, images, tokens, true)
-        cosine = model.encode_image(images, normalize=True) @ model.encode_text(tokens, normalize=True).T
+        loss = network.contrastive_loss(model, images_BD, [(tokens, true)])
+        cosine = torch.nn.functional.normalize(images_BD) @ model.encode_text(tokens, normalize=True).T
         logits = (cosine * model.logit_scale.exp()).tolist()
 
     def surprise(own: float, others: list[float]) -> float:
@@ -108,6 +147,10 @@ def test_a_text_that_is_true_of_an_image_is_no_negative_of_it(model):
     by_image = (surprise(a, [b, c]) + surprise(e, [d, f, g])) / 2
     by_text = (surprise(a, [d]) + surprise(e, [])) / 2
     assert float(loss) == pytest.approx((by_image + by_text) / 2, abs=1e-4)
+    with torch.no_grad():
+        both = network.contrastive_loss(model, images_BD, [(tokens, true), (tokens[:2], true[:, :2])])
+    by_image = (surprise(a, []) + surprise(e, [d])) / 2
+    assert float(both) == pytest.approx((float(loss) + (by_image + by_text) / 2) / 2, abs=1e-4)
 
 
 def test_augmented_frames_are_moved_softened_and_lit_but_never_flipped():
@@ -120,17 +163,17 @@ def test_augmented_frames_are_moved_softened_and_lit_but_never_flipped():
 
 
 def test_batches_are_a_function_of_seed_and_step(batches, blank):
-    again = Batches(clips=6, pipeline=blank, seed=3, batch=5)
+    again = training.Batches(clips=6, pipeline=blank, seed=3, batch=5)
     clips, images = batches.pictures(7)
     assert clips == again.pictures(7)[0] and torch.equal(images, again.pictures(7)[1])
     assert not torch.equal(images, again.pictures(8)[1])
-    tokens, true = batches.captions(clips, 7)
-    assert torch.equal(tokens, again.captions(clips, 7)[0])
-    assert images.shape == (5, 3, 64, 64) and tokens.shape == (10, network.CONTEXT) and true.shape == (5, 10)
-    assert true[:, :5].diagonal().all() and not true[:, 5:].diagonal().any()
-    tokens, true = batches.captions(clips, 5000)
-    assert tokens.shape == (20, network.CONTEXT)
-    assert not any(true[:, first : first + 5].diagonal().any() for first in (5, 10, 15))
+    assert images.shape == (5, 3, 64, 64)
+    for group, same, count in zip(batches.captions(clips, 7), again.captions(clips, 7), (15, 10), strict=True):
+        tokens, true = group
+        assert torch.equal(tokens, same[0]) and torch.equal(true, same[1])
+        assert tokens.shape == (count, network.CONTEXT) and true.shape == (5, count)
+        assert true[:, :5].diagonal().all()
+        assert not any(true[:, first : first + 5].diagonal().any() for first in range(5, count, 5))
 
 
 def test_frames_after_the_autoencoder_are_of_the_same_clips(batches):
@@ -148,6 +191,7 @@ def test_training_measured_persons_and_the_card_never_meet():
 
 
 def test_the_command_writes_a_model_that_open_clip_opens(blank, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "SEEING_STEPS", 1)
     monkeypatch.setattr(measuring, "subjects", lambda: ("A firefighter", "A nurse", "A girl with green pigtails"))
     output = tmp_path / "run"
     words = ["appearance", "--minutes", "0", "--steps", "2", "--clips", "4", "--threads", "1", "--pipeline", str(blank)]
@@ -165,6 +209,6 @@ def test_the_command_writes_a_model_that_open_clip_opens(blank, tmp_path, monkey
 
 def test_impossible_options_are_refused(blank, tmp_path):
     with pytest.raises(VmcError, match="--clips is 0"):
-        train_appearance(Options(output=tmp_path, threads=1), pipeline=blank, clips=0)
+        training.train_appearance(Options(output=tmp_path, threads=1), pipeline=blank, clips=0)
     with pytest.raises(VmcError, match="has no unet"):
-        train_appearance(Options(output=tmp_path, threads=1), pipeline=tmp_path, clips=1)
+        training.train_appearance(Options(output=tmp_path, threads=1), pipeline=tmp_path, clips=1)

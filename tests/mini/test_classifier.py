@@ -24,7 +24,7 @@ from vmc.mini.classifier.clips import (
     rendered,
 )
 from vmc.mini.classifier.decoded import Decoder, clip_and_view, decoded_for_training
-from vmc.mini.classifier.measuring import confusions
+from vmc.mini.classifier.measuring import Validation, confusions
 from vmc.mini.classifier.training import ARCH, FILE, Plan, train_classifier
 from vmc.mini.gestures import LABELS
 from vmc.mini.learning.course import Options
@@ -151,6 +151,18 @@ def test_the_small_backbone_is_told_apart_from_the_published_one():
     assert torch.equal(model.prepare(frames), torch.full((2, 3, 64, 64), (255 - 127.5) / 64))
 
 
+def test_the_backbone_sees_what_moves_in_three_channels_more():
+    model, seen = TRN(arch=ARCH, classes=27).eval(), []
+    model.base_model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    frames = torch.full((1, 8, 3, 64, 64), 100, dtype=torch.uint8)
+    frames[:, 2, :, :10] = 180
+    model(frames)
+    images, difference = seen[0][:, :3], seen[0][:, 3:]
+    assert torch.allclose(images[0], torch.tensor((100 - 127.5) / 64)) and not difference[:, :, 10:].any()
+    assert torch.allclose(difference[2, :, :10], torch.tensor(80 / 64 * 7 / 8))
+    assert torch.allclose(difference[0, :, :10], torch.tensor(-80 / 64 / 8))
+
+
 def test_a_training_that_was_cut_ends_as_one_that_was_not(plan, finished, options, monkeypatch):
     with monkeypatch.context() as patch:
         asked = iter([False, True])
@@ -160,6 +172,13 @@ def test_a_training_that_was_cut_ends_as_one_that_was_not(plan, finished, option
     train_classifier(plan, options())
     first, second = (torch.load(folder / FILE)["state_dict"] for folder in (finished, options().output))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_finished_training_called_again_keeps_its_figure(plan, options, monkeypatch):
+    monkeypatch.setattr(Validation, "_read", lambda self, network, frames: np.full(len(frames), VALIDATION % 27))
+    for _ in range(2):
+        train_classifier(plan, options(steps=1))
+        assert torch.load(options().output / FILE)["best_prec1"] == 50.0
 
 
 def test_minutes_may_end_before_the_clips_are_there(plan, options, tmp_path, monkeypatch):

@@ -41,6 +41,14 @@ def summary_of(run, step: int) -> dict:
     return json.loads((run.evaluation(step) / "summary.json").read_text())
 
 
+def assert_near(run, other, *, step: int) -> None:
+    """The same videos with the same scores; videos made in other batches differ in their last bits."""
+    one, two = (read_scores(folder.evaluation(step) / "scores.csv") for folder in (run, other))
+    assert list(one["video"]) == list(two["video"])
+    for column in ("motion_probability", "appearance", "text_alignment", "copy_similarity_any"):
+        assert one[column].astype(float).to_numpy() == pytest.approx(two[column].astype(float).to_numpy(), abs=1e-4)
+
+
 def losses(run) -> list[str]:
     return [row["loss"] for row in csv.DictReader(run.train_csv.open())]
 
@@ -83,10 +91,10 @@ def test_step_0_is_made_once_for_all_arms(scored, monkeypatch):
     assert made.count("videos at step 0") == 1
 
 
-def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance):
+def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance, tmp_path):
     appearance(lambda videos: 0.2)
     with pytest.raises(VmcError, match="0.2000 before any training, not above stop.appearance"):
-        scored("stop.appearance=0.25")
+        scored("stop.appearance=0.25", f"cache={tmp_path / 'low'}", output="low")
     seen = []
     # Step 0: 0.3. Step 2: the subset falls to 0.2, the whole set confirms.
     values = iter([0.3, 0.2, 0.21])
@@ -113,8 +121,7 @@ def test_the_evaluation_before_the_stop_is_completed_with_its_own_weights(scored
     run = scored("stop.appearance=0.25", "steps=8")
     assert summary_of(run, 2)["videos"] == summary_of(run, 4)["videos"] == 6
     assert read_state(run.path)["step"] == 4
-    expected = read_scores(undisturbed.evaluation(2) / "scores.csv")
-    assert read_scores(run.evaluation(2) / "scores.csv").equals(expected)
+    assert_near(run, undisturbed, step=2)
     assert {path.stem for path in run.weights(0).parent.iterdir()} >= {"000002", "000004"}
 
 
@@ -131,16 +138,14 @@ def test_an_interrupted_evaluation_goes_on(scored, monkeypatch):
         return update(self, frames, records)
 
     monkeypatch.setattr(evaluations.Evaluator, "update", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
         scored(f"cache={whole.path.parent / 'other-cache'}", output="cut")
     assert list(whole.path.parent.glob("cut/evaluation/000004/.rows-0.jsonl"))
     before = len(scored_videos)
     run = scored(f"cache={whole.path.parent / 'other-cache'}", output="cut")
     assert len(scored_videos) - before < 6  # those that were scored are not scored again
     for step in (0, 2, 4):
-        assert read_scores(run.evaluation(step) / "scores.csv").equals(
-            read_scores(whole.evaluation(step) / "scores.csv")
-        )
+        assert_near(run, whole, step=step)
     assert losses(run) == losses(whole)
 
 

@@ -108,7 +108,14 @@ def test_prompts_of_a_file_each_with_its_seeds(entered):
 def test_samples_are_written_while_training_and_do_not_disturb_it(train, tmp_path, clips):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a square, with commas\na circle\n")
-    options = ["evaluate_every=2", f"prompts.file={prompts}", "evaluate_subset=2", "sampler.steps=1", "steps=4", "metrics=none"]
+    options = [
+        "evaluate_every=2",
+        f"prompts.file={prompts}",
+        "evaluate_subset=2",
+        "sampler.steps=1",
+        "steps=4",
+        "metrics=none",
+    ]
     sampled = train(*options, output=tmp_path / "sampled")
     silent = train("steps=4", output=tmp_path / "silent")
     for step in ("000000", "000002", "000004"):

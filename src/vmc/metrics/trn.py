@@ -39,8 +39,8 @@ class Backbone:
         mean: of each channel, in its order, on a scale of 0..255.
         deviation: of each channel.
         width: of a frame's feature, and of a relation's hidden layer.
-        moving: whether each frame comes with its difference from the mean of the video's frames, in three channels more:
-            what moves stands out from what does not.
+        moving: whether three channels more hold each frame's difference from the mean of the video's frames, in which
+            what moves stands out.
     """
 
     make: Callable[[], nn.Module]

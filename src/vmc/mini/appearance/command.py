@@ -6,7 +6,7 @@ from pathlib import Path
 from vmc.mini.learning import course
 
 NAME = "appearance"
-STEPS = 2500
+STEPS = 5000
 CLIPS = 6_000
 PIPELINE = Path(__file__).parents[1] / "weights" / "pipeline"
 

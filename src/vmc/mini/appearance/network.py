@@ -5,6 +5,7 @@ Axes: B frames of a batch, T texts, L tokens, C channels, D features.
 
 import json
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ CONTEXT = 48
 MODEL: dict[str, Any] = {
     "embed_dim": 96,
     "quick_gelu": True,
-    "vision_cfg": {"image_size": SIZE, "layers": [2, 2, 2, 2], "width": 16},
+    "vision_cfg": {"image_size": SIZE, "layers": [1, 1, 1, 1], "width": 16},
     "text_cfg": {"context_length": CONTEXT, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 3},
 }
 PREPROCESS: dict[str, Any] = {
@@ -36,7 +37,7 @@ PREPROCESS: dict[str, Any] = {
     "interpolation": "bicubic",
     "resize_mode": "shortest",
 }
-EDGES = ("visual.conv1.", "embedding", "attnpool.", "text_projection")
+EDGES = ("visual.conv1.", "embedding", "attnpool.", "text_projection", "heads.")
 """First and last layers of both towers, and matrices so large that Muon would take most of a step."""
 MOST_SCALE = math.log(100.0)
 """CLIP's own limit of the logits' scale."""
@@ -82,24 +83,29 @@ def encode_texts(model: CLIP, tokens_TL: Tensor) -> Tensor:
     return F.normalize(ends_TC @ model.text_projection, dim=-1)
 
 
-def contrastive_loss(model: CLIP, images_BCHW: Tensor, tokens_TL: Tensor, true_BT: Tensor) -> Tensor:
+def contrastive_loss(model: CLIP, images_BD: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """CLIP's loss (Radford et al., 2021), where a text that is true of an image is no negative of it.
 
     Args:
         model: both towers.
-        images_BCHW: prepared frames.
-        tokens_TL: text b is image b's; those after the first B are negatives of all images.
-        true_BT: which texts are true of which images.
+        images_BD: what it encodes frames to.
+        groups: each with a loss of its own, the mean of which is given: tokens_TL, of which text b is image b's and
+            those after the first B are negatives of all images, and true_BT, which texts are true of which images.
     """
-    count = len(images_BCHW)
-    images_BD = model.encode_image(images_BCHW, normalize=True)
-    texts_TD = encode_texts(model, tokens_TL)
-    logits_BT = model.logit_scale.clamp(max=MOST_SCALE).exp() * images_BD @ texts_TD.T
-    own = torch.arange(count, device=logits_BT.device)
+    images_BD = model.logit_scale.clamp(max=MOST_SCALE).exp() * F.normalize(images_BD, dim=-1)
+    texts_TD = encode_texts(model, torch.cat([tokens_TL for tokens_TL, _ in groups]))
+    parts = texts_TD.split([len(tokens_TL) for tokens_TL, _ in groups])
+    losses = [_loss(images_BD @ part_TD.T, true_BT) for part_TD, (_, true_BT) in zip(parts, groups, strict=True)]
+    return torch.stack(losses).mean()
+
+
+def _loss(logits_BT: Tensor, true_BT: Tensor) -> Tensor:
+    """Both directions of one group."""
+    own = torch.arange(len(logits_BT), device=logits_BT.device)
     also_BT = true_BT.clone()
     also_BT[own, own] = False
     logits_BT = logits_BT.masked_fill(also_BT, -math.inf)
-    return (F.cross_entropy(logits_BT, own) + F.cross_entropy(logits_BT[:, :count].T, own)) / 2
+    return (F.cross_entropy(logits_BT, own) + F.cross_entropy(logits_BT[:, : len(own)].T, own)) / 2
 
 
 def write_model(model: CLIP, folder: Path) -> None:

@@ -12,9 +12,8 @@ from vmc.mini.people import Person
 from vmc.mini.phrases import attributes, hair_phrase, subject_phrase
 from vmc.mini.renderer import ClipSpec
 
-GENERIC = "a person"
-_FORMS = {"subject": 0.45, "gesture": 0.35, "generic": 0.08, "place": 0.12}
-"""What is said: the subject; subject and gesture; "a person" and gesture; subject, place and perhaps gesture."""
+_FORMS = {"subject": 0.5, "gesture": 0.3, "generic": 0.1, "place": 0.1}
+"""What is said: the subject; subject and gesture; the same of "a person"; subject, place and perhaps gesture."""
 _SIGN_SHARE = 0.2
 """Share of gestures said as "doing the X sign"."""
 _ACCESSORIES = (*words.PLAIN_ACCESSORIES, *words.COLOURED_ACCESSORIES, *words.RESERVED_ACCESSORIES)
@@ -35,7 +34,7 @@ class Content:
     Attributes:
         spec: the clip, or one that is not shown: an altered one.
         parts: which of the person's attributes are said.
-        generic: whether the person is but "a person".
+        generic: whether "a person" stands for the noun.
         gesture, place: whether they are said.
         sign: whether a gesture is said as a sign.
     """
@@ -55,14 +54,15 @@ class Content:
     def sentence(self) -> Sentence:
         """The caption."""
         name = self.spec.gestures[0]
-        said = [GENERIC if self.generic else subject_phrase(self.person, self.parts)]
+        shown = replace(self.person, kind="person", occupation="") if self.generic else self.person
+        said = [subject_phrase(shown, self.parts)]
         if self.gesture:
             said.append(f"doing the {sign_name(name)} sign" if self.sign else PHRASES[name])
         if self.place:
             said.append(self.spec.place)
-        facts = set() if self.generic else {_noun(self.person), *(_fact(self.person, part) for part in self.parts)}
-        facts |= {f"gesture {name}"} if self.gesture else set()
-        return Sentence(" ".join(said), frozenset(facts | ({self.spec.place} if self.place else set())))
+        facts = [_fact(self.person, part) for part in self.parts]
+        facts += [_noun(self.person)] * (not self.generic) + [f"gesture {name}"] * self.gesture
+        return Sentence(" ".join(said), frozenset(facts + [self.spec.place] * self.place))
 
 
 def facts_of(spec: ClipSpec) -> frozenset[str]:
@@ -89,10 +89,25 @@ def draw_content(spec: ClipSpec, random: Generator) -> Content:
     )
 
 
+def draw_single(spec: ClipSpec, random: Generator) -> Content:
+    """One thing to say of a clip: noun, one attribute, gesture or place."""
+    parts = attributes(spec.persons[0])
+    things = ("noun", *parts, "gesture", "place")
+    thing = things[int(random.integers(len(things)))]
+    return Content(
+        spec=spec,
+        parts=(thing,) if thing in parts else (),
+        generic=thing != "noun",
+        gesture=thing == "gesture",
+        place=thing == "place",
+        sign=random.random() < _SIGN_SHARE,
+    )
+
+
 def altered(content: Content, random: Generator) -> Content:
     """The same with one thing said wrongly."""
     person, spec = content.person, content.spec
-    things = [] if content.generic else ["noun", *content.parts]
+    things = ["noun"] * (not content.generic) + [*content.parts]
     things += ["gesture"] * content.gesture + ["place"] * content.place
     thing = things[int(random.integers(len(things)))]
     if thing == "gesture":
@@ -129,7 +144,8 @@ def _altered_person(person: Person, thing: str, random: Generator) -> Person:
         return replace(person, clothes=_other(cuts, person.clothes, random))
     if thing == "clothes":
         return replace(person, clothes_colour=_other(_colours(), person.clothes_colour, random))
-    changed = _altered_accessory(thing, first, random)
+    while (changed := _altered_accessory(thing, first, random)) in person.accessories:
+        pass
     return replace(person, accessories=tuple(changed if item == thing else item for item in person.accessories))
 
 

@@ -6,6 +6,7 @@ Axes: B frames of a batch, T texts.
 import json
 import time
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,21 +20,25 @@ from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.metrics.open_clip_model import load_image_text
 from vmc.mini.appearance import frames, network
+from vmc.mini.appearance.attributes import attribute_loss, classes_of, make_heads
 from vmc.mini.appearance.command import NAME, STEPS
 from vmc.mini.appearance.measuring import Measured, figures, render_subjects
-from vmc.mini.appearance.sentences import altered, draw_content, facts_of, true_of
+from vmc.mini.appearance.sentences import altered, draw_content, draw_single, facts_of, true_of
 from vmc.mini.hashing import renderer_hash
 from vmc.mini.learning.course import Course, Options, Progress, train
 from vmc.mini.learning.loop import Clock
 from vmc.mini.people import generator as numpy_generator
-from vmc.randomness import generator
+from vmc.randomness import derive_seed, generator
 
 BATCH = 64
-RATE = 0.02
+RATE = 0.03
+SEEING_STEPS = 2000
+"""Steps in which the image tower learns to see attributes, before the text tower joins."""
+SEEING_WEIGHT = 4.0
+"""Of the attributes' loss beside the contrastive one."""
 DECODED_SHARE = 0.5
-NEGATIVES = {0: 1, 1100: 3}
-"""From which step on how many altered captions of every frame: first clothes are learned, which the other frames'
-captions teach, then what only a caption teaches that differs in one thing."""
+OCCUPATION_WEIGHT = 0.4
+"""Of a clip with an occupation against one without: these are told apart early."""
 FIGURES = "figures.json"
 
 
@@ -52,6 +57,11 @@ class Batches:
         self.seed, self.batch = seed, batch
         self.tokenizer = network.tokenizer()
 
+    @cached_property
+    def _weights(self) -> Tensor:
+        persons = [frames.spec_of(clip).persons[0] for clip in range(len(self.rendered))]
+        return torch.tensor([OCCUPATION_WEIGHT if person.occupation else 1.0 for person in persons])
+
     def prepare(self, *, workers: int, clock: Clock) -> bool:
         """Whether all frames are there."""
         return all(shards.prepare(workers=workers, enough=clock.over) for shards in (self.rendered, self.decoded))
@@ -59,7 +69,7 @@ class Batches:
     def pictures(self, step: int) -> tuple[list[int], Tensor]:
         """Clips and their prepared images_BCHW."""
         draw = generator(self.seed, step, "frames")
-        clips = torch.randint(len(self.rendered), (self.batch,), generator=draw).tolist()
+        clips = torch.multinomial(self._weights, self.batch, replacement=True, generator=draw).tolist()
         kept = torch.randint(frames.KEPT, (self.batch,), generator=draw).tolist()
         soft = (torch.rand(self.batch, generator=draw) < DECODED_SHARE).tolist()
         shown_BHWC = self.rendered.items(clips)[np.arange(self.batch), kept]
@@ -68,17 +78,27 @@ class Batches:
             shown_BHWC[places] = self.decoded.items([clips[place] for place in places])
         return clips, network.normalised(frames.augmented(frames.pixels_of(shown_BHWC), draw))
 
-    def captions(self, clips: list[int], step: int) -> tuple[Tensor, Tensor]:
-        """tokens_TL of the clips' own captions and then of `NEGATIVES` altered captions of each, and true_BT."""
+    def captions(self, clips: list[int], step: int) -> list[tuple[Tensor, Tensor]]:
+        """Two groups of (tokens_TL, true_BT), see `contrastive_loss`.
+
+        Captions as prompts are; and captions of one thing, without which the clothes' colour, the largest thing there
+        is, outweighs all else. The negatives are the same captions with one thing said wrongly, and in the first group
+        others that could be said, altered too.
+        """
         random = numpy_generator(self.seed, step, "captions")
         specs = [frames.spec_of(clip) for clip in clips]
-        contents = [draw_content(spec, random) for spec in specs]
-        negatives = max((first, count) for first, count in NEGATIVES.items() if first <= step)[1]
-        wrong = [altered(content, random) for _ in range(negatives) for content in contents]
-        sentences = [content.sentence() for content in (*contents, *wrong)]
-        stops = random.random(len(sentences)) < 0.3
-        texts = [sentence.text + "." * stop for sentence, stop in zip(sentences, stops.tolist(), strict=True)]
-        return self.tokenizer(texts), torch.tensor(true_of(sentences, [facts_of(spec) for spec in specs]))
+        whole, single, others = (
+            [draw(spec, random) for spec in specs] for draw in (draw_content, draw_single, draw_content)
+        )
+        groups = []
+        for own, more in ((whole, others), (single, [])):
+            false = [altered(content, random) for content in (*own, *more)]
+            sentences = [content.sentence() for content in (*own, *false)]
+            stops = (random.random(len(sentences)) < 0.3).tolist()
+            texts = [sentence.text + "." * stop for sentence, stop in zip(sentences, stops, strict=True)]
+            true = true_of(sentences, [facts_of(spec) for spec in specs])
+            groups.append((self.tokenizer(texts), torch.tensor(true)))
+        return groups
 
 
 def train_appearance(options: Options, *, pipeline: Path, clips: int) -> None:
@@ -107,10 +127,15 @@ def train_appearance(options: Options, *, pipeline: Path, clips: int) -> None:
 
 def _course(batches: Batches, measured: Measured, *, pipeline: Path, options: Options) -> Course:
     def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
+        model, device = cast(CLIP, networks["clip"]), options.device
         clips, images_BCHW = batches.pictures(step)
-        tokens_TL, true_BT = batches.captions(clips, step)
-        tensors = (part.to(options.device) for part in (images_BCHW, tokens_TL, true_BT))
-        return network.contrastive_loss(cast(CLIP, networks["clip"]), *tensors)
+        images_BD = model.encode_image(images_BCHW.to(device))
+        seen = [classes_of(frames.spec_of(clip)) for clip in clips]
+        loss = SEEING_WEIGHT * attribute_loss(networks["heads"](images_BD), seen)
+        if step < SEEING_STEPS:
+            return loss
+        groups = [(tokens.to(device), true.to(device)) for tokens, true in batches.captions(clips, step)]
+        return loss + network.contrastive_loss(model, images_BD, groups)
 
     def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
         network.write_model(cast(CLIP, networks["clip"]), folder)
@@ -120,7 +145,10 @@ def _course(batches: Batches, measured: Measured, *, pipeline: Path, options: Op
         steps=STEPS,
         rate=RATE,
         identity=_identity(len(batches.rendered), pipeline),
-        networks={"clip": network.make_model(options.seed)},
+        networks={
+            "clip": network.make_model(options.seed),
+            "heads": make_heads(network.MODEL["embed_dim"], derive_seed(options.seed, "heads")),
+        },
         loss_of=loss_of,
         measure=lambda networks: figures(cast(CLIP, networks["clip"]), measured)["subject_top1"],
         export=export,

@@ -12,7 +12,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
     from vmc.mini.learning import course
 
-    course.add_arguments(parser, name="classifier", steps=3000)
+    course.add_arguments(parser, name="classifier", steps=2000)
     parser.add_argument(
         "--pipeline", type=Path, default=SHIPPED, metavar="DIR", help="its autoencoder softens clips (the shipped one)"
     )

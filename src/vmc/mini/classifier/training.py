@@ -16,7 +16,7 @@ from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.classifier.batches import Batches
 from vmc.mini.classifier.clips import FAINT, VALIDATION, rendered
 from vmc.mini.classifier.decoded import Decoder, decoded_for_training, decoded_for_validation
-from vmc.mini.classifier.measuring import Figures, Validation
+from vmc.mini.classifier.measuring import Validation
 from vmc.mini.gestures import LABELS
 from vmc.mini.learning.course import Course, Options, Progress, train
 from vmc.mini.learning.loop import Clock
@@ -24,8 +24,9 @@ from vmc.randomness import derive_seed
 
 ARCH = "SmallResNet"
 FILE = "classifier.pth.tar"
-STEPS = 3000
-RATE = 0.02
+STEPS = 2000
+RATE = 0.015
+"""Of Muon, as a share of an orthogonal matrix in a step."""
 SMOOTHING = 0.1
 """Share of every label that is spread over all classes."""
 EDGES = ("stem.weight", ".3.weight")
@@ -87,7 +88,7 @@ def _prepared(plan: Plan, options: Options, clock: Clock) -> tuple[Batches, Vali
 def course(plan: Plan, options: Options, batches: Batches, validation: Validation, autoencoder: str) -> Course:
     """The course of the classifier over clips that are there."""
     network = make_network(options.seed)
-    measured = [0.0]
+    measured: list[float] = []
 
     def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
         batch = batches(step)
@@ -115,7 +116,8 @@ def course(plan: Plan, options: Options, batches: Batches, validation: Validatio
         networks={"trn": network},
         loss_of=loss_of,
         measure=measure,
-        export=exporter(lambda: measured[-1]),
+        # A call that trains no step has measured nothing yet.
+        export=exporter(lambda networks: measured[-1] if measured else measure(networks)),
     )
 
 
@@ -126,13 +128,13 @@ def make_network(seed: int) -> TRN:
         return TRN(arch=ARCH, classes=len(LABELS)).train()
 
 
-def exporter(last: Callable[[], float]) -> Callable[[nn.ModuleDict, Path, Progress], None]:
-    """Writes the averaged network in half precision, with the share it was last measured at."""
+def exporter(accuracy: Callable[[nn.ModuleDict], float]) -> Callable[[nn.ModuleDict, Path, Progress], None]:
+    """Writes the averaged network in half precision, with the share of clips that it reads right."""
 
     def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
         network: TRN = networks["trn"]  # type: ignore[assignment]
+        per_cent = 100 * accuracy(networks)
         with written_whole(folder / FILE) as temporary:
-            model = copy.deepcopy(network).half()
-            save_trn(model, temporary, arch=ARCH, epoch=progress.step, accuracy=100 * last())
+            save_trn(copy.deepcopy(network).half(), temporary, arch=ARCH, epoch=progress.step, accuracy=per_cent)
 
     return export

@@ -1,4 +1,4 @@
-"""Training text encoder and UNet together to predict the noise in clips, given their captions.
+"""Training the UNet to predict the noise in clips, given their captions.
 
 Axes: B clips, C latent channels, F frames, H and W of the latent, L text positions, D text width.
 """
@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from vmc.diffusion.objective import NoiseSchedule, denoising_loss
 from vmc.diffusion.text import PromptEncoder
 from vmc.mini.captions import caption
-from vmc.mini.pretraining.clips import WINDOWS, spec_of
+from vmc.mini.pretraining.clips import FRAMES, WINDOWS, spec_of
 from vmc.mini.pretraining.latents import Latents
 from vmc.randomness import derive_seed, generator
 
@@ -58,6 +58,8 @@ class Drawing:
         schedule: the forward process.
         seed: of the pretraining.
         size: clips of a batch.
+        images: the first so many steps draw single frames, as many as a batch of clips has: what words look like is
+            learned from many pictures with a caption each, and eight frames of one clip are hardly more than one.
     """
 
     latents: Latents
@@ -65,10 +67,12 @@ class Drawing:
     schedule: NoiseSchedule
     seed: int
     size: int
+    images: int = 0
 
-    def windows(self, step: int) -> list[int]:
-        """All windows once in an order of its own, then again in another."""
-        total, places = len(self.latents.clips), range(step * self.size, (step + 1) * self.size)
+    def windows(self, step: int, size: int | None = None) -> list[int]:
+        """All windows once in an order of its own, then again in another; `size` of them, by default a batch."""
+        size = size or self.size
+        total, places = len(self.latents.clips), range(step * size, (step + 1) * size)
         orders = {epoch: self._order(epoch, total) for epoch in {place // total for place in places}}
         return [int(orders[place // total][place % total]) for place in places]
 
@@ -77,7 +81,7 @@ class Drawing:
 
     def captions(self, step: int, windows: list[int]) -> list[str]:
         """A fresh caption for every use of a clip, and seldom none."""
-        empty_B = torch.rand(self.size, generator=generator(self.seed, step, "no caption")) < EMPTY_SHARE
+        empty_B = torch.rand(len(windows), generator=generator(self.seed, step, "no caption")) < EMPTY_SHARE
         return [
             "" if empty else caption_of(self.latents.clips.number(window), derive_seed(self.seed, step, place, "text"))
             for place, (window, empty) in enumerate(zip(windows, empty_B.tolist(), strict=True))
@@ -85,12 +89,17 @@ class Drawing:
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
-        windows = self.windows(step)
-        means_BCFHW = self.latents.means(windows)
+        if step < self.images:
+            windows = self.windows(step, self.size * FRAMES)
+            chosen_B = torch.randint(FRAMES, (len(windows),), generator=generator(self.seed, step, "frame"))
+            means_BCFHW = self.latents.means(windows)[torch.arange(len(windows)), :, chosen_B][:, :, None]
+        else:
+            windows = self.windows(step)
+            means_BCFHW = self.latents.means(windows)
         own_BCFHW = torch.randn(means_BCFHW.shape, generator=generator(self.seed, step, "posterior"))
         noise_BCFHW = torch.randn(means_BCFHW.shape, generator=generator(self.seed, step, "noise"))
         drawn = generator(self.seed, step, "timestep")
-        timesteps_B = torch.randint(self.schedule.timesteps, (self.size,), generator=drawn)
+        timesteps_B = torch.randint(self.schedule.timesteps, (len(windows),), generator=drawn)
         latents_BCFHW = means_BCFHW + own_BCFHW * torch.tensor(self.deviation_C).view(1, -1, 1, 1, 1)
         return self._batch(latents_BCFHW, noise_BCFHW, timesteps_B, self.captions(step, windows))
 

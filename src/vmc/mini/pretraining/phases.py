@@ -1,4 +1,4 @@
-"""The two phases: the autoencoder, then the text encoder, alone for a while, and the UNet together with it.
+"""The phases: the autoencoder, then the text encoder, and the UNet.
 
 Axes: B frames or clips, C latent channels, H and W.
 """
@@ -110,11 +110,13 @@ def train_denoiser(session: Session, vae: AutoencoderKL, trained: Latents, valid
         loss = teach(reader, tokenizer, lessons, steps=plan.lessons)
         session.folder.append(phase="text", step=plan.lessons, loss=f"{loss:.5f}", validation="", seconds="")
         learner.average["text_encoder"].load_state_dict(reader.state_dict())
+    # Trained on with the UNet it would forget all it can read, in hundreds of steps in which the UNet asks it nothing.
+    parts["text_encoder"].requires_grad_(False)
     session.resume(learner, session.progress.step)
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())
     schedule = NoiseSchedule.of(blank.scheduler())
-    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch)
+    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, plan.images)
     fixed = Drawing(validation, own_C, schedule, plan.seed, plan.batch).fixed()
 
     def show() -> None:

@@ -20,6 +20,7 @@ class Plan:
         validation: clips that are measured and never trained on.
         vae_steps, steps: of the autoencoder; of text encoder and UNet. A call may change both.
         lessons: steps in which the text encoder learns to read captions, before the UNet begins.
+        images: of the UNet's steps, how many at first learn from single frames.
         vae_batch: frames a step.
         batch: clips a step.
     """
@@ -30,6 +31,7 @@ class Plan:
     vae_steps: int = 10_000
     steps: int = 12_000
     lessons: int = 1_000
+    images: int = 1_500
     vae_batch: int = 16
     batch: int = 16
 
@@ -40,6 +42,10 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """What must be equal to go on with a folder: all but the lengths of the schedules."""
-        fixed = {name: value for name, value in asdict(self).items() if name not in ("steps", "vae_steps", "lessons")}
+        fixed = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("steps", "vae_steps", "lessons", "images")
+        }
         text = json.dumps(describe(), sort_keys=True, default=str)
         return {**fixed, "architecture": hashlib.sha256(text.encode()).hexdigest()[:16], "renderer": renderer_hash()}
