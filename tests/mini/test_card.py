@@ -353,3 +353,17 @@ def test_shipping_takes_unfinished_trainings_when_told(trained, tmp_path):
     change_state(trained / "copying", step=4)
     assert ship(trained, tmp_path / "weights", "--unfinished") == 0
     assert json.loads((tmp_path / "weights" / "trainings.json").read_text())["copying"]["finished"] is False
+
+
+def test_shipping_one_network_leaves_the_others(trained, tmp_path):
+    output = tmp_path / "weights"
+    shipping.ship(trained, output)
+    for name in ("classifier", "copying"):
+        for written, _ in shipping.SOURCES[name].files:
+            (trained / name / written).write_text(f"{name}, better")
+    shipping.ship(trained, output, only=["copying"])
+    assert (output / "copying.torchscript.pt").read_text() == "copying, better"
+    assert (output / "classifier.pth.tar").read_text() == "classifier "
+    assert set(json.loads((output / shipping.TRAININGS).read_text())) == set(shipping.SOURCES)
+    with pytest.raises(VmcError, match="--only names unet; choose from pipeline"):
+        shipping.ship(trained, output, only=["unet"])

@@ -93,7 +93,7 @@ def test_step_0_is_made_once_for_all_arms(scored, monkeypatch):
 
 def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance, tmp_path):
     appearance(lambda videos: 0.2)
-    with pytest.raises(VmcError, match="0.2000 before any training, not above stop.appearance"):
+    with pytest.raises(VmcError, match=r"0.2000 before any training, not above stop.appearance"):
         scored("stop.appearance=0.25", f"cache={tmp_path / 'low'}", output="low")
     seen = []
     # Step 0: 0.3. Step 2: the subset falls to 0.2, the whole set confirms.

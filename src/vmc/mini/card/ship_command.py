@@ -14,6 +14,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--output", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the weights (the package's own)"
     )
     parser.add_argument(
+        "--only", nargs="+", metavar="NETWORK", help="pipeline, classifier, appearance, copying (all); others stay"
+    )
+    parser.add_argument(
         "--unfinished", action="store_true", help="take trainings that are not at the end of their schedule too"
     )
 
@@ -24,7 +27,8 @@ def run(arguments: Namespace) -> None:
     Raises:
         VmcError: see `vmc.mini.card.shipping.ship`.
     """
-    from vmc.mini.card.shipping import ship
+    from vmc.mini.card.shipping import SOURCES, ship
 
-    size = ship(arguments.trained, arguments.output, unfinished=arguments.unfinished)
+    only = arguments.only or tuple(SOURCES)
+    size = ship(arguments.trained, arguments.output, only=only, unfinished=arguments.unfinished)
     print(f"{arguments.output}: {size / 1e6:.1f} MB of weights; `python -m vmc.mini card` measures them")

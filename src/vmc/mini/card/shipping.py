@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,21 +52,27 @@ SOURCES: dict[str, Source] = {
 """By network."""
 
 
-def ship(trained: Path, output: Path, *, unfinished: bool = False) -> int:
-    """Copy the exported networks into the folder of weights, whole or not at all; the bytes they take.
+def ship(trained: Path, output: Path, *, only: Collection[str] = tuple(SOURCES), unfinished: bool = False) -> int:
+    """Copy exported networks into the folder of weights, whole or not at all; the bytes of all that are then there.
 
     A card that is there stays; it says itself when it is older than the weights.
 
     Args:
         trained: the folder of the four trainings.
         output: of the weights.
+        only: which networks are copied; of the others, what is there stays.
         unfinished: take trainings that have not reached the end of their schedule too.
 
     Raises:
         VmcError: a training or one of its files is missing, unfinished or of another renderer, or all are too large.
     """
-    trainings = {name: _training(trained / source.folder, source, unfinished) for name, source in SOURCES.items()}
-    copies = [copy for source in SOURCES.values() for copy in _copies(trained / source.folder, source)]
+    if unknown := sorted(set(only) - set(SOURCES)):
+        raise VmcError(f"--only names {unknown[0]}; choose from {', '.join(SOURCES)}")
+    chosen = {name: source for name, source in SOURCES.items() if name in only}
+    trainings = _shipped_trainings(output)
+    trainings |= {name: _training(trained / source.folder, source, unfinished) for name, source in chosen.items()}
+    copies = [copy for source in chosen.values() for copy in _copies(trained / source.folder, source)]
+    copies += [copy for name, source in SOURCES.items() if name not in only for copy in _kept(output, source)]
     size = sum(file.stat().st_size for file, _ in copies)
     if size > MOST_BYTES:
         raise VmcError(
@@ -125,6 +131,20 @@ def _copies(folder: Path, source: Source) -> Iterator[tuple[Path, str]]:
         for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
             if file.is_file() and file.name[0] != ".":
                 yield file, place if file == found else f"{place}/{file.relative_to(found).as_posix()}"
+
+
+def _kept(output: Path, source: Source) -> Iterator[tuple[Path, str]]:
+    """(file, place) of what is shipped already."""
+    for _, place in source.files:
+        found = output / place
+        for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
+            if file.is_file():
+                yield file, file.relative_to(output).as_posix()
+
+
+def _shipped_trainings(output: Path) -> dict[str, Any]:
+    file = output / TRAININGS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _card(output: Path) -> list[tuple[Path, str]]:

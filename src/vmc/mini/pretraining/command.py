@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the networks are trained (cpu)")
     parser.add_argument("--clips", type=int, metavar="N", help="rendered clips (12000)")
     parser.add_argument("--vae-steps", type=int, metavar="N", help="length of the autoencoder's schedule (10000)")
-    parser.add_argument("--steps", type=int, metavar="N", help="length of the UNet's schedule (12000)")
+    parser.add_argument("--steps", type=int, metavar="N", help="length of the UNet's schedule (10000)")
 
 
 def run(arguments: Namespace) -> None:

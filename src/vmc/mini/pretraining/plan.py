@@ -29,9 +29,9 @@ class Plan:
     clips: int = 12_000
     validation: int = 64
     vae_steps: int = 10_000
-    steps: int = 12_000
+    steps: int = 10_000
     lessons: int = 1_000
-    images: int = 1_500
+    images: int = 3_000
     vae_batch: int = 16
     batch: int = 16
 
