@@ -7,9 +7,11 @@ import torch
 from safetensors import safe_open
 
 from vmc.diffusion.components import BaseModel
+from vmc.diffusion.objective import NoiseSchedule
 from vmc.diffusion.sampling import Sampler, decode, initial_noise
 from vmc.diffusion.text import PromptEncoder
 from vmc.errors import VmcError
+from vmc.mini import blank
 from vmc.mini.__main__ import main
 from vmc.mini.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
 from vmc.mini.learning.learner import LAST, WARM_UP, Learner
@@ -18,13 +20,15 @@ from vmc.mini.learning.muon import orthogonal
 from vmc.mini.learning.state import STATE, Folder
 from vmc.mini.pretraining import autoencoder, clips, networks, phases, preview
 from vmc.mini.pretraining.clips import FRAMES, VALIDATION, WINDOWS, Clips, render_windows, spec_of
-from vmc.mini.pretraining.denoiser import Drawing, caption_of
+from vmc.mini.pretraining.denoiser import Drawing, caption_of, timestep_weights
+from vmc.mini.pretraining.latents import Latents
 from vmc.mini.pretraining.phases import go_on
 from vmc.mini.pretraining.plan import Plan
 from vmc.mini.pretraining.progress import Progress
+from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import open_session
 
-TINY = Plan(clips=3, validation=2, vae_steps=2, steps=2, vae_batch=4, batch=2)
+TINY = Plan(clips=3, validation=2, vae_steps=2, steps=2, lessons=2, images=1, vae_batch=4, batch=2)
 
 
 def train(path, plan=TINY, **lengths) -> bool:
@@ -134,7 +138,7 @@ def test_going_on_goes_on_counting(finished, tmp_path):
     assert (path / STATE).read_bytes() != before
     with (path / "log.csv").open() as stream:
         rows = [(row["phase"], row["step"]) for row in csv.DictReader(stream)]
-    assert rows == [("vae", "2"), ("unet", "2"), ("unet", "4")]
+    assert rows == [("vae", "2"), ("text", "2"), ("unet", "2"), ("unet", "4")]
     assert {"vae-000002.png", "unet-000002.png", "unet-000004.png"} == {
         file.name for file in (path / "sheets").iterdir()
     }
@@ -210,3 +214,35 @@ def test_of_the_embedding_table_only_rows_that_moved_are_stored(finished):
         key = next(key for key in file.keys() if key.endswith("token_embedding.weight"))  # noqa: SIM118
         rows, table = file.get_tensor(f"{key}.rows"), file.get_tensor(key)
     assert 0 < len(rows) < 200 and table.shape == (len(rows), 64)
+
+
+def test_the_first_steps_and_one_in_four_learn_from_single_frames(finished):
+    session = open_session(finished, TINY, device="cpu", clock=Clock())
+    latents = Latents(session.clips, phases.finished_autoencoder(session))
+    draw = Drawing(latents, (0.0,) * 8, NoiseSchedule.of(blank.scheduler()), 0, 2, images=3)
+    shapes = [tuple(draw(step).noisy_BCFHW.shape) for step in range(9)]
+    image, video = (2 * FRAMES, 8, 1, 8, 8), (2, 8, FRAMES, 8, 8)
+    assert shapes == [image, image, image, video, image, video, video, video, image]
+    assert len(draw(0).texts) == 2 * FRAMES
+    assert torch.equal(draw(1).noisy_BCFHW, draw(1).noisy_BCFHW)
+
+
+def test_the_loss_weighs_noisy_timesteps_more_with_mean_1():
+    weights_T = timestep_weights(NoiseSchedule.of(blank.scheduler()))
+    assert float(weights_T.mean()) == pytest.approx(1)
+    assert torch.all(weights_T.diff() >= 0) and weights_T[-1] > 5 * weights_T[250]
+
+
+def test_the_text_encoder_learns_to_read_and_then_stays_as_it_is(finished):
+    tokenizer = networks.make_tokenizer()
+    encoder = networks.make_text_encoder(0, tokenizer)
+    lessons = Lessons(clips=40, seed=0)
+    assert set(lessons.values()["gesture"]) <= {*KNOWN, ""}
+    first = teach(encoder, tokenizer, lessons, steps=2)
+    assert teach(encoder, tokenizer, lessons, steps=25) < 0.9 * first
+    with safe_open(finished / STATE, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith("weights.text_encoder.")]  # noqa: SIM118
+        assert names
+        for name in names:
+            average = name.replace("weights.", "average.", 1)
+            assert torch.equal(file.get_tensor(name), file.get_tensor(average))

@@ -6,8 +6,8 @@ from pathlib import Path
 from vmc.mini.learning import course
 
 NAME = "appearance"
-STEPS = 5000
-CLIPS = 6_000
+STEPS = 4200
+CLIPS = 20_000
 PIPELINE = Path(__file__).parents[1] / "weights" / "pipeline"
 
 

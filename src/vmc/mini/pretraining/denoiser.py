@@ -21,6 +21,7 @@ RATE = 0.02
 """Of Muon."""
 MOST_WEIGHT = 15.0
 """Of a clip's loss, see `timestep_weights`."""
+IMAGES_EVERY = 4
 EMPTY_SHARE = 0.1
 """How often a clip's caption is left out, for guidance."""
 
@@ -58,8 +59,9 @@ class Drawing:
         schedule: the forward process.
         seed: of the pretraining.
         size: clips of a batch.
-        images: the first so many steps draw single frames, as many as a batch of clips has: what words look like is
-            learned from many pictures with a caption each, and eight frames of one clip are hardly more than one.
+        images: the first so many steps draw single frames, as many as a batch of clips has, and later one step in
+            `IMAGES_EVERY`: what words look like is learned from many pictures with a caption each, and eight frames of
+            one clip are hardly more than one.
     """
 
     latents: Latents
@@ -89,7 +91,7 @@ class Drawing:
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
-        if step < self.images:
+        if step < self.images or (self.images and step % IMAGES_EVERY == 0):
             windows = self.windows(step, self.size * FRAMES)
             chosen_B = torch.randint(FRAMES, (len(windows),), generator=generator(self.seed, step, "frame"))
             means_BCFHW = self.latents.means(windows)[torch.arange(len(windows)), :, chosen_B][:, :, None]
