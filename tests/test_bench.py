@@ -21,7 +21,7 @@ from vmc.runs.generation import VideoGenerator
 
 @pytest.fixture
 def setup(blank) -> Setup:
-    return Setup(model=blank, threads=1, sampler_steps=1)
+    return Setup(model=blank, frames=4, size=32, threads=1, sampler_steps=1)
 
 
 def stated(name, prepare) -> list[Figure]:
@@ -103,7 +103,6 @@ def test_scoring_is_measured_by_metric_and_against_generating(setup, suite):
         100 * one / other for one, other in zip(found["scoring, all"].values, found["generating"].values, strict=True)
     ]
     assert found["scoring / generating"].values == pytest.approx(tuple(share))
-    # All metrics take at least as long as the slowest of them, whatever the machine does meanwhile... of the medians.
     assert report.settings["videos"] == 2
 
 
@@ -129,7 +128,7 @@ def test_the_plain_loop_trains_on_the_same_batches(setup):
         assert torch.allclose(one.latents_BCFHW, other.latents_BCFHW, atol=1e-4)
         assert torch.allclose(one.text, other.text, atol=1e-4)
         assert len(one.latents_BCFHW) == 4, "an exemplar and a regularization clip in each draw"
-        losses = [float(loop.module.training_step(batch, 0)) for loop, batch in zip(loops, (one, other), strict=True)]
+        losses = [loop.module.training_step(batch, 0).item() for loop, batch in zip(loops, (one, other), strict=True)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
@@ -216,7 +215,8 @@ def test_missing_networks_are_named_before_anything_is_made(monkeypatch, capsys,
 
 def test_the_command_prints_a_table_and_writes_json(blank, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(generate, "measure", partial(generate.measure, memory=stated))
-    words = ["generate", "--model", str(blank), "--videos", "1", "--steps", "1", "--repeats", "1", "--threads", "1"]
+    words = ["generate", "--model", str(blank), "--videos", "1", "--steps", "1"]
+    words += ["--repeats", "1", "--threads", "1", "--size", "32"]
     assert bench.main([*words, "--output", str(tmp_path / "g.json")]) == 0
     assert "1 at a time" in capsys.readouterr().out
     there = json.loads((tmp_path / "g.json").read_text())

@@ -98,5 +98,7 @@ def _has_step(file: Path) -> bool:
 
 def _check(status: int, said: str) -> None:
     if status:
-        last = (said.strip().splitlines() or ["nothing was said"])[-1]
-        raise VmcError(f"vmc.train ended with status {status} ({last}); give --override what it needs")
+        lines = said.strip().splitlines() or ["nothing was said"]
+        # Ours begin with "error:" and come last; Hydra says what is wrong first, then how to see its traceback.
+        told = next((line for line in reversed(lines) if line.startswith("error:")), lines[0])
+        raise VmcError(f"vmc.train ended with status {status} ({told}); give --override what it needs")
