@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SET_UP := $(VENV)/.set-up
 
-.PHONY: setup train test lint clean
+.PHONY: setup train test lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,6 +29,12 @@ lint: setup  ## style and types
 	$(RUN) -m ruff check src tests
 	$(RUN) -m ruff format --check src tests
 	$(RUN) -m mypy
+
+bench: setup  ## speed and memory of this machine, as tables and in outputs/bench (ARGS="..." for all four)
+	$(RUN) -m vmc.bench train --compare plain --output outputs/bench/train.json $(ARGS)
+	$(RUN) -m vmc.bench generate --output outputs/bench/generate.json $(ARGS)
+	$(RUN) -m vmc.bench evaluate --output outputs/bench/evaluate.json $(ARGS)
+	$(RUN) -m vmc.bench startup --output outputs/bench/startup.json $(ARGS)
 
 clean:  ## remove what was built; runs in outputs/ stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

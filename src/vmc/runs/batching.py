@@ -35,7 +35,7 @@ class BatchSize:
 
     def __post_init__(self) -> None:
         if self.wanted is not None and self.wanted < 1:
-            raise VmcError(f"generation_batch is {self.wanted}; it must be at least 1, or null to find it")
+            raise VmcError(f"batch_size is {self.wanted}; it must be at least 1, or null to find it")
         self.size = self.wanted or (FIRST if self.device.type == "cuda" else ON_CPU)
 
     def begin(self) -> None:

@@ -84,6 +84,8 @@ class Session:
             value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "evaluate_subset"))
             if not isinstance(value, int) or value < smallest:
                 raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
+        if self.generation_batch is not None and self.generation_batch < 1:
+            raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
         self._moments_cache = TensorCache(folder=Path(self.cache or cache_root()) / "latents")
         self._text_cache = TensorCache(folder=Path(self.cache or cache_root()) / "texts")
         self._encoder: PromptEncoder | None = None
