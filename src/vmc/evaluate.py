@@ -79,15 +79,13 @@ def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
     print("\n".join(f"  {line}" for line in summary_lines(summary)))
 
 
-def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
-    """The folder of the scores, and what is to be done for them."""
+def parts_of(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The run's parts, and its group of prompts."""
     from hydra.utils import instantiate
 
     from vmc.data.prompts import read_prompts, spread
     from vmc.files import cache_root
-    from vmc.runs.folder import newest_weights
-    from vmc.runs.generation import video_names
-    from vmc.training.rescoring import Rescoring, find_videos
+    from vmc.training.rescoring import Rescoring
 
     data, motion, token = (instantiate(config[key]) for key in ("data", "motion", "token"))
     asked = instantiate(config["prompts"])
@@ -115,6 +113,17 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
         unreadable_is_wrong=config["unreadable"] == "wrong",
     )
     scoring.suite.check()
+    return scoring, asked
+
+
+def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
+    """The folder of the scores, and what is to be done for them."""
+    from vmc.runs.folder import newest_weights
+    from vmc.runs.generation import video_names
+    from vmc.training.rescoring import find_videos
+
+    scoring, asked = parts_of(config)
+    prompts = scoring.prompts
     if config["videos"] is not None:
         videos = Path(config["videos"])
         folder = Path(config["output"] or f"{str(videos).rstrip('/')}-scores")
@@ -127,7 +136,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
         raise VmcError(f"step is {step}, but run is null, which is the base model; give run=DIR, or leave step out")
     weights = newest_weights(Path(run), step=step) if run and step != 0 else None
     step = int(weights.stem) if weights else 0
-    home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / motion.name
+    home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / scoring.motion.name
     if config["control"] == "real":
         folder = Path(config["output"] or home / "real")
         return folder, scoring.real(folder)

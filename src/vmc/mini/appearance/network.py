@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from open_clip import CLIP, SimpleTokenizer
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -118,4 +118,4 @@ def write_model(model: CLIP, folder: Path) -> None:
         for name, tensor in model.state_dict().items()
     }
     with written_whole(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.write_bytes(save(tensors, metadata={"format": "pt"}))
