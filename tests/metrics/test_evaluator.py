@@ -14,8 +14,17 @@ from vmc.metrics.motion import MotionAccuracy
 from vmc.metrics.quality import Quality
 from vmc.metrics.record import Record
 from vmc.metrics.scores import check_same_test_set, read_scores, write_scores
-from vmc.metrics.summary import summarise
+from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.validity import problem
+from vmc.metrics.values import COLUMNS as METRICS
+from vmc.metrics.values import COPY_THRESHOLD
+
+
+def summarise(scores, *, threshold=COPY_THRESHOLD):
+    """Every metric's value, None where it was not measured."""
+    table = scores if isinstance(scores, pd.DataFrame) else pd.DataFrame(list(scores))
+    found = {name: interval.value for name, interval in intervals_of_run(table, copy_threshold=threshold).items()}
+    return dict.fromkeys(METRICS) | found
 
 
 class Says:

@@ -48,10 +48,14 @@ def test_a_caption_is_true_of_its_clip_and_its_altered_form_is_not():
 
 def test_altered_persons_are_of_the_vocabulary():
     random = numpy_generator("vocabulary")
+    drawn = []
     for number in range(200):
         content = draw_content(frames.spec_of(number), random)
         if not (content.gesture or content.place):
-            person_from_phrase(altered(content, random).sentence().text)
+            text = altered(content, random).sentence().text
+            person = person_from_phrase(text)
+            drawn.append((person.occupation or person.kind) in text.lower() or "person" in text.lower())
+    assert len(drawn) > 10 and all(drawn)
 
 
 def test_test_subjects_are_said_as_the_test_set_says_them():

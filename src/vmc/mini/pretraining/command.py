@@ -2,25 +2,18 @@
 
 import os
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-OUTPUT = Path("outputs/mini/pretraining")
+from vmc.mini.learning import course
+
+STEPS = 10_000
+"""Of the UNet's schedule."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument(
-        "--minutes", type=float, required=True, metavar="N", help="budget of this call; 0 = until the schedule is done"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=OUTPUT, metavar="DIR", help=f"a new folder, or one to go on with ({OUTPUT})"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the first weights and of all draws (0)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads, and rendering processes (all processors)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the networks are trained (cpu)")
+    course.add_arguments(parser, name="pretraining", steps=STEPS)
     parser.add_argument("--clips", type=int, metavar="N", help="rendered clips (12000)")
     parser.add_argument("--vae-steps", type=int, metavar="N", help="length of the autoencoder's schedule (10000)")
-    parser.add_argument("--steps", type=int, metavar="N", help="length of the UNet's schedule (10000)")
 
 
 def run(arguments: Namespace) -> None:

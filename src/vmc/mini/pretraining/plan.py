@@ -7,6 +7,7 @@ from typing import Any
 
 from vmc.errors import VmcError
 from vmc.mini.hashing import renderer_hash
+from vmc.mini.pretraining.command import STEPS
 from vmc.mini.pretraining.networks import describe
 
 
@@ -29,7 +30,7 @@ class Plan:
     clips: int = 12_000
     validation: int = 64
     vae_steps: int = 10_000
-    steps: int = 10_000
+    steps: int = STEPS
     lessons: int = 1_000
     images: int = 3_000
     vae_batch: int = 16
