@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: everything is made by code, nothing is shipped as binary."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -143,11 +144,14 @@ class Entered:
         """The exit code, and what was printed."""
         self.monkeypatch.setattr(sys, "argv", ["vmc", *arguments])
         self.capfd.readouterr()
+        handlers = list(logging.getLogger().handlers)
         try:
             main()
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)
+        finally:
+            logging.getLogger().handlers[:] = handlers  # Hydra's write to a stream that the test closes
         out, err = self.capfd.readouterr()
         return status, out + err
 

@@ -160,6 +160,16 @@ def test_a_cold_a_half_filled_and_a_full_cache_give_the_same_bits(train, tmp_pat
     assert_same(weights(cold), weights(half))
 
 
+def test_a_cache_filled_at_another_thread_count_gives_the_same_bits(train, tmp_path):
+    cold = train("trainer.threads=1", f"cache={tmp_path / 'cold'}", output=tmp_path / "one")
+    train("trainer.threads=2", f"cache={tmp_path / 'other'}", output=tmp_path / "two")
+    other = train("trainer.threads=1", f"cache={tmp_path / 'other'}", output=tmp_path / "three")
+    assert losses(cold) == losses(other)
+    assert_same(weights(cold), weights(other))
+    filled = {file.name for file in (tmp_path / "other" / "latents").rglob("*.safetensors")}
+    assert len(filled) == 2 * len(list((tmp_path / "cold" / "latents").rglob("*.safetensors")))
+
+
 def test_equal_clips_under_two_names_are_two_exemplars(train, clips, tmp_path):
     for name in ("one.mp4", "two.mp4"):
         (tmp_path / "twins").mkdir(exist_ok=True)

@@ -57,7 +57,7 @@ class LatentClips:
         clips: exemplars first.
         transforms: of each clip.
         cache: of posterior moments.
-        vae: fingerprint of the autoencoder.
+        vae: fingerprint of the autoencoder, and of what decides its rounding.
     """
 
     clips: Sequence[Clip]

@@ -77,6 +77,16 @@ class Hardware:
             torch.set_num_threads(self.threads)
         return torch.get_num_threads()
 
+    @property
+    def rounding(self) -> str:
+        """What decides the last bits of a result: the threads on CPU, else the kind of GPU.
+
+        Caches have it in their keys, or a run would depend on who filled them.
+        """
+        if self.device.type == "cpu":
+            return f"cpu {torch.get_num_threads()}"
+        return torch.cuda.get_device_name(self.device)
+
     def autocast(self) -> AbstractContextManager:
         """The precision of a forward pass outside Lightning."""
         if self.precision not in LOW:

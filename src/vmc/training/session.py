@@ -181,7 +181,7 @@ class Session:
             clips=clips,
             transforms=[own] * exemplars + [others] * (len(clips) - exemplars),
             cache=self._moments_cache,
-            vae=self.base.fingerprint("vae"),
+            vae=f"{self.base.fingerprint('vae')} {self.hardware.rounding}",
         )
         newest = self.run.latest_checkpoint()
         first = int(newest.stem) if newest else 0
@@ -218,7 +218,7 @@ class Session:
 
     def _texts(self, captions: Sequence[str]) -> list[Tensor]:
         """embedding_LD of each caption; the text encoder is loaded only if one of them is not in the cache."""
-        model = self.base.fingerprint("tokenizer", "text_encoder")
+        model = f"{self.base.fingerprint('tokenizer', 'text_encoder')} {self.hardware.rounding}"
         keys = {caption: cache_key(model, self._token_text(), caption) for caption in captions}
         wanted = {key: caption for caption, key in keys.items()}
         if self._text_cache.missing(wanted):
@@ -292,7 +292,13 @@ class Session:
                 every=self.evaluate_every,
                 subset=evenly(len(self.prompts), self.evaluate_subset),
                 shared=Path(self.cache or cache_root()) / "evaluations",
-                base=" ".join((self.base.fingerprint("unet", "vae", "text_encoder", "tokenizer"), self._token_text())),
+                base=" ".join(
+                    (
+                        self.base.fingerprint("unet", "vae", "text_encoder", "tokenizer"),
+                        self._token_text(),
+                        self.hardware.rounding,
+                    )
+                ),
             ),
             generator=lambda module: self._video_generator(module, latent_shape),
             about=self._about(),
