@@ -19,8 +19,8 @@ from vmc.mini.learning.loop import Clock
 from vmc.mini.learning.muon import orthogonal
 from vmc.mini.learning.state import STATE, Folder
 from vmc.mini.pretraining import autoencoder, clips, networks, phases, preview
-from vmc.mini.pretraining.clips import FRAMES, VALIDATION, WINDOWS, Clips, render_windows, spec_of
-from vmc.mini.pretraining.denoiser import Drawing, caption_of, timestep_weights
+from vmc.mini.pretraining.clips import FRAMES, VALIDATION, WEBCAM, WINDOWS, Clips, render_windows, spec_of
+from vmc.mini.pretraining.denoiser import Drawing, caption_of, motion_weights, timestep_weights
 from vmc.mini.pretraining.latents import Latents
 from vmc.mini.pretraining.phases import go_on
 from vmc.mini.pretraining.plan import Plan
@@ -28,7 +28,7 @@ from vmc.mini.pretraining.progress import Progress
 from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import open_session
 
-TINY = Plan(clips=3, validation=2, vae_steps=2, steps=2, lessons=2, images=1, vae_batch=4, batch=2)
+TINY = Plan(clips=3, webcam=2, validation=2, vae_steps=2, steps=2, lessons=2, images=1, motion=2, vae_batch=4, batch=2)
 
 
 def train(path, plan=TINY, **lengths) -> bool:
@@ -68,7 +68,9 @@ def test_a_still_portrait_is_eight_equal_frames():
 
 
 def test_only_known_gestures_are_ever_shown_or_named():
-    specs = [spec_of(number) for number in [*range(600), *range(VALIDATION, VALIDATION + 100)]]
+    specs = [
+        spec_of(number) for number in [*range(600), *range(VALIDATION, VALIDATION + 100), *range(WEBCAM, WEBCAM + 100)]
+    ]
     shown = {gesture for spec in specs for gesture in spec.gestures}
     assert shown == set(KNOWN) and len(KNOWN) == 16
     assert not shown & {*TARGETS, *RELATIVES, *REGULARIZATION}
@@ -78,8 +80,8 @@ def test_only_known_gestures_are_ever_shown_or_named():
 def test_a_caption_is_another_one_at_every_use(finished):
     latents = type("Latents", (), {"clips": Clips(3)})()
     draw = Drawing(latents, (), None, 0, 6)  # type: ignore[arg-type]
-    texts = [draw.captions(step, draw.windows(step)) for step in range(30)]
-    assert texts == [draw.captions(step, draw.windows(step)) for step in range(30)]
+    texts = [draw.captions(step, [window // WINDOWS for window in draw.windows(step)]) for step in range(30)]
+    assert texts == [draw.captions(step, [window // WINDOWS for window in draw.windows(step)]) for step in range(30)]
     used = [text for batch in texts for text in batch]
     assert len(set(used)) > 60
     assert 0.03 < used.count("") / len(used) < 0.2
@@ -216,15 +218,41 @@ def test_of_the_embedding_table_only_rows_that_moved_are_stored(finished):
     assert 0 < len(rows) < 200 and table.shape == (len(rows), 64)
 
 
-def test_the_first_steps_and_one_in_four_learn_from_single_frames(finished):
+def drawing(finished, **settings) -> Drawing:
     session = open_session(finished, TINY, device="cpu", clock=Clock())
-    latents = Latents(session.clips, phases.finished_autoencoder(session))
-    draw = Drawing(latents, (0.0,) * 8, NoiseSchedule.of(blank.scheduler()), 0, 2, images=3)
+    trained, webcam = (
+        Latents(clips, phases.finished_autoencoder(session)) for clips in (session.clips, session.webcam)
+    )
+    return Drawing(trained, (0.0,) * 8, NoiseSchedule.of(blank.scheduler()), 0, 4, webcam, **settings)
+
+
+def test_the_first_steps_and_one_in_eight_learn_from_single_frames(finished):
+    draw = drawing(finished, images=3)
     shapes = [tuple(draw(step).noisy_BCFHW.shape) for step in range(9)]
-    image, video = (2 * FRAMES, 8, 1, 8, 8), (2, 8, FRAMES, 8, 8)
-    assert shapes == [image, image, image, video, image, video, video, video, image]
-    assert len(draw(0).texts) == 2 * FRAMES
+    image, video = (4 * FRAMES, 8, 1, 8, 8), (4, 8, FRAMES, 8, 8)
+    assert shapes == [image, image, image, video, video, video, video, video, image]
+    assert len(draw(0).texts) == 4 * FRAMES
     assert torch.equal(draw(1).noisy_BCFHW, draw(1).noisy_BCFHW)
+
+
+def test_half_of_the_clips_are_of_a_webcam(finished):
+    draw = drawing(finished)
+    for step in range(3):
+        _, numbers = draw.clips(step)
+        assert [number >= WEBCAM for number in numbers] == [False, False, True, True]
+    assert {spec_of(number).framing for number in range(WEBCAM, WEBCAM + 50)} == {"webcam"}
+    assert {spec_of(number).framing for number in range(50)} == {"web"}
+
+
+def test_what_moves_counts_more_up_to_a_step(finished):
+    draw = drawing(finished, motion=1)
+    assert draw(0).weights_BCFHW.shape == (4, 1, FRAMES, 8, 8) and draw(1).weights_BCFHW.shape == (4, 1, 1, 1, 1)
+    latents_BCFHW = torch.zeros(2, 8, FRAMES, 8, 8)
+    latents_BCFHW[0, :, :4, 2, 3] = 1.0  # in a clip something comes and goes at one place, in the other nothing moves
+    weights_BCFHW = motion_weights(latents_BCFHW)
+    assert weights_BCFHW[0].mean() == pytest.approx(1)
+    assert weights_BCFHW[0, 0, :, 2, 3].min() > 100 * weights_BCFHW[0, 0, :, 0, 0].max()
+    assert weights_BCFHW[1].unique().numel() == 1
 
 
 def test_the_loss_weighs_noisy_timesteps_more_with_mean_1():

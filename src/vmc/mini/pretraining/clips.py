@@ -25,7 +25,7 @@ from vmc.errors import VmcError
 from vmc.files import cache_root, written_whole
 from vmc.mini.gestures import KNOWN
 from vmc.mini.hashing import renderer_hash
-from vmc.mini.renderer import ClipSpec, render
+from vmc.mini.renderer import ClipSpec, Framing, render
 from vmc.mini.specs import Variety, sample_clip
 from vmc.randomness import generator
 
@@ -39,11 +39,18 @@ VARIETY = Variety(still=0.06, two_people=0.06, tempo=0.10, sequence=0.04)
 """Enough that the base model can draw two people, tempo and sequences, and five clips of six are one known gesture."""
 VALIDATION = 1_000_000
 """Numbers from here on are clips that are measured and never trained on."""
+WEBCAM = 2_000_000
+"""Numbers from here on are clips of a camera that stands still before the person, as a webcam does.
+
+In the others framing, distance and drift of the camera vary, and of how a latent differs from its mean over time the
+gesture explains 0.2 %; here 0.8 %. The UNet begins to read gestures where they explain more.
+"""
 
 
 def spec_of(number: int) -> ClipSpec:
     """Clip `number` of pretraining: one of the known gestures, as the web films it."""
-    return sample_clip("pretraining", number, gestures=KNOWN, framing="web", frames=LENGTHS, variety=VARIETY)
+    framing: Framing = "webcam" if number >= WEBCAM else "web"
+    return sample_clip("pretraining", number, gestures=KNOWN, framing=framing, frames=LENGTHS, variety=VARIETY)
 
 
 def render_windows(number: int) -> NDArray[np.uint8]:

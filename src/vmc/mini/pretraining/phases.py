@@ -34,9 +34,9 @@ def go_on(session: Session, *, workers: int) -> bool:
     if session.progress.phase == "vae" and not train_autoencoder(session):
         return False
     vae = finished_autoencoder(session)
-    validation, trained = (Latents(clips, vae) for clips in (session.validation, session.clips))
-    ready = all(latents.prepare(session.clock.over) for latents in (validation, trained))
-    return ready and train_denoiser(session, vae, trained, validation)
+    validation, trained, webcam = (Latents(clips, vae) for clips in session.all_clips)
+    ready = all(latents.prepare(session.clock.over) for latents in (validation, trained, webcam))
+    return ready and train_denoiser(session, vae, trained, webcam, validation)
 
 
 def train_autoencoder(session: Session) -> bool:
@@ -96,7 +96,9 @@ def _autoencoder_tensors(session: Session, *, prefix: str = "vae.") -> dict[str,
     return {prefix + name.removeprefix("vae."): value for name, value in found.items()}
 
 
-def train_denoiser(session: Session, vae: AutoencoderKL, trained: Latents, validation: Latents) -> bool:
+def train_denoiser(
+    session: Session, vae: AutoencoderKL, trained: Latents, webcam: Latents, validation: Latents
+) -> bool:
     """The second phase; whether it is done."""
     plan, device, tokenizer = session.plan, session.device, networks.make_tokenizer()
     parts = {
@@ -116,7 +118,7 @@ def train_denoiser(session: Session, vae: AutoencoderKL, trained: Latents, valid
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())
     schedule = NoiseSchedule.of(blank.scheduler())
-    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, plan.images)
+    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, webcam, plan.images, plan.motion)
     fixed = Drawing(validation, own_C, schedule, plan.seed, plan.batch).fixed()
 
     def show() -> None:

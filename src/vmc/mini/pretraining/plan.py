@@ -18,35 +18,38 @@ class Plan:
     Args:
         seed: of the first weights and of every draw.
         clips: rendered clips, each of two windows.
+        webcam: clips of a camera that stands still, besides.
         validation: clips that are measured and never trained on.
         vae_steps, steps: of the autoencoder; of text encoder and UNet. A call may change both.
         lessons: steps in which the text encoder learns to read captions, before the UNet begins.
         images: of the UNet's steps, how many at first learn from single frames.
+        motion: up to which of the UNet's steps clips count by what moves in them.
         vae_batch: frames a step.
         batch: clips a step.
     """
 
     seed: int = 0
     clips: int = 12_000
+    webcam: int = 6_000
     validation: int = 64
     vae_steps: int = 10_000
     steps: int = STEPS
     lessons: int = 1_000
     images: int = 3_000
+    motion: int = 7_500
     vae_batch: int = 16
     batch: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("clips", "validation", "vae_steps", "steps", "lessons", "vae_batch", "batch"):
+        for name in ("clips", "webcam", "validation", "vae_steps", "steps", "lessons", "vae_batch", "batch"):
             if (value := getattr(self, name)) < 1:
                 raise VmcError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal to go on with a folder: all but the lengths of the schedules."""
-        fixed = {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in ("steps", "vae_steps", "lessons", "images")
-        }
+        """What must be equal to go on with a folder: all but the lengths of the schedules, and `webcam`, which joined
+        a pretraining on its way.
+        """
+        changing = ("steps", "vae_steps", "lessons", "images", "motion", "webcam")
+        fixed = {name: value for name, value in asdict(self).items() if name not in changing}
         text = json.dumps(describe(), sort_keys=True, default=str)
         return {**fixed, "architecture": hashlib.sha256(text.encode()).hexdigest()[:16], "renderer": renderer_hash()}

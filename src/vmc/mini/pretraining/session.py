@@ -12,7 +12,7 @@ from vmc.errors import VmcError
 from vmc.mini.learning.learner import Learner
 from vmc.mini.learning.loop import Clock, Loop
 from vmc.mini.learning.state import Folder
-from vmc.mini.pretraining.clips import VALIDATION, Clips
+from vmc.mini.pretraining.clips import VALIDATION, WEBCAM, Clips
 from vmc.mini.pretraining.plan import Plan
 from vmc.mini.pretraining.progress import Progress
 
@@ -41,10 +41,16 @@ class Session:
         self.pipeline = self.folder.path / "pipeline"  # the averaged networks in the diffusers layout
         self.clips = Clips(self.plan.clips)
         self.validation = Clips(self.plan.validation, first=VALIDATION)
+        self.webcam = Clips(self.plan.webcam, first=WEBCAM)
+
+    @property
+    def all_clips(self) -> tuple[Clips, Clips, Clips]:
+        """Those that are measured, those of all framings, those of a webcam."""
+        return self.validation, self.clips, self.webcam
 
     def prepare_clips(self, workers: int) -> bool:
         """Render what is missing; whether all is there."""
-        return all(clips.prepare(workers=workers, enough=self.clock.over) for clips in (self.validation, self.clips))
+        return all(clips.prepare(workers=workers, enough=self.clock.over) for clips in self.all_clips)
 
     def resume(self, learner: Learner, step: int) -> None:
         """Give a learner what the state has of it, nothing at step 0."""
