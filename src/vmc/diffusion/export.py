@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.diffusion.components import BaseModel, without_progress_bar
+from vmc.diffusion.lora import merged
 from vmc.diffusion.text import PromptEncoder
 from vmc.diffusion.token import merge_row
 from vmc.errors import VmcError
@@ -19,10 +20,13 @@ from vmc.files import folder_written_whole, written_whole
 TEXT_PREFIX = "text_model."
 
 
-def export_pipeline(base: BaseModel, unet: UNet3DConditionModel, encoder: PromptEncoder, folder: Path) -> None:
+def export_pipeline(
+    base: BaseModel, unet: UNet3DConditionModel, encoder: PromptEncoder, folder: Path, *, card: str
+) -> None:
     """Write the pipeline; `TextToVideoSDPipeline.from_pretrained(folder)` then needs no code of ours.
 
-    The scheduler written is the DPM-Solver++ that `generate` uses. The encoder's token row is merged into its table.
+    The scheduler written is the DPM-Solver++ that `generate` uses. The encoder's token row is merged into its table,
+    and adapters into the weights that are written. `card` is the text of its `README.md`.
 
     Raises:
         VmcError: the folder exists already.
@@ -31,7 +35,7 @@ def export_pipeline(base: BaseModel, unet: UNet3DConditionModel, encoder: Prompt
         raise VmcError(f"export is {folder}, which exists already; choose a new folder or remove it")
     if encoder.token_embedding is not None:
         merge_row(encoder.token_embedding, encoder.tokenizer, encoder.text_encoder)
-    with folder_written_whole(folder) as temporary:
+    with merged(unet), folder_written_whole(folder) as temporary:
         save_pipeline(
             temporary,
             vae=base.vae(),
@@ -40,6 +44,7 @@ def export_pipeline(base: BaseModel, unet: UNet3DConditionModel, encoder: Prompt
             unet=unet.float(),
             scheduler=base.solver(),
         )
+        (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
 def save_pipeline(

@@ -6,11 +6,14 @@ Groups are sets over parameter names, so a subset can be stated, compared and te
     spatial_kv   keys and values of the spatial cross-attention: what the text says about a frame
     spatial      everything that is not temporal
     all          everything
+
+Adapters beside the parameters are a subset of their own, `vmc.diffusion.lora.LoraSubset`.
 """
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch.nn import Module, Parameter
 
@@ -46,7 +49,8 @@ def select_names(names: Iterable[str], groups: Sequence[str]) -> list[str]:
     chosen: set[str] = set()
     for group in groups:
         if group not in GROUPS:
-            raise VmcError(f"parameters.groups names '{group}'; the groups are {', '.join(GROUPS)}")
+            known = ", ".join(GROUPS)
+            raise VmcError(f"parameters.groups names '{group}'; the groups are {known} (for adapters: parameters=lora)")
         matched = {name for name in names if GROUPS[group](name)}
         if not matched:
             raise VmcError(
@@ -55,6 +59,19 @@ def select_names(names: Iterable[str], groups: Sequence[str]) -> list[str]:
             )
         chosen |= matched
     return [name for name in names if name in chosen]
+
+
+class Subset(Protocol):
+    """What is trained of a UNet, as module, session and delta see it."""
+
+    def freeze_rest(self, unet: Module) -> dict[str, Parameter]:
+        """Let exactly the subset require gradients, and return it by name."""
+
+    def places(self, unet: Module) -> dict[str, Parameter]:
+        """What a delta of the subset is copied into, by name."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the delta says of it: `groups`, and what else `vmc.training.delta.subset_of` needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +93,11 @@ class ParameterSubset:
         for name, parameter in unet.named_parameters():
             parameter.requires_grad_(name in trained)
         return {name: parameter for name, parameter in unet.named_parameters() if name in trained}
+
+    def places(self, unet: Module) -> dict[str, Parameter]:
+        """What a delta of the subset is copied into, by name."""
+        return dict(unet.named_parameters())
+
+    def describe(self) -> dict[str, Any]:
+        """What the delta says of it."""
+        return {"groups": list(self.groups)}

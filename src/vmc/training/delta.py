@@ -12,11 +12,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import Module
 
+from vmc.diffusion.lora import LoraSubset
+from vmc.diffusion.parameters import ParameterSubset, Subset
 from vmc.diffusion.token import TokenEmbedding
 from vmc.errors import VmcError
 from vmc.files import written_whole
 
 FORMAT = "vmc-delta-1"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 UNET = "unet."
 TOKEN = "text_encoder.token"
 
@@ -25,7 +28,8 @@ TOKEN = "text_encoder.token"
 class Delta:
     """Trained tensors by name (`unet.NAME`, `text_encoder.token`) and what they belong to.
 
-    `about` holds base (path), base_fingerprint (of the base's UNet), groups, token (word, added, start), step.
+    `about` holds base (path), base_fingerprint (of the base's UNet), groups, token (word, added, start), step,
+    and where adapters were trained lora (rank, alpha, targets).
     """
 
     tensors: Mapping[str, Tensor]
@@ -68,12 +72,12 @@ class Delta:
 
     @torch.no_grad()
     def apply(self, unet: Module, token_embedding: TokenEmbedding | None = None) -> None:
-        """Copy the tensors into a fresh base.
+        """Copy the tensors into a fresh base, which is given adapters where the delta has them.
 
         Raises:
             VmcError: a tensor has no place there, or its shape differs.
         """
-        places = trained_places(dict(unet.named_parameters()), token_embedding)
+        places = trained_places(subset_of(self.about).places(unet), token_embedding)
         for name, tensor in self.tensors.items():
             if name not in places:
                 raise VmcError(f"the weights hold {name}, which this model does not have; use the model of the run")
@@ -83,6 +87,22 @@ class Delta:
                     f" {tuple(places[name].shape)}; use the model of the run"
                 )
             places[name].copy_(tensor)
+
+
+def check_dtype(name: str) -> torch.dtype:
+    """The precision of that name.
+
+    Raises:
+        VmcError: weights are written in no such precision.
+    """
+    if name not in DTYPES:
+        raise VmcError(f"weights_dtype is '{name}'; it must be {', '.join(list(DTYPES)[:-1])} or {list(DTYPES)[-1]}")
+    return DTYPES[name]
+
+
+def subset_of(about: Mapping[str, Any]) -> Subset:
+    """The subset that a delta describes."""
+    return LoraSubset(**about["lora"]) if "lora" in about else ParameterSubset(groups=about.get("groups", ()))
 
 
 def trained_places(unet: Mapping[str, Tensor], token_embedding: TokenEmbedding | None) -> dict[str, Tensor]:

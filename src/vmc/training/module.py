@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vmc.diffusion.objective import NoiseSchedule, denoising_loss, weighted_loss
-from vmc.diffusion.parameters import ParameterSubset
+from vmc.diffusion.parameters import Subset
 from vmc.diffusion.text import PromptEncoder
 from vmc.errors import VmcError
 from vmc.training.batches import Batch
@@ -36,7 +36,7 @@ class MotionModule(pl.LightningModule):
         self,
         *,
         unet: UNet3DConditionModel,
-        subset: ParameterSubset,
+        subset: Subset,
         schedule: NoiseSchedule,
         optimizer: OptimizerFactory,
         encoder: PromptEncoder | None = None,
