@@ -65,11 +65,14 @@ class MotionData:
         if not self.fps > 0:
             raise VmcError(f"data.fps is {self.fps}; it must be greater than 0")
 
-    def transform(self, *, augmented: bool, mirror: bool) -> ClipTransform:
-        """Clip file to frames: with the augmentation for exemplars, without for regularization clips."""
+    def transform(self, *, augmented: bool, mirror: bool, step: int | None = None) -> ClipTransform:
+        """Clip file to frames: with the augmentation for exemplars, without for regularization clips.
+
+        `step` is that of clips with another frame rate than the exemplars'.
+        """
         return ClipTransform(
             frames=self.frames,
-            step=self.step,
+            step=self.step if step is None else step,
             start=self.start,
             size=self.size,
             augmentation=self.augmentation if augmented else None,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Protocol
 
 import torch
 
@@ -16,12 +16,43 @@ Mix = Literal["paired", "union"]
 Ratio = Literal["over_clips", "balanced"]
 
 
+class RegularizationSource(Protocol):
+    """Clips beside the exemplars, and how a step mixes the two. Each is made with the run's `source` of clips, its
+    `seed`, and `base_videos`, the base model as a maker of videos.
+    """
+
+    @property
+    def mix(self) -> Mix:
+        """`paired`, every step joins each exemplar with a clip (the release); `union`, draws from both (Eq. 3)."""
+
+    @property
+    def weight(self) -> float:
+        """Of the regularization loss when paired."""
+
+    @property
+    def ratio(self) -> Ratio:
+        """Of a union: `over_clips`, every clip equally likely; `balanced`, half of the draws are exemplars."""
+
+    @property
+    def variants(self) -> int:
+        """Windows of each clip that are encoded and drawn from."""
+
+    @property
+    def step(self) -> int | None:
+        """Frames of a clip from one training frame to the next; None for the exemplars' own."""
+
+    def clips(self) -> list[Clip]:
+        """All of them; equal sources give equal lists."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoRegularization:
     """The exemplars alone (Table 2e, "None")."""
 
+    step: ClassVar[int | None] = None
     source: ClipSource | None = None
     seed: int = 0
+    base_videos: object = None
     mix: Mix = "union"
     weight: float = 0.0
     ratio: Ratio = "over_clips"
@@ -39,6 +70,7 @@ class RealRegularization:
     Args:
         source: the run's data, whose related clips are taken where `path` is null.
         seed: draws the clips.
+        base_videos: not used.
         mix: `paired`, every step joins each exemplar with a clip (the release); `union`, draws from both (Eq. 3).
         weight: of the regularization loss when paired; the release uses 0.5.
         ratio: of a union: `over_clips`, every clip equally likely (10 of 110 draws are exemplars); `balanced`, half.
@@ -46,8 +78,10 @@ class RealRegularization:
         variants: windows of each clip that are encoded and drawn from; these clips are not augmented.
     """
 
+    step: ClassVar[int | None] = None
     source: ClipSource
     seed: int
+    base_videos: object = None
     mix: Mix = "paired"
     weight: float = 0.5
     ratio: Ratio = "balanced"

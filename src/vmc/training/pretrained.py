@@ -1,0 +1,105 @@
+"""A run that trains nothing: what the untouched base model scores (Table 1's floor; Supplement D)."""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vmc.data.prompts import Prompt
+from vmc.errors import VmcError
+from vmc.files import written_whole
+from vmc.runs.evaluation import Maker, Ranks, all_files, summary_lines
+from vmc.runs.folder import NO_TRAINING, RunFolder
+from vmc.runs.mirror import Mirror
+from vmc.training.evaluations import show
+from vmc.training.hardware import Hardware
+from vmc.training.rescoring import Job, Rescoring
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Pretrained:
+    """The base model's run (`parameters: null`): the whole test set, with the token, and in natural language where the
+    motion has one.
+
+    One process does it. Its videos depend on neither motion nor seed of the run, so they are kept for all runs.
+    """
+
+    run: RunFolder
+    scoring: Rescoring
+    mirror: Mirror
+
+    def __post_init__(self) -> None:
+        if not self.scoring.prompts:
+            raise VmcError(
+                "parameters is null, which trains nothing, and evaluate_every is 0, which scores nothing; set one"
+            )
+        self.scoring.suite.check()
+
+    @property
+    def hardware(self) -> Hardware:
+        """Where it runs."""
+        return self.scoring.hardware
+
+    def train(self) -> None:
+        """Score the base model, or go on, and leave a finished, stopped or failed run folder."""
+        threads = self.hardware.use_threads()
+        jobs = self._jobs()
+        self.run.begin(threads=threads, world=1)
+        self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
+        try:
+            for job in jobs:
+                summary = job.run(Ranks())
+                shown = show(job.folder, job.evaluation, range(len(job.evaluation.prompts)))
+                if job is jobs[0]:
+                    self.mirror.evaluation(job.folder, step=0, shown=shown)
+                log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
+        except (KeyboardInterrupt, SystemExit):
+            self._end("stopped", "signal", 1)
+            raise
+        except BaseException as error:
+            self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
+            raise
+        self._end("finished", NO_TRAINING, 0)
+
+    def _jobs(self) -> list[Job]:
+        folder = self.run.evaluation(0)
+        jobs = self.scoring.model(folder, weights=None, step=0, language=False)
+        if all(prompt.language is not None for prompt in self.scoring.prompts):
+            asked = folder.with_name(f"{folder.name}-language")
+            jobs += self.scoring.model(asked, weights=None, step=0, language=True)
+        else:
+            log.warning("motion.language is not set: the base model is asked with the token alone")
+        make = self._kept(jobs[0].make)
+        return [replace(job, make=make) for job in jobs]
+
+    def _kept(self, make: Maker) -> Maker:
+        """The same videos, each made once for all runs and copied from the shared cache."""
+        scoring = self.scoring
+        mark = repr(
+            (
+                scoring.base.fingerprint("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
+                (scoring.token.word, scoring.token.added, scoring.token.start),
+                (scoring.sampler, scoring.data.frames, scoring.data.size, scoring.data.fps),
+                (self.hardware.rounding, self.hardware.precision),
+            )
+        )
+        shared = scoring.cache / "base-videos" / hashlib.sha256(mark.encode()).hexdigest()[:24]
+
+        def kept(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            names = [hashlib.sha256(f"{prompt.seed} {prompt.text}".encode()).hexdigest()[:24] for prompt in prompts]
+            originals = [shared / f"{name}.mp4" for name in names]
+            copies = dict(zip(originals, files, strict=True))
+            for original in all_files(make, prompts, originals):
+                with written_whole(copies[original]) as temporary:
+                    shutil.copyfile(original, temporary)
+                yield copies[original]
+
+        return kept
+
+    def _end(self, status: str, reason: str, exit_code: int) -> None:
+        self.run.update(status=status, reason=reason)
+        self.mirror.finish(exit_code)

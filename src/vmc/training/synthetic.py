@@ -1,0 +1,195 @@
+"""Regularization clips that the untouched base model makes (Table 2e, "synthetic"; the prior of DreamBooth).
+
+A set is made once, kept in the shared cache and read by every arm, motion and seed. Its key is what it is made with:
+base model, captions, seeds, sampler, latents and frame rate. Which device made it is told and no part of the key. It is
+a folder of its own:
+
+    0000-a-person-...-SEED.mp4   a clip
+    captions.csv                 file, caption, seed
+    set.json                     what it was made with: the model's parts, sampler, latents, frame rate; written last
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from vmc.data.cache import cache_key
+from vmc.data.clips import Clip, ClipSource, fill
+from vmc.data.prompts import Prompt
+from vmc.diffusion.sampling import Sampler
+from vmc.errors import VmcError
+from vmc.files import written_whole
+from vmc.randomness import derive_seed
+from vmc.runs.generation import video_names
+from vmc.training.base_videos import BaseVideos
+from vmc.training.regularization import Mix, Ratio, check_mix
+
+log = logging.getLogger(__name__)
+
+CAPTIONS, ABOUT = "captions.csv", "set.json"
+FORMAT = "vmc-synthetic-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticRegularization:
+    """Videos of the untouched base model: one for each real regularization clip, with its caption.
+
+    Args:
+        source: the run's data, whose related clips give captions and number; which of them a seed draws does not
+            matter.
+        seed: of the run; the clips do not depend on it.
+        base_videos: makes them.
+        sampler: they are made with.
+        mix, weight, ratio: see `vmc.training.regularization.RegularizationSource`.
+        captions: how many clips of each caption, in place of those of `source`.
+        path: a set that was made before, in place of the cache's.
+    """
+
+    # A clip is made as long as a training clip, so it has one window, and every frame is taken.
+    step: ClassVar[int | None] = 1
+    variants: ClassVar[int] = 1
+
+    source: ClipSource
+    seed: int
+    base_videos: BaseVideos
+    sampler: Sampler
+    mix: Mix = "paired"
+    weight: float = 0.5
+    ratio: Ratio = "balanced"
+    captions: Mapping[str, int] | None = None
+    path: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        check_mix(self.mix, self.weight, self.ratio, self.variants)
+        for caption, count in (self.captions or {}).items():
+            if not isinstance(count, int) or count < 1:
+                raise VmcError(f"regularization.captions asks for {count} clips of '{caption}'; give a whole number")
+
+    def clips(self) -> list[Clip]:
+        """The clips, made first where they are not there.
+
+        Raises:
+            VmcError: no captions; a set of another base model or window, one that is not complete, or one made from
+                seeds of the test set.
+        """
+        about = self.base_videos.describe(self.sampler)
+        folder = self._made(about) if self.path is None else Path(self.path).expanduser()
+        table = _read(folder, about)
+        if shared := self.base_videos.test_seeds & {int(seed) for seed in table["seed"]}:
+            raise VmcError(
+                f"the synthetic clips in {folder} and the test set share the seed {min(shared)}, so that copies would"
+                " look like the model's own; give the test set or the clips other seeds"
+            )
+        rows = table.to_dict("records")
+        return [Clip(path=folder / row["file"], caption=row["caption"], role="regularization") for row in rows]
+
+    def _prompts(self) -> list[Prompt]:
+        """A caption and a seed for each clip."""
+        counts = self.captions or Counter(clip.caption for clip in self.source.regularization(seed=self.seed))
+        if not counts:
+            raise VmcError(
+                "regularization=synthetic has no captions: this data offers no related clips; give how many clips of"
+                " which caption, as in 'regularization.captions={a person dancing: 100}', or a set that is there as"
+                " regularization.path"
+            )
+        # `fill` without values refuses placeholders: the base model knows neither the motion's token nor a subject's.
+        return [
+            Prompt(text=fill(caption), seed=derive_seed("synthetic regularization", caption, number))
+            for caption, count in sorted(counts.items())
+            for number in range(count)
+        ]
+
+    def _made(self, about: Mapping[str, Any]) -> Path:
+        """The set's folder in the cache, complete."""
+        prompts = self._prompts()
+        told = json.dumps(about, sort_keys=True)
+        key = cache_key(FORMAT, told, *((prompt.text, prompt.seed) for prompt in prompts))[:24]
+        folder = self.base_videos.cache / "synthetic" / key
+        files = [folder / name for name in video_names(prompts)]
+        if not _complete(folder, files):
+            with _alone(folder.with_suffix(".lock")):
+                if not _complete(folder, files):
+                    self._make(folder, prompts, files, about)
+        return folder
+
+    def _make(self, folder: Path, prompts: Sequence[Prompt], files: Sequence[Path], about: Mapping[str, Any]) -> None:
+        """Write the clips that are missing, and what is told of them."""
+        for left in folder.glob(".*"):  # what a killed process was writing
+            left.unlink()
+        have = sum(file.is_file() for file in files)
+        log.info("the base model makes %d regularization clips for all runs: %s", len(files) - have, folder)
+        self.base_videos.write(prompts, files, sampler=self.sampler, label="synthetic clips")
+        table = pd.DataFrame(
+            {
+                "file": [file.name for file in files],
+                "caption": [prompt.text for prompt in prompts],
+                "seed": [prompt.seed for prompt in prompts],
+            }
+        )
+        with written_whole(folder / CAPTIONS) as temporary:
+            table.to_csv(temporary, index=False)
+        hardware, model = self.base_videos.hardware, str(self.base_videos.base.path)
+        made_on = {"device": hardware.device.type, "precision": hardware.precision}
+        with written_whole(folder / ABOUT) as temporary:
+            told = {"format": FORMAT, "model": model, "clips": len(files), "made_on": made_on, **about}
+            temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def _complete(folder: Path, files: Sequence[Path]) -> bool:
+    return (folder / ABOUT).is_file() and all(file.is_file() for file in files)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """No other process is in the block of this file; the lock of a killed process is free."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another process makes the synthetic clips of %s; waiting for it", file.with_suffix(""))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(folder: Path, wanted: Mapping[str, Any]) -> pd.DataFrame:
+    """The table of a set: file, caption, seed.
+
+    Raises:
+        VmcError: no complete set, or one that was made by another base model or in another window.
+    """
+    if not (folder / ABOUT).is_file() or not (folder / CAPTIONS).is_file():
+        raise VmcError(
+            f"regularization.path is {folder}, which holds no {ABOUT} and {CAPTIONS} of synthetic clips; give a folder"
+            " that regularization=synthetic has made, or leave regularization.path null to have one made"
+        )
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    if different := [part for part, mark in wanted["base"].items() if about["base"].get(part) != mark]:
+        raise VmcError(
+            f"regularization.path is {folder}, which another base model has made ({about['model']}; {different[0]}"
+            " differs); leave regularization.path null to have a set made by this one"
+        )
+    for name, said in (("latents", "data.frames and data.size"), ("fps", "data.fps")):
+        if about[name] != wanted[name]:
+            raise VmcError(
+                f"regularization.path is {folder}, whose clips have {name} {about[name]}, and this run's have"
+                f" {wanted[name]}; set {said} as they were, or leave regularization.path null to have a set made"
+            )
+    table = pd.read_csv(folder / CAPTIONS, dtype=str, keep_default_na=False)
+    if missing := [name for name in table["file"] if not (folder / name).is_file()]:
+        raise VmcError(
+            f"regularization.path is {folder}, where {len(missing)} of {len(table)} clips are missing, first"
+            f" {missing[0]}; copy the whole folder, or leave regularization.path null to have a set made"
+        )
+    return table
