@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 SET_UP := $(VENV)/.set-up
+SIZE ?= quick
+STACK ?= mini
+RATES := method lora token_trained textual_inversion dreambooth custom_diffusion
+RUNS ?= outputs/mini
 
-.PHONY: setup train test lint bench clean
+.PHONY: setup train sweep-ablations sweep-baselines search-rates report test lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -21,6 +25,20 @@ $(SET_UP): pyproject.toml
 
 train: setup  ## train the default motion on the miniature (ARGS="..." adds overrides)
 	$(RUN) -m vmc.train $(ARGS)
+
+sweep-ablations: setup  ## Table 2: every ablation on one motion (SIZE=full for four motions and three seeds, ARGS="...")
+	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(ARGS)
+
+sweep-baselines: setup  ## Table 1: the method and its baselines, as above
+	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(ARGS)
+
+search-rates: setup  ## each arm's learning rates on a motion of their own, into experiments/rates (STACK=paper, ARGS="...")
+	failed=0; for arm in $(RATES); do \
+		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(ARGS) || failed=1; done; \
+	$(RUN) -m vmc.rates --runs outputs/rates/$(STACK) && exit $$failed
+
+report: setup  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")
+	$(RUN) -m vmc.report runs=$(RUNS) output=outputs/report $(ARGS)
 
 test: setup  ## the tests
 	$(RUN) -m pytest $(ARGS)

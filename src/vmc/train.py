@@ -1,39 +1,56 @@
 """`python -m vmc.train`: teach a model a motion. Composes, instantiates, runs."""
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vmc.cli import check_overlays, run_hydra
+from vmc.processes import end_with_parent
 
 
-def train(config: DictConfig) -> None:
-    """Train the run that the config describes, go on with it, or say that it is done."""
-    check_overlays(config)
-    # Here and not above: `--help` and a refused command line must not wait for torch and diffusers.
-    from vmc.runs.folder import RunFolder, read_state
+def train(config: DictConfig) -> dict[str, Any]:
+    """Train the run that the config describes, go on with it, or say that it is done; the state that it is left in."""
+    check_overlays(config, HydraConfig.get().runtime.choices)
+    # Here and not above: `--help`, a refused command line and a finished run must not wait for torch and diffusers.
+    from vmc.runs.folder import RunFolder, is_done, read_state
+    from vmc.runs.lock import sole_writer
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    first = config.trainer.devices == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
     state = run.check()
-    if state.get("status") == "finished" and (state["step"] >= config.steps or state["reason"] == "appearance"):
+    if is_done(state, config.steps):
         print(f"{run.path} is finished: {state['step']} steps ({state['reason']}); nothing to do")
-        return
-    session = build_session(config, run)
-    session.train()
-    if session.hardware.rank == 0:
-        state = read_state(run.path)
+        return state
+    with sole_writer(run.path) if first else nullcontext():
+        state = run.check()  # again: who wrote it until now may have finished it
+        if state.get("status") == "running" and first:
+            print(f"{run.path} was interrupted at step {state['step']}, its process is gone; it goes on")
+        if not is_done(state, config.steps):
+            build_session(config, run).train()
+    state = read_state(run.path)
+    if first:
         print(f"{run.path}: {state['status']} at step {state['step']} ({state['reason']})")
+    return state
 
 
 def build_session(config: DictConfig, run: Any) -> Any:
-    """The run's parts, each built from its group."""
+    """The run's parts, each built from its group. Where no parameters are trained, the base model alone is scored."""
     from hydra.utils import instantiate
 
     from vmc.data.prompts import read_prompts, spread
+    from vmc.files import cache_root
+    from vmc.training.base_videos import BaseVideos
+    from vmc.training.pretrained import Pretrained
+    from vmc.training.rescoring import Rescoring
     from vmc.training.session import Session
 
     data, motion, token = instantiate(config.data), instantiate(config.motion), instantiate(config.token)
+    base = instantiate(config.model, frames=data.frames, size=data.size, fps=data.fps)
+    hardware, cache = instantiate(config.trainer), Path(config.cache or cache_root())
     tests = []
     if config.evaluate_every:
         prompts = instantiate(config.prompts)
@@ -45,35 +62,46 @@ def build_session(config: DictConfig, run: Any) -> Any:
             language=motion.language,
         )
         tests = spread(tests, prompts["limit"])
+    test_seeds = frozenset(prompt.seed for prompt in tests)
+    base_videos = BaseVideos(base=base, hardware=hardware, cache=cache, test_seeds=test_seeds)
+    regularization = instantiate(config.regularization, _partial_=True)
+    parts: dict[str, Any] = {
+        "base": base,
+        "data": data,
+        "motion": motion,
+        "token": token,
+        "regularization": regularization(source=data.source, seed=config.seed, base_videos=base_videos),
+        "sampler": instantiate(config.sampler),
+        "hardware": hardware,
+        "seed": config.seed,
+        "suite": instantiate(config.metrics) if config.evaluate_every else None,
+        "prompts": tests,
+        "generation_batch": config.generation_batch,
+        "cache": cache,
+    }
+    if config.get("parameters") is None:
+        scoring = Rescoring(**parts, threshold=config.stop.appearance)
+        return Pretrained(run=run, mirror=instantiate(config.logger), scoring=scoring)
     return Session(
+        **parts,
         run=run,
-        base=instantiate(config.model),
-        data=data,
-        motion=motion,
-        token=token,
         subset=instantiate(config.parameters),
         timestep_sampler=instantiate(config.timesteps),
-        regularization=instantiate(config.regularization, _partial_=True)(source=data.source, seed=config.seed),
         optimizer=instantiate(config.optimizer),
-        sampler=instantiate(config.sampler),
-        hardware=instantiate(config.trainer),
         mirror=instantiate(config.logger),
         steps=config.steps,
         batch_size=config.batch_size,
-        seed=config.seed,
-        suite=instantiate(config.metrics) if config.evaluate_every else None,
-        prompts=tests,
-        generation_batch=config.generation_batch,
         evaluate_every=config.evaluate_every,
         evaluate_subset=config.evaluate_subset,
         stop_appearance=config.stop.appearance,
         checkpoint_every=config.checkpoint_every,
-        cache=config.cache,
+        weights_dtype=config.weights_dtype,
     )
 
 
 def main() -> None:
     """Entry point."""
+    end_with_parent()
     run_hydra(train, "train")
 
 

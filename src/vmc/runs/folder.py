@@ -2,11 +2,12 @@
 
 import csv
 import json
+import os
 import platform
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,27 @@ import yaml
 
 from vmc.errors import VmcError
 from vmc.files import written_whole
+from vmc.runs.lock import LOCK, holder
 
 # What may differ when a run is continued: how far and where it runs, and what it writes on the way. Where its folder
-# and the caches lie is no part of what a run is.
-FREE_KEYS = ("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "output", "cache")
+# and the caches lie is no part of what a run is, nor are `rates`: its own stand in `optimizer` and `token`.
+FREE_KEYS = (
+    "steps",
+    "logger",
+    "trainer",
+    "evaluate_every",
+    "checkpoint_every",
+    "weights_dtype",
+    "output",
+    "cache",
+    "rates",
+)
+NO_TRAINING = "no training"
+COMPLETE = ("appearance", NO_TRAINING)
+"""Reasons for which a run is finished whatever `steps` says."""
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
+COMMAND = "VMC_COMMAND"
+"""Environment variable: the command that a sweep was started by, for its workers."""
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
 
 
@@ -65,7 +82,7 @@ class RunFolder:
         """
         file = self.path / "config.yaml"
         if not file.is_file():
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(path.name != LOCK for path in self.path.iterdir()):
                 raise VmcError(f"output is {self.path}, which holds files but no run; choose another folder")
             if self.path.exists() and not self.path.is_dir():
                 raise VmcError(f"output is {self.path}, which is a file; choose another folder")
@@ -93,7 +110,7 @@ class RunFolder:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "machine": {"platform": platform.platform(), "processor": _processor(), "ranks": world},
             "threads": threads,
-            "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+            "command": os.environ.get(COMMAND) or shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         self.update()
@@ -128,6 +145,21 @@ def read_state(path: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
+def shown_state(path: Path) -> dict[str, Any]:
+    """As `read_state`; a run that says `running` while nobody is writing it is `interrupted`."""
+    state = read_state(path)
+    if state.get("status") == "running" and holder(path) is None:
+        state |= {"status": "interrupted", "reason": "its process is gone"}
+    return state
+
+
+def is_done(state: Mapping[str, Any], steps: int) -> bool:
+    """Whether a run in this state has nothing left to do, where so many steps are wanted."""
+    if state.get("status") != "finished" or not isinstance(steps, int):
+        return False
+    return state["step"] >= steps or state["reason"] in COMPLETE
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The config of a finished or unfinished run.
 
@@ -140,17 +172,14 @@ def read_config(path: Path) -> dict[str, Any]:
     return yaml.safe_load(file.read_text())
 
 
-def differing_keys(one: Any, other: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the config keys that differ, those in FREE_KEYS left out."""
+def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:
+    """Dotted names of the config keys that differ, the outermost ones in `free` left out."""
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return [] if one == other else [prefix]
-    keys = [key for key in {**one, **other} if prefix or key not in FREE_KEYS]
+    keys = [key for key in {**one, **other} if prefix or key not in free]
     missing = object()
-    return [
-        name
-        for key in keys
-        for name in differing_keys(one.get(key, missing), other.get(key, missing), f"{prefix}.{key}" if prefix else key)
-    ]
+    pairs = [(f"{prefix}.{key}" if prefix else key, one.get(key, missing), other.get(key, missing)) for key in keys]
+    return [name for key, left, right in pairs for name in differing_keys(left, right, key)]
 
 
 def _processor() -> str:

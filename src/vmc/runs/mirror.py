@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
+from vmc.files import written_whole
 from vmc.metrics.base import COLUMNS
 from vmc.metrics.scores import read_scores
 
@@ -18,8 +19,8 @@ USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
 class Mirror(Protocol):
     """Where a run's numbers and videos are shown while it runs."""
 
-    def start(self, *, folder: Path, config: Mapping[str, Any]) -> None:
-        """Begin, or go on with, the run of that folder."""
+    def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
+        """Begin, or go on with, the run of that folder, which trains or evaluates."""
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Show numbers at a training step."""
@@ -34,7 +35,7 @@ class Mirror(Protocol):
 class NoMirror:
     """Nothing beside the run folder (`logger=csv`)."""
 
-    def start(self, *, folder: Path, config: Mapping[str, Any]) -> None:
+    def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
         """Do nothing."""
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
@@ -70,7 +71,7 @@ class WandbMirror:
         self.project, self.mode, self.name, self.group, self.tags = project, mode, name, group, list(tags)
         self._run: Any = None
 
-    def start(self, *, folder: Path, config: Mapping[str, Any]) -> None:
+    def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
         """Begin the W&B run; a continued run keeps its identity, which is kept in the folder."""
         # Media of tables are staged under the user's data folder unless told otherwise.
         if not USER_CHOSE_DATA_DIR:
@@ -78,20 +79,17 @@ class WandbMirror:
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
-        identity = folder / "wandb" / "id"
-        identity.parent.mkdir(parents=True, exist_ok=True)
-        if not identity.is_file():
-            identity.write_text(secrets.token_hex(4))
         arm, motion = config["arm"], config["motion"]["name"]
+        name = f"{arm}-{motion}-seed{config['seed']}{'' if job_type == 'train' else f'-{job_type}'}"
         self._run = wandb.init(
             project=self.project,
             mode=self.mode or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline"),  # type: ignore[arg-type]
             dir=folder,
-            id=identity.read_text().strip(),
+            id=_identity(folder),
             resume="allow",
-            name=self.name or f"{arm}-{motion}-seed{config['seed']}",
+            name=self.name or name,
             group=self.group or config["stack_name"],
-            job_type="train",
+            job_type=job_type,
             tags=[arm, motion, config["stack_name"], *self.tags],
             config=dict(config),
         )
@@ -104,8 +102,6 @@ class WandbMirror:
 
     def evaluation(self, folder: Path, *, step: int, shown: Sequence[str]) -> None:
         """Show the metrics as curves, and a table of videos that play, each with its scores."""
-        import wandb
-
         metrics = json.loads((folder / "summary.json").read_text())["metrics"]
         curves = {
             f"evaluation/{name}{end}": part[key]
@@ -113,19 +109,34 @@ class WandbMirror:
             for key, end in (("value", ""), ("low", "/low"), ("high", "/high"))
             if part[key] is not None
         }
+        self._run.log({**curves, **(self._table(folder, shown) if shown else {}), "step": step})
+
+    def _table(self, folder: Path, shown: Sequence[str]) -> dict[str, Any]:
+        import wandb
+
         rows = {row["video"]: row for row in read_scores(folder / "scores.csv").to_dict("records")}
         columns = [column for column in COLUMNS if column != "video"]
         table = wandb.Table(columns=["video", *columns])
         for name in shown:
             video = wandb.Video(str(folder / "videos" / name), caption=str(rows[name]["prompt"]), format="mp4")
             table.add_data(video, *(rows[name][column] for column in columns))
-        self._run.log({**curves, "evaluation/videos": table, "step": step})
+        return {"evaluation/videos": table}
 
     def finish(self, exit_code: int) -> None:
         """End the W&B run; without this the next run in the process would be the same one."""
         if self._run is not None:
             self._run.finish(exit_code=exit_code)
             self._run = None
+
+
+def _identity(folder: Path) -> str:
+    """The run's id in W&B, kept in its folder; W&B's own agents give one to every run that they start."""
+    file = folder / "wandb" / "id"
+    given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+    if given or not file.is_file():
+        with written_whole(file) as temporary:
+            temporary.write_text(given or secrets.token_hex(4))
+    return file.read_text().strip()
 
 
 def _logged_in() -> bool:

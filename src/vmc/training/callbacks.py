@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -125,8 +125,10 @@ class Checkpoints(StepCallback):
 
     KEPT = 2
 
-    def __init__(self, *, run: RunFolder, every: int, about: dict[str, Any]) -> None:
-        self.run, self.every, self.about = run, every, about
+    def __init__(
+        self, *, run: RunFolder, every: int, about: dict[str, Any], dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.run, self.every, self.about, self.dtype = run, every, about, dtype
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """The step that is begun at needs no saving."""
@@ -147,7 +149,8 @@ class Checkpoints(StepCallback):
         """Write the trained tensors and the state for resuming, each whole."""
         step = self._saved = trainer.global_step
         if trainer.is_global_zero:
-            Delta(tensors=module.trained_tensors(), about={**self.about, "step": step}).save(self.run.weights(step))
+            delta = Delta(tensors=module.trained_tensors(), about={**self.about, "step": step})
+            delta.save(self.run.weights(step), dtype=self.dtype)
             with written_whole(self.run.checkpoint(step)) as temporary:
                 trainer.save_checkpoint(temporary)
             self.run.update(step=step)
@@ -158,30 +161,90 @@ class Checkpoints(StepCallback):
 
 
 class StopOnSignal(pl.Callback):
-    """SIGTERM or a first Ctrl-C ends the run after the step in progress, its state saved; a second at once."""
+    """A signal ends the run after the step or video in progress, its state saved; the same one again acts at once.
 
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    SIGTERM and SIGINT come from people and systems; SIGUSR2 is a cluster's warning that it will take the machine back.
+    Whoever listened to it before is told by `pass_on` when the run is saved: submitit, which puts the job back in the
+    queue, must not do so before. After `PATIENCE` seconds it is told all the same: the run then goes on from an earlier
+    checkpoint.
+
+    It listens for the length of a `with` block, as the first of the callbacks. Several ranks stop at the same step.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+    PATIENCE = 60.0
+    ONE_AND_THE_SAME = 1.0
+    """Seconds within which a signal that comes twice was sent once, to a process and to its group."""
 
     def __init__(self) -> None:
-        self.received: str | None = None
+        self.received: signal.Signals | None = None
+        self._first: dict[int, float] = {}
         self._before: dict[int, Any] = {}
+        self._trainer: pl.Trainer | None = None
+        # Taken now: Lightning listens too, while it trains. Python's own handler of SIGINT only raises.
+        handlers = {number: signal.getsignal(number) for number in self.SIGNALS}
+        others = {number: one for number, one in handlers.items() if one is not signal.default_int_handler}
+        self._listeners = {number: one for number, one in others.items() if callable(one)}
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def __enter__(self) -> Self:
         """Listen."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            self.received = signal.Signals(number).name
-            trainer.should_stop = True
-            signal.signal(number, self._before.pop(number))
-
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, stop) for number in self.SIGNALS}
+            self._before = {number: signal.signal(number, self._hear) for number in self.SIGNALS}
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: self.pass_on())
+        return self
 
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def __exit__(self, *error: object) -> None:
         """Give the signals back."""
+        if self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         while self._before:
             signal.signal(*self._before.popitem())
 
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
-        self.on_train_end(trainer, module)
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Know the trainer."""
+        self._trainer = trainer
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Listen in place of Lightning, whose handler would have the ranks wait for each other."""
+        for number in self._before.keys() & set(self.SIGNALS):
+            signal.signal(number, self._hear)
+        trainer.should_stop |= self.asked(trainer)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """End the training where it is asked for."""
+        trainer.should_stop |= self.asked(trainer)
+
+    def asked(self, trainer: pl.Trainer) -> bool:
+        """Whether any rank was asked to stop; all of them must ask together."""
+        asked = self.received is not None
+        if trainer.world_size > 1:
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if asked and self.received is None:
+            self.received = signal.SIGTERM
+        return asked
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._first.setdefault(number, now) > self.ONE_AND_THE_SAME and not self._is_led():
+            signal.signal(number, self._before.pop(number))
+            signal.raise_signal(number)
+            return
+        if self.received != signal.SIGUSR2:  # back in the queue goes before being ended
+            self.received = signal.Signals(number)
+        if number in self._listeners:
+            signal.setitimer(signal.ITIMER_REAL, self.PATIENCE)
+        if self._trainer is not None:
+            self._trainer.should_stop |= self._trainer.world_size == 1  # else they decide together
+            for process in getattr(self._trainer.strategy.launcher, "procs", ()):  # the other ranks
+                process.send_signal(signal.SIGTERM)
+
+    def _is_led(self) -> bool:
+        """Whether this is a further rank, which ends with the first."""
+        return self._trainer is not None and self._trainer.global_rank > 0
+
+    def pass_on(self) -> None:
+        """Tell whoever listened before, who may end the process."""
+        if self.received in self._listeners:
+            self._listeners[self.received](self.received, None)

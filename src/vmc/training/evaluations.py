@@ -16,12 +16,12 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
 from vmc.files import folder_written_whole
-from vmc.runs.evaluation import Evaluation, Ranks, summary_lines
+from vmc.runs.evaluation import Evaluation, Ranks, Stopped, summary_lines
 from vmc.runs.folder import RunFolder
 from vmc.runs.generation import VideoGenerator
 from vmc.runs.mirror import Mirror
 from vmc.runs.sheet import contact_sheet
-from vmc.training.callbacks import StepCallback
+from vmc.training.callbacks import StepCallback, StopOnSignal
 from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
 
@@ -65,17 +65,27 @@ class Evaluations(StepCallback):
         generator: Callable[[MotionModule], VideoGenerator],
         about: dict[str, Any],
         after: Callable[[], None],
+        stop: StopOnSignal,
+        resumed_at: int = 0,
     ) -> None:
         self.run, self.mirror, self.evaluation, self.schedule = run, mirror, evaluation, schedule
         self.generator, self.about, self.after = generator, about, after
+        self.stop, self.resumed_at = stop, resumed_at
         self.reached: int | None = None  # the step at which the threshold was confirmed
+        self.interrupted = False  # by a signal, before it was complete
 
-    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Score the untouched base at step 0, and what a killed run left unscored."""
-        super().on_train_start(trainer, module)
+    def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Score the last step where that was interrupted: Lightning begins no training that has no step left."""
         self.evaluation.ranks = Ranks(
             trainer.global_rank, trainer.world_size, lambda: trainer.strategy.barrier("evaluation")
         )
+        self.evaluation.stopped = lambda: self.stop.asked(trainer)
+        if self.resumed_at == trainer.max_steps:
+            self._evaluate(trainer, module, self.resumed_at)
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Score the untouched base at step 0, and what an interrupted run left unscored."""
+        super().on_train_start(trainer, module)
         if trainer.global_step % self.schedule.every == 0:
             self._evaluate(trainer, module, trainer.global_step)
 
@@ -85,6 +95,12 @@ class Evaluations(StepCallback):
             self._evaluate(trainer, module, step)
 
     def _evaluate(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
+        try:
+            self._evaluate_whole(trainer, module, step)
+        except Stopped:  # what has been scored stays; the same command goes on with it
+            self.interrupted = trainer.should_stop = True
+
+    def _evaluate_whole(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
         if step:
             self._keep_weights(trainer, module, step)
         last = step == trainer.max_steps
@@ -113,7 +129,10 @@ class Evaluations(StepCallback):
         folder, places = self.run.evaluation(step), None if whole else self.schedule.subset
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            return self.generator(module).write(prompts, files, label=f"videos at step {step}")
+            for file in self.generator(module).write(prompts, files, label=f"videos at step {step}"):
+                yield file
+                if self.stop.received:
+                    return
 
         if step:
             return self.evaluation.score(folder, make, step=step, places=places)
@@ -162,13 +181,18 @@ class Evaluations(StepCallback):
     def _show(self, trainer: pl.Trainer, step: int) -> None:
         """The contact sheet, and curves and videos in the mirror."""
         folder = self.run.evaluation(step)
-        if not trainer.is_global_zero or (folder / "sheet.png").is_file():
-            return
-        places = list(self.schedule.subset)[:SHOWN]
-        files = [folder / "videos" / self.evaluation.names[place] for place in places]
-        captions = [self.evaluation.prompts[place].text for place in places]
-        contact_sheet(folder / "sheet.png", [read_frames(file) for file in files], captions)
-        self.mirror.evaluation(folder, step=step, shown=[file.name for file in files])
+        if trainer.is_global_zero and not (folder / "sheet.png").is_file():
+            shown = show(folder, self.evaluation, self.schedule.subset)
+            self.mirror.evaluation(folder, step=step, shown=shown)
+
+
+def show(folder: Path, evaluation: Evaluation, places: Sequence[int]) -> list[str]:
+    """Write the contact sheet of the first few of these places of the test set; the names of their videos."""
+    places = list(places)[:SHOWN]
+    files = [folder / "videos" / evaluation.names[place] for place in places]
+    captions = [evaluation.prompts[place].text for place in places]
+    contact_sheet(folder / "sheet.png", [read_frames(file) for file in files], captions)
+    return [file.name for file in files]
 
 
 class _WeightsOf:

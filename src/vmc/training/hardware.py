@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments import LightningEnvironment
 
+from vmc.diffusion.sampling import DECODE_FRAMES
 from vmc.errors import VmcError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -30,6 +32,7 @@ class Hardware:
         accumulate: micro-batches a step.
         clip_norm: the gradient's norm is clipped to this; None does not clip.
         checkpoint_activations: recompute activations in the backward pass: less memory, more time, equal gradients.
+        decode_frames: of videos, that the autoencoder decodes at a time; fewer need less memory.
     """
 
     accelerator: str = "cpu"
@@ -40,6 +43,7 @@ class Hardware:
     accumulate: int = 1
     clip_norm: float | None = 1.0
     checkpoint_activations: bool = False
+    decode_frames: int = DECODE_FRAMES
 
     def __post_init__(self) -> None:
         if self.precision not in ("32-true", *LOW):
@@ -49,7 +53,7 @@ class Hardware:
         if self.device.type == "cuda" and self.devices > torch.cuda.device_count():
             have = torch.cuda.device_count()
             raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
-        for name in ("devices", "accumulate"):
+        for name in ("devices", "accumulate", "decode_frames"):
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
         if self.threads is not None and self.threads < 1:
@@ -103,6 +107,9 @@ class Hardware:
             "precision": self.precision,
             "accumulate_grad_batches": self.accumulate,
             "gradient_clip_val": self.clip_norm,
+            # Never Slurm's, even inside one of its jobs: the ranks are those of `devices`, and only submitit puts a job
+            # back in the queue.
+            "plugins": [LightningEnvironment()],
         }
         return pl.Trainer(
             **options,

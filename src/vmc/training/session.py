@@ -18,7 +18,7 @@ from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.diffusion.checkpointing import checkpoint_activations
 from vmc.diffusion.components import BaseModel
 from vmc.diffusion.objective import NoiseSchedule
-from vmc.diffusion.parameters import ParameterSubset
+from vmc.diffusion.parameters import Subset
 from vmc.diffusion.sampling import Sampler, posterior_moments
 from vmc.diffusion.text import PromptEncoder
 from vmc.diffusion.token import MotionToken
@@ -30,10 +30,11 @@ from vmc.runs.generation import VideoGenerator
 from vmc.runs.mirror import Mirror, NoMirror
 from vmc.training.batches import LatentClips, StepPlan, TimestepSampler, TrainingBatches
 from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
+from vmc.training.delta import check_dtype
 from vmc.training.evaluations import Evaluations, Schedule
 from vmc.training.hardware import Hardware
 from vmc.training.module import MotionModule, OptimizerFactory
-from vmc.training.regularization import Mixture, NoRegularization, RealRegularization
+from vmc.training.regularization import Mixture, RegularizationSource
 from vmc.training.scoring import build_evaluation, gather_clips, made_with
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Session:
         evaluate_subset: videos of an intermediate evaluation.
         stop_appearance: the appearance score at which the run stops; None does not stop.
         checkpoint_every: steps between checkpoints; 0 only at the end.
+        weights_dtype: of what was trained, as it is written to `weights/`.
         cache: folder of the shared caches; None takes `vmc.files.cache_root()`.
     """
 
@@ -60,9 +62,9 @@ class Session:
     data: MotionData
     motion: Motion
     token: MotionToken
-    subset: ParameterSubset
+    subset: Subset
     timestep_sampler: TimestepSampler
-    regularization: NoRegularization | RealRegularization
+    regularization: RegularizationSource
     optimizer: OptimizerFactory
     sampler: Sampler
     hardware: Hardware
@@ -76,6 +78,7 @@ class Session:
     evaluate_subset: int = 12
     stop_appearance: float | None = None
     checkpoint_every: int = 0
+    weights_dtype: str = "float32"
     cache: Path | None = None
     mirror: Mirror = field(default_factory=NoMirror)
 
@@ -86,6 +89,7 @@ class Session:
                 raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
         if self.generation_batch is not None and self.generation_batch < 1:
             raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
+        check_dtype(self.weights_dtype)
         self._moments_cache = TensorCache(folder=Path(self.cache or cache_root()) / "latents")
         self._text_cache = TensorCache(folder=Path(self.cache or cache_root()) / "texts")
         self._encoder: PromptEncoder | None = None
@@ -120,14 +124,20 @@ class Session:
         module = self._module(schedule)
         plan = self._plan(clips, exemplars, schedule)
         batches = self._batches(clips, exemplars, plan, module)
-        if self.hardware.rank == 0:
-            self._begin(clips, module, threads)
-        try:
-            reason = self._fit(module, batches, latent_shape)
-        except BaseException as error:
-            self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
-            raise
-        self._end("stopped" if reason == "signal" else "finished", reason, 0)
+        with StopOnSignal() as stop:
+            if self.hardware.rank == 0:
+                self._begin(clips, module, threads)
+            try:
+                reason = self._fit(module, batches, latent_shape, stop)
+            except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the step to end
+                self._end("stopped", "signal", 1)
+                raise
+            except BaseException as error:
+                self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
+                raise
+            self._end("stopped" if reason == "signal" else "finished", reason, 0)
+        if reason == "signal":
+            stop.pass_on()
 
     # --- what is needed before the first step ------------------------------------------------------------------------
 
@@ -176,7 +186,7 @@ class Session:
 
     def _batches(self, clips: Sequence[Clip], exemplars: int, plan: StepPlan, module: MotionModule) -> "LoadedBatches":
         own = self.data.transform(augmented=True, mirror=self.motion.mirror)
-        others = self.data.transform(augmented=False, mirror=False)
+        others = self.data.transform(augmented=False, mirror=False, step=self.regularization.step)
         latents = LatentClips(
             clips=clips,
             transforms=[own] * exemplars + [others] * (len(clips) - exemplars),
@@ -185,7 +195,8 @@ class Session:
         )
         newest = self.run.latest_checkpoint()
         first = int(newest.stem) if newest else 0
-        moments = self._moments(latents, plan.wanted(range(min(first, self.steps), self.steps)))
+        # The last step's in any case: Lightning reads a batch even where no step is left.
+        moments = self._moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
         if self.token.trained:
             texts = list(self._prompt_encoder().token_ids([clip.caption for clip in clips]))
         else:
@@ -256,28 +267,35 @@ class Session:
             table.to_csv(temporary, index=False)
         self.mirror.start(folder=self.run.path, config=self.run.config)
 
-    def _fit(self, module: MotionModule, batches: "LoadedBatches", latent_shape: Sequence[int]) -> str:
-        losses, stop = LossLog(run=self.run, mirror=self.mirror), StopOnSignal()
-        callbacks: list[Any] = [losses, Progress(steps=self.steps)]
-        evaluations = self._evaluations(batches.clips, losses, latent_shape) if self.evaluates else None
+    def _fit(
+        self, module: MotionModule, batches: "LoadedBatches", latent_shape: Sequence[int], stop: StopOnSignal
+    ) -> str:
+        losses = LossLog(run=self.run, mirror=self.mirror)
+        callbacks: list[Any] = [stop, losses, Progress(steps=self.steps)]
+        evaluations = self._evaluations(batches, losses, latent_shape, stop) if self.evaluates else None
         if evaluations:
             callbacks.append(evaluations)
-        checkpoints = Checkpoints(run=self.run, every=self.checkpoint_every, about=self._about())
-        trainer = self.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints, stop])
+        checkpoints = Checkpoints(
+            run=self.run, every=self.checkpoint_every, about=self._about(), dtype=check_dtype(self.weights_dtype)
+        )
+        trainer = self.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints])
         loader: DataLoader = DataLoader(batches.dataset, batch_size=None, num_workers=0)
         trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
         self._seconds, self._step = losses.seconds, trainer.global_step
         if evaluations and evaluations.reached is not None:
             return "appearance"
-        return "signal" if stop.received and trainer.global_step < self.steps else "steps"
+        unfinished = trainer.global_step < self.steps or (evaluations and evaluations.interrupted)
+        return "signal" if stop.received and unfinished else "steps"
 
-    def _evaluations(self, clips: Sequence[Clip], losses: LossLog, latent_shape: Sequence[int]) -> Evaluations:
+    def _evaluations(
+        self, batches: "LoadedBatches", losses: LossLog, latent_shape: Sequence[int], stop: StopOnSignal
+    ) -> Evaluations:
         assert self.suite is not None
         evaluation = build_evaluation(
             suite=self.suite,
             prompts=self.prompts,
             label=self.motion.label,
-            clips=clips,
+            clips=batches.clips,
             size=self.data.size,
             made_with=made_with(self.sampler, latent_shape, self.data.fps),
             threshold=self.stop_appearance,
@@ -297,12 +315,15 @@ class Session:
                         self.base.fingerprint("unet", "vae", "text_encoder", "tokenizer"),
                         self._token_text(),
                         self.hardware.rounding,
+                        self.hardware.precision,
                     )
                 ),
             ),
             generator=lambda module: self._video_generator(module, latent_shape),
             about=self._about(),
             after=losses.skip_time,
+            stop=stop,
+            resumed_at=batches.first,
         )
 
     def _video_generator(self, module: MotionModule, latent_shape: Sequence[int]) -> VideoGenerator:
@@ -318,6 +339,7 @@ class Session:
                 fps=self.data.fps,
                 batch_size=self.generation_batch,
                 precision=self.hardware.autocast,
+                decode_frames=self.hardware.decode_frames,
             )
         return self._generator
 
@@ -326,14 +348,14 @@ class Session:
         return {
             "base": str(self.base.path),
             "base_fingerprint": self.base.fingerprint("unet"),
-            "groups": list(self.subset.groups),
+            **self.subset.describe(),
             "token": {"word": self.token.word, "added": self.token.added, "start": self.token.start},
         }
 
     def _end(self, status: str, reason: str, exit_code: int) -> None:
         if self.hardware.rank:
             return
-        changes = {"step": self._step, "seconds": round(self._seconds, 3)} if status != "failed" else {}
+        changes = {"step": self._step, "seconds": round(self._seconds, 3)} if self._step else {}
         self.run.update(status=status, reason=reason, **changes)
         self.mirror.finish(exit_code)
 
@@ -345,3 +367,8 @@ class LoadedBatches:
     dataset: TrainingBatches
     checkpoint: Path | None
     clips: Sequence[Clip]
+
+    @property
+    def first(self) -> int:
+        """The steps that the checkpoint has behind it."""
+        return int(self.checkpoint.stem) if self.checkpoint else 0

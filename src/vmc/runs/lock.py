@@ -1,0 +1,65 @@
+"""One writer per run folder: a lock that the writing process holds, and that ends with it, however it ends."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vmc.errors import VmcError
+
+LOCK = ".lock"
+PATIENCE = 1.0
+"""Seconds: whoever only asks whether a folder is held (`holder`) holds it for a moment."""
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Be the only writer of a run folder for the length of a block; what is made for the lock alone is removed again.
+
+    Raises:
+        VmcError: another process holds the folder, or nothing can be written there.
+    """
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=PATIENCE)
+    except Timeout as error:
+        raise VmcError(
+            f"output is {folder}, which another process is writing ({holder(folder) or 'just ended'});"
+            " wait for it or end it, or choose another output"
+        ) from error
+    except FileExistsError as error:
+        raise VmcError(f"output is {folder}, which is a file; choose another folder") from error
+    except OSError as error:
+        raise VmcError(f"output is {folder}, which cannot be written ({error}); choose another folder") from error
+    try:
+        (folder / LOCK).write_text(f"pid {os.getpid()} on {platform.node()}\n")
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)  # while it is held: who opened it meanwhile sees that it is gone
+        lock.release()
+        for path in absent:
+            try:
+                path.rmdir()
+            except OSError:  # it has been filled
+                break
+
+
+def holder(folder: Path) -> str | None:
+    """Which process is writing a folder, as `pid N on MACHINE`; None if none is, whatever a killed one has left."""
+    file = folder / LOCK
+    if not file.is_file():
+        return None
+    lock = FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return file.read_text().strip() or "a process that has just begun"
+    except FileNotFoundError:  # it ended meanwhile
+        return None
+    lock.release()
+    return None

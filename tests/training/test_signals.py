@@ -1,0 +1,97 @@
+"""Runs that a signal ends, as their own process and as a job of a cluster."""
+
+import json
+import os
+import signal
+
+import pytest
+from lightning_fabric.plugins.environments import LightningEnvironment
+
+from vmc.runs.folder import RunFolder, read_state
+from vmc.training.callbacks import StopOnSignal
+from vmc.training.hardware import Hardware
+
+
+@pytest.fixture
+def send(monkeypatch):
+    """Send this process a signal at a step of its training."""
+
+    def at(step: int, number: signal.Signals) -> None:
+        append = RunFolder.append
+
+        def append_and_send(run, row):
+            append(run, row)
+            if row["step"] == step:
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(RunFolder, "append", append_and_send)
+
+    return at
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+def test_a_signal_stops_and_saves_and_the_run_goes_on(train, send, number):
+    send(2, number)
+    run = train("steps=4", "checkpoint_every=0")
+    state = read_state(run.path)
+    assert (state["status"], state["reason"], state["step"]) == ("stopped", "signal", 2)
+    assert run.checkpoint(2).is_file()
+    assert read_state(train("steps=4", "checkpoint_every=0").path)["status"] == "finished"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_who_listened_before_hears_it_when_the_run_is_saved(train, send, tmp_path, number):
+    def requeue(heard, frame):
+        state = read_state(tmp_path / "run")
+        assert (heard, state["status"], state["step"]) == (number, "stopped", 2)
+        assert (tmp_path / "run" / "checkpoints" / "000002.ckpt").is_file()
+        raise SystemExit(7)
+
+    send(2, number)
+    before = signal.signal(number, requeue)
+    try:
+        with pytest.raises(SystemExit, match="7"):
+            train("steps=4", "checkpoint_every=0")
+        assert signal.getsignal(number) is requeue
+    finally:
+        signal.signal(number, before)
+    assert read_state(tmp_path / "run")["status"] == "stopped"
+
+
+def test_who_listened_before_does_not_wait_for_ever(train, send, monkeypatch, tmp_path):
+    """The step, or what comes after it, takes longer than there is time."""
+    monkeypatch.setattr(StopOnSignal, "PATIENCE", 0.1)
+    monkeypatch.setattr("vmc.training.callbacks.Checkpoints.save", lambda *_: signal.pause())
+
+    def requeue(*_):
+        raise SystemExit(7)
+
+    send(2, signal.SIGUSR2)
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        with pytest.raises(SystemExit, match="7"):
+            train("steps=4", "checkpoint_every=0")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    state = read_state(tmp_path / "run")
+    assert (state["status"], state["reason"]) == ("stopped", "signal")
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+def test_a_signal_at_the_last_step_leaves_a_finished_run(train, send):
+    send(3, signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("it was to hear nothing: the run is finished"))
+    try:
+        run = train("steps=3")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert json.loads((run.path / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_slurm_job_is_no_rank_of_lightning(monkeypatch):
+    """Slurm's variables would make it one of several ranks, and give it a requeueing of its own."""
+    for name, value in {"JOB_ID": "5", "JOB_NAME": "train", "NTASKS": "4", "PROCID": "3", "LOCALID": "3"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    trainer = Hardware().trainer(steps=1, callbacks=[])
+    assert isinstance(trainer._accelerator_connector.cluster_environment, LightningEnvironment)
+    assert (trainer.world_size, trainer.global_rank) == (1, 0)
