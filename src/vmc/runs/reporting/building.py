@@ -1,0 +1,144 @@
+"""The whole report: what is read once, and what is made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from vmc.runs.reporting.catalogue import CEILING, FLOOR, LANGUAGE, LAYOUTS
+from vmc.runs.reporting.checks import check_comparable, common_threshold
+from vmc.runs.reporting.choosing import check_once, for_curves, for_tables
+from vmc.runs.reporting.copies import Descriptor
+from vmc.runs.reporting.drawing import Figure3, draw_figures
+from vmc.runs.reporting.figures.timesteps import Sampler
+from vmc.runs.reporting.found import Found, FoundRun
+from vmc.runs.reporting.gallery.writing import write_gallery
+from vmc.runs.reporting.machine import result_csv
+from vmc.runs.reporting.output import report_folder
+from vmc.runs.reporting.overview import metrics_csv, metrics_table, runs_csv, runs_table
+from vmc.runs.reporting.page import page
+from vmc.runs.reporting.rows import ResultTable, result_table
+from vmc.runs.reporting.standing import ArmResult, ControlResult, arm_results, control_result
+from vmc.runs.reporting.text_table import TextTable, to_latex, to_markdown
+from vmc.runs.reporting.wording import compact, text_table
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Results of runs that belong into one table.
+
+    Args:
+        found: the runs and controls.
+        chosen_threshold: appearance score at which arms are compared; None takes the runs' own.
+
+    Raises:
+        VmcError: runs that do not belong together.
+    """
+
+    found: Found
+    chosen_threshold: float | None = None
+    threshold: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_once(self.runs)
+        check_comparable(self.runs, self.found.controls)
+        self.threshold = common_threshold(self.runs, chosen=self.chosen_threshold)
+
+    @property
+    def runs(self) -> list[FoundRun]:
+        """All of them."""
+        return self.found.runs
+
+    @cached_property
+    def results(self) -> dict[str, ArmResult]:
+        """Every arm that has a run which trains something."""
+        return arm_results(for_tables(self.runs), threshold=self.threshold)
+
+    @cached_property
+    def controls(self) -> list[ControlResult]:
+        """Floor and ceiling, measured or not; the untuned model asked in natural language where it was."""
+        known = {kind: control_result(kind, self.found.controls) for kind in (FLOOR, LANGUAGE, CEILING)}
+        return [one for kind, one in known.items() if one.controls or kind != LANGUAGE]
+
+    @cached_property
+    def tables(self) -> list[ResultTable]:
+        """The paper's tables."""
+        return [result_table(layout, self.results, self.controls, threshold=self.threshold) for layout in LAYOUTS]
+
+    @cached_property
+    def texts(self) -> list[TextTable]:
+        """All tables for people."""
+        return [
+            *(text_table(table) for table in self.tables),
+            metrics_table(self.results, self.controls),
+            runs_table(self.runs, self.results),
+        ]
+
+    @cached_property
+    def csvs(self) -> dict[str, str]:
+        """All tables for machines, by name."""
+        paper = {table.layout.name: result_csv(table) for table in self.tables}
+        return paper | {"metrics": metrics_csv(self.results, self.controls), "runs": runs_csv(self.runs, self.results)}
+
+    @property
+    def short(self) -> list[TextTable]:
+        """The paper's tables as far as there are arms for them, for the terminal."""
+        return [table for table in map(compact, self.tables) if table.rows]
+
+
+def write_report(
+    report: Report,
+    output: Path,
+    *,
+    runs: Path,
+    samplers: Mapping[str, Sampler],
+    descriptor: Descriptor | None,
+    figure3: Figure3,
+) -> list[str]:
+    """Write the folder whole; the names of its figures.
+
+    Args:
+        report: the results.
+        output: a folder that is not there, empty, or an earlier report.
+        runs: the folder that was reported on.
+        samplers: of timesteps, by what they are called.
+        descriptor: by which generated frames are compared with exemplars; None where it is not there.
+        figure3: which video it shows.
+
+    Raises:
+        VmcError: see `report_folder`, or a choice for figure 3 that no run has.
+    """
+    with report_folder(output) as folder:
+        tables = folder / "tables"
+        tables.mkdir()
+        for table in report.texts:
+            _write(tables / f"{table.name}.md", to_markdown(table))
+            _write(tables / f"{table.name}.csv", report.csvs[table.name])
+        for table in report.texts[: len(LAYOUTS)]:
+            _write(tables / f"{table.name}.tex", to_latex(table))
+        curves = for_curves(report.runs)
+        figures = draw_figures(
+            report.results,
+            curves,
+            folder / "figures",
+            threshold=report.threshold,
+            samplers=samplers,
+            descriptor=descriptor,
+            figure3=figure3,
+        )
+        _write(folder / "report.md", page(runs=runs, tables=report.texts, figures=figures))
+        write_gallery(
+            folder,
+            runs=runs,
+            results=report.results,
+            controls=report.found.controls,
+            curves=curves,
+            threshold=report.threshold,
+            tables=report.texts,
+            figures=figures,
+        )
+    return list(figures)
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", newline="\n")

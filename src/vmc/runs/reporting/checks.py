@@ -1,0 +1,141 @@
+"""What runs must have in common to stand in one table: base model, test set, protocol, threshold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vmc.errors import VmcError
+from vmc.runs.folder import differing_keys
+from vmc.runs.reporting.found import Control, FoundRun
+
+OF_THE_MOTION = ("prompts", "motion.target")
+"""Parts of a protocol that differ between motions: prompts hold the motion in natural language."""
+OF_THE_SEED = ("copying.exemplars",)
+"""Parts that differ between motions and training seeds, which draw other exemplars."""
+OF_THE_ARM = ("copying.regularization",)
+"""Parts that differ between arms."""
+
+
+def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ()) -> None:
+    """Refuse runs that do not belong into one table.
+
+    Raises:
+        VmcError: other base models, test sets or protocols, naming what differs.
+    """
+    _check_bases(runs)
+    _check_prompts(runs)
+    _check_protocols(runs)
+    _check_controls(runs, controls)
+
+
+def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float | None:
+    """The appearance score at which arms are compared: the one that is chosen, else the runs' own; None without any.
+
+    Raises:
+        VmcError: it is no number, or the runs stop at differing scores.
+    """
+    if chosen is not None:
+        if not isinstance(chosen, int | float) or not math.isfinite(chosen):
+            raise VmcError(f"stop.appearance is {chosen}; it must be a number to compare arms at, or null")
+        return float(chosen)
+    first: dict[float, FoundRun] = {}
+    for run in runs:
+        if run.threshold is not None:
+            first.setdefault(float(run.threshold), run)
+    if len(first) > 1:
+        (one, run), (other, second) = list(first.items())[:2]
+        raise VmcError(
+            f"stop.appearance is {one} in {run.path} and {other} in {second.path}; give stop.appearance=NUMBER to"
+            " compare all arms there"
+        )
+    return next(iter(first), None)
+
+
+def _check_bases(runs: Sequence[FoundRun]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        one, other = dict(first.base), dict(run.base)
+        # Where both fingerprints are known they decide, and the same model may lie elsewhere.
+        unneeded = "path" if "unet" in one and "unet" in other else "unet"
+        for base in (one, other):
+            base.pop(unneeded, None)
+        _refuse_where(one, other, first, run, what="base models", prefix="model")
+
+
+def _check_prompts(runs: Sequence[FoundRun]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        one, other = (found.config.get("prompts", {}) for found in (first, run))
+        _refuse_where(one, other, first, run, what="test sets", prefix="prompts")
+
+
+def _check_protocols(runs: Sequence[FoundRun]) -> None:
+    """Every evaluation against the first one, the first of its motion, and the first of its motion and seed."""
+    first: dict[tuple[object, ...], tuple[Mapping[str, Any], FoundRun]] = {}
+    for run in runs:
+        for scored in run.evaluations.values():
+            protocol = scored.summary["protocol"]
+            for place, part, what in (
+                ((run.motion,), _kept(protocol, OF_THE_MOTION), "test sets"),
+                ((), _without(protocol, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM)), "protocols"),
+                (run.place, _kept(protocol, OF_THE_SEED), "exemplars"),
+            ):
+                known, earlier = first.setdefault(place, (part, run))
+                _refuse_where(known, part, earlier, run, what=what)
+
+
+def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> None:
+    """Controls are of other prompts; their classifier and their copy descriptor must be those of the runs."""
+    protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()]
+    for control in controls:
+        for name in ("motion", "copying"):
+            one, other = (
+                _without({name: protocol.get(name, {})}, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM))
+                for protocol in (protocols[0] if protocols else {}, control.scored.summary["protocol"])
+            )
+            if one[name] and other[name] and (different := differing_keys(one, other)):
+                raise VmcError(
+                    f"{control.scored.folder} is of another protocol than the runs ({', '.join(different)} differ);"
+                    " remove it, or score it with the runs' metrics"
+                )
+
+
+def _refuse_where(one: Any, other: Any, first: FoundRun, second: FoundRun, *, what: str, prefix: str = "") -> None:
+    different = differing_keys(one, other, prefix)
+    if different:
+        inside = [_at(part, different[0].removeprefix(prefix).strip(".")) for part in (one, other)]
+        raise VmcError(
+            f"{first.path} and {second.path} have different {what} and do not belong in one table:"
+            f" {different[0]} is {_short(inside[0])} and {_short(inside[1])}"
+            + (f" ({', '.join(different[1:])} differ too)" if different[1:] else "")
+            + "; give a folder whose runs belong together"
+        )
+
+
+def _kept(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: _at(protocol, name) for name in names}
+
+
+def _without(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    kept = {key: dict(part) if isinstance(part, Mapping) else part for key, part in protocol.items()}
+    for name in names:
+        key, _, inner = name.partition(".")
+        if inner and isinstance(kept.get(key), dict):
+            kept[key].pop(inner, None)
+        elif not inner:
+            kept.pop(key, None)
+    return kept
+
+
+def _at(node: Any, name: str) -> Any:
+    """The value under a dotted name; a name that itself holds a point is tried first."""
+    if name in (node if isinstance(node, Mapping) else {}):
+        return node[name]
+    for part in name.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _short(value: object) -> str:
+    text = "not set" if value is None else " ".join(str(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."

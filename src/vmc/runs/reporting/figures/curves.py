@@ -1,0 +1,110 @@
+"""Fig. 7: accuracy, appearance and copies against training, per arm."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from vmc.runs.reporting.catalogue import APPEARANCE, Measure, arm_name
+from vmc.runs.reporting.curves import SHOWN, Curve, Point
+from vmc.runs.reporting.figures.style import MUTED, Look, looks
+
+DOTTED = (0, (1, 2))
+"""Of what is half-finished."""
+AXES = (("step", "training step"), ("updates", "exemplar updates"))
+
+
+def draw_curves(
+    arms: Sequence[Curve], single: Mapping[str, Sequence[Curve]], *, threshold: float | None, title: str
+) -> Figure:
+    """Three rows of metrics, against steps at the left and against exemplar updates at the right.
+
+    Args:
+        arms: one curve an arm, with a band for its 95 % interval.
+        single: the runs of arms that have several, drawn thin.
+        threshold: of the appearance score.
+        title: above it.
+    """
+    figure = Figure(figsize=(10.2, 8.2), layout="constrained")
+    grid = figure.subplots(len(SHOWN), len(AXES), sharey="row", sharex="col", squeeze=False)
+    drawn, shade = looks([curve.arm for curve in arms]), max(0.02, 0.2 / len(arms))
+    for measure, line in zip(SHOWN, grid, strict=True):
+        for (attribute, label), axes in zip(AXES, line, strict=True):
+            for curve in arms:
+                for one in single.get(curve.arm, ()):
+                    _thin(axes, one, measure, attribute, drawn[curve.arm])
+                _thick(axes, curve, measure, attribute, drawn[curve.arm], shade)
+            if measure is APPEARANCE and threshold is not None:
+                axes.axhline(threshold, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+            if measure is SHOWN[-1]:
+                axes.set_xlabel(label)
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        line[0].set_ylabel(measure.title)
+        line[0].set_ylim(_limits([*arms, *(one for runs in single.values() for one in runs)], measure, threshold))
+    figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
+    handles = [_handle(curve, drawn[curve.arm]) for curve in arms]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8.5)
+    return figure
+
+
+def _limits(curves: Sequence[Curve], measure: Measure, threshold: float | None) -> tuple[float, float]:
+    """Of the vertical axis: so that curves can be read where bands of few runs reach far beyond them."""
+    points = [point for curve in curves for point in curve.points[measure.name]]
+    values = [point.value for point in points]
+    if measure is APPEARANCE and threshold is not None:
+        values.append(threshold)
+    least, most = min(values, default=0.0), max(values, default=1.0)
+    room = max(0.5 * (most - least), 0.1 if measure.percent else 0.01)
+    low = max(least - room, np.nanmin([least, *(point.low for point in points)]))
+    high = min(most + room, np.nanmax([most, *(point.high for point in points)]))
+    edge = 0.04 * (high - low) or 0.01
+    factor = 100 if measure.percent else 1
+    return factor * (low - edge), factor * (high + edge)
+
+
+def _thick(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look, shade: float) -> None:
+    points = _having(curve, measure, attribute)
+    if not points:
+        return
+    x, value, low, high = _numbers(points, measure, attribute)
+    dash = look.dash if curve.finished else DOTTED
+    axes.plot(x, value, color=look.colour, linewidth=look.width, linestyle=dash, zorder=3)
+    axes.fill_between(
+        x, low, high, facecolor=(look.colour, shade), edgecolor=(look.colour, 0.3), linewidth=0.5, zorder=2
+    )
+    for whole in (True, False):
+        chosen = [place for place, point in enumerate(points) if point.whole is whole]
+        face = look.colour if whole else "white"
+        axes.plot(
+            x[chosen], value[chosen], "o", markersize=4, markeredgecolor=look.colour, markerfacecolor=face, zorder=4
+        )
+
+
+def _thin(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look) -> None:
+    points = _having(curve, measure, attribute)
+    if points:
+        x, value, *_ = _numbers(points, measure, attribute)
+        dash: Any = "-" if curve.finished else DOTTED
+        axes.plot(x, value, color=look.colour, linewidth=0.7, alpha=0.5, linestyle=dash, zorder=2)
+
+
+def _having(curve: Curve, measure: Measure, attribute: str) -> list[Point]:
+    return [point for point in curve.points[measure.name] if not np.isnan(getattr(point, attribute))]
+
+
+def _numbers(points: Sequence[Point], measure: Measure, attribute: str) -> tuple[np.ndarray, ...]:
+    """x, value, low, high; percent where the metric is a share."""
+    factor = 100 if measure.percent else 1
+    x = np.array([getattr(point, attribute) for point in points], dtype=float)
+    return x, *(factor * np.array([getattr(point, end) for point in points]) for end in ("value", "low", "high"))
+
+
+def _handle(curve: Curve, look: Look) -> Line2D:
+    count = f"{curve.runs} runs" if curve.runs == curve.of else f"{curve.runs} of {curve.of} runs"
+    notes = [count] * (curve.of > 1) + ["half-finished"] * (not curve.finished)
+    label = arm_name(curve.arm) + (f" ({', '.join(notes)})" if notes else "")
+    dash: Any = look.dash if curve.finished else DOTTED
+    return Line2D([], [], color=look.colour, linewidth=look.width, linestyle=dash, label=label)

@@ -1,0 +1,147 @@
+"""What the gallery shows of each motion and training seed: arms as columns, prompts as rows, a video in each cell."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vmc.errors import VmcError
+from vmc.runs.reporting.catalogue import CONTROLS, FLOOR, arm_name, arm_order
+from vmc.runs.reporting.found import Control, FoundRun, Scored
+from vmc.runs.reporting.standing import ArmResult
+
+FIELDS = {
+    "predicted": "Classified as",
+    "motion_probability": "Probability of the motion",
+    "appearance": "Appearance",
+    "text_alignment": "Text alignment",
+    "copy_similarity_first": "Similarity to an exemplar's first frame",
+    "copy_similarity_any": "Similarity to any exemplar frame",
+    "regularization_similarity": "Similarity to a regularization clip",
+    "frame_consistency": "Frame consistency",
+    "flicker": "Stillness",
+    "dynamic_degree": "Dynamic degree",
+}
+"""Scores of a video in the order in which they are listed, and what they are called."""
+FLAGS = ("valid", "motion_correct", "copied", "nearest_clip", "nearest_frame")
+"""Columns of `scores.csv` that the page looks at itself."""
+
+Key = tuple[str, str, int | None]
+"""Subject, prompt and seed: what names a video within a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """An arm, or the untuned model.
+
+    Args:
+        arm: its name, or the kind of control.
+        name: above the column.
+        detail: which evaluation is shown.
+        state: what is to be said of the run where it does not stand in the tables as the others do; else empty.
+        scored: the evaluation.
+        rows: of its `scores.csv`.
+    """
+
+    arm: str
+    name: str
+    detail: str
+    state: str
+    scored: Scored
+    rows: Mapping[Key, Mapping[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A motion and training seed.
+
+    Args:
+        motion, seed: which.
+        runs: all of them that train something.
+        columns: the method first, the untuned model last.
+        keys: rows, in the order of the test set.
+        notes: on runs that have nothing to show.
+    """
+
+    motion: str
+    seed: int
+    runs: Sequence[FoundRun]
+    columns: Sequence[Column]
+    keys: Sequence[Key]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return f"{self.motion.replace('_', ' ')}, training seed {self.seed}"
+
+
+def places(results: Mapping[str, ArmResult], controls: Sequence[Control]) -> list[Place]:
+    """Every motion and training seed of which a run was made, sorted."""
+    runs = [run for result in results.values() for run in _runs(result)]
+    return [_place(place, results, controls) for place in sorted({run.place for run in runs})]
+
+
+def _runs(result: ArmResult) -> list[FoundRun]:
+    return [*(stand.run for stand in result.stands), *(run for run, _ in result.left_out)]
+
+
+def _place(place: tuple[str, int], results: Mapping[str, ArmResult], controls: Sequence[Control]) -> Place:
+    columns, notes, runs = list[Column](), list[str](), list[FoundRun]()
+    for arm in sorted(results, key=arm_order):
+        runs += [run for run in _runs(results[arm]) if run.place == place]
+        columns += _standing(results[arm], place)
+        for column, note in _left_out(results[arm], place):
+            columns += [column] if column else []
+            notes += [note] if note else []
+    columns += _floor(place, controls)
+    keys = dict.fromkeys(key for column in columns for key in column.rows)
+    return Place(motion=place[0], seed=place[1], runs=runs, columns=columns, keys=list(keys), notes=notes)
+
+
+def _standing(result: ArmResult, place: tuple[str, int]) -> Iterator[Column]:
+    for stand in result.stands:
+        if stand.run.place == place:
+            behind = result.matched and not stand.crossing.reached
+            state = "did not reach the threshold" if behind else ""
+            yield _column(result.arm, stand.run.evaluations[stand.shown], step=stand.shown, state=state)
+
+
+def _left_out(result: ArmResult, place: tuple[str, int]) -> Iterator[tuple[Column | None, str]]:
+    """The last evaluation of a run that stands in no table, or a note that there is none."""
+    for run, reason in result.left_out:
+        if run.place != place:
+            continue
+        for step in sorted(run.evaluations, reverse=True):
+            try:
+                yield _column(result.arm, run.evaluations[step], step=step, state=reason), ""
+            except VmcError:  # damaged scores: the evaluation before may read
+                continue
+            break
+        else:
+            yield None, f"{arm_name(result.arm)}, nothing to show: {reason}"
+
+
+def _floor(place: tuple[str, int], controls: Sequence[Control]) -> Iterator[Column]:
+    """The untuned model on the same prompts; any training seed's will do, as nothing was trained."""
+    found = [control for control in controls if control.kind == FLOOR and control.motion == place[0]]
+    for control in sorted(found, key=lambda control: control.seed != place[1])[:1]:
+        yield _column(FLOOR, control.scored, step=0, state="")
+
+
+def _column(arm: str, scored: Scored, *, step: int, state: str) -> Column:
+    appearance = "" if math.isnan(scored.appearance) else f", appearance {scored.appearance:.4f}"
+    rows = {key_of(row): row for row in scored.scores.to_dict("records")}
+    name = CONTROLS.get(arm) or arm_name(arm)
+    return Column(arm=arm, name=name, detail=f"step {step}{appearance}", state=state, scored=scored, rows=rows)
+
+
+def key_of(row: Mapping[Any, Any]) -> Key:
+    """What names a video within a run."""
+    return row["subject"] or row["prompt"], row["prompt"], row["seed"]
+
+
+def scores_of(row: Mapping[Any, Any]) -> list[Any]:
+    """Flags, then scores, as the page reads them; numbers with four digits."""
+    values = [row[name] for name in (*FLAGS, *FIELDS)]
+    return [round(value, 4) if isinstance(value, float) else value for value in values]

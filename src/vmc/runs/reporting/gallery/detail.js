@@ -1,0 +1,65 @@
+// What a click on a video shows: its scores, and the exemplar's frame that it is nearest to.
+const detail = (() => {
+  const dialog = find("detail"), made = find("made"), nearest = find("nearest");
+  let at = null;
+
+  const shownNumber = (value) => value === null ? "—" : typeof value === "number" ? value.toFixed(4).replace("-", "−") : String(value);
+
+  function open(place, column, number) {
+    const row = column.cells[number];
+    if (row === null) return false;
+    at = { place, column, number };
+    const { marks, CLIP, NEAREST, SCORES, fields } = grid.row(number);
+    const [, prompt, seed] = place.rows[number];
+    find("asked").textContent = prompt;
+    find("whose").textContent = [column.name, column.detail, seed === null ? "" : `seed ${seed}`, column.state].filter(Boolean).join(" · ");
+    find("marks").replaceChildren(...marks(row).map(([kind, text]) => make("span", { className: kind, textContent: text })));
+    film(made, row[FILE] === null ? null : `${column.folder}/${row[FILE]}`, place.aspect);
+    find("made-says").textContent = row[FILE] === null ? "The video is missing." : "Generated";
+    const clip = place.exemplars.find((one) => one.name === row[CLIP]);
+    still(nearest, clip && clip.file ? `${place.folder}/${clip.file}` : null, clip, row[NEAREST]);
+    find("nearest-says").textContent = row[CLIP] === null ? "Not compared with the exemplars."
+      : `Nearest exemplar: frame ${row[NEAREST]} of ${row[CLIP]}` + (clip && clip.file ? "" : ", which is missing");
+    const scores = fields.map((name, index) => [name, row[SCORES + index]]).filter(([, value]) => value !== null && value !== "");
+    if (row[CLIP] !== null) scores.push(["Counts as copied above", column.threshold]);
+    find("scores").replaceChildren(...scores.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: shownNumber(value) })]));
+    if (!dialog.open) dialog.showModal();
+    return true;
+  }
+
+  function film(video, source, aspect) {
+    if (video.hasAttribute("src")) player.unload(video);
+    video.style.setProperty("--aspect", aspect);
+    if (source) player.load(video, source);
+  }
+
+  function still(video, source, clip, frame) {  // the middle of a frame's time, so that no rounding shows its neighbour
+    video.pause();
+    video.onloadedmetadata = null;
+    video.removeAttribute("src");
+    video.load();
+    video.style.setProperty("--aspect", 1);
+    if (!source) return;
+    video.preload = "auto";
+    video.onloadedmetadata = () => { video.currentTime = ((frame + 0.5) / clip.frames) * video.duration; };
+    video.src = source;
+  }
+
+  function move(by) {
+    const { visible } = grid;
+    for (let index = visible.indexOf(at.number) + by; index >= 0 && index < visible.length; index += by) {
+      if (open(at.place, at.column, visible[index])) {
+        grid.row(visible[index]).line.scrollIntoView({ block: "nearest" });
+        return;
+      }
+    }
+  }
+
+  dialog.addEventListener("close", () => { film(made, null, 1); still(nearest, null); });
+  find("previous").addEventListener("click", () => move(-1));
+  find("next").addEventListener("click", () => move(1));
+  for (const each of document.querySelectorAll("dialog")) {
+    each.addEventListener("click", (event) => { if (event.target === each || event.target.closest("[data-close]")) each.close(); });
+  }
+  return { open, move, get isOpen() { return dialog.open; } };
+})();

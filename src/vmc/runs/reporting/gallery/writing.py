@@ -1,0 +1,128 @@
+"""`index.html` and the videos beside it."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vmc.runs.reporting.catalogue import FLOOR, METHOD
+from vmc.runs.reporting.figures.style import MUTED, looks
+from vmc.runs.reporting.found import Control, FoundRun
+from vmc.runs.reporting.gallery.assets import film_of, link_videos, write_exemplars
+from vmc.runs.reporting.gallery.chart import charts
+from vmc.runs.reporting.gallery.content import FIELDS, FLAGS, Column, Place, places, scores_of
+from vmc.runs.reporting.standing import ArmResult
+from vmc.runs.reporting.text_table import BREAKS, TextTable
+
+PACKAGE = "vmc.runs.reporting.gallery"
+SCRIPTS = ("base.js", "player.js", "loader.js", "grid.js", "detail.js", "chart.js", "main.js")
+"""In the order in which they are put together."""
+PAGE = "index.html"
+
+
+def write_gallery(
+    folder: Path,
+    *,
+    runs: Path,
+    results: Mapping[str, ArmResult],
+    controls: Sequence[Control],
+    curves: Mapping[str, Sequence[FoundRun]],
+    threshold: float | None,
+    tables: Sequence[TextTable],
+    figures: Mapping[str, str],
+) -> None:
+    """Write the page, and the videos that it plays, into the folder of a report.
+
+    Args:
+        folder: where; the figures are in its `figures`.
+        runs: the folder that was reported on.
+        results: every arm.
+        controls: evaluations of the untuned model.
+        curves: runs that are drawn together, by the name of the figure.
+        threshold: the appearance score at which arms are compared.
+        tables: in order.
+        figures: captions by the name of the figure's files.
+    """
+    found = [_data(place, folder, number) for number, place in enumerate(places(results, controls))]
+    page = render(
+        runs=str(runs),
+        places=[one for one in found if one["rows"]],
+        common={"fields": list(FIELDS.values()), "flags": list(FLAGS)},
+        charts=charts(curves, threshold=threshold),
+        tables=tables,
+        figures=figures,
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8", newline="\n")
+
+
+def render(**content: Any) -> str:
+    """The page; everything that comes from runs is escaped, in markup and in scripts."""
+    environment = Environment(
+        loader=PackageLoader(PACKAGE, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["stacked"] = _stacked
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    script = "\n".join(_own(name) for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
+    return environment.get_template("page.html").render(
+        **content, style=Markup(_own("style.css")), script=Markup(script), script_hash=_hash(script)
+    )
+
+
+def _stacked(text: str) -> Markup:
+    """A cell of several lines where it may be broken: interval and p-value below their number."""
+    first, *others = BREAKS.split(text)
+    return Markup("<br>").join([first, *(Markup("<small>{}</small>").format(part) for part in others)])
+
+
+def _own(name: str) -> str:
+    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """By which the page allows its own script, and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _data(place: Place, folder: Path, number: int) -> dict[str, Any]:
+    """What the page knows of a motion and training seed; its videos are put beside the page."""
+    looked = looks([column.arm for column in place.columns if column.arm != FLOOR])
+    columns, first = [], list[Path]()
+    for index, column in enumerate(place.columns):
+        beside = f"videos/{number}/{index}"
+        linked = link_videos(column.scored, column.rows.values(), folder / beside)
+        first += [folder / beside / file for file in list(linked.values())[:1]]
+        colour = None if column.arm == METHOD else MUTED if column.arm == FLOOR else looked[column.arm].colour
+        columns.append(_column(place, column, linked) | {"folder": beside, "colour": colour})
+    film = film_of(first)
+    exemplars = f"exemplars/{number}"
+    return {
+        "label": place.label,
+        "notes": list(place.notes),
+        "columns": columns,
+        "rows": [list(key) for key in place.keys],
+        "folder": exemplars,
+        "exemplars": write_exemplars(place.runs, folder / exemplars),
+        "frames": film.frames,
+        "fps": film.fps,
+        "aspect": film.aspect,
+    }
+
+
+def _column(place: Place, column: Column, linked: Mapping[str, str]) -> dict[str, Any]:
+    """Its cells hold the video's file, or null where it is missing, and its scores."""
+    cells: list[list[Any] | None] = []
+    for key in place.keys:
+        row = column.rows.get(key)
+        cells.append(None if row is None else [linked.get(str(row["video"])), *scores_of(row)])
+    shown = {"name": column.name, "detail": column.detail, "state": column.state, "cells": cells}
+    return shown | {"threshold": column.scored.copy_threshold}

@@ -1,0 +1,188 @@
+"""A table of results in words and numbers that people read."""
+
+from collections.abc import Iterator, Sequence
+
+from vmc.metrics.comparison import Difference
+from vmc.runs.reporting.catalogue import APPEARANCE, CONTROLS, METHOD, Measure, arm_name
+from vmc.runs.reporting.numbers import NOTHING, rounded, shown, with_interval, with_test
+from vmc.runs.reporting.rows import NOT_MEASURED, ResultTable, Row
+from vmc.runs.reporting.standing import NOT_RUN
+from vmc.runs.reporting.text_table import TextTable
+
+SECOND_HAND, NOT_REACHED, PART_OF_SET = "†", "‡", "§"
+
+
+def text_table(table: ResultTable) -> TextTable:
+    """The table with all its notes."""
+    measures, parts = table.layout.measures, table.layout.parts
+    header = ["Part"] * bool(parts) + ["Arm", "Runs"]
+    for measure in measures:
+        header += [measure.title, "from the method"]
+    header += [
+        APPEARANCE.title,
+        "Step",
+        *(f"Paper: {measure.title[0].lower()}{measure.title[1:]}" for measure in measures),
+    ]
+    rows, rules = [], set[int]()
+    for place, row in enumerate(table.rows):
+        begins = place == 0 or row.listed.part != table.rows[place - 1].listed.part
+        control = row.listed.arm in CONTROLS
+        if begins or (control and table.rows[place - 1].listed.arm not in CONTROLS):
+            rules.add(place)
+        part = f"{row.listed.part}. {parts[row.listed.part]}" if begins and row.listed.part else ""
+        rows.append([part] * bool(parts) + _cells(row, measures))
+    return TextTable(
+        name=table.layout.name,
+        title=table.layout.title,
+        header=header,
+        rows=rows,
+        rules=frozenset(rules),
+        notes=list(_notes(table)),
+        left=frozenset({0, 1} if parts else {0}),
+    )
+
+
+def compact(table: ResultTable) -> TextTable:
+    """Arms with their metrics alone, for the terminal; arms without a run are left out."""
+    measures = table.layout.measures
+    rows = []
+    for row in _once(table.rows):
+        if row.status in (NOT_RUN, NOT_MEASURED):
+            continue
+        values = [with_interval(row.intervals[m.name], m) if m.name in row.intervals else NOTHING for m in measures]
+        if row.status:
+            values = [row.status, *[NOTHING] * (len(measures) - 1)]
+        rows.append([_named(row), *values, _appearance(row)])
+    header = ["", *(measure.title for measure in measures), APPEARANCE.title]
+    return TextTable(name=table.layout.name, title=table.layout.title, header=header, rows=rows)
+
+
+def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
+    """All but the part."""
+    cells = [_label(row), _runs(row)]
+    for place, measure in enumerate(measures):
+        if row.status:
+            cells += [row.status if place == 0 else NOTHING, NOTHING]
+            continue
+        interval = row.intervals.get(measure.name)
+        cells.append(with_interval(interval, measure) if interval else NOTHING)
+        cells.append(_difference(row, measure))
+    step = NOTHING if row.listed.arm in CONTROLS else rounded(row.step, 0)
+    return [*cells, _appearance(row), step, *(_paper(row, measure) for measure in measures)]
+
+
+def _label(row: Row) -> str:
+    marks = [NOT_REACHED] * (row.reached is False) + [PART_OF_SET] * (row.videos < row.of)
+    return " ".join([row.listed.label, *marks])
+
+
+def _named(row: Row) -> str:
+    """What a row is called outside the table."""
+    return CONTROLS.get(row.listed.arm) or arm_name(row.listed.arm)
+
+
+def _runs(row: Row) -> str:
+    total = row.runs + len(row.left_out)
+    return NOTHING if not total else str(row.runs) if not row.left_out else f"{row.runs} of {total}"
+
+
+def _difference(row: Row, measure: Measure) -> str:
+    if measure.name not in row.differences:
+        return NOTHING
+    tested: Difference | None = row.tested.get(measure.name)
+    return with_test(row.differences[measure.name], tested, measure, marked=measure.name in row.significant)
+
+
+def _appearance(row: Row) -> str:
+    interval = row.intervals.get(APPEARANCE.name)
+    return NOTHING if interval is None else shown(interval.value, APPEARANCE)
+
+
+def _paper(row: Row, measure: Measure) -> str:
+    value = row.paper.get(measure.name)
+    if value is None or not value.text:
+        return NOTHING
+    return value.text + SECOND_HAND * (value.standing == "second-hand")
+
+
+def _notes(table: ResultTable) -> Iterator[str]:
+    if table.threshold is None:
+        yield (
+            "No run has a stop.appearance: each row stands at its runs' last evaluation, at differing appearance,"
+            " and arms are not compared."
+        )
+    else:
+        yield (
+            "Every metric is interpolated linearly in the appearance score to stop.appearance ="
+            f" {rounded(table.threshold, 4)}; each row says at which appearance it stands."
+        )
+    yield from _about_intervals(table)
+    yield from _about_differences(table)
+    yield from _about_marks(table)
+    for row in _once(table.rows):
+        if row.left_out:
+            yield f"{_named(row)}, left out: {'; '.join(row.left_out)}."
+    yield table.layout.paper
+    for row in _once(table.rows):
+        for value in row.paper.values():
+            if value.says:
+                yield f"The paper's text on {_named(row)}: {value.says}."
+
+
+def _about_intervals(table: ResultTable) -> Iterator[str]:
+    """What intervals speak of; rows by what they have in common."""
+    said: dict[str, list[str]] = {}
+    for row in _once(table.rows):
+        known = {
+            measure: row.intervals[measure.name].speaks_of
+            for measure in table.layout.measures
+            if measure.name in row.intervals
+        }
+        for label in dict.fromkeys(known.values()):
+            of = [measure.short for measure, other in known.items() if other == label]
+            suffix = "" if len(of) == len(known) else f" ({', '.join(of)})"
+            said.setdefault(label, []).append(_named(row) + suffix)
+    if len(said) == 1:
+        yield f"Intervals are of 95 % and speak of {next(iter(said))}."
+    elif said:
+        each = "; ".join(f"of {label}: {', '.join(names)}" for label, names in said.items())
+        yield f"Intervals are of 95 % and speak {each}."
+
+
+def _about_differences(table: ResultTable) -> Iterator[str]:
+    compared = [row for row in table.rows if row.differences]
+    if table.comparisons:
+        yield (
+            "Differences are paired: over the motions, training seeds and subjects that an arm and the method both"
+            " have. Their intervals are not corrected; p is, by Holm's method, for the"
+            f" {table.comparisons} comparisons of this table; * marks p < 0.05."
+        )
+    untested = [_named(row) for row in _once(compared) if row.differences.keys() - row.tested.keys()]
+    if untested:
+        yield (
+            "Not tested, because a single motion and training seed in common with the method cannot tell:"
+            f" {', '.join(untested)}."
+        )
+
+
+def _about_marks(table: ResultTable) -> Iterator[str]:
+    if behind := [_named(row) for row in _once(table.rows) if row.reached is False]:
+        yield (
+            f"{NOT_REACHED} did not reach the threshold within its steps, stands at its last evaluation and is kept"
+            f" out of the comparisons: {', '.join(behind)}."
+        )
+        if arm_name(METHOD) in behind:
+            yield "With the method itself above the threshold, no arm is compared."
+    if small := [f"{_named(row)} ({row.videos} of {row.of})" for row in _once(table.rows) if row.videos < row.of]:
+        yield (
+            f"{PART_OF_SET} rests on a part of the test set, as no more was evaluated there: {', '.join(small)};"
+            " python -m vmc.evaluate run=DIR step=N completes an evaluation."
+        )
+    marked = [value for row in table.rows for value in row.paper.values() if value.text]
+    if any(value.standing == "second-hand" for value in marked):
+        yield f"{SECOND_HAND} second-hand: from a digest of the paper, not read in the paper itself."
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """Each arm once: the method stands in every part of Table 2."""
+    return list({row.listed.arm: row for row in rows}.values())
