@@ -130,6 +130,35 @@ class Jester:
         Raises:
             VmcError: no such split, or its table is missing or broken.
         """
+        table = self._table(split).reindex(columns=["id", "label"], fill_value="").fillna("")
+        table = table.apply(lambda column: column.str.strip())
+        return table.sort_values("id", key=lambda ids: ids.map(natural_order), ignore_index=True)
+
+    def stated_frames(self, split: str) -> dict[str, int]:
+        """How many frames each clip has, where the table says so: the mirror's.
+
+        Raises:
+            VmcError: as `index`.
+        """
+        table = self._table(split)
+        if "frames" not in table:
+            return {}
+        known = table[table["frames"].fillna("").str.fullmatch(r"\s*[0-9]+\s*")]
+        return {id.strip(): int(frames) for id, frames in zip(known["id"], known["frames"], strict=True)}
+
+    def splits(self) -> tuple[str, ...]:
+        """Those whose tables are there.
+
+        Raises:
+            VmcError: no Jester folder.
+        """
+        return tuple(split for split in SPLITS if self._layout.table(split).is_file())
+
+    def table_file(self, split: str) -> Path:
+        """Where a split's table lies, or should lie."""
+        return self._layout.table(split)
+
+    def _table(self, split: str) -> pd.DataFrame:
         _check_split(split)
         layout = self._layout
         file = layout.table(split)
@@ -150,9 +179,7 @@ class Jester:
         table = table.rename(columns={"video_id": "id"})
         if "id" not in table:
             raise VmcError(f"{file} has the columns {', '.join(table.columns)}: it needs video_id and label")
-        table = table.reindex(columns=["id", "label"], fill_value="").fillna("")
-        table = table.apply(lambda column: column.str.strip())
-        return table.sort_values("id", key=lambda ids: ids.map(natural_order), ignore_index=True)
+        return table
 
     def frames_folder(self, split: str, id: str) -> Path:
         """Where a clip's frames lie, or should lie.

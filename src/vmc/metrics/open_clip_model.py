@@ -25,6 +25,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as T
 
 from vmc.errors import VmcError
+from vmc.metrics.fitting import misfit
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -234,11 +235,9 @@ def _fill(model: Any, state: dict[str, Tensor], file: Path, architecture: str) -
         state = convert_to_custom_text_state_dict(state)
     state["logit_scale"] = state["logit_scale"].reshape(model.logit_scale.shape)
     state.pop("text.transformer.embeddings.position_ids", None)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        problem = str(error).strip().splitlines()[1].strip()
-        raise VmcError(f"the CLIP file {file} does not fit {architecture}: {problem}") from error
+    if problem := misfit(model, state):
+        raise VmcError(f"the CLIP file {file} does not fit {architecture}: {problem}")
+    model.load_state_dict(state)
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from vmc.errors import VmcError
+from vmc.metrics.fitting import misfit
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as the published models were trained
 DEVIATION = (0.229, 0.224, 0.225)
@@ -66,6 +67,8 @@ class SSCDNetwork(nn.Module):
         stem = state[f"{PREFIX}conv1.weight"].shape[0] if f"{PREFIX}conv1.weight" in state else STEM
         bottleneck, width = f"{PREFIX}layer1.0.conv3.weight" in state, state[f"{PREFIX}fc.weight"].shape[0]
         network = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
+        if problem := misfit(network, state):
+            raise RuntimeError(problem)
         network.load_state_dict(dict(state))
         return network
 
@@ -167,8 +170,7 @@ def _torchvision(path: Path) -> SSCDNetwork:
     try:
         return SSCDNetwork.of(content)
     except RuntimeError as error:
-        problem = str(error).strip().splitlines()[1].strip()
-        raise VmcError(f"the SSCD file {path} does not fit a ResNet of {_layers(content)} blocks: {problem}") from error
+        raise VmcError(f"the SSCD file {path} does not fit a ResNet of {_layers(content)} blocks: {error}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ Axes: B videos, S = 8 segments, C colours or features, H and W, K classes.
 
 import itertools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -196,8 +197,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise VmcError(f"the TRN checkpoint {path} does not exist; give the path of a .pth.tar file")
     try:
-        # Old files hold their accuracy as a NumPy scalar. Nothing that could run code is on the list.
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with safe_numbers():
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -205,6 +205,11 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping) or "state_dict" not in content:
         raise VmcError(f"{path} holds no state_dict; it is not a TRN checkpoint")
     return content
+
+
+def safe_numbers() -> AbstractContextManager:
+    """Lets NumPy numbers through: old files hold their accuracy as one. Nothing on the list could run code."""
+    return torch.serialization.safe_globals(_numpy_scalars())
 
 
 def _numpy_scalars() -> list[Any]:

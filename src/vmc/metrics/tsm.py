@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vmc.errors import VmcError
 from vmc.metrics.base import resized_centre
+from vmc.metrics.fitting import misfit
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Of MobileNetV2 (Sandler et al., 2018, Table 2): expansion, channels, blocks, stride of the first."""
@@ -108,9 +109,8 @@ def load_tsm(path: Path, *, classes: int) -> OnlineTSM:
     counters = {name: tensor for name, tensor in model.state_dict().items() if name.endswith("num_batches_tracked")}
     if not isinstance(content, Mapping) or "classifier.weight" not in content:
         raise VmcError(f"{path} holds no classifier.weight; it is not the online TSM's bare state dict")
-    try:
-        model.load_state_dict({**counters, **content})
-    except RuntimeError as error:
-        problem = str(error).strip().splitlines()[1].strip()
-        raise VmcError(f"{path} does not fit the online TSM of {classes} classes: {problem}") from error
+    state = {**counters, **content}
+    if problem := misfit(model, state):
+        raise VmcError(f"{path} does not fit the online TSM of {classes} classes: {problem}")
+    model.load_state_dict(state)
     return model.requires_grad_(False).eval()

@@ -1,0 +1,84 @@
+"""Pipelines of the Hugging Face hub, in its own cache; its library resumes and keeps what is there."""
+
+import errno
+import re
+from pathlib import Path
+
+from vmc.download.transfer import sha256
+from vmc.errors import VmcError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def get_pipeline(repository: str) -> Path:
+    """The local folder of a pipeline, downloaded where it is not complete in the cache.
+
+    Raises:
+        VmcError: offline, no network, no such repository, no room, or a part is missing.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    from vmc.diffusion.components import HUB_FILES, HUB_IGNORED, BaseModel
+
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED))
+    except LocalEntryNotFoundError as error:
+        reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
+        raise VmcError(
+            f"{repository} is not in the hub's cache and {reason}: go online and run the same command,"
+            " or set model.path to a local copy of the folder"
+        ) from error
+    except (RepositoryNotFoundError, GatedRepoError) as error:
+        raise VmcError(
+            f"the hub has no {repository} for you ({type(error).__name__}): look whether it has moved or asks for"
+            " `hf auth login`"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise VmcError(f"no room for {repository}: free some, or set HF_HOME to another disk") from error
+        raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
+    except Exception as error:  # the library's own network errors are of many kinds
+        raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
+    return BaseModel(path=folder).folder
+
+
+def is_cached(repository: str) -> bool:
+    """Whether all its files are in the hub's cache, as far as the hub's library knows without asking."""
+    from huggingface_hub import snapshot_download
+
+    from vmc.diffusion.components import HUB_FILES, HUB_IGNORED, BaseModel
+
+    try:
+        found = snapshot_download(
+            repository, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED, local_files_only=True
+        )
+        return BaseModel(path=found).folder.is_dir()
+    except Exception:
+        return False
+
+
+def check_contents(folder: Path) -> int:
+    """How many files of a cached repository were compared with the SHA-256 that the hub publishes.
+
+    In the cache a large file is a link to one that is named by it.
+
+    Raises:
+        VmcError: a file's content is another.
+    """
+    compared = 0
+    for file in sorted(path for path in folder.rglob("*") if path.is_symlink()):
+        stored = file.resolve()
+        if not _SHA256.fullmatch(stored.name):
+            continue
+        compared += 1
+        if sha256(stored) != stored.name:
+            raise VmcError(f"{file} is damaged (its SHA-256 is not {stored.name}): remove {stored} and get it again")
+    return compared
+
+
+def hub_is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
