@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from vmc.cli import config_folder, quote_free_text
 from vmc.diffusion.timesteps import CoarseNoise
+from vmc.errors import VmcError
 from vmc.generate import main as generate
 from vmc.train import main as train
 
@@ -70,7 +71,8 @@ def test_what_is_quoted_already_stays():
 
 
 @pytest.mark.parametrize("choice", CONFIGS, ids=str)
-def test_every_config_composes_and_instantiates(choice, tmp_path, blank):
+def test_every_config_composes_and_instantiates(choice, tmp_path, blank, monkeypatch):
+    monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: True)  # bitsandbytes need not be there
     group, name = choice.parts
     override = f"+{group}={name}" if group in ("ablation", "baseline") else f"{group}={name}"
     config = composed(override, f"model.path={blank}")
@@ -79,7 +81,7 @@ def test_every_config_composes_and_instantiates(choice, tmp_path, blank):
         config.trainer.accelerator = "cpu"
     parts = {key: instantiate(config[key]) for key in GROUPS}
     instantiate(config.optimizer)
-    instantiate(config.regularization, _partial_=True)(source=parts["data"].source, seed=config.seed)
+    instantiate(config.regularization, _partial_=True)(source=parts["data"].source, seed=config.seed, base_videos=None)
     assert OmegaConf.missing_keys(config) == set()
 
 
@@ -109,6 +111,13 @@ def test_an_ablation_differs_from_the_method_in_what_it_says_alone(name, key, va
             assert arm[group] == method[group], group
 
 
+def test_adapters_differ_from_the_method_in_what_is_trained_and_its_rate():
+    arm, method = composed("+ablation=lora"), composed()
+    assert {group for group in method if arm[group] != method[group]} == {"arm", "output", "parameters", "optimizer"}
+    assert (arm.parameters._target_, arm.arm) == ("vmc.diffusion.lora.LoraSubset", "lora")
+    assert {**arm.optimizer, "lr": 0} == {**method.optimizer, "lr": 0}
+
+
 def test_the_papers_stack_has_the_papers_values():
     config = composed("stack=paper", "data.path=.")
     assert (config.steps, config.batch_size, config.optimizer.lr) == (3000, 1, 5e-6)
@@ -116,6 +125,33 @@ def test_the_papers_stack_has_the_papers_values():
     assert instantiate(config.timesteps) == CoarseNoise(alpha=0.5)
     assert (config.regularization.mix, config.regularization.weight) == ("paired", 0.5)
     assert config.prompts.file._target_ == "vmc.data.prompts.jester_test_set"
+    assert config.stop.appearance == 0.265
+
+
+@pytest.mark.parametrize(
+    ("motion", "caption", "prompt"),
+    [
+        ("dab", "A person doing the {token} sign", "{subject} doing the {token} sign."),
+        ("air_quotes", "A person doing the {token} sign", "{subject} doing the {token} sign."),
+        ("carlton", "A person doing the {token} dance", "{subject} doing the {token} dance."),
+        ("rotation_3d", None, "A camera {token} around {subject}."),
+    ],
+)
+def test_internet_motions_come_from_videos_and_take_fewer_steps(motion, caption, prompt):
+    config = composed("stack=paper", "data=videos", "data.path=.", f"motion={motion}")
+    assert (config.motion.name, config.motion.label, config.motion.mirror) == (motion, None, False)
+    assert (config.motion.caption, config.motion.prompt, config.steps) == (caption, prompt, 2000)
+    assert composed(f"motion={motion}").steps == composed().steps  # the miniature's
+    assert composed(f"motion={motion}", "steps=7").steps == 7
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        for name in ("generate", "evaluate"):
+            assert compose(name, overrides=[f"motion={motion}"]).motion == config.motion
+
+
+def test_a_motion_that_is_not_in_jester_is_told_to_come_with_videos(tmp_path):
+    config = composed("stack=paper", f"data.path={tmp_path}", "motion=dab")
+    with pytest.raises(VmcError, match="name one of them, or use data=videos"):
+        instantiate(config.data).source.exemplars(label=config.motion.label, caption=config.motion.caption, seed=0)
 
 
 def test_help_lists_the_groups_and_loads_nothing_heavy(tmp_path):
@@ -126,13 +162,14 @@ def test_help_lists_the_groups_and_loads_nothing_heavy(tmp_path):
         "print('HEAVY', sorted({'torch', 'diffusers', 'pytorch_lightning', 'wandb'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert "ablation: params_all, params_kv" in run.stdout, run.stderr
+    assert "ablation: lora, params_all, params_kv" in run.stdout, run.stderr
     assert "HEAVY []" in run.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 REFUSED = [
-    (["+ablation=params_kv", "+baseline=nothing"], ["baseline=nothing"]),
+    (["+ablation=params_kv", "+baseline=dreambooth"], ["+ablation=params_kv and +baseline=dreambooth", "choose one"]),
+    (["+baseline=nothing"], ["baseline/nothing", "dreambooth"]),
     (["+ablation=nothing"], ["ablation/nothing", "params_kv"]),
     (["motion=unknown"], ["motion/unknown", "swiping_down"]),
     (["data=videos", "data.path=absent", "motion=custom"], ["absent"]),
@@ -142,10 +179,14 @@ REFUSED = [
     (["model.path=absent/model"], ["absent/model"]),
     (["data.size=60"], ["data.size is 60"]),
     (["parameters.groups=[nothing]"], ["'nothing'", "spatial_kv"]),
+    (["parameters=lora", "parameters.rank=0"], ["parameters.rank is 0"]),
+    (["parameters=lora", "parameters.targets=[nothing]"], ["parameters.targets", "'nothing'", "spatial_kv"]),
     (["parameters=token_only"], ["nothing is trained"]),
     (["timesteps.alpha=2"], ["timesteps.alpha", "2"]),
     (["trainer.threads=0"], ["trainer.threads"]),
     (["trainer=gpu"], ["trainer=cpu"]),
+    (["trainer.decode_frames=0"], ["trainer.decode_frames is 0"]),
+    (["weights_dtype=float8"], ["weights_dtype is 'float8'", "bfloat16"]),
     (["steps=0"], ["steps is 0"]),
     (["steps=many"], ["steps is many"]),
     (["batch_size=0"], ["batch_size is 0"]),
@@ -185,6 +226,8 @@ def test_what_cannot_be_done_is_said_in_a_sentence(arguments, words, entered):
         (["prompt=a", "sampler.steps=0"], ["sampler.steps is 0"]),
         (["prompt=a", "batch_size=0"], ["batch_size is 0"]),
         (["export=occupied"], ["occupied", "exists already"]),
+        (["prompt=a", "push=me/mine"], ["push is me/mine", "export=DIR"]),
+        (["export=new", "push=not a name"], ["push is not a name", "USER/NAME"]),
         (["model.path=occupied", "prompt=a"], ["unet/config.json"]),
     ],
     ids=lambda value: " ".join(value),

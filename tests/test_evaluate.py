@@ -150,3 +150,25 @@ def test_what_cannot_be_scored_is_said(entered, metrics, arguments, expected):
     assert status == 1
     assert expected in said
     assert "Traceback" not in said
+
+
+def test_scores_are_shown_in_wandb_where_that_is_asked_for(run, entered, monkeypatch):
+    begun, logged, ended = [], [], []
+
+    class Run:
+        def define_metric(self, *names, **options):
+            pass
+
+        def log(self, values):
+            logged.append(values)
+
+        def finish(self, exit_code):
+            ended.append(exit_code)
+
+    monkeypatch.setattr("wandb.init", lambda **options: begun.append(options) or Run())
+    status, said = entered(evaluate, f"run={run.path}", "logger=wandb", "logger.group=mine")
+    assert status == 0, said
+    names = [begun[0][key] for key in ("name", "job_type", "group")]
+    assert names == ["method-custom-seed0-evaluate", "evaluate", "mine"]
+    assert ended == [0]
+    assert {"evaluation/appearance", "evaluation/videos", "step"} <= logged[0].keys()

@@ -75,8 +75,26 @@ def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
     summary = summaries[0]
     if config["ask"] == "known":
         summary = conclude_known(folder, [job.folder for job in jobs], step=jobs[0].step)
+    show(config, folder, jobs[0])
     print(f"{folder}: {summary['videos']} videos")
     print("\n".join(f"  {line}" for line in summary_lines(summary)))
+
+
+def show(config: dict[str, Any], folder: Path, job: Any) -> None:
+    """The scores in W&B, as a run of their own, where `logger=wandb` asks for it."""
+    from hydra.utils import instantiate
+
+    from vmc.data.prompts import evenly
+    from vmc.runs.folder import read_config
+    from vmc.training.evaluations import SHOWN
+
+    arm = read_config(Path(config["run"]))["arm"] if config["run"] else Path(config["videos"] or "base").name
+    made_here = job.evaluation.videos is None and config["ask"] != "known"
+    shown = [job.evaluation.names[place] for place in evenly(len(job.evaluation.names), SHOWN)] if made_here else []
+    mirror = instantiate(config["logger"])
+    mirror.start(folder=folder, config={**config, "arm": arm}, job_type="evaluate")
+    mirror.evaluation(folder, step=job.step, shown=shown)
+    mirror.finish(0)
 
 
 def parts_of(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -85,6 +103,7 @@ def parts_of(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
     from vmc.data.prompts import read_prompts, spread
     from vmc.files import cache_root
+    from vmc.training.base_videos import BaseVideos
     from vmc.training.rescoring import Rescoring
 
     data, motion, token = (instantiate(config[key]) for key in ("data", "motion", "token"))
@@ -95,18 +114,22 @@ def parts_of(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     prompts = spread(prompts, asked["limit"])
     hardware = instantiate(config["trainer"])
     hardware.use_threads()
+    base, cache = instantiate(config["model"]), Path(config["cache"] or cache_root())
+    test_seeds = frozenset(prompt.seed for prompt in prompts)
+    base_videos = BaseVideos(base=base, hardware=hardware, cache=cache, test_seeds=test_seeds)
+    regularization = instantiate(config["regularization"], _partial_=True)
     scoring = Rescoring(
         suite=instantiate(config["metrics"]),
-        base=instantiate(config["model"]),
+        base=base,
         data=data,
         motion=motion,
         token=token,
-        regularization=instantiate(config["regularization"], _partial_=True)(source=data.source, seed=config["seed"]),
+        regularization=regularization(source=data.source, seed=config["seed"], base_videos=base_videos),
         sampler=instantiate(config["sampler"]),
         hardware=hardware,
         prompts=prompts,
         seed=config["seed"],
-        cache=Path(config["cache"] or cache_root()),
+        cache=cache,
         threshold=config["stop"]["appearance"],
         generation_batch=config["generation_batch"],
         copying=config["copying"],

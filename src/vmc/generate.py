@@ -18,6 +18,8 @@ def generate(config: DictConfig) -> None:
         raise VmcError("there is nothing to do: give prompt=..., prompts.file=FILE or export=DIR")
     if config.prompt is not None and config.prompts.file is not None:
         raise VmcError("prompt and prompts.file are both given; choose one of them")
+    if config.push is not None:
+        check_push(config)
     if config.run is not None:
         take_over(config, Path(config.run), TAKEN_OVER)
     from hydra.utils import instantiate
@@ -30,11 +32,39 @@ def generate(config: DictConfig) -> None:
     weights = newest_weights(Path(config.run), step=config.step) if config.run else None
     model = TunedModel.load(instantiate(config.model), instantiate(config.token), weights, hardware=hardware)
     if config.export is not None:
-        model.export(Path(config.export))
-        print(f"{config.export}: a complete pipeline in the diffusers layout")
+        export(config, model)
     if config.prompt is not None or config.prompts.file is not None:
         folder = Path(config.output) if config.output else default_output(config.run, weights)
         write_videos(config, model, folder)
+
+
+def check_push(config: DictConfig) -> None:
+    """Refuse, before anything is loaded, an upload that cannot be."""
+    from vmc.runs.upload import check_upload
+
+    if config.export is None:
+        raise VmcError(f"push is {config.push}, but export is null; give export=DIR, the folder that is uploaded")
+    check_upload(config.push)
+
+
+def export(config: DictConfig, model: Any) -> None:
+    """Write the pipeline with its card, and upload it; an earlier export of the same weights is uploaded as it is."""
+    from vmc.runs.model_card import CARD, Card
+    from vmc.runs.upload import upload
+
+    folder, base = Path(config.export), model.base
+    made = {"base": str(base.path), "mark": model.mark, "sampler": dict(config.sampler)}
+    made |= {"frames": base.frames, "size": base.size, "fps": base.fps, "name": config.push}
+    card = folder / CARD
+    if config.push and card.is_file() and model.mark in card.read_text(encoding="utf-8"):
+        print(f"{folder}: exported before")
+    else:
+        weights = model.weights
+        page = Card.of_run(Path(config.run), step=int(weights.stem), **made) if weights else Card(**made)
+        model.export(folder, card=page.text())
+        print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
+    if config.push:
+        print(f"{upload(folder, config.push, private=config.private)}: uploaded")
 
 
 def default_output(run: str | None, weights: Path | None) -> Path:

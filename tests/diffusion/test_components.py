@@ -58,12 +58,57 @@ def test_dtypes_are_those_asked_for(copy, stored, wanted):
         assert {parameter.dtype for parameter in part(dtype=wanted).parameters()} == {wanted}
 
 
-def test_pickled_weights_load_too(copy):
+@pytest.fixture
+def pickled(copy) -> Path:
+    """As ZeroScope is published: half precision in `.bin` files without a variant's suffix, and nothing else."""
     for file in copy.rglob("*.safetensors"):
         name = "pytorch_model.bin" if file.parent.name == "text_encoder" else "diffusion_pytorch_model.bin"
         torch.save({key: tensor.half() for key, tensor in load_file(file).items()}, file.with_name(name))
         file.unlink()
-    assert {parameter.dtype for parameter in BaseModel(path=copy).unet().parameters()} == {torch.float32}
+    return copy
+
+
+@pytest.mark.parametrize("wanted", [torch.float16, torch.float32])
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_pickled_weights_in_half_precision_load_in_the_dtype_asked_for(pickled, base, part, wanted, caplog):
+    loaded, stored = getattr(BaseModel(path=pickled), part)(dtype=wanted), getattr(base, part)()
+    assert {parameter.dtype for parameter in loaded.parameters()} == {wanted}
+    assert {buffer.dtype for buffer in loaded.buffers() if buffer.is_floating_point()} <= {wanted}
+    names = dict(stored.named_parameters())
+    for name, parameter in loaded.named_parameters():
+        assert torch.equal(parameter, names[name].half().to(wanted)), name
+    assert not caplog.records
+
+
+class Malicious:
+    def __reduce__(self):
+        return (print, ("this must never be printed",))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_pickle_that_would_run_code_is_refused(pickled, part, capsys):
+    (file,) = (pickled / part).glob("*.bin")
+    torch.save({**torch.load(file, weights_only=True), "extra": Malicious()}, file)
+    with pytest.raises(
+        VmcError, match=rf"{part} does not load as .*: its \.bin .* might run code; get the complete file"
+    ):
+        getattr(BaseModel(path=pickled), part)()
+    assert "never be printed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_truncated_pickle_is_refused(pickled, part):
+    (file,) = (pickled / part).glob("*.bin")
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(VmcError, match=f"{part} does not load as"):
+        getattr(BaseModel(path=pickled), part)()
+
+
+def test_pickled_weights_of_another_shape_are_refused(pickled):
+    (file,) = (pickled / "unet").glob("*.bin")
+    torch.save({**torch.load(file, weights_only=True), "conv_in.bias": torch.zeros(3).half()}, file)
+    with pytest.raises(VmcError, match=r"conv_in\.bias"):
+        BaseModel(path=pickled).unet()
 
 
 def test_the_text_encoder_is_written_as_the_published_ones_are(blank):

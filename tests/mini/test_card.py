@@ -238,7 +238,7 @@ def test_a_stack_that_is_not_understood_is_left_alone(tmp_path):
 
 def test_the_five_targets_share_their_prompt():
     motions = [yaml.safe_load(file.read_text()) for file in (config_folder() / "motion").glob("*.yaml")]
-    prompts = {motion["prompt"] for motion in motions if motion["label"] in TARGETS}
+    prompts = {motion["prompt"] for motion in motions if motion.get("label") in TARGETS}
     assert prompts == {read_settings(stack_file()).template}
 
 

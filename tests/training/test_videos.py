@@ -24,10 +24,11 @@ LEARNED = [
     [],
     ["token=trained", "token.learning_rate=0.1"],
     ["token=trained", "token.learning_rate=0.1", "token.word=<motion>", "token.added=true", "token.start=sign"],
+    ["parameters=lora", "parameters.alpha=80"],
 ]
 
 
-@pytest.fixture(params=LEARNED, ids=["frozen", "trained", "added"])
+@pytest.fixture(params=LEARNED, ids=["frozen", "trained", "added", "lora"])
 def run(request, train, monkeypatch):
     """A run of which the frames that its model in memory makes of the prompt are kept, too."""
     from vmc.training import session as sessions
@@ -35,8 +36,8 @@ def run(request, train, monkeypatch):
     kept = {}
     begin = sessions.Session._fit
 
-    def fit(self, module, batches, latent_shape):
-        reason = begin(self, module, batches, latent_shape)
+    def fit(self, module, batches, latent_shape, stop):
+        reason = begin(self, module, batches, latent_shape, stop)
         generator = self._video_generator(module, latent_shape)
         kept["frames"] = generator.frames([Prompt(text=PROMPT.replace("{token}", self.token.word), seed=5)])[0]
         return reason

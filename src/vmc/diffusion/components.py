@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet3DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -41,6 +43,7 @@ class BaseModel:
         size: px, height and width of both.
         fps: frames a second of a generated video.
         attention: `fused` (PyTorch's scaled dot product) or `plain`, which is faster for the tiny model on a CPU.
+        get: the command that gets it, named where it cannot be had.
     """
 
     path: str | Path
@@ -48,6 +51,7 @@ class BaseModel:
     size: int = 384
     fps: float = 12.0
     attention: Literal["fused", "plain"] = "fused"
+    get: str = ""
 
     def __post_init__(self) -> None:
         if self.attention not in ("fused", "plain"):
@@ -62,7 +66,7 @@ class BaseModel:
         """
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
-            folder = _download(str(self.path))
+            folder = _download(str(self.path), self.get)
         for part, file in PARTS.items():
             if not (folder / part / file).is_file():
                 raise VmcError(
@@ -129,12 +133,19 @@ class BaseModel:
 
     def _open(self, kind: type, part: str, dtype: torch.dtype) -> Any:
         """Load one part in exactly `dtype`; a missing or misshaped tensor is an error and never random weights."""
+        # Without safetensors diffusers would look for them, and log an error, before it takes the `.bin`.
+        safe = None if any((self.folder / part).glob("*.safetensors")) else False
         try:
             with without_progress_bar():
                 module, found = kind.from_pretrained(  # type: ignore[attr-defined]
-                    self.folder / part, torch_dtype=dtype, output_loading_info=True
+                    self.folder / part, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
                 )
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
+            if _is_of_a_pickle(error):  # pickles are read as tensors only
+                raise VmcError(
+                    f"{self.folder / part} does not load as {kind.__name__}: its .bin is damaged, or holds more than"
+                    " tensors and might run code; get the complete file again"
+                ) from error
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise VmcError(f"{self.folder / part} does not load as {kind.__name__}: {reason}") from error
         for problem in ("missing_keys", "mismatched_keys", "error_msgs"):
@@ -151,6 +162,13 @@ class BaseModel:
         return module.requires_grad_(False).eval()
 
 
+def _is_of_a_pickle(error: BaseException | None) -> bool:
+    """Whether unpickling was refused; diffusers hides that behind an error of its own."""
+    while error is not None and not isinstance(error, UnpicklingError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 @contextmanager
 def without_progress_bar() -> Iterator[None]:
     """transformers shows one for every model it opens, however small."""
@@ -163,7 +181,7 @@ def without_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _download(name: str) -> Path:
+def _download(name: str, get: str) -> Path:
     """A local copy of a hub repository's pipeline files, from the cache when it is complete there."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -173,7 +191,8 @@ def _download(name: str) -> Path:
     except HFValidationError:
         raise VmcError(f"model.path is {name}, which is neither a folder nor a hub name; check the path") from None
     except Exception as error:
+        remedy = f"run `{get}` where there is a network" if get else "check the network"
         raise VmcError(
             f"model.path is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
-            " give the path of a local copy or check the network"
+            f" give the path of a local copy, or {remedy}"
         ) from error

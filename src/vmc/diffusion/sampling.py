@@ -14,6 +14,9 @@ from torch import Tensor
 
 from vmc.errors import VmcError
 
+DECODE_FRAMES = 64
+"""Frames that are decoded at a time where nobody says otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
@@ -71,7 +74,7 @@ def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
 
 
 @torch.no_grad()
-def decode(vae: AutoencoderKL, latents_BCFHW: Tensor, *, frames_at_once: int = 64) -> Tensor:
+def decode(vae: AutoencoderKL, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES) -> Tensor:
     """frames_BFCHW, uint8 on the CPU. Frames are decoded in chunks, which bounds the memory."""
     latents_NCHW = rearrange(latents_BCFHW, "b c f h w -> (b f) c h w") / vae.config.scaling_factor
     latents_NCHW = latents_NCHW.to(vae.device, vae.dtype)

@@ -34,6 +34,10 @@ Maker = Callable[[Sequence[Prompt], Sequence[Path]], Iterator[Path]]
 """Makes the videos of prompts where their files are missing, and gives each file when it is there."""
 
 
+class Stopped(Exception):  # noqa: N818 - no error
+    """An evaluation was asked to stop before it was complete."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """Which share of the videos is this process's.
@@ -62,6 +66,7 @@ class Evaluation:
         videos: their folder; None is `videos/` in the evaluation's own.
         unreadable_is_wrong: whether a video that cannot be read counts as invalid, in place of stopping.
         ranks: this process among those that share the work.
+        stopped: whether `make` left videos out because it was asked to stop; equal in all processes.
     """
 
     prompts: Sequence[Prompt]
@@ -73,6 +78,7 @@ class Evaluation:
     videos: Path | None = None
     unreadable_is_wrong: bool = False
     ranks: Ranks = field(default_factory=Ranks)
+    stopped: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self.names = list(self.names) or video_names(self.prompts)
@@ -94,6 +100,7 @@ class Evaluation:
 
         Raises:
             VmcError: the folder holds scores of another protocol, or a video cannot be read.
+            Stopped: `stopped` says so; the rows so far are kept.
         """
         wanted = list(range(len(self.prompts))) if places is None else sorted(places)
         protocol, ranks = self.protocol, self.ranks
@@ -102,6 +109,8 @@ class Evaluation:
         todo = [place for place in wanted if self.names[place] not in done]
         if todo:
             self._score_share(folder, make, todo[ranks.rank :: ranks.world], protocol, label=f"videos at step {step}")
+            if self.stopped():
+                raise Stopped
         ranks.barrier()
         if ranks.rank == 0 and (todo or not (folder / "summary.json").is_file()):
             self._conclude(folder, protocol, step=step)
@@ -115,13 +124,12 @@ class Evaluation:
         files = [(self.videos or folder / "videos") / self.names[place] for place in places]
         place_of = dict(zip(files, places, strict=True))
         waiting: list[Path] = []
-        for file in _all_files(make, [self.prompts[place] for place in places], files):
+        for number, file in enumerate(all_files(make, [self.prompts[place] for place in places], files), 1):
             waiting.append(file)
-            if len(waiting) == AT_ONCE:
+            # A part of a batch is the last of all, or waits for the rest: a batch's size changes rounding.
+            if len(waiting) == AT_ONCE or number == len(files):
                 partial.append(self._rows([(file, place_of[file]) for file in waiting]))
                 waiting.clear()
-        if waiting:
-            partial.append(self._rows([(file, place_of[file]) for file in waiting]))
 
     def _rows(self, videos: Sequence[tuple[Path, int]]) -> list[Row]:
         """Scores of a few videos, taken from the frames as decoded from their files."""
@@ -224,7 +232,7 @@ def _record(prompt: Prompt, name: str) -> Record:
     return Record(video=name, prompt=prompt.text, subject=prompt.subject, language=prompt.language, seed=prompt.seed)
 
 
-def _all_files(make: Maker, prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+def all_files(make: Maker, prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
     """Files that are there first, then the others as they are made."""
     there = [file.exists() for file in files]
     yield from (file for file, exists in zip(files, there, strict=True) if exists)

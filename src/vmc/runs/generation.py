@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.diffusion.sampling import Sampler, decode, initial_noise
+from vmc.diffusion.sampling import DECODE_FRAMES, Sampler, decode, initial_noise
 from vmc.runs.batching import BatchSize, is_out_of_memory
 
 WRITERS = 4
@@ -42,6 +42,7 @@ class VideoGenerator:
         batch_size: videos at a time, None for as many as memory allows; one prompt with one seed gives the same video
             in any batch, to rounding.
         precision: entered around the UNet (autocast where its weights are of mixed precision).
+        decode_frames: that the VAE decodes at a time.
     """
 
     unet: UNet3DConditionModel
@@ -53,6 +54,7 @@ class VideoGenerator:
     fps: float
     batch_size: int | None = None
     precision: Callable[[], AbstractContextManager] = nullcontext
+    decode_frames: int = DECODE_FRAMES
 
     def __post_init__(self) -> None:
         self._texts: dict[str, Tensor] = {}
@@ -107,7 +109,7 @@ class VideoGenerator:
                 text_BLD=text_BLD,
                 empty_LD=self._text("").to(device),
             )
-        return decode(self.vae, latents_BCFHW)
+        return decode(self.vae, latents_BCFHW, frames_at_once=self.decode_frames)
 
     def _text(self, text: str) -> Tensor:
         if text not in self._texts:

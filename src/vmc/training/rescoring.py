@@ -20,7 +20,7 @@ from vmc.metrics.scores import read_scores
 from vmc.metrics.suite import Suite
 from vmc.runs.evaluation import Evaluation, Maker, Ranks, summarise, table_rows, write_summary
 from vmc.training.hardware import Hardware
-from vmc.training.regularization import NoRegularization, RealRegularization
+from vmc.training.regularization import RegularizationSource
 from vmc.training.scoring import build_evaluation, gather_clips, made_with
 from vmc.training.tuned import TunedModel
 
@@ -59,7 +59,7 @@ class Rescoring:
     data: MotionData
     motion: Motion
     token: MotionToken
-    regularization: NoRegularization | RealRegularization
+    regularization: RegularizationSource
     sampler: Sampler
     hardware: Hardware
     prompts: Sequence[Prompt]

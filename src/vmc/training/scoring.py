@@ -17,7 +17,7 @@ from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.token import MotionToken
 from vmc.metrics.suite import Suite
 from vmc.runs.evaluation import Evaluation
-from vmc.training.regularization import NoRegularization, RealRegularization
+from vmc.training.regularization import RegularizationSource
 
 
 def gather_clips(
@@ -25,7 +25,7 @@ def gather_clips(
     data: MotionData,
     motion: Motion,
     token: MotionToken,
-    regularization: NoRegularization | RealRegularization,
+    regularization: RegularizationSource,
     seed: int,
 ) -> list[Clip]:
     """A run's clips, exemplars first, their captions filled in.

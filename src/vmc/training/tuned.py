@@ -61,8 +61,14 @@ class TunedModel:
             fps=self.base.fps,
             batch_size=batch_size,
             precision=self.hardware.autocast,
+            decode_frames=self.hardware.decode_frames,
         )
 
-    def export(self, folder: Path) -> None:
-        """Write a complete diffusers folder."""
-        export_pipeline(self.base, self.unet, self.encoder, folder)
+    @property
+    def mark(self) -> str:
+        """SHA-256 of what was trained, or of the base model's UNet."""
+        return fingerprint(self.weights) if self.weights else self.base.fingerprint("unet")
+
+    def export(self, folder: Path, *, card: str) -> None:
+        """Write a complete diffusers folder with the text of its page."""
+        export_pipeline(self.base, self.unet, self.encoder, folder, card=card)

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from vmc.mini.learning import course
 
-STEPS = 12_000
+STEPS = 18_000
 """Of the UNet's schedule."""
 
 

@@ -36,7 +36,7 @@ class Plan:
     steps: int = STEPS
     lessons: int = 1_000
     images: int = 3_000
-    motion: int = 10_500
+    motion: int = 15_500
     vae_batch: int = 16
     batch: int = 16
 

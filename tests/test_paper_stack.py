@@ -1,0 +1,138 @@
+"""`stack=paper` on small files in the published formats: everything but the base model's size is real."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vmc.metrics.sscd import SSCDNetwork
+from vmc.metrics.trn import TRN
+from vmc.mini.jester_folder import write
+from vmc.train import main as train
+
+TRN_FILE = "TRN_jester_RGB_BNInception_TRNmultiscale_segment8_best.pth.tar"
+CLASSES = ("Swiping Down", "Doing other things", "No gesture")
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory) -> dict[str, Path]:
+    """The same rendered clips as Jester's release and as its later mirror lay them out."""
+    folder = tmp_path_factory.mktemp("jester")
+    write(folder / "release", per_class=3, classes=CLASSES, train_per_class=1, test_clips=1, workers=1)
+    (folder / "mirror").mkdir()
+    for split in ("train", "validation"):
+        name = split.capitalize()
+        (folder / "mirror" / name).mkdir()
+        with (folder / "mirror" / f"{name}.csv").open("w", newline="") as stream:
+            rows = csv.writer(stream)
+            rows.writerow(["video_id", "label", "frames", "label_id", "shape", "format"])
+            for line in (folder / "release" / f"jester-v1-{split}.csv").read_text().splitlines():
+                id, label = line.split(";")
+                frames = folder / "release" / "20bn-jester-v1" / id
+                rows.writerow([id, label, len(list(frames.iterdir())), 0, "(100, 132)", "jpg"])
+                (folder / "mirror" / name / id).symlink_to(frames)
+    return {name: folder / name for name in ("release", "mirror")}
+
+
+class Node(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def openai_archive(state, path: Path) -> None:
+    """As OpenAI's files: a TorchScript archive in half precision with three numbers beside the weights."""
+    root = Node()
+    for name, part in state.items():
+        *modules, leaf = name.split(".")
+        node = root
+        for module in modules:
+            if module not in dict(node.named_children()):
+                node.add_module(module, Node())
+            node = node.get_submodule(module)
+        node.register_parameter(leaf, torch.nn.Parameter(part.half()))
+    for name in ("input_resolution", "context_length", "vocab_size"):
+        root.register_buffer(name, torch.tensor(1))
+    torch.jit.trace(root, torch.ones(1)).save(str(path))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """What `python -m vmc.weights get` would leave in its folder, with random weights of the real shapes."""
+    folder = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        classifier = TRN(arch="BNInception", classes=27)
+        state = OrderedDict()
+        for name, tensor in classifier.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                state[f"module.{name}"] = tensor[None] if "_bn." in name else tensor
+        published = {"epoch": 120, "arch": "BNInception", "state_dict": state, "best_prec1": 94.78}
+        torch.save(published, folder / TRN_FILE)
+        copying = SSCDNetwork(bottleneck=True, layers=[3, 4, 6, 3], width=512).eval()
+        torch.jit.trace(copying, torch.rand(1, 3, 64, 64)).save(str(folder / "sscd_disc_mixup.torchscript.pt"))
+        openai_archive(open_clip.create_model("ViT-B-32-quickgelu").state_dict(), folder / "ViT-B-32.pt")
+    return folder
+
+
+SMALL = (
+    *("model.frames=8", "model.size=64", "data.source.exemplars=2", "data.source.regularization_count=2"),
+    *("data.variants=2", "regularization.variants=1", "metrics.copying.short_side=64", "sampler.steps=1"),
+    *("trainer=cpu", "trainer.threads=1", "steps=2", "stop.appearance=null", "prompts.limit=1", "evaluate_subset=1"),
+)
+
+
+def command(jester: Path, weights: Path, folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "vmc.train", "stack=paper", f"data.path={jester}", *SMALL, *overrides]
+    environment = {**os.environ, "VMC_WEIGHTS": str(weights), "VMC_CACHE": str(folder / "cache")}
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_published_files_go_through_to_a_finished_run(layouts, weights, blank, tmp_path):
+    run = command(layouts["release"], weights, tmp_path, f"model.path={blank}")
+    assert run.returncode == 0, run.stdout + run.stderr
+    folder = tmp_path / "outputs" / "paper" / "method" / "swiping_down" / "seed0"
+    state = json.loads((folder / "run.json").read_text())
+    assert (state["status"], state["reason"], state["step"]) == ("finished", "steps", 2)
+    summary = json.loads((folder / "evaluation" / "000002" / "summary.json").read_text())
+    assert (summary["videos"], summary["of"]) == (3, 3)
+    for name in ("motion_accuracy", "appearance", "text_alignment", "copy_score", "frame_consistency"):
+        assert summary["metrics"][name]["value"] is not None, name
+    with (folder / "evaluation" / "000002" / "scores.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["seed"] for row in rows] == ["52205064", "182776", "61612"]  # the shipped test set's
+    assert {row["prompt"] for row in rows} == {"A woman doing the sks sign."}
+    assert all(-1 <= float(row["copy_similarity_first"]) <= 1 for row in rows)
+    with (folder / "clips.csv").open() as stream:
+        captions = [row["caption"] for row in csv.DictReader(stream)]
+    assert captions.count("a person doing the sks sign") == 2
+    assert captions.count("a person in front of a computer") == 2 == captions.count("a person doing other things")
+
+    # The other layout on disk is the same data, and gives the same bits.
+    only_weights = ("output=mirror", "evaluate_every=0", "logger=csv")
+    again = command(layouts["mirror"], weights, tmp_path, f"model.path={blank}", *only_weights)
+    assert again.returncode == 0, again.stdout + again.stderr
+    one, two = (load_file(path / "weights" / "000002.safetensors") for path in (folder, tmp_path / "mirror"))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_is_missing_is_named_at_once_with_its_commands(layouts, entered, monkeypatch):
+    monkeypatch.setenv("VMC_WEIGHTS", "own")
+    settings = ["stack=paper", f"data.path={layouts['mirror']}", *SMALL, "logger=csv"]
+    status, said = entered(train, *settings)
+    assert status == 1 and "Traceback" not in said
+    for file, name in ((TRN_FILE, "trn"), ("ViT-B-32.pt", "clip"), ("sscd_disc_mixup.torchscript.pt", "sscd")):
+        assert f"own/{file} (python -m vmc.weights get {name})" in said
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: 1 / 0)
+    status, said = entered(train, *settings, "evaluate_every=0")
+    assert status == 1 and "Traceback" not in said
+    assert "cerspense/zeroscope_v2_576w" in said and "python -m vmc.weights get zeroscope" in said
+    assert not Path("outputs").exists()

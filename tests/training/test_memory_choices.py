@@ -1,0 +1,81 @@
+"""What a run does with less memory or room: 8-bit moments, decoding in parts, weights in half precision."""
+
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vmc.data.prompts import Prompt
+from vmc.diffusion.sampling import Sampler
+from vmc.diffusion.token import MotionToken
+from vmc.errors import VmcError
+from vmc.runs.folder import newest_weights
+from vmc.training.hardware import Hardware
+from vmc.training.optimizers import AdamW8bit
+from vmc.training.tuned import TunedModel
+
+
+def test_moments_of_eight_bits_learn_and_are_resumed_to_the_bit(train, tmp_path, base):
+    pytest.importorskip("bitsandbytes")
+    eight = ("optimizer=adamw8bit", "optimizer.lr=1e-3", "token=trained")
+    whole = train(*eight, "steps=4", output=tmp_path / "whole")
+    train(*eight, "steps=2", output=tmp_path / "parts")
+    parts = train(*eight, "steps=4", output=tmp_path / "parts")
+    one, two = load_file(whole.weights(4)), load_file(parts.weights(4))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    state = torch.load(whole.checkpoint(4), weights_only=True)["optimizer_states"][0]["state"]
+    stored = [part.get("__bnb_optimizer_quant_state__", part) for part in state.values()]
+    moments = [part[name] for part in stored for name in ("state1", "state2")]
+    assert {tensor.dtype for tensor in moments if tensor.numel() >= 4096} == {torch.uint8}
+
+    # A few steps of it are nearly those of the ordinary optimiser.
+    plain = load_file(train("optimizer.lr=1e-3", "token=trained", "steps=4", output=tmp_path / "plain").weights(4))
+    before = dict(base.unet().named_parameters())
+    for name, tensor in plain.items():
+        if name.startswith("unet."):
+            moved = (tensor - before[name.removeprefix("unet.")]).abs().mean()
+            assert (one[name] - tensor).abs().mean() < 0.2 * moved, name
+
+
+def test_moments_of_eight_bits_are_made_with_the_configs_values(monkeypatch):
+    made = []
+    package, part = ModuleType("bitsandbytes"), ModuleType("bitsandbytes.optim")
+    part.AdamW8bit = lambda groups, **options: made.append((groups, options))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", package)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", part)
+    monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: True)
+    AdamW8bit(lr=1e-3, betas=[0.9, 0.99], weight_decay=0.1)(iter([{"params": []}]))
+    assert made == [([{"params": []}], {"lr": 1e-3, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1})]
+
+
+def test_eight_bits_without_their_package_are_refused_at_once(monkeypatch):
+    monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: None)
+    with pytest.raises(VmcError, match=r"needs bitsandbytes; pip install 'vmc\[bnb\]', or use optimizer=adamw"):
+        AdamW8bit(lr=1e-3)
+
+
+def test_videos_decoded_in_parts_are_the_same(base):
+    prompts = [Prompt(text="a man", seed=1), Prompt(text="a man", seed=2)]
+    made, passes = [], []
+    for frames in (64, 3):
+        model = TunedModel.load(base, MotionToken(), None, hardware=Hardware(decode_frames=frames))
+        generator = model.generator(sampler=Sampler(steps=1, guidance=1.0), batch_size=2)
+        decode = generator.vae.decode
+        generator.vae.decode = lambda part, decode=decode: passes.append(len(part)) or decode(part)
+        made.append(generator.frames(prompts))
+    assert passes == [16, 3, 3, 3, 3, 3, 1]
+    assert (made[0].int() - made[1].int()).abs().max() <= 1
+
+
+def test_weights_in_half_precision_take_half_the_room_and_resuming_is_exact(train, tmp_path, base):
+    full = train("steps=4", output=tmp_path / "full")
+    train("weights_dtype=bfloat16", "steps=2", output=tmp_path / "half")
+    half = train("weights_dtype=float16", "steps=4", output=tmp_path / "half")  # it may change when a run goes on
+    exact, rounded = load_file(full.weights(4)), load_file(half.weights(4))
+    assert all(torch.equal(exact[name].half(), rounded[name]) for name in exact)
+    assert {tensor.dtype for tensor in load_file(half.weights(2)).values()} == {torch.bfloat16}
+    assert half.weights(4).stat().st_size < 0.6 * full.weights(4).stat().st_size
+    unet = TunedModel.load(base, MotionToken(), newest_weights(half.path), hardware=Hardware()).unet
+    assert {parameter.dtype for parameter in unet.parameters()} == {torch.float32}
