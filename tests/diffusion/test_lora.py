@@ -144,7 +144,7 @@ def test_merging_leaves_a_plain_model_alone(base):
 def test_the_exported_model_is_plain_and_draws_the_same(base, tmp_path):
     unet = base.unet()
     train_a_little(subset().freeze_rest(unet))
-    export_pipeline(base, unet, PromptEncoder.load(base, MotionToken()), tmp_path / "exported")
+    export_pipeline(base, unet, PromptEncoder.load(base, MotionToken()), tmp_path / "exported", card="")
     exported = UNet3DConditionModel.from_pretrained(tmp_path / "exported", subfolder="unet")
     assert [name for name, _ in exported.named_parameters()] == [name for name, _ in base.unet().named_parameters()]
     assert torch.allclose(outputs(exported), outputs(unet), atol=1e-5)
