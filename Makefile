@@ -40,8 +40,8 @@ search-rates: setup  ## each arm's learning rates on a motion of their own, into
 report: setup  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")
 	$(RUN) -m vmc.report runs=$(RUNS) output=outputs/report $(ARGS)
 
-test: setup  ## the tests
-	$(RUN) -m pytest $(ARGS)
+test: setup  ## the tests, two files at a time (ARGS="tests/mini -k card" for some)
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: setup  ## style and types
 	$(RUN) -m ruff check src tests
