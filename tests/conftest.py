@@ -144,14 +144,16 @@ class Entered:
         """The exit code, and what was printed."""
         self.monkeypatch.setattr(sys, "argv", ["vmc", *arguments])
         self.capfd.readouterr()
-        handlers = list(logging.getLogger().handlers)
+        root = logging.getLogger()
+        handlers, level = list(root.handlers), root.level
         try:
             main()
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)
         finally:
-            logging.getLogger().handlers[:] = handlers  # Hydra's write to a stream that the test closes
+            root.handlers[:] = handlers  # Hydra's write to a stream that the test closes
+            root.setLevel(level)
         out, err = self.capfd.readouterr()
         return status, out + err
 

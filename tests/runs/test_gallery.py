@@ -261,6 +261,7 @@ def test_filters_leave_what_passes(shown):
     page.keyboard.press("/")
     page.keyboard.type("ROBOT")
     shown.until("document.querySelector('#head .corner').textContent === '3 of 12 prompts'")
+    page.locator(".row:visible .prompt p").nth(2).wait_for()
     assert set(shown.rows()) == {"A robot doing the sks sign."}
     page.locator("#seed").select_option("2")
     shown.until("document.querySelector('#head .corner').textContent === '1 of 12 prompts'")
@@ -269,6 +270,7 @@ def test_filters_leave_what_passes(shown):
     shown.until("document.querySelector('#head .corner').textContent === '12 prompts'")
     page.locator("#copied").select_option("yes")
     shown.until("document.querySelector('#head .corner').textContent === '1 of 12 prompts'")
+    page.locator(".row:visible .cell:not(.dim)").nth(2).wait_for()
     assert page.locator(".row:visible .cell:not(.dim)").count() == 3  # the untuned model did not copy
     assert page.locator(".row:visible .cell.dim").count() == 1
     page.locator("#copied").select_option("")
@@ -282,7 +284,8 @@ def test_filters_leave_what_passes(shown):
     page.locator("#subject").fill("nobody")
     shown.until("!document.getElementById('nothing').hidden")
     page.locator("#clear").click()
-    assert len(shown.rows()) > 3
+    shown.until("document.querySelector('#head .corner').textContent === '12 prompts'")
+    page.locator(".row:visible .prompt p").nth(3).wait_for()
     page.locator("#arms summary").click()
     page.locator("#arms label", has_text="LoRA").click()
     assert page.locator("#head strong").all_text_contents() == ["method", "no regularization", "Untuned model (floor)"]
