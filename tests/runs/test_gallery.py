@@ -299,6 +299,7 @@ def test_markup_in_prompts_and_reasons_is_shown_as_text(shown):
     text = "A <script>document.title = 'run'</script> doing the sks sign."
     shown.page.locator("#subject").fill("<script>")
     shown.until("document.querySelector('#head .corner').textContent === '3 of 12 prompts'")
+    shown.page.locator(".row:visible .prompt p").nth(2).wait_for()
     assert shown.rows() == [text] * 3
     shown.page.locator(".row:visible .cell").nth(2).click()
     assert shown.text("#asked") == text and "<b>no</b> memory" in shown.text("#whose")
