@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -132,6 +132,33 @@ def real_clips() -> Path:
     if not folder.is_dir():
         pytest.skip("the real clips are not beside the checkout")
     return folder
+
+
+class _Node(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def _write_archive(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """As OpenAI's files: a TorchScript archive in half precision with three numbers beside the weights."""
+    root = _Node()
+    for name, part in state.items():
+        *modules, leaf = name.split(".")
+        node = root
+        for module in modules:
+            if module not in dict(node.named_children()):
+                node.add_module(module, _Node())
+            node = node.get_submodule(module)
+        node.register_parameter(leaf, torch.nn.Parameter(part.half()))
+    for name in ("input_resolution", "context_length", "vocab_size"):
+        root.register_buffer(name, torch.tensor(1))
+    torch.jit.trace(root, torch.ones(1)).save(str(path))
+
+
+@pytest.fixture(scope="session")
+def openai_archive() -> Callable[[Mapping[str, torch.Tensor], Path], None]:
+    """Writes CLIP weights as OpenAI's files hold them."""
+    return _write_archive
 
 
 class Entered:

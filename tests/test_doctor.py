@@ -125,7 +125,7 @@ def test_little_memory_and_disk_are_notes(monkeypatch):
 
 def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setattr("vmc.runs.mirror._logged_in", lambda: False)
+    monkeypatch.setattr("vmc.runs.mirror.logged_in", lambda: False)
 
     def refuse(name):
         raise VmcError(f"{name} needs a package that is not installed; pip install 'vmc[{name}]'")
@@ -134,7 +134,7 @@ def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
     rows = services.services()
     assert [row.state for row in rows] == ["note"] * 3
     assert rows[1].remedy == "pip install 'vmc[joblib]'"
-    monkeypatch.setattr("vmc.runs.mirror._logged_in", lambda: True)
+    monkeypatch.setattr("vmc.runs.mirror.logged_in", lambda: True)
     assert services.services()[0].found.startswith("logged in")
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert "disabled" in services.services()[0].found

@@ -42,29 +42,8 @@ def layouts(tmp_path_factory) -> dict[str, Path]:
     return {name: folder / name for name in ("release", "mirror")}
 
 
-class Node(torch.nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
-
-
-def openai_archive(state, path: Path) -> None:
-    """As OpenAI's files: a TorchScript archive in half precision with three numbers beside the weights."""
-    root = Node()
-    for name, part in state.items():
-        *modules, leaf = name.split(".")
-        node = root
-        for module in modules:
-            if module not in dict(node.named_children()):
-                node.add_module(module, Node())
-            node = node.get_submodule(module)
-        node.register_parameter(leaf, torch.nn.Parameter(part.half()))
-    for name in ("input_resolution", "context_length", "vocab_size"):
-        root.register_buffer(name, torch.tensor(1))
-    torch.jit.trace(root, torch.ones(1)).save(str(path))
-
-
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
+def weights(tmp_path_factory, openai_archive) -> Path:
     """What `python -m vmc.weights get` would leave in its folder, with random weights of the real shapes."""
     folder = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,7 @@
 """`python -m vmc.train`: teach a model a motion. Composes, instantiates, runs."""
 
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,6 @@ def build_session(config: DictConfig, run: Any) -> Any:
     """The run's parts, each built from its group. Where no parameters are trained, the base model alone is scored."""
     from hydra.utils import instantiate
 
-    from vmc.data.prompts import read_prompts, spread
     from vmc.files import cache_root
     from vmc.training.base_videos import BaseVideos
     from vmc.training.pretrained import Pretrained
@@ -51,17 +51,7 @@ def build_session(config: DictConfig, run: Any) -> Any:
     data, motion, token = instantiate(config.data), instantiate(config.motion), instantiate(config.token)
     base = instantiate(config.model, frames=data.frames, size=data.size, fps=data.fps)
     hardware, cache = instantiate(config.trainer), Path(config.cache or cache_root())
-    tests = []
-    if config.evaluate_every:
-        prompts = instantiate(config.prompts)
-        tests = read_prompts(
-            Path(prompts["file"]),
-            template=motion.prompt,
-            token=token.word,
-            seeds=list(prompts["seeds"]),
-            language=motion.language,
-        )
-        tests = spread(tests, prompts["limit"])
+    tests = _test_set(instantiate(config.prompts), motion, token) if config.evaluate_every else []
     test_seeds = frozenset(prompt.seed for prompt in tests)
     base_videos = BaseVideos(base=base, hardware=hardware, cache=cache, test_seeds=test_seeds)
     regularization = instantiate(config.regularization, _partial_=True)
@@ -97,6 +87,20 @@ def build_session(config: DictConfig, run: Any) -> Any:
         checkpoint_every=config.checkpoint_every,
         weights_dtype=config.weights_dtype,
     )
+
+
+def _test_set(prompts: Mapping[str, Any], motion: Any, token: Any) -> list[Any]:
+    """The prompts that a run is evaluated on."""
+    from vmc.data.prompts import read_prompts, spread
+
+    tests = read_prompts(
+        Path(prompts["file"]),
+        template=motion.prompt,
+        token=token.word,
+        seeds=list(prompts["seeds"]),
+        language=motion.language,
+    )
+    return spread(tests, prompts["limit"])
 
 
 def main() -> None:

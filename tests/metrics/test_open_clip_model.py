@@ -102,29 +102,8 @@ def test_squashed_frames_are_open_clips_too(folder, tmp_path):
         load_image_text(folder=tmp_path)
 
 
-class Node(torch.nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
-
-
-def openai_archive(state, path) -> None:
-    """As OpenAI's files: a TorchScript archive in half precision with three numbers beside the weights."""
-    root = Node()
-    for name, part in state.items():
-        *modules, leaf = name.split(".")
-        node = root
-        for module in modules:
-            if module not in dict(node.named_children()):
-                node.add_module(module, Node())
-            node = node.get_submodule(module)
-        node.register_parameter(leaf, torch.nn.Parameter(part.half()))
-    for name in ("input_resolution", "context_length", "vocab_size"):
-        root.register_buffer(name, torch.tensor(1))
-    torch.jit.trace(root, torch.ones(1)).save(str(path))
-
-
 @pytest.mark.parametrize("kind", ["safetensors", "state dict", "training", "openai"])
-def test_local_files_give_the_folders_model(folder, state, tmp_path, kind):
+def test_local_files_give_the_folders_model(folder, state, tmp_path, kind, openai_archive):
     file = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pt")
     if kind == "safetensors":
         save_file(state, file)
@@ -137,7 +116,7 @@ def test_local_files_give_the_folders_model(folder, state, tmp_path, kind):
     assert torch.allclose(loaded.encode_texts(TEXTS), load_image_text(folder=folder).encode_texts(TEXTS), atol=1e-6)
 
 
-def test_openais_weights_are_refused_without_quickgelu(state, tmp_path):
+def test_openais_weights_are_refused_without_quickgelu(state, tmp_path, openai_archive):
     archive, named, plain = (tmp_path / name for name in ("ViT.pt", "ViT-openai.safetensors", "state.pt"))
     openai_archive(state, archive)
     save_file(state, named)

@@ -226,15 +226,15 @@ browsed = pytest.mark.browser
 
 @browsed
 def test_videos_play_in_step(shown):
-    shown.until(f"{LOADED}.length > 8 && {LOADED}.every(video => !video.paused)")
+    assert shown.until(f"{LOADED}.length > 8 && {LOADED}.every(video => !video.paused)")
     before = shown.page.evaluate(f"{LOADED}[0].currentTime")
-    shown.until(f"Math.abs({LOADED}[0].currentTime - {before}) > 0.3")
+    assert shown.until(f"Math.abs({LOADED}[0].currentTime - {before}) > 0.3")
     # On a circle, as all of them start over; the exemplar has another length and keeps the same part of it.
     ready = "[...document.querySelectorAll('video[src]')].filter(video => video.readyState >= 2)"
     parts = f"{ready}.map(video => video.currentTime / video.duration)"
-    shown.until(f"{parts}.every((part, _, all) => Math.abs(((part - all[0] + 1.5) % 1) - 0.5) < 0.1)")
+    assert shown.until(f"{parts}.every((part, _, all) => Math.abs(((part - all[0] + 1.5) % 1) - 0.5) < 0.1)")
     shown.page.keyboard.press(" ")
-    shown.until(f"{LOADED}.every(video => video.paused)")
+    assert shown.until(f"{LOADED}.every(video => video.paused)")
 
 
 @browsed

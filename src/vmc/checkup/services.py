@@ -13,11 +13,11 @@ def services() -> list[Row]:
 
 
 def _wandb() -> Row:
-    from vmc.runs.mirror import _logged_in
+    from vmc.runs.mirror import logged_in
 
     if mode := os.environ.get("WANDB_MODE"):
         return Row(part="W&B", state="ok", found=f"WANDB_MODE is {mode}")
-    if _logged_in():
+    if logged_in():
         return Row(part="W&B", state="ok", found="logged in: runs are uploaded")
     return Row(
         part="W&B",

@@ -83,7 +83,7 @@ class WandbMirror:
         name = f"{arm}-{motion}-seed{config['seed']}{'' if job_type == 'train' else f'-{job_type}'}"
         self._run = wandb.init(
             project=self.project,
-            mode=self.mode or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline"),  # type: ignore[arg-type]
+            mode=self.mode or os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline"),  # type: ignore[arg-type]
             dir=folder,
             id=_identity(folder),
             resume="allow",
@@ -139,7 +139,7 @@ def _identity(folder: Path) -> str:
     return file.read_text().strip()
 
 
-def _logged_in() -> bool:
+def logged_in() -> bool:
     """Whether `wandb login` has been done here, by the two places where it leaves the key; asks no server."""
     if os.environ.get("WANDB_API_KEY"):
         return True
