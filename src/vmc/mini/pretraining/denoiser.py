@@ -27,6 +27,8 @@ MOTION = 4.0
 """How much more what moves in a clip counts than what stands still, see `motion_weights`."""
 COARSE = 0.9
 """How far towards the noisy end the timesteps of such steps are drawn: where the hand still shows, nothing is read."""
+WEBCAM_SHARE = 0.875
+"""Of a batch of clips: those of a camera that stands still. All framings are seen in single frames too."""
 EMPTY_SHARE = 0.1
 """How often a clip's caption is left out, for guidance."""
 
@@ -79,7 +81,7 @@ class Drawing:
         images: the first so many steps draw single frames, as many as a batch of clips has, and later one step in
             `IMAGES_EVERY`: what words look like is learned from many pictures with a caption each, and eight frames of
             one clip are hardly more than one.
-        webcam: of clips whose camera stands still; half of every batch of clips is of them.
+        webcam: of clips whose camera stands still; `WEBCAM_SHARE` of every batch of clips is of them.
         motion: up to this step clips count by what moves in them (`motion_weights`), and their timesteps are drawn
             towards the noisy end, where motion is decided. Such weights favour the hypothesis that something moves, so
             the last steps go without them.
@@ -119,9 +121,12 @@ class Drawing:
 
     def clips(self, step: int) -> tuple[Tensor, list[int]]:
         """means_BCFHW of the posteriors of a step's clips, and the clips' numbers."""
-        sizes = {False: self.size - self.size // 2, True: self.size // 2} if self.webcam else {False: self.size}
+        still = round(self.size * WEBCAM_SHARE) if self.webcam else 0
+        sizes = {False: self.size - still, True: still}
         means, numbers = list[Tensor](), list[int]()
         for webcam, size in sizes.items():
+            if not size:
+                continue
             windows = self.windows(step, size, webcam=webcam)
             means.append(self._of(webcam).means(windows))
             numbers += map(self._of(webcam).clips.number, windows)
