@@ -19,7 +19,17 @@ from vmc.mini.learning.loop import Clock
 from vmc.mini.learning.muon import orthogonal
 from vmc.mini.learning.state import STATE, Folder
 from vmc.mini.pretraining import autoencoder, clips, networks, phases, preview
-from vmc.mini.pretraining.clips import FRAMES, VALIDATION, WEBCAM, WINDOWS, Clips, render_windows, spec_of
+from vmc.mini.pretraining.clips import (
+    FRAMES,
+    MODELS,
+    PLAIN,
+    VALIDATION,
+    WEBCAM,
+    WINDOWS,
+    Clips,
+    render_windows,
+    spec_of,
+)
 from vmc.mini.pretraining.denoiser import Drawing, caption_of, motion_weights, timestep_weights
 from vmc.mini.pretraining.latents import Latents
 from vmc.mini.pretraining.phases import go_on
@@ -28,7 +38,9 @@ from vmc.mini.pretraining.progress import Progress
 from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import open_session
 
-TINY = Plan(clips=3, webcam=2, validation=2, vae_steps=2, steps=2, lessons=2, images=1, motion=2, vae_batch=4, batch=2)
+TINY = Plan(
+    clips=3, webcam=2, plain=2, validation=2, vae_steps=2, steps=2, lessons=2, images=1, motion=2, vae_batch=4, batch=2
+)
 
 
 def train(path, plan=TINY, **lengths) -> bool:
@@ -68,9 +80,8 @@ def test_a_still_portrait_is_eight_equal_frames():
 
 
 def test_only_known_gestures_are_ever_shown_or_named():
-    specs = [
-        spec_of(number) for number in [*range(600), *range(VALIDATION, VALIDATION + 100), *range(WEBCAM, WEBCAM + 100)]
-    ]
+    later = [first + place for first in (VALIDATION, WEBCAM, PLAIN) for place in range(100)]
+    specs = [spec_of(number) for number in [*range(600), *later]]
     shown = {gesture for spec in specs for gesture in spec.gestures}
     assert shown == set(KNOWN) and len(KNOWN) == 16
     assert not shown & {*TARGETS, *RELATIVES, *REGULARIZATION}
@@ -220,10 +231,9 @@ def test_of_the_embedding_table_only_rows_that_moved_are_stored(finished):
 
 def drawing(finished, **settings) -> Drawing:
     session = open_session(finished, TINY, device="cpu", clock=Clock())
-    trained, webcam = (
-        Latents(clips, phases.finished_autoencoder(session)) for clips in (session.clips, session.webcam)
-    )
-    return Drawing(trained, (0.0,) * 8, NoiseSchedule.of(blank.scheduler()), 0, 4, webcam, **settings)
+    vae = phases.finished_autoencoder(session)
+    trained, *others = (Latents(clips, vae) for clips in session.all_clips[1:])
+    return Drawing(trained, (0.0,) * 8, NoiseSchedule.of(blank.scheduler()), 0, 4, tuple(others), **settings)
 
 
 def test_the_first_steps_and_one_in_eight_learn_from_single_frames(finished):
@@ -235,13 +245,25 @@ def test_the_first_steps_and_one_in_eight_learn_from_single_frames(finished):
     assert torch.equal(draw(1).noisy_BCFHW, draw(1).noisy_BCFHW)
 
 
-def test_half_of_the_clips_are_of_a_webcam(finished):
+def test_most_clips_are_of_a_webcam_and_of_gestures_as_they_are_written(finished):
     draw = drawing(finished)
     for step in range(3):
         _, numbers = draw.clips(step)
-        assert [number >= WEBCAM for number in numbers] == [False, False, True, True]
+        assert [(number >= WEBCAM) + (number >= PLAIN) for number in numbers] == [0, 1, 2, 2]
     assert {spec_of(number).framing for number in range(WEBCAM, WEBCAM + 50)} == {"webcam"}
     assert {spec_of(number).framing for number in range(50)} == {"web"}
+
+
+def test_in_plain_clips_only_persons_and_gestures_vary_and_half_of_them_show_few_persons():
+    specs = [spec_of(PLAIN + number) for number in range(400)]
+    assert {(len(spec.persons), len(spec.gestures), spec.tempo, spec.framing) for spec in specs} == {
+        (1, 1, "normal", "webcam")
+    }
+    traits = [spec.persons[0].traits for spec in specs]
+    assert {(one.side, one.reach_x, one.reach_y, one.amplitude, one.pace, one.lag) for one in traits} == {
+        (1, 0.0, 0.0, 1.0, 1.0, 0.5)
+    }
+    assert len({spec.persons[0] for spec in specs[1::2]}) == MODELS < len({spec.persons[0] for spec in specs[::2]})
 
 
 def test_what_moves_counts_more_up_to_a_step(finished):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
@@ -43,14 +43,33 @@ WEBCAM = 2_000_000
 """Numbers from here on are clips of a camera that stands still before the person, as a webcam does.
 
 In the others framing, distance and drift of the camera vary, and of how a latent differs from its mean over time the
-gesture explains 0.2 %; here 0.8 %. The UNet begins to read gestures where they explain more.
+gesture explains 0.2 %; here 0.9 %. The UNet begins to read gestures where they explain more.
 """
+PLAIN = 3_000_000
+"""Numbers from here on are clips before a webcam in which a gesture is done as it is written: by the hand on the right,
+with usual reach, amplitude and pace, from about the same moment on. Here the gesture explains 4 %, and more where few
+persons are seen: every other such clip is of one of `MODELS` persons in their place.
+"""
+PLAIN_LENGTHS = (29, 33)
+MODELS = 24
 
 
 def spec_of(number: int) -> ClipSpec:
     """Clip `number` of pretraining: one of the known gestures, as the web films it."""
+    if number >= PLAIN:
+        return _plain(number)
     framing: Framing = "webcam" if number >= WEBCAM else "web"
     return sample_clip("pretraining", number, gestures=KNOWN, framing=framing, frames=LENGTHS, variety=VARIETY)
+
+
+def _plain(number: int) -> ClipSpec:
+    spec = sample_clip("pretraining", number, gestures=KNOWN, framing="webcam", frames=PLAIN_LENGTHS)
+    if number % 2:
+        model = sample_clip("pretraining", PLAIN + number // 2 % MODELS)
+        spec = replace(spec, persons=model.persons, place=model.place)
+    person = spec.persons[0]
+    traits = replace(person.traits, side=1, reach_x=0.0, reach_y=0.0, amplitude=1.0, pace=1.0, lag=0.5)
+    return replace(spec, persons=(replace(person, traits=traits),))
 
 
 def render_windows(number: int) -> NDArray[np.uint8]:

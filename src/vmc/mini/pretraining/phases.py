@@ -34,9 +34,9 @@ def go_on(session: Session, *, workers: int) -> bool:
     if session.progress.phase == "vae" and not train_autoencoder(session):
         return False
     vae = finished_autoencoder(session)
-    validation, trained, webcam = (Latents(clips, vae) for clips in session.all_clips)
-    ready = all(latents.prepare(session.clock.over) for latents in (validation, trained, webcam))
-    return ready and train_denoiser(session, vae, trained, webcam, validation)
+    validation, *trained = (Latents(clips, vae) for clips in session.all_clips)
+    ready = all(latents.prepare(session.clock.over) for latents in (validation, *trained))
+    return ready and train_denoiser(session, vae, validation, *trained)
 
 
 def train_autoencoder(session: Session) -> bool:
@@ -97,7 +97,7 @@ def _autoencoder_tensors(session: Session, *, prefix: str = "vae.") -> dict[str,
 
 
 def train_denoiser(
-    session: Session, vae: AutoencoderKL, trained: Latents, webcam: Latents, validation: Latents
+    session: Session, vae: AutoencoderKL, validation: Latents, trained: Latents, *others: Latents
 ) -> bool:
     """The second phase; whether it is done."""
     plan, device, tokenizer = session.plan, session.device, networks.make_tokenizer()
@@ -118,7 +118,7 @@ def train_denoiser(
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())
     schedule = NoiseSchedule.of(blank.scheduler())
-    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, webcam, plan.images, plan.motion)
+    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, others, plan.images, plan.motion)
     fixed = Drawing(validation, own_C, schedule, plan.seed, plan.batch).fixed()
 
     def show() -> None:

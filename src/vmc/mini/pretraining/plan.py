@@ -19,6 +19,7 @@ class Plan:
         seed: of the first weights and of every draw.
         clips: rendered clips, each of two windows.
         webcam: clips of a camera that stands still, besides.
+        plain: clips of gestures done as they are written, besides.
         validation: clips that are measured and never trained on.
         vae_steps, steps: of the autoencoder; of text encoder and UNet. A call may change both.
         lessons: steps in which the text encoder learns to read captions, before the UNet begins.
@@ -31,6 +32,7 @@ class Plan:
     seed: int = 0
     clips: int = 12_000
     webcam: int = 6_000
+    plain: int = 4_000
     validation: int = 64
     vae_steps: int = 10_000
     steps: int = STEPS
@@ -41,15 +43,15 @@ class Plan:
     batch: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("clips", "webcam", "validation", "vae_steps", "steps", "lessons", "vae_batch", "batch"):
+        for name in ("clips", "webcam", "plain", "validation", "vae_steps", "steps", "lessons", "vae_batch", "batch"):
             if (value := getattr(self, name)) < 1:
                 raise VmcError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal to go on with a folder: all but the lengths of the schedules, and `webcam`, which joined
-        a pretraining on its way.
+        """What must be equal to go on with a folder: all but the lengths of the schedules, and `webcam` and `plain`,
+        which joined a pretraining on its way.
         """
-        changing = ("steps", "vae_steps", "lessons", "images", "motion", "webcam")
+        changing = ("steps", "vae_steps", "lessons", "images", "motion", "webcam", "plain")
         fixed = {name: value for name, value in asdict(self).items() if name not in changing}
         text = json.dumps(describe(), sort_keys=True, default=str)
         return {**fixed, "architecture": hashlib.sha256(text.encode()).hexdigest()[:16], "renderer": renderer_hash()}

@@ -12,7 +12,7 @@ from vmc.errors import VmcError
 from vmc.mini.learning.learner import Learner
 from vmc.mini.learning.loop import Clock, Loop
 from vmc.mini.learning.state import Folder
-from vmc.mini.pretraining.clips import VALIDATION, WEBCAM, Clips
+from vmc.mini.pretraining.clips import PLAIN, VALIDATION, WEBCAM, Clips
 from vmc.mini.pretraining.plan import Plan
 from vmc.mini.pretraining.progress import Progress
 
@@ -42,11 +42,12 @@ class Session:
         self.clips = Clips(self.plan.clips)
         self.validation = Clips(self.plan.validation, first=VALIDATION)
         self.webcam = Clips(self.plan.webcam, first=WEBCAM)
+        self.plain = Clips(self.plan.plain, first=PLAIN)
 
     @property
-    def all_clips(self) -> tuple[Clips, Clips, Clips]:
-        """Those that are measured, those of all framings, those of a webcam."""
-        return self.validation, self.clips, self.webcam
+    def all_clips(self) -> tuple[Clips, Clips, Clips, Clips]:
+        """Those that are measured, those of all framings, those of a webcam, those of gestures as they are written."""
+        return self.validation, self.clips, self.webcam, self.plain
 
     def prepare_clips(self, workers: int) -> bool:
         """Render what is missing; whether all is there."""
