@@ -1,4 +1,8 @@
-"""`python -m vmc.prepare jester PATH`: verifies a Jester folder, counts it, draws a run's clips and exports them."""
+"""What is made of a Jester folder before runs use it.
+
+`python -m vmc.prepare jester PATH` verifies it, counts it, draws a run's clips and exports them;
+`python -m vmc.prepare classifier PATH --output FILE` trains the gesture classifier that measures motions.
+"""
 
 import csv
 import sys
@@ -17,12 +21,17 @@ if TYPE_CHECKING:  # what is only needed once the words are read is imported the
 
 Item = TypeVar("Item")
 
+MOTIONS = ("swiping_down", "drumming_fingers", "rolling_hand_forward", "shaking_hand", "sliding_two_fingers_up")
+"""The paper's (Sec. 4), of `conf/motion`."""
+BACKBONES = {"small": "SmallResNet", "bninception": "BNInception"}
+"""Choice -> what the checkpoint calls it."""
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status: 0 done, 2 something the user can put right."""
     arguments = _parser().parse_args(words)
     try:
-        jester(arguments)
+        arguments.run(arguments)
     except VmcError as error:
         print(error, file=sys.stderr)
         return 2
@@ -30,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m vmc.prepare", description="Verifies and samples data sets.")
+    parser = ArgumentParser(prog="python -m vmc.prepare", description="Makes Jester ready for runs.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     does = "verify a Jester folder, count it, and draw the clips that a run with this motion and seed trains on"
     command = commands.add_parser("jester", help=does, description=f"{does[0].upper()}{does[1:]}.")
@@ -46,7 +55,39 @@ def _parser() -> ArgumentParser:
     command.add_argument("--split", default="validation", metavar="NAME", help="that clips are drawn from (validation)")
     export = "write the drawn clips as mp4 with captions; must not exist yet"
     command.add_argument("--export", type=Path, metavar="DIR", help=export)
+    command.set_defaults(run=jester)
+    _add_classifier(commands)
     return parser
+
+
+def _add_classifier(commands: Any) -> None:
+    does = "train the gesture classifier (TRN) on a Jester folder; the same command goes on where it stopped"
+    command = commands.add_parser("classifier", help=does, description=f"{does[0].upper()}{does[1:]}.")
+    command.add_argument("path", type=Path, metavar="PATH", help="folder with Jester's tables and frames")
+    file = "the checkpoint, in the published format (NAME.pth.tar); the training lies beside it, in FILE.training"
+    command.add_argument("--output", type=Path, required=True, metavar="FILE", help=file)
+    backbone = "small: the miniature's, for frames of 64 px (the default); bninception: the paper's"
+    command.add_argument("--backbone", choices=tuple(BACKBONES), default="small", help=backbone)
+    weights = "a TRN checkpoint of this backbone to begin with (none: from scratch)"
+    command.add_argument("--weights", type=Path, metavar="FILE", help=weights)
+    command.add_argument("--epochs", type=int, default=10, metavar="N", help="times that each clip is seen (10)")
+    command.add_argument("--batch", type=int, default=64, metavar="N", help="clips in a step (64)")
+    rate = "of Muon, as a share of an orthogonal matrix in a step (0.015)"
+    command.add_argument("--rate", type=float, default=0.015, metavar="X", help=rate)
+    command.add_argument("--seed", type=int, default=0, help="of the first weights and of all draws (0)")
+    command.add_argument("--threads", type=int, metavar="N", help="threads, and decoding processes (all processors)")
+    device = "where the network is trained (cuda where there is a GPU)"
+    command.add_argument("--device", choices=("cpu", "cuda"), help=device)
+    left_out = command.add_argument_group(
+        "clips that no model is chosen by", "Validation clips that these runs draw, to train on, are left out."
+    )
+    motions = "of the runs (the paper's five)"
+    left_out.add_argument("--motions", nargs="*", default=MOTIONS, metavar="NAME", help=motions)
+    left_out.add_argument("--run-seeds", type=int, nargs="*", default=(0, 1, 2), metavar="N", help="(0 1 2)")
+    left_out.add_argument("--exemplars", type=int, default=10, metavar="N", help="of a run (10)")
+    related = "of each of the two regularization classes (50)"
+    left_out.add_argument("--regularization-count", type=int, default=50, metavar="N", help=related)
+    command.set_defaults(run=classifier)
 
 
 def jester(arguments: Namespace) -> None:
@@ -88,6 +129,38 @@ def jester(arguments: Namespace) -> None:
         print(f"train on them: python -m vmc.train stack=paper data.path={arguments.path} {chosen}")
 
 
+def classifier(arguments: Namespace) -> None:
+    """Trains, and says where the training stands.
+
+    Raises:
+        VmcError: an option out of its range, no Jester folder, one that is not as it should be, or a file or folder of
+            something else.
+    """
+    import torch
+
+    from vmc.data.jester import Jester
+    from vmc.jester_classifier.training import Plan, train_classifier
+    from vmc.mini.learning.course import Options
+
+    output: Path = arguments.output
+    source = Jester(arguments.path, exemplars=arguments.exemplars, regularization_count=arguments.regularization_count)
+    plan = Plan(
+        source=source,
+        classes=_names(source),
+        motions=[_motion(name)[0] for name in arguments.motions],
+        run_seeds=arguments.run_seeds,
+        arch=BACKBONES[arguments.backbone],
+        weights=arguments.weights,
+        epochs=arguments.epochs,
+        batch=arguments.batch,
+        rate=arguments.rate,
+    )
+    chosen = {"threads": arguments.threads} if arguments.threads is not None else {}
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options = Options(output=output.with_name(f"{output.name}.training"), seed=arguments.seed, device=device, **chosen)
+    train_classifier(plan, options, output)
+
+
 def _motion(name: str) -> tuple[str, str]:
     """Class and caption of a motion of the configs; any other name is taken for a class."""
     import yaml
@@ -103,11 +176,11 @@ def _motion(name: str) -> tuple[str, str]:
 
 
 def _names(source: "Jester") -> Sequence[str]:
-    """The classes: those of the release's list, else Jester's 27."""
+    """The classes, sorted: those of the release's list, else Jester's 27."""
     from vmc.data.jester_check import label_file
-    from vmc.metrics.classifiers import JESTER_LABELS
+    from vmc.metrics.classifiers import read_labels
 
-    return source.labels() if label_file(source) else JESTER_LABELS
+    return read_labels(label_file(source))
 
 
 def _bar(ids: Iterable[Item], *, split: str) -> Iterable[Item]:

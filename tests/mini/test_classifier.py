@@ -8,7 +8,7 @@ import torch
 from vmc.errors import VmcError
 from vmc.metrics.trn import BACKBONES, TRN, load_trn
 from vmc.mini.__main__ import main
-from vmc.mini.classifier import clips, training
+from vmc.mini.classifier import clips
 from vmc.mini.classifier.augmentation import changed
 from vmc.mini.classifier.batches import Batches
 from vmc.mini.classifier.clips import (
@@ -24,6 +24,7 @@ from vmc.mini.classifier.clips import (
     rendered,
 )
 from vmc.mini.classifier.decoded import Decoder, clip_and_view, decoded_for_training
+from vmc.mini.classifier.learning import make_network
 from vmc.mini.classifier.measuring import Validation, confusions
 from vmc.mini.classifier.training import ARCH, FILE, Plan, train_classifier
 from vmc.mini.gestures import LABELS
@@ -112,6 +113,7 @@ def test_augmentation_changes_all_frames_alike_and_never_mirrors():
     spread = (done - done.mean(1, keepdim=True)).abs().amax((1, 2, 3, 4))
     assert (spread < 1e-2).any() and (spread > 5).any()  # only noise tells frames apart
     assert torch.equal(done, changed(still, generator("test")))
+    assert changed(still.to("meta"), generator("test")).device.type == "meta"  # all is done where the frames are
 
 
 def test_a_batch_is_a_function_of_seed_and_step(plan):
@@ -208,7 +210,7 @@ def test_confusions_are_counted_by_name():
 
 def test_the_first_weights_come_from_the_seed_alone():
     before = torch.get_rng_state()
-    first, again, other = (training.make_network(seed).state_dict() for seed in (0, 0, 1))
+    first, again, other = (make_network(seed, arch=ARCH, classes=27).state_dict() for seed in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["new_fc.weight"], other["new_fc.weight"])

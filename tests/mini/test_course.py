@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
@@ -76,6 +77,17 @@ def test_another_configuration_is_refused(options):
         train(course(width=5), options())
     with pytest.raises(VmcError, match="training with seed 0, and this one has 1"):
         train(course(seed=1), options(seed=1))
+    with pytest.raises(VmcError, match="with seed 0, and this one has 1; with width 4, and this one has 5"):
+        train(course(width=5, seed=1), options(seed=1))
+
+
+def test_measurements_are_told_with_their_step(options):
+    told = []
+    whole = replace(course(), measure_every=5, measured=lambda networks, step, figure: told.append((step, figure)))
+    train(whole, options())
+    assert [step for step, _ in told] == [5, 10, 12] and all(figure > 0 for _, figure in told)
+    rows = list(csv.DictReader((options().output / "log.csv").open()))
+    assert [row["step"] for row in rows if row["validation"]] == ["5", "10", "12"]
 
 
 def test_a_damaged_state_and_a_foreign_folder_are_refused(options, tmp_path):

@@ -11,6 +11,10 @@ def squares(numbers, *, side: int = 2):
     return np.stack([np.full((side, side), number % 256, np.uint8) for number in numbers])
 
 
+def broken(numbers):
+    raise VmcError(f"item {numbers[0]} is broken")
+
+
 def shards(**changes) -> Shards:
     settings = {"name": "test squares", "make": squares, "shape": (2, 2), "settings": ("a",), "count": 7, "first": 10}
     return Shards(**settings | {"per_shard": 3} | changes)
@@ -51,6 +55,13 @@ def test_processes_make_the_same():
     one = shards(make=partial(squares, side=2), count=4)
     assert one.prepare(workers=2)
     assert one.items(range(4))[:, 0, 0].tolist() == [10, 11, 12, 13]
+
+
+def test_what_breaks_in_a_process_is_said_and_the_rest_is_not_waited_for():
+    made = shards(make=broken, count=30)
+    with pytest.raises(VmcError, match=r"item \d+ is broken"):
+        made.prepare(workers=2)
+    assert len(made.missing) == 10
 
 
 def test_other_settings_have_another_folder():

@@ -1,6 +1,7 @@
 """Changes of training clips that leave the gesture as it is: no flips, and never backwards.
 
-All frames of a clip are changed alike, but for the noise. Axes: B clips, F frames, C colours, H and W.
+All frames of a clip are changed alike, but for the noise. Draws are made on the CPU, so they are the same whatever
+device the frames are on. Axes: B clips, F frames, C colours, H and W.
 """
 
 import torch
@@ -22,15 +23,16 @@ def changed(frames_BFCHW: Tensor, random: Generator) -> Tensor:
     return _with_noise(_blurred(coloured, random), random).clamp(0, 255)
 
 
-def _uniform(random: Generator, count: int, size: float) -> Tensor:
-    return (torch.rand(count, generator=random) * 2 - 1) * size
+def _uniform(random: Generator, count: int, size: float, device: torch.device) -> Tensor:
+    return ((torch.rand(count, generator=random) * 2 - 1) * size).to(device)
 
 
 def _moved(frames_BFCHW: Tensor, random: Generator) -> Tensor:
     count, frames = frames_BFCHW.shape[:2]
-    scale_B = 1 / (1 + _uniform(random, count, ZOOM))
-    x_B, y_B = (2 * _uniform(random, count, SHIFT) for _ in range(2))
-    zero_B = torch.zeros(count)
+    device = frames_BFCHW.device
+    scale_B = 1 / (1 + _uniform(random, count, ZOOM, device))
+    x_B, y_B = (2 * _uniform(random, count, SHIFT, device) for _ in range(2))
+    zero_B = torch.zeros(count, device=device)
     rows = (torch.stack([scale_B, zero_B, x_B], 1), torch.stack([zero_B, scale_B, y_B], 1))
     pictures = frames_BFCHW.flatten(1, 2)
     grid = F.affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
@@ -39,11 +41,11 @@ def _moved(frames_BFCHW: Tensor, random: Generator) -> Tensor:
 
 
 def _coloured(frames_BFCHW: Tensor, random: Generator) -> Tensor:
-    count = len(frames_BFCHW)
+    count, device = len(frames_BFCHW), frames_BFCHW.device
     gain_B, brightness_B, saturation_B = (
-        _uniform(random, count, size).view(-1, 1, 1, 1, 1) for size in (GAIN, BRIGHTNESS, SATURATION)
+        _uniform(random, count, size, device).view(-1, 1, 1, 1, 1) for size in (GAIN, BRIGHTNESS, SATURATION)
     )
-    gain_BC = 1 + _uniform(random, 3 * count, CHANNEL_GAIN).view(-1, 1, 3, 1, 1)
+    gain_BC = 1 + _uniform(random, 3 * count, CHANNEL_GAIN, device).view(-1, 1, 3, 1, 1)
     grey = frames_BFCHW.mean(2, keepdim=True)
     saturated = grey + (1 + saturation_B) * (frames_BFCHW - grey)
     return (saturated - 127.5) * (gain_BC * (1 + gain_B)) + (127.5 + brightness_B)
@@ -52,8 +54,8 @@ def _coloured(frames_BFCHW: Tensor, random: Generator) -> Tensor:
 def _blurred(frames_BFCHW: Tensor, random: Generator) -> Tensor:
     """A Gaussian of a deviation of its own for each clip, none for half of them."""
     count, frames, colours = frames_BFCHW.shape[:3]
-    deviation_B = _uniform(random, count, BLUR).clamp(min=1e-3)
-    offsets = torch.arange(-2.0, 3.0)
+    deviation_B = _uniform(random, count, BLUR, frames_BFCHW.device).clamp(min=1e-3)
+    offsets = torch.arange(-2.0, 3.0, device=frames_BFCHW.device)
     kernel_B5 = torch.softmax(-(offsets**2) / (2 * deviation_B[:, None] ** 2), 1).repeat_interleave(frames * colours, 0)
     maps = frames_BFCHW.reshape(1, -1, *frames_BFCHW.shape[3:])
     for shape, padding in (((-1, 1, 5, 1), (0, 0, 2, 2)), ((-1, 1, 1, 5), (2, 2, 0, 0))):
@@ -62,5 +64,6 @@ def _blurred(frames_BFCHW: Tensor, random: Generator) -> Tensor:
 
 
 def _with_noise(frames_BFCHW: Tensor, random: Generator) -> Tensor:
-    deviation_B = _uniform(random, len(frames_BFCHW), NOISE).clamp(min=0).view(-1, 1, 1, 1, 1)
-    return frames_BFCHW + deviation_B * torch.randn(frames_BFCHW.shape, generator=random)
+    device = frames_BFCHW.device
+    deviation_B = _uniform(random, len(frames_BFCHW), NOISE, device).clamp(min=0).view(-1, 1, 1, 1, 1)
+    return frames_BFCHW + deviation_B * torch.randn(frames_BFCHW.shape, generator=random).to(device)

@@ -5,7 +5,6 @@ Axes: B views, S = 8 segments, C colours, H and W.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,18 +14,12 @@ from torch import Tensor
 from vmc.mini.classifier.augmentation import changed
 from vmc.mini.classifier.clips import WHOLE, WINDOW, labelled_clip
 from vmc.mini.classifier.decoded import clip_and_view
+from vmc.mini.classifier.learning import Batch, to_frames
 from vmc.mini.learning.shards import Shards
 from vmc.randomness import generator
 
 DECODED, WHOLE_SHARE = 0.5, 0.4
 """Shares of views that are decoded, and of rendered views that show the whole clip."""
-
-
-class Batch(NamedTuple):
-    """Frames of 0..255 and labels_B."""
-
-    frames_BSCHW: Tensor
-    labels_B: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +60,3 @@ class Batches:
             return self.decoded.items([index])[0], clip_and_view(index)[0]
         clip = int(place * len(self.clips))
         return self.clips.items([clip])[0, WHOLE if kind < WHOLE_SHARE else WINDOW], clip
-
-
-def to_frames(frames_BSHWC: NDArray[np.uint8]) -> Tensor:
-    """frames_BSCHW as floats of 0..255."""
-    return torch.from_numpy(frames_BSHWC).permute(0, 1, 4, 2, 3).float()

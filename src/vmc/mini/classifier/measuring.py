@@ -5,16 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vmc.mini.classifier.batches import to_frames
 from vmc.mini.classifier.clips import NO_GESTURE, WHOLE, WINDOW, labelled_clip
+from vmc.mini.classifier.learning import classes_of
 from vmc.mini.gestures import LABELS
 from vmc.mini.learning.shards import Shards
-
-AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +71,8 @@ class Validation:
             confused=confusions(labels.tolist(), decoded.tolist()),
         )
 
-    @torch.no_grad()
     def _read(self, network: nn.Module, frames_NSHWC: NDArray[np.uint8]) -> NDArray[np.int64]:
-        parts = [frames_NSHWC[start : start + AT_ONCE] for start in range(0, len(frames_NSHWC), AT_ONCE)]
-        found = [network(to_frames(part).to(self.device)).argmax(1).cpu().numpy() for part in parts]
-        return np.concatenate(found)
+        return classes_of(network, frames_NSHWC, device=self.device)
 
 
 def confusions(labels: Sequence[int], found: Sequence[int]) -> Counter[tuple[str, str]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from vmc.files import written_whole
@@ -16,21 +15,15 @@ from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.classifier.batches import Batches
 from vmc.mini.classifier.clips import FAINT, VALIDATION, rendered
 from vmc.mini.classifier.decoded import Decoder, decoded_for_training, decoded_for_validation
+from vmc.mini.classifier.learning import EDGES, RATE, loss_of, make_network
 from vmc.mini.classifier.measuring import Validation
 from vmc.mini.gestures import LABELS
 from vmc.mini.learning.course import Course, Options, Progress, train
 from vmc.mini.learning.loop import Clock
-from vmc.randomness import derive_seed
 
 ARCH = "SmallResNet"
 FILE = "classifier.pth.tar"
 STEPS = 2000
-RATE = 0.015
-"""Of Muon, as a share of an orthogonal matrix in a step."""
-SMOOTHING = 0.1
-"""Share of every label that is spread over all classes."""
-EDGES = ("stem.weight", ".3.weight")
-"""The first layer and the last ones, as `Learner` wants them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +80,11 @@ def _prepared(plan: Plan, options: Options, clock: Clock) -> tuple[Batches, Vali
 
 def course(plan: Plan, options: Options, batches: Batches, validation: Validation, autoencoder: str) -> Course:
     """The course of the classifier over clips that are there."""
-    network = make_network(options.seed)
+    network = make_network(options.seed, arch=ARCH, classes=len(LABELS))
     measured: list[float] = []
 
-    def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
-        batch = batches(step)
-        logits_BK = networks["trn"](batch.frames_BSCHW.to(options.device))
-        return F.cross_entropy(logits_BK, batch.labels_B.to(options.device), label_smoothing=SMOOTHING)
+    def loss(networks: nn.ModuleDict, step: int) -> Tensor:
+        return loss_of(networks["trn"], batches(step), device=options.device)
 
     def measure(networks: nn.ModuleDict) -> float:
         figures = validation(networks["trn"])
@@ -114,18 +105,11 @@ def course(plan: Plan, options: Options, batches: Batches, validation: Validatio
             "batch": plan.batch,
         },
         networks={"trn": network},
-        loss_of=loss_of,
+        loss_of=loss,
         measure=measure,
         # A call that trains no step has measured nothing yet.
         export=exporter(lambda networks: measured[-1] if measured else measure(networks)),
     )
-
-
-def make_network(seed: int) -> TRN:
-    """The network with the weights of the first step, in training mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "classifier weights"))
-        return TRN(arch=ARCH, classes=len(LABELS)).train()
 
 
 def exporter(accuracy: Callable[[nn.ModuleDict], float]) -> Callable[[nn.ModuleDict, Path, Progress], None]:

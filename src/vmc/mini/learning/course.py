@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vmc.errors import VmcError
 from vmc.mini.learning.learner import EDGES, Learner
-from vmc.mini.learning.loop import Clock, Loop
+from vmc.mini.learning.loop import MEASURE_EVERY, Clock, Loop
 from vmc.mini.learning.state import Folder
 
 FOLDER = Path("outputs/mini")
@@ -112,6 +112,8 @@ class Course:
         loss_of: networks and step -> the loss; every draw is a function of the seed and the step.
         measure: the averaged networks in eval mode -> one figure on data never trained on, for the log.
         export: writes the averaged networks in their published formats into the folder.
+        measured: told of every measurement: the averaged networks, the step and the figure.
+        measure_every: steps between measurements.
     """
 
     name: str
@@ -122,6 +124,8 @@ class Course:
     loss_of: Callable[[nn.ModuleDict, int], Tensor]
     measure: Callable[[nn.ModuleDict], float]
     export: Callable[[nn.ModuleDict, Path, Progress], None]
+    measured: Callable[[nn.ModuleDict, int, float], None] = lambda networks, step, figure: None
+    measure_every: int = MEASURE_EVERY
     edges: tuple[str, ...] = EDGES
 
 
@@ -153,7 +157,9 @@ def train(course: Course, options: Options) -> Progress:
 
     def measure() -> float:
         with torch.no_grad():
-            return course.measure(learner.average)
+            figure = course.measure(learner.average)
+        course.measured(learner.average, learner.step, figure)
+        return figure
 
     with clock.listening():
         done = Loop(
@@ -165,6 +171,7 @@ def train(course: Course, options: Options) -> Progress:
             save=save,
             write_row=write_row,
             clock=clock,
+            measure_every=course.measure_every,
         ).run()
     print(
         f"{options.output}: {course.name} {progress.step} of {progress.steps} steps;"
@@ -173,22 +180,34 @@ def train(course: Course, options: Options) -> Progress:
     return progress
 
 
+def standing(course: Course, options: Options) -> tuple[Progress, dict[str, Tensor]] | None:
+    """How far the course is in the folder, with its tensors; None if it has not begun.
+
+    Raises:
+        VmcError: the folder is of another configuration, or its state damaged.
+    """
+    found = Folder(options.output, Progress).read()
+    if found is None:
+        return None
+    wanted = {"name": course.name, "seed": options.seed, **course.identity}
+    there = {"name": found[0].name, **found[0].identity}
+    if other := [name for name, value in wanted.items() if there.get(name) != value]:
+        told = "; with ".join(f"{name} {there.get(name)}, and this one has {wanted[name]}" for name in other)
+        raise VmcError(
+            f"{options.output} is a training with {told}; choose another --output, or go on with the same configuration"
+        )
+    return found
+
+
 def _open(course: Course, options: Options) -> tuple[Folder[Progress], Progress, dict[str, Tensor]]:
-    folder, identity = Folder(options.output, Progress), {"seed": options.seed, **course.identity}
-    found = folder.read()
+    folder, found = Folder(options.output, Progress), standing(course, options)
     if found is None:
         options.output.mkdir(parents=True, exist_ok=True)
+        identity = {"seed": options.seed, **course.identity}
         progress = Progress(identity=identity, name=course.name, steps=options.steps or course.steps)
         folder.write(progress, {"empty": torch.zeros(1)})
         return folder, progress, {}
     progress, tensors = found
-    for name, value in {"name": course.name, **identity}.items():
-        there = progress.name if name == "name" else progress.identity.get(name)
-        if there != value:
-            raise VmcError(
-                f"--output is {options.output}, a training with {name} {there}, and this one has {value};"
-                " choose a new folder, or go on with the same configuration"
-            )
     progress.steps = options.steps or progress.steps
     folder.cut_log(progress)
     return folder, progress, tensors

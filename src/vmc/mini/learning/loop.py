@@ -13,7 +13,7 @@ from tqdm import tqdm
 from vmc.mini.learning.learner import Learner
 
 LOG_EVERY, MEASURE_EVERY = 10, 250
-"""Steps between lines of the log, and between measurements."""
+"""Steps between lines of the log, and between measurements where nothing else is said."""
 SAVE_SECONDS, SHOW_SECONDS = 120.0, 900.0
 
 
@@ -58,6 +58,7 @@ class Loop:
         save: writes the state; given the seconds that were trained since the last time.
         write_row: one line of the log: step, mean loss since the last line, validation or None, seconds of this call.
         clock: when to stop.
+        measure_every: steps between measurements; there is one at the end in any case.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Loop:
     save: Callable[[float], None]
     write_row: Callable[[int, float, float | None, float], None]
     clock: Clock
+    measure_every: int = MEASURE_EVERY
 
     def run(self) -> bool:
         """Whether the schedule is done; the state is saved at the end in any case."""
@@ -78,8 +80,8 @@ class Loop:
                 losses.append(learner.learn(self.loss_of(learner.step)))
                 bar.update()
                 now = time.monotonic()
-                if learner.step % LOG_EVERY == 0 or learner.step == learner.steps:
-                    validation = self._validation()
+                if learner.step % LOG_EVERY == 0 or self._measures:
+                    validation = self.measure() if self._measures else None
                     mean = sum(losses) / len(losses)
                     self.write_row(learner.step, mean, validation, now - start)
                     bar.set_postfix(loss=f"{mean:.4f}")
@@ -93,6 +95,6 @@ class Loop:
         self.save(time.monotonic() - saved)
         return learner.step >= learner.steps
 
-    def _validation(self) -> float | None:
-        due = self.learner.step % MEASURE_EVERY == 0 or self.learner.step == self.learner.steps
-        return self.measure() if due else None
+    @property
+    def _measures(self) -> bool:
+        return self.learner.step % self.measure_every == 0 or self.learner.step == self.learner.steps

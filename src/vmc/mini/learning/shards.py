@@ -64,9 +64,14 @@ class Shards:
         parts = [numbers[start : start + self.per_shard] for start in range(0, self.count, self.per_shard)]
         return [(self.folder / f"items-{part.start}-{len(part)}.npy", part) for part in parts]
 
+    @property
+    def missing(self) -> list[tuple[Path, range]]:
+        """Those of `files` that are not made yet."""
+        return [file for file in self.files if not file[0].is_file()]
+
     def prepare(self, *, workers: int, enough: Callable[[], bool] = lambda: False) -> bool:
         """Make the shards that are missing; whether all are there. `enough` is asked after each shard."""
-        missing = [file for file in self.files if not file[0].is_file()]
+        missing = self.missing
         if not missing:
             return True
         total = sum(len(numbers) for _, numbers in missing)
@@ -118,6 +123,10 @@ def _in_processes(
         except BrokenProcessPool:
             if not enough():
                 raise
+        except VmcError:
+            # Else hours of work that waits would be done before the error is seen.
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     return all(path.is_file() for path, _ in missing)
 
 
