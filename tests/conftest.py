@@ -1,10 +1,13 @@
 """Fixtures shared by all tests: everything is made by code, nothing is shipped as binary."""
 
+import json
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -123,6 +126,21 @@ def compose_session(overrides: Sequence[str]):
     folder = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))
     folder.check()
     return folder, build_session(config, folder)
+
+
+@pytest.fixture(scope="session")
+def logged() -> Callable[[Path], list[dict[str, Any]]]:
+    """Reads the offline W&B runs below a folder back, record by record; skipped where W&B here cannot do it."""
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect"]
+    if subprocess.run([*inspect, "--help"], capture_output=True).returncode:
+        pytest.skip("this W&B has no `wandb leet inspect`")
+
+    def read(folder: Path) -> list[dict[str, Any]]:
+        logs = sorted(folder.glob("wandb/offline-run-*/*.wandb"))
+        said = [subprocess.run([*inspect, "--json", log], capture_output=True, text=True, check=True) for log in logs]
+        return [json.loads(line) for one in said for line in one.stdout.splitlines()]
+
+    return read
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from vmc import weights
 from vmc.download import hub, kinds, sources, transfer
+from vmc.download import part as parts
 from vmc.download.kinds import check, recognise
 from vmc.download.sources import SOURCES, FileSource
 from vmc.download.transfer import Transfer
@@ -99,7 +100,7 @@ def test_a_file_is_downloaded_once_and_recorded(wanted, server):
     record = json.loads(wanted.record.read_text())
     assert record["sha256"] == DIGEST and record["url"] == server.url and record["bytes"] == len(CONTENT)
     assert "first use" in record["checksum"]
-    assert not wanted.part.exists() and not wanted.state.exists()
+    assert not wanted.part.file.exists() and not wanted.part.state.exists()
     assert not wanted.get() and not wanted.get(offline=True) and len(server.asked) == 1
 
 
@@ -120,30 +121,30 @@ def test_an_interrupted_command_goes_on_where_it_stopped(wanted, server, monkeyp
         stream.write(chunk[:40_000])
 
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "CHUNK", 40_000)
-        patch.setattr(transfer, "write", interrupted)
+        patch.setattr(parts, "CHUNK", 40_000)
+        patch.setattr(parts, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             wanted.get()
-    assert not wanted.path.exists() and wanted.part.read_bytes() == CONTENT[: sum(written)]
+    assert not wanted.path.exists() and wanted.part.file.read_bytes() == CONTENT[: sum(written)]
     assert wanted.get() and wanted.path.read_bytes() == CONTENT
     assert server.asked[-1] == f"bytes={sum(written)}-"
 
 
 def test_a_part_that_is_complete_is_not_downloaded_again(wanted, server):
     wanted.path.parent.mkdir()
-    wanted.part.write_bytes(CONTENT)
-    wanted.state.write_text(json.dumps({"url": server.url, "version": server.tag, "bytes": len(CONTENT)}))
+    wanted.part.file.write_bytes(CONTENT)
+    wanted.part.state.write_text(json.dumps({"url": server.url, "version": server.tag, "bytes": len(CONTENT)}))
     assert wanted.get() and wanted.path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("change", ["content", "length", "url", "unknown"])
 def test_a_part_of_another_file_is_thrown_away(wanted, server, change):
     wanted.path.parent.mkdir()
-    wanted.part.write_bytes(b"old" * (200_000 if change == "length" else 1000))
+    wanted.part.file.write_bytes(b"old" * (200_000 if change == "length" else 1000))
     said = {"url": server.url, "version": server.tag, "bytes": len(CONTENT)}
     said |= {"content": {"version": '"older"'}, "url": {"url": "http://elsewhere"}}.get(change, {})
     if change != "unknown":
-        wanted.state.write_text(json.dumps(said))
+        wanted.part.state.write_text(json.dumps(said))
     assert wanted.get() and wanted.path.read_bytes() == CONTENT
 
 
@@ -151,7 +152,7 @@ def test_a_server_without_ranges_begins_anew_and_gives_up_after_a_while(wanted, 
     server.ranges, server.break_after = False, 100_000
     with pytest.raises(VmcError, match=r"broke off at 0\.1 MB.*goes on from there"):
         wanted.get()
-    assert set(server.asked) == {None} and len(server.asked) <= 1 + transfer.ATTEMPTS
+    assert set(server.asked) == {None} and len(server.asked) <= 1 + parts.ATTEMPTS
     assert not wanted.path.exists()
     server.break_after = None
     assert wanted.get() and wanted.path.read_bytes() == CONTENT
@@ -203,8 +204,8 @@ def test_a_refusal_is_said(wanted, server, status, words):
     server.status = status
     with pytest.raises(VmcError, match=words):
         wanted.get()
-    assert not wanted.path.exists() and not wanted.part.exists()
-    assert len(server.asked) == (1 if status == 404 else transfer.ATTEMPTS)
+    assert not wanted.path.exists() and not wanted.part.file.exists()
+    assert len(server.asked) == (1 if status == 404 else parts.ATTEMPTS)
 
 
 def test_no_network_and_offline_are_said(wanted, tmp_path, monkeypatch):
@@ -223,19 +224,19 @@ def test_a_full_disk_keeps_what_came_and_names_the_remedy(wanted, server, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "write", full)
+        patch.setattr(parts, "write", full)
         with pytest.raises(VmcError, match=r"no room for .*network\.bin \(No space left on device\): free some"):
             wanted.get()
-    assert not wanted.path.exists() and wanted.part.stat().st_size == 1000
+    assert not wanted.path.exists() and wanted.part.file.stat().st_size == 1000
     assert wanted.get() and wanted.path.read_bytes() == CONTENT and server.asked[-1] == "bytes=1000-"
 
 
 def test_too_little_room_is_said_before_anything_is_written(wanted, monkeypatch):
     free = shutil.disk_usage(wanted.path.parents[1])._replace(free=1000)
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr(parts.shutil, "disk_usage", lambda path: free)
     with pytest.raises(VmcError, match=r"0\.3 MB are still to come, 0\.0 MB are free"):
         wanted.get()
-    assert not wanted.path.exists() and not wanted.part.exists()
+    assert not wanted.path.exists() and not wanted.part.file.exists()
 
 
 def test_two_commands_do_not_write_to_one_file(wanted):

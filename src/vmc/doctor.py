@@ -13,7 +13,12 @@ def main(words: Sequence[str] | None = None) -> int:
     """Prints the table; the exit status: 0, or 1 where the stack cannot run."""
     parser = ArgumentParser(prog="python -m vmc.doctor", description="What this machine can run, and what is missing.")
     parser.add_argument("--stack", choices=STACKS, default="mini", help="that is to run (mini)")
+    memory = "only the GPU memory of the paper's stack against the choices that save it, as a table"
+    parser.add_argument("--memory", action="store_true", help=memory)
     arguments = parser.parse_args(words)
+    if arguments.memory:
+        print("\n".join(import_module("vmc.checkup.memory").table()))
+        return 0
     rows = examine(arguments.stack)
     print("\n".join(lines(rows)))
     failing = [row.part for row in rows if row.state == "fails"]

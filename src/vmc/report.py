@@ -3,22 +3,28 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from vmc.cli import run_hydra
+from vmc.errors import VmcError
 
 
 def report(config: DictConfig) -> None:
-    """Write the report and print its tables."""
+    """Write the report, print its tables, and show it in W&B where `logger=wandb` asks for it."""
+    from hydra.utils import instantiate
+
     from vmc.runs.reporting.building import Report, write_report
     from vmc.runs.reporting.drawing import Figure3
-    from vmc.runs.reporting.found import find_runs
+    from vmc.runs.reporting.finding import find_runs
     from vmc.runs.reporting.output import check_output
     from vmc.runs.reporting.text_table import to_terminal
 
     runs, output = Path(config.runs), Path(config.output)
     check_output(output)
-    made = Report(found=find_runs(runs), chosen_threshold=config.stop.appearance)
+    check_dashboard(config)
+    found = find_runs(runs)
+    mirror = instantiate(with_place_of(found.runs, config.logger))
+    made = Report(found=found, chosen_threshold=config.stop.appearance)
     figures = write_report(
         made,
         output,
@@ -29,8 +35,37 @@ def report(config: DictConfig) -> None:
     )
     for table in made.short:
         print(to_terminal(table), end="\n\n")
-    found = f"{len(made.runs)} runs of {len(made.results)} arms"
-    print(f"{output}: {found}; index.html shows all videos and tables, and {len(figures)} figures")
+    what = f"{len(made.runs)} runs of {len(made.results)} arms"
+    print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")
+    mirror.report(output, about={"runs": str(runs), "arms": list(made.results), "threshold": made.threshold})
+    if config.dashboard:
+        from vmc.runs.dashboard import save_dashboard
+
+        print(save_dashboard(entity=mirror.entity, project=mirror.project, group=mirror.group))
+
+
+def check_dashboard(config: DictConfig) -> None:
+    """Refuse a dashboard that cannot be made, before anything is written."""
+    if not config.dashboard:
+        return
+    from hydra.utils import instantiate
+
+    from vmc.runs.dashboard import check_extra
+    from vmc.runs.mirror import WandbMirror
+
+    check_extra()
+    mirror = instantiate(config.logger)
+    if not isinstance(mirror, WandbMirror) or mirror.mode != "online":
+        raise VmcError("dashboard is true, but it lies on W&B's server; wandb login, and give logger=wandb")
+
+
+def with_place_of(runs: list[Any], logger: DictConfig) -> DictConfig:
+    """The logger with the project and the group of the runs, where it names none and they agree."""
+    from vmc.runs.mirror import place_of
+
+    place = place_of([run.config for run in runs])
+    unnamed = {key: name for key, name in place.items() if logger.get(key, "") is None}
+    return DictConfig(OmegaConf.merge(logger, unnamed))
 
 
 def samplers_of(runs: list[Any]) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def _get_pipeline(source: HubSource) -> None:
 def _get_file(source: FileSource, folder: Path) -> None:
     from vmc.download.hub import hub_is_offline
     from vmc.download.kinds import check as check_kind
-    from vmc.download.transfer import Transfer, read_json
+    from vmc.download.part import read_json
+    from vmc.download.transfer import Transfer
 
     path = folder / source.name
     transfer = Transfer(

@@ -17,7 +17,7 @@ import torch
 from vmc.data.video import count_frames, write_video
 from vmc.runs.reporting.building import Report, write_report
 from vmc.runs.reporting.drawing import Figure3
-from vmc.runs.reporting.found import find_runs
+from vmc.runs.reporting.finding import find_runs
 from vmc.runs.reporting.gallery.content import places
 from vmc.runs.reporting.gallery.writing import render
 

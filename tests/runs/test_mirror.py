@@ -1,10 +1,17 @@
-"""What a run is called in W&B, and to whom it belongs."""
+"""What a run is called in W&B, to whom it belongs, and what it shows of evaluations."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import wandb
+import yaml
 
-from vmc.runs.mirror import WandbMirror
+from vmc.data.video import write_video
+from vmc.errors import VmcError
+from vmc.runs.mirror import WandbMirror, numbers, place_of
 
 CONFIG = {"arm": "reg_none", "motion": {"name": "shaking_hand"}, "seed": 2, "stack_name": "mini"}
 
@@ -45,3 +52,60 @@ def test_an_agent_of_wandb_finds_the_run_that_it_has_started(begun, tmp_path, mo
     monkeypatch.delenv("WANDB_SWEEP_ID")
     WandbMirror().start(folder=tmp_path, config=CONFIG)
     assert begun[2]["id"] == "given"
+
+
+def test_every_number_and_videos_that_play_at_every_evaluation(made_up, scored, logged):
+    rows = scored(appearance=0.3, correct=(1, 0, 1, 0), copied=(1, 0, 0, 0), valid=(1, 0, 1, 1))
+    folder = made_up.run(evaluations={0: rows, 100: rows})
+    shown = ["0000.mp4", "0001.mp4"]  # the second is invalid: it has few scores
+    mirror = WandbMirror()
+    mirror.start(folder=folder, config=yaml.safe_load((folder / "config.yaml").read_text()))
+    for step in (0, 100):
+        evaluation = folder / "evaluation" / f"{step:06d}"
+        for number, name in enumerate(shown):
+            write_video(evaluation / "videos" / name, torch.full((4, 3, 64, 64), 50 * number, dtype=torch.uint8), fps=3)
+        mirror.evaluation(evaluation, step=step, shown=shown)
+    mirror.finish(0)
+    records = logged(folder)
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
+    history = {item["step"]: item for item in items}
+    for step in (0, 100):
+        evaluation = folder / "evaluation" / f"{step:06d}"
+        summary = json.loads((evaluation / "summary.json").read_text())
+        assert numbers(summary).items() <= history[step].items()
+        assert history[step]["evaluation/videos.nrows"] == 2
+        for metric, part in summary["metrics"].items():
+            assert part["value"] is None or history[step][f"evaluation/{metric}"] == part["value"]
+    contents = [record["artifact"]["manifest"]["contents"] for record in records if record["type"] == "artifact"]
+    assert len(contents) == 2
+    for entries in contents:
+        staged = {entry["path"]: Path(entry["local_path"]) for entry in entries}
+        rows_shown = json.loads(staged["evaluation/videos.table.json"].read_text())["data"]
+        for name, (video, *_) in zip(shown, rows_shown, strict=True):
+            assert staged[video["path"]].read_bytes() == (evaluation / "videos" / name).read_bytes()
+            assert staged[video["path"]].is_relative_to(folder)
+
+
+def test_yes_no_and_nothing_as_numbers():
+    part = {"value": 0.5, "low": 0.25, "high": None}
+    summary = {"videos": 3, "metrics": {"appearance": part}, "stop": {"appearance": None, "reached": True}}
+    shown = {"count": 3, "appearance": 0.5, "appearance/low": 0.25, "stop/reached": 1}
+    assert numbers(summary, name="of") == {f"of/{key}": value for key, value in shown.items()}
+
+
+def test_the_place_is_the_one_that_all_runs_have():
+    runs = [{"stack_name": "mini", "logger": {"project": "mine", "group": group}} for group in (None, "mini", "other")]
+    assert place_of(runs[:2]) == {"project": "mine", "group": "mini"}
+    assert place_of(runs) == {"project": "mine"}
+    assert place_of([*runs[:2], {"stack_name": "mini"}]) == {"group": "mini"}
+
+
+def test_what_keeps_wandb_from_being_used_is_a_sentence(monkeypatch, tmp_path):
+    def refuse(**options):
+        raise wandb.errors.UsageError("No API key\nconfigured")
+
+    monkeypatch.setattr("wandb.init", refuse)
+    with pytest.raises(VmcError, match=r"W&B cannot be used \(No API key configured\): wandb login.*logger=csv"):
+        WandbMirror().start(folder=tmp_path, config=CONFIG)
+    with pytest.raises(VmcError, match=r"logger\.mode is 'offlin'; it must be online, offline, disabled or null"):
+        WandbMirror(mode="offlin")

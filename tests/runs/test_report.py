@@ -21,7 +21,7 @@ from vmc.runs.reporting.curves import curve_of_arm
 from vmc.runs.reporting.drawing import groups
 from vmc.runs.reporting.figures.strips import Strip, draw_strips
 from vmc.runs.reporting.figures.style import looks, save, styled
-from vmc.runs.reporting.found import find_runs
+from vmc.runs.reporting.finding import find_runs
 from vmc.runs.reporting.numbers import p_value, rounded, shown, with_test
 from vmc.runs.reporting.output import check_output, report_folder
 from vmc.runs.reporting.strips import choose, strips

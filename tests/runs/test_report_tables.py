@@ -11,7 +11,7 @@ import pytest
 from vmc.metrics.statistics import ONE_MODEL
 from vmc.runs.reporting.building import Report
 from vmc.runs.reporting.catalogue import LAYOUTS, METHOD
-from vmc.runs.reporting.found import find_runs
+from vmc.runs.reporting.finding import find_runs
 from vmc.runs.reporting.paper import paper_values
 from vmc.runs.reporting.text_table import to_latex, to_markdown
 

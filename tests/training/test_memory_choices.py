@@ -1,6 +1,7 @@
 """What a run does with less memory or room: 8-bit moments, decoding in parts, weights in half precision."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -67,6 +68,19 @@ def test_videos_decoded_in_parts_are_the_same(base):
         made.append(generator.frames(prompts))
     assert passes == [16, 3, 3, 3, 3, 3, 1]
     assert (made[0].int() - made[1].int()).abs().max() <= 1
+
+
+def test_a_checkpoint_is_written_tensor_by_tensor(train, tmp_path, monkeypatch):
+    written = []
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda state, place: written.append(place) or save(state, place))
+    run = train("steps=2", "checkpoint_every=1", output=tmp_path / "run")
+    # To a file beside it, and never into memory first.
+    assert len(written) == 2 and {Path(place).parent for place in written} == {run.checkpoint(0).parent}
+    state = torch.load(run.checkpoint(2), weights_only=True)
+    trained = sum(tensor.numel() for tensor in load_file(run.weights(2)).values())
+    assert sum(tensor.numel() for tensor in state["state_dict"].values()) == trained
+    assert run.checkpoint(2).stat().st_size < 3.3 * 4 * trained  # with two moments, and nothing of what is frozen
 
 
 def test_weights_in_half_precision_take_half_the_room_and_resuming_is_exact(train, tmp_path, base):

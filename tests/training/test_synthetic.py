@@ -21,7 +21,7 @@ from vmc.errors import VmcError
 from vmc.evaluate import main as evaluate
 from vmc.mini.test_set import TEST_SET
 from vmc.runs import generation
-from vmc.training import session
+from vmc.training import encoding
 from vmc.training.base_videos import BaseVideos
 from vmc.training.hardware import Hardware
 from vmc.training.synthetic import SyntheticRegularization
@@ -238,13 +238,13 @@ def regularization_rows(run) -> list[str]:
 
 def test_every_frame_of_a_clip_is_trained_on_in_order(train, monkeypatch, tmp_path):
     encoded = []
-    encode = session.posterior_moments
+    encode = encoding.posterior_moments
 
     def note(vae, frames_FCHW):
         encoded.append(frames_FCHW)
         return encode(vae, frames_FCHW)
 
-    monkeypatch.setattr(session, "posterior_moments", note)
+    monkeypatch.setattr(encoding, "posterior_moments", note)
     # The exemplars' window takes every fourth frame of a clip; a synthetic clip is a window already.
     own = ("data.step=4", "sampler.steps=1", "steps=8", f"cache={tmp_path / 'cache'}")
     run = train("regularization=synthetic", CAPTIONS, *own)

@@ -38,7 +38,7 @@ def run(request, train, monkeypatch):
 
     def fit(self, module, batches, latent_shape, stop):
         reason = begin(self, module, batches, latent_shape, stop)
-        generator = self._video_generator(module, latent_shape)
+        generator = self._generator(latent_shape)(module)
         kept["frames"] = generator.frames([Prompt(text=PROMPT.replace("{token}", self.token.word), seed=5)])[0]
         return reason
 

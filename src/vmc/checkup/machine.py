@@ -10,14 +10,15 @@ from vmc.checkup.rows import Row, Stack
 from vmc.files import cache_root
 
 GIB = 2**30
-# Counts of ZeroScope's UNet with the method's parameters trained (tests/diffusion/test_parameters.py pins them), and
-# about those of its text encoder and autoencoder.
-TRAINED, ALL, BESIDE = 570_882_176, 1_411_233_860, 424_000_000
-HELD = (TRAINED * (4 + 4 + 8) + (ALL - TRAINED + BESIDE) * 2) / GIB
-"""GiB that the method holds all the time: what is trained in fp32 with its gradient and Adam's two moments, the rest in
-half precision."""
-WORKING = 7.0
-"""GiB for activations of 16 frames of 384 px, checkpointed, and half-precision copies: an estimate, not measured."""
+# Counts of ZeroScope's UNet with the method's parameters trained (tests/diffusion/test_parameters.py pins them), and of
+# its autoencoder. The text encoder computes in main memory.
+TRAINED, ALL, VAE = 570_882_176, 1_411_233_860, 83_653_863
+HELD = (TRAINED * (4 + 4 + 8) + (ALL - TRAINED) * 2 + VAE * 4) / GIB
+"""GiB that the method holds all the time: what is trained in fp32 with its gradient and Adam's two moments, the rest of
+the UNet in half precision, and the autoencoder in fp32."""
+WORKING = 14.7
+"""GiB of activations, recomputed, of an exemplar and a regularization clip of 16 frames of 384 px: computed by
+`vmc.checkup.activations` (a test compares), not measured. What kernels need for a moment comes on top."""
 RAM = {"mini": 2.0, "paper": 12.0}
 """GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it."""
 DISK = {"mini": 1.0, "paper": 25.0}
@@ -95,14 +96,14 @@ def gpu_memory(free: float, total: float) -> Row:
     """GiB of the GPU against what the method needs."""
     need = HELD + WORKING
     found = (
-        f"{free:.1f} of {total:.1f} GiB free; the method holds {HELD:.1f} (computed),"
-        f" about {need:.0f} with activations (estimate)"
+        f"{free:.1f} of {total:.1f} GiB free; the method holds {HELD:.1f}, {need:.0f} with activations (computed);"
+        " kernels take some more"
     )
     if total < HELD:
         remedy = "take a larger GPU, or train less: parameters=spatial_kv, or parameters=lora"
         return Row(part="GPU memory", state="fails", found=found, remedy=remedy)
     if free < need:
-        remedy = "end other programs on it, or set data.frames or data.size lower"
+        remedy = "end other programs on it, or take less: python -m vmc.doctor --memory says what each choice saves"
         return Row(part="GPU memory", state="note", found=found, remedy=remedy)
     return Row(part="GPU memory", state="ok", found=found)
 

@@ -26,6 +26,11 @@ def checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def checkpoint_activations(unet: Any) -> None:
-    """Wrap `transformer_in` and every down, mid and up block of a `UNet3DConditionModel`; gradients stay the same."""
-    for block in (unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks):
+    """Wrap the blocks of a `UNet3DConditionModel`; gradients stay the same."""
+    for block in blocks(unet):
         block.forward = checkpointed(block.forward)
+
+
+def blocks(unet: Any) -> tuple[Any, ...]:
+    """What is recomputed at a time: `transformer_in` and every down, mid and up block."""
+    return (unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks)

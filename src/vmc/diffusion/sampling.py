@@ -3,7 +3,8 @@
 Axes: B videos, C latent or colour channels, F frames, H and W, L text positions, D text width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet3DConditionModel
 from einops import rearrange
 from torch import Tensor
+from torch.nn import Module
 
 from vmc.errors import VmcError
 
 DECODE_FRAMES = 64
 """Frames that are decoded at a time where nobody says otherwise."""
+TILE = 32
+"""px: the side of a tile is a multiple of it, since a quarter of a tile overlaps and a latent stands for 8 px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +78,63 @@ def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
 
 
 @torch.no_grad()
-def decode(vae: AutoencoderKL, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES) -> Tensor:
-    """frames_BFCHW, uint8 on the CPU. Frames are decoded in chunks, which bounds the memory."""
+def decode(
+    vae: AutoencoderKL, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES, tile: int | None = None
+) -> Tensor:
+    """frames_BFCHW, uint8 on the CPU. Frames are decoded in chunks, and where asked for in tiles: less memory.
+
+    Args:
+        vae: the autoencoder.
+        latents_BCFHW: scaled as the UNet's.
+        frames_at_once: of a chunk.
+        tile: px, the side of the tiles; None decodes whole frames.
+    """
     latents_NCHW = rearrange(latents_BCFHW, "b c f h w -> (b f) c h w") / vae.config.scaling_factor
     latents_NCHW = latents_NCHW.to(vae.device, vae.dtype)
-    chunks = [_to_uint8(vae.decode(chunk).sample).cpu() for chunk in latents_NCHW.split(frames_at_once)]
+    with _in_tiles(vae, tile):
+        chunks = [_to_uint8(vae.decode(chunk).sample).cpu() for chunk in latents_NCHW.split(frames_at_once)]
     return rearrange(torch.cat(chunks), "(b f) c h w -> b f c h w", b=len(latents_BCFHW))
+
+
+def check_tile(tile: int | None) -> None:
+    """Refuse a side that cannot be a tile's.
+
+    Raises:
+        VmcError: it is no multiple of `TILE`.
+    """
+    if tile is not None and (tile < TILE or tile % TILE):
+        raise VmcError(
+            f"trainer.decode_tile is {tile}; it must be a multiple of {TILE} px such as 256, or null for whole frames"
+        )
+
+
+@contextmanager
+def _in_tiles(vae: AutoencoderKL, tile: int | None) -> Iterator[None]:
+    """Only while decoding: diffusers would encode in tiles too, and a cached posterior must not depend on it."""
+    if tile is None:
+        yield
+        return
+    vae.enable_tiling()
+    vae.tile_sample_min_size = tile
+    vae.tile_latent_min_size = tile // 2 ** (len(vae.config.block_out_channels) - 1)
+    try:
+        yield
+    finally:
+        vae.disable_tiling()
+
+
+@contextmanager
+def lent(module: Module, device: torch.device) -> Iterator[None]:
+    """A network on `device` for the length of a block, and back where it was; nothing where it is there already."""
+    before = next(module.parameters()).device
+    if before == device:
+        yield
+        return
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.to(before)
 
 
 def _to_uint8(image_NCHW: Tensor) -> Tensor:

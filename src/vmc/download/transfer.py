@@ -1,37 +1,20 @@
-"""One file over HTTP: resumed where it broke off, checked before it gets its name, recorded beside it."""
+"""A published file that is wanted here: checked before it gets its name, recorded beside it."""
 
 import errno
 import hashlib
-import http.client
 import json
-import os
-import re
-import shutil
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
+from vmc.download.part import Part, read_json
 from vmc.errors import VmcError
 from vmc.files import written_whole
 
-ATTEMPTS = 5
-"""In a row without a single byte, before the download is given up."""
-TIMEOUT = 30.0  # seconds without an answer
-CHUNK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class _BrokenOffError(Exception):
-    """The connection ended before the file did; what has come stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +36,14 @@ class Transfer:
     pause: float = 1.0
 
     @property
-    def part(self) -> Path:
+    def part(self) -> Part:
         """What has come so far."""
-        return self.path.with_name(f"{self.path.name}.part")
+        return Part(url=self.url, path=self.path, pause=self.pause)
 
     @property
     def record(self) -> Path:
         """Where the file came from, its SHA-256 and size."""
         return self.path.with_name(f"{self.path.name}.json")
-
-    @property
-    def state(self) -> Path:
-        """What an unfinished download is a part of."""
-        return self.path.with_name(f"{self.path.name}.part.json")
 
     def get(self, *, offline: bool = False) -> bool:
         """Whether the file had to be downloaded: one that is there is only checked.
@@ -92,10 +70,11 @@ class Transfer:
                 " or copy the file there"
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._fetch()
-        digest = self._accepted()
-        self.part.replace(self.path)
-        self.state.unlink(missing_ok=True)
+        part = self.part
+        part.fetch()
+        digest = self._accepted(part)
+        part.file.replace(self.path)
+        part.state.unlink(missing_ok=True)
         self._write_record(digest)
         return True
 
@@ -130,13 +109,13 @@ class Transfer:
             with written_whole(self.record) as temporary:
                 temporary.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
-    def _accepted(self) -> str:
+    def _accepted(self, part: Part) -> str:
         """SHA-256 of the downloaded part; one that is not what it should be is removed.
 
         Raises:
             VmcError: another checksum than published or recorded, or `inspect` refuses it.
         """
-        digest, expected = sha256(self.part), self.expected()
+        digest, expected = sha256(part.file), self.expected()
         try:
             if expected is not None and digest != expected:
                 known = "" if self.sha256 else f", or remove {self.record} if the publisher has changed the file"
@@ -146,113 +125,13 @@ class Transfer:
                 )
             if self.inspect is not None:
                 try:
-                    self.inspect(self.part)
+                    self.inspect(part.file)
                 except VmcError as error:
                     raise VmcError(f"what {self.url} sent is not what is wanted, and was removed: {error}") from error
         except VmcError:
-            self._forget()
+            part.forget()
             raise
         return digest
-
-    def _forget(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.state.unlink(missing_ok=True)
-
-    def _fetch(self) -> None:
-        """Bring the part to its full length, in as many attempts as it takes while each gets further."""
-        failures = 0
-        while True:
-            before = self._have()
-            try:
-                return self._attempt()
-            except _BrokenOffError as error:
-                failures = 0 if self._have() > before else failures + 1
-                if failures >= ATTEMPTS:
-                    raise VmcError(
-                        f"{self.url} broke off at {_megabytes(self._have())} ({error}):"
-                        " the same command goes on from there"
-                    ) from error
-                time.sleep(self.pause * 2 ** max(failures - 1, 0))
-
-    def _have(self) -> int:
-        return self.part.stat().st_size if self.part.is_file() else 0
-
-    def _attempt(self) -> None:
-        have, said = self._have(), read_json(self.state)
-        resumable = have > 0 and said.get("url") == self.url and bool(said.get("version"))
-        headers = {"Accept-Encoding": "identity", "User-Agent": "vmc"}
-        if resumable:  # the whole file is sent where it has changed since
-            headers |= {"Range": f"bytes={have}-", "If-Range": said["version"]}
-        with self._answer(headers) as answer:
-            if answer is None:  # nothing is left to be sent, or the part is longer than the file
-                if have == said.get("bytes"):
-                    return
-                self._forget()
-                raise _BrokenOffError("the part did not fit the file")
-            start = have if answer.status == 206 else 0
-            if answer.status == 206 and _range_start(answer) != have:
-                self._forget()
-                raise _BrokenOffError("the server sent another range than asked for")
-            length = answer.headers.get("Content-Length")
-            total = start + int(length) if length is not None else None
-            if total is not None:
-                self._check_room(total - start)
-            self._write_state(answer, total)
-            self._receive(answer, start=start, total=total)
-
-    @contextmanager
-    def _answer(self, headers: Mapping[str, str]) -> Iterator[Any]:
-        """The server's answer; None where it has no such range."""
-        host = urlsplit(self.url).hostname
-        try:
-            answer = urllib.request.urlopen(urllib.request.Request(self.url, headers=dict(headers)), timeout=TIMEOUT)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 416:
-                yield None
-                return
-            if error.code >= 500 or error.code == 429:
-                raise _BrokenOffError(f"{host} answers {error.code} {error.reason}") from error
-            why = "it may have moved" if error.code in (404, 410) else "it is refused here"
-            raise VmcError(
-                f"{self.url} answers {error.code} {error.reason}: {why};"
-                f" get the file elsewhere and put it at {self.path}"
-            ) from error
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            reason = getattr(error, "reason", None) or error
-            if self._have():
-                raise _BrokenOffError(f"{host} cannot be reached: {reason}") from error
-            raise VmcError(
-                f"{self.path} is not there and {host} cannot be reached ({reason}):"
-                f" check the network, or copy the file of {self.url} there"
-            ) from error
-        with answer:
-            yield answer
-
-    def _check_room(self, wanted: int) -> None:
-        free = shutil.disk_usage(self.path.parent).free
-        if wanted > free:
-            raise OSError(errno.ENOSPC, f"{_megabytes(wanted)} are still to come, {_megabytes(free)} are free")
-
-    def _write_state(self, answer: Any, total: int | None) -> None:
-        # A weak tag does not promise equal bytes, so it cannot be resumed by.
-        tag = answer.headers.get("ETag") or ""
-        version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
-        with written_whole(self.state) as temporary:
-            temporary.write_text(json.dumps({"url": self.url, "version": version, "bytes": total}), encoding="utf-8")
-
-    def _receive(self, answer: Any, *, start: int, total: int | None) -> None:
-        with (
-            self.part.open("ab" if start else "wb") as stream,
-            tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=self.path.name, disable=None) as bar,
-        ):
-            while chunk := _read(answer):
-                write(stream, chunk)
-                bar.update(len(chunk))
-            stream.flush()
-            os.fsync(stream.fileno())
-        if total is not None and self._have() < total:
-            raise _BrokenOffError(f"of {_megabytes(total)}")
 
     def _unwritable(self, error: OSError) -> VmcError:
         if error.errno in FULL:
@@ -263,36 +142,10 @@ class Transfer:
         return VmcError(f"{self.path} cannot be written ({error.strerror or error}): name another folder")
 
 
-def write(stream: BinaryIO, chunk: bytes) -> None:
-    """All that is done to the disk while a file comes in."""
-    stream.write(chunk)
-
-
-def _read(answer: Any) -> bytes:
-    try:
-        return answer.read1(CHUNK)
-    except (http.client.HTTPException, OSError) as error:
-        raise _BrokenOffError(str(error) or type(error).__name__) from error
-
-
-def _range_start(answer: Any) -> int | None:
-    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or "")
-    return int(found[1]) if found else None
-
-
 def sha256(file: Path) -> str:
     """Of a file's bytes, as publishers give it; `vmc.files.fingerprint` is another number."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A small file of ours; empty where there is none or it is broken."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 @contextmanager
@@ -308,7 +161,3 @@ def _alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.diffusion.sampling import DECODE_FRAMES, Sampler, decode, initial_noise
+from vmc.diffusion.sampling import DECODE_FRAMES, Sampler, decode, initial_noise, lent
 from vmc.runs.batching import BatchSize, is_out_of_memory
 
 WRITERS = 4
@@ -33,7 +33,7 @@ class VideoGenerator:
 
     Args:
         unet: in eval mode, on the device that is to be used.
-        vae: on the same device.
+        vae: on the same device, or on another one, which lends it while it decodes.
         solver: DPM-Solver++ on the model's schedule.
         encode: embedding_LD of a text.
         sampler: steps and guidance.
@@ -43,6 +43,7 @@ class VideoGenerator:
             in any batch, to rounding.
         precision: entered around the UNet (autocast where its weights are of mixed precision).
         decode_frames: that the VAE decodes at a time.
+        decode_tile: px, the side of tiles that it decodes a frame in; None decodes it whole.
     """
 
     unet: UNet3DConditionModel
@@ -55,6 +56,7 @@ class VideoGenerator:
     batch_size: int | None = None
     precision: Callable[[], AbstractContextManager] = nullcontext
     decode_frames: int = DECODE_FRAMES
+    decode_tile: int | None = None
 
     def __post_init__(self) -> None:
         self._texts: dict[str, Tensor] = {}
@@ -109,7 +111,8 @@ class VideoGenerator:
                 text_BLD=text_BLD,
                 empty_LD=self._text("").to(device),
             )
-        return decode(self.vae, latents_BCFHW, frames_at_once=self.decode_frames)
+        with lent(self.vae, device):
+            return decode(self.vae, latents_BCFHW, frames_at_once=self.decode_frames, tile=self.decode_tile)
 
     def _text(self, text: str) -> Tensor:
         if text not in self._texts:

@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
+from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.metrics.base import COLUMNS
 from vmc.metrics.scores import read_scores
 
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
+MODES = (None, "online", "offline", "disabled")
+PROJECT = "vmc"
+EVALUATION = "evaluation"
+"""Before the keys of a run's evaluation."""
+VIDEOS = "videos"
+"""Key of its table."""
 
 
 class Mirror(Protocol):
@@ -25,8 +32,11 @@ class Mirror(Protocol):
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Show numbers at a training step."""
 
-    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str]) -> None:
-        """Show the metrics of an evaluation's folder, and a table of the videos with these names."""
+    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str], name: str = EVALUATION) -> None:
+        """Show the numbers of an evaluation's folder, and a table of the videos with these names."""
+
+    def report(self, folder: Path, *, about: Mapping[str, Any]) -> None:
+        """Show the tables and figures of a report, in a run of its own, from begin to end."""
 
     def finish(self, exit_code: int) -> None:
         """End the run with its exit code."""
@@ -41,7 +51,10 @@ class NoMirror:
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Do nothing."""
 
-    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str]) -> None:
+    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str], name: str = EVALUATION) -> None:
+        """Do nothing."""
+
+    def report(self, folder: Path, *, about: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def finish(self, exit_code: int) -> None:
@@ -52,39 +65,39 @@ class WandbMirror:
     """W&B, offline unless the user is logged in or says otherwise.
 
     Args:
-        project: W&B project.
+        project: W&B project; None takes WANDB_PROJECT, or `vmc`.
         mode: online, offline or disabled; None asks WANDB_MODE, then whether the user is logged in.
         name: of the run; None takes arm, motion and seed.
         group: runs shown together; None takes the stack.
         tags: beside the arm, the motion and the stack.
+
+    Raises:
+        VmcError: an unknown mode; later on, W&B cannot be used.
     """
 
     def __init__(
         self,
         *,
-        project: str = "vmc",
+        project: str | None = None,
         mode: str | None = None,
         name: str | None = None,
         group: str | None = None,
         tags: Sequence[str] = (),
     ) -> None:
-        self.project, self.mode, self.name, self.group, self.tags = project, mode, name, group, list(tags)
+        if mode not in MODES:
+            raise VmcError(f"logger.mode is '{mode}'; it must be {', '.join(map(str, MODES[1:]))} or null")
+        self.project = project or os.environ.get("WANDB_PROJECT") or PROJECT
+        self.mode = mode or os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+        self.name, self.group, self.tags = name, group, list(tags)
         self._run: Any = None
+        self.entity: str | None = None  # of the last run, where W&B's server has said it
 
     def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
         """Begin the W&B run; a continued run keeps its identity, which is kept in the folder."""
-        # Media of tables are staged under the user's data folder unless told otherwise.
-        if not USER_CHOSE_DATA_DIR:
-            os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")
-        os.environ.setdefault("WANDB_SILENT", "true")
-        import wandb
-
         arm, motion = config["arm"], config["motion"]["name"]
         name = f"{arm}-{motion}-seed{config['seed']}{'' if job_type == 'train' else f'-{job_type}'}"
-        self._run = wandb.init(
-            project=self.project,
-            mode=self.mode or os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline"),  # type: ignore[arg-type]
-            dir=folder,
+        self._begin(
+            folder,
             id=_identity(folder),
             resume="allow",
             name=self.name or name,
@@ -96,22 +109,33 @@ class WandbMirror:
         self._run.define_metric("exemplar_updates", hidden=True)
         self._run.define_metric("*", step_metric="step")
 
+    def _begin(self, folder: Path, **settings: Any) -> None:
+        folder = folder.resolve()  # W&B's own process may stand in another folder, and so may a later upload
+        # Media of tables are staged under the user's data folder unless told otherwise.
+        if not USER_CHOSE_DATA_DIR:
+            os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")
+        os.environ.setdefault("WANDB_SILENT", "true")
+        import wandb
+
+        try:
+            self._run = wandb.init(project=self.project, mode=self.mode, dir=folder, **settings)  # type: ignore[arg-type]
+        except (wandb.Error, OSError) as error:
+            raise VmcError(
+                f"W&B cannot be used ({' '.join(str(error).split())}): wandb login, or give logger.mode=offline,"
+                " or logger=csv to go without"
+            ) from error
+
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Show numbers against the training step."""
         self._run.log({**values, "step": step})
 
-    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str]) -> None:
-        """Show the metrics as curves, and a table of videos that play, each with its scores."""
-        metrics = json.loads((folder / "summary.json").read_text())["metrics"]
-        curves = {
-            f"evaluation/{name}{end}": part[key]
-            for name, part in metrics.items()
-            for key, end in (("value", ""), ("low", "/low"), ("high", "/high"))
-            if part[key] is not None
-        }
-        self._run.log({**curves, **(self._table(folder, shown) if shown else {}), "step": step})
+    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str], name: str = EVALUATION) -> None:
+        """Show the numbers as curves, and a table of videos that play, each with its scores."""
+        summary = json.loads((folder / "summary.json").read_text())
+        table = {f"{name}/{VIDEOS}": self._table(folder, shown)} if shown else {}
+        self._run.log({**numbers(summary, name=name), **table, "step": step})
 
-    def _table(self, folder: Path, shown: Sequence[str]) -> dict[str, Any]:
+    def _table(self, folder: Path, shown: Sequence[str]) -> Any:
         import wandb
 
         rows = {row["video"]: row for row in read_scores(folder / "scores.csv").to_dict("records")}
@@ -120,13 +144,83 @@ class WandbMirror:
         for name in shown:
             video = wandb.Video(str(folder / "videos" / name), caption=str(rows[name]["prompt"]), format="mp4")
             table.add_data(video, *(rows[name][column] for column in columns))
-        return {"evaluation/videos": table}
+        return table
+
+    def report(self, folder: Path, *, about: Mapping[str, Any]) -> None:
+        """Show a report's tables and figures, and keep them as an artifact.
+
+        An offline run lies in `wandb/` beside the folder, which is replaced whole by the next report.
+        """
+        self._begin(
+            folder.parent,
+            name=self.name or f"report-{folder.name}",
+            group=self.group,
+            job_type="report",
+            tags=["report", *self.tags],
+            config=dict(about),
+        )
+        try:
+            self._show_report(folder, about)
+        except BaseException:
+            self.finish(1)
+            raise
+        self.entity = self._run.entity if self.mode == "online" else None
+        self.finish(0)
+
+    def _show_report(self, folder: Path, about: Mapping[str, Any]) -> None:
+        import wandb
+
+        tables = {f"report/{file.stem}": _table_of(file) for file in sorted((folder / "tables").glob("*.csv"))}
+        figures = {f"report/{file.stem}": wandb.Image(str(file)) for file in sorted((folder / "figures").glob("*.png"))}
+        self._run.log({key: shown for key, shown in {**tables, **figures}.items() if shown is not None})
+        artifact = wandb.Artifact("report", type="report", metadata=dict(about))
+        for part in ("tables", "figures"):
+            if (folder / part).is_dir():
+                artifact.add_dir(str(folder / part), name=part)
+        artifact.add_file(str(folder / "report.md"))
+        self._run.log_artifact(artifact)
 
     def finish(self, exit_code: int) -> None:
         """End the W&B run; without this the next run in the process would be the same one."""
         if self._run is not None:
             self._run.finish(exit_code=exit_code)
             self._run = None
+
+
+def numbers(summary: Mapping[str, Any], *, name: str = EVALUATION) -> dict[str, float]:
+    """Every number of a `summary.json` by the key that it has in W&B; a metric's interval stands below its key.
+
+    The protocol is left out: its numbers are those of the run's config.
+    """
+    found: dict[str, float | None] = {"count": summary["videos"], "of": summary.get("of")}
+    for metric, part in summary["metrics"].items():
+        found |= {metric: part["value"], f"{metric}/low": part["low"], f"{metric}/high": part["high"]}
+    for group in ("stop", "gestures"):
+        found |= {f"{group}/{key}": value for key, value in summary.get(group, {}).items()}
+    # A curve of yes and no is one of 1 and 0.
+    values = {key: int(value) if isinstance(value, bool) else value for key, value in found.items()}
+    return {f"{name}/{key}": value for key, value in values.items() if value is not None}
+
+
+def place_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """`project` and `group` of the W&B runs with these configs, each where all agree in it."""
+    found: dict[str, set[Any]] = {
+        "project": {(config.get("logger") or {}).get("project") for config in configs},
+        "group": {(config.get("logger") or {}).get("group") or config.get("stack_name") for config in configs},
+    }
+    return {key: values.pop() for key, values in found.items() if len(values) == 1 and None not in values}
+
+
+def _table_of(file: Path) -> Any:
+    """A CSV as a W&B table; None where it has no row."""
+    import pandas as pd
+    import wandb
+
+    if len(file.read_text(encoding="utf-8").splitlines()) < 2:
+        return None
+    table = pd.read_csv(file, encoding="utf-8").astype(object)
+    rows: Any = table.where(table.notna(), None).to_numpy().tolist()
+    return wandb.Table(columns=[str(column) for column in table.columns], data=rows, allow_mixed_types=True)
 
 
 def _identity(folder: Path) -> str:

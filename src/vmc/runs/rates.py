@@ -18,7 +18,8 @@ from typing import Any
 from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.runs.reporting.checks import check_comparable, common_threshold
-from vmc.runs.reporting.found import FoundRun, find_runs
+from vmc.runs.reporting.finding import find_runs
+from vmc.runs.reporting.found import FoundRun
 from vmc.runs.reporting.standing import stand
 from vmc.runs.reporting.text_table import TextTable, to_markdown
 

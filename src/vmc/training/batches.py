@@ -183,3 +183,17 @@ class TrainingBatches(IterableDataset):
             is_exemplar_B=torch.tensor([item.is_exemplar for item, _ in items]),
             draws=len(indices),
         )
+
+
+@dataclass(frozen=True)
+class LoadedBatches:
+    """The batches of a run, the checkpoint that it goes on from, and the clips."""
+
+    dataset: TrainingBatches
+    checkpoint: Path | None
+    clips: Sequence[Clip]
+
+    @property
+    def first(self) -> int:
+        """The steps that the checkpoint has behind it."""
+        return int(self.checkpoint.stem) if self.checkpoint else 0

@@ -167,6 +167,9 @@ class Evaluations(StepCallback):
             before = (step - 1) // self.schedule.every * self.schedule.every
             with _WeightsOf(module, self.run.weights(before)):
                 summary = self._score(module, before, whole=True)
+            if self.evaluation.ranks.rank == 0:  # its numbers are of the whole test set now
+                shown = shown_names(self.evaluation, self.schedule.subset)
+                self.mirror.evaluation(self.run.evaluation(before), step=before, shown=shown)
             if not summary["stop"]["reached"]:
                 break
             step = before
@@ -188,11 +191,15 @@ class Evaluations(StepCallback):
 
 def show(folder: Path, evaluation: Evaluation, places: Sequence[int]) -> list[str]:
     """Write the contact sheet of the first few of these places of the test set; the names of their videos."""
-    places = list(places)[:SHOWN]
-    files = [folder / "videos" / evaluation.names[place] for place in places]
-    captions = [evaluation.prompts[place].text for place in places]
-    contact_sheet(folder / "sheet.png", [read_frames(file) for file in files], captions)
-    return [file.name for file in files]
+    names = shown_names(evaluation, places)
+    captions = [evaluation.prompts[place].text for place in places[:SHOWN]]
+    contact_sheet(folder / "sheet.png", [read_frames(folder / "videos" / name) for name in names], captions)
+    return names
+
+
+def shown_names(evaluation: Evaluation, places: Sequence[int]) -> list[str]:
+    """The names of the first few videos of these places of the test set."""
+    return [evaluation.names[place] for place in places[:SHOWN]]
 
 
 class _WeightsOf:

@@ -12,8 +12,9 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 
-from vmc.diffusion.sampling import DECODE_FRAMES
+from vmc.diffusion.sampling import DECODE_FRAMES, check_tile
 from vmc.errors import VmcError
+from vmc.training.saving import StreamedCheckpoints
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -33,6 +34,10 @@ class Hardware:
         clip_norm: the gradient's norm is clipped to this; None does not clip.
         checkpoint_activations: recompute activations in the backward pass: less memory, more time, equal gradients.
         decode_frames: of videos, that the autoencoder decodes at a time; fewer need less memory.
+        decode_tile: px, the side of overlapping tiles that a frame is decoded in; None decodes it whole. Tiles need
+            less memory and give nearly the same frame: each is normalised by itself.
+        offload: keep the autoencoder in main memory and lend it to the GPU while it decodes; no change on a CPU. The
+            text encoder is in main memory in any case, unless its token is trained.
     """
 
     accelerator: str = "cpu"
@@ -44,6 +49,8 @@ class Hardware:
     clip_norm: float | None = 1.0
     checkpoint_activations: bool = False
     decode_frames: int = DECODE_FRAMES
+    decode_tile: int | None = None
+    offload: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in ("32-true", *LOW):
@@ -56,6 +63,7 @@ class Hardware:
         for name in ("devices", "accumulate", "decode_frames"):
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
+        check_tile(self.decode_tile)
         if self.threads is not None and self.threads < 1:
             raise VmcError(f"trainer.threads is {self.threads}; it must be at least 1, or null for PyTorch's choice")
 
@@ -69,6 +77,11 @@ class Hardware:
         """Where this process computes."""
         on_gpu = self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available())
         return torch.device("cuda", self.rank) if on_gpu else torch.device("cpu")
+
+    @property
+    def resting_device(self) -> torch.device:
+        """Where the autoencoder lies while it does not decode."""
+        return torch.device("cpu") if self.offload else self.device
 
     @property
     def frozen_dtype(self) -> torch.dtype:
@@ -109,7 +122,7 @@ class Hardware:
             "gradient_clip_val": self.clip_norm,
             # Never Slurm's, even inside one of its jobs: the ranks are those of `devices`, and only submitit puts a job
             # back in the queue.
-            "plugins": [LightningEnvironment()],
+            "plugins": [LightningEnvironment(), StreamedCheckpoints()],
         }
         return pl.Trainer(
             **options,

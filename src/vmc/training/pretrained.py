@@ -12,7 +12,7 @@ from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.runs.evaluation import Maker, Ranks, all_files, summary_lines
 from vmc.runs.folder import NO_TRAINING, RunFolder
-from vmc.runs.mirror import Mirror
+from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.training.evaluations import show
 from vmc.training.hardware import Hardware
 from vmc.training.rescoring import Job, Rescoring
@@ -54,8 +54,8 @@ class Pretrained:
             for job in jobs:
                 summary = job.run(Ranks())
                 shown = show(job.folder, job.evaluation, range(len(job.evaluation.prompts)))
-                if job is jobs[0]:
-                    self.mirror.evaluation(job.folder, step=0, shown=shown)
+                name = EVALUATION if job is jobs[0] else f"{EVALUATION}-language"
+                self.mirror.evaluation(job.folder, step=0, shown=shown, name=name)
                 log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
         except (KeyboardInterrupt, SystemExit):
             self._end("stopped", "signal", 1)

@@ -1,6 +1,5 @@
 """One run from clips to weights: put together here, run by Lightning."""
 
-import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,34 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vmc.data.cache import TensorCache, cache_key
 from vmc.data.clips import Clip, check_readable
 from vmc.data.motion import Motion, MotionData
-from vmc.data.prompts import Prompt, check_test_set, evenly
+from vmc.data.prompts import Prompt, check_test_set
 from vmc.diffusion.checkpointing import checkpoint_activations
 from vmc.diffusion.components import BaseModel
 from vmc.diffusion.objective import NoiseSchedule
 from vmc.diffusion.parameters import Subset
-from vmc.diffusion.sampling import Sampler, posterior_moments
-from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
 from vmc.files import cache_root, written_whole
 from vmc.metrics.suite import Suite
 from vmc.runs.folder import RunFolder
-from vmc.runs.generation import VideoGenerator
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.training.batches import LatentClips, StepPlan, TimestepSampler, TrainingBatches
+from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TimestepSampler, TrainingBatches
 from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
 from vmc.training.delta import check_dtype
-from vmc.training.evaluations import Evaluations, Schedule
+from vmc.training.encoding import Encoders
+from vmc.training.evaluating import TrainingGenerator, build_evaluations
+from vmc.training.evaluations import Evaluations
 from vmc.training.hardware import Hardware
 from vmc.training.module import MotionModule, OptimizerFactory
 from vmc.training.regularization import Mixture, RegularizationSource
-from vmc.training.scoring import build_evaluation, gather_clips, made_with
+from vmc.training.scoring import gather_clips
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +87,8 @@ class Session:
         if self.generation_batch is not None and self.generation_batch < 1:
             raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
         check_dtype(self.weights_dtype)
-        self._moments_cache = TensorCache(folder=Path(self.cache or cache_root()) / "latents")
-        self._text_cache = TensorCache(folder=Path(self.cache or cache_root()) / "texts")
-        self._encoder: PromptEncoder | None = None
-        self._generator: VideoGenerator | None = None
+        self._caches = Path(self.cache or cache_root())
+        self._encoders = Encoders(base=self.base, token=self.token, hardware=self.hardware, cache=self._caches)
         self._seconds, self._step = 0.0, 0
         if self.evaluates:
             self._check_evaluation()
@@ -161,7 +156,7 @@ class Session:
             subset=self.subset,
             schedule=schedule,
             optimizer=self.optimizer,
-            encoder=self._prompt_encoder() if self.token.trained else None,
+            encoder=self._encoders.prompt_encoder if self.token.trained else None,
             token_learning_rate=self.token.learning_rate,
             frozen_dtype=self.hardware.frozen_dtype,
         )
@@ -184,23 +179,23 @@ class Session:
             timesteps=schedule.timesteps,
         )
 
-    def _batches(self, clips: Sequence[Clip], exemplars: int, plan: StepPlan, module: MotionModule) -> "LoadedBatches":
+    def _batches(self, clips: Sequence[Clip], exemplars: int, plan: StepPlan, module: MotionModule) -> LoadedBatches:
         own = self.data.transform(augmented=True, mirror=self.motion.mirror)
         others = self.data.transform(augmented=False, mirror=False, step=self.regularization.step)
         latents = LatentClips(
             clips=clips,
             transforms=[own] * exemplars + [others] * (len(clips) - exemplars),
-            cache=self._moments_cache,
-            vae=f"{self.base.fingerprint('vae')} {self.hardware.rounding}",
+            cache=self._encoders.latent_cache,
+            vae=self._encoders.vae_mark,
         )
         newest = self.run.latest_checkpoint()
         first = int(newest.stem) if newest else 0
         # The last step's in any case: Lightning reads a batch even where no step is left.
-        moments = self._moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
+        moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
         if self.token.trained:
-            texts = list(self._prompt_encoder().token_ids([clip.caption for clip in clips]))
+            texts = list(self._encoders.prompt_encoder.token_ids([clip.caption for clip in clips]))
         else:
-            texts = self._texts([clip.caption for clip in clips])
+            texts = self._encoders.texts([clip.caption for clip in clips])
         batches = TrainingBatches(
             plan=plan,
             moments=moments,
@@ -212,43 +207,6 @@ class Session:
             accumulate=self.hardware.accumulate,
         )
         return LoadedBatches(batches, newest, clips)
-
-    def _moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
-        """Posterior moments by (clip, variant); the VAE is loaded only if one of them is not in the cache."""
-        keys = latents.keys(wanted)
-        made_from = {key: pair for pair, key in keys.items()}
-        # The first process has filled the cache before Lightning starts the others.
-        if self._moments_cache.missing(made_from):
-            vae = self.base.vae().to(self.hardware.device)
-            self._moments_cache.fill(
-                made_from, lambda pair: posterior_moments(vae, latents.frames(pair)), label="encoding clips"
-            )
-            del vae
-            gc.collect()
-        return {pair: self._moments_cache.read(key) for pair, key in keys.items()}
-
-    def _texts(self, captions: Sequence[str]) -> list[Tensor]:
-        """embedding_LD of each caption; the text encoder is loaded only if one of them is not in the cache."""
-        model = f"{self.base.fingerprint('tokenizer', 'text_encoder')} {self.hardware.rounding}"
-        keys = {caption: cache_key(model, self._token_text(), caption) for caption in captions}
-        wanted = {key: caption for caption, key in keys.items()}
-        if self._text_cache.missing(wanted):
-            self._text_cache.fill(wanted, self._prompt_encoder(), label="encoding captions")
-        read = {caption: self._text_cache.read(key) for caption, key in keys.items()}
-        return [read[caption] for caption in captions]
-
-    def _text(self, text: str) -> Tensor:
-        """embedding_LD of one prompt: from the cache, or by the encoder as it stands where the token is trained."""
-        return self._prompt_encoder()(text) if self.token.trained else self._texts([text])[0]
-
-    def _token_text(self) -> str:
-        """What a text's embedding depends on before any training, besides the model."""
-        return f"{self.token.word} {self.token.added} {self.token.start}"
-
-    def _prompt_encoder(self) -> PromptEncoder:
-        if self._encoder is None:
-            self._encoder = PromptEncoder.load(self.base, self.token)
-        return self._encoder
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
@@ -268,7 +226,7 @@ class Session:
         self.mirror.start(folder=self.run.path, config=self.run.config)
 
     def _fit(
-        self, module: MotionModule, batches: "LoadedBatches", latent_shape: Sequence[int], stop: StopOnSignal
+        self, module: MotionModule, batches: LoadedBatches, latent_shape: Sequence[int], stop: StopOnSignal
     ) -> str:
         losses = LossLog(run=self.run, mirror=self.mirror)
         callbacks: list[Any] = [stop, losses, Progress(steps=self.steps)]
@@ -288,60 +246,38 @@ class Session:
         return "signal" if stop.received and unfinished else "steps"
 
     def _evaluations(
-        self, batches: "LoadedBatches", losses: LossLog, latent_shape: Sequence[int], stop: StopOnSignal
+        self, batches: LoadedBatches, losses: LossLog, latent_shape: Sequence[int], stop: StopOnSignal
     ) -> Evaluations:
         assert self.suite is not None
-        evaluation = build_evaluation(
-            suite=self.suite,
-            prompts=self.prompts,
-            label=self.motion.label,
-            clips=batches.clips,
-            size=self.data.size,
-            made_with=made_with(self.sampler, latent_shape, self.data.fps),
-            threshold=self.stop_appearance,
-            cache=Path(self.cache or cache_root()),
-            device=self.hardware.device,
-        )
-        return Evaluations(
+        return build_evaluations(
             run=self.run,
             mirror=self.mirror,
-            evaluation=evaluation,
-            schedule=Schedule(
-                every=self.evaluate_every,
-                subset=evenly(len(self.prompts), self.evaluate_subset),
-                shared=Path(self.cache or cache_root()) / "evaluations",
-                base=" ".join(
-                    (
-                        self.base.fingerprint("unet", "vae", "text_encoder", "tokenizer"),
-                        self._token_text(),
-                        self.hardware.rounding,
-                        self.hardware.precision,
-                    )
-                ),
-            ),
-            generator=lambda module: self._video_generator(module, latent_shape),
+            suite=self.suite,
+            prompts=self.prompts,
+            clips=batches.clips,
+            data=self.data,
+            motion=self.motion,
+            generator=self._generator(latent_shape),
+            every=self.evaluate_every,
+            subset=self.evaluate_subset,
+            threshold=self.stop_appearance,
+            cache=self._caches,
             about=self._about(),
-            after=losses.skip_time,
+            losses=losses,
             stop=stop,
             resumed_at=batches.first,
         )
 
-    def _video_generator(self, module: MotionModule, latent_shape: Sequence[int]) -> VideoGenerator:
-        """The generator on the UNet in training; the VAE stays loaded, texts are kept while the token stands still."""
-        if self._generator is None or self.token.trained:
-            self._generator = VideoGenerator(
-                unet=module.unet,
-                vae=self._generator.vae if self._generator else self.base.vae().to(self.hardware.device),
-                solver=self.base.solver(),
-                encode=self._text,
-                sampler=self.sampler,
-                latent_shape=latent_shape,
-                fps=self.data.fps,
-                batch_size=self.generation_batch,
-                precision=self.hardware.autocast,
-                decode_frames=self.hardware.decode_frames,
-            )
-        return self._generator
+    def _generator(self, latent_shape: Sequence[int]) -> TrainingGenerator:
+        return TrainingGenerator(
+            base=self.base,
+            encoders=self._encoders,
+            sampler=self.sampler,
+            hardware=self.hardware,
+            latent_shape=latent_shape,
+            fps=self.data.fps,
+            batch_size=self.generation_batch,
+        )
 
     def _about(self) -> dict[str, Any]:
         """What the delta says of itself."""
@@ -358,17 +294,3 @@ class Session:
         changes = {"step": self._step, "seconds": round(self._seconds, 3)} if self._step else {}
         self.run.update(status=status, reason=reason, **changes)
         self.mirror.finish(exit_code)
-
-
-@dataclass(frozen=True)
-class LoadedBatches:
-    """The batches of a run, the checkpoint that it goes on from, and the clips."""
-
-    dataset: TrainingBatches
-    checkpoint: Path | None
-    clips: Sequence[Clip]
-
-    @property
-    def first(self) -> int:
-        """The steps that the checkpoint has behind it."""
-        return int(self.checkpoint.stem) if self.checkpoint else 0

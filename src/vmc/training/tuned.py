@@ -30,7 +30,8 @@ class TunedModel:
     def identity(self) -> tuple[object, ...]:
         """What tells this model's videos from another's, the sampler aside."""
         parts = self.base.fingerprint("unet", "vae", "text_encoder", "tokenizer")
-        return parts, fingerprint(self.weights) if self.weights else None, self.base.frames, self.base.size
+        weights, tile = fingerprint(self.weights) if self.weights else None, self.hardware.decode_tile
+        return parts, weights, self.base.frames, self.base.size, *(() if tile is None else (tile,))
 
     @classmethod
     def load(cls, base: BaseModel, token: MotionToken, weights: Path | None, *, hardware: Hardware) -> "TunedModel":
@@ -53,7 +54,7 @@ class TunedModel:
             self.unet.to(dtype)
         return VideoGenerator(
             unet=self.unet.to(device),
-            vae=self.base.vae().to(device),
+            vae=self.base.vae().to(self.hardware.resting_device),
             solver=self.base.solver(),
             encode=self.encoder,
             sampler=sampler,
@@ -62,6 +63,7 @@ class TunedModel:
             batch_size=batch_size,
             precision=self.hardware.autocast,
             decode_frames=self.hardware.decode_frames,
+            decode_tile=self.hardware.decode_tile,
         )
 
     @property

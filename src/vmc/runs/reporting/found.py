@@ -1,29 +1,20 @@
-"""Runs below a folder: what they are, how far they came, and their evaluations."""
+"""What a report is made of, as it lies on disk: runs, how far they came, and their evaluations."""
 
 import csv
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from safetensors import SafetensorError, safe_open
 
 from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
 from vmc.metrics.values import COPY_THRESHOLD, values_of_run
-from vmc.runs.folder import shown_state
-from vmc.runs.reporting.catalogue import CEILING, FLOOR, LANGUAGE, METHOD
-
-SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Ten times as fast where it was built; a full sweep has two hundred configs."""
-CONTROL_FOLDERS = {"000000": FLOOR, "000000-language": LANGUAGE, "real": CEILING}
-"""Where `vmc.evaluate` leaves what is no evaluation of a tuned model."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class Scored:
         Raises:
             VmcError: it does not read.
         """
-        summary = _json(self.folder / "summary.json", remedy="score the videos again")
+        summary = read_object(self.folder / "summary.json", remedy="score the videos again")
         for key in ("metrics", "videos", "protocol"):
             if key not in summary:
                 raise VmcError(f"{self.folder / 'summary.json'} has no {key}; remove it and score the videos again")
@@ -167,7 +158,7 @@ class FoundRun:
             case "finished":
                 return f"finished {far} ({self.state.get('reason')})"
             case "failed":
-                return f"failed {far}: {_one_line(self.state.get('reason'))}"
+                return f"failed {far}: {one_line(self.state.get('reason'))}"
             case "stopped" | "interrupted" as how:
                 return f"half-finished, {how} {far}"
         return f"half-finished {far}"
@@ -214,86 +205,16 @@ class Found:
     controls: list[Control]
 
 
-def find_runs(root: Path) -> Found:
-    """All runs below a folder, and the evaluations of untouched base models (`base/MOTION/`).
+def read_object(file: Path, *, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file.
 
     Raises:
-        VmcError: no such folder, no run in it, or a file of a run that does not read.
+        VmcError: it does not read, and what to do about it.
     """
-    if not root.is_dir():
-        raise VmcError(f"runs is {root}, which is no folder; give one that holds run folders of vmc.train")
-    runs, controls = list[FoundRun](), list[Control]()
-    for folder in _folders(root):
-        if _is_run(folder):
-            runs.append(_read_run(folder))
-        elif folder.name in CONTROL_FOLDERS and (scored := _scored(folder)):
-            kind = CONTROL_FOLDERS[folder.name]
-            controls.append(Control(kind=kind, motion=folder.parent.name, seed=0, scored=scored))
-    if not runs:
-        raise VmcError(
-            f"runs is {root}, in which there is no run (no folder with config.yaml and run.json);"
-            " give a folder that holds run folders of vmc.train"
-        )
-    # First what was made for it, of the whole test set; then what the method's runs have.
-    own = [
-        Control(kind=kind, motion=run.motion, seed=run.seed, scored=scored)
-        for run in sorted(runs, key=lambda run: (run.trains, run.arm != METHOD))
-        for kind, scored in run.controls.items()
-    ]
-    return Found(runs, _once(own, controls))
-
-
-def _once(own: list[Control], others: list[Control]) -> list[Control]:
-    """One of each kind, motion and seed; those of base folders only for motions of which no run has any."""
-    kept: dict[tuple[str, str, int], Control] = {}
-    covered = {(control.kind, control.motion) for control in own}
-    for control in [*own, *(other for other in others if (other.kind, other.motion) not in covered)]:
-        kept.setdefault((control.kind, control.motion, control.seed), control)
-    return list(kept.values())
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    """Folders below a root in order, not going into runs, videos or hidden folders."""
-    for name, below, _ in os.walk(root):
-        folder = Path(name)
-        yield folder
-        inside = _is_run(folder)
-        below[:] = [] if inside else sorted(part for part in below if part != "videos" and not part.startswith("."))
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / "config.yaml").is_file() and (folder / "run.json").is_file()
-
-
-def _read_run(folder: Path) -> FoundRun:
-    file = folder / "config.yaml"
-    try:
-        config = yaml.load(file.read_text(encoding="utf-8"), Loader=SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise VmcError(f"{file} does not read as a config ({_one_line(error)}); remove that run folder") from error
-    for key in ("arm", "motion", "model", "seed", "steps"):
-        if not isinstance(config, dict) or key not in config:
-            raise VmcError(f"{file} has no {key}; it is no config of vmc.train, move its folder out of runs")
-    state = _json(folder / "run.json", remedy="remove that run folder, or run its command again")
-    if state.get("status") == "running":
-        state = shown_state(folder)
-    evaluations = folder / "evaluation"
-    steps = sorted(part for part in evaluations.glob("[0-9]*") if part.name.isdigit())
-    scored = {int(part.name): found for part in steps if (found := _scored(part))}
-    controls = {kind: found for name, kind in CONTROL_FOLDERS.items() if (found := _scored(evaluations / name))}
-    return FoundRun(folder, config, state, scored, controls)
-
-
-def _scored(folder: Path) -> Scored | None:
-    complete = (folder / "scores.csv").is_file() and (folder / "summary.json").is_file()
-    return Scored(folder) if complete else None
-
-
-def _json(file: Path, *, remedy: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise VmcError(f"{file} does not read ({_one_line(error)}); {remedy}") from error
+        raise VmcError(f"{file} does not read ({one_line(error)}); {remedy}") from error
     if not isinstance(content, dict):
         raise VmcError(f"{file} holds no JSON object; {remedy}")
     return content
@@ -308,5 +229,6 @@ def _about(file: Path) -> dict[str, Any]:
         return {}
 
 
-def _one_line(text: object) -> str:
+def one_line(text: object) -> str:
+    """A text as part of a sentence."""
     return " ".join(str(text).split()) or "no reason given"

@@ -1,0 +1,80 @@
+"""What the autoencoder and the text encoder make of clips and texts, from the shared caches where it is there.
+
+Axes: M = 2 posterior moments, C latent channels, F frames, H and W of the latent, L text positions, D text width.
+"""
+
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from vmc.data.cache import TensorCache, cache_key
+from vmc.diffusion.components import BaseModel
+from vmc.diffusion.sampling import posterior_moments
+from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.token import MotionToken
+from vmc.training.batches import LatentClips
+from vmc.training.hardware import Hardware
+
+
+class Encoders:
+    """The base model's encoders, each loaded when something is asked for that no cache holds.
+
+    Args:
+        base: the model.
+        token: that texts may hold.
+        hardware: where they run, and how that rounds.
+        cache: folder of the shared caches.
+    """
+
+    def __init__(self, *, base: BaseModel, token: MotionToken, hardware: Hardware, cache: Path) -> None:
+        self.base, self.token, self.hardware = base, token, hardware
+        self.latent_cache = TensorCache(folder=cache / "latents")
+        self._text_cache = TensorCache(folder=cache / "texts")
+        self._prompt_encoder: PromptEncoder | None = None
+
+    @property
+    def token_mark(self) -> str:
+        """What a text's embedding depends on before any training, besides the model."""
+        return f"{self.token.word} {self.token.added} {self.token.start}"
+
+    @property
+    def vae_mark(self) -> str:
+        """What posterior moments depend on, besides the frames."""
+        return f"{self.base.fingerprint('vae')} {self.hardware.rounding}"
+
+    @property
+    def prompt_encoder(self) -> PromptEncoder:
+        """The text encoder, the one that is trained where the token is."""
+        if self._prompt_encoder is None:
+            self._prompt_encoder = PromptEncoder.load(self.base, self.token)
+        return self._prompt_encoder
+
+    def moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
+        """Posterior moments_MCFHW by (clip, variant)."""
+        keys = latents.keys(wanted)
+        made_from = {key: pair for pair, key in keys.items()}
+        # The first process has filled the cache before Lightning starts the others.
+        if self.latent_cache.missing(made_from):
+            vae = self.base.vae().to(self.hardware.device)
+            self.latent_cache.fill(
+                made_from, lambda pair: posterior_moments(vae, latents.frames(pair)), label="encoding clips"
+            )
+            del vae
+            gc.collect()
+        return {pair: self.latent_cache.read(key) for pair, key in keys.items()}
+
+    def texts(self, captions: Sequence[str]) -> list[Tensor]:
+        """embedding_LD of each caption by the untouched encoder."""
+        model = f"{self.base.fingerprint('tokenizer', 'text_encoder')} {self.hardware.rounding}"
+        keys = {caption: cache_key(model, self.token_mark, caption) for caption in captions}
+        wanted = {key: caption for caption, key in keys.items()}
+        if self._text_cache.missing(wanted):
+            self._text_cache.fill(wanted, self.prompt_encoder, label="encoding captions")
+        read = {caption: self._text_cache.read(key) for caption, key in keys.items()}
+        return [read[caption] for caption in captions]
+
+    def text(self, text: str) -> Tensor:
+        """embedding_LD of one prompt: from the cache, or by the encoder as it stands where the token is trained."""
+        return self.prompt_encoder(text) if self.token.trained else self.texts([text])[0]
