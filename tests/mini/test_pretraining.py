@@ -30,7 +30,7 @@ from vmc.mini.pretraining.clips import (
     render_windows,
     spec_of,
 )
-from vmc.mini.pretraining.denoiser import Drawing, caption_of, motion_weights, timestep_weights
+from vmc.mini.pretraining.denoiser import FINE, Drawing, caption_of, motion_weights, timestep_weights
 from vmc.mini.pretraining.latents import Latents
 from vmc.mini.pretraining.phases import go_on
 from vmc.mini.pretraining.plan import Plan
@@ -266,9 +266,12 @@ def test_in_plain_clips_only_persons_and_gestures_vary_and_half_of_them_show_few
     assert len({spec.persons[0] for spec in specs[1::2]}) == MODELS < len({spec.persons[0] for spec in specs[::2]})
 
 
-def test_what_moves_counts_more_up_to_a_step(finished):
+def test_what_moves_counts_more_up_to_a_step_and_then_where_little_noise_is(finished):
     draw = drawing(finished, motion=1)
-    assert draw(0).weights_BCFHW.shape == (4, 1, FRAMES, 8, 8) and draw(1).weights_BCFHW.shape == (4, 1, 1, 1, 1)
+    for step in range(4):
+        batch = draw(step)
+        even_B = [weights.unique().numel() == 1 for weights in batch.weights_BCFHW]
+        assert even_B == [step > 0 and timestep >= FINE for timestep in batch.timesteps_B.tolist()]
     latents_BCFHW = torch.zeros(2, 8, FRAMES, 8, 8)
     latents_BCFHW[0, :, :4, 2, 3] = 1.0  # in a clip something comes and goes at one place, in the other nothing moves
     weights_BCFHW = motion_weights(latents_BCFHW)

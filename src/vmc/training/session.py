@@ -120,9 +120,9 @@ class Session:
         plan = self._plan(clips, exemplars, schedule)
         batches = self._batches(clips, exemplars, plan, module)
         with StopOnSignal() as stop:
-            if self.hardware.rank == 0:
-                self._begin(clips, module, threads)
             try:
+                if self.hardware.rank == 0:
+                    self._begin(clips, module, threads)
                 reason = self._fit(module, batches, latent_shape, stop)
             except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the step to end
                 self._end("stopped", "signal", 1)

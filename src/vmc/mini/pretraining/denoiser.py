@@ -35,6 +35,8 @@ At step 10,600, after a thousand steps in which the error on what moves with ano
 to 1.068 times that with the right one, a hundred steps on gestures as they are written, done by few persons, brought it
 to 1.085, and on such clips of other persons from 1.080 to 1.160.
 """
+FINE = 500
+"""Below this timestep what moves always counts more: what a hand looks like is decided there."""
 EMPTY_SHARE = 0.1
 """How often a clip's caption is left out, for guidance."""
 
@@ -90,8 +92,8 @@ class Drawing:
         others: of clips whose camera stands still, and of such with gestures as they are written; `SHARES` says how
             much of a batch of clips is of which.
         motion: up to this step clips count by what moves in them (`motion_weights`), and their timesteps are drawn
-            towards the noisy end, where motion is decided. Such weights favour the hypothesis that something moves, so
-            the last steps go without them.
+            towards the noisy end, where motion is decided. Where little is known, such weights favour the hypothesis
+            that something moves, and hands are too many; so the last steps have them only below `FINE`.
     """
 
     latents: Latents
@@ -152,15 +154,17 @@ class Drawing:
         noise_BCFHW = torch.randn(means_BCFHW.shape, generator=generator(self.seed, step, "noise"))
         drawn, total = generator(self.seed, step, "timestep"), self.schedule.timesteps
         latents_BCFHW = means_BCFHW + own_BCFHW * torch.tensor(self.deviation_C).view(1, -1, 1, 1, 1)
-        weigh_motion = step < self.motion and not single
-        if weigh_motion:
+        coarse = step < self.motion and not single
+        if coarse:
             timesteps_B = CoarseNoise(alpha=COARSE).sample(len(numbers), timesteps=total, generator=drawn)
         else:
             timesteps_B = torch.randint(total, (len(numbers),), generator=drawn)
         batch = self._batch(latents_BCFHW, noise_BCFHW, timesteps_B, self.captions(step, numbers))
-        if weigh_motion:
-            batch = replace(batch, weights_BCFHW=batch.weights_BCFHW * motion_weights(latents_BCFHW))
-        return batch
+        if single or not self.motion:
+            return batch
+        weighed_B = torch.full_like(timesteps_B, coarse, dtype=torch.bool) | (timesteps_B < FINE)
+        moving_BCFHW = motion_weights(latents_BCFHW).where(weighed_B.view(-1, 1, 1, 1, 1), 1.0)
+        return replace(batch, weights_BCFHW=batch.weights_BCFHW * moving_BCFHW)
 
     def fixed(self) -> list[Batch]:
         """One window of every clip with fixed captions and noise, timesteps evenly spread: for measuring."""

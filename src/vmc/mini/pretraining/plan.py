@@ -24,7 +24,7 @@ class Plan:
         vae_steps, steps: of the autoencoder; of text encoder and UNet. A call may change both.
         lessons: steps in which the text encoder learns to read captions, before the UNet begins.
         images: of the UNet's steps, how many at first learn from single frames.
-        motion: up to which of the UNet's steps clips count by what moves in them.
+        motion: up to which of the UNet's steps clips count by what moves in them at every timestep.
         vae_batch: frames a step.
         batch: clips a step.
     """
@@ -38,7 +38,7 @@ class Plan:
     steps: int = STEPS
     lessons: int = 1_000
     images: int = 3_000
-    motion: int = 15_500
+    motion: int = 14_400
     vae_batch: int = 16
     batch: int = 16
 
