@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from vmc.cli import config_folder, quote_free_text
+from vmc.cli import config_folder, find_sweep, quote_free_text
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.errors import VmcError
 from vmc.generate import main as generate
@@ -255,3 +255,17 @@ def test_a_traceback_can_be_asked_for(entered, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     _, said = entered(train, "trainer.threads=0", "data=videos", "data.path=.")
     assert "Traceback" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ([], []),
+        (["steps=3"], ["steps=3"]),
+        (["steps=3", "-m"], ["-m", "steps=3"]),
+        (["--config-name", "absent"], ["--config-name", "absent"]),
+        (["--config-name"], ["--config-name"]),
+    ],
+)
+def test_a_command_without_a_sweep_stays_as_it_is(given, found):
+    assert find_sweep(given) == found

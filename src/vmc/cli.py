@@ -191,7 +191,7 @@ def find_sweep(arguments: Sequence[str]) -> list[str]:
 
 def _option(arguments: Sequence[str], *names: str) -> str | None:
     """The value of a command-line option, `--name value` or `--name=value`."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):  # none has none after it
         name, equals, value = argument.partition("=")
         if name in names:
             return value if equals else following
