@@ -105,6 +105,7 @@ def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
             "motion=custom",
             "motion.caption=a square doing the {token} sign",
             "regularization=none",
+            "stop.appearance=null",  # the miniature's is of its own base model
             "evaluate_every=0",
             "logger=csv",
             "batch_size=2",

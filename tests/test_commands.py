@@ -28,7 +28,15 @@ def command(blank, clips, tmp_path):
         return [
             *(sys.executable, "-m", "vmc.train", f"model.path={blank}", "data=videos", f"data.path={clips}"),
             *("data.variants=3", "motion=custom", "motion.caption=a square doing the {token} sign"),
-            *("regularization=none", "evaluate_every=0", "logger=csv", "batch_size=2", "steps=6", "trainer.threads=1"),
+            *(
+                "regularization=none",
+                "stop.appearance=null",
+                "evaluate_every=0",
+                "logger=csv",
+                "batch_size=2",
+                "steps=6",
+                "trainer.threads=1",
+            ),
             *("checkpoint_every=2", f"output={tmp_path / name}", *overrides),
         ]
 

@@ -42,7 +42,13 @@ def settings(blank, clips) -> list[str]:
     """Overrides of short runs on the blank model."""
     return [
         *(f"model.path={blank}", "data=videos", f"data.path={clips}", "data.variants=3", "motion=custom"),
-        *("motion.caption=a square doing the {token} sign", "regularization=none", "evaluate_every=0", "logger=csv"),
+        *(
+            "motion.caption=a square doing the {token} sign",
+            "regularization=none",
+            "stop.appearance=null",
+            "evaluate_every=0",
+            "logger=csv",
+        ),
         *("batch_size=2", "steps=2", "trainer.threads=1", "checkpoint_every=1"),
     ]
 

@@ -66,7 +66,7 @@ def test_delta_and_export_give_the_video_of_the_model_in_memory(run, entered, ba
         height=64,
         width=64,
         num_inference_steps=4,
-        guidance_scale=4.0,
+        guidance_scale=run.config["sampler"]["guidance"],
         generator=torch.Generator().manual_seed(5),
         output_type="pt",
     ).frames
