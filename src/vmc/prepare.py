@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vmc.columns import aligned
 from vmc.errors import VmcError
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
@@ -198,11 +199,7 @@ def _counts(checks: "Sequence[SplitCheck]") -> list[str]:
     rows += [(label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)) for label in labels]
     rows.append(("all", *(f"{check.clips:,}" for check in checks)))
     rows.append(("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(checks) + 1)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in range(1, len(row)))])
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _check_empty(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vmc.columns import aligned
+
 GIB = 2**30
 
 
@@ -19,9 +21,9 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     hardware = [str(machine["processor"])]
     hardware += [f"{name} {part}" for name, part in machine.items() if name not in ("processor", "versions")]
     return [
-        *_aligned(counts),
+        *aligned(counts),
         "",
-        *_aligned(runs),
+        *aligned(runs),
         "",
         *(f"{run['name']} failed: {run['failed']}" for run in result["runs"] if "failed" in run),
         f"{frames} frames of {size} px, {result['precision']}, random weights in {model['dtype']} ({model['format']}).",
@@ -49,13 +51,3 @@ def _row(run: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _seconds(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3g}" for value in values)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in range(1, len(row)))]
-        ).rstrip()
-        for row in rows
-    ]

@@ -43,18 +43,6 @@ def build_dashboard(*, entity: str, project: str, group: str | None = None) -> A
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces.reports import v2 as wr
 
-    def curve(title: str, metric: str) -> Any:
-        return wr.LinePlot(
-            title=title,
-            x="step",
-            y=[metric],
-            title_x="training step",
-            groupby=wr.Config("arm"),
-            groupby_aggfunc="mean",
-            groupby_rangefunc="minmax",
-            max_runs_to_show=MOST_RUNS,
-        )
-
     # Further jobs (vmc.evaluate, vmc.report) have numbers of their own, which are no points of a curve.
     filters = [ws.Metric("JobType") == "train"]
     if group is not None:
@@ -64,7 +52,7 @@ def build_dashboard(*, entity: str, project: str, group: str | None = None) -> A
         x=wr.SummaryMetric(f"{EVALUATION}/appearance"),
         y=wr.SummaryMetric(f"{EVALUATION}/motion_accuracy"),
     )
-    curves = [curve(title, f"{EVALUATION}/{metric}") for metric, title in PANELS.items()]
+    curves = [_curve(title, f"{EVALUATION}/{metric}") for metric, title in PANELS.items()]
     videos = wr.WeavePanelSummaryTable(table_name=f"{EVALUATION}/{VIDEOS}")
     wide = ws.SectionLayoutSettings(columns=1, rows=1)
     return ws.Workspace(
@@ -74,10 +62,26 @@ def build_dashboard(*, entity: str, project: str, group: str | None = None) -> A
         sections=[
             ws.Section(name="Scores", panels=[*curves, tradeoff], is_open=True),
             ws.Section(name="Videos", panels=[videos], is_open=True, layout_settings=wide),
-            ws.Section(name="Training", panels=[curve("Loss of the exemplars", "loss_motion")], layout_settings=wide),
+            ws.Section(name="Training", panels=[_curve("Loss of the exemplars", "loss_motion")], layout_settings=wide),
         ],
         settings=ws.WorkspaceSettings(x_axis="step", max_runs=MOST_RUNS),
         runset_settings=ws.RunsetSettings(filters=filters, groupby=[ws.Config("arm")]),
+    )
+
+
+def _curve(title: str, metric: str) -> Any:
+    """A metric against the training step, arm by arm."""
+    from wandb_workspaces.reports import v2 as wr
+
+    return wr.LinePlot(
+        title=title,
+        x="step",
+        y=[metric],
+        title_x="training step",
+        groupby=wr.Config("arm"),
+        groupby_aggfunc="mean",
+        groupby_rangefunc="minmax",
+        max_runs_to_show=MOST_RUNS,
     )
 
 

@@ -1,25 +1,17 @@
-"""What a run in training is evaluated with: the test set and its metrics, and the model as it stands."""
+"""What a run in training is evaluated with: the model as it stands, and when."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from vmc.data.clips import Clip
-from vmc.data.motion import Motion, MotionData
-from vmc.data.prompts import Prompt, evenly
+from vmc.data.prompts import evenly
 from vmc.diffusion.components import BaseModel
 from vmc.diffusion.sampling import Sampler
-from vmc.metrics.suite import Suite
-from vmc.runs.folder import RunFolder
 from vmc.runs.generation import VideoGenerator
-from vmc.runs.mirror import Mirror
-from vmc.training.callbacks import LossLog, StopOnSignal
 from vmc.training.encoding import Encoders
-from vmc.training.evaluations import Evaluations, Schedule
+from vmc.training.evaluations import Schedule
 from vmc.training.hardware import Hardware
 from vmc.training.module import MotionModule
-from vmc.training.scoring import build_evaluation, made_with
 
 
 @dataclass(kw_only=True)
@@ -64,71 +56,17 @@ class TrainingGenerator:
         return self._made
 
 
-def build_evaluations(
-    *,
-    run: RunFolder,
-    mirror: Mirror,
-    suite: Suite,
-    prompts: Sequence[Prompt],
-    clips: Sequence[Clip],
-    data: MotionData,
-    motion: Motion,
-    generator: TrainingGenerator,
-    every: int,
-    subset: int,
-    threshold: float | None,
-    cache: Path,
-    about: dict[str, Any],
-    losses: LossLog,
-    stop: StopOnSignal,
-    resumed_at: int,
-) -> Evaluations:
-    """The callback that evaluates a run on its way.
+def build_schedule(generator: TrainingGenerator, *, every: int, subset: int, prompts: int, cache: Path) -> Schedule:
+    """When a run is evaluated, on what, and where its first scores are shared.
 
     Args:
-        run: the folder.
-        mirror: where its evaluations are shown.
-        suite: the metrics.
-        prompts: the test set.
-        clips: those of the run, which videos are compared with.
-        data: the size of the clips.
-        motion: what is taught.
         generator: of the videos.
         every: steps between evaluations.
-        subset: videos of an intermediate one.
-        threshold: the appearance score at which the run stops; None does not stop.
+        subset: videos of an intermediate one, of so many `prompts`.
         cache: folder of the shared caches.
-        about: what the weights say of themselves.
-        losses: the log, which leaves the time of evaluating out.
-        stop: hears signals.
-        resumed_at: steps that the run has behind it.
     """
-    evaluation = build_evaluation(
-        suite=suite,
-        prompts=prompts,
-        label=motion.label,
-        clips=clips,
-        size=data.size,
-        made_with=made_with(generator.sampler, generator.latent_shape, generator.fps),
-        threshold=threshold,
-        cache=cache,
-        device=generator.hardware.device,
-    )
-    return Evaluations(
-        run=run,
-        mirror=mirror,
-        evaluation=evaluation,
-        schedule=Schedule(
-            every=every,
-            subset=evenly(len(prompts), subset),
-            shared=cache / "evaluations",
-            base=_base_mark(generator),
-        ),
-        generator=generator,
-        about=about,
-        after=losses.skip_time,
-        stop=stop,
-        resumed_at=resumed_at,
+    return Schedule(
+        every=every, subset=evenly(prompts, subset), shared=cache / "evaluations", base=_base_mark(generator)
     )
 
 

@@ -27,12 +27,12 @@ from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TimestepS
 from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
 from vmc.training.delta import check_dtype
 from vmc.training.encoding import Encoders
-from vmc.training.evaluating import TrainingGenerator, build_evaluations
+from vmc.training.evaluating import TrainingGenerator, build_schedule
 from vmc.training.evaluations import Evaluations
 from vmc.training.hardware import Hardware
 from vmc.training.module import MotionModule, OptimizerFactory
 from vmc.training.regularization import Mixture, RegularizationSource
-from vmc.training.scoring import gather_clips
+from vmc.training.scoring import build_evaluation, gather_clips, made_with
 
 log = logging.getLogger(__name__)
 
@@ -249,21 +249,32 @@ class Session:
         self, batches: LoadedBatches, losses: LossLog, latent_shape: Sequence[int], stop: StopOnSignal
     ) -> Evaluations:
         assert self.suite is not None
-        return build_evaluations(
-            run=self.run,
-            mirror=self.mirror,
+        generator = self._generator(latent_shape)
+        evaluation = build_evaluation(
             suite=self.suite,
             prompts=self.prompts,
+            label=self.motion.label,
             clips=batches.clips,
-            data=self.data,
-            motion=self.motion,
-            generator=self._generator(latent_shape),
-            every=self.evaluate_every,
-            subset=self.evaluate_subset,
+            size=self.data.size,
+            made_with=made_with(self.sampler, latent_shape, self.data.fps),
             threshold=self.stop_appearance,
             cache=self._caches,
+            device=self.hardware.device,
+        )
+        return Evaluations(
+            run=self.run,
+            mirror=self.mirror,
+            evaluation=evaluation,
+            schedule=build_schedule(
+                generator,
+                every=self.evaluate_every,
+                subset=self.evaluate_subset,
+                prompts=len(self.prompts),
+                cache=self._caches,
+            ),
+            generator=generator,
             about=self._about(),
-            losses=losses,
+            after=losses.skip_time,
             stop=stop,
             resumed_at=batches.first,
         )

@@ -109,13 +109,7 @@ def write_report(
         VmcError: see `report_folder`, or a choice for figure 3 that no run has.
     """
     with report_folder(output) as folder:
-        tables = folder / "tables"
-        tables.mkdir()
-        for table in report.texts:
-            _write(tables / f"{table.name}.md", to_markdown(table))
-            _write(tables / f"{table.name}.csv", report.csvs[table.name])
-        for table in report.texts[: len(LAYOUTS)]:
-            _write(tables / f"{table.name}.tex", to_latex(table))
+        _write_tables(folder / "tables", report)
         curves = for_curves(report.runs)
         figures = draw_figures(
             report.results,
@@ -138,6 +132,15 @@ def write_report(
             figures=figures,
         )
     return list(figures)
+
+
+def _write_tables(folder: Path, report: Report) -> None:
+    folder.mkdir()
+    for table in report.texts:
+        _write(folder / f"{table.name}.md", to_markdown(table))
+        _write(folder / f"{table.name}.csv", report.csvs[table.name])
+    for table in report.texts[: len(LAYOUTS)]:
+        _write(folder / f"{table.name}.tex", to_latex(table))
 
 
 def _write(file: Path, text: str) -> None:
