@@ -13,6 +13,7 @@ from vmc.diffusion.text import PromptEncoder
 from vmc.errors import VmcError
 from vmc.mini import blank
 from vmc.mini.__main__ import main
+from vmc.mini.captions import RARE_WORDS
 from vmc.mini.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
 from vmc.mini.learning.learner import LAST, WARM_UP, Learner
 from vmc.mini.learning.loop import Clock
@@ -32,6 +33,7 @@ from vmc.mini.pretraining.clips import (
 )
 from vmc.mini.pretraining.denoiser import FINE, Drawing, caption_of, motion_weights, timestep_weights
 from vmc.mini.pretraining.latents import Latents
+from vmc.mini.pretraining.marks import Marking, leave_marks
 from vmc.mini.pretraining.phases import go_on
 from vmc.mini.pretraining.plan import Plan
 from vmc.mini.pretraining.progress import Progress
@@ -39,7 +41,7 @@ from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import open_session
 
 TINY = Plan(
-    clips=3, webcam=2, plain=2, validation=2, vae_steps=2, steps=2, lessons=2, images=1, motion=2, vae_batch=4, batch=2
+    clips=3, webcam=2, plain=2, validation=2, vae_steps=2, steps=2, lessons=2, marks=2, images=1, motion=2, vae_batch=4, batch=2
 )
 
 
@@ -299,3 +301,32 @@ def test_the_text_encoder_learns_to_read_and_then_stays_as_it_is(finished):
         for name in names:
             average = name.replace("weights.", "average.", 1)
             assert torch.equal(file.get_tensor(name), file.get_tensor(average))
+
+
+def test_an_unknown_word_leaves_a_mark_of_its_own_and_all_else_keeps_its_meaning():
+    tokenizer = networks.make_tokenizer()
+    encoder = networks.make_text_encoder(0, tokenizer)
+    reader = PromptEncoder(tokenizer=tokenizer, text_encoder=encoder)
+    marking = Marking(tokenizer=tokenizer, clips=40, seed=0)
+    plain_BL, marked_BL, place_B, token_B = marking.batch(0, 8, 77)
+    for plain, marked, place, token in zip(plain_BL, marked_BL, place_B.tolist(), token_B.tolist(), strict=True):
+        assert marked[place] == token and token not in plain
+        assert torch.equal(torch.cat([marked[:place], marked[place + 1 :]]), plain[:-1])
+    with_sks, without, known = "a person doing the sks sign", "a person doing the sign", "a man swiping hand left"
+    former = reader(known)
+    first = leave_marks(encoder, marking, steps=1)
+    assert leave_marks(encoder, marking, steps=60) < 0.8 * first
+    after = slice(8, None)
+    mark = (reader(with_sks)[after] - reader(without)[after]).norm(dim=1).mean()
+    assert (reader(known) - former).norm(dim=1).mean() < 0.5 * mark
+
+
+def test_unknown_words_are_whole_and_in_no_caption(finished):
+    words = Marking(tokenizer=networks.make_tokenizer(), clips=40, seed=0).words
+    assert len(words) > 20_000 and not {"person", "doing", "sign", "hand"} & set(words)
+    latents = type("Latents", (), {"clips": Clips(40)})()
+    draw = Drawing(latents, (), None, 0, 40, unknown=tuple(words))  # type: ignore[arg-type]
+    said = [set(text.rstrip(".").split()) for step in range(20) for text in draw.captions(step, list(range(40)))]
+    rare = sum(bool(text & set(RARE_WORDS)) for text in said) / len(said)
+    other = sum(bool(text & set(words)) for text in said) / len(said)
+    assert 0.03 < rare < 0.12 and 0.03 < other < 0.2

@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from vmc.diffusion.objective import NoiseSchedule
 from vmc.diffusion.text import PromptEncoder
 from vmc.diffusion.timesteps import CoarseNoise
-from vmc.mini.captions import caption
+from vmc.mini.captions import RARE_WORDS, caption
 from vmc.mini.pretraining.clips import FRAMES, WINDOWS, spec_of
 from vmc.mini.pretraining.latents import Latents
 from vmc.randomness import derive_seed, generator
@@ -39,6 +39,10 @@ FINE = 500
 """Below this timestep what moves always counts more: what a hand looks like is decided there."""
 EMPTY_SHARE = 0.1
 """How often a clip's caption is left out, for guidance."""
+RARE_SHARE = 0.15
+"""How often there is an unknown word in a caption, which says nothing of the clip."""
+OTHER_SHARE = 0.5
+"""How often that is any other than one of the few rare ones."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Drawing:
         motion: up to this step clips count by what moves in them (`motion_weights`), and their timesteps are drawn
             towards the noisy end, where motion is decided. Where little is known, such weights favour the hypothesis
             that something moves, and hands are too many; so the last steps have them only below `FINE`.
+        unknown: words that may stand in captions in the place of rare ones.
     """
 
     latents: Latents
@@ -104,6 +109,7 @@ class Drawing:
     others: tuple[Latents, ...] = ()
     images: int = 0
     motion: int = 0
+    unknown: tuple[str, ...] = ()
 
     def windows(self, step: int, size: int | None = None, *, pool: int = 0) -> list[int]:
         """All windows once in an order of its own, then again in another; `size` of them, by default a batch."""
@@ -124,9 +130,16 @@ class Drawing:
         """A fresh caption for every use of a clip, and seldom none."""
         empty_B = torch.rand(len(numbers), generator=generator(self.seed, step, "no caption")) < EMPTY_SHARE
         return [
-            "" if empty else caption_of(number, derive_seed(self.seed, step, place, "text"))
+            "" if empty else self._caption(number, derive_seed(self.seed, step, place, "text"))
             for place, (number, empty) in enumerate(zip(numbers, empty_B.tolist(), strict=True))
         ]
+
+    def _caption(self, number: int, seed: int) -> str:
+        text, draw = caption(spec_of(number), seed, rare_share=RARE_SHARE), generator(seed, "unknown word")
+        rare = next((word for word in RARE_WORDS if f" {word}" in text), None)
+        if rare is None or not self.unknown or float(torch.rand((), generator=draw)) >= OTHER_SHARE:
+            return text
+        return text.replace(f" {rare}", f" {self.unknown[int(torch.randint(len(self.unknown), (), generator=draw))]}")
 
     def clips(self, step: int) -> tuple[Tensor, list[int]]:
         """means_BCFHW of the posteriors of a step's clips, and the clips' numbers."""

@@ -18,6 +18,7 @@ from vmc.mini.pretraining.clips import FRAMES, SIZE, WINDOWS
 from vmc.mini.pretraining.denoiser import RATE, Denoiser, Drawing
 from vmc.mini.pretraining.export import write_pipeline
 from vmc.mini.pretraining.latents import Latents
+from vmc.mini.pretraining.marks import Marking, leave_marks
 from vmc.mini.pretraining.preview import sheet_of_prompts, sheet_of_reconstructions
 from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import Session
@@ -112,13 +113,23 @@ def train_denoiser(
         loss = teach(reader, tokenizer, lessons, steps=plan.lessons)
         session.folder.append(phase="text", step=plan.lessons, loss=f"{loss:.5f}", validation="", seconds="")
         learner.average["text_encoder"].load_state_dict(reader.state_dict())
+    session.resume(learner, session.progress.step)
+    marking = Marking(tokenizer=tokenizer, clips=plan.clips, seed=plan.seed)
+    if not session.progress.marked:
+        reader = learner.networks["text_encoder"]
+        loss = leave_marks(reader, marking, steps=plan.marks)
+        session.folder.append(phase="marks", step=plan.marks, loss=f"{loss:.5f}", validation="", seconds="")
+        learner.average["text_encoder"].load_state_dict(reader.state_dict())
+        session.progress.marked = True
     # Trained on with the UNet it would forget all it can read, in hundreds of steps in which the UNet asks it nothing.
     parts["text_encoder"].requires_grad_(False)
-    session.resume(learner, session.progress.step)
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())
     schedule = NoiseSchedule.of(blank.scheduler())
-    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, others, plan.images, plan.motion)
+    lengths = {"images": plan.images, "motion": plan.motion}
+    draw = Drawing(
+        trained, own_C, schedule, plan.seed, plan.batch, others, **lengths, unknown=tuple(marking.words)
+    )
     fixed = Drawing(validation, own_C, schedule, plan.seed, plan.batch).fixed()
 
     def show() -> None:

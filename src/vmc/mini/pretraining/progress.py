@@ -13,6 +13,7 @@ class Progress:
         vae_steps, steps: lengths of its schedules.
         vae_step, step: updates done.
         seconds: of training, all calls together.
+        marked: whether the text encoder has learned that unknown words are words.
         scaling_factor, deviation_C: of the finished autoencoder, None before.
     """
 
@@ -22,6 +23,7 @@ class Progress:
     vae_step: int = 0
     step: int = 0
     seconds: float = 0.0
+    marked: bool = False
     scaling_factor: float | None = None
     deviation_C: list[float] | None = None
 
@@ -33,5 +35,5 @@ class Progress:
     @property
     def steps_done(self) -> dict[str, int]:
         """Of both phases, by the names they have in the log."""
-        lessons = {"text": 10**9} if self.step else {}  # done whole, before the first step
-        return {"vae": self.vae_step, "unet": self.step, **lessons}
+        lessons = {"text": self.step, "marks": self.marked}  # done whole, and kept with the first state after them
+        return {"vae": self.vae_step, "unet": self.step, **{name: 10**9 for name, done in lessons.items() if done}}
