@@ -31,7 +31,7 @@ FREE_TEXT = (
 )
 
 
-SPACING = 3.0
+SPACING = 2.0
 """Factor between neighbours in a search for rates."""
 
 

@@ -19,7 +19,7 @@ from vmc.mini.learning.learner import LAST, WARM_UP, Learner
 from vmc.mini.learning.loop import Clock
 from vmc.mini.learning.muon import orthogonal
 from vmc.mini.learning.state import STATE, Folder
-from vmc.mini.pretraining import autoencoder, clips, networks, phases, preview
+from vmc.mini.pretraining import autoencoder, clips, marks, networks, phases, preview
 from vmc.mini.pretraining.clips import (
     FRAMES,
     MODELS,
@@ -41,7 +41,18 @@ from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import open_session
 
 TINY = Plan(
-    clips=3, webcam=2, plain=2, validation=2, vae_steps=2, steps=2, lessons=2, marks=2, images=1, motion=2, vae_batch=4, batch=2
+    clips=3,
+    webcam=2,
+    plain=2,
+    validation=2,
+    vae_steps=2,
+    steps=2,
+    lessons=2,
+    marks=2,
+    images=1,
+    motion=2,
+    vae_batch=4,
+    batch=2,
 )
 
 
@@ -303,7 +314,8 @@ def test_the_text_encoder_learns_to_read_and_then_stays_as_it_is(finished):
             assert torch.equal(file.get_tensor(name), file.get_tensor(average))
 
 
-def test_an_unknown_word_leaves_a_mark_of_its_own_and_all_else_keeps_its_meaning():
+def test_an_unknown_word_leaves_a_mark_of_its_own_and_all_else_keeps_its_meaning(monkeypatch):
+    monkeypatch.setattr(marks, "BATCH", 8)
     tokenizer = networks.make_tokenizer()
     encoder = networks.make_text_encoder(0, tokenizer)
     reader = PromptEncoder(tokenizer=tokenizer, text_encoder=encoder)
@@ -313,16 +325,16 @@ def test_an_unknown_word_leaves_a_mark_of_its_own_and_all_else_keeps_its_meaning
         assert marked[place] == token and token not in plain
         assert torch.equal(torch.cat([marked[:place], marked[place + 1 :]]), plain[:-1])
     with_sks, without, known = "a person doing the sks sign", "a person doing the sign", "a man swiping hand left"
-    former = reader(known)
-    first = leave_marks(encoder, marking, steps=1)
-    assert leave_marks(encoder, marking, steps=60) < 0.8 * first
     after = slice(8, None)
-    mark = (reader(with_sks)[after] - reader(without)[after]).norm(dim=1).mean()
-    assert (reader(known) - former).norm(dim=1).mean() < 0.5 * mark
+    former, unmarked = reader(known), (reader(with_sks)[after] - reader(without)[after]).norm(dim=1).mean()
+    leave_marks(encoder, marking, steps=150)
+    marked = (reader(with_sks)[after] - reader(without)[after]).norm(dim=1).mean()
+    changed = (reader(known) - former).norm(dim=1).mean()
+    assert marked > 2 * unmarked and marked > 1.5 * changed
 
 
 def test_unknown_words_are_whole_and_in_no_caption(finished):
-    words = Marking(tokenizer=networks.make_tokenizer(), clips=40, seed=0).words
+    words = Marking(tokenizer=networks.make_tokenizer(), clips=3_000, seed=0).words
     assert len(words) > 20_000 and not {"person", "doing", "sign", "hand"} & set(words)
     latents = type("Latents", (), {"clips": Clips(40)})()
     draw = Drawing(latents, (), None, 0, 40, unknown=tuple(words))  # type: ignore[arg-type]

@@ -57,10 +57,13 @@ def test_of_equal_rates_the_faster_then_the_lower_one_is_chosen(made_up, tried):
     assert chosen(made_up) == 2e-3
 
 
-def test_a_rate_that_reaches_the_threshold_goes_before_one_that_does_not(made_up, tried):
-    tried("method", 1e-3, right=4, end=0.26, reason="steps")
+def test_a_rate_that_ruins_appearance_at_once_is_no_better_for_reaching_the_threshold(made_up, tried):
+    tried("method", 1e-3, right=3, end=0.26, reason="steps")
     tried("method", 3e-3, right=1)
-    assert chosen(made_up) == 3e-3
+    tried("method", 2e-3, right=4)
+    search = read_search(made_up.root)
+    assert (search.chosen["method"].reached, search.rates) == (False, {"method": 1e-3})
+    assert "method: the chosen run has not reached the threshold; it stands at its last step" in search.remarks
 
 
 def test_where_none_reaches_it_the_one_that_moved_furthest_settles_a_tie(made_up, tried):
@@ -69,7 +72,7 @@ def test_where_none_reaches_it_the_one_that_moved_furthest_settles_a_tie(made_up
     tried("lora", 4e-3, right=0, end=0.28, reason="steps")
     search = read_search(made_up.root)
     assert (search.rates, search.chosen["lora"].reached) == ({"lora": 2e-3}, False)
-    assert search.remarks == ["lora: no run has reached the threshold; the choice is of last steps"]
+    assert search.remarks == ["lora: the chosen run has not reached the threshold; it stands at its last step"]
 
 
 def test_a_pair_of_rates_and_what_does_not_count(made_up, tried):

@@ -83,8 +83,14 @@ class Setup:
     @property
     def hardware(self) -> Hardware:
         """Where it runs."""
-        threads = (self.threads or read("trainer/cpu")["threads"]) if self.device == "cpu" else None
-        return Hardware(accelerator=self.device, precision=self.precision, threads=threads)
+        written = read(f"trainer/{self.device}")
+        threads = (self.threads or written["threads"]) if self.device == "cpu" else None
+        return Hardware(
+            accelerator=self.device,
+            precision=self.precision,
+            threads=threads,
+            decode_frames=written["decode_frames"],
+        )
 
     @property
     def base(self) -> BaseModel:

@@ -1,11 +1,10 @@
 """The search for learning rates: every rate that was tried, and which of them an arm trains at.
 
-The rule, fixed before any search. Each run is read where its appearance score has fallen to the threshold: that is
-the step, and the motion accuracy there, interpolated between the two evaluations beside it, is what counts. Of an
-arm's runs that have reached the threshold the one of highest accuracy is chosen; of equal ones the one that needed
-fewer steps, then the one of lower rates. Where none has reached it, all stand at their last step: the highest
-accuracy is chosen, of equal ones the one whose appearance has moved furthest (a rate that moves nothing is no rate),
-then the one of lower rates. A run that failed does not count.
+The rule. Each run is read where its appearance score has fallen to the threshold: that is the step, and the motion
+accuracy there, interpolated between the two evaluations beside it, is what counts. A run that has not reached the
+threshold stands at its last step, where it has lost less appearance than the others. The run of highest accuracy is
+chosen; of equal ones one that has reached the threshold, in fewer steps, or else the one whose appearance has moved
+furthest (a rate that moves nothing is no rate); then the one of lower rates. A run that failed does not count.
 """
 
 import csv
@@ -69,7 +68,7 @@ class Trial:
         """Sorting key, the best first; the rule of this module."""
         assert self.accuracy is not None and self.step is not None and self.appearance is not None
         second = self.step if self.reached else self.appearance
-        return (not self.reached, -round(self.accuracy, 9), second, *self.rates.values())
+        return (-round(self.accuracy, 9), not self.reached, second, *self.rates.values())
 
     @property
     def ongoing(self) -> bool:
@@ -110,7 +109,7 @@ class Search:
                 continue
             best = self.chosen[arm]
             if not best.reached:
-                said.append(f"{arm}: no run has reached the threshold; the choice is of last steps")
+                said.append(f"{arm}: the chosen run has not reached the threshold; it stands at its last step")
             for key, rate in best.rates.items():
                 tried = sorted({trial.rates[key] for trial in self.trials if trial.arm == arm})
                 if len(tried) > 1 and rate in (tried[0], tried[-1]):

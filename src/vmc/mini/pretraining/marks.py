@@ -1,6 +1,6 @@
 """Teaching the text encoder that a word it does not know is still a word, after it has learned to read.
 
-To CLIP every word of its vocabulary is something of its own, also one that hardly ever occurs; that is what a rare token
+To CLIP every word of its vocabulary is something of its own, also one that hardly ever occurs; that is what a rare word
 is chosen for. The lessons of reading teach the opposite: a word of which nothing can be read is noise, and "a person
 doing the sks sign" became the same as "a person". So each unknown word leaves a mark, its own, from where it stands to
 the end of the text, and all else keeps meaning what it meant.
@@ -101,7 +101,9 @@ def leave_marks(text_encoder: CLIPTextModel, marking: Marking, *, steps: int = S
     table_VD = F.normalize(former.get_input_embeddings().weight.detach(), dim=1)
     width = table_VD.shape[1]
     # Turned, so that a mark is nothing that the word's own embedding has already brought into the residual stream.
-    turn_DD = torch.nn.init.orthogonal_(torch.empty(width, width), generator=generator(marking.seed, "marks")).to(device)
+    turn_DD = torch.nn.init.orthogonal_(torch.empty(width, width), generator=generator(marking.seed, "marks")).to(
+        device
+    )
     text_encoder.requires_grad_(True).get_input_embeddings().requires_grad_(False)  # thousands of words would be stored
     learner = Learner({"text": text_encoder}, rate=RATE, steps=steps)
     places_L, losses = torch.arange(length, device=device), list[float]()

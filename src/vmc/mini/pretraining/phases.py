@@ -127,9 +127,7 @@ def train_denoiser(
     own_C = tuple(session.progress.deviation_C or ())
     schedule = NoiseSchedule.of(blank.scheduler())
     lengths = {"images": plan.images, "motion": plan.motion}
-    draw = Drawing(
-        trained, own_C, schedule, plan.seed, plan.batch, others, **lengths, unknown=tuple(marking.words)
-    )
+    draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, others, **lengths, unknown=tuple(marking.words))
     fixed = Drawing(validation, own_C, schedule, plan.seed, plan.batch).fixed()
 
     def show() -> None:

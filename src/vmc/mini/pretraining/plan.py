@@ -45,7 +45,18 @@ class Plan:
     batch: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("clips", "webcam", "plain", "validation", "vae_steps", "steps", "lessons", "marks", "vae_batch", "batch"):
+        for name in (
+            "clips",
+            "webcam",
+            "plain",
+            "validation",
+            "vae_steps",
+            "steps",
+            "lessons",
+            "marks",
+            "vae_batch",
+            "batch",
+        ):
             if (value := getattr(self, name)) < 1:
                 raise VmcError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
 
