@@ -105,7 +105,7 @@ def test_a_search_tries_an_arms_own_rates_on_a_motion_that_is_not_reported(arm, 
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         alone = OmegaConf.to_container(compose("train", overrides=[overlay, *chosen]), resolve=True)
     keys, rates = SEARCHED[arm], alone["rates"]
-    neighbours = [sorted({float(f"{rates[key] * factor:.2g}") for factor in (1 / 3, 1, 3)}) for key in keys]
+    neighbours = [sorted({float(f"{rates[key] * factor:.2g}") for factor in (1 / 2, 1, 2)}) for key in keys]
     assert [tuple(config["rates"][key] for key in keys) for config in begun] == list(itertools.product(*neighbours))
     found = {config["motion"]["name"] for config in begun}
     assert len(found) == 1 and not found & set(MOTIONS)
@@ -116,7 +116,8 @@ def test_a_search_tries_an_arms_own_rates_on_a_motion_that_is_not_reported(arm, 
         assert config["evaluate_every"] == alone["checkpoint_every"]
         assert config["stop"] == alone["stop"]
         different = {key for key in differing_keys(config, alone) if not key.startswith("motion.")}
-        assert different <= {"arm", "optimizer.lr", "token.learning_rate"}
+        assert config["prompts"]["limit"] == 32
+        assert different <= {"arm", "optimizer.lr", "token.learning_rate", "prompts.limit"}
 
 
 def test_every_rate_of_the_stacks_is_searched():

@@ -164,7 +164,7 @@ def test_going_on_goes_on_counting(finished, tmp_path):
     assert (path / STATE).read_bytes() != before
     with (path / "log.csv").open() as stream:
         rows = [(row["phase"], row["step"]) for row in csv.DictReader(stream)]
-    assert rows == [("vae", "2"), ("text", "2"), ("unet", "2"), ("unet", "4")]
+    assert rows == [("vae", "2"), ("text", "2"), ("marks", "2"), ("unet", "2"), ("unet", "4")]
     assert {"vae-000002.png", "unet-000002.png", "unet-000004.png"} == {
         file.name for file in (path / "sheets").iterdir()
     }

@@ -89,7 +89,7 @@ def test_what_is_frozen_stays_bit_identical_in_memory(train, base, monkeypatch):
 
 
 def test_the_token_alone_moves_its_row(train, base):
-    run = train("parameters=token_only", "token=trained")
+    run = train("parameters=token_only", "token=trained", "token.learning_rate=1e-3")
     (row,) = weights(run).values()
     encoder, tokenizer = base.text_encoder(), base.tokenizer()
     before = encoder.get_input_embeddings().weight[tokenizer("sks", add_special_tokens=False).input_ids[0]]
@@ -132,6 +132,7 @@ def test_losses_are_pinned(train, plain_model, tmp_path):
         "regularization=real",
         f"regularization.path={tmp_path / 'related'}",
         "steps=10",
+        "optimizer.lr=1e-3",
     )
     values = torch.tensor([float(loss) for loss in losses(run)])
     motion, others = (
