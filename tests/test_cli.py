@@ -15,6 +15,7 @@ from vmc.diffusion.timesteps import CoarseNoise
 from vmc.errors import VmcError
 from vmc.generate import main as generate
 from vmc.train import main as train
+from vmc.train import outcome
 
 CONFIGS = sorted(path.relative_to(config_folder()).with_suffix("") for path in config_folder().glob("*/*.yaml"))
 GROUPS = ("model", "data", "motion", "token", "parameters", "timesteps", "sampler", "trainer", "logger", "prompts")
@@ -269,3 +270,21 @@ def test_a_traceback_can_be_asked_for(entered, monkeypatch):
 )
 def test_a_command_without_a_sweep_stays_as_it_is(given, found):
     assert find_sweep(given) == found
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "threshold", "every", "remarked"),
+    [
+        ("finished", "steps", 0.168, 50, True),
+        ("finished", "steps", 0.0, 50, True),
+        ("finished", "steps", None, 50, False),
+        ("finished", "steps", 0.168, 0, False),
+        ("finished", "appearance", 0.168, 50, False),
+        ("stopped", "signal", 0.168, 50, False),
+    ],
+)
+def test_a_threshold_that_was_not_reached_is_said_at_the_end(status, reason, threshold, every, remarked):
+    config = OmegaConf.create({"evaluate_every": every, "stop": {"appearance": threshold}})
+    said = outcome(config, {"status": status, "step": 300, "reason": reason})
+    assert said.startswith(f"{status} at step 300 ({reason})")
+    assert ("did not fall to stop.appearance" in said) == remarked

@@ -34,16 +34,17 @@ def train(config: DictConfig) -> dict[str, Any]:
             build_session(config, run).train()
     state = read_state(run.path)
     if first:
-        print(f"{run.path}: {state['status']} at step {state['step']} ({state['reason']}){_above(config, state)}")
+        print(f"{run.path}: {outcome(config, state)}")
     return state
 
 
-def _above(config: DictConfig, state: Mapping[str, Any]) -> str:
-    """That a run that should stop at a threshold came to its last step without reaching it."""
+def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
+    """How a run ended, also that one which should stop at a threshold came to its last step without reaching it."""
+    said = f"{state['status']} at step {state['step']} ({state['reason']})"
     stops = config.evaluate_every and config.stop.appearance is not None
     if not stops or state["status"] != "finished" or state["reason"] != "steps":
-        return ""
-    return f"; the appearance score did not fall to stop.appearance ({config.stop.appearance})"
+        return said
+    return f"{said}; the appearance score did not fall to stop.appearance ({config.stop.appearance})"
 
 
 def build_session(config: DictConfig, run: Any) -> Any:

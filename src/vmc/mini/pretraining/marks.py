@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import CLIPTextModel
 
 from vmc.mini.captions import RARE_WORDS, caption
 from vmc.mini.learning.learner import Learner
 from vmc.mini.pretraining.clips import spec_of
+from vmc.mini.pretraining.lesson import give
 from vmc.randomness import derive_seed, generator
 
 STEPS, BATCH = 800, 48
@@ -86,6 +86,7 @@ class Marking:
         return ids[0], ids[1], torch.tensor(places), torch.tensor(tokens)
 
     def _token(self, draw: torch.Generator) -> int:
+        """A word's token; of a rare word that is several (ktn, zwx) only the first of its pieces."""
         rare = float(torch.rand((), generator=draw)) < _RARE_SHARE
         words = RARE_WORDS if rare else self.words
         return int(self.tokenizer(words[int(torch.randint(len(words), (), generator=draw))]).input_ids[1])
@@ -106,17 +107,15 @@ def leave_marks(text_encoder: CLIPTextModel, marking: Marking, *, steps: int = S
     )
     text_encoder.requires_grad_(True).get_input_embeddings().requires_grad_(False)  # thousands of words would be stored
     learner = Learner({"text": text_encoder}, rate=RATE, steps=steps)
-    places_L, losses = torch.arange(length, device=device), list[float]()
-    for step in tqdm(range(steps), desc="marking unknown words", unit="step", disable=None):
+    places_L = torch.arange(length, device=device)
+
+    def loss_of(step: int) -> Tensor:
         plain_BL, marked_BL, place_B, token_B = (one.to(device) for one in marking.batch(step, BATCH, length))
         with torch.no_grad():
             later_BL1 = (places_L[None] >= place_B[:, None])[..., None]
             marks_BLD = MARK * (table_VD[token_B] @ turn_DD)[:, None] * later_BL1
             wanted = former(plain_BL).last_hidden_state, former(marked_BL).last_hidden_state + marks_BLD
         found = text_encoder(torch.cat([plain_BL, marked_BL])).last_hidden_state
-        losses.append(learner.learn(F.mse_loss(found, torch.cat(wanted))))
-        if step % 100 == 99:
-            tqdm.write(f"marking unknown words: step {step + 1}, loss {sum(losses[-50:]) / 50:.4f}")
-    text_encoder.load_state_dict(learner.average["text"].state_dict())
-    last = losses[-max(1, steps // 10) :]
-    return sum(last) / len(last)
+        return F.mse_loss(found, torch.cat(wanted))
+
+    return give("marking unknown words", learner, text_encoder, loss_of)

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import CLIPTextModel
 
 from vmc.diffusion.text import PromptEncoder
 from vmc.mini.captions import caption
 from vmc.mini.learning.learner import Learner
 from vmc.mini.pretraining.clips import spec_of
+from vmc.mini.pretraining.lesson import give
 from vmc.mini.renderer import ClipSpec
 from vmc.randomness import derive_seed, generator
 
@@ -111,14 +111,11 @@ def teach(text_encoder: CLIPTextModel, tokenizer: Any, lessons: Lessons, *, step
         readout = Readout(values, width=width, draw=generator(lessons.seed, "readout")).to(device)
     learner = Learner({"text": text_encoder, "readout": readout}, rate=RATE, steps=steps)
     encoder = PromptEncoder(tokenizer=tokenizer, text_encoder=text_encoder)
-    losses = []
-    for step in tqdm(range(steps), desc="reading captions", unit="step", disable=None):
+
+    def loss_of(step: int) -> Tensor:
         texts, wanted = lessons.batch(step, values, BATCH)
         logits = readout(encoder.encode_ids(encoder.token_ids(texts)))
         pairs = zip(logits, [*wanted, *wanted], strict=True)
-        losses.append(learner.learn(torch.stack([F.cross_entropy(a, b.to(device)) for a, b in pairs]).mean()))
-        if step % 100 == 99:
-            tqdm.write(f"reading captions: step {step + 1}, loss {sum(losses[-50:]) / 50:.4f}")
-    text_encoder.load_state_dict(learner.average["text"].state_dict())
-    last = losses[-max(1, steps // 10) :]
-    return sum(last) / len(last)
+        return torch.stack([F.cross_entropy(a, b.to(device)) for a, b in pairs]).mean()
+
+    return give("reading captions", learner, text_encoder, loss_of)
