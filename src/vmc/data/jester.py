@@ -224,9 +224,10 @@ class Jester:
         ids = index["id"][index["label"].map(_plain) == _plain(label)].drop_duplicates().tolist()
         if len(ids) < count:
             key = "data.exemplars" if role == "exemplar" else "data.regularization_count"
+            fewer = f"set it to {len(ids)} or less, or " if ids else ""
             raise VmcError(
                 f"{key} is {count}, but the {self.split} split has {len(ids)} clips of {label!r}: "
-                f"set it to {len(ids)} or less, or choose another split"
+                f"{fewer}choose another split"
             )
         purpose = "exemplars" if role == "exemplar" else role
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
