@@ -18,7 +18,7 @@ HELD = (TRAINED * (4 + 4 + 8) + (ALL - TRAINED) * 2 + VAE * 4) / GIB
 the UNet in half precision, and the autoencoder in fp32."""
 WORKING = 14.7
 """GiB of activations, recomputed, of an exemplar and a regularization clip of 16 frames of 384 px: computed by
-`vmc.checkup.activations` (a test compares), not measured. What kernels need for a moment comes on top."""
+`vmc.diffusion.activations` (a test compares), not measured. What kernels need for a moment comes on top."""
 RAM = {"mini": 2.0, "paper": 12.0}
 """GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it."""
 DISK = {"mini": 1.0, "paper": 25.0}

@@ -60,6 +60,11 @@ class Hardware:
         if self.device.type == "cuda" and self.devices > torch.cuda.device_count():
             have = torch.cuda.device_count()
             raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
+        if self.device.type == "cuda" and self.precision == "bf16-mixed" and not has_bfloat16():
+            name = torch.cuda.get_device_name(self.device)
+            raise VmcError(
+                f"trainer.precision is bf16-mixed, but {name} has no bfloat16; use trainer.precision=16-mixed"
+            )
         for name in ("devices", "accumulate", "decode_frames"):
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
@@ -137,6 +142,11 @@ class Hardware:
             limit_val_batches=0,
             benchmark=False,
         )
+
+
+def has_bfloat16() -> bool:
+    """Whether the GPU computes in bfloat16 itself; PyTorch would otherwise emulate it, slowly and not everywhere."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _quieten_lightning() -> None:

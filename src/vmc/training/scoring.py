@@ -5,16 +5,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from vmc.data.clips import Clip, check_token, fill
+from vmc.data.clips import Clip, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.motion import Motion, MotionData
-from vmc.data.prompts import Prompt
+from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
 from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.token import MotionToken
+from vmc.errors import VmcError
+from vmc.files import written_whole
 from vmc.metrics.suite import Suite
 from vmc.runs.evaluation import Evaluation
 from vmc.training.regularization import RegularizationSource
@@ -40,6 +43,42 @@ def gather_clips(
     ]
     check_token(filled[0], token.word)
     return [*filled[0], *filled[1]]
+
+
+def readable(clips: Sequence[Clip], *, skip_bad: bool) -> tuple[list[Clip], int]:
+    """The clips that can be read, exemplars first, and the number of exemplars.
+
+    Raises:
+        VmcError: one cannot be read, or with `skip_bad` none of a role.
+    """
+    kept = [
+        check_readable(part, skip_bad=skip_bad) if part else []
+        for part in ([clip for clip in clips if clip.role == role] for role in ("exemplar", "regularization"))
+    ]
+    return [*kept[0], *kept[1]], len(kept[0])
+
+
+def write_clips(clips: Sequence[Clip], path: Path) -> None:
+    """The table of a run's clips."""
+    table = pd.DataFrame([{"role": clip.role, "path": str(clip.path), "caption": clip.caption} for clip in clips])
+    with written_whole(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def check_evaluation(suite: Suite, prompts: Sequence[Prompt], *, threshold: float | None) -> None:
+    """All that would stop an evaluation is found before any training.
+
+    Raises:
+        VmcError: a network is missing, or the threshold of the appearance score cannot be held.
+    """
+    suite.check()
+    if threshold is not None:
+        if suite.appearance is None:
+            raise VmcError(
+                f"stop.appearance is {threshold}, but metrics has no appearance model;"
+                " give stop.appearance=null, or metrics that have one"
+            )
+        check_test_set(prompts)
 
 
 def made_with(sampler: Sampler, latent_shape: Sequence[int], fps: float) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from torch.utils.data import DataLoader
 
-from vmc.data.clips import Clip, check_readable
+from vmc.data.clips import Clip
 from vmc.data.motion import Motion, MotionData
-from vmc.data.prompts import Prompt, check_test_set
+from vmc.data.prompts import Prompt
 from vmc.diffusion.checkpointing import checkpoint_activations
 from vmc.diffusion.components import BaseModel
 from vmc.diffusion.objective import NoiseSchedule
@@ -19,7 +18,7 @@ from vmc.diffusion.parameters import Subset
 from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
-from vmc.files import cache_root, written_whole
+from vmc.files import cache_root
 from vmc.metrics.suite import Suite
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
@@ -30,9 +29,11 @@ from vmc.training.encoding import Encoders
 from vmc.training.evaluating import TrainingGenerator, build_schedule
 from vmc.training.evaluations import Evaluations
 from vmc.training.hardware import Hardware
+from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule, OptimizerFactory
 from vmc.training.regularization import Mixture, RegularizationSource
-from vmc.training.scoring import build_evaluation, gather_clips, made_with
+from vmc.training.scoring import build_evaluation, check_evaluation, gather_clips, made_with, readable, write_clips
+from vmc.training.synthetic import SyntheticRegularization
 
 log = logging.getLogger(__name__)
 
@@ -90,30 +91,23 @@ class Session:
         self._caches = Path(self.cache or cache_root())
         self._encoders = Encoders(base=self.base, token=self.token, hardware=self.hardware, cache=self._caches)
         self._seconds, self._step = 0.0, 0
+        self._load: Load | None = None
         if self.evaluates:
-            self._check_evaluation()
+            assert self.suite is not None
+            check_evaluation(self.suite, self.prompts, threshold=self.stop_appearance)
 
     @property
     def evaluates(self) -> bool:
         """Whether the run is evaluated on its way."""
         return bool(self.evaluate_every and self.prompts and self.suite)
 
-    def _check_evaluation(self) -> None:
-        """All that would stop an evaluation is found before any training."""
-        assert self.suite is not None
-        self.suite.check()
-        if self.stop_appearance is not None:
-            if self.suite.appearance is None:
-                raise VmcError(
-                    f"stop.appearance is {self.stop_appearance}, but metrics has no appearance model;"
-                    " give stop.appearance=null, or metrics that have one"
-                )
-            check_test_set(self.prompts)
-
     def train(self) -> None:
         """Train, or go on training, and leave a finished, stopped or failed run folder."""
         threads = self.hardware.use_threads()
+        if isinstance(self.regularization, SyntheticRegularization):  # whose clips the base model makes
+            self._check_memory()
         clips, exemplars = self._clips()
+        self._check_memory()
         latent_shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
         schedule = NoiseSchedule.of(self.base.scheduler())
         module = self._module(schedule)
@@ -141,11 +135,21 @@ class Session:
         found = gather_clips(
             data=self.data, motion=self.motion, token=self.token, regularization=self.regularization, seed=self.seed
         )
-        kept = [
-            check_readable(clips, skip_bad=self.data.skip_bad) if clips else []
-            for clips in ([clip for clip in found if clip.role == role] for role in ("exemplar", "regularization"))
-        ]
-        return [*kept[0], *kept[1]], len(kept[0])
+        return readable(found, skip_bad=self.data.skip_bad)
+
+    def _check_memory(self) -> None:
+        """A GPU that is too small is named before any weights are loaded."""
+        self._load = self._load or fitting_load(
+            self.base,
+            hardware=self.hardware,
+            subset=self.subset,
+            optimizer=self.optimizer,
+            video=(self.data.frames, self.data.size),
+            batch_size=self.batch_size,
+            paired=self.regularization.mix == "paired",
+            text_trained=self.token.trained,
+            steps=self.steps,
+        )
 
     def _module(self, schedule: NoiseSchedule) -> MotionModule:
         unet = self.base.unet()
@@ -220,9 +224,7 @@ class Session:
             f"{sum(tensor.numel() for tensor in tensors):,}",
             self.run.path,
         )
-        table = pd.DataFrame([{"role": clip.role, "path": str(clip.path), "caption": clip.caption} for clip in clips])
-        with written_whole(self.run.path / "clips.csv") as temporary:
-            table.to_csv(temporary, index=False)
+        write_clips(clips, self.run.path / "clips.csv")
         self.mirror.start(folder=self.run.path, config=self.run.config)
 
     def _fit(
@@ -238,7 +240,8 @@ class Session:
         )
         trainer = self.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints])
         loader: DataLoader = DataLoader(batches.dataset, batch_size=None, num_workers=0)
-        trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
+        with told_in_a_sentence(self._load, self.hardware.device):
+            trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
         self._seconds, self._step = losses.seconds, trainer.global_step
         if evaluations and evaluations.reached is not None:
             return "appearance"
@@ -249,7 +252,15 @@ class Session:
         self, batches: LoadedBatches, losses: LossLog, latent_shape: Sequence[int], stop: StopOnSignal
     ) -> Evaluations:
         assert self.suite is not None
-        generator = self._generator(latent_shape)
+        generator = TrainingGenerator(
+            base=self.base,
+            encoders=self._encoders,
+            sampler=self.sampler,
+            hardware=self.hardware,
+            latent_shape=latent_shape,
+            fps=self.data.fps,
+            batch_size=self.generation_batch,
+        )
         evaluation = build_evaluation(
             suite=self.suite,
             prompts=self.prompts,
@@ -277,17 +288,6 @@ class Session:
             after=losses.skip_time,
             stop=stop,
             resumed_at=batches.first,
-        )
-
-    def _generator(self, latent_shape: Sequence[int]) -> TrainingGenerator:
-        return TrainingGenerator(
-            base=self.base,
-            encoders=self._encoders,
-            sampler=self.sampler,
-            hardware=self.hardware,
-            latent_shape=latent_shape,
-            fps=self.data.fps,
-            batch_size=self.generation_batch,
         )
 
     def _about(self) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""A GPU that cannot hold a training, or not compute in its precision, is named before any weights are loaded."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from vmc.diffusion.components import PARTS, BaseModel
+from vmc.diffusion.lora import LoraSubset
+from vmc.diffusion.parameters import ParameterSubset
+from vmc.errors import VmcError
+from vmc.fullsize.sizes import ZEROSCOPE
+from vmc.mini.shipped import shipped
+from vmc.runs.folder import read_state
+from vmc.training import session
+from vmc.training.hardware import Hardware
+from vmc.training.memory import GIB, Load, fitting_load, moment_bytes, told_in_a_sentence
+from vmc.training.module import MotionModule
+from vmc.training.optimizers import AdamW8bit
+
+ADAMW = partial(torch.optim.AdamW, lr=1e-3)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Says what PyTorch would say of a GPU; `gpu(GiB)` changes how much memory it has."""
+
+    def says(total: float, *, bf16: bool = True) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: bf16)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(total * GIB / 2), int(total * GIB)))
+        monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: int(total * GIB * 0.9))
+
+    return says
+
+
+@pytest.fixture(scope="module")
+def zeroscope(tmp_path_factory) -> BaseModel:
+    """ZeroScope's config files and not one weight."""
+    folder = tmp_path_factory.mktemp("zeroscope")
+    for part, file in PARTS.items():
+        (folder / part).mkdir()
+        (folder / part / file).write_text(json.dumps(getattr(ZEROSCOPE, part, {})))
+    return BaseModel(path=folder)
+
+
+def load(base: BaseModel, hardware: Hardware, **changes) -> Load | None:
+    parts = {
+        "subset": ParameterSubset(),
+        "optimizer": ADAMW,
+        "video": (16, 384),
+        "batch_size": 1,
+        "paired": True,
+        "text_trained": False,
+        "steps": 3000,
+    }
+    return fitting_load(base, hardware=hardware, **{**parts, **changes})
+
+
+def on_gpu(**more) -> Hardware:
+    return Hardware(**{"accelerator": "gpu", "precision": "bf16-mixed", "checkpoint_activations": True, **more})
+
+
+def test_a_gpu_that_is_too_small_is_refused_with_the_settings_that_need_less(gpu, zeroscope):
+    gpu(15)
+    with pytest.raises(VmcError) as refused:
+        load(zeroscope, on_gpu())
+    said = str(refused.value)
+    assert said.startswith("the GPU has 15.0 GiB, but this training needs at least 22.4 (10.1 for weights,")
+    assert "optimizer=adamw8bit, or parameters=lora, or a smaller data.size" in said
+    assert "checkpoint_activations" not in said and "precision" not in said  # chosen already
+    with pytest.raises(VmcError, match=r"trainer.checkpoint_activations=true, or trainer.precision=bf16-mixed"):
+        load(zeroscope, on_gpu(precision="32-true", checkpoint_activations=False))
+    with pytest.raises(VmcError, match=r"batch_size=1 or more trainer.accumulate"):
+        load(zeroscope, on_gpu(), batch_size=4)
+    gpu(15, bf16=False)
+    with pytest.raises(VmcError, match=r"trainer.precision=16-mixed"):
+        load(zeroscope, on_gpu(precision="32-true"))
+
+
+def test_what_might_fit_is_not_refused(gpu, zeroscope):
+    gpu(23.5)
+    made = load(zeroscope, on_gpu())
+    assert made is not None and made.least < 23.5 * GIB < made.estimate
+    gpu(18.5)
+    lora = LoraSubset(rank=4, alpha=4, targets=["temporal", "spatial_kv"])
+    assert load(zeroscope, on_gpu(), subset=lora) is not None
+    # A single step has no gradients of a step before, nor moments until its activations are gone.
+    single = load(zeroscope, on_gpu(), steps=1)
+    assert single is not None and single.least < 18.5 * GIB
+
+
+def test_the_miniature_fits_any_gpu(gpu):
+    gpu(2)
+    base = BaseModel(path=shipped("pipeline"), attention="plain")
+    for precision in ("32-true", "bf16-mixed", "16-mixed"):
+        made = load(base, on_gpu(precision=precision, checkpoint_activations=False), video=(8, 64), batch_size=4)
+        assert made is not None and made.least < 1.5 * GIB
+    trained = load(base, on_gpu(), video=(8, 64), subset=ParameterSubset(groups=[]), text_trained=True)
+    assert trained is not None and trained.need.trained == 0
+    assert trained.need.beside > 1e5 and trained.activations.kept > 0  # gradients go through to the text
+
+
+def test_nothing_is_computed_for_a_cpu(zeroscope):
+    assert load(zeroscope, Hardware()) is None
+
+
+def test_moments_of_optimisers(monkeypatch):
+    monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: True)
+    assert [moment_bytes(one) for one in (ADAMW, AdamW8bit(lr=1), partial(torch.optim.SGD, lr=1))] == [8, 2, 0]
+
+
+def test_a_run_is_refused_before_weights_are_loaded(train, gpu, monkeypatch):
+    gpu(0.001)
+    for part in ("unet", "vae", "text_encoder"):
+        monkeypatch.setattr(BaseModel, part, lambda self, **options: pytest.fail("weights are loaded"))
+    for regularization in ("none", "synthetic"):
+        captions = ["regularization.captions={a person dancing: 1}"] if regularization == "synthetic" else []
+        with pytest.raises(VmcError, match=r"the GPU has 0.0 GiB, but this training needs at least"):
+            train("trainer=gpu", f"regularization={regularization}", *captions)
+
+
+def test_memory_that_runs_out_in_a_step_is_a_sentence(train, gpu, zeroscope, tmp_path, monkeypatch):
+    gpu(24)
+    found = load(zeroscope, on_gpu())
+    monkeypatch.setattr(session, "fitting_load", lambda *words, **more: found)
+
+    def full(self, batch, place):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr(MotionModule, "training_step", full)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(VmcError, match=r"GPU's 24.0 GiB are not enough for this training, which took 21.6 of them;"):
+        train()
+    assert "give optimizer=adamw8bit, or parameters=lora" in read_state(tmp_path / "run")["reason"]
+
+
+def test_other_errors_stay_what_they_are(gpu):
+    gpu(24)
+    device = torch.device("cuda")
+    with pytest.raises(RuntimeError, match="another"), told_in_a_sentence(None, device):
+        raise RuntimeError("another")
+    with pytest.raises(torch.OutOfMemoryError), told_in_a_sentence(None, device):
+        raise torch.OutOfMemoryError("on something else")
+
+
+def test_a_precision_that_the_gpu_has_not_is_refused(gpu):
+    gpu(16, bf16=False)
+    with pytest.raises(VmcError, match=r"bf16-mixed, but Some GPU has no bfloat16; use trainer.precision=16-mixed"):
+        on_gpu()
+    assert on_gpu(precision="16-mixed").precision == "16-mixed"
+    assert Hardware(precision="bf16-mixed").precision == "bf16-mixed"  # a CPU's
