@@ -7,35 +7,49 @@ from importlib import import_module
 
 from vmc.checkup.rows import STACKS, Row, Stack, lines
 from vmc.checkup.software import software
+from vmc.errors import VmcError
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Prints the table; the exit status: 0, or 1 where the stack cannot run."""
+    """Prints the table; the exit status: 0, 1 where the run cannot be made here, 2 for overrides that are wrong."""
     parser = ArgumentParser(prog="python -m vmc.doctor", description="What this machine can run, and what is missing.")
     parser.add_argument("--stack", choices=STACKS, default="mini", help="that is to run (mini)")
     memory = "only the GPU memory of the paper's stack against the choices that save it, as a table"
     parser.add_argument("--memory", action="store_true", help=memory)
-    arguments = parser.parse_args(words)
+    overrides = "of vmc.train, such as model=modelscope data.path=DIR: the run that is looked at (the stack's default)"
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
+    arguments = parser.parse_intermixed_args(words)
     if arguments.memory:
         print("\n".join(import_module("vmc.checkup.memory").table()))
         return 0
-    rows = examine(arguments.stack)
+    try:
+        rows = examine(arguments.stack, arguments.overrides)
+    except VmcError as error:
+        print(error, file=sys.stderr)
+        return 2
     print("\n".join(lines(rows)))
+    asked = " ".join([f"stack={arguments.stack}", *arguments.overrides])
     failing = [row.part for row in rows if row.state == "fails"]
     if failing:
-        print(f"\nstack={arguments.stack} cannot run here yet: {', '.join(failing)}")
+        print(f"\n{asked} cannot run here yet: {', '.join(failing)}")
         return 1
-    print(f"\nstack={arguments.stack} can run here")
+    print(f"\n{asked} can run here")
     return 0
 
 
-def examine(stack: Stack) -> list[Row]:
-    """All findings. Where packages are missing nothing else can be looked at."""
+def examine(stack: Stack, overrides: Sequence[str] = ()) -> list[Row]:
+    """All findings. Where packages are missing nothing else can be looked at.
+
+    Raises:
+        VmcError: the overrides do not compose.
+    """
     rows = software()
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
-    machine, networks, services = (import_module(f"vmc.checkup.{name}") for name in ("machine", "networks", "services"))
-    return [*rows, *machine.machine(stack), *networks.networks(stack), *services.services()]
+    parts = ("chosen", "machine", "networks", "clips", "services")
+    chosen, machine, networks, clips, services = (import_module(f"vmc.checkup.{name}") for name in parts)
+    run = chosen.choose(stack, overrides)
+    return [*rows, *machine.machine(run), *networks.networks(run), *clips.clips(run), *services.services()]
 
 
 if __name__ == "__main__":

@@ -1,36 +1,28 @@
-"""Processors, memory, disk and GPU against what a training of the stack needs."""
+"""Processors, memory and GPU against what a training needs."""
 
 import os
-import shutil
 from pathlib import Path
 
 import torch
+from hydra.errors import InstantiationException
 
-from vmc.checkup.rows import Row, Stack
-from vmc.files import cache_root
+from vmc.checkup.chosen import Chosen
+from vmc.checkup.disk import disk
+from vmc.checkup.rows import Row
+from vmc.cli import user_error
+from vmc.training.hardware import has_bfloat16
+from vmc.training.memory import GIB, Load
 
-GIB = 2**30
-# Counts of ZeroScope's UNet with the method's parameters trained (tests/diffusion/test_parameters.py pins them), and of
-# its autoencoder. The text encoder computes in main memory.
-TRAINED, ALL, VAE = 570_882_176, 1_411_233_860, 83_653_863
-HELD = (TRAINED * (4 + 4 + 8) + (ALL - TRAINED) * 2 + VAE * 4) / GIB
-"""GiB that the method holds all the time: what is trained in fp32 with its gradient and Adam's two moments, the rest of
-the UNet in half precision, and the autoencoder in fp32."""
-WORKING = 14.7
-"""GiB of activations, recomputed, of an exemplar and a regularization clip of 16 frames of 384 px: computed by
-`vmc.diffusion.activations` (a test compares), not measured. What kernels need for a moment comes on top."""
 RAM = {"mini": 2.0, "paper": 12.0}
 """GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it."""
-DISK = {"mini": 1.0, "paper": 25.0}
-"""GB of a run, an estimate: two checkpoints, weights and videos; the paper's with the downloaded weights."""
 
 
-def machine(stack: Stack) -> list[Row]:
+def machine(chosen: Chosen) -> list[Row]:
     """CPU, memory, disk and GPU."""
-    return [_processors(stack), _memory(stack), _disk(stack), *_gpu(stack)]
+    return [_processors(chosen.stack), _memory(chosen.stack), disk(chosen), *gpu(chosen), *_optimizer(chosen)]
 
 
-def _processors(stack: Stack) -> Row:
+def _processors(stack: str) -> Row:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
     if stack == "mini" and usable < 2:
@@ -51,7 +43,7 @@ def available_memory() -> float | None:
     return None
 
 
-def _memory(stack: Stack) -> Row:
+def _memory(stack: str) -> Row:
     free, need = available_memory(), RAM[stack]
     if free is None:
         return Row(part="memory", state="note", found=f"not known here; about {need:g} GiB are needed (estimate)")
@@ -61,60 +53,61 @@ def _memory(stack: Stack) -> Row:
     return Row(part="memory", state="ok", found=found)
 
 
-def _disk(stack: Stack) -> Row:
-    places = {name: _existing(path) for name, path in (("here", Path.cwd()), ("for caches", cache_root()))}
-    free = {name: shutil.disk_usage(path).free / 1e9 for name, path in places.items()}
-    told = ", ".join(f"{size:.0f} GB free {name}" for name, size in free.items())
-    found = f"{told}, about {DISK[stack]:g} needed (estimate)"
-    if min(free.values()) < DISK[stack]:
-        return Row(part="disk", state="note", found=found, remedy="set output= and VMC_CACHE to another disk")
-    return Row(part="disk", state="ok", found=found)
-
-
-def _existing(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path
-
-
-def _gpu(stack: Stack) -> list[Row]:
+def gpu(chosen: Chosen) -> list[Row]:
+    """Whether there is one, its memory and its precision, where the run takes one."""
+    trainer = chosen.config.trainer
     if not torch.cuda.is_available():
-        if stack == "mini":
+        if trainer.accelerator != "gpu":
             return [Row(part="GPU", state="ok", found="none, and none is needed")]
-        found = f"PyTorch {torch.__version__} finds none; stack=paper trains on one"
+        found = f"PyTorch {torch.__version__} finds none; trainer.accelerator=gpu trains on one"
         remedy = "run on a machine with an NVIDIA GPU and a CUDA build of torch, or try stack=mini here"
         return [Row(part="GPU", state="fails", found=found, remedy=remedy)]
     name, count = torch.cuda.get_device_name(0), torch.cuda.device_count()
-    rows = [Row(part="GPU", state="ok", found=f"{count} x {name}, the first is used")]
-    if stack == "paper":
-        free, total = (part / GIB for part in torch.cuda.mem_get_info(0))
-        rows += [gpu_memory(free, total), precision(bf16=torch.cuda.is_bf16_supported(including_emulation=False))]
-    return rows
+    if trainer.accelerator == "cpu":
+        return [Row(part="GPU", state="ok", found=f"{count} x {name}, and none is needed")]
+    used = "the first is used" if trainer.devices == 1 else f"{trainer.devices} are used"
+    if trainer.devices > count:
+        remedy = f"give trainer.devices={count}"
+        return [Row(part="GPU", state="fails", found=f"{count} x {name}; {used}", remedy=remedy)]
+    free, total = (part / GIB for part in torch.cuda.mem_get_info(0))
+    return [
+        Row(part="GPU", state="ok", found=f"{count} x {name}, {used}"),
+        gpu_memory(chosen.load, free, total),
+        precision(trainer.precision, bf16=has_bfloat16()),
+    ]
 
 
-def gpu_memory(free: float, total: float) -> Row:
-    """GiB of the GPU against what the method needs."""
-    need = HELD + WORKING
+def gpu_memory(load: Load | None, free: float, total: float) -> Row:
+    """GiB of the GPU against what the run needs."""
+    part, has = "GPU memory", f"{free:.1f} of {total:.1f} GiB free"
+    if load is None:
+        return Row(part=part, state="note", found=f"{has}; the model's need is not known before it is there")
+    need = load.estimate / GIB
     found = (
-        f"{free:.1f} of {total:.1f} GiB free; the method holds {HELD:.1f}, {need:.0f} with activations (computed);"
+        f"{has}; the run holds {load.need.held / GIB:.1f}, {need:.1f} with activations (computed);"
         " kernels take some more"
     )
-    if total < HELD:
-        remedy = "take a larger GPU, or train less: parameters=spatial_kv, or parameters=lora"
-        return Row(part="GPU memory", state="fails", found=found, remedy=remedy)
+    remedy = f"give {load.savings(bf16=has_bfloat16())}: python -m vmc.doctor --memory says what such choices save"
+    if total < need:
+        return Row(part=part, state="fails", found=found, remedy=f"take a larger GPU, or {remedy}")
     if free < need:
-        remedy = "end other programs on it, or take less: python -m vmc.doctor --memory says what each choice saves"
-        return Row(part="GPU memory", state="note", found=found, remedy=remedy)
-    return Row(part="GPU memory", state="ok", found=found)
+        return Row(part=part, state="note", found=found, remedy=f"end other programs on it, or {remedy}")
+    return Row(part=part, state="ok", found=found)
 
 
-def precision(*, bf16: bool) -> Row:
-    """Whether trainer=gpu's own precision is the GPU's too."""
-    if bf16:
-        return Row(part="precision", state="ok", found="bf16-mixed")
-    return Row(
-        part="precision",
-        state="note",
-        found="the GPU has no bfloat16, which trainer=gpu takes",
-        remedy="add trainer.precision=16-mixed",
-    )
+def precision(chosen: str, *, bf16: bool) -> Row:
+    """Whether the run's precision is the GPU's too."""
+    if bf16 or chosen != "bf16-mixed":
+        return Row(part="precision", state="ok", found=chosen)
+    found = "the GPU has no bfloat16, and trainer.precision is bf16-mixed"
+    return Row(part="precision", state="fails", found=found, remedy="add trainer.precision=16-mixed")
+
+
+def _optimizer(chosen: Chosen) -> list[Row]:
+    """Only one whose package is missing is worth a row."""
+    try:
+        chosen.value("optimizer")
+    except InstantiationException as error:
+        found, _, remedy = (user_error(error) or str(error)).partition("; ")
+        return [Row(part="optimizer", state="fails", found=found, remedy=remedy)]
+    return []

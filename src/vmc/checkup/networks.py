@@ -1,52 +1,83 @@
-"""The stack's weights and data: there, or the command that gets them."""
+"""The run's networks: there, whole and what they should be, or the command that gets them."""
 
-from vmc.checkup.rows import Row, Stack
+from pathlib import Path
+
+from vmc.checkup.chosen import PUBLISHED, Chosen
+from vmc.checkup.rows import Row
+from vmc.diffusion.components import BaseModel
 from vmc.download.hub import is_cached
-from vmc.download.sources import SOURCES, FileSource, HubSource, weights_folder
-from vmc.mini.shipped import shipped
+from vmc.download.sources import SOURCES, FileSource
+from vmc.download.transfer import Transfer, sha256
+from vmc.errors import VmcError
+from vmc.mini.shipped import WEIGHTS
 
-PAPER = ("zeroscope", "trn", "clip", "sscd")
-"""What stack=paper takes, by the names of `vmc.weights`."""
-MINI = {"classifier": "classifier.pth.tar", "appearance": "appearance", "copying": "copying.torchscript.pt"}
-"""What ships: command of `vmc.mini` that makes it -> its name."""
-
-
-def networks(stack: Stack) -> list[Row]:
-    """A row for each network, and one for the data."""
-    if stack == "mini":
-        return [_pipeline(), *(_shipped(command, name) for command, name in MINI.items())]
-    found = "its folder is given by data.path"
-    jester = Row(part="Jester", state="note", found=found, remedy="python -m vmc.prepare jester PATH verifies a copy")
-    return [*(_published(name) for name in PAPER), jester]
+FILES = {source.name: name for name, source in SOURCES.items() if isinstance(source, FileSource)}
+"""Published files: the file's name -> its name in `vmc.weights`."""
+METRICS = ("classifier", "appearance", "copying")
 
 
-def _pipeline() -> Row:
-    if shipped("pipeline").is_dir():
-        return Row(part="pipeline", state="ok", found="ships with the package")
-    return Row(part="pipeline", state="ok", found="random weights, made in the cache when it is first needed")
+def networks(chosen: Chosen) -> list[Row]:
+    """A row for the base model, and where the run is scored one for each network of its metrics."""
+    rows = [_model(chosen)]
+    for part in METRICS if chosen.evaluates else ():
+        if chosen.config.metrics.get(part) is not None:
+            rows.append(_metric(part, chosen))
+    return rows
 
 
-def _shipped(command: str, name: str) -> Row:
-    if shipped(name).exists():
-        return Row(part=command, state="ok", found="ships with the package")
-    return Row(part=command, state="fails", found=f"{shipped(name)} is missing", remedy=f"python -m vmc.mini {command}")
+def _model(chosen: Chosen) -> Row:
+    name, part = chosen.model, PUBLISHED.get(chosen.model, "model")
+    if Path(name).expanduser().is_dir():
+        try:
+            BaseModel(path=name).folder  # noqa: B018
+        except VmcError as error:
+            return Row(part=part, state="fails", found=str(error), remedy="get the whole folder again")
+        shipped = WEIGHTS in Path(name).parents
+        return Row(part=part, state="ok", found="ships with the package" if shipped else f"the folder {name}")
+    if is_cached(name):
+        return Row(part=part, state="ok", found=f"{name}, in the hub's cache")
+    get = chosen.value("model.get") or "python -m vmc.weights get zeroscope"
+    found = f"{name} is no folder here and not in the hub's cache"
+    return Row(part=part, state="fails", found=found, remedy=f"{get}, or set model.path to a local folder")
 
 
-def _published(name: str) -> Row:
-    source = SOURCES[name]
-    get = f"python -m vmc.weights get {name}"
-    if isinstance(source, HubSource):
-        if is_cached(source.repository):
-            return Row(part=name, state="ok", found=f"{source.repository}, in the hub's cache")
-        found, remedy = f"{source.repository} is not in the hub's cache", f"{get}, or set model.path to a local folder"
-        return Row(part=name, state="fails", found=found, remedy=remedy)
-    return _file(name, source, get)
-
-
-def _file(name: str, source: FileSource, get: str) -> Row:
-    path = weights_folder() / source.name
-    if path.is_file():
-        return Row(part=name, state="ok", found=str(path))
+def _metric(part: str, chosen: Chosen) -> Row:
+    path, get = chosen.value(f"metrics.{part}.path"), chosen.value(f"metrics.{part}.get") or ""
+    if path is None:
+        return Row(part=part, state="note", found="no file is named: its library downloads it when it is needed")
+    path = Path(path).expanduser()
+    name = FILES.get(path.name, part)
+    if (path.is_dir() and any(path.iterdir())) or path.is_file():
+        if WEIGHTS in path.parents:
+            return Row(part=name, state="ok", found="ships with the package")
+        return _unknown(name, path) if path.is_dir() else file_row(name, path, get)
     begun = path.with_name(f"{path.name}.part")
     found = f"{begun} is not complete" if begun.is_file() else f"{path} is missing"
-    return Row(part=name, state="fails", found=found, remedy=get)
+    return Row(part=name, state="fails", found=found, remedy=get or f"set metrics.{part}.path to a file that is there")
+
+
+def file_row(name: str, path: Path, get: str) -> Row:
+    """Whether a file has the SHA-256 that is published or was recorded; where there is neither, about its size."""
+    source = SOURCES.get(name)
+    published = source if isinstance(source, FileSource) else None
+    transfer = Transfer(
+        url=published.url if published else "", path=path, sha256=published.sha256 if published else None
+    )
+    again = f"move it away and get it again{f': {get}' if get else ''}"
+    expected = transfer.expected()
+    if expected is not None:
+        known = "published" if transfer.sha256 else f"recorded in {transfer.record.name}"
+        if sha256(path) == expected:
+            return Row(part=name, state="ok", found=f"{path}, with the SHA-256 that is {known}")
+        found = f"{path} has another SHA-256 than is {known}"
+        return Row(part=name, state="fails", found=found, remedy=again)
+    size = path.stat().st_size / 1e9
+    if published and not 0.5 * published.size < size < 2 * published.size:
+        found = f"{path} has {size * 1000:.3g} MB, the published file about {published.size * 1000:.3g}"
+        return Row(part=name, state="fails", found=found, remedy=again)
+    return _unknown(name, path)
+
+
+def _unknown(name: str, path: Path) -> Row:
+    found = f"{path} is there; no SHA-256 is published or recorded to compare it with"
+    return Row(part=name, state="note", found=found, remedy=f"python -m vmc.weights check {path}")

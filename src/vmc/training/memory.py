@@ -71,9 +71,9 @@ class Need:
 
 def moment_bytes(optimizer: Any) -> int:
     """Of a trained parameter, by the optimiser's factory; none for an optimiser that is not known here."""
-    if isinstance(optimizer, AdamW8bit):
-        return 2
     made = optimizer.func if isinstance(optimizer, partial) else optimizer
+    if made is AdamW8bit or isinstance(made, AdamW8bit):
+        return 2
     return 8 if made in (Adam, AdamW) else 0
 
 
@@ -157,15 +157,15 @@ def micro_batch(batch_size: int, *, devices: int, accumulate: int) -> int:
     return max(1, batch_size // (devices * accumulate))
 
 
-def unet_arguments(folder: Path) -> dict[str, Any]:
-    """Of a pipeline's folder, by its config file."""
-    return json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+def part_config(folder: Path, part: str) -> dict[str, Any]:
+    """Of a network in a pipeline's folder."""
+    return json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
 
 
-def text_parameters(folder: Path) -> int:
-    """Of a pipeline's text encoder, by its config file."""
+def text_parameters(config: Mapping[str, Any]) -> int:
+    """Of a text encoder, by its config."""
     with torch.device("meta"):
-        encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
+        encoder = CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
     return sum(tensor.numel() for tensor in encoder.parameters())
 
 
@@ -197,7 +197,7 @@ def fitting_load(
     if hardware.device.type != "cuda":
         return None
     load = Load(
-        unet=unet_arguments(base.folder),
+        unet=part_config(base.folder, "unet"),
         subset=subset,
         moments=moment_bytes(optimizer),
         precision=hardware.precision,
@@ -206,7 +206,7 @@ def fitting_load(
         paired=paired,
         recomputed=hardware.checkpoint_activations,
         text_trained=text_trained,
-        beside=text_parameters(base.folder) if text_trained else 0,
+        beside=text_parameters(part_config(base.folder, "text_encoder")) if text_trained else 0,
         steps=steps,
     )
     check_fits(load, hardware.device)

@@ -1,0 +1,39 @@
+"""The run's clips: found and counted, none of them opened."""
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import OmegaConf
+
+from vmc.checkup.chosen import Chosen
+from vmc.checkup.rows import Row
+from vmc.cli import user_error
+from vmc.errors import VmcError
+from vmc.training.synthetic import SyntheticRegularization
+
+
+def clips(chosen: Chosen) -> list[Row]:
+    """A row for the clips; none where they are rendered when they are first needed."""
+    jester = chosen.config.data.source._target_.endswith(".Jester")
+    part = "Jester" if jester else "clips"
+    if OmegaConf.is_missing(chosen.config.data, "path"):
+        remedy = "python -m vmc.prepare jester PATH verifies a copy" if jester else "give data.path=DIR"
+        return [Row(part=part, state="note", found="its folder is given by data.path", remedy=remedy)]
+    if OmegaConf.is_config(chosen.config.data.path):
+        return []
+    try:
+        exemplars, related = _count(chosen)
+    except (VmcError, InstantiationException) as error:
+        found = user_error(error) or str(error).splitlines()[0]
+        return [Row(part=part, state="fails", found=found, remedy="set data.path to a folder of such clips")]
+    found = f"{exemplars} exemplars and {related} regularization clips in {chosen.config.data.path}, none opened"
+    remedy = f"python -m vmc.prepare jester {chosen.config.data.path} looks for every frame" if jester else ""
+    return [Row(part=part, state="ok", found=found, remedy=remedy)]
+
+
+def _count(chosen: Chosen) -> tuple[int, str]:
+    source, motion, seed = chosen.value("data.source"), chosen.value("motion"), chosen.config.seed
+    exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
+    if get_object(chosen.config.regularization._target_) is SyntheticRegularization:
+        return len(exemplars), "no"  # none that are there: the base model makes them
+    regularization = instantiate(chosen.config.regularization, _partial_=True)
+    return len(exemplars), str(len(regularization(source=source, seed=seed, base_videos=None).clips()))
