@@ -69,7 +69,9 @@ def test_a_gpu_that_is_too_small_is_refused_with_the_settings_that_need_less(gpu
     with pytest.raises(VmcError) as refused:
         load(zeroscope, on_gpu())
     said = str(refused.value)
-    assert said.startswith("the GPU has 15.0 GiB, but this training needs at least 22.4 (10.1 for weights,")
+    # vmc.proof knows such an end by these words.
+    assert said.startswith("this training does not fit into memory: it needs at least 22.4 GiB (computed; 10.1 for")
+    assert "and the GPU has 15.0; give optimizer" in said
     assert "optimizer=adamw8bit, or parameters=lora, or a smaller data.size" in said
     assert "checkpoint_activations" not in said and "precision" not in said  # chosen already
     with pytest.raises(VmcError, match=r"trainer.checkpoint_activations=true, or trainer.precision=bf16-mixed"):
@@ -119,7 +121,7 @@ def test_a_run_is_refused_before_weights_are_loaded(train, gpu, monkeypatch):
         monkeypatch.setattr(BaseModel, part, lambda self, **options: pytest.fail("weights are loaded"))
     for regularization in ("none", "synthetic"):
         captions = ["regularization.captions={a person dancing: 1}"] if regularization == "synthetic" else []
-        with pytest.raises(VmcError, match=r"the GPU has 0.0 GiB, but this training needs at least"):
+        with pytest.raises(VmcError, match=r"does not fit into memory: .*, and the GPU has 0.0; give"):
             train("trainer=gpu", f"regularization={regularization}", *captions)
 
 
@@ -133,7 +135,7 @@ def test_memory_that_runs_out_in_a_step_is_a_sentence(train, gpu, zeroscope, tmp
 
     monkeypatch.setattr(MotionModule, "training_step", full)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(VmcError, match=r"GPU's 24.0 GiB are not enough for this training, which took 21.6 of them;"):
+    with pytest.raises(VmcError, match=r"does not fit into memory: it took 21.6 GiB, and the GPU has 24.0; end"):
         train()
     assert "give optimizer=adamw8bit, or parameters=lora" in read_state(tmp_path / "run")["reason"]
 

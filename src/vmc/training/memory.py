@@ -222,8 +222,8 @@ def check_fits(load: Load, device: torch.device) -> None:
     total = torch.cuda.mem_get_info(device)[1]
     if load.least > total:
         raise VmcError(
-            f"the GPU has {total / GIB:.1f} GiB, but this training needs at least {load.least / GIB:.1f}"
-            f" ({load.need.held / GIB:.1f} for weights, gradients and moments; computed);"
+            f"this training does not fit into memory: it needs at least {load.least / GIB:.1f} GiB (computed;"
+            f" {load.need.held / GIB:.1f} for weights, gradients and moments), and the GPU has {total / GIB:.1f};"
             f" give {load.savings(bf16=has_bfloat16())}, or take a larger GPU"
         )
 
@@ -242,6 +242,6 @@ def told_in_a_sentence(load: Load | None, device: torch.device) -> Iterator[None
             raise
         total, taken = torch.cuda.mem_get_info(device)[1] / GIB, torch.cuda.max_memory_reserved(device) / GIB
         raise VmcError(
-            f"the GPU's {total:.1f} GiB are not enough for this training, which took {taken:.1f} of them;"
+            f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
             f" end other programs on it, or give {load.savings(bf16=has_bfloat16())}"
         ) from error
