@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from vmc.metrics.comparison import Difference
-from vmc.runs.reporting.catalogue import APPEARANCE, CONTROLS, METHOD, Measure, arm_name
+from vmc.runs.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, Measure, arm_name
 from vmc.runs.reporting.numbers import NOTHING, rounded, shown, with_interval, with_test
 from vmc.runs.reporting.rows import NOT_MEASURED, ResultTable, Row
 from vmc.runs.reporting.standing import NOT_RUN
 from vmc.runs.reporting.text_table import TextTable
 
-SECOND_HAND, NOT_REACHED, PART_OF_SET = "†", "‡", "§"
+SECOND_HAND, PART_OF_SET = "†", "§"
 
 
 def text_table(table: ResultTable) -> TextTable:
@@ -119,6 +119,9 @@ def _notes(table: ResultTable) -> Iterator[str]:
     yield from _about_intervals(table)
     yield from _about_differences(table)
     yield from _about_marks(table)
+    for row in table.rows:
+        if row.listed.arm == CEILING and row.videos:
+            yield f"{_named(row)}: {row.videos} clips{' of the motion with the fewest' if row.runs > 1 else ''}."
     for row in _once(table.rows):
         if row.left_out:
             yield f"{_named(row)}, left out: {'; '.join(row.left_out)}."
