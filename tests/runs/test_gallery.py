@@ -111,6 +111,8 @@ def test_the_page_stands_alone_and_names_files_that_are_there(report):
     assert count_frames(report / "exemplars/0/0000.mp4") == 12
     assert "<script>document" not in page and "<b>no" not in page
     listed = json.loads((report / "report.json").read_text())["files"]
+    links = re.findall(r'href="((?:tables|figures)/[^"]+)"', page)
+    assert sorted(links) == sorted(file for file in listed if file.startswith(("tables/", "figures/")))
     assert "index.html" in listed and there <= set(listed)
 
 
@@ -152,8 +154,9 @@ def test_a_page_without_anything_is_a_page():
         runs="a & b",
         places=[],
         common={"fields": [], "flags": []},
-        charts={"sets": [], "panels": []},
+        charts={"sets": [], "panels": [], "bands": 6},
         tables=[],
+        table_files={},
         figures={},
     )
     assert "Report on a &amp; b" in page and "nothing yet to draw" in page
@@ -263,7 +266,8 @@ def test_filters_leave_what_passes(shown):
     shown.until("document.querySelector('#head .corner').textContent === '3 of 12 prompts'")
     page.locator(".row:visible .prompt p").nth(2).wait_for()
     assert set(shown.rows()) == {"A robot doing the sks sign."}
-    page.locator("#seed").select_option("2")
+    assert page.locator("#seed option").all_text_contents() == ["all seeds", "first seed", "second seed", "third seed"]
+    page.locator("#seed").select_option("second seed")
     shown.until("document.querySelector('#head .corner').textContent === '1 of 12 prompts'")
     page.keyboard.press("Escape")  # leaves the field, then clears the filters
     page.keyboard.press("Escape")
@@ -277,7 +281,7 @@ def test_filters_leave_what_passes(shown):
     page.locator("#verdict").select_option("right")
     page.locator("#within").select_option(label="in no regularization")
     shown.until("document.querySelector('#head .corner').textContent === '4 of 12 prompts'")
-    page.locator("#seed").select_option("3")
+    page.locator("#seed").select_option("third seed")
     page.locator("#verdict").select_option("wrong")
     page.locator("#within").select_option(label="in Untuned model (floor)")
     shown.until("document.querySelector('#head .corner').textContent === '4 of 12 prompts'")
@@ -316,7 +320,8 @@ def test_a_click_shows_scores_and_the_nearest_exemplar(shown):
     assert page.locator("#detail").is_visible()
     assert shown.text("#asked") == "A man doing the sks sign."
     assert "Classified as\nSwiping Down" in shown.text("#scores") and "0.2400" in shown.text("#scores")
-    assert shown.text("#nearest-says") == "Nearest exemplar: frame 5 of clip <0>.mp4"
+    assert shown.text("#nearest-says") == "Nearest exemplar: frame 6 of clip clip <0>.mp4"  # scores count from 0
+    assert "more similar than 0.2500 to the first frame of an exemplar" in shown.text("#copying")
     shown.until(
         "(v => v.readyState >= 2 && Math.abs(v.currentTime - 5.5 / 12) < 0.01)(document.getElementById('nearest'))"
     )
