@@ -17,8 +17,9 @@ import torch
 from vmc.data.video import count_frames, write_video
 from vmc.runs.reporting.building import Report, write_report
 from vmc.runs.reporting.drawing import Figure3
+from vmc.runs.reporting.figures.style import BANDS
 from vmc.runs.reporting.finding import find_runs
-from vmc.runs.reporting.gallery.content import places
+from vmc.runs.reporting.gallery.content import FLAGS, places
 from vmc.runs.reporting.gallery.writing import render
 
 SUBJECTS = ("A man", "A <script>document.title = 'run'</script>", "A robot", "A chef")
@@ -74,6 +75,51 @@ def write(made: Any, scored: Callable[..., Any], folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def report(lasting, scored, tmp_path_factory) -> Path:
     return write(lasting(), scored, tmp_path_factory.mktemp("gallery") / "report")
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory) -> Path:
+    """A page of the size of a whole sweep: 13 arms on 300 prompts, all of them one video, and their curves."""
+    folder = tmp_path_factory.mktemp("crowded")
+    write_video(folder / "one.mp4", film(0, FRAMES), fps=3)
+    arms = ["method", *(f"arm{number}" for number in range(1, 13))]
+    seeds = [(subject, 1000 * subject - place) for subject in range(100) for place in range(3)]  # no two alike
+    column = {
+        "detail": "step 100",
+        "state": "",
+        "folder": ".",
+        "threshold": 0.25,
+        "cells": [["one.mp4", True, True, False, None, None]] * len(seeds),
+    }
+    place = {
+        "label": "swiping down, training seed 0",
+        "notes": [],
+        "columns": [column | {"name": arm, "colour": "#332288"} for arm in arms],
+        "rows": [[f"Subject {subject}", f"Subject {subject} waves.", seed] for subject, seed in seeds],
+        "folder": ".",
+        "exemplars": [{"name": "one", "file": "one.mp4", "frames": FRAMES}] * 10,
+        "frames": FRAMES,
+        "fps": 3.0,
+        "aspect": 1.0,
+    }
+    points = {"accuracy": [[0, 0, 0.0, 0.0, 5.0, True], [100, 400, 50.0, 40.0, 60.0, True]]}
+    curve = {"note": "", "dash": "", "points": points, "runs": []}
+    curves = [curve | {"arm": arm, "name": arm, "colour": None if arm == "method" else "#332288"} for arm in arms]
+    page = render(
+        runs="crowded",
+        places=[place],
+        common={"fields": [], "flags": list(FLAGS)},
+        charts={
+            "sets": [{"title": "Figure 7", "arms": curves}],
+            "panels": [{"name": "accuracy", "title": "Accuracy, %", "digits": 1, "threshold": None}],
+            "bands": BANDS,
+        },
+        tables=[],
+        table_files={},
+        figures={},
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return folder
 
 
 def embedded(page: str) -> list[Any]:
@@ -154,7 +200,7 @@ def test_a_page_without_anything_is_a_page():
         runs="a & b",
         places=[],
         common={"fields": [], "flags": []},
-        charts={"sets": [], "panels": [], "bands": 6},
+        charts={"sets": [], "panels": [], "bands": BANDS},
         tables=[],
         table_files={},
         figures={},
@@ -376,17 +422,60 @@ def test_light_dark_and_a_phone(browser, report):
 
 
 @browsed
-def test_only_what_can_be_seen_is_open(browser, report):
-    small = Shown(browser, report, viewport={"width": 700, "height": 500})
-    small.until(f"{LOADED}.length > 2")
-    assert small.page.locator("video[src]").count() < 30
+def test_of_many_arms_the_band_of_the_method_and_of_one_more_is_shown(browser, crowded):
+    many = Shown(browser, crowded)
+    page, bands = many.page, many.page.locator("#panels .band:visible")
+    page.keyboard.press("2")
+    assert bands.count() == 1 and page.locator("#panels .method .band").is_visible()
+    page.locator("#legend button", has_text="arm7").hover()
+    assert bands.count() == 2 and page.locator("#panels [data-arm=arm7] .band").is_visible()
+    page.locator("#panels h2").hover()
+    assert bands.count() == 1
+    page.locator("#legend button").first.focus()
+    page.keyboard.press("Tab")  # the keyboard shows it too
+    assert page.locator("#panels [data-arm=arm1] .band").is_visible()
+    last = "[...document.querySelectorAll('#panels .arm')].at(-1).dataset.arm"
+    assert page.evaluate(last) == "method"  # on top of the others
+    for number in range(BANDS, 13):
+        page.locator("#legend button").nth(number).click()
+    page.locator("#panels h2").hover()
+    assert bands.count() == BANDS
+    many.check()
+    many.context.close()
+
+
+SEEN = """[...document.querySelectorAll('.row video')].filter(video => {
+    const box = video.getBoundingClientRect(), stage = document.getElementById('stage').getBoundingClientRect();
+    return box.height && box.bottom > stage.top && box.top < stage.bottom && box.left < stage.right;
+})"""
+
+
+@browsed
+@pytest.mark.parametrize("made", ["report", "crowded"])
+def test_only_what_can_be_seen_is_open(browser, made, request):
+    small = Shown(browser, request.getfixturevalue(made), viewport={"width": 700, "height": 500})
+    rows = small.page.locator(".row")
+    last = rows.count() - 1
+    assert last == {"report": 11, "crowded": 299}[made]
+
+    def few_are_open() -> None:
+        small.until(f"{SEEN}.length > 2 && {SEEN}.every(video => video.readyState >= 2)")
+        assert small.page.locator("video[src]").count() < 30
+
+    few_are_open()
     small.page.evaluate("document.getElementById('stage').scrollTop = 1e6")
-    small.until(f"{LOADED}.length > 2")
-    small.until("document.querySelector('.row').childElementCount === 0")
+    few_are_open()
+    small.until(f"{SEEN}.at(-1).closest('.row').dataset.row === '{last}'")
+    small.until(f"document.querySelectorAll('.row')[{last - 11}].childElementCount === 0")
     small.until("document.querySelectorAll('#exemplars video[src]').length === 0")
     small.page.locator("#stage").focus()
     for _ in range(12):
         small.page.keyboard.press("ArrowUp")
-    small.until("document.querySelector('.row').childElementCount > 0")
+    small.until(f"document.querySelectorAll('.row')[{last - 11}].childElementCount > 0")
+    few_are_open()
+    small.page.evaluate("document.getElementById('stage').scrollTop = 1e6")
+    small.page.locator("#seed").select_option("third seed")
+    assert small.text("#head .corner") == f"{(last + 1) // 3} of {last + 1} prompts"
+    few_are_open()
     small.check()
     small.context.close()
