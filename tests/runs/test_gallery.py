@@ -412,6 +412,7 @@ def test_light_dark_and_a_phone(browser, report):
     for tab in ("videos", "curves", "tables", "figures"):
         phone.page.locator(f"[data-tab={tab}]").click()
         assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert phone.page.locator("figure img").first.bounding_box()["width"] >= 760  # is scrolled, so that it can be read
     phone.page.locator("#theme").click()
     light = phone.page.evaluate(ground)
     assert max(map(int, re.findall(r"\d+", dark))) < 60 and min(map(int, re.findall(r"\d+", light))) > 200
