@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from vmc.report import main as report
 from vmc.runs.reporting.building import Report
 from vmc.runs.reporting.catalogue import ACCURACY, ALIGNMENT
 from vmc.runs.reporting.copies import nearest, pairs
-from vmc.runs.reporting.curves import curve_of_arm
+from vmc.runs.reporting.curves import SHOWN, Curve, Point, curve_of_arm
 from vmc.runs.reporting.drawing import groups
+from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import Strip, draw_strips
 from vmc.runs.reporting.figures.style import looks, save, styled
 from vmc.runs.reporting.finding import find_runs
@@ -381,6 +383,20 @@ def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):
     assert points[0].low <= 0.375 <= points[0].high
     (alone,) = [run for run in find_runs(made_up.root).runs if run.seed == 0]
     assert [point.step for point in curve_of_arm([alone]).points["appearance"]] == [0, 100, 200]
+
+
+@pytest.mark.parametrize(("count", "bands"), [(6, 6), (7, 1)])
+def test_of_many_arms_the_method_alone_has_a_band(count, bands):
+    point = Point(step=0, updates=0.0, value=0.3, low=0.2, high=0.4, whole=True)
+    points = {measure.name: [point, replace(point, step=50, updates=200.0)] for measure in SHOWN}
+    arms = ["method", *(f"arm{number}" for number in range(1, count))]
+    curves = [Curve(arm=arm, points=points, runs=1, of=1, finished=True) for arm in arms]
+    figure = draw_curves(curves, {}, threshold=0.25, title="")
+    assert all(len(axes.collections) == bands for axes in figure.axes)
+    assert all(axes.lines[0].get_color() != "#000000" for axes in figure.axes)  # the method is drawn last, on top
+    (legend,) = figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == [*arms, *["95 % interval of the method alone"] * (bands == 1)]
 
 
 def test_many_arms_are_drawn_apart_and_none_alike():
