@@ -96,9 +96,9 @@ def _curves(name: str, runs: Sequence[FoundRun], *, threshold: float | None) -> 
         figure = draw_curves(curves, single, threshold=threshold, title=f"Accuracy, appearance and copies{_said(end)}")
         caption = (
             f"Figure 7{_said(end)}: accuracy, appearance and copies against training steps and exemplar updates. Bands:"
-            " 95 % intervals; of several runs the mean of those that are finished, at the steps at which all of them"
-            " were evaluated, the runs thin. Filled: the whole test set; hollow: a part of it. Dotted: half-finished or"
-            " failed."
+            " 95 % intervals, the method's alone where there are many arms; of several runs the mean of those that are"
+            " finished, at the steps at which all of them were evaluated, the runs thin. Filled: the whole test set;"
+            " hollow: a part of it. Dotted: half-finished or failed."
         )
         if any(run.threshold is not None for run in runs):
             caption += " Runs stop at the threshold."
