@@ -31,7 +31,7 @@ from vmc.runs.reporting.output import check_output, report_folder
 from vmc.runs.reporting.strips import choose, strips
 from vmc.runs.reporting.text_table import TextTable, escape_markdown, to_latex, to_markdown, to_terminal
 
-FIGURES = {"figure3_strips_ablations", "figure7_tradeoff", "figure8_copies", "timesteps"}
+FIGURES = {"figure3_strips_ablations", "figure7_tradeoff", "figure7_tradeoff_balance", "figure8_copies", "timesteps"}
 
 
 def picture(seed: int, *, frames: int = 4) -> torch.Tensor:

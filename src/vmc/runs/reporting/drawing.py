@@ -6,9 +6,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vmc.runs.reporting.catalogue import METHOD, NOT_REACHED, arm_order, baselines
+from vmc.runs.reporting.catalogue import APPEARANCE, METHOD, NOT_REACHED, arm_order, baselines
 from vmc.runs.reporting.copies import Descriptor, all_pairs
 from vmc.runs.reporting.curves import curve_of_arm, curve_of_run
+from vmc.runs.reporting.figures.balance import draw_balance
 from vmc.runs.reporting.figures.copies import draw_copies
 from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import draw_strips
@@ -105,6 +106,14 @@ def _curves(name: str, runs: Sequence[FoundRun], *, threshold: float | None) -> 
         if threshold is not None:
             caption += f" Dashed: the threshold of {threshold:.4f}."
         yield f"{name}{end}", figure, caption
+        if any(curve.points[APPEARANCE.name] for curve in curves):
+            title = f"Accuracy and copies at equal appearance{_said(end)}"
+            yield (
+                f"{name}{end}_balance",
+                draw_balance(curves, threshold=threshold, title=title),
+                f"The same evaluations{_said(end)}: accuracy and copies against the appearance score, which falls as"
+                " training goes on. Where one line lies above another, its arm has learned more at an equal loss.",
+            )
 
 
 def _copies(results: Mapping[str, ArmResult], descriptor: Descriptor | None) -> Iterator[Drawn]:

@@ -52,7 +52,7 @@ def draw_curves(
         line[0].set_ylabel(measure.title)
         line[0].set_ylim(_limits(every, banded, measure, threshold))
     figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
-    handles: list[Any] = [_handle(curve, drawn[curve.arm]) for curve in arms]
+    handles: list[Any] = [handle_of(curve, drawn[curve.arm]) for curve in arms]
     if banded and not few:
         handles.append(Patch(facecolor=(drawn[METHOD].colour, SHADE), label="95 % interval of the method alone"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8.5)
@@ -119,7 +119,8 @@ def _numbers(points: Sequence[Point], measure: Measure, attribute: str) -> tuple
     return x, *(factor * np.array([getattr(point, end) for point in points]) for end in ("value", "low", "high"))
 
 
-def _handle(curve: Curve, look: Look) -> Line2D:
+def handle_of(curve: Curve, look: Look) -> Line2D:
+    """An arm's line in a legend, and what is to be said of its runs."""
     count = f"{curve.runs} runs" if curve.runs == curve.of else f"{curve.runs} of {curve.of} runs"
     notes = [count] * (curve.of > 1) + ["half-finished"] * (not curve.finished)
     label = arm_name(curve.arm) + (f" ({', '.join(notes)})" if notes else "")
