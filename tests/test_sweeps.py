@@ -82,11 +82,12 @@ def grid(name: str, size: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_a_sweep_that_ships_has_every_arm(name):
-    quick, full = grid(name, "quick"), grid(name, "full")
+    quick, full, paper = (grid(name, size) for size in ("quick", "full", "paper"))
+    assert (set(paper["motion"]), paper["seed"]) == ({*MOTIONS, "shaking_hand"}, ["0"])
     assert (quick["motion"], quick["seed"]) == (["swiping_down"], ["0"])
     assert (tuple(full["motion"]), full["seed"]) == (MOTIONS, ["0", "1", "2"])
     (overlay,) = [key for key in quick if key.startswith("+")]
-    assert quick[overlay] == full[overlay]
+    assert quick[overlay] == full[overlay] == paper[overlay]
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         arms = [compose("train", overrides=[f"{overlay}={value}"]).arm for value in quick[overlay]]
     assert set(arms) == ARMS[name]
@@ -133,7 +134,7 @@ def test_nothing_stops_a_run_of_the_tradeoff():
         config = compose("tradeoff", overrides=[f"hydra.searchpath=[{config_folder().resolve()}]"])
     assert config.stop.appearance is None
     assert config.output == "outputs/mini/tradeoff/method/swiping_down/seed0"
-    assert (config.evaluate_every, config.steps) == (50, 300)
+    assert (config.evaluate_every, config.steps) == (50, 600)
 
 
 @pytest.mark.parametrize("file", WANDB, ids=lambda file: file.stem)

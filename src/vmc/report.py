@@ -78,7 +78,7 @@ def samplers_of(runs: list[Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):
         chosen = run.config.get("timesteps")
-        if chosen:
+        if chosen and run.trains:
             settings[str(chosen)] = chosen
             arms.setdefault(str(chosen), []).append(run.arm)
     labelled = {}

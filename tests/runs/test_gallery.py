@@ -17,8 +17,9 @@ import torch
 from vmc.data.video import count_frames, write_video
 from vmc.runs.reporting.building import Report, write_report
 from vmc.runs.reporting.drawing import Figure3
+from vmc.runs.reporting.figures.style import BANDS
 from vmc.runs.reporting.finding import find_runs
-from vmc.runs.reporting.gallery.content import places
+from vmc.runs.reporting.gallery.content import FLAGS, places
 from vmc.runs.reporting.gallery.writing import render
 
 SUBJECTS = ("A man", "A <script>document.title = 'run'</script>", "A robot", "A chef")
@@ -76,6 +77,51 @@ def report(lasting, scored, tmp_path_factory) -> Path:
     return write(lasting(), scored, tmp_path_factory.mktemp("gallery") / "report")
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory) -> Path:
+    """A page of the size of a whole sweep: 13 arms on 300 prompts, all of them one video, and their curves."""
+    folder = tmp_path_factory.mktemp("crowded")
+    write_video(folder / "one.mp4", film(0, FRAMES), fps=3)
+    arms = ["method", *(f"arm{number}" for number in range(1, 13))]
+    seeds = [(subject, 1000 * subject - place) for subject in range(100) for place in range(3)]  # no two alike
+    column = {
+        "detail": "step 100",
+        "state": "",
+        "folder": ".",
+        "threshold": 0.25,
+        "cells": [["one.mp4", True, True, False, None, None]] * len(seeds),
+    }
+    place = {
+        "label": "swiping down, training seed 0",
+        "notes": [],
+        "columns": [column | {"name": arm, "colour": "#332288"} for arm in arms],
+        "rows": [[f"Subject {subject}", f"Subject {subject} waves.", seed] for subject, seed in seeds],
+        "folder": ".",
+        "exemplars": [{"name": "one", "file": "one.mp4", "frames": FRAMES}] * 10,
+        "frames": FRAMES,
+        "fps": 3.0,
+        "aspect": 1.0,
+    }
+    points = {"accuracy": [[0, 0, 0.0, 0.0, 5.0, True], [100, 400, 50.0, 40.0, 60.0, True]]}
+    curve = {"note": "", "dash": "", "points": points, "runs": []}
+    curves = [curve | {"arm": arm, "name": arm, "colour": None if arm == "method" else "#332288"} for arm in arms]
+    page = render(
+        runs="crowded",
+        places=[place],
+        common={"fields": [], "flags": list(FLAGS)},
+        charts={
+            "sets": [{"title": "Figure 7", "arms": curves}],
+            "panels": [{"name": "accuracy", "title": "Accuracy, %", "digits": 1, "threshold": None}],
+            "bands": BANDS,
+        },
+        tables=[],
+        table_files={},
+        figures={},
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return folder
+
+
 def embedded(page: str) -> list[Any]:
     return [json.loads(text) for text in re.findall(r'class="place"[^>]*>(.*?)</script>', page, re.DOTALL)]
 
@@ -111,6 +157,8 @@ def test_the_page_stands_alone_and_names_files_that_are_there(report):
     assert count_frames(report / "exemplars/0/0000.mp4") == 12
     assert "<script>document" not in page and "<b>no" not in page
     listed = json.loads((report / "report.json").read_text())["files"]
+    links = re.findall(r'href="((?:tables|figures)/[^"]+)"', page)
+    assert sorted(links) == sorted(file for file in listed if file.startswith(("tables/", "figures/")))
     assert "index.html" in listed and there <= set(listed)
 
 
@@ -152,8 +200,9 @@ def test_a_page_without_anything_is_a_page():
         runs="a & b",
         places=[],
         common={"fields": [], "flags": []},
-        charts={"sets": [], "panels": []},
+        charts={"sets": [], "panels": [], "bands": BANDS},
         tables=[],
+        table_files={},
         figures={},
     )
     assert "Report on a &amp; b" in page and "nothing yet to draw" in page
@@ -263,7 +312,8 @@ def test_filters_leave_what_passes(shown):
     shown.until("document.querySelector('#head .corner').textContent === '3 of 12 prompts'")
     page.locator(".row:visible .prompt p").nth(2).wait_for()
     assert set(shown.rows()) == {"A robot doing the sks sign."}
-    page.locator("#seed").select_option("2")
+    assert page.locator("#seed option").all_text_contents() == ["all seeds", "first seed", "second seed", "third seed"]
+    page.locator("#seed").select_option("second seed")
     shown.until("document.querySelector('#head .corner').textContent === '1 of 12 prompts'")
     page.keyboard.press("Escape")  # leaves the field, then clears the filters
     page.keyboard.press("Escape")
@@ -277,7 +327,7 @@ def test_filters_leave_what_passes(shown):
     page.locator("#verdict").select_option("right")
     page.locator("#within").select_option(label="in no regularization")
     shown.until("document.querySelector('#head .corner').textContent === '4 of 12 prompts'")
-    page.locator("#seed").select_option("3")
+    page.locator("#seed").select_option("third seed")
     page.locator("#verdict").select_option("wrong")
     page.locator("#within").select_option(label="in Untuned model (floor)")
     shown.until("document.querySelector('#head .corner').textContent === '4 of 12 prompts'")
@@ -316,7 +366,8 @@ def test_a_click_shows_scores_and_the_nearest_exemplar(shown):
     assert page.locator("#detail").is_visible()
     assert shown.text("#asked") == "A man doing the sks sign."
     assert "Classified as\nSwiping Down" in shown.text("#scores") and "0.2400" in shown.text("#scores")
-    assert shown.text("#nearest-says") == "Nearest exemplar: frame 5 of clip <0>.mp4"
+    assert shown.text("#nearest-says") == "Nearest exemplar: frame 6 of clip clip <0>.mp4"  # scores count from 0
+    assert "more similar than 0.2500 to the first frame of an exemplar" in shown.text("#copying")
     shown.until(
         "(v => v.readyState >= 2 && Math.abs(v.currentTime - 5.5 / 12) < 0.01)(document.getElementById('nearest'))"
     )
@@ -361,6 +412,7 @@ def test_light_dark_and_a_phone(browser, report):
     for tab in ("videos", "curves", "tables", "figures"):
         phone.page.locator(f"[data-tab={tab}]").click()
         assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert phone.page.locator("figure img").first.bounding_box()["width"] >= 760  # is scrolled, so that it can be read
     phone.page.locator("#theme").click()
     light = phone.page.evaluate(ground)
     assert max(map(int, re.findall(r"\d+", dark))) < 60 and min(map(int, re.findall(r"\d+", light))) > 200
@@ -371,17 +423,60 @@ def test_light_dark_and_a_phone(browser, report):
 
 
 @browsed
-def test_only_what_can_be_seen_is_open(browser, report):
-    small = Shown(browser, report, viewport={"width": 700, "height": 500})
-    small.until(f"{LOADED}.length > 2")
-    assert small.page.locator("video[src]").count() < 30
+def test_of_many_arms_the_band_of_the_method_and_of_one_more_is_shown(browser, crowded):
+    many = Shown(browser, crowded)
+    page, bands = many.page, many.page.locator("#panels .band:visible")
+    page.keyboard.press("2")
+    assert bands.count() == 1 and page.locator("#panels .method .band").is_visible()
+    page.locator("#legend button", has_text="arm7").hover()
+    assert bands.count() == 2 and page.locator("#panels [data-arm=arm7] .band").is_visible()
+    page.locator("#panels h2").hover()
+    assert bands.count() == 1
+    page.locator("#legend button").first.focus()
+    page.keyboard.press("Tab")  # the keyboard shows it too
+    assert page.locator("#panels [data-arm=arm1] .band").is_visible()
+    last = "[...document.querySelectorAll('#panels .arm')].at(-1).dataset.arm"
+    assert page.evaluate(last) == "method"  # on top of the others
+    for number in range(BANDS, 13):
+        page.locator("#legend button").nth(number).click()
+    page.locator("#panels h2").hover()
+    assert bands.count() == BANDS
+    many.check()
+    many.context.close()
+
+
+SEEN = """[...document.querySelectorAll('.row video')].filter(video => {
+    const box = video.getBoundingClientRect(), stage = document.getElementById('stage').getBoundingClientRect();
+    return box.height && box.bottom > stage.top && box.top < stage.bottom && box.left < stage.right;
+})"""
+
+
+@browsed
+@pytest.mark.parametrize("made", ["report", "crowded"])
+def test_only_what_can_be_seen_is_open(browser, made, request):
+    small = Shown(browser, request.getfixturevalue(made), viewport={"width": 700, "height": 500})
+    rows = small.page.locator(".row")
+    last = rows.count() - 1
+    assert last == {"report": 11, "crowded": 299}[made]
+
+    def few_are_open() -> None:
+        small.until(f"{SEEN}.length > 2 && {SEEN}.every(video => video.readyState >= 2)")
+        assert small.page.locator("video[src]").count() < 30
+
+    few_are_open()
     small.page.evaluate("document.getElementById('stage').scrollTop = 1e6")
-    small.until(f"{LOADED}.length > 2")
-    small.until("document.querySelector('.row').childElementCount === 0")
+    few_are_open()
+    small.until(f"{SEEN}.at(-1).closest('.row').dataset.row === '{last}'")
+    small.until(f"document.querySelectorAll('.row')[{last - 11}].childElementCount === 0")
     small.until("document.querySelectorAll('#exemplars video[src]').length === 0")
     small.page.locator("#stage").focus()
     for _ in range(12):
         small.page.keyboard.press("ArrowUp")
-    small.until("document.querySelector('.row').childElementCount > 0")
+    small.until(f"document.querySelectorAll('.row')[{last - 11}].childElementCount > 0")
+    few_are_open()
+    small.page.evaluate("document.getElementById('stage').scrollTop = 1e6")
+    small.page.locator("#seed").select_option("third seed")
+    assert small.text("#head .corner") == f"{(last + 1) // 3} of {last + 1} prompts"
+    few_are_open()
     small.check()
     small.context.close()

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,24 @@ from vmc.cli import config_folder
 from vmc.data.video import write_video
 from vmc.errors import VmcError
 from vmc.metrics.comparison import Difference
+from vmc.metrics.scores import write_scores
 from vmc.report import main as report
 from vmc.runs.reporting.building import Report
 from vmc.runs.reporting.catalogue import ACCURACY, ALIGNMENT
 from vmc.runs.reporting.copies import nearest, pairs
-from vmc.runs.reporting.curves import curve_of_arm
+from vmc.runs.reporting.curves import SHOWN, Curve, Point, curve_of_arm
 from vmc.runs.reporting.drawing import groups
+from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import Strip, draw_strips
 from vmc.runs.reporting.figures.style import looks, save, styled
 from vmc.runs.reporting.finding import find_runs
+from vmc.runs.reporting.gallery.content import places
 from vmc.runs.reporting.numbers import p_value, rounded, shown, with_test
 from vmc.runs.reporting.output import check_output, report_folder
 from vmc.runs.reporting.strips import choose, strips
 from vmc.runs.reporting.text_table import TextTable, escape_markdown, to_latex, to_markdown, to_terminal
 
-FIGURES = {"figure3_strips_ablations", "figure7_tradeoff", "figure8_copies", "timesteps"}
+FIGURES = {"figure3_strips_ablations", "figure7_tradeoff", "figure7_tradeoff_balance", "figure8_copies", "timesteps"}
 
 
 def picture(seed: int, *, frames: int = 4) -> torch.Tensor:
@@ -183,6 +187,40 @@ def test_two_runs_of_one_place_and_controls_of_another_protocol_are_refused(made
 
 
 @pytest.mark.parametrize(
+    ("kind", "change", "refused"),
+    [
+        ("000000-language", {"sampler": {"steps": 50, "guidance": 9.0}}, r"sampler\.steps, sampler\.guidance"),
+        ("000000-language", {"appearance": {"model": {"sha256": "zz"}}}, r"appearance\."),
+        ("real", {"sampler": {"steps": 50, "guidance": 9.0}, "latents": [1]}, None),
+        ("real", {"appearance": {"model": {"sha256": "zz"}}}, r"appearance\."),
+        ("real", {"prompts": "others"}, None),
+    ],
+)
+def test_a_control_has_the_settings_of_the_runs(made_up, scored, kind, change, refused):
+    evaluations = {0: scored(appearance=0.3, correct=(0,) * 4)}
+    path = made_up.run(evaluations=evaluations)
+    made_up.evaluation(
+        path / "evaluation" / kind, evaluations[0], protocol=made_up.protocol("swiping_down", 0) | change
+    )
+    if refused is None:
+        assert Report(found=find_runs(made_up.root)).runs
+        return
+    with pytest.raises(VmcError, match=rf"{kind} is of another protocol than the runs .*{refused}"):
+        Report(found=find_runs(made_up.root))
+
+
+def test_base_models_are_told_apart_behind_a_run_that_does_not_know_its_own(made_up, scored):
+    """The first run by name failed before it wrote anything; the others have the same path and other weights."""
+    evaluations = {0: scored(appearance=0.3, correct=(0,) * 4)}
+    made_up.run("a_failed_one", evaluations={}, status="failed", reason="memory")
+    for arm, mark in (("method", "aaa"), ("params_all", "bbb")):
+        state = made_up.run(arm, evaluations=evaluations) / "run.json"
+        state.write_text(json.dumps(json.loads(state.read_text()) | {"base_fingerprint": mark}))
+    with pytest.raises(VmcError, match=r"method.* and .*params_all.* have different base models .* aaa and bbb"):
+        Report(found=find_runs(made_up.root))
+
+
+@pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
         ("run.json", "{", "run.json does not read .*remove that run folder"),
@@ -264,6 +302,21 @@ def test_markup_in_names_is_shown_as_text():
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
+def test_an_untuned_model_alone_has_its_place_in_the_gallery(made_up, scored):
+    rows = scored(appearance=0.3, correct=(0,) * 4)
+    path = made_up.run("pretrained", steps=0, reason="no training", evaluations={0: rows})
+    asked = [row | {"prompt": f"{row['subject']} swiping down."} for row in rows]
+    protocol = made_up.protocol("swiping_down", 0)
+    made_up.evaluation(path / "evaluation" / "000000-language", asked, protocol=protocol)
+    report = Report(found=find_runs(made_up.root))
+    (alone,) = places(report.results, report.found.controls)
+    assert [column.arm for column in alone.columns] == ["floor", "language"] and len(alone.keys) == 8
+    made_up.run("method", evaluations={0: rows})
+    report = Report(found=find_runs(made_up.root))
+    (beside,) = places(report.results, report.found.controls)
+    assert [column.arm for column in beside.columns] == ["method", "floor"]
+
+
 def test_strips_show_the_same_prompt_of_every_arm(filmed):
     results = Report(found=find_runs(filmed.root)).results
     arms = list(results)
@@ -282,27 +335,38 @@ def test_strips_show_the_same_prompt_of_every_arm(filmed):
 def test_pairs_lie_around_the_threshold_and_say_what_is_missing(filmed):
     results = Report(found=find_runs(filmed.root)).results
     found = pairs(results["reg_none"], descriptor=None)
-    assert [round(pair.similarity, 2) for pair in found] == [0.4, 0.2, 0.2, 0.2]
+    assert [round(pair.similarity, 2) for pair in found] == [0.35, 0.15, 0.15, 0.15]
     assert [pair.copied for pair in found] == [True, False, False, False]
     assert [pair.missing for pair in found] == ["", "", "", "video"]
     assert found[-1].generated is None and found[0].frames_FCHW[1].shape == (3, 64, 64)
-    # Video 0 and the exemplar show the same pictures: frame 0 is nearest to frame 0.
-    assert (found[0].frame, found[0].generated) == (0, 0)
+    # Video 0 and the exemplar show the same pictures: frame 0 is nearest to its first one.
+    assert (found[0].clip, found[0].generated) == ("clip0.mp4", 0)
     assert not any(pair.confirmed for pair in found)
 
 
-def test_the_generated_frame_is_the_one_with_the_measured_similarity(filmed):
-    """A descriptor by which frame 2 of a video lies at 0.40 from the exemplar, and its others further away."""
-    angles = torch.tensor([1.5, 1.4, math.acos(0.4), 1.3])
+def test_pairs_are_ranked_by_what_a_video_counts_as_copied_by(filmed):
+    file = filmed.root / "method/swiping_down/seed0/evaluation/000100/scores.csv"
+    rows = [*csv.DictReader(file.open(newline=""))]
+    for row, first in zip(rows, (0.1, 0.2, 0.4, 0.3), strict=True):
+        row |= {"copy_similarity_first": first, "copy_similarity_any": 0.9, "copied": first > 0.25}
+    write_scores(file, rows)
+    found = pairs(Report(found=find_runs(filmed.root)).results["method"], descriptor=None)
+    assert [(pair.similarity, pair.copied) for pair in found] == [(0.4, True), (0.3, True), (0.2, False), (0.1, False)]
+
+
+def test_a_pair_is_the_one_with_the_measured_similarity(filmed):
+    """A descriptor by which frame 2 of a video lies at 0.35 from the exemplar, and its others further away."""
+    angles = torch.tensor([1.5, 1.4, math.acos(0.35), 1.3])
 
     def describe(frames_NCHW):
-        turn = angles if len(frames_NCHW) == 4 else torch.zeros(1)
+        turn = angles if len(frames_NCHW) == 4 else torch.tensor([-0.2, 0.0])[-len(frames_NCHW) :]
         return torch.stack([turn.cos(), turn.sin()], dim=1)
 
-    assert nearest(torch.zeros(4, 3, 8, 8), torch.zeros(3, 8, 8), descriptor=describe) == (2, pytest.approx(0.4))
+    found = nearest(torch.zeros(4, 3, 8, 8), torch.zeros(2, 3, 8, 8), descriptor=describe)
+    assert found == (2, 1, pytest.approx(0.35))
     first, second, *_ = pairs(Report(found=find_runs(filmed.root)).results["method"], descriptor=describe)
     assert (first.generated, first.confirmed) == (2, True)
-    assert not second.confirmed  # measured at 0.20
+    assert not second.confirmed  # measured at 0.15
 
 
 def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):
@@ -319,6 +383,20 @@ def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):
     assert points[0].low <= 0.375 <= points[0].high
     (alone,) = [run for run in find_runs(made_up.root).runs if run.seed == 0]
     assert [point.step for point in curve_of_arm([alone]).points["appearance"]] == [0, 100, 200]
+
+
+@pytest.mark.parametrize(("count", "bands"), [(6, 6), (7, 1)])
+def test_of_many_arms_the_method_alone_has_a_band(count, bands):
+    point = Point(step=0, updates=0.0, value=0.3, low=0.2, high=0.4, whole=True)
+    points = {measure.name: [point, replace(point, step=50, updates=200.0)] for measure in SHOWN}
+    arms = ["method", *(f"arm{number}" for number in range(1, count))]
+    curves = [Curve(arm=arm, points=points, runs=1, of=1, finished=True) for arm in arms]
+    figure = draw_curves(curves, {}, threshold=0.25, title="")
+    assert all(len(axes.collections) == bands for axes in figure.axes)
+    assert all(axes.lines[0].get_color() != "#000000" for axes in figure.axes)  # the method is drawn last, on top
+    (legend,) = figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == [*arms, *["95 % interval of the method alone"] * (bands == 1)]
 
 
 def test_many_arms_are_drawn_apart_and_none_alike():

@@ -92,18 +92,28 @@ def test_step_0_is_made_once_for_all_arms(scored, monkeypatch):
 
 
 def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance, tmp_path):
-    appearance(lambda videos: 0.2)
-    with pytest.raises(VmcError, match=r"0.2000 before any training, not above stop.appearance"):
-        scored("stop.appearance=0.25", f"cache={tmp_path / 'low'}", output="low")
+    untouched = scored("steps=2", "evaluate_subset=1000", output="untouched")
     seen = []
-    # Step 0: 0.3. Step 2: the subset falls to 0.2, the whole set confirms.
-    values = iter([0.3, 0.2, 0.21])
+    # Step 0: 0.3. Step 2: the subset falls to 0.2, the whole set confirms, and step 0 is completed.
+    values = iter([0.3, 0.2, 0.21, 0.3])
     appearance(lambda videos: seen.append(videos) or next(values))
     run = scored("stop.appearance=0.25", "steps=8", output="stops")
     state = read_state(run.path)
     assert (state["status"], state["reason"], state["step"]) == ("finished", "appearance", 2)
-    assert seen == [2, 2, 6]
+    assert seen == [2, 2, 6, 6]
     assert len(losses(run)) == 2
+    assert_near(run, untouched, step=0)
+    assert not run.weights(0).exists() and run.weights(2).is_file()
+
+
+def test_a_base_model_below_the_threshold_is_refused_where_the_whole_test_set_confirms(scored, appearance, tmp_path):
+    seen = []
+    appearance(lambda videos: seen.append(videos) or 0.2)
+    with pytest.raises(VmcError, match=r"0.2000 before any training, not above stop.appearance"):
+        scored("stop.appearance=0.25", f"cache={tmp_path / 'low'}", output="low")
+    assert seen == [2, 6]
+    appearance(lambda videos: 0.2 if videos == 2 else 0.3)
+    assert read_state(scored("stop.appearance=0.25", "steps=2").path)["reason"] == "steps"
 
 
 def test_a_subset_that_the_whole_test_set_contradicts_does_not_stop(scored, appearance):

@@ -119,6 +119,8 @@ def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     counts = Counter(one["status"] for one in rows)
     lines.append(f"{len(rows)} arms: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    if any(one.get("appearance") is not None for one in rows):
+        lines.append("Scores are those of each run's newest evaluation; vmc.report compares arms at one appearance.")
     lines += [f"{one['folder']} failed: {one['reason']}" for one in rows if one["status"] == "failed"]
     return lines
 

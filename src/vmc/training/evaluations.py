@@ -101,25 +101,27 @@ class Evaluations(StepCallback):
             self.interrupted = trainer.should_stop = True
 
     def _evaluate_whole(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
-        if step:
+        if step or self.evaluation.threshold is not None:
             self._keep_weights(trainer, module, step)
         last = step == trainer.max_steps
         summary = self._score(module, step, whole=last)
         low = summary["stop"]["reached"]
+        if low and not last:
+            summary = self._score(module, step, whole=True)
+            low = summary["stop"]["reached"]
+            if not low:
+                log.info("step %d: the whole test set is still above the threshold; training goes on", step)
         if not step and low:
             value, threshold = summary["metrics"]["appearance"]["value"], self.evaluation.threshold
             raise VmcError(
                 f"the base model's appearance score is {value:.4f} before any training, not above stop.appearance"
                 f" ({threshold}); lower the threshold, or give stop.appearance=null to train without stopping"
             )
-        if low and not last:
-            summary = self._score(module, step, whole=True)
-            low = summary["stop"]["reached"]
-            if not low:
-                log.info("step %d: the whole test set is still above the threshold; training goes on", step)
         if low:
             self.reached = self._first_fallen(module, step)
             trainer.should_stop = True
+        if step and trainer.is_global_zero:
+            self.run.weights(0).unlink(missing_ok=True)  # the base model's own, for which no one has a use any more
         self._show(trainer, step)
         log.info("step %d, %d videos\n  %s", step, summary["videos"], "\n  ".join(summary_lines(summary)))
         self.after()
@@ -163,8 +165,10 @@ class Evaluations(StepCallback):
 
         A subset may have stayed above the threshold where the whole set was not.
         """
-        while step > self.schedule.every:
+        while step:
             before = (step - 1) // self.schedule.every * self.schedule.every
+            if not self.run.weights(before).is_file():  # step 0 of a run that an earlier version began
+                break
             with _WeightsOf(module, self.run.weights(before)):
                 summary = self._score(module, before, whole=True)
             if self.evaluation.ranks.rank == 0:  # its numbers are of the whole test set now
@@ -176,7 +180,7 @@ class Evaluations(StepCallback):
         return step
 
     def _keep_weights(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
-        """Weights of every evaluated step stay: the stop needs those before it."""
+        """Weights of every evaluated step stay: the stop needs those before it; step 0's until it is past them."""
         if trainer.is_global_zero and not self.run.weights(step).is_file():
             Delta(tensors=module.trained_tensors(), about={**self.about, "step": step}).save(self.run.weights(step))
         self.evaluation.ranks.barrier()

@@ -49,6 +49,7 @@ class Pretrained:
         threads = self.hardware.use_threads()
         jobs = self._jobs()
         self.run.begin(threads=threads, world=1)
+        self.run.update(base_fingerprint=self.scoring.base.fingerprint("unet"))  # no weights of its own say it
         self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
         try:
             for job in jobs:

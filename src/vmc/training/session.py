@@ -216,6 +216,7 @@ class Session:
 
     def _begin(self, clips: Sequence[Clip], module: MotionModule, threads: int) -> None:
         self.run.begin(threads=threads, world=self.hardware.devices)
+        self.run.update(base_fingerprint=self.base.fingerprint("unet"))
         tensors = list(module.trained_tensors().values())
         log.info(
             "%d exemplars and %d regularization clips; %d tensors of %s parameters are trained, in %s",

@@ -57,6 +57,10 @@ class Layout:
 
 
 FLOOR, LANGUAGE, CEILING = "floor", "language", "ceiling"
+THESE_CLIPS = "these clips only"
+"""What the ceiling's intervals speak of where it is one motion's clips: they are no model's."""
+NOT_REACHED = "‡"
+"""Marks what did not reach the threshold within its steps."""
 CONTROLS = {
     FLOOR: "Untuned model (floor)",
     LANGUAGE: "Untuned model, asked in natural language",

@@ -6,6 +6,7 @@ from typing import Any
 
 from vmc.errors import VmcError
 from vmc.runs.folder import differing_keys
+from vmc.runs.reporting.catalogue import CEILING
 from vmc.runs.reporting.found import Control, FoundRun
 
 OF_THE_MOTION = ("prompts", "motion.target")
@@ -14,6 +15,8 @@ OF_THE_SEED = ("copying.exemplars",)
 """Parts that differ between motions and training seeds, which draw other exemplars."""
 OF_THE_ARM = ("copying.regularization",)
 """Parts that differ between arms."""
+OF_THE_MODEL = ("sampler", "latents")
+"""Parts that decide what a model makes, and nothing about clips that were filmed."""
 
 
 def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ()) -> None:
@@ -52,14 +55,15 @@ def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float
 
 
 def _check_bases(runs: Sequence[FoundRun]) -> None:
-    first = runs[0]
-    for run in runs[1:]:
-        one, other = dict(first.base), dict(run.base)
-        # Where both fingerprints are known they decide, and the same model may lie elsewhere.
-        unneeded = "path" if "unet" in one and "unet" in other else "unet"
-        for base in (one, other):
-            base.pop(unneeded, None)
-        _refuse_where(one, other, first, run, what="base models", prefix="model")
+    """Each run against the first, and against the first that knows its base's fingerprint."""
+    for first in (runs[0], *[run for run in runs if "unet" in run.base][:1]):
+        for run in runs:
+            one, other = dict(first.base), dict(run.base)
+            # Where both fingerprints are known they decide, and the same model may lie elsewhere.
+            unneeded = "path" if "unet" in one and "unet" in other else "unet"
+            for base in (one, other):
+                base.pop(unneeded, None)
+            _refuse_where(one, other, first, run, what="base models", prefix="model")
 
 
 def _check_prompts(runs: Sequence[FoundRun]) -> None:
@@ -85,19 +89,20 @@ def _check_protocols(runs: Sequence[FoundRun]) -> None:
 
 
 def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> None:
-    """Controls are of other prompts; their classifier and their copy descriptor must be those of the runs."""
+    """Controls are of other prompts, and real clips of no sampler; all else that both have must be that of the runs."""
     protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()]
     for control in controls:
-        for name in ("motion", "copying"):
-            one, other = (
-                _without({name: protocol.get(name, {})}, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM))
-                for protocol in (protocols[0] if protocols else {}, control.scored.summary["protocol"])
+        aside = (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM, *(OF_THE_MODEL if control.kind == CEILING else ()))
+        one, other = (
+            _without(protocol, aside)
+            for protocol in (protocols[0] if protocols else {}, control.scored.summary["protocol"])
+        )
+        both = [name for name in one if one[name] and other.get(name)]
+        if different := differing_keys({name: one[name] for name in both}, {name: other[name] for name in both}):
+            raise VmcError(
+                f"{control.scored.folder} is of another protocol than the runs ({', '.join(different)} differ);"
+                " remove it, or score it with the runs' settings and metrics"
             )
-            if one[name] and other[name] and (different := differing_keys(one, other)):
-                raise VmcError(
-                    f"{control.scored.folder} is of another protocol than the runs ({', '.join(different)} differ);"
-                    " remove it, or score it with the runs' metrics"
-                )
 
 
 def _refuse_where(one: Any, other: Any, first: FoundRun, second: FoundRun, *, what: str, prefix: str = "") -> None:

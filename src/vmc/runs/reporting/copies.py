@@ -1,15 +1,16 @@
-"""Fig. 8: generated frames beside the exemplar frames that they are nearest to, around the copy threshold.
+"""Fig. 8: generated frames beside the first frames of exemplars that they are nearest to, around the copy threshold.
 
-`scores.csv` names the exemplar and its frame, not the frame of the generated video. That one is found again here: of
-all frames of the video as written, the one most similar to the exemplar's frame by the run's own copy descriptor. It
-is known to be the right one where that similarity is the one in `scores.csv`. Where the network is not there, frames
-are compared as small grey pictures, and the figure says so.
+A video counts as copied by its similarity to first frames (Sec. 4.2), of which `scores.csv` has the number alone. The
+pair is found again here: of all frames of the video as written and the first frames of all exemplars, the two most
+similar by the run's own copy descriptor. They are known to be the right ones where their similarity is the one in
+`scores.csv`. Where the network is not there, frames are compared as small grey pictures, and the figure says so.
 
-Axes: F frames, C colours, H and W, D descriptor width.
+Axes: F frames, E exemplars, C colours, H and W, D descriptor width.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
-from vmc.runs.reporting.found import Scored
+from vmc.runs.reporting.found import FoundRun, Scored
 from vmc.runs.reporting.standing import ArmResult, Stand
 
 Descriptor = Callable[[Tensor], Tensor]
@@ -36,10 +37,9 @@ class Pair:
 
     Args:
         arm: whose video.
-        similarity: to the nearest frame of any exemplar, as measured.
-        first: to the nearest first frame, by which a video counts as copied.
+        similarity: to the nearest first frame of an exemplar, as measured; by it a video counts as copied.
         copied: whether it does.
-        clip: name of the exemplar; `frame`, which of its frames.
+        clip: name of the exemplar; empty where none can be read.
         generated: which frame of the video; None where one of the files is missing.
         frames_FCHW: the generated frame and the exemplar's; None for a file that is missing.
         confirmed: whether the generated frame has the measured similarity.
@@ -48,10 +48,8 @@ class Pair:
 
     arm: str
     similarity: float
-    first: float
     copied: bool
     clip: str
-    frame: int
     generated: int | None
     frames_FCHW: tuple[Tensor | None, Tensor | None]
     confirmed: bool
@@ -67,52 +65,54 @@ def pairs(result: ArmResult, *, descriptor: Descriptor | None) -> list[Pair]:
         (stand, row)
         for stand in result.stands
         for row in _scored(stand).scores.to_dict("records")
-        if row["copy_similarity_any"] is not None and row["nearest_clip"] is not None
+        if row["copy_similarity_first"] is not None
     ]
-    rows.sort(key=lambda pair: -pair[1]["copy_similarity_any"])
-    above = [pair for pair in rows if pair[1]["copy_similarity_any"] > _scored(pair[0]).copy_threshold]
-    below = rows[len(above) :]
+    rows.sort(key=lambda pair: -pair[1]["copy_similarity_first"])
+    above = [pair for pair in rows if pair[1]["copied"]]
+    below = [pair for pair in rows if not pair[1]["copied"]]
     upper = min(len(above), max(SIDE, 2 * SIDE - len(below)))
     chosen = [*above[len(above) - upper :], *below[: 2 * SIDE - upper]]
-    return [_pair(stand, row, descriptor) for stand, row in chosen]
+    exemplars = {stand.run.path: _first_frames(stand.run) for stand, _ in chosen}
+    return [_pair(stand, row, exemplars[stand.run.path], descriptor) for stand, row in chosen]
 
 
 def _scored(stand: Stand) -> Scored:
     return stand.run.evaluations[stand.shown]
 
 
-def _pair(stand: Stand, row: dict[Any, Any], descriptor: Descriptor | None) -> Pair:
-    similarity, frame = row["copy_similarity_any"], row["nearest_frame"]
+def _first_frames(run: FoundRun) -> dict[str, Tensor]:
+    """Frames_CHW by clip, of the exemplars that can be read."""
+    size = int(run.config["data"]["size"])
+    found = {name: _read(partial(read_frames, path, [0])) for name, path in run.clips("exemplar").items()}
+    return {name: resize_and_crop(frames, size)[0] for name, frames in found.items() if frames is not None}
+
+
+def _pair(stand: Stand, row: dict[Any, Any], exemplars: dict[str, Tensor], descriptor: Descriptor | None) -> Pair:
     video = _read(lambda: read_frames(_scored(stand).video(row["video"])))
-    path = stand.run.clips("exemplar").get(row["nearest_clip"])
-    size = int(stand.run.config["data"]["size"])
-    exemplar = _read(lambda: resize_and_crop(read_frames(path, [frame]), size)) if path else None
-    generated, found = None, float("nan")
-    if video is not None and exemplar is not None:
-        generated, found = nearest(video, exemplar[0], descriptor=descriptor)
-    gone = [name for name, frames in (("video", video), ("exemplar", exemplar)) if frames is None]
+    clip, generated, found = "", None, float("nan")
+    if exemplars and video is not None:
+        generated, place, found = nearest(video, torch.stack([*exemplars.values()]), descriptor=descriptor)
+        clip = [*exemplars][place]
+    gone = [name for name, there in (("video", video is not None), ("exemplars", exemplars)) if not there]
     return Pair(
         arm=stand.run.arm,
-        similarity=similarity,
-        first=row["copy_similarity_first"],
+        similarity=row["copy_similarity_first"],
         copied=bool(row["copied"]),
-        clip=row["nearest_clip"],
-        frame=frame,
+        clip=clip,
         generated=generated,
-        frames_FCHW=(None if video is None else video[generated or 0], None if exemplar is None else exemplar[0]),
-        confirmed=descriptor is not None and abs(found - similarity) <= AGREES,
+        frames_FCHW=(None if video is None else video[generated or 0], exemplars.get(clip)),
+        confirmed=descriptor is not None and abs(found - row["copy_similarity_first"]) <= AGREES,
         missing=" and ".join(gone),
     )
 
 
 @torch.no_grad()
-def nearest(frames_FCHW: Tensor, frame_CHW: Tensor, *, descriptor: Descriptor | None) -> tuple[int, float]:
-    """Which frame is most similar to a given one, and how similar; by plain pictures without a descriptor."""
+def nearest(frames_FCHW: Tensor, exemplars_ECHW: Tensor, *, descriptor: Descriptor | None) -> tuple[int, int, float]:
+    """Which frame is most similar to which exemplar, and how similar; by plain pictures without a descriptor."""
     describe = descriptor or _small_picture
-    descriptors_FD, descriptor_D = describe(frames_FCHW).float(), describe(frame_CHW[None])[0].float()
-    similarity_F = descriptors_FD @ descriptor_D
-    place = int(similarity_F.argmax())
-    return place, float(similarity_F[place])
+    similarity_FE = describe(frames_FCHW).float() @ describe(exemplars_ECHW).float().T
+    frame, exemplar = divmod(int(similarity_FE.argmax()), len(exemplars_ECHW))
+    return frame, exemplar, float(similarity_FE[frame, exemplar])
 
 
 def _small_picture(frames_NCHW: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vmc.runs.reporting.catalogue import METHOD, arm_order, baselines
+from vmc.runs.reporting.catalogue import APPEARANCE, METHOD, NOT_REACHED, arm_order, baselines
 from vmc.runs.reporting.copies import Descriptor, all_pairs
 from vmc.runs.reporting.curves import curve_of_arm, curve_of_run
+from vmc.runs.reporting.figures.balance import draw_balance
 from vmc.runs.reporting.figures.copies import draw_copies
 from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import draw_strips
@@ -80,8 +81,8 @@ def _strips(results: Mapping[str, ArmResult], figure3: Figure3) -> Iterator[Draw
         title = f"“{chosen.prompt}”, seed {chosen.seed}"
         figure = draw_strips(strips(results, arms, chosen), title=f"{title}: {motion}, training seed {seed}")
         caption = (
-            f"Figure 3{_said(end)}: {title}; motion {motion}, training seed {seed}. Each arm at the evaluation next to"
-            " where its appearance score meets the threshold."
+            f"Figure 3{_said(end)}: {title}; motion {motion}, training seed {seed}."
+            f" {_where([results[arm] for arm in arms])}"
         )
         yield f"figure3_strips{end}", figure, caption
 
@@ -96,15 +97,23 @@ def _curves(name: str, runs: Sequence[FoundRun], *, threshold: float | None) -> 
         figure = draw_curves(curves, single, threshold=threshold, title=f"Accuracy, appearance and copies{_said(end)}")
         caption = (
             f"Figure 7{_said(end)}: accuracy, appearance and copies against training steps and exemplar updates. Bands:"
-            " 95 % intervals; of several runs the mean of those that are finished, at the steps at which all of them"
-            " were evaluated, the runs thin. Filled: the whole test set; hollow: a part of it. Dotted: half-finished or"
-            " failed."
+            " 95 % intervals, the method's alone where there are many arms; of several runs the mean of those that are"
+            " finished, at the steps at which all of them were evaluated, the runs thin. Filled: the whole test set;"
+            " hollow: a part of it. Dotted: half-finished or failed."
         )
         if any(run.threshold is not None for run in runs):
             caption += " Runs stop at the threshold."
         if threshold is not None:
             caption += f" Dashed: the threshold of {threshold:.4f}."
         yield f"{name}{end}", figure, caption
+        if any(curve.points[APPEARANCE.name] for curve in curves):
+            title = f"Accuracy and copies at equal appearance{_said(end)}"
+            yield (
+                f"{name}{end}_balance",
+                draw_balance(curves, threshold=threshold, title=title),
+                f"The same evaluations{_said(end)}: accuracy and copies against the appearance score, which falls as"
+                " training goes on. Where one line lies above another, its arm has learned more at an equal loss.",
+            )
 
 
 def _copies(results: Mapping[str, ArmResult], descriptor: Descriptor | None) -> Iterator[Drawn]:
@@ -114,14 +123,25 @@ def _copies(results: Mapping[str, ArmResult], descriptor: Descriptor | None) -> 
         return
     stands = next(results[arm].stands for arm in found)
     threshold = stands[0].run.evaluations[stands[0].shown].copy_threshold
-    figure = draw_copies(found, threshold=threshold, by_network=descriptor is not None)
+    behind = [one.arm for one in ordered if any(one.behind(stand) for stand in one.stands)]
+    figure = draw_copies(found, threshold=threshold, by_network=descriptor is not None, behind=behind)
     caption = (
-        f"Figure 8: generated frames beside the exemplar frames nearest to them, around the copy threshold of"
-        f" {threshold:g}, each arm at the evaluation next to where its appearance score meets the threshold."
+        "Figure 8: generated frames beside the first frames of exemplars nearest to them, around the copy threshold of"
+        f" {threshold:g}. {_where(ordered)}"
     )
     if any(pair.generated is not None and not pair.confirmed for each in found.values() for pair in each):
         caption += " A question mark: the generated frame was found again without the similarity that was measured."
     yield "figure8_copies", figure, caption
+
+
+def _where(results: Sequence[ArmResult]) -> str:
+    """Which evaluation of each arm is shown."""
+    if not any(result.matched for result in results):
+        return "Each arm at its last evaluation."
+    said = "Each arm at the evaluation next to where its appearance score meets the threshold"
+    if any(result.behind(stand) for result in results for stand in result.stands):
+        said += f"; {NOT_REACHED} at its last one, as it did not fall so far"
+    return f"{said}."
 
 
 def _timesteps(samplers: Mapping[str, Sampler]) -> Iterator[Drawn]:

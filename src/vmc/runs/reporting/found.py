@@ -165,8 +165,11 @@ class FoundRun:
 
     @cached_property
     def base(self) -> dict[str, Any]:
-        """What tells its base model: the UNet's fingerprint from its weights where there are any, and the config."""
+        """What tells its base model: the UNet's fingerprint where it is known, and the config."""
         model = {key: value for key, value in self.config["model"].items() if key != "attention"}
+        if found := self.state.get("base_fingerprint"):
+            model["unet"] = found
+            return model
         for file in sorted((self.path / "weights").glob("[0-9]*.safetensors"))[-1:]:
             if found := _about(file).get("base_fingerprint"):
                 model["unet"] = found

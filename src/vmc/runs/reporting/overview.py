@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from vmc.runs.reporting.catalogue import CONTROLS, MEASURES, arm_name, arm_order
+from vmc.runs.reporting.catalogue import CONTROLS, MEASURES, NOT_REACHED, arm_name, arm_order
 from vmc.runs.reporting.found import FoundRun
 from vmc.runs.reporting.machine import interval_columns, to_csv
 from vmc.runs.reporting.numbers import NOTHING, plain, rounded, with_interval
@@ -18,8 +18,16 @@ def metrics_table(results: Mapping[str, ArmResult], controls: Sequence[ControlRe
     known = [results[arm] for arm in sorted(results, key=arm_order)]
     measured = {name for one in known for name in one.intervals} | {name for one in controls for name in one.intervals}
     have = [measure for measure in MEASURES if measure.name in measured]
+    behind = [result.arm for result in known if any(result.behind(stand) for stand in result.stands)]
     lines = [
-        (arm_name(result.arm), result.status, len(result.stands), result.step, result.intervals) for result in known
+        (
+            f"{arm_name(result.arm)} {NOT_REACHED}" if result.arm in behind else arm_name(result.arm),
+            result.status,
+            len(result.stands),
+            result.step,
+            result.intervals,
+        )
+        for result in known
     ]
     lines += [
         (CONTROLS[one.kind], "", len(one.controls), float("nan"), one.intervals) for one in controls if one.controls
@@ -33,7 +41,15 @@ def metrics_table(results: Mapping[str, ArmResult], controls: Sequence[ControlRe
         rows.append([name, str(runs) if runs else NOTHING, rounded(step, 0), *cells, spoken])
     left = frozenset({0, 3 + len(have)})
     header = ["Arm", "Runs", "Step", *(measure.title for measure in have), "Intervals speak of"]
-    return TextTable(name=METRICS, title="Every metric at the matched appearance", header=header, rows=rows, left=left)
+    notes = [f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."]
+    return TextTable(
+        name=METRICS,
+        title="Every metric at the matched appearance",
+        header=header,
+        rows=rows,
+        left=left,
+        notes=notes if behind else [],
+    )
 
 
 def metrics_csv(results: Mapping[str, ArmResult], controls: Sequence[ControlResult]) -> str:
@@ -106,8 +122,7 @@ def _standing(run: FoundRun, results: Mapping[str, ArmResult]) -> tuple[float, s
     result = results[run.arm]
     for stand in result.stands:
         if stand.run is run:
-            behind = result.matched and not stand.crossing.reached
-            return stand.crossing.step, "did not reach the threshold" if behind else ""
+            return stand.crossing.step, "did not reach the threshold" if result.behind(stand) else ""
     reason = next((reason for other, reason in result.left_out if other is run), None)
     if reason is None:
         return math.nan, "for Figure 7"

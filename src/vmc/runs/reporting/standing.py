@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from vmc.errors import VmcError
 from vmc.metrics.matching import Crossing, find_crossing, interpolate_values
-from vmc.metrics.statistics import Interval, Run, intervals_of_runs
+from vmc.metrics.statistics import ONE_MODEL, Interval, Run, intervals_of_runs
+from vmc.runs.reporting.catalogue import CEILING, THESE_CLIPS
 from vmc.runs.reporting.found import Control, FoundRun
 
 NOT_RUN = "not run"
@@ -60,6 +61,10 @@ class ArmResult:
     def reached(self) -> bool:
         """Whether every counting run has reached the threshold."""
         return self.matched and bool(self.stands) and all(stand.crossing.reached for stand in self.stands)
+
+    def behind(self, stand: Stand) -> bool:
+        """Whether one of its counting runs did not reach the threshold."""
+        return self.matched and not stand.crossing.reached
 
     @property
     def step(self) -> float:
@@ -146,7 +151,13 @@ def control_result(kind: str, controls: Sequence[Control]) -> ControlResult:
     """All controls of a kind."""
     chosen = [control for control in controls if control.kind == kind]
     runs = [Run(motion=control.motion, seed=control.seed, values=control.scored.values) for control in chosen]
-    return ControlResult(kind=kind, controls=chosen, intervals=intervals_of_runs(runs) if runs else {})
+    intervals = intervals_of_runs(runs) if runs else {}
+    if kind == CEILING:
+        intervals = {
+            name: replace(one, speaks_of=THESE_CLIPS) if one.speaks_of == ONE_MODEL else one
+            for name, one in intervals.items()
+        }
+    return ControlResult(kind=kind, controls=chosen, intervals=intervals)
 
 
 def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import count_frames, read_frames
 from vmc.errors import VmcError
-from vmc.runs.reporting.catalogue import METHOD, arm_name, arm_order
+from vmc.runs.reporting.catalogue import METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.runs.reporting.figures.strips import Strip
 from vmc.runs.reporting.figures.style import SHOWN_FRAMES, enlarged, evenly, shortened
 from vmc.runs.reporting.found import FoundRun, Scored
@@ -94,7 +94,8 @@ def strips(results: Mapping[str, ArmResult], arms: Sequence[str], chosen: Chosen
         else:
             scored = _shown(one)
             detail = f"step {one.shown}, appearance {scored.appearance:.4f}"
-            rows.append(_video(name, detail, scored, chosen))
+            marked = f"{name} {NOT_REACHED}" if results[arm].behind(one) else name
+            rows.append(_video(marked, detail, scored, chosen))
     return rows
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from vmc.metrics.comparison import Difference
-from vmc.runs.reporting.catalogue import APPEARANCE, CONTROLS, METHOD, Measure, arm_name
+from vmc.runs.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, Measure, arm_name
 from vmc.runs.reporting.numbers import NOTHING, rounded, shown, with_interval, with_test
 from vmc.runs.reporting.rows import NOT_MEASURED, ResultTable, Row
 from vmc.runs.reporting.standing import NOT_RUN
 from vmc.runs.reporting.text_table import TextTable
 
-SECOND_HAND, NOT_REACHED, PART_OF_SET = "†", "‡", "§"
+SECOND_HAND, PART_OF_SET = "†", "§"
+MEANINGS = {NOT_REACHED: "threshold not reached, at the last evaluation", PART_OF_SET: "a part of the test set"}
+"""Of the marks, in the few words that a terminal has room for."""
 
 
 def text_table(table: ResultTable) -> TextTable:
@@ -45,16 +47,19 @@ def text_table(table: ResultTable) -> TextTable:
 def compact(table: ResultTable) -> TextTable:
     """Arms with their metrics alone, for the terminal; arms without a run are left out."""
     measures = table.layout.measures
-    rows = []
+    rows, marks = [], ""
     for row in _once(table.rows):
         if row.status in (NOT_RUN, NOT_MEASURED):
             continue
         values = [with_interval(row.intervals[m.name], m) if m.name in row.intervals else NOTHING for m in measures]
         if row.status:
             values = [row.status, *[NOTHING] * (len(measures) - 1)]
-        rows.append([_named(row), *values, _appearance(row)])
+        marks += _marks(row)
+        rows.append([_marked(_named(row), row), *values, _appearance(row)])
     header = ["", *(measure.title for measure in measures), APPEARANCE.title]
-    return TextTable(name=table.layout.name, title=table.layout.title, header=header, rows=rows)
+    said = [f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks]
+    title = f"{table.layout.title} ({'; '.join(said)})" if said else table.layout.title
+    return TextTable(name=table.layout.name, title=title, header=header, rows=rows)
 
 
 def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
@@ -72,8 +77,15 @@ def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
 
 
 def _label(row: Row) -> str:
-    marks = [NOT_REACHED] * (row.reached is False) + [PART_OF_SET] * (row.videos < row.of)
-    return " ".join([row.listed.label, *marks])
+    return _marked(row.listed.label, row)
+
+
+def _marked(name: str, row: Row) -> str:
+    return " ".join([name, *_marks(row)])
+
+
+def _marks(row: Row) -> str:
+    return NOT_REACHED * (row.reached is False) + PART_OF_SET * (row.videos < row.of)
 
 
 def _named(row: Row) -> str:
@@ -119,6 +131,9 @@ def _notes(table: ResultTable) -> Iterator[str]:
     yield from _about_intervals(table)
     yield from _about_differences(table)
     yield from _about_marks(table)
+    for row in table.rows:
+        if row.listed.arm == CEILING and row.videos:
+            yield f"{_named(row)}: {row.videos} clips{' of the motion with the fewest' if row.runs > 1 else ''}."
     for row in _once(table.rows):
         if row.left_out:
             yield f"{_named(row)}, left out: {'; '.join(row.left_out)}."

@@ -1,13 +1,13 @@
 """Fig. 8: a generated frame at the left, its nearest exemplar frame at the right."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vmc.runs.reporting.catalogue import arm_name
+from vmc.runs.reporting.catalogue import NOT_REACHED, arm_name
 from vmc.runs.reporting.copies import SIDE, Pair
 from vmc.runs.reporting.figures.style import MUTED, WRONG, enlarged
 
@@ -15,13 +15,16 @@ COLUMNS = 2 * SIDE
 CLIP = 13  # characters of a clip's name, its end
 
 
-def draw_copies(arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_network: bool) -> Figure:
+def draw_copies(
+    arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_network: bool, behind: Collection[str] = ()
+) -> Figure:
     """A row an arm, its pairs from most to least similar.
 
     Args:
         arms: pairs by arm.
         threshold: similarity above which a video counts as copied.
-        by_network: whether the generated frames were found by the copy descriptor.
+        by_network: whether the pairs were found by the copy descriptor.
+        behind: arms that did not reach the appearance threshold.
     """
     tall, head = 1.28, 0.72
     figure = Figure(figsize=(12.4, head + tall * len(arms)))
@@ -37,14 +40,15 @@ def draw_copies(arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_netw
     )
     how = "the copy descriptor" if by_network else "small grey pictures (the copy descriptor is not there)"
     legend = (
-        "Left: generated, right: nearest frame of any exemplar. Number: their similarity, and in brackets that to first"
-        " frames, by which a video counts as copied (red).\nBelow: which frame, and which clip and frame. The generated"
-        f" frame was found by {how}."
+        "Left: generated, right: the nearest first frame of an exemplar. Number: their similarity, by which a video"
+        " counts as copied (red).\nBelow: which frame of the video, and which clip. ‡: a run that did not reach the"
+        f" appearance threshold. The pair was found by {how}."
     )
     figure.text(0.008, 1 - 0.47 * height, legend, size=8, color=MUTED, va="center")
     for line, (arm, pairs) in enumerate(arms.items()):
         low = top - (line + 1) * share
-        figure.text(0.008, low + 0.5 * share, fill(arm_name(arm), 18), weight="bold", va="center", size=8.5)
+        name = f"{arm_name(arm)} {NOT_REACHED}" if arm in behind else arm_name(arm)
+        figure.text(0.008, low + 0.5 * share, fill(name, 18), weight="bold", va="center", size=8.5)
         for column, pair in enumerate(pairs):
             left = 0.14 + column * 0.86 / COLUMNS
             _draw_pair(figure, pair, left=left, low=low, width=0.86 / COLUMNS - 0.008, share=share)
@@ -54,13 +58,13 @@ def draw_copies(arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_netw
 def _draw_pair(figure: Figure, pair: Pair, *, left: float, low: float, width: float, share: float) -> None:
     colour = WRONG if pair.copied else "#222222"
     doubt = "" if pair.confirmed or pair.generated is None else " ?"
-    text = f"{pair.similarity:.3f} ({pair.first:.3f}){doubt}"
+    text = f"{pair.similarity:.3f}{doubt}"
     figure.text(left, low + 0.93 * share, text, size=7.5, color=colour, va="center")
     for place, frame_CHW in enumerate(pair.frames_FCHW):
         axes = figure.add_axes((left + place * width / 2, low + 0.14 * share, width / 2 - 0.002, 0.72 * share))
         _draw_frame(axes, frame_CHW, missing=("video", "exemplar")[place])
     clip = pair.clip if len(pair.clip) <= CLIP else f"…{pair.clip[1 - CLIP :]}"
-    notes = ("" if pair.generated is None else f"frame {pair.generated}", f"{clip}, {pair.frame}")
+    notes = ("" if pair.generated is None else f"frame {pair.generated + 1}", clip)
     for place, note in enumerate(notes):
         edge = left if place == 0 else left + width - 0.002
         side = ("left", "right")[place]

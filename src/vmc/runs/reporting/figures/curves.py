@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from vmc.runs.reporting.catalogue import APPEARANCE, Measure, arm_name
+from vmc.runs.reporting.catalogue import APPEARANCE, METHOD, Measure, arm_name
 from vmc.runs.reporting.curves import SHOWN, Curve, Point
-from vmc.runs.reporting.figures.style import MUTED, Look, looks
+from vmc.runs.reporting.figures.style import BANDS, MUTED, Look, looks
 
 DOTTED = (0, (1, 2))
 """Of what is half-finished."""
+SHADE = 0.2
+"""Of all bands that are drawn, together."""
 AXES = (("step", "training step"), ("updates", "exemplar updates"))
 
 
@@ -23,37 +26,45 @@ def draw_curves(
     """Three rows of metrics, against steps at the left and against exemplar updates at the right.
 
     Args:
-        arms: one curve an arm, with a band for its 95 % interval.
+        arms: one curve an arm, the first on top, with a band for its 95 % interval; of many, the method alone has one.
         single: the runs of arms that have several, drawn thin.
         threshold: of the appearance score.
         title: above it.
     """
     figure = Figure(figsize=(10.2, 8.2), layout="constrained")
     grid = figure.subplots(len(SHOWN), len(AXES), sharey="row", sharex="col", squeeze=False)
-    drawn, shade = looks([curve.arm for curve in arms]), max(0.02, 0.2 / len(arms))
+    drawn, few = looks([curve.arm for curve in arms]), len(arms) <= BANDS
+    every = [*arms, *(one for runs in single.values() for one in runs)]
+    banded = [curve for curve in arms if few or curve.arm == METHOD]
     for measure, line in zip(SHOWN, grid, strict=True):
         for (attribute, label), axes in zip(AXES, line, strict=True):
-            for curve in arms:
+            for curve in banded:
+                _band(axes, curve, measure, attribute, drawn[curve.arm], SHADE / len(banded), edge=0.3 if few else 0)
+            for curve in reversed(arms):
                 for one in single.get(curve.arm, ()):
                     _thin(axes, one, measure, attribute, drawn[curve.arm])
-                _thick(axes, curve, measure, attribute, drawn[curve.arm], shade)
+                _thick(axes, curve, measure, attribute, drawn[curve.arm])
             if measure is APPEARANCE and threshold is not None:
                 axes.axhline(threshold, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
             if measure is SHOWN[-1]:
                 axes.set_xlabel(label)
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         line[0].set_ylabel(measure.title)
-        line[0].set_ylim(_limits([*arms, *(one for runs in single.values() for one in runs)], measure, threshold))
+        line[0].set_ylim(_limits(every, banded, measure, threshold))
     figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
-    handles = [_handle(curve, drawn[curve.arm]) for curve in arms]
+    handles: list[Any] = [handle_of(curve, drawn[curve.arm]) for curve in arms]
+    if banded and not few:
+        handles.append(Patch(facecolor=(drawn[METHOD].colour, SHADE), label="95 % interval of the method alone"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8.5)
     return figure
 
 
-def _limits(curves: Sequence[Curve], measure: Measure, threshold: float | None) -> tuple[float, float]:
+def _limits(
+    curves: Sequence[Curve], banded: Sequence[Curve], measure: Measure, threshold: float | None
+) -> tuple[float, float]:
     """Of the vertical axis: so that curves can be read where bands of few runs reach far beyond them."""
-    points = [point for curve in curves for point in curve.points[measure.name]]
-    values = [point.value for point in points]
+    values = [point.value for curve in curves for point in curve.points[measure.name]]
+    points = [point for curve in banded for point in curve.points[measure.name]]
     if measure is APPEARANCE and threshold is not None:
         values.append(threshold)
     least, most = min(values, default=0.0), max(values, default=1.0)
@@ -65,16 +76,22 @@ def _limits(curves: Sequence[Curve], measure: Measure, threshold: float | None) 
     return factor * (low - edge), factor * (high + edge)
 
 
-def _thick(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look, shade: float) -> None:
+def _band(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look, shade: float, *, edge: float) -> None:
+    """Of its intervals; `shade` and `edge` are opacities."""
+    points = _having(curve, measure, attribute)
+    if points:
+        x, _, low, high = _numbers(points, measure, attribute)
+        colours = {"facecolor": (look.colour, shade), "edgecolor": (look.colour, edge)}
+        axes.fill_between(x, low, high, **colours, linewidth=0.5 if edge else 0, zorder=2)
+
+
+def _thick(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look) -> None:
     points = _having(curve, measure, attribute)
     if not points:
         return
-    x, value, low, high = _numbers(points, measure, attribute)
+    x, value, *_ = _numbers(points, measure, attribute)
     dash = look.dash if curve.finished else DOTTED
     axes.plot(x, value, color=look.colour, linewidth=look.width, linestyle=dash, zorder=3)
-    axes.fill_between(
-        x, low, high, facecolor=(look.colour, shade), edgecolor=(look.colour, 0.3), linewidth=0.5, zorder=2
-    )
     for whole in (True, False):
         chosen = [place for place, point in enumerate(points) if point.whole is whole]
         face = look.colour if whole else "white"
@@ -102,7 +119,8 @@ def _numbers(points: Sequence[Point], measure: Measure, attribute: str) -> tuple
     return x, *(factor * np.array([getattr(point, end) for point in points]) for end in ("value", "low", "high"))
 
 
-def _handle(curve: Curve, look: Look) -> Line2D:
+def handle_of(curve: Curve, look: Look) -> Line2D:
+    """An arm's line in a legend, and what is to be said of its runs."""
     count = f"{curve.runs} runs" if curve.runs == curve.of else f"{curve.runs} of {curve.of} runs"
     notes = [count] * (curve.of > 1) + ["half-finished"] * (not curve.finished)
     label = arm_name(curve.arm) + (f" ({', '.join(notes)})" if notes else "")

@@ -33,6 +33,8 @@ RIGHT, WRONG, MUTED = "#117733", "#aa3344", "#666666"
 # Paul Tol's "muted" scheme, which colour-blind people can tell apart; the method is black.
 COLOURS = ("#cc6677", "#332288", "#ddaa33", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#996644")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+BANDS = 6
+"""Arms up to which each has the band of its interval; those of more would hide each other and the curves."""
 SHOWN_FRAMES = 8
 FRAME = 128
 """px to which a frame's shorter side is enlarged at least, by a whole factor, so that no viewer smooths it."""

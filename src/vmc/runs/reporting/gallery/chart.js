@@ -1,6 +1,6 @@
 // Fig. 7, to look into: arms can be left out, and the point nearest to the pointer says what it is.
 const chart = (() => {
-  const { sets, panels } = json(find("charts"));
+  const { sets, panels, bands } = json(find("charts"));
   const WIDTH = 460, HEIGHT = 280, LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 40;
   const VALUE = 2, LOW = 3, HIGH = 4, WHOLE = 5;
   const off = new Set(), tip = find("tip");
@@ -18,7 +18,8 @@ const chart = (() => {
     return Array.from({ length: Math.max(0, Math.floor(high / step + 1e-9) - from + 1) }, (_, index) => (from + index) * step);
   }
 
-  function limits(arms, panel) {  // curves can be read where bands of few runs reach far beyond them
+  // Curves can be read where bands of few runs reach far beyond them; there is room for those that are shown only on a hover.
+  function limits(arms, panel) {
     const points = arms.flatMap((arm) => known(arm.points[panel.name]));
     const values = points.map((point) => point[VALUE]);
     for (const arm of arms) for (const run of arm.runs) values.push(...known(run[panel.name]).map((point) => point[VALUE]));
@@ -51,7 +52,9 @@ const chart = (() => {
     if (panel.threshold !== null) svg.append(draw("line", { class: "limit", x1: LEFT, x2: WIDTH - RIGHT, y1: y(panel.threshold), y2: y(panel.threshold) }));
     const inside = draw("g", { "clip-path": `url(#${clip})` });
     svg.append(inside);
-    for (const arm of arms) inside.append(lineOf(arm, panel, x, y));
+    // The first, the method, lies on top; bands lie below all lines.
+    const below = arms.toReversed();
+    inside.append(...below.map((arm) => bandOf(arm, panel, x, y)), ...below.map((arm) => lineOf(arm, panel, x, y)));
     if (every.length === 0) svg.append(draw("text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "not measured"));
     svg.addEventListener("pointermove", (event) => look(event, svg, panel, arms, x, y));
     svg.addEventListener("pointerdown", (event) => look(event, svg, panel, arms, x, y));
@@ -65,14 +68,18 @@ const chart = (() => {
     return element;
   }
 
+  function bandOf(arm, panel, x, y) {
+    const points = known(arm.points[panel.name]).filter((point) => point[LOW] !== null && point[HIGH] !== null), element = group(arm);
+    if (find("bands").checked && points.length > 1) {
+      const edge = [...points.map((point) => [point[column()], point[HIGH]]), ...points.toReversed().map((point) => [point[column()], point[LOW]])];
+      element.append(draw("polygon", { class: "band", points: edge.map(([a, b]) => `${x(a)},${y(b)}`).join(" ") }));
+    }
+    return element;
+  }
+
   function lineOf(arm, panel, x, y) {
     const path = (points) => points.map((point, index) => `${index ? "L" : "M"}${x(point[column()])} ${y(point[VALUE])}`).join("");
     const points = known(arm.points[panel.name]), element = group(arm);
-    const banded = points.filter((point) => point[LOW] !== null && point[HIGH] !== null);
-    if (find("bands").checked && banded.length > 1) {
-      const edge = [...banded.map((point) => [point[column()], point[HIGH]]), ...banded.toReversed().map((point) => [point[column()], point[LOW]])];
-      element.append(draw("polygon", { class: "band", points: edge.map(([a, b]) => `${x(a)},${y(b)}`).join(" ") }));
-    }
     for (const run of arm.runs) element.append(draw("path", { class: "one", d: path(known(run[panel.name])) }));
     element.append(draw("path", { class: "mean", d: path(points), "stroke-dasharray": arm.dash }));
     for (const point of points) element.append(draw("circle", { class: point[WHOLE] ? "point whole" : "point", cx: x(point[column()]), cy: y(point[VALUE]), r: 3.2 }));
@@ -121,9 +128,13 @@ const chart = (() => {
         if (!off.delete(arm.arm)) off.add(arm.arm);
         button.setAttribute("aria-pressed", String(!off.has(arm.arm)));
         panelsOf();
+        lookFromKeys();
       });
-      button.addEventListener("pointerenter", () => { if (!off.has(arm.arm)) emphasise(arm.arm); });
-      button.addEventListener("pointerleave", () => emphasise(null));
+      const show = () => emphasise(off.has(arm.arm) ? null : arm.arm);
+      const lookFromKeys = () => { if (button.matches(":focus-visible")) show(); };
+      button.addEventListener("pointerenter", show);
+      button.addEventListener("focus", lookFromKeys);
+      for (const kind of ["pointerleave", "blur"]) button.addEventListener(kind, () => emphasise(null));
       return button;
     }));
   }
@@ -131,6 +142,7 @@ const chart = (() => {
   function panelsOf() {
     const arms = current().arms.filter((arm) => !off.has(arm.arm));
     find("panels").replaceChildren(...panels.map((panel) => panelOf(panel, arms)));
+    find("panels").classList.toggle("many", arms.length > bands);
     forget();
   }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from vmc.runs.reporting.catalogue import METHOD, Measure, arm_name, arm_order
 from vmc.runs.reporting.curves import SHOWN, Curve, Point, curve_of_arm, curve_of_run
-from vmc.runs.reporting.figures.style import looks
+from vmc.runs.reporting.figures.style import BANDS, looks
 from vmc.runs.reporting.found import FoundRun
 
 TITLES = {"figure7_tradeoff": "Figure 7", "figure7_stopping": "Runs that stop at the threshold"}
@@ -29,7 +29,7 @@ def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None)
         }
         for m in SHOWN
     ]
-    return {"sets": [one for one in sets if one["arms"]], "panels": panels}
+    return {"sets": [one for one in sets if one["arms"]], "panels": panels, "bands": BANDS}
 
 
 def _arms(runs: Sequence[FoundRun]) -> list[dict[str, Any]]:

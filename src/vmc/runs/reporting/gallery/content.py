@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmc.errors import VmcError
-from vmc.runs.reporting.catalogue import CONTROLS, FLOOR, arm_name, arm_order
+from vmc.runs.reporting.catalogue import CONTROLS, FLOOR, LANGUAGE, arm_name, arm_order
 from vmc.runs.reporting.found import Control, FoundRun, Scored
 from vmc.runs.reporting.standing import ArmResult
 
@@ -58,7 +58,7 @@ class Place:
     Args:
         motion, seed: which.
         runs: all of them that train something.
-        columns: the method first, the untuned model last.
+        columns: the method first, the untuned model last; asked in natural language where nothing else is there.
         keys: rows, in the order of the test set.
         notes: on runs that have nothing to show.
     """
@@ -77,9 +77,11 @@ class Place:
 
 
 def places(results: Mapping[str, ArmResult], controls: Sequence[Control]) -> list[Place]:
-    """Every motion and training seed of which a run was made, sorted."""
-    runs = [run for result in results.values() for run in _runs(result)]
-    return [_place(place, results, controls) for place in sorted({run.place for run in runs})]
+    """Every motion and training seed of which a run was made, sorted, and motions of the untuned model alone."""
+    made = {run.place for result in results.values() for run in _runs(result)}
+    alone = {(control.motion, control.seed) for control in controls if control.kind in (FLOOR, LANGUAGE)}
+    motions = {motion for motion, _ in made}
+    return [_place(at, results, controls) for at in sorted(made | {at for at in alone if at[0] not in motions})]
 
 
 def _runs(result: ArmResult) -> list[FoundRun]:
@@ -94,7 +96,7 @@ def _place(place: tuple[str, int], results: Mapping[str, ArmResult], controls: S
         for column, note in _left_out(results[arm], place):
             columns += [column] if column else []
             notes += [note] if note else []
-    columns += _floor(place, controls)
+    columns += [*_untuned(FLOOR, place, controls), *(() if runs else _untuned(LANGUAGE, place, controls))]
     keys = dict.fromkeys(key for column in columns for key in column.rows)
     return Place(motion=place[0], seed=place[1], runs=runs, columns=columns, keys=list(keys), notes=notes)
 
@@ -102,8 +104,7 @@ def _place(place: tuple[str, int], results: Mapping[str, ArmResult], controls: S
 def _standing(result: ArmResult, place: tuple[str, int]) -> Iterator[Column]:
     for stand in result.stands:
         if stand.run.place == place:
-            behind = result.matched and not stand.crossing.reached
-            state = "did not reach the threshold" if behind else ""
+            state = "did not reach the threshold" if result.behind(stand) else ""
             yield _column(result.arm, stand.run.evaluations[stand.shown], step=stand.shown, state=state)
 
 
@@ -122,11 +123,11 @@ def _left_out(result: ArmResult, place: tuple[str, int]) -> Iterator[tuple[Colum
             yield None, f"{arm_name(result.arm)}, nothing to show: {reason}"
 
 
-def _floor(place: tuple[str, int], controls: Sequence[Control]) -> Iterator[Column]:
-    """The untuned model on the same prompts; any training seed's will do, as nothing was trained."""
-    found = [control for control in controls if control.kind == FLOOR and control.motion == place[0]]
+def _untuned(kind: str, place: tuple[str, int], controls: Sequence[Control]) -> Iterator[Column]:
+    """The untuned model; any training seed's will do, as nothing was trained."""
+    found = [control for control in controls if control.kind == kind and control.motion == place[0]]
     for control in sorted(found, key=lambda control: control.seed != place[1])[:1]:
-        yield _column(FLOOR, control.scored, step=0, state="")
+        yield _column(kind, control.scored, step=0, state="")
 
 
 def _column(arm: str, scored: Scored, *, step: int, state: str) -> Column:

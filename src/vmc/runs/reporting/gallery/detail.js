@@ -19,10 +19,11 @@ const detail = (() => {
     const clip = place.exemplars.find((one) => one.name === row[CLIP]);
     still(nearest, clip && clip.file ? `${place.folder}/${clip.file}` : null, clip, row[NEAREST]);
     find("nearest-says").textContent = row[CLIP] === null ? "Not compared with the exemplars."
-      : `Nearest exemplar: frame ${row[NEAREST]} of ${row[CLIP]}` + (clip && clip.file ? "" : ", which is missing");
+      : `Nearest exemplar: frame ${row[NEAREST] + 1} of clip ${row[CLIP]}` + (clip && clip.file ? "" : ", which is missing");
     const scores = fields.map((name, index) => [name, row[SCORES + index]]).filter(([, value]) => value !== null && value !== "");
-    if (row[CLIP] !== null) scores.push(["Counts as copied above", column.threshold]);
     find("scores").replaceChildren(...scores.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: shownNumber(value) })]));
+    find("copying").textContent = row[CLIP] === null ? "" : "A video counts as copied where one of its frames is more similar than"
+      + ` ${shownNumber(column.threshold)} to the first frame of an exemplar. How similar it is to other frames does not count.`;
     if (!dialog.open) dialog.showModal();
     return true;
   }

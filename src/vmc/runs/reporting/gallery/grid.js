@@ -7,7 +7,7 @@ const grid = (() => {
   const COPIED = 1 + common.flags.indexOf("copied"), CLIP = 1 + common.flags.indexOf("nearest_clip");
   const NEAREST = 1 + common.flags.indexOf("nearest_frame"), SCORES = 1 + common.flags.length;
   const stage = find("stage"), rows = find("rows"), head = find("head");
-  let place = null, shown = [], hidden = new Set(), lines = [], visible = [], passing = () => true;
+  let place = null, shown = [], hidden = new Set(), lines = [], seeds = [], visible = [], passing = () => true;
 
   const near = new IntersectionObserver(seeLines, { root: stage, rootMargin: "500px 0px" });
 
@@ -16,6 +16,15 @@ const grid = (() => {
       if (!isIntersecting) empty(target);
       else if (target.childElementCount === 0) furnish(target);
     }
+  }
+
+  function seedsOf(rows) {  // which of its prompt's seeds each row has: in test sets every subject has seeds of its own
+    const counts = new Map();
+    return rows.map(([subject, prompt]) => {
+      const key = JSON.stringify([subject, prompt]), count = counts.get(key) ?? 0;
+      counts.set(key, count + 1);
+      return count;
+    });
   }
 
   function empty(line) {
@@ -106,12 +115,14 @@ const grid = (() => {
   return {
     get columns() { return place ? place.columns : []; },
     get visible() { return visible; },
+    get seeds() { return Math.max(0, ...seeds) + 1; },  // of the subject that has most
     show(next) {
       for (const line of lines) { near.unobserve(line); empty(line); }
       stage.querySelectorAll(".warn").forEach((note) => note.remove());
       place = next;
       hidden = new Set();
       shown = place.columns;
+      seeds = seedsOf(place.rows);
       stage.style.setProperty("--aspect", place.aspect);
       player.length(place.frames, place.fps);
       drawExemplars();
@@ -135,9 +146,9 @@ const grid = (() => {
       const arms = within === "" ? shown : place.columns.filter((_, index) => index === Number(within));
       passing = (row, column) => !judged || (arms.includes(column) && test(row));
       visible = [];
-      place.rows.forEach(([subject, prompt, rowSeed], number) => {
+      place.rows.forEach(([subject, prompt], number) => {
         const said = `${subject} ${prompt}`.toLowerCase();
-        const pass = words.every((word) => said.includes(word)) && (seed === "" || String(rowSeed) === seed)
+        const pass = words.every((word) => said.includes(word)) && (seed === "" || seeds[number] === Number(seed))
           && (!judged || arms.some((column) => test(column.cells[number])));
         lines[number].hidden = !pass;
         if (pass) visible.push(number);

@@ -1,6 +1,7 @@
 // Tabs, filters, keys, light and dark.
 const TABS = ["videos", "curves", "tables", "figures"];
 const FILTERS = ["subject", "seed", "verdict", "copied", "within"];
+const ORDER = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
 const placeTexts = [...document.querySelectorAll("script.place")];
 
 function showTab(name) {
@@ -26,8 +27,9 @@ function clearFilters() {
 function showPlace(index) {
   const place = json(placeTexts[index]);
   grid.show(place);
-  const seeds = [...new Set(place.rows.map(([, , seed]) => seed))].filter((seed) => seed !== null).sort((a, b) => a - b);
-  fill(find("seed"), [["", "all seeds"], ...seeds.map((seed) => [seed, `seed ${seed}`])]);
+  const seeds = Array.from({ length: grid.seeds }, (_, index) => [index, ORDER[index] ? `${ORDER[index]} seed` : `seed no. ${index + 1}`]);
+  fill(find("seed"), [["", "all seeds"], ...seeds]);
+  find("seed").hidden = seeds.length < 2;
   fill(find("within"), [["", "in any arm"], ...place.columns.map((column, number) => [number, `in ${column.name}`])]);
   find("arms").querySelector("div").replaceChildren(...place.columns.map((column, number) => {
     const box = make("input", { type: "checkbox", checked: true });

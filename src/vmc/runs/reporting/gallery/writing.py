@@ -23,6 +23,8 @@ PACKAGE = "vmc.runs.reporting.gallery"
 SCRIPTS = ("base.js", "player.js", "loader.js", "grid.js", "detail.js", "chart.js", "main.js")
 """In the order in which they are put together."""
 PAGE = "index.html"
+TABLE_FILES = {"csv": "CSV", "md": "Markdown", "tex": "LaTeX"}
+"""Suffixes of a table's files, and what they are called; not every table has them all."""
 
 
 def write_gallery(
@@ -39,7 +41,7 @@ def write_gallery(
     """Write the page, and the videos that it plays, into the folder of a report.
 
     Args:
-        folder: where; the figures are in its `figures`.
+        folder: where; the figures are in its `figures`, the tables in its `tables`.
         runs: the folder that was reported on.
         results: every arm.
         controls: evaluations of the untuned model.
@@ -55,6 +57,7 @@ def write_gallery(
         common={"fields": list(FIELDS.values()), "flags": list(FLAGS)},
         charts=charts(curves, threshold=threshold),
         tables=tables,
+        table_files={table.name: _files(table, folder) for table in tables},
         figures=figures,
     )
     (folder / PAGE).write_text(page, encoding="utf-8", newline="\n")
@@ -76,6 +79,12 @@ def render(**content: Any) -> str:
     return environment.get_template("page.html").render(
         **content, style=Markup(_own("style.css")), script=Markup(script), script_hash=_hash(script)
     )
+
+
+def _files(table: TextTable, folder: Path) -> dict[str, str]:
+    """The files of a table that are there, by what they are called."""
+    named = {title: f"tables/{table.name}.{suffix}" for suffix, title in TABLE_FILES.items()}
+    return {title: file for title, file in named.items() if (folder / file).is_file()}
 
 
 def _stacked(text: str) -> Markup:
