@@ -101,7 +101,7 @@ class Session:
     def _check_evaluation(self) -> None:
         """All that would stop an evaluation is found before any training."""
         assert self.suite is not None
-        self.suite.check()
+        self.suite.check(target=self.motion.label)
         if self.stop_appearance is not None:
             if self.suite.appearance is None:
                 raise VmcError(
