@@ -412,6 +412,9 @@ def test_check_of_a_pipeline_folder(blank, tmp_path, capsys):
 
     refused({name: part for name, part in whole.items() if name != "conv_in.weight"}, "conv_in.weight")
     refused({**whole, "conv_in.weight": torch.zeros(3, 4, 3, 3)}, "conv_in.weight", "3, 4, 3, 3")
+    refused(
+        {**whole, "extra": torch.zeros(3)}, f"{file} ", "holds extra of shape (3,), which is unknown", "weights get"
+    )
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     status, said = told(capsys, str(folder))
     assert status == 2 and "unet" in said and said.count("\n") == 1
