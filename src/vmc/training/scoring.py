@@ -1,7 +1,7 @@
 """What a run's evaluation is made of, equally while it trains and when it is evaluated later."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def gather_clips(
     """
     exemplars = data.source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
     filled = [
-        [Clip(path=clip.path, caption=fill(clip.caption, token=token.word), role=clip.role) for clip in clips]
+        [replace(clip, caption=fill(clip.caption, token=token.word)) for clip in clips]
         for clips in (exemplars, regularization.clips())
     ]
     check_token(filled[0], token.word)
