@@ -16,7 +16,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from vmc.diffusion.weight_files import WEIGHED, first_line, is_harmless, problem, weight_files
+from vmc.diffusion.weight_files import WEIGHED, first_line, is_harmless, problem, snapshot, weight_files
 from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.fitting import shapes_of
@@ -30,8 +30,6 @@ PARTS = {
     "tokenizer": "tokenizer_config.json",
     "scheduler": "scheduler_config.json",
 }
-HUB_FILES = ["model_index.json", *(f"{part}/*" for part in PARTS)]
-HUB_IGNORED = ["*.fp16.*", "*.non_ema.*", "*.msgpack", "*.h5", "*.onnx", "*.ckpt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +68,11 @@ class BaseModel:
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             folder = _download(str(self.path), self.get)
-        for part, file in PARTS.items():
-            if not (folder / part / file).is_file():
-                raise VmcError(
-                    f"model.path is {self.path}, which has no {part}/{file};"
-                    " it must be a text-to-video pipeline in the diffusers layout"
-                )
-        if bare := [part for part in WEIGHED if not weight_files(folder / part)]:
-            raise VmcError(f"model.path is {self.path}, which has no weights in {', '.join(bare)}; {self._remedy}")
+        if reason := incomplete(folder):
+            raise VmcError(
+                f"model.path is {self.path}, which {reason}; it must be a whole text-to-video pipeline in the diffusers"
+                f" layout, so {self._remedy}"
+            )
         return folder
 
     def fingerprint(self, *parts: str) -> str:
@@ -198,13 +193,20 @@ def without_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def incomplete(folder: Path) -> str | None:
+    """What a pipeline's folder lacks, a clause; None where all parts are there, with their weights."""
+    if missing := [f"{part}/{file}" for part, file in PARTS.items() if not (folder / part / file).is_file()]:
+        return f"has no {missing[0]}"
+    bare = [part for part in WEIGHED if not weight_files(folder / part)]
+    return f"has no weights in {', '.join(bare)}" if bare else None
+
+
 def _download(name: str, get: str) -> Path:
     """A local copy of a hub repository's pipeline files, from the cache when it is complete there."""
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED))
+        return snapshot(name, PARTS)
     except HFValidationError:
         raise VmcError(f"model.path is {name}, which is neither a folder nor a hub name; check the path") from None
     except Exception as error:

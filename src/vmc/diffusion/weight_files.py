@@ -5,7 +5,7 @@ The libraries that load them say it in words that are meant for programmers, or 
 
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -23,17 +23,55 @@ _CUT_OFF = ("incomplete metadata", "header too small", "invalid header length")
 """How safetensors calls a file that ends too early."""
 _FORMER = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """What diffusers called an autoencoder's attention before 0.18, as published files do."""
+_IGNORED = ["*.fp16.*", "*.non_ema.*", "*.msgpack", "*.h5", "*.onnx", "*.ckpt"]
+"""Files of the published repositories that nothing here opens."""
 _LFS = b"version https://git-lfs"
 
 
 def weight_files(folder: Path) -> list[Path]:
     """Those of a part that are opened: safetensors where there are any, else pickles; never a variant's (`.fp16.`)."""
-    stem = _STEMS.get(folder.name, "diffusion_pytorch_model")
     for suffix in ("safetensors", "bin"):
-        name = re.compile(rf"{stem}(-\d+-of-\d+)?\.{suffix}")
-        if files := sorted(file for file in folder.glob(f"*.{suffix}") if name.fullmatch(file.name) and file.is_file()):
+        name = _weights(folder.name, suffix)
+        found = [file for file in folder.glob(f"*.{suffix}") if name.fullmatch(f"{folder.name}/{file.name}")]
+        if files := sorted(file for file in found if file.is_file()):
             return files
     return []
+
+
+def _weights(part: str, suffix: str) -> re.Pattern[str]:
+    """The names of a part's weights in its repository."""
+    stem = _STEMS.get(part, "diffusion_pytorch_model")
+    return re.compile(rf"{re.escape(part)}/{stem}(-\d+-of-\d+)?\.{suffix}")
+
+
+def snapshot(repository: str, parts: Iterable[str], *, local: bool = False) -> Path:
+    """The folder of a hub repository's pipeline in the hub's cache, downloaded where it is not complete there.
+
+    Of a part whose weights are published as safetensors and as pickles, the former alone are fetched.
+
+    Args:
+        repository: its name.
+        parts: its folders that are wanted.
+        local: do not ask the hub; what is in the cache may lack files then.
+
+    Raises:
+        Exception: whatever the hub's library raises.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    names: list[str] = []
+    try:
+        names = [] if local else [file.rfilename for file in HfApi().model_info(repository).siblings or ()]
+    except (HFValidationError, RepositoryNotFoundError):
+        raise
+    except Exception:  # offline, or without a network: it is in the cache or nowhere
+        local = True
+    twice = [part for part in WEIGHED if any(_weights(part, "safetensors").fullmatch(name) for name in names)]
+    ignored = [*_IGNORED, *(f"{part}/*.bin*" for part in twice)]
+    allowed = ["model_index.json", *(f"{part}/*" for part in parts)]
+    found = snapshot_download(repository, allow_patterns=allowed, ignore_patterns=ignored, local_files_only=local)
+    return Path(found)
 
 
 def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | None:
