@@ -102,7 +102,6 @@ def jester(arguments: Namespace) -> None:
     from vmc.data.clips import check_readable
     from vmc.data.jester import Jester
     from vmc.data.jester_check import check_split, check_tables
-    from vmc.data.jester_command import train_command
 
     motion = _motion(arguments.motion)
     if arguments.export is not None:
@@ -129,10 +128,7 @@ def jester(arguments: Namespace) -> None:
     if arguments.export is not None:
         _export(arguments.export, {"exemplars": exemplars, "regularization": related})
         print(f"wrote {arguments.export}")
-    if source.known_label(str(motion.label)) in map(source.known_label, source.regularization_captions):
-        print(f"no run learns {motion.label}, which motions are told apart from")
-    else:
-        print(f"train on them: {train_command(source, motion, seed=arguments.seed, exported=arguments.export)}")
+    print(_next(source, motion, arguments))
 
 
 def classifier(arguments: Namespace) -> None:
@@ -181,6 +177,15 @@ def _motion(name: str) -> "ChosenMotion":
     if motion.label is None:
         raise VmcError(f"--motion is {name}, which is no class of Jester: name one that is, such as swiping_down")
     return motion
+
+
+def _next(source: "Jester", motion: "ChosenMotion", arguments: Namespace) -> str:
+    """How to train on the clips; of a regularization class, that no run does."""
+    from vmc.data.jester_command import train_command
+
+    if source.known_label(str(motion.label)) in map(source.known_label, source.regularization_captions):
+        return f"no run learns {motion.label}, which motions are told apart from"
+    return f"train on them: {train_command(source, motion, seed=arguments.seed, exported=arguments.export)}"
 
 
 def _keys(*, split: str) -> "Keys":

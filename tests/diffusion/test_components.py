@@ -108,7 +108,7 @@ def test_what_is_no_file_of_weights_is_said(copy, content, words):
     with pytest.raises(VmcError, match=f"{file} does not load as CLIPTextModel: it {words}"):
         BaseModel(path=copy).text_encoder()
     file.unlink()
-    with pytest.raises(VmcError, match="has no weights in text_encoder; it .* get the complete file again"):
+    with pytest.raises(VmcError, match=r"has no weights in text_encoder; it .* get the complete file again"):
         BaseModel(path=copy).text_encoder()
 
 
