@@ -110,8 +110,17 @@ def test_what_is_missing_is_named_at_once_with_its_commands(layouts, entered, mo
     assert status == 1 and "Traceback" not in said
     for file, name in ((TRN_FILE, "trn"), ("ViT-B-32.pt", "clip"), ("sscd_disc_mixup.torchscript.pt", "sscd")):
         assert f"own/{file} (python -m vmc.weights get {name})" in said
+    monkeypatch.setenv("VMC_WEIGHTS", "")  # is as good as none
+    assert f" weights/{TRN_FILE} (" in entered(train, *settings)[1]
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: 1 / 0)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *words, **more: 1 / 0)
     status, said = entered(train, *settings, "evaluate_every=0")
     assert status == 1 and "Traceback" not in said
     assert "cerspense/zeroscope_v2_576w" in said and "python -m vmc.weights get zeroscope" in said
     assert not Path("outputs").exists()
+
+
+def test_where_jester_is_not_named_the_remedy_is(entered):
+    status, said = entered(train, "+ablation=params_kv", "stack=paper", "trainer=gpu")
+    assert status == 1 and said.count("\n") == 1
+    assert "data.path is not set" in said and "data.path=FOLDER" in said and "vmc.prepare jester FOLDER" in said

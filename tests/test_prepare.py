@@ -1,14 +1,19 @@
 """`python -m vmc.prepare jester` on small folders in both layouts."""
 
 import csv
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from PIL import Image
 
+from vmc.cli import check_complete, config_folder, quote_free_text
 from vmc.data.folder import VideoFolder
-from vmc.data.jester import Jester
+from vmc.data.jester import Jester, plain
 from vmc.data.jester_check import check_split
 from vmc.data.video import count_frames
 from vmc.prepare import main
@@ -95,9 +100,62 @@ def test_motion_and_seed_choose_the_clips(release, capsys):
     assert tuple(lines[2].split(": ")[1].split()) in seeds and len(seeds) > 1
 
 
+def composed(out: str):
+    """The config of the command that was printed."""
+    (line,) = (line for line in out.splitlines() if line.startswith("train on them: "))
+    words = shlex.split(line.removeprefix("train on them: "))
+    assert words[:3] == ["python", "-m", "vmc.train"]
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        config = compose("train", quote_free_text(words[3:]))
+    check_complete(config)
+    return config
+
+
+def sources_of(out: str):
+    return instantiate(composed(out).data).source
+
+
+@pytest.mark.parametrize("layout", ["release", "mirror"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--motion", "shaking_hand"),
+        ("--motion", "Shaking Hand", "--seed", "4"),
+        ("--motion", "shaking-hand", "--exemplars", "1", "--split", "train", "--regularization-count", "0"),
+        ("--motion", "Thumb Up", "--exemplars", "3", "--regularization-count", "2"),
+    ],
+)
+def test_the_printed_command_draws_the_same_clips(layout, words, request, capsys, tmp_path):
+    folder = request.getfixturevalue(layout).rename(tmp_path / "Jester's (all), v=1")
+    for table in folder.glob("*.csv"):  # a class that is none of conf/motion
+        text = table.read_text()
+        table.write_text(text.replace("Swiping Down", "Thumb Up") if "Thumb Up" in words else text)
+    status, out, err = told(capsys, folder, *SMALL, *words)
+    assert (status, err) == (0, "")
+    config, source = composed(out), sources_of(out)
+    motion = instantiate(config.motion)
+    exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=config.seed)
+    assert f"exemplars of {motion.label}: {' '.join(clip.path.name for clip in exemplars)}\n" in out
+    assert config.output == f"outputs/paper/method/{plain(motion.label).replace(' ', '_')}/seed{config.seed}"
+    regularization = instantiate(config.regularization, source=source, seed=config.seed, base_videos=None)
+    counts = [count for option, count in pairwise((*SMALL, *words)) if option == "--regularization-count"]
+    assert len(regularization.clips()) == 2 * int(counts[-1])
+    assert motion.prompt == "{subject} doing the {token} sign."
+
+
+def test_what_is_no_motion_has_no_command(release, capsys, tmp_path):
+    for words in ((), ("--export", tmp_path / "out")):
+        status, out, _ = told(capsys, release, *SMALL, "--motion", "No gesture", *words)
+        assert status == 0 and "vmc.train" not in out and "no run learns No gesture" in out
+
+
 def test_export_is_read_by_the_folder_of_videos(release, tmp_path, capsys):
     status, out, _ = told(capsys, release, *SMALL, "--export", tmp_path / "out")
-    assert status == 0 and "data=videos" in out and "regularization.path=" in out
+    assert status == 0
+    assert sources_of(out).exemplars(label=None, caption="a", seed=0)
+    config = composed(out)
+    assert (config.stack_name, config.motion.label, config.seed) == ("paper", "Swiping Down", 0)
+    assert config.regularization.path == str(tmp_path / "out" / "regularization")
     source = VideoFolder(tmp_path / "out" / "exemplars", regularization_path=tmp_path / "out" / "regularization")
     clips = source.exemplars(label=None, caption=None, seed=0)
     assert [clip.caption for clip in clips] == ["a person doing the {token} sign"] * 2
@@ -170,8 +228,16 @@ def test_a_class_that_the_mirror_invents_is_refused(mirror, capsys):
         (("--motion", "waving"), "'waving' is no label of Jester"),
         (("--motion", "custom"), "which is no class of Jester"),
         (("--motion", "dab"), "which is no class of Jester"),
-        (("--exemplars", "50"), "has 3 clips of 'Swiping Down'"),
-        (("--split", "all"), "must be one of train, validation, test"),
+        (
+            ("--exemplars", "50"),
+            "--exemplars is 50, but the validation split has 3 clips of 'Swiping Down': set it to 3",
+        ),
+        (("--exemplars", "0"), "--exemplars is 0; it must"),
+        (
+            ("--regularization-count", "9"),
+            "--regularization-count is 9, but the validation split has 3 clips of 'Doing",
+        ),
+        (("--split", "all"), "--split is 'all'; it must be one of train, validation, test"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(release, capsys, words, said):
@@ -181,14 +247,14 @@ def test_what_cannot_be_drawn_is_said(release, capsys, words, said):
 
 def test_no_jester_folder(tmp_path, capsys):
     status, _, err = told(capsys, tmp_path)
-    assert status == 2 and str(tmp_path) in err and "jester-v1-validation.csv" in err
+    assert status == 2 and err.startswith(f"PATH is {tmp_path}, where no table") and "jester-v1-validation.csv" in err
 
 
 def test_a_damaged_picture_among_the_drawn_is_found(release, capsys):
     drawn = Jester(release, exemplars=2).exemplars(label="Swiping Down", caption="a", seed=0)
     (drawn[0].path / "00002.jpg").write_bytes(b"no picture")
     status, _, err = told(capsys, release, *SMALL)
-    assert status == 2 and str(drawn[0].path) in err
+    assert status == 2 and str(drawn[0].path) in err and "data." not in err
 
 
 def test_check_counts_without_opening(release):

@@ -6,9 +6,12 @@ import json
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from vmc import weights
@@ -270,6 +273,9 @@ def test_get_prints_the_licence_first_and_leaves_what_the_config_names(server, t
     assert said.index("licence: unknown") < said.index("is downloaded; SHA-256")
     assert (tmp_path / "own" / SOURCES["trn"].name).is_file()
     assert weights.main(["get", "trn"]) == 0 and "is there" in capsys.readouterr().out
+    assert "VMC_WEIGHTS" not in said
+    assert weights.main(["get", "trn", "--folder", str(tmp_path / "other place")]) == 0
+    assert f"unless VMC_WEIGHTS='{tmp_path / 'other place'}' is set" in capsys.readouterr().out
 
 
 def test_the_names_are_those_that_the_configs_look_for():
@@ -295,7 +301,62 @@ def test_a_hub_model_that_is_not_there_offline_is_one_sentence(capsys, monkeypat
     assert told.err.count("\n") == 1 and "HF_HUB_OFFLINE is set" in told.err and "model.path" in told.err
 
 
-def test_a_cached_hub_model_is_found_and_its_contents_compared(blank, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def published(monkeypatch) -> list[str]:
+    """The names of the files that the hub has; it cannot be reached while there are none."""
+    names: list[str] = []
+
+    def model_info(self, repository):
+        if not names:
+            raise ConnectionError("no network")
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in names])
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+    return names
+
+
+def test_a_cache_of_configs_alone_is_not_complete(published, blank, tmp_path, monkeypatch, capsys):
+    folder = Path(shutil.copytree(blank, tmp_path / "abc"))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(folder))
+    assert hub.is_cached("a/b")
+    for part in ("vae", "text_encoder"):
+        for file in (folder / part).glob("*.safetensors"):
+            file.unlink()
+        file.symlink_to(tmp_path / "gone")  # as the cache has it whose blob was removed
+    assert not hub.is_cached("a/b")
+    assert weights.main(["get", "zeroscope"]) == 2
+    said = capsys.readouterr().err
+    assert "is not whole in the hub's cache" in said and "has no weights in vae, text_encoder): " in said
+    assert said.count("\n") == 1
+
+
+def test_of_two_formats_one_is_fetched(published, blank, monkeypatch):
+    kept = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.bin"]
+    kept += ["text_encoder/model-00001-of-00002.safetensors", "tokenizer/vocab.json", "model_index.json"]
+    left = ["unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors", "README.md"]
+    left += ["text_encoder/pytorch_model.bin", "vae/diffusion_pytorch_model.fp16.safetensors"]
+    published += [*kept, *left]
+    fetched = []
+
+    def download(repository, *, allow_patterns, ignore_patterns, local_files_only):
+        patterns = {"allow_patterns": allow_patterns, "ignore_patterns": ignore_patterns}
+        fetched.extend(filter_repo_objects(published, **patterns))
+        assert not local_files_only
+        return str(blank)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert hub.get_pipeline("a/b") == blank
+    assert sorted(fetched) == sorted(kept)
+
+
+def test_a_folder_for_what_goes_to_the_hubs_cache_is_refused(capsys):
+    assert weights.main(["get", "zeroscope", "--folder", "own"]) == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1
+    assert "--folder is own, but zeroscope goes to the hub's own cache" in said.err and "HF_HOME" in said.err
+
+
+def test_a_cached_hub_model_is_found_and_its_contents_compared(published, blank, tmp_path, monkeypatch, capsys):
     blob = blank / "vae" / "diffusion_pytorch_model.safetensors"
     folder = tmp_path / "snapshots" / "abc"
     shutil.copytree(blank, folder)
@@ -412,6 +473,9 @@ def test_check_of_a_pipeline_folder(blank, tmp_path, capsys):
 
     refused({name: part for name, part in whole.items() if name != "conv_in.weight"}, "conv_in.weight")
     refused({**whole, "conv_in.weight": torch.zeros(3, 4, 3, 3)}, "conv_in.weight", "3, 4, 3, 3")
+    refused(
+        {**whole, "extra": torch.zeros(3)}, f"{file} ", "holds extra of shape (3,), which is unknown", "weights get"
+    )
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     status, said = told(capsys, str(folder))
     assert status == 2 and "unet" in said and said.count("\n") == 1

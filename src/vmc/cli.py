@@ -30,7 +30,11 @@ FREE_TEXT = (
     "figure3.subject",
 )
 
-
+HOW = {
+    "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
+    " of your own clips"
+}
+"""What is given for a key that has no default, where its name does not say it."""
 SPACING = 2.0
 """Factor between neighbours in a search for rates."""
 
@@ -104,7 +108,7 @@ def check_complete(config: DictConfig) -> None:
     """Refuse a config in which a value that has no default is not set."""
     # Not `OmegaConf.missing_keys`: it fails where one value refers to another that is missing.
     for name in _missing(OmegaConf.to_container(config)):
-        raise VmcError(f"{name} is not set and has no default; give {name}=...")
+        raise VmcError(f"{name} is not set and has no default; give {HOW.get(name, f'{name}=...')}")
 
 
 class CheckLauncher(Callback):
@@ -170,6 +174,8 @@ def _missing(node: Any, name: str = "") -> Iterator[str]:
 def run_hydra(task: Task, config_name: str) -> None:
     """Compose the config, run the task, and end with exit code 1 and one sentence where it cannot be done."""
     job = Job(task)
+    if not os.environ.get("VMC_WEIGHTS"):
+        os.environ.pop("VMC_WEIGHTS", None)  # an empty one is none, as for `python -m vmc.weights`
     sys.argv[1:] = find_sweep(quote_free_text(sys.argv[1:]))
     hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
     if job.exit_code:

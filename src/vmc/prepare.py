@@ -17,8 +17,9 @@ from vmc.errors import VmcError
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
     from vmc.data.clips import Clip
-    from vmc.data.jester import Jester
+    from vmc.data.jester import Jester, Keys
     from vmc.data.jester_check import SplitCheck
+    from vmc.data.jester_command import ChosenMotion
 
 Item = TypeVar("Item")
 
@@ -102,7 +103,7 @@ def jester(arguments: Namespace) -> None:
     from vmc.data.jester import Jester
     from vmc.data.jester_check import check_split, check_tables
 
-    label, caption = _motion(arguments.motion)
+    motion = _motion(arguments.motion)
     if arguments.export is not None:
         _check_empty(arguments.export)
     source = Jester(
@@ -110,24 +111,24 @@ def jester(arguments: Namespace) -> None:
         exemplars=arguments.exemplars,
         regularization_count=arguments.regularization_count,
         split=arguments.split,
+        keys=_keys(split="--split"),
     )
     check_tables(source, names=_names(source))
     checks = [check_split(source, split, progress=partial(_bar, split=split)) for split in source.splits()]
     print("\n".join([*_counts(checks), "", *(check.line(shorter_than=16) for check in checks)]))
     if problems := [problem for check in checks if (problem := check.problem())]:
         raise VmcError(f"{arguments.path} is not whole: {'; '.join(problems)}: unpack Jester's frames again")
-    exemplars = source.exemplars(label=label, caption=caption, seed=arguments.seed)
+    exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=arguments.seed)
     related = source.regularization(seed=arguments.seed)
-    check_readable([*exemplars, *related], skip_bad=False)
+    check_readable([*exemplars, *related], skip_bad=False, remedy="")
     print(f"\nseed {arguments.seed} draws of the {arguments.split} split")
-    print(f"{len(exemplars)} exemplars of {label}: {' '.join(clip.path.name for clip in exemplars)}")
+    print(f"{len(exemplars)} exemplars of {motion.label}: {' '.join(clip.path.name for clip in exemplars)}")
     for text in dict.fromkeys(clip.caption for clip in related):
         print(f"{sum(clip.caption == text for clip in related)} regularization clips, {text!r}")
     if arguments.export is not None:
         _export(arguments.export, {"exemplars": exemplars, "regularization": related})
-    else:
-        chosen = f"motion={arguments.motion} seed={arguments.seed}"
-        print(f"train on them: python -m vmc.train stack=paper data.path={arguments.path} {chosen}")
+        print(f"wrote {arguments.export}")
+    print(_next(source, motion, arguments))
 
 
 def classifier(arguments: Namespace) -> None:
@@ -144,11 +145,16 @@ def classifier(arguments: Namespace) -> None:
     from vmc.mini.learning.course import Options
 
     output: Path = arguments.output
-    source = Jester(arguments.path, exemplars=arguments.exemplars, regularization_count=arguments.regularization_count)
+    source = Jester(
+        arguments.path,
+        exemplars=arguments.exemplars,
+        regularization_count=arguments.regularization_count,
+        keys=_keys(split=""),
+    )
     plan = Plan(
         source=source,
         classes=_names(source),
-        motions=[_motion(name)[0] for name in arguments.motions],
+        motions=[str(_motion(name).label) for name in arguments.motions],
         run_seeds=arguments.run_seeds,
         arch=BACKBONES[arguments.backbone],
         weights=arguments.weights,
@@ -162,18 +168,31 @@ def classifier(arguments: Namespace) -> None:
     train_classifier(plan, options, output)
 
 
-def _motion(name: str) -> tuple[str, str]:
-    """Class and caption of a motion of the configs; any other name is taken for a class."""
-    import yaml
-
+def _motion(name: str) -> "ChosenMotion":
+    """A motion of the configs, or a class."""
+    from vmc.data.jester_command import choose_motion
     from vmc.mini.card.settings import config_folder
 
-    file = config_folder() / "motion" / f"{name}.yaml"
-    known: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {"label": name}
-    known = known.get("motion", known)  # a file that sets more than the motion has it below its name
-    if known["label"] is None:
+    motion = choose_motion(name, config_folder())
+    if motion.label is None:
         raise VmcError(f"--motion is {name}, which is no class of Jester: name one that is, such as swiping_down")
-    return known["label"], known.get("caption") or "a person doing the {token} sign"
+    return motion
+
+
+def _next(source: "Jester", motion: "ChosenMotion", arguments: Namespace) -> str:
+    """How to train on the clips; of a regularization class, that no run does."""
+    from vmc.data.jester_command import train_command
+
+    if source.known_label(str(motion.label)) in map(source.known_label, source.regularization_captions):
+        return f"no run learns {motion.label}, which motions are told apart from"
+    return f"train on them: {train_command(source, motion, seed=arguments.seed, exported=arguments.export)}"
+
+
+def _keys(*, split: str) -> "Keys":
+    """What the settings of the clips are called here."""
+    from vmc.data.jester import Keys
+
+    return Keys(path="PATH", exemplars="--exemplars", regularization_count="--regularization-count", split=split)
 
 
 def _names(source: "Jester") -> Sequence[str]:
@@ -227,9 +246,6 @@ def _export(folder: Path, parts: "Mapping[str, Sequence[Clip]]") -> None:
                         table.writerow([name, clip.caption])
     except OSError as error:
         raise VmcError(f"--export is {folder}, which cannot be written ({error.strerror}): name another") from error
-    related = f"regularization.path={folder / 'regularization'}" if parts["regularization"] else "regularization=none"
-    command = f"python -m vmc.train data=videos data.path={folder / 'exemplars'} motion=custom {related}"
-    print(f"wrote {folder}; train on them: {command}")
 
 
 if __name__ == "__main__":

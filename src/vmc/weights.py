@@ -1,5 +1,6 @@
 """`python -m vmc.weights get NAME` downloads published weights, `check FILE` tells whether a local file is in order."""
 
+import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -53,6 +54,11 @@ def get(arguments: Namespace) -> None:
         VmcError: it cannot be had, or is not what is published.
     """
     source = SOURCES[arguments.name]
+    if isinstance(source, HubSource) and arguments.folder is not None:
+        raise VmcError(
+            f"--folder is {arguments.folder}, but {arguments.name} goes to the hub's own cache: leave --folder out,"
+            " and set HF_HOME where the cache should lie elsewhere"
+        )
     print(f"{source.title}, about {source.size:g} GB\nlicence: {source.licence}", flush=True)
     if isinstance(source, HubSource):
         _get_pipeline(source)
@@ -81,6 +87,8 @@ def _get_file(source: FileSource, folder: Path) -> None:
     downloaded = transfer.get(offline=hub_is_offline())
     record = read_json(transfer.record)
     print(f"{path} {'is downloaded' if downloaded else 'is there'}; SHA-256 {record['sha256']} ({record['checksum']})")
+    if folder.resolve() != weights_folder().resolve():
+        print(f"runs look for it in {weights_folder()}, unless VMC_WEIGHTS={shlex.quote(str(folder.resolve()))} is set")
 
 
 def check(arguments: Namespace) -> None:

@@ -143,7 +143,7 @@ def jester_mirror(tmp_path):
     header = "video_id,label,frames,label_id,shape,format\n"
     for id, _ in jester_rows():
         save_images(root / "Validation" / id, numbered(3, height=20, width=30), pattern="{:05d}.jpg")
-    rows = "".join(f'{id},{label},37,{13 - len(label)},"(100, 176)",jpg\n' for id, label in jester_rows())
+    rows = "".join(f'{id},{label},3,{13 - len(label)},"(100, 176)",jpg\n' for id, label in jester_rows())
     (root / "Validation.csv").write_text(header + rows)
-    (root / "Train.csv").write_text(header + '999,Thumb Up,37,0,"(100, 176)",jpg\n')
+    (root / "Train.csv").write_text(header + '999,Thumb Up,3,0,"(100, 176)",jpg\n')
     return root

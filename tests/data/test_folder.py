@@ -105,5 +105,5 @@ def test_missing_folders_and_empty_ones_are_named(tmp_path, folder):
         VideoFolder(None).exemplars(caption="x")
     with pytest.raises(VmcError, match=rf"data.path is {re.escape(str(folder / 'notes'))}, which holds no clips"):
         VideoFolder(folder / "notes").exemplars(caption="x")
-    with pytest.raises(VmcError, match=r"data.regularization_path is \S*gone"):
+    with pytest.raises(VmcError, match=r"regularization.path is \S*gone"):
         VideoFolder(folder, tmp_path / "gone").regularization(seed=0)

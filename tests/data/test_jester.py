@@ -1,8 +1,13 @@
 import shutil
+from dataclasses import asdict
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from vmc.data.jester import REGULARIZATION, Jester
+from vmc.cli import config_folder
+from vmc.data.clips import check_readable
+from vmc.data.jester import KEYS, REGULARIZATION, Jester
 from vmc.data.video import count_frames
 from vmc.errors import VmcError
 
@@ -106,9 +111,14 @@ def test_an_unknown_label_lists_near_ones(root):
 
 
 def test_too_few_clips_are_counted(root):
-    with pytest.raises(VmcError, match=r"data.exemplars is 5, but the validation split has 4 clips of 'Thumb Up'"):
+    with pytest.raises(
+        VmcError,
+        match=r"data.source.exemplars is 5, but the validation split has 4 clips of 'Thumb Up': set it to 4 or less",
+    ):
         jester(root, exemplars=5).exemplars(label="thumb up", caption="x", seed=0)
-    with pytest.raises(VmcError, match=r"data.regularization_count is 50, .* has 4 clips of 'Doing other things'"):
+    with pytest.raises(
+        VmcError, match=r"data.source.regularization_count is 50, .* has 4 clips of 'Doing other things'"
+    ):
         jester(root, regularization_count=50).regularization(seed=0)
 
 
@@ -120,6 +130,23 @@ def test_missing_frames_are_named(root):
         VmcError, match=f"frames of 1 of the 4 clips drawn of 'Thumb Up' are missing, the first in {lost}"
     ):
         source.exemplars(label="Thumb Up", caption="x", seed=0)
+
+
+def test_a_clip_with_a_gap_is_refused_before_training_or_left_out(root):
+    source = jester(root, exemplars=4)
+    whole = source.exemplars(label="Thumb Up", caption="x", seed=0)
+    file = sorted(whole[1].path.iterdir())[1]
+    file.unlink()
+    clips = source.exemplars(label="Thumb Up", caption="x", seed=0)
+    with pytest.raises(VmcError, match=rf"clip {whole[1].path} has no frame {file.name}: unpack .*data\.skip_bad=true"):
+        check_readable(clips, skip_bad=False)
+    assert check_readable(clips, skip_bad=True) == [clip for clip in whole if clip.path != whole[1].path]
+
+
+def test_keys_of_errors_are_in_the_config():
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        for key in asdict(KEYS).values():
+            assert OmegaConf.select(compose("train", ["data=jester", f"{key}=x"]), key) == "x"
 
 
 def test_a_folder_that_is_not_jester_is_named(tmp_path):
@@ -148,9 +175,9 @@ def test_an_empty_table_is_named(jester_mirror):
 @pytest.mark.parametrize(
     ("wrong", "name"),
     [
-        ({"exemplars": 0}, "data.exemplars"),
-        ({"regularization_count": -1}, "data.regularization_count"),
-        ({"split": "val"}, "data.split"),
+        ({"exemplars": 0}, "data.source.exemplars is 0"),
+        ({"regularization_count": -1}, "data.source.regularization_count is -1"),
+        ({"split": "val"}, "data.source.split is 'val'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_at_once(wrong, name):

@@ -1,14 +1,17 @@
 """Opening a pipeline folder: dtypes as asked, and nothing that does not fit is ever random."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
 from vmc.diffusion.components import BaseModel
+from vmc.diffusion.weight_files import problem
 from vmc.errors import VmcError
 
 
@@ -30,20 +33,91 @@ def test_a_path_that_is_nothing_is_refused(tmp_path):
             _ = BaseModel(path=path).folder
 
 
-def test_a_missing_tensor_is_refused(copy):
+def test_a_missing_tensor_is_refused(copy, capfd):
     file = copy / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)
     del tensors["conv_in.bias"]
     save_file(tensors, file, metadata={"format": "pt"})
-    with pytest.raises(VmcError, match=r"missing keys begin with conv_in\.bias"):
+    with pytest.raises(
+        VmcError, match=rf"{file} does not fit its config\.json: it has no conv_in\.bias of shape \(32,\);"
+    ):
         BaseModel(path=copy).unet()
+    assert not capfd.readouterr().err
 
 
 def test_a_truncated_file_is_refused(copy):
     file = copy / "vae" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(VmcError, match="does not load as AutoencoderKL"):
+    with pytest.raises(VmcError, match=rf"{file} does not load as AutoencoderKL: it is truncated, at 1,000 bytes; get"):
         BaseModel(path=copy).vae()
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_tensor_of_another_shape_is_named_with_the_wanted_one(copy, part, capfd):
+    (file,) = (copy / part).glob("*.safetensors")
+    tensors = load_file(file)
+    name, tensor = max(tensors.items(), key=lambda item: item[1].ndim)
+    save_file({**tensors, name: torch.zeros(3, 2)}, file, metadata={"format": "pt"})
+    name, wanted = re.escape(name.removeprefix("text_model.")), re.escape(str(tuple(tensor.shape)))
+    words = rf"{file} does not fit .* holds {name} of shape \(3, 2\), but {wanted} is needed; get .* \(fetch it\)$"
+    with pytest.raises(VmcError, match=words):
+        getattr(BaseModel(path=copy, get="fetch it"), part)()
+    assert not capfd.readouterr().err
+
+
+def test_unknown_tensors_are_left_out_with_a_warning_or_refused(copy, caplog):
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({**load_file(file), "extra.weight": torch.zeros(3)}, file, metadata={"format": "pt"})
+    BaseModel(path=copy).unet()
+    assert "holds 1 tensors that are not used, the first extra.weight" in caplog.text
+    with pytest.raises(VmcError, match=r"it holds extra\.weight of shape \(3,\), which is unknown; get the complete"):
+        BaseModel(path=copy, strict=True).unet()
+
+
+def test_numbers_of_positions_in_a_text_encoder_are_harmless(copy, caplog):
+    file = copy / "text_encoder" / "model.safetensors"
+    numbers = {"text_model.embeddings.position_ids": torch.arange(77)[None]}
+    save_file({**load_file(file), **numbers}, file, metadata={"format": "pt"})
+    BaseModel(path=copy, strict=True).text_encoder()
+    assert not caplog.records
+
+
+def test_an_autoencoder_of_the_former_names_fits(tmp_path):
+    vae = AutoencoderKL(block_out_channels=(32,), norm_num_groups=8)  # with attention in its middle
+    vae.save_config(tmp_path)
+    former = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    state = vae.state_dict()
+    for new, old in former.items():
+        state = {name.replace(f".{new}.", f".{old}."): tensor for name, tensor in state.items()}
+    assert state.keys() != vae.state_dict().keys()
+    save_file(state, tmp_path / "diffusion_pytorch_model.safetensors")
+    assert problem(tmp_path, AutoencoderKL) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", r"is truncated, at 0 bytes"),
+        (b"<html>no</html>", "is no safetensors file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a mere pointer of Git LFS"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_said(copy, content, words):
+    file = copy / "text_encoder" / "model.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(VmcError, match=f"{file} does not load as CLIPTextModel: it {words}"):
+        BaseModel(path=copy).text_encoder()
+    file.unlink()
+    with pytest.raises(VmcError, match=r"has no weights in text_encoder; it .* get the complete file again"):
+        BaseModel(path=copy).text_encoder()
+
+
+def test_a_config_that_is_damaged_is_named(copy):
+    (copy / "vae" / "config.json").write_text('{"block_out')
+    with pytest.raises(VmcError, match=r"vae/config\.json is no config of AutoencoderKL"):
+        BaseModel(path=copy).vae()
+    with pytest.raises(VmcError, match=r"vae/config\.json is no JSON"):
+        BaseModel(path=copy).latent_shape(frames=8, size=64)
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.float32])
@@ -90,7 +164,7 @@ def test_a_pickle_that_would_run_code_is_refused(pickled, part, capsys):
     (file,) = (pickled / part).glob("*.bin")
     torch.save({**torch.load(file, weights_only=True), "extra": Malicious()}, file)
     with pytest.raises(
-        VmcError, match=rf"{part} does not load as .*: its \.bin .* might run code; get the complete file"
+        VmcError, match=rf"{file} does not load as .*: it holds more than tensors and might run code; get the complete"
     ):
         getattr(BaseModel(path=pickled), part)()
     assert "never be printed" not in capsys.readouterr().out
@@ -100,7 +174,7 @@ def test_a_pickle_that_would_run_code_is_refused(pickled, part, capsys):
 def test_a_truncated_pickle_is_refused(pickled, part):
     (file,) = (pickled / part).glob("*.bin")
     file.write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(VmcError, match=f"{part} does not load as"):
+    with pytest.raises(VmcError, match=f"{file} does not load as .*: it is truncated, at 5,000 bytes; get"):
         getattr(BaseModel(path=pickled), part)()
 
 

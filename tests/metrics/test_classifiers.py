@@ -1,6 +1,7 @@
 """Labels, and classifiers of the transformers library."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -81,6 +82,10 @@ def test_folders_that_do_not_fit_are_refused(folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {}}))
     with pytest.raises(VmcError, match="no whole id2label"):
         _ = HuggingFaceClassifier(path=tmp_path).labels
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(VmcError, match=r"preprocessor_config\.json does not read"):
+        HuggingFaceClassifier(path=tmp_path).open()
+    (tmp_path / "preprocessor_config.json").write_text("{}")
     with pytest.raises(VmcError, match="does not load"):
         HuggingFaceClassifier(path=tmp_path).open()
 
@@ -88,5 +93,7 @@ def test_folders_that_do_not_fit_are_refused(folder, tmp_path):
 def test_a_classifier_without_its_head_is_refused(folder, tmp_path):
     backbone = VideoMAEForVideoClassification.from_pretrained(folder).videomae
     backbone.save_pretrained(tmp_path)
+    for file in folder.glob("*.json"):
+        shutil.copyfile(file, tmp_path / file.name)
     with pytest.raises(VmcError, match=r"has no tensor classifier"):
         HuggingFaceClassifier(path=tmp_path).open()

@@ -1,5 +1,9 @@
 """The metrics groups: every network in its published format behind one object."""
 
+import shutil
+from copy import copy
+from pathlib import Path
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -132,9 +136,38 @@ def test_settings_are_checked(suite):
 def test_networks_open_once_and_move(suite, monkeypatch):
     assert suite.copying.network is suite.copying.network
     assert isinstance(suite.copying.network.network, nn.Module)
-    opened = suite.copying.network
-    suite.copying.to("cpu")
-    assert suite.copying.network is opened
-    suite.copying.to("meta")
-    assert suite.copying._opened is None
-    suite.copying.to("cpu")
+    copying = CopyNetwork(path=suite.copying.path, short_side=64)
+    copying.check()
+    opened = copying.network
+    copying.to("cpu")
+    assert copying.network is opened
+    monkeypatch.setattr(CopyNetwork, "open", lambda self: 1 / 0)  # it is moved, and not read again
+    copying.to("meta")
+    assert copying.network is opened and {part.device.type for part in opened.network.parameters()} == {"meta"}
+
+
+def damage(file: Path, how: str) -> None:
+    file.write_bytes(b"<html>no network</html>" if how == "foreign" else file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("how", ["truncated", "foreign"])
+@pytest.mark.parametrize("part", ["classifier", "appearance", "copying"])
+def test_a_damaged_file_is_found_by_the_check_with_its_command(suite, tmp_path, part, how):
+    damaged = copy(getattr(suite, part))
+    damaged._opened, damaged.get = None, "python -m vmc.weights get it"
+    place = tmp_path / damaged.path.name
+    (shutil.copytree if damaged.path.is_dir() else shutil.copyfile)(damaged.path, place)
+    damaged.path = place
+    damage(place / "open_clip_model.safetensors" if place.is_dir() else place, how)
+    whole = {name: getattr(suite, name) for name in ("classifier", "appearance", "copying")}
+    with pytest.raises(VmcError) as refused:
+        Suite(**{**whole, part: damaged}).check()
+    sentence = str(refused.value)
+    assert str(place) in sentence and sentence.endswith("(python -m vmc.weights get it)") and "\n" not in sentence
+
+
+def test_the_check_looks_the_class_up(suite):
+    suite.check(target="swiping_down")
+    suite.check(target=None)
+    with pytest.raises(VmcError, match=r"motion\.label is 'Dab', which the gesture classifier does not know"):
+        suite.check(target="Dab")

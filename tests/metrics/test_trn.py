@@ -118,10 +118,19 @@ def test_files_that_do_not_fit_are_refused(model, tmp_path, capsys):
             load_trn(file, classes=classes)
 
     refused({"arch": "ResNet", "state_dict": state}, "arch is 'ResNet'")
-    refused({"state_dict": state}, "other classes than these 5", classes=5)
+    refused(
+        {"state_dict": state},
+        r"does not fit a TRN of arch BNInception and 5 classes: .* of shape \(27, 256\), but \(5, 256\)",
+        classes=5,
+    )
     refused({"state_dict": {**state, "module.new_fc.weight": torch.zeros(3, 3)}}, r"new_fc\.weight of shape \(3, 3\)")
-    refused({"state_dict": {name: state[name] for name in list(state)[1:]}}, "has no tensor")
-    refused({"state_dict": {**state, "module.head": torch.zeros(1)}}, "unknown tensor head")
+    refused(
+        {"state_dict": {name: state[name] for name in list(state)[1:]}},
+        r"it has no base_model\.\S+ of shape \(64, 3, 7, 7\)",
+    )
+    refused(
+        {"state_dict": {**state, "module.head": torch.zeros(1)}}, r"it holds head of shape \(1,\), which is unknown"
+    )
     refused({"something": 1}, "holds no state_dict")
     refused({"state_dict": state, "extra": Malicious()}, "does not load")
     file.write_bytes(file.read_bytes()[:1000])

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from vmc.diffusion.components import BaseModel
 from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
 from vmc.runs import evaluation as evaluations
@@ -172,6 +174,26 @@ def test_what_an_evaluation_lacks_is_said_before_training(train, metrics, tmp_pa
     prompts.write_text("subject,seed\na man,1\na man,1\n")
     with pytest.raises(VmcError, match="stands twice with seed 1"):
         train(*metrics, f"prompts.file={prompts}", "evaluate_every=2", "stop.appearance=0.2")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_damaged_network_is_found_before_the_base_model_is_opened(train, metrics, tmp_path, monkeypatch, place):
+    monkeypatch.setattr(BaseModel, "_open", lambda *arguments: 1 / 0)
+    key, _, path = metrics[place].partition("=")
+    damaged = tmp_path / Path(path).name
+    (shutil.copytree if Path(path).is_dir() else shutil.copyfile)(path, damaged)
+    file = damaged / "open_clip_model.safetensors" if damaged.is_dir() else damaged
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(VmcError, match=rf"{damaged}.* does not load \(.*python -m vmc\.mini {key.split('.')[1]}"):
+        train(*metrics, f"{key}={damaged}", "evaluate_every=2")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_class_is_found_before_the_base_model_is_opened(train, metrics, tmp_path, monkeypatch):
+    monkeypatch.setattr(BaseModel, "_open", lambda *arguments: 1 / 0)
+    with pytest.raises(VmcError, match=r"motion\.label is 'Dab', which the gesture classifier does not know"):
+        train(*metrics, "motion.label=Dab", "evaluate_every=2")
     assert not (tmp_path / "run").exists()
 
 

@@ -26,11 +26,13 @@ class Clip:
         path: a video file, a folder of frames or a still image.
         caption: as its source gives it, so with placeholders until `fill` has replaced them.
         role: exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest.
+        fault: what its source knows to be wrong with it, a clause; None for nothing.
     """
 
     path: Path
     caption: str
     role: Role
+    fault: str | None = None
 
 
 class ClipSource(Protocol):
@@ -84,12 +86,15 @@ def check_token(clips: Sequence[Clip], word: str) -> None:
             )
 
 
-def check_readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
-    """The clips that can be read.
+def check_readable(
+    clips: Sequence[Clip], *, skip_bad: bool, remedy: str = "data.skip_bad=true leaves such clips out"
+) -> list[Clip]:
+    """The clips that can be read and have no fault.
 
     Args:
         clips: each is opened, its first frame decoded, and the rest walked through.
         skip_bad: leaves out a clip that cannot be read, with a warning, where otherwise it is an error.
+        remedy: what the error says that can be done besides; may be empty.
 
     Raises:
         VmcError: a clip cannot be read; with `skip_bad`, none of the clips can.
@@ -98,10 +103,12 @@ def check_readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
     skipped: list[VmcError] = []
     for clip in clips:
         try:
+            if clip.fault is not None:
+                raise VmcError(f"clip {clip.path} {clip.fault}")
             check_clip(clip.path)
         except VmcError as error:
             if not skip_bad:
-                raise VmcError(f"{error} (data.skip_bad=true leaves such clips out)") from error
+                raise VmcError(f"{error} ({remedy})" if remedy else str(error)) from error
             skipped.append(error)
         else:
             readable.append(clip)

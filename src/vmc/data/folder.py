@@ -48,7 +48,7 @@ class VideoFolder:
         """
         if self.regularization_path is None:
             return []
-        return self._clips("data.regularization_path", self.regularization_path, None, "regularization")
+        return self._clips("regularization.path", self.regularization_path, None, "regularization")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
         if path is None or not str(path):

@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 
 from vmc.data.clips import Clip, Role
-from vmc.data.video import natural_order
+from vmc.data.numbering import gap
+from vmc.data.video import frame_files, natural_order
 from vmc.errors import VmcError
 from vmc.randomness import generator
 
@@ -40,6 +41,22 @@ class _Layout:
         return self.root / (f"{split.capitalize()}.csv" if self.mirror else f"jester-v1-{split}.csv")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """What the user of a `Jester` calls its settings, for messages: keys of the configuration, or options.
+
+    Where the split cannot be chosen, it has no name.
+    """
+
+    path: str = "data.path"
+    exemplars: str = "data.source.exemplars"
+    regularization_count: str = "data.source.regularization_count"
+    split: str = "data.source.split"
+
+
+KEYS = Keys()
+
+
 class Jester:
     """Exemplars and regularization clips drawn from a Jester folder, the same for the same seed.
 
@@ -49,6 +66,7 @@ class Jester:
         regularization: classes and the captions of their clips; the paper's two.
         regularization_count: clips drawn of each of these classes; the paper's 50.
         split: where all of them are drawn from; the paper's validation split.
+        keys: what messages call these settings.
 
     Raises:
         VmcError: a count or split that cannot be. The folder is looked at only when clips are asked for.
@@ -61,12 +79,14 @@ class Jester:
         regularization: Mapping[str, str] = REGULARIZATION,
         regularization_count: int = 50,
         split: str = "validation",
+        keys: Keys = KEYS,
     ) -> None:
+        self.keys = keys
         if exemplars < 1:
-            raise VmcError(f"data.exemplars is {exemplars}; it must be at least 1")
+            raise VmcError(f"{keys.exemplars} is {exemplars}; it must be at least 1")
         if regularization_count < 0:
-            raise VmcError(f"data.regularization_count is {regularization_count}; it must be 0 or more")
-        _check_split(split)
+            raise VmcError(f"{keys.regularization_count} is {regularization_count}; it must be 0 or more")
+        self._check_split(split)
         self.path = None if path is None or not str(path) else Path(path).expanduser()
         self.exemplar_count = exemplars
         self.regularization_captions = dict(regularization)
@@ -107,12 +127,15 @@ class Jester:
         """
         if label is None:
             raise VmcError("motion.label is not set, so there are no held-out clips of the motion; name its class")
-        label = self._known(label)
+        label = self.known_label(label)
         index = self.index(self.split)
-        total = int((index["label"].map(_plain) == _plain(label)).sum())
+        total = int((index["label"].map(plain) == plain(label)).sum())
         drawn = self._draw(label, "", count=total, seed=seed, role="exemplar")[self.exemplar_count :]
         if not drawn:
-            raise VmcError(f"data.exemplars is {self.exemplar_count}, which leaves no clip of {label!r} held out")
+            raise VmcError(
+                f"{self.keys.exemplars} is {self.exemplar_count}, which leaves no clip of {label!r} held out;"
+                f" set it to less than {total}"
+            )
         return drawn
 
     def labels(self) -> list[str]:
@@ -159,7 +182,7 @@ class Jester:
         return self._layout.table(split)
 
     def _table(self, split: str) -> pd.DataFrame:
-        _check_split(split)
+        self._check_split(split)
         layout = self._layout
         file = layout.table(split)
         if not file.is_file():
@@ -187,7 +210,7 @@ class Jester:
         Raises:
             VmcError: no such split, or no Jester folder.
         """
-        _check_split(split)
+        self._check_split(split)
         layout = self._layout
         names = (split.capitalize() if layout.mirror else RELEASE, "")
         folders = [root / name / id for root in (layout.root, self.path or layout.root) for name in names]
@@ -201,16 +224,16 @@ class Jester:
                 if any(layout.table(split).is_file() for split in SPLITS[:2]):
                     return layout
         raise VmcError(
-            f"data.path is {self.path}, where no table of Jester lies: "
+            f"{self.keys.path} is {self.path}, where no table of Jester lies: "
             "put jester-v1-validation.csv or Validation.csv there, beside the frames"
         )
 
     def _roots(self) -> Iterator[Path]:
         """Where the tables may lie: in `path`, beside it if it is the folder of frames, else one level below it."""
         if self.path is None:
-            raise VmcError("data.path is not set: give the folder that holds Jester's tables and frames")
+            raise VmcError(f"{self.keys.path} is not set: give the folder that holds Jester's tables and frames")
         if not self.path.is_dir():
-            raise VmcError(f"data.path is {self.path}, which is no folder: give the one with Jester's tables")
+            raise VmcError(f"{self.keys.path} is {self.path}, which is no folder: give the one with Jester's tables")
         yield self.path
         if self.path.name in _FRAMES_FOLDERS:
             # It has 148,092 sub-folders, which are not looked through.
@@ -219,15 +242,16 @@ class Jester:
             yield from sorted(folder for folder in self.path.iterdir() if folder.is_dir())
 
     def _draw(self, label: str, caption: str, *, count: int, seed: int, role: Role) -> list[Clip]:
-        label = self._known(label)
+        label = self.known_label(label)
         index = self.index(self.split)
-        ids = index["id"][index["label"].map(_plain) == _plain(label)].drop_duplicates().tolist()
+        ids = index["id"][index["label"].map(plain) == plain(label)].drop_duplicates().tolist()
         if len(ids) < count:
-            key = "data.exemplars" if role == "exemplar" else "data.regularization_count"
-            fewer = f"set it to {len(ids)} or less, or " if ids else ""
+            key = self.keys.exemplars if role == "exemplar" else self.keys.regularization_count
+            remedies = [f"set it to {len(ids)} or less"] if ids else []
+            remedies += [f"choose another {self.keys.split}"] if self.keys.split else []
             raise VmcError(
                 f"{key} is {count}, but the {self.split} split has {len(ids)} clips of {label!r}: "
-                f"{fewer}choose another split"
+                f"{', or '.join(remedies) or 'get the whole of Jester'}"
             )
         purpose = "exemplars" if role == "exemplar" else role
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
@@ -237,22 +261,30 @@ class Jester:
                 f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing, "
                 f"the first in {missing[0]}: unpack all of Jester's frames there"
             )
-        return [Clip(path=folder, caption=caption, role=role) for folder in folders]
+        stated = self.stated_frames(self.split) if self._layout.mirror else {}
+        faults = [gap(frame_files(folder), stated.get(folder.name)) for folder in folders]
+        return [
+            Clip(path=folder, caption=caption, role=role, fault=fault and f"{fault}: unpack Jester's frames again")
+            for folder, fault in zip(folders, faults, strict=True)
+        ]
 
-    def _known(self, label: str) -> str:
-        """The label as Jester writes it."""
-        known = {_plain(name): name for name in self.labels()}
-        if _plain(label) in known:
-            return known[_plain(label)]
-        near = [known[name] for name in difflib.get_close_matches(_plain(label), known, n=3)] or known.values()
+    def _check_split(self, split: str) -> None:
+        if split not in SPLITS:
+            raise VmcError(f"{self.keys.split} is {split!r}; it must be one of {', '.join(SPLITS)}")
+
+    def known_label(self, label: str) -> str:
+        """The label as Jester writes it.
+
+        Raises:
+            VmcError: there is none like it.
+        """
+        known = {plain(name): name for name in self.labels()}
+        if plain(label) in known:
+            return known[plain(label)]
+        near = [known[name] for name in difflib.get_close_matches(plain(label), known, n=3)] or known.values()
         raise VmcError(f"{label!r} is no label of Jester: use one of {', '.join(near)}")
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     """A label without differences of case, spaces, underscores and hyphens."""
     return re.sub(r"[\W_]+", " ", label).strip().casefold()
-
-
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise VmcError(f"data.split is {split!r}; it must be one of {', '.join(SPLITS)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmc.data.jester import Jester
+from vmc.data.numbering import gap
 from vmc.data.video import frame_files
 from vmc.errors import VmcError
 
@@ -121,20 +122,8 @@ def check_split(jester: Jester, split: str, *, progress: Progress = iter) -> Spl
         files = frame_files(folder) if folder.is_dir() else []
         if not files:
             missing.append(id)
-        elif reason := _gap(files, stated.get(id)):
+        elif reason := gap(files, stated.get(id)):
             broken[id] = f"{folder} {reason}"
         else:
             frames.append(len(files))
     return SplitCheck(split=split, labels=Counter(index["label"]), frames=frames, missing=missing, broken=broken)
-
-
-def _gap(files: Sequence[Path], stated: int | None) -> str | None:
-    """Frames are numbered from 1 on; what does not fit that."""
-    for number, file in enumerate(files, start=1):
-        if not file.stem.isdecimal():
-            return f"holds {file.name}, which is no numbered frame"
-        if int(file.stem) != number:
-            return f"has no frame {number:05d}{file.suffix}"
-    if stated is not None and stated != len(files):
-        return f"has {len(files)} frames, where the table says {stated}"
-    return None

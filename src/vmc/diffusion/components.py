@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet3DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
-from safetensors import SafetensorError
+from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from vmc.diffusion.weight_files import WEIGHED, first_line, is_harmless, problem, snapshot, weight_files
 from vmc.errors import VmcError
 from vmc.files import fingerprint
+from vmc.fitting import shapes_of
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,6 @@ PARTS = {
     "tokenizer": "tokenizer_config.json",
     "scheduler": "scheduler_config.json",
 }
-HUB_FILES = ["model_index.json", *(f"{part}/*" for part in PARTS)]
-HUB_IGNORED = ["*.fp16.*", "*.non_ema.*", "*.msgpack", "*.h5", "*.onnx", "*.ckpt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,7 @@ class BaseModel:
         fps: frames a second of a generated video.
         attention: `fused` (PyTorch's scaled dot product) or `plain`, which is faster for the tiny model on a CPU.
         get: the command that gets it, named where it cannot be had.
+        strict: refuse tensors that the networks have no place for; without it they are left out, and the log says so.
     """
 
     path: str | Path
@@ -52,6 +52,7 @@ class BaseModel:
     fps: float = 12.0
     attention: Literal["fused", "plain"] = "fused"
     get: str = ""
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.attention not in ("fused", "plain"):
@@ -67,12 +68,11 @@ class BaseModel:
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             folder = _download(str(self.path), self.get)
-        for part, file in PARTS.items():
-            if not (folder / part / file).is_file():
-                raise VmcError(
-                    f"model.path is {self.path}, which has no {part}/{file};"
-                    " it must be a text-to-video pipeline in the diffusers layout"
-                )
+        if reason := incomplete(folder):
+            raise VmcError(
+                f"model.path is {self.path}, which {reason}; it must be a whole text-to-video pipeline in the diffusers"
+                f" layout, so {self._remedy}"
+            )
         return folder
 
     def fingerprint(self, *parts: str) -> str:
@@ -129,44 +129,56 @@ class BaseModel:
         return int(config["latent_channels"]), frames, size // reduction, size // reduction
 
     def _config(self, part: str) -> dict[str, Any]:
-        return json.loads((self.folder / part / PARTS[part]).read_text())
+        file = self.folder / part / PARTS[part]
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise VmcError(f"{file} is no JSON ({first_line(error)}); {self._remedy}") from error
 
     def _open(self, kind: type, part: str, dtype: torch.dtype) -> Any:
         """Load one part in exactly `dtype`; a missing or misshaped tensor is an error and never random weights."""
+        folder = self.folder / part
         # Without safetensors diffusers would look for them, and log an error, before it takes the `.bin`.
-        safe = None if any((self.folder / part).glob("*.safetensors")) else False
+        safe = None if any(folder.glob("*.safetensors")) else False
         try:
-            with without_progress_bar():
+            with quiet_loading():
                 module, found = kind.from_pretrained(  # type: ignore[attr-defined]
-                    self.folder / part, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
+                    folder, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
                 )
-        except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
-            if _is_of_a_pickle(error):  # pickles are read as tensors only
-                raise VmcError(
-                    f"{self.folder / part} does not load as {kind.__name__}: its .bin is damaged, or holds more than"
-                    " tensors and might run code; get the complete file again"
-                ) from error
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise VmcError(f"{self.folder / part} does not load as {kind.__name__}: {reason}") from error
-        for problem in ("missing_keys", "mismatched_keys", "error_msgs"):
-            if found.get(problem):
-                first = sorted(map(str, found[problem]))[0]
-                raise VmcError(
-                    f"{self.folder / part} does not fit {kind.__name__}:"
-                    f" {problem.replace('_', ' ')} begin with {first};"
-                    " get the complete file again"
-                )
+        except Exception as error:  # the libraries raise of every kind
+            if reason := problem(folder, kind):
+                raise VmcError(f"{reason}; {self._remedy}") from error
+            raise VmcError(f"{folder} does not load as {kind.__name__}: {first_line(error)}") from error
+        unknown = sorted(name for name in map(str, found.get("unexpected_keys") or ()) if not is_harmless(name))
+        unfit = any(found.get(key) for key in ("missing_keys", "mismatched_keys", "error_msgs"))
+        if unfit or (self.strict and unknown):
+            reason = problem(folder, kind, shapes_of(module.state_dict())) or f"{folder} does not fit {kind.__name__}"
+            raise VmcError(f"{reason}; {self._remedy}")
+        if unknown:
+            log.warning("%s holds %d tensors that are not used, the first %s", folder, len(unknown), unknown[0])
         # Not every file follows the dtype asked for; one that does must not be cast again (diffusers warns of it).
         if any(tensor.dtype != dtype for tensor in module.parameters()):
             module = module.to(dtype)
         return module.requires_grad_(False).eval()
 
+    @property
+    def _remedy(self) -> str:
+        return f"get the complete file again ({self.get or 'a published one: python -m vmc.weights get NAME'})"
 
-def _is_of_a_pickle(error: BaseException | None) -> bool:
-    """Whether unpickling was refused; diffusers hides that behind an error of its own."""
-    while error is not None and not isinstance(error, UnpicklingError):
-        error = error.__cause__ or error.__context__
-    return error is not None
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Without progress bars, and without the libraries' advice to train what a file lacks, which is refused here."""
+    loggers = (diffusers_logging, transformers_logging)
+    former = [one.get_verbosity() for one in loggers]
+    for one in loggers:
+        one.set_verbosity_error()
+    try:
+        with without_progress_bar():
+            yield
+    finally:
+        for one, level in zip(loggers, former, strict=True):
+            one.set_verbosity(level)
 
 
 @contextmanager
@@ -181,13 +193,20 @@ def without_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
+def incomplete(folder: Path) -> str | None:
+    """What a pipeline's folder lacks, a clause; None where all parts are there, with their weights."""
+    if missing := [f"{part}/{file}" for part, file in PARTS.items() if not (folder / part / file).is_file()]:
+        return f"has no {missing[0]}"
+    bare = [part for part in WEIGHED if not weight_files(folder / part)]
+    return f"has no weights in {', '.join(bare)}" if bare else None
+
+
 def _download(name: str, get: str) -> Path:
     """A local copy of a hub repository's pipeline files, from the cache when it is complete there."""
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED))
+        return snapshot(name, PARTS)
     except HFValidationError:
         raise VmcError(f"model.path is {name}, which is neither a folder nor a hub name; check the path") from None
     except Exception as error:

@@ -16,13 +16,13 @@ def get_pipeline(repository: str) -> Path:
     Raises:
         VmcError: offline, no network, no such repository, no room, or a part is missing.
     """
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    from vmc.diffusion.components import HUB_FILES, HUB_IGNORED, BaseModel
+    from vmc.diffusion.components import PARTS, incomplete
+    from vmc.diffusion.weight_files import snapshot
 
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED))
+        folder = snapshot(repository, PARTS)
     except LocalEntryNotFoundError as error:
         reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
         raise VmcError(
@@ -40,20 +40,19 @@ def get_pipeline(repository: str) -> Path:
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
     except Exception as error:  # the library's own network errors are of many kinds
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
-    return BaseModel(path=folder).folder
+    if lack := incomplete(folder):
+        remedy = "unset HF_HUB_OFFLINE" if hub_is_offline() else "go online"
+        raise VmcError(f"{repository} is not whole in the hub's cache ({folder} {lack}): {remedy} and run this again")
+    return folder
 
 
 def is_cached(repository: str) -> bool:
-    """Whether all its files are in the hub's cache, as far as the hub's library knows without asking."""
-    from huggingface_hub import snapshot_download
-
-    from vmc.diffusion.components import HUB_FILES, HUB_IGNORED, BaseModel
+    """Whether every part is in the hub's cache, with its weights, as far as can be known without asking."""
+    from vmc.diffusion.components import PARTS, incomplete
+    from vmc.diffusion.weight_files import snapshot
 
     try:
-        found = snapshot_download(
-            repository, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED, local_files_only=True
-        )
-        return BaseModel(path=found).folder.is_dir()
+        return incomplete(snapshot(repository, PARTS, local=True)) is None
     except Exception:
         return False
 

@@ -141,7 +141,7 @@ def _pipeline(path: Path, options: Options) -> str:
     """Every part through `BaseModel`, one after the other, in half precision to save memory."""
     from vmc.diffusion.components import BaseModel
 
-    base = BaseModel(path=path)
+    base = BaseModel(path=path, strict=True)
     _check_index(path)
     counts = {}
     for part in ("unet", "vae", "text_encoder"):

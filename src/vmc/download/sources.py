@@ -67,7 +67,7 @@ SOURCES: dict[str, FileSource | HubSource] = {
     "modelscope": HubSource(
         title="ModelScope text to video 1.7B (model=modelscope)",
         licence="CC BY-NC 4.0, says its page on the hub: no commercial use",
-        size=15,
+        size=7.4,
         repository="damo-vilab/text-to-video-ms-1.7b",
     ),
     "sscd": FileSource(

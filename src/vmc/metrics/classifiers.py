@@ -121,6 +121,11 @@ class TRNClassifier(NetworkFile[TRN]):
         """The TRN, in eval mode."""
         return load_trn(self.path, classes=len(self.labels)).to(self.device)
 
+    @staticmethod
+    def module(opened: TRN) -> nn.Module:
+        """The TRN."""
+        return opened
+
     def probabilities(self, frames_BFCHW: Tensor) -> Tensor:
         """probabilities_BK on the CPU."""
         return _softmax(self.network, frames_BFCHW, segments=SEGMENTS, device=self.device)
@@ -147,6 +152,11 @@ class TSMClassifier(NetworkFile[OnlineTSM]):
     def open(self) -> OnlineTSM:
         """The TSM, in eval mode."""
         return load_tsm(self.path, classes=len(self.labels)).to(self.device)
+
+    @staticmethod
+    def module(opened: OnlineTSM) -> nn.Module:
+        """The TSM."""
+        return opened
 
     def probabilities(self, frames_BFCHW: Tensor) -> Tensor:
         """probabilities_BK on the CPU."""

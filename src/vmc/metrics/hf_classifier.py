@@ -29,10 +29,13 @@ class HuggingFaceClassifier(NetworkFile[nn.Module]):
     """
 
     def open(self) -> nn.Module:
-        """The model, in eval mode; weights are read as tensors only, and none may be missing."""
+        """The model, in eval mode; weights are read as tensors only, and none may be missing.
+
+        The names of classes and the preparation of frames are read too, which lie in files of their own.
+        """
         from transformers import AutoModelForVideoClassification
 
-        self._json("config.json")
+        _ = self.labels, self._preparation
         try:
             model, told = AutoModelForVideoClassification.from_pretrained(
                 str(self.path), local_files_only=True, output_loading_info=True
@@ -45,6 +48,11 @@ class HuggingFaceClassifier(NetworkFile[nn.Module]):
                 f"the video classifier {self.path} has no tensor {missing[0]}; it was not trained to the end"
             )
         return model.requires_grad_(False).eval().to(self.device)
+
+    @staticmethod
+    def module(opened: nn.Module) -> nn.Module:
+        """The model."""
+        return opened
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A network in a file: found missing before anything runs, opened when it is first needed."""
+"""A network in a file: found missing or damaged before anything runs, opened once."""
 
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
+from torch import nn
 
+from vmc.errors import VmcError
 from vmc.files import fingerprint
 
 Opened = TypeVar("Opened")
@@ -33,6 +35,11 @@ class NetworkFile(ABC, Generic[Opened]):
             VmcError: no such file, or one that is not what it should be.
         """
 
+    @staticmethod
+    @abstractmethod
+    def module(opened: Opened) -> nn.Module:
+        """What of an opened network is moved to a device."""
+
     @property
     def network(self) -> Opened:
         """The network, opened once."""
@@ -41,9 +48,25 @@ class NetworkFile(ABC, Generic[Opened]):
         return self._opened
 
     def to(self, device: torch.device | str) -> None:
-        """Where the network runs."""
-        if torch.device(device) != self.device:
-            self.device, self._opened = torch.device(device), None
+        """Where the network runs; one that is open is moved and not read again."""
+        self.device = torch.device(device)
+        if self._opened is not None:
+            self.module(self._opened).to(self.device)
+
+    def check(self) -> None:
+        """Opens the network, which stays open for use.
+
+        Raises:
+            VmcError: as `open`, with the command that gets the file.
+        """
+        try:
+            _ = self.network
+        except VmcError as error:
+            raise VmcError(f"{error} ({self.get})" if self.get else str(error)) from error
+        except Exception as error:  # libraries raise of every kind for a damaged file
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            remedy = f"get it again ({self.get})" if self.get else "get it again"
+            raise VmcError(f"{self.path} does not load ({reason}); {remedy}") from error
 
     def missing(self) -> str | None:
         """The file that is not there, or the folder that is empty, with the command that gets it."""

@@ -6,7 +6,7 @@ Axes: N images or texts, C colours, H and W, D features.
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vmc.errors import VmcError
 from vmc.metrics.network_file import NetworkFile
@@ -42,8 +42,13 @@ class ImageTextNetwork(NetworkFile[Any]):
             opened = load_image_text(folder=self.path)
         else:
             opened = load_image_text(architecture=self.architecture, file=self.path)
-        opened.model.to(self.device)
+        self.module(opened).to(self.device)
         return opened
+
+    @staticmethod
+    def module(opened: Any) -> nn.Module:
+        """The model of open_clip."""
+        return opened.model
 
     def encode_frames(self, frames_NCHW: Tensor) -> Tensor:
         """features_ND of RGB uint8 frames of any size."""
@@ -79,8 +84,13 @@ class CopyNetwork(NetworkFile[CopyDescriptor]):
     def open(self) -> CopyDescriptor:
         """The descriptor, in eval mode."""
         opened = load_sscd(self.path, short_side=self.short_side)
-        opened.network.to(self.device)
+        self.module(opened).to(self.device)
         return opened
+
+    @staticmethod
+    def module(opened: CopyDescriptor) -> nn.Module:
+        """The network before which frames are prepared."""
+        return opened.network
 
     def __call__(self, frames_NCHW: Tensor) -> Tensor:
         """descriptors_ND of RGB uint8 frames of any size."""

@@ -25,7 +25,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as T
 
 from vmc.errors import VmcError
-from vmc.metrics.fitting import misfit
+from vmc.fitting import misfit
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -236,7 +236,7 @@ def _fill(model: Any, state: dict[str, Tensor], file: Path, architecture: str) -
     state["logit_scale"] = state["logit_scale"].reshape(model.logit_scale.shape)
     state.pop("text.transformer.embeddings.position_ids", None)
     if problem := misfit(model, state):
-        raise VmcError(f"the CLIP file {file} does not fit {architecture}: {problem}")
+        raise VmcError(f"the CLIP file {file} does not fit {architecture}: {problem}; get it again")
     model.load_state_dict(state)
 
 

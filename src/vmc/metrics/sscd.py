@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from vmc.errors import VmcError
-from vmc.metrics.fitting import misfit
+from vmc.fitting import misfit
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as the published models were trained
 DEVIATION = (0.229, 0.224, 0.225)
@@ -170,7 +170,9 @@ def _torchvision(path: Path) -> SSCDNetwork:
     try:
         return SSCDNetwork.of(content)
     except RuntimeError as error:
-        raise VmcError(f"the SSCD file {path} does not fit a ResNet of {_layers(content)} blocks: {error}") from error
+        raise VmcError(
+            f"the SSCD file {path} does not fit a ResNet of {_layers(content)} blocks: {error}; get it again"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

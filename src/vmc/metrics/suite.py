@@ -7,7 +7,7 @@ import torch
 from vmc.errors import VmcError
 from vmc.metrics.appearance import Appearance
 from vmc.metrics.base import Metric
-from vmc.metrics.classifiers import TRNClassifier, TSMClassifier
+from vmc.metrics.classifiers import TRNClassifier, TSMClassifier, class_index
 from vmc.metrics.copying import Copying, NamedClips
 from vmc.metrics.evaluator import Evaluator
 from vmc.metrics.hf_classifier import HuggingFaceClassifier
@@ -18,7 +18,9 @@ from vmc.metrics.values import COPY_THRESHOLD
 
 
 class Suite:
-    """Network files, opened when the first video is scored. A part that is None leaves its columns empty.
+    """Network files, each opened once: by `check`, or when the first video is scored.
+
+    A part that is None leaves its columns empty.
 
     Args:
         classifier: of gestures.
@@ -45,15 +47,23 @@ class Suite:
         parts = (self.classifier, self.appearance, self.copying)
         return [missing for part in parts if part is not None and (missing := part.missing())]
 
-    def check(self) -> None:
-        """To be called before anything that takes long.
+    def check(self, *, target: str | None = None) -> None:
+        """To be called before anything that takes long. The networks are opened, and stay open for use.
+
+        Args:
+            target: name of the motion's class; None for a motion without one.
 
         Raises:
-            VmcError: naming all missing files.
+            VmcError: naming all missing files, else the first that is not what it should be; an unknown class.
         """
         if missing := self.missing_files():
             files = "a file that is" if len(missing) == 1 else f"{len(missing)} files that are"
             raise VmcError(f"the metrics need {files} not there: {'; '.join(missing)}")
+        for part in (self.classifier, self.appearance, self.copying):
+            if part is not None:
+                part.check()
+        if self.classifier is not None and target is not None:
+            class_index(self.classifier.labels, target)
 
     def evaluator(
         self,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vmc.errors import VmcError
+from vmc.fitting import COUNTER, misfit
 from vmc.metrics.bninception import FEATURES, BNInception
 from vmc.metrics.small_backbone import SMALL_FEATURES, SmallResNet
 from vmc.randomness import generator
@@ -165,20 +166,16 @@ def load_trn(path: Path, *, classes: int) -> TRN:
         VmcError: no such file, one that is truncated or would run code, or tensors that do not fit.
     """
     content = _read(path)
-    model = TRN(arch=str(content.get("arch", "BNInception")), classes=classes)
-    expected = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
-    found = {name.removeprefix(PREFIX): tensor for name, tensor in content["state_dict"].items()}
-    found = {name: tensor for name, tensor in found.items() if not name.endswith("num_batches_tracked")}
-    if different := sorted(expected.keys() ^ found.keys()):
-        kind = "has no" if different[0] in expected else "has an unknown"
-        raise VmcError(f"{path} {kind} tensor {different[0]}; it is not a TRN checkpoint of arch {content.get('arch')}")
+    arch = str(content.get("arch", "BNInception"))
+    model = TRN(arch=arch, classes=classes)
+    found = {str(name).removeprefix(PREFIX): tensor for name, tensor in content["state_dict"].items()}
+    found = {name: tensor for name, tensor in found.items() if not name.endswith(COUNTER)}
     fitted = {name: _squeezed(tensor) if "_bn." in name else tensor for name, tensor in found.items()}
-    for name, tensor in expected.items():
-        if fitted[name].shape != tensor.shape:
-            raise VmcError(
-                f"{path} holds {name} of shape {tuple(fitted[name].shape)}, but {tuple(tensor.shape)} is needed;"
-                f" it was trained for other classes than these {classes}, or is another network"
-            )
+    if problem := misfit(model, fitted):
+        raise VmcError(
+            f"{path} does not fit a TRN of arch {arch} and {classes} classes: {problem};"
+            " give the labels that it was trained for, or get the file again"
+        )
     model.load_state_dict(fitted, strict=False)
     return model.requires_grad_(False).eval()
 

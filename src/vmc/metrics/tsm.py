@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from vmc.errors import VmcError
+from vmc.fitting import misfit
 from vmc.metrics.base import resized_centre
-from vmc.metrics.fitting import misfit
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Of MobileNetV2 (Sandler et al., 2018, Table 2): expansion, channels, blocks, stride of the first."""
@@ -111,6 +111,6 @@ def load_tsm(path: Path, *, classes: int) -> OnlineTSM:
         raise VmcError(f"{path} holds no classifier.weight; it is not the online TSM's bare state dict")
     state = {**counters, **content}
     if problem := misfit(model, state):
-        raise VmcError(f"{path} does not fit the online TSM of {classes} classes: {problem}")
+        raise VmcError(f"{path} does not fit the online TSM of {classes} classes: {problem}; get the file again")
     model.load_state_dict(state)
     return model.requires_grad_(False).eval()

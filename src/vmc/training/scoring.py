@@ -1,7 +1,7 @@
 """What a run's evaluation is made of, equally while it trains and when it is evaluated later."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def gather_clips(
     """
     exemplars = data.source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
     filled = [
-        [Clip(path=clip.path, caption=fill(clip.caption, token=token.word), role=clip.role) for clip in clips]
+        [replace(clip, caption=fill(clip.caption, token=token.word)) for clip in clips]
         for clips in (exemplars, regularization.clips())
     ]
     check_token(filled[0], token.word)
@@ -65,13 +65,14 @@ def write_clips(clips: Sequence[Clip], path: Path) -> None:
         table.to_csv(temporary, index=False)
 
 
-def check_evaluation(suite: Suite, prompts: Sequence[Prompt], *, threshold: float | None) -> None:
+def check_evaluation(suite: Suite, prompts: Sequence[Prompt], *, target: str | None, threshold: float | None) -> None:
     """All that would stop an evaluation is found before any training.
 
     Raises:
-        VmcError: a network is missing, or the threshold of the appearance score cannot be held.
+        VmcError: a network is missing or damaged, the motion's class is unknown, or the threshold of the appearance
+            score cannot be held.
     """
-    suite.check()
+    suite.check(target=target)
     if threshold is not None:
         if suite.appearance is None:
             raise VmcError(

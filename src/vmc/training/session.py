@@ -94,7 +94,7 @@ class Session:
         self._load: Load | None = None
         if self.evaluates:
             assert self.suite is not None
-            check_evaluation(self.suite, self.prompts, threshold=self.stop_appearance)
+            check_evaluation(self.suite, self.prompts, target=self.motion.label, threshold=self.stop_appearance)
 
     @property
     def evaluates(self) -> bool:

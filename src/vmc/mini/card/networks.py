@@ -50,8 +50,6 @@ class Networks:
 
     def __post_init__(self) -> None:
         Suite(classifier=self.classifier, appearance=self.appearance, copying=self.copying).check()
-        for part in (self.classifier, self.appearance, self.copying):
-            _ = part.network
 
     @cached_property
     def base(self) -> BaseModel:
