@@ -9,6 +9,7 @@ import torch
 from vmc.diffusion.components import PARTS, BaseModel
 from vmc.diffusion.lora import LoraSubset
 from vmc.diffusion.parameters import ParameterSubset
+from vmc.diffusion.weight_files import WEIGHED
 from vmc.errors import VmcError
 from vmc.fullsize.sizes import ZEROSCOPE
 from vmc.mini.shipped import shipped
@@ -39,11 +40,14 @@ def gpu(monkeypatch):
 
 @pytest.fixture(scope="module")
 def zeroscope(tmp_path_factory) -> BaseModel:
-    """ZeroScope's config files and not one weight."""
+    """ZeroScope's config files, and weight files of which not one is read."""
     folder = tmp_path_factory.mktemp("zeroscope")
     for part, file in PARTS.items():
         (folder / part).mkdir()
         (folder / part / file).write_text(json.dumps(getattr(ZEROSCOPE, part, {})))
+    for part in WEIGHED:
+        name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
+        (folder / part / name).touch()
     return BaseModel(path=folder)
 
 

@@ -253,15 +253,7 @@ class Session:
         self, batches: LoadedBatches, losses: LossLog, latent_shape: Sequence[int], stop: StopOnSignal
     ) -> Evaluations:
         assert self.suite is not None
-        generator = TrainingGenerator(
-            base=self.base,
-            encoders=self._encoders,
-            sampler=self.sampler,
-            hardware=self.hardware,
-            latent_shape=latent_shape,
-            fps=self.data.fps,
-            batch_size=self.generation_batch,
-        )
+        generator = self._generator(latent_shape)
         evaluation = build_evaluation(
             suite=self.suite,
             prompts=self.prompts,
@@ -289,6 +281,17 @@ class Session:
             after=losses.skip_time,
             stop=stop,
             resumed_at=batches.first,
+        )
+
+    def _generator(self, latent_shape: Sequence[int]) -> TrainingGenerator:
+        return TrainingGenerator(
+            base=self.base,
+            encoders=self._encoders,
+            sampler=self.sampler,
+            hardware=self.hardware,
+            latent_shape=latent_shape,
+            fps=self.data.fps,
+            batch_size=self.generation_batch,
         )
 
     def _about(self) -> dict[str, Any]:
