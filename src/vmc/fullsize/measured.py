@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from vmc.benchmarks.rounds import resident_peak
@@ -19,23 +20,42 @@ NETWORK = "UNet3DConditionModel"
 
 
 class Passes:
-    """Seconds of each pass through the UNet, forward alone; hooks of PyTorch's that change nothing."""
+    """Seconds of each pass through the UNet, forward alone, while it is entered; hooks of PyTorch's change nothing."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
-        register_module_forward_pre_hook(self._before)
-        register_module_forward_hook(self._after)
+
+    def __enter__(self) -> "Passes":
+        self._hooks = (register_module_forward_pre_hook(self._before), register_module_forward_hook(self._after))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
     def _before(self, module: torch.nn.Module, inputs: Any) -> None:
-        if type(module).__name__ == NETWORK:
+        if _computes(module):
             self._began = _now()
 
     def _after(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        if type(module).__name__ == NETWORK:
+        if _computes(module):
             self.seconds.append(_now() - self._began)
 
 
+def _computes(module: torch.nn.Module) -> bool:
+    """Whether it is a UNet that holds numbers.
+
+    `vmc.diffusion.activations` sends tensors without bytes through one. That is no pass of the network's, and a GPU
+    cannot be waited for meanwhile: it is hidden from PyTorch, and `synchronize` finds no device.
+    """
+    if type(module).__name__ != NETWORK:
+        return False
+    parameter = next(module.parameters())
+    return not (isinstance(parameter, FakeTensor) or parameter.is_meta)
+
+
 def _now() -> float:
+    """The time when a GPU, if this process uses one, has done what it was given."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -47,7 +67,8 @@ def main() -> None:
     began, passes = time.perf_counter(), Passes()
     sys.argv = [module, *words]
     try:
-        import_module(module).main()
+        with passes:
+            import_module(module).main()
     finally:
         on_gpu = torch.cuda.is_initialized()
         found = {
