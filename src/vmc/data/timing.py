@@ -118,10 +118,7 @@ def _padded(clips: Sequence[TimedClip], role: str, *, window: str) -> tuple[int,
     short = [clip for clip in clips if clip.padded]
     if not short:
         return None
-    named = [
-        f"{clip.clip.path.name} ({_span([clip.seconds]) if clip.seconds else 'one frame'}, {clip.padded} times)"
-        for clip in short
-    ]
+    named = [f"{clip.clip.path.name} ({_length(clip)}, {clip.padded} time{'s' * (clip.padded != 1)})" for clip in short]
     verb, last = ("is", "its last frame is") if len(short) == 1 else ("are", "their last frames are")
     return (
         logging.WARNING,
@@ -150,6 +147,10 @@ def _count(some: Sequence[TimedClip], clips: Sequence[TimedClip], role: str) -> 
 def _list(named: Sequence[str]) -> str:
     left = len(named) - _NAMED
     return ", ".join(named[:_NAMED]) + (f" and {left} more" if left > 0 else "")
+
+
+def _length(clip: TimedClip) -> str:
+    return _span([clip.seconds]) if clip.seconds else "one frame"
 
 
 def _alike(ratio: float) -> bool:

@@ -62,7 +62,7 @@ def _seconds(clip: Clip, transform: ClipTransform) -> str:
         return "one frame"
     length, first, last = times[-1] + interval, times[taken.indices[0]], times[taken.indices[-1]]
     end = min(length, last + max(interval, 1 / transform.fps))
-    padded = f", last frame repeated {taken.padded} times" if taken.padded else ""
+    padded = f", last frame repeated {taken.padded} time{'s' * (taken.padded != 1)}" if taken.padded else ""
     return f"{first:.2f} to {end:.2f} of {length:.2f} s{padded}"
 
 
