@@ -1,5 +1,6 @@
 """One motion, encoded in many ways, gives the same window of time."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,12 +9,18 @@ import av
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from PIL import Image
 
+from vmc.cli import config_folder
 from vmc.data import video
+from vmc.data.folder import VideoFolder
 from vmc.data.frames import typical_interval
+from vmc.data.motion import MotionData
 from vmc.data.transform import ClipTransform
 from vmc.data.video import frame_times
+from vmc.errors import VmcError
 
 SECONDS, SIDE, BAR = 2.0, 256, 16
 SPEED = (SIDE - BAR) / SECONDS
@@ -146,6 +153,33 @@ def test_clips_without_usable_timestamps_have_their_average_rate(stamps, tmp_pat
     rate = float(video.frame_rate(clip))
     assert rate == pytest.approx(12, rel=0.05)  # what the file says, without how long its last frame is shown
     assert frame_times(clip) == pytest.approx([number / rate for number in range(24)])
+
+
+@pytest.mark.parametrize(
+    ("choices", "distance"), [(["stack=paper"], 1), (["stack=mini"], 4), (["stack=mini", "data=jester"], 4)]
+)
+def test_of_jester_a_stack_takes_the_frames_of_its_models_rate(choices, distance, make, tmp_path):
+    """Jester has 12 frames a second; ZeroScope makes 12 a second, the miniature 3."""
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        config = compose("train", overrides=[*choices, *(["data=jester"] if "stack=paper" in choices else [])])
+    config.data.update({"path": None, "source": None, "start": "first", "frames": 3, "size": 32})
+    data = instantiate(config.data)
+    clip = make.save_images(tmp_path / "clip", make.numbered(10))
+    transform = data.transform(augmented=False, mirror=False)
+    assert make.numbers(transform(clip, variant=0)) == [0, distance, 2 * distance]
+    assert data.fps == config.model.fps == 12 / distance
+
+
+def test_what_is_no_rate_is_refused_with_its_key():
+    for key, wrong in {
+        "fps": "30fps",
+        "frame_folder_fps": 0,
+        "frames": 2.5,
+        "size": [64, 32],
+        "variants": "many",
+    }.items():
+        with pytest.raises(VmcError, match=rf"data\.{key} is {re.escape(str(wrong))}; it must be a "):
+            MotionData(source=VideoFolder(None), **{key: wrong})
 
 
 @pytest.mark.clips
