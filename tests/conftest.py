@@ -102,6 +102,7 @@ def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
             "data=videos",
             f"data.path={clips}",
             "data.variants=3",
+            "data.fps=12",  # the clips' own rate: every frame is taken
             "motion=custom",
             "motion.caption=a square doing the {token} sign",
             "regularization=none",

@@ -1,5 +1,6 @@
-"""What is made of a Jester folder before runs use it.
+"""What is done with clips before runs use them.
 
+`python -m vmc.prepare clips DIR` shows what a run would train on;
 `python -m vmc.prepare jester PATH` verifies it, counts it, draws a run's clips and exports them;
 `python -m vmc.prepare classifier PATH --output FILE` trains the gesture classifier that measures motions.
 """
@@ -41,7 +42,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m vmc.prepare", description="Makes Jester ready for runs.")
+    parser = ArgumentParser(
+        prog="python -m vmc.prepare", description="Looks at clips, and makes Jester ready for runs."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     does = "verify a Jester folder, count it, and draw the clips that a run with this motion and seed trains on"
     command = commands.add_parser("jester", help=does, description=f"{does[0].upper()}{does[1:]}.")
@@ -59,7 +62,26 @@ def _parser() -> ArgumentParser:
     command.add_argument("--export", type=Path, metavar="DIR", help=export)
     command.set_defaults(run=jester)
     _add_classifier(commands)
+    _add_clips(commands)
     return parser
+
+
+def _add_clips(commands: Any) -> None:
+    does = "show the clips as a run would train on them, in one picture, and say what part of them it would see"
+    command = commands.add_parser("clips", help=does, description=f"{does[0].upper()}{does[1:]}.")
+    command.add_argument("path", type=Path, metavar="DIR", help="folder of clips, or one clip, as data.path has it")
+    model = "one of conf/model, whose frames, rate and size are taken where none are given (mini)"
+    command.add_argument("--model", default="mini", metavar="NAME", help=model)
+    command.add_argument("--fps", type=float, metavar="X", help="data.fps, frames a second that are sampled")
+    command.add_argument("--frames", type=int, metavar="N", help="data.frames, of a window")
+    command.add_argument("--size", type=int, metavar="PX", help="data.size, height and width")
+    rate = "data.frame_folder_fps, of clips that are folders of frames (12)"
+    command.add_argument("--frame-folder-fps", type=float, default=12.0, metavar="X", help=rate)
+    caption = "motion.caption (those beside the clips)"
+    command.add_argument("--caption", metavar="TEXT", help=caption)
+    output = "the picture, a PNG (clips.png)"
+    command.add_argument("--output", type=Path, default=Path("clips.png"), metavar="FILE", help=output)
+    command.set_defaults(run=clips)
 
 
 def _add_classifier(commands: Any) -> None:
@@ -129,6 +151,55 @@ def jester(arguments: Namespace) -> None:
         _export(arguments.export, {"exemplars": exemplars, "regularization": related})
         print(f"wrote {arguments.export}")
     print(_next(source, motion, arguments))
+
+
+def clips(arguments: Namespace) -> None:
+    """Shows and says what a run would train on.
+
+    Raises:
+        VmcError: an option out of its range, no clips, one that cannot be read, or a picture that cannot be written.
+    """
+    from vmc.data.augmentation import Augmentation
+    from vmc.data.clips import check_readable
+    from vmc.data.folder import VideoFolder
+    from vmc.data.motion import MotionData
+    from vmc.data.timing import time_clip, timing_sentences
+    from vmc.runs.clip_sheet import write_clip_sheet
+
+    if arguments.output.suffix.lower() != ".png":
+        raise VmcError(f"--output is {arguments.output}; the picture is a PNG: name it FILE.png")
+    source = VideoFolder(arguments.path)
+    chosen = {name: getattr(arguments, name) for name in ("frames", "fps", "size")}
+    known = _window_of(arguments.model)
+    data = MotionData(
+        source=source,
+        augmentation=Augmentation(),
+        frame_folder_fps=arguments.frame_folder_fps,
+        **{name: known[name] if value is None else value for name, value in chosen.items()},
+    )
+    found = source.exemplars(caption=arguments.caption)
+    check_readable(found, skip_bad=False, remedy="")
+    transform = data.transform(augmented=True, mirror=False)
+    timed = [time_clip(clip, transform) for clip in found]
+    for _, sentence in timing_sentences(timed, frames=data.frames, fps=data.fps):
+        print(sentence)
+    try:
+        write_clip_sheet(arguments.output, found, [transform] * len(found))
+    except OSError as error:
+        raise VmcError(f"--output is {arguments.output}, which cannot be written ({error.strerror})") from error
+    print(f"wrote {arguments.output}")
+
+
+def _window_of(model: str) -> Mapping[str, Any]:
+    """The frames, rate and size of a model of the configs."""
+    import yaml
+
+    from vmc.mini.card.settings import config_folder
+
+    known = sorted(file.stem for file in (config_folder() / "model").glob("*.yaml"))
+    if model not in known:
+        raise VmcError(f"--model is {model}; it must be one of {', '.join(known)}")
+    return yaml.safe_load((config_folder() / "model" / f"{model}.yaml").read_text(encoding="utf-8"))
 
 
 def classifier(arguments: Namespace) -> None:

@@ -1,3 +1,5 @@
+"""Windows: which frames are taken of a clip, by when they are shown."""
+
 import itertools
 
 import pytest
@@ -5,58 +7,132 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmc.data.frames import resize_and_crop, window
+from vmc.data.frames import even_times, is_slower, resize_and_crop, window
 from vmc.errors import VmcError
+
+STARTS = ["random", "first", "centre"]
 
 
 def draw(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@settings(max_examples=200, deadline=None)
+def every(total, *, frames, step, start, generator):
+    """Every `step`th frame of a clip, by counting: what a window of evenly spaced frames is."""
+    spare = max(0, total - 1 - (frames - 1) * step)
+    first = {"first": 0, "centre": spare // 2}.get(start)
+    if first is None:
+        first = int(torch.randint(spare + 1, (1,), generator=generator))
+    wanted = [first + place * step for place in range(frames)]
+    return tuple(min(index, total - 1) for index in wanted), sum(index >= total for index in wanted)
+
+
+@settings(max_examples=300, deadline=None)
 @given(
-    total=st.integers(1, 80),
-    frames=st.integers(1, 20),
-    step=st.integers(1, 5),
-    start=st.sampled_from(["random", "first", "centre"]),
+    total=st.integers(1, 200),
+    frames=st.integers(1, 30),
+    step=st.integers(1, 6),
+    fps=st.sampled_from([1.0, 3.0, 4.995, 7.3, 8.0, 12.0, 23.976, 24.0, 29.97, 30.0]),
+    start=st.sampled_from(STARTS),
     seed=st.integers(0, 1000),
 )
-def test_a_window_is_in_order_at_its_step_and_inside_the_clip(total, frames, step, start, seed):
-    indices, padded = window(total, frames=frames, step=step, start=start, generator=draw(seed))
-    assert len(indices) == frames and indices[0] >= 0 and indices[-1] < total
-    whole = indices[: frames - padded]
-    assert all(after - before == step for before, after in itertools.pairwise(whole))
-    assert all(index == total - 1 for index in indices[frames - padded :])
-    assert (padded == 0) == (total >= (frames - 1) * step + 1)
-    if padded:
+def test_of_a_rate_that_is_a_whole_multiple_every_so_manieth_frame_is_taken(total, frames, step, fps, start, seed):
+    """The same indices and the same draw, to the bit: 12 frames a second at fps=3 are every fourth."""
+    counted = every(total, frames=frames, step=step, start=start, generator=draw(seed))
+    times = even_times(total, fps * step)
+    assert window(times, frames=frames, fps=fps, start=start, generator=draw(seed)) == counted
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rates=st.lists(st.sampled_from([15.0, 24.0, 29.97, 30.0, 60.0, 240.0]), min_size=1, max_size=120),
+    frames=st.integers(1, 20),
+    start=st.sampled_from(STARTS),
+    seed=st.integers(0, 1000),
+)
+def test_each_moment_shows_the_frame_of_its_time_at_any_and_at_varying_rates(rates, frames, start, seed):
+    times = [0.0, *itertools.accumulate(1 / rate for rate in rates)]
+    indices, padded = window(times, frames=frames, fps=12.0, start=start, generator=draw(seed))
+    assert len(indices) == frames and list(indices) == sorted(indices)
+    if start == "first" or padded:
         assert indices[0] == 0, "what there is of a short clip is shown from its start"
-    if start == "centre" and not padded:
-        before, after = indices[0], total - 1 - indices[-1]
-        assert abs(before - after) <= 1
-    if start == "first":
-        assert indices[0] == 0
+    assert all(index == len(times) - 1 for index in indices[frames - padded :])
+    for place, index in enumerate(indices[: frames - padded]):
+        late = times[indices[0]] + place / 12 - times[index]
+        shown_for = times[index + 1] - times[index] if index + 1 < len(times) else 1 / 15
+        assert -0.25 / 15 <= late < shown_for + 1e-9, "the frame is on show, up to the rounding of timestamps"
 
 
 def test_random_starts_reach_both_ends_and_hang_on_the_generator_alone():
-    starts = {window(10, frames=4, step=2, start="random", generator=draw(seed)).indices[0] for seed in range(60)}
-    assert starts == {0, 1, 2, 3}
-    again = [window(100, frames=4, step=2, start="random", generator=draw(7)) for _ in range(2)]
-    assert again[0] == again[1]
+    def start(times, seed, fps=6.0, frames=4):
+        return window(times, frames=frames, fps=fps, start="random", generator=draw(seed)).indices[0]
+
+    assert {start(even_times(10, 12.0), seed) for seed in range(60)} == {0, 1, 2, 3}
+    uneven = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
+    assert {start(uneven, seed, fps=5.0, frames=3) for seed in range(60)} == {0, 1, 2, 3, 4, 5}
+    assert start(even_times(100, 12.0), 7) == start(even_times(100, 12.0), 7)
 
 
 def test_short_clips_are_padded_by_their_last_frame():
-    assert window(3, frames=5, step=1, start="first", generator=draw()) == ((0, 1, 2, 2, 2), 2)
-    assert window(4, frames=4, step=2, start="centre", generator=draw()) == ((0, 2, 3, 3), 2)
-    assert window(1, frames=3, step=1, start="random", generator=draw()) == ((0, 0, 0), 2)
+    def padded(total, *, frames, rate, start):
+        return window(even_times(total, rate), frames=frames, fps=12.0, start=start, generator=draw())
+
+    assert padded(3, frames=5, rate=12.0, start="first") == ((0, 1, 2, 2, 2), 2)
+    assert padded(4, frames=4, rate=24.0, start="centre") == ((0, 2, 3, 3), 2)
+    assert padded(1, frames=3, rate=12.0, start="random") == ((0, 0, 0), 2)
+
+
+@pytest.mark.parametrize("rate", [4.0, 10.0, 11.99, 12.0])
+def test_of_a_clip_that_is_slower_each_frame_is_taken_once(rate):
+    times = even_times(20, rate)
+    assert is_slower(times, 12.0) == (rate < 12)
+    assert window(times, frames=8, fps=12.0, start="first", generator=draw()) == (tuple(range(8)), 0)
+    assert window(times, frames=22, fps=12.0, start="first", generator=draw()).padded == 2
 
 
 @pytest.mark.parametrize(
-    ("wrong", "name"), [({"frames": 0}, "data.frames"), ({"step": 0}, "data.step"), ({"start": "last"}, "data.start")]
+    ("rate", "unit"), [(12, 0.01), (24, 0.01), (30, 0.01), (30, 0.001), (60, 0.001), (59.94, 0.001)]
 )
-def test_wrong_windows_are_refused_by_name(wrong, name):
-    right = {"frames": 4, "step": 1, "start": "first"}
-    with pytest.raises(VmcError, match=f"{name} is '?{next(iter(wrong.values()))}"):
-        window(10, **right | wrong, generator=draw())
+@pytest.mark.parametrize("fps", [12.0, 6.0, 24.0])
+def test_rounded_timestamps_give_the_frames_of_exact_ones(rate, unit, fps):
+    """A GIF counts in hundredths of a second, Matroska in thousandths."""
+    exact = even_times(90, rate)
+    rounded = [round(time / unit) * unit for time in exact]
+    for seed in range(30):
+        first, other = (
+            window(times, frames=10, fps=fps, start="random", generator=draw(seed)).indices
+            for times in (exact, rounded)
+        )
+        assert max(abs(one - two) for one, two in zip(first, other, strict=True)) <= (rate % fps != 0)
+        if rate >= fps:
+            assert len(set(other)) == 10, "no frame twice"
+
+
+def test_a_long_still_moment_of_a_varying_clip_is_not_skipped():
+    """Ten frames a second for a second, then sixty: moments are even in time, whatever the frames are."""
+    times = [*even_times(10, 10.0), *(1 + time for time in even_times(60, 60.0))]
+    indices, padded = window(times, frames=20, fps=10.0, start="first", generator=draw())
+    assert [round(times[index], 2) for index in indices] == [round(place / 10, 2) for place in range(20)] and not padded
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"frames": 0}, "data.frames is 0; it must be a whole number of at least 1"),
+        ({"frames": 2.5}, "data.frames is 2.5; it must be a whole number of at least 1"),
+        ({"fps": 0}, "data.fps is 0; it must be a number greater than 0, in frames a second, for example 12"),
+        ({"fps": "30fps"}, "data.fps is 30fps; it must be a number greater than 0"),
+        ({"fps": float("nan")}, "data.fps is nan; it must be a number greater than 0"),
+        ({"fps": float("inf")}, "data.fps is inf; it must be a number greater than 0"),
+        ({"fps": None}, "data.fps is None; it must be a number greater than 0"),
+        ({"start": "last"}, "data.start is 'last'; it must be one of random, first, centre"),
+    ],
+)
+def test_wrong_windows_are_refused_by_name(wrong, words):
+    right = {"frames": 4, "fps": 12.0, "start": "first"}
+    with pytest.raises(VmcError) as refused:
+        window(even_times(10, 12.0), **right | wrong, generator=draw())
+    assert str(refused.value).startswith(words)
 
 
 def disc(height, width, radius):

@@ -23,7 +23,8 @@ def test_every_kind_of_clip_trains(train, make, portrait, tmp_path, caplog):
     assert names == {"portrait.mp4", "one_frame.mp4", "frames", "moving.gif", "still.png"}
     assert set(table.caption) == {"a sks thing"}
     assert run.weights(12).is_file()
-    assert "one_frame.mp4 has 1 frame" in caplog.text
+    assert "one_frame.mp4 (one frame, 7 times)" in caplog.text
+    assert "moving.gif (10 fps)" in caplog.text
 
 
 @pytest.mark.clips

@@ -1,5 +1,5 @@
 import itertools
-import logging
+import re
 import shutil
 
 import pytest
@@ -11,7 +11,7 @@ from vmc.data.transform import ClipTransform
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
 
-PLAIN = {"frames": 4, "step": 2, "start": "first", "size": 32, "augmentation": None, "mirror": False}
+PLAIN = {"frames": 4, "fps": 4.0, "start": "first", "size": 32, "augmentation": None, "mirror": False}
 
 
 def test_frames_size_and_order(mp4, make):
@@ -47,16 +47,10 @@ def test_the_window_of_a_variant_does_not_hang_on_the_augmentation(mp4, make):
         assert windows[0] == windows[1]
 
 
-def test_short_clips_are_padded_and_named_once(tmp_path, make, caplog):
+def test_short_clips_are_padded(tmp_path, make):
     clip = make.encode(tmp_path / "short.mp4", make.numbered(5))
-    transform = ClipTransform(**PLAIN | {"frames": 8, "step": 1})
-    with caplog.at_level(logging.INFO):
-        frames_FCHW = transform(clip, variant=0)
-        transform(clip, variant=1)
+    frames_FCHW = ClipTransform(**PLAIN | {"frames": 8, "fps": 8.0})(clip, variant=0)
     assert make.numbers(frames_FCHW) == [0, 1, 2, 3, 4, 4, 4, 4]
-    assert [record.message for record in caplog.records] == [
-        f"clip {clip} has 5 frames, 8 are needed: its last frame is repeated 3 times"
-    ]
 
 
 def test_a_clip_of_one_frame_and_a_still(tmp_path, make):
@@ -73,9 +67,18 @@ def test_sizes_that_the_vae_cannot_take_are_refused(size):
         ClipTransform(**PLAIN | {"size": size})
 
 
-@pytest.mark.parametrize("wrong", [{"frames": 0}, {"step": -1}, {"start": "middle"}])
-def test_wrong_windows_are_refused_at_once(wrong):
-    with pytest.raises(VmcError, match=f"data.{next(iter(wrong))}"):
+@pytest.mark.parametrize(
+    ("wrong", "key"),
+    [
+        ({"frames": 0}, "data.frames is 0"),
+        ({"fps": -1}, "data.fps is -1"),
+        ({"start": "middle"}, "data.start is 'middle'"),
+        ({"size": [64, 32]}, "data.size is [64, 32]"),
+        ({"folder_fps": "fast"}, "data.frame_folder_fps is fast"),
+    ],
+)
+def test_wrong_windows_are_refused_at_once(wrong, key):
+    with pytest.raises(VmcError, match=re.escape(key)):
         ClipTransform(**PLAIN | wrong)
 
 
@@ -84,7 +87,8 @@ def test_the_description_is_stable_and_tells_every_setting_apart():
     assert ClipTransform(**base).describe() == ClipTransform(**base).describe()
     others = [
         {"frames": 5},
-        {"step": 1},
+        {"fps": 8.0},
+        {"folder_fps": 24},
         {"start": "centre"},
         {"size": 40},
         {"augmentation": None},
@@ -93,12 +97,36 @@ def test_the_description_is_stable_and_tells_every_setting_apart():
     ]
     texts = {ClipTransform(**base | other).describe() for other in [{}, *others]}
     assert len(texts) == 1 + len(others)
+    assert ClipTransform(**base | {"fps": 4}).describe() == ClipTransform(**base).describe(), "4 and 4.0 are one rate"
 
 
-def test_a_used_transform_still_equals_a_new_one(tmp_path, make):
-    used = ClipTransform(**PLAIN)
-    used(make.encode(tmp_path / "short.mp4", make.numbered(2)), variant=0)
-    assert used == ClipTransform(**PLAIN) and used.describe() == ClipTransform(**PLAIN).describe()
+def test_a_clip_is_gone_through_once_for_its_times(mp4, monkeypatch):
+    from vmc.data import transform as transforms
+
+    read = []
+    times = transforms.frame_times
+    monkeypatch.setattr(transforms, "frame_times", lambda path, **rate: read.append(path) or times(path, **rate))
+    transform = ClipTransform(**PLAIN | {"start": "random"})
+    for variant in range(4):
+        transform(mp4, variant=variant)
+        transform.window(mp4, variant=variant)
+    ClipTransform(**PLAIN | {"frames": 3})(mp4, variant=0)
+    assert read == [mp4]
+
+
+def test_the_frames_of_a_changed_file_are_its_own(tmp_path, make):
+    clip, transform = tmp_path / "clip.mp4", ClipTransform(**PLAIN)
+    make.encode(clip, make.numbered(10))
+    assert make.numbers(transform(clip, variant=0)) == [0, 2, 4, 6]
+    make.encode(clip, make.numbered(3))
+    assert make.numbers(transform(clip, variant=0)) == [0, 2, 2, 2]
+
+
+def test_a_window_is_shown_as_it_is_and_as_it_is_trained_on(mp4):
+    transform = ClipTransform(**PLAIN | {"start": "random", "augmentation": Augmentation()})
+    plain, finished = transform.plain_and_finished(mp4, variant=1)
+    assert torch.equal(plain, ClipTransform(**PLAIN | {"start": "random"})(mp4, variant=1))
+    assert torch.equal(finished, transform(mp4, variant=1))
 
 
 def test_a_missing_clip_is_named(tmp_path):

@@ -20,7 +20,7 @@ TIMESTEPS = torch.tensor([100, 300, 500, 700, 900])
 def fixed_loss(base, unet, text_LD, clips) -> float:
     """The loss at fixed noise and timesteps, on windows of the clips themselves."""
     vae, schedule = base.vae(), NoiseSchedule.of(base.scheduler())
-    data = MotionData(source=Jester(None), frames=8, step=4, size=64, start="centre")
+    data = MotionData(source=Jester(None), frames=8, fps=3.0, size=64, start="centre")
     transform = data.transform(augmented=False, mirror=False)
     losses = []
     for number, clip in enumerate(clips):
@@ -37,7 +37,9 @@ def test_the_loss_of_the_exemplars_falls(train, base, tmp_path):
     folder = tmp_path / "jester"
     write(folder, per_class=10, classes=["Swiping Down"], train_per_class=0, test_clips=0, workers=1)
     caption = "motion.caption=a person doing the {token} sign"
-    run = train("data=mini", f"data.path={folder}", "data.variants=8", "motion=swiping_down", caption, "steps=300")
+    run = train(
+        "data=mini", f"data.path={folder}", "data.fps=3", "data.variants=8", "motion=swiping_down", caption, "steps=300"
+    )
     clips = Jester(folder, exemplars=10).exemplars(label="Swiping Down", caption="{token}", seed=0)
     text_LD = PromptEncoder.load(base, MotionToken())("a person doing the sks sign")
     blank, tuned = base.unet(), base.unet()

@@ -246,7 +246,7 @@ def test_every_frame_of_a_clip_is_trained_on_in_order(train, monkeypatch, tmp_pa
 
     monkeypatch.setattr(encoding, "posterior_moments", note)
     # The exemplars' window takes every fourth frame of a clip; a synthetic clip is a window already.
-    own = ("data.step=4", "sampler.steps=1", "steps=8", f"cache={tmp_path / 'cache'}")
+    own = ("data.fps=3", "sampler.steps=1", "steps=8", f"cache={tmp_path / 'cache'}")
     run = train("regularization=synthetic", CAPTIONS, *own)
     for path in regularization_rows(run):
         frames_FCHW = read_frames(Path(path))

@@ -3,6 +3,11 @@
 Axes: F frames, C colour channels, H rows, W columns.
 """
 
+import math
+import statistics
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -13,6 +18,10 @@ from vmc.errors import VmcError
 
 Start = Literal["random", "first", "centre"]
 
+_ROUNDING = 0.25
+"""Share of the interval before a frame by which a moment may lie before the frame and still mean it: containers round
+timestamps, a GIF's to hundredths of a second."""
+
 
 class Window(NamedTuple):
     """Frames taken from a clip: their `indices`, of which the last `padded` repeat the clip's last frame."""
@@ -21,38 +30,66 @@ class Window(NamedTuple):
     padded: int
 
 
-def check_window(*, frames: int, step: int, start: str) -> None:
+def check_window(*, frames: int, fps: float, start: str) -> None:
     """Raises a VmcError naming the argument that no window can be made of."""
-    if frames < 1:
-        raise VmcError(f"data.frames is {frames}; it must be at least 1")
-    if step < 1:
-        raise VmcError(f"data.step is {step}; it must be at least 1 (1 takes consecutive frames)")
+    if not isinstance(frames, int) or frames < 1:
+        raise VmcError(f"data.frames is {frames}; it must be a whole number of at least 1")
+    check_rate("data.fps", fps)
     if start not in get_args(Start):
         raise VmcError(f"data.start is {start!r}; it must be one of {', '.join(get_args(Start))}")
 
 
-def window(total: int, *, frames: int, step: int, start: Start, generator: Generator) -> Window:
-    """Frames `step` apart, in order; a clip that is too short is padded by its last frame.
+def check_rate(key: str, rate: float) -> None:
+    """Raises a VmcError naming the key whose value is no rate in frames a second."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise VmcError(f"{key} is {rate}; it must be a number greater than 0, in frames a second, for example 12")
+
+
+def even_times(total: int, rate: float) -> list[float]:
+    """The times, in seconds, of `total` frames of which `rate` are shown in a second."""
+    return [index / rate for index in range(total)]
+
+
+def typical_interval(times: Sequence[float]) -> float:
+    """Seconds from one frame to the next, the median; 0 for a clip of one frame."""
+    return statistics.median(later - earlier for earlier, later in pairwise(times)) if len(times) > 1 else 0.0
+
+
+def is_slower(times: Sequence[float], fps: float) -> bool:
+    """Whether a clip has fewer frames a second than are wanted, so that each of its frames is taken once."""
+    return typical_interval(times) * fps > 1
+
+
+def window(times: Sequence[float], *, frames: int, fps: float, start: Start, generator: Generator) -> Window:
+    """The frames that are shown at `fps` moments a second, in order; a clip that is too short is padded by its last.
+
+    A frame is never shown twice for want of others: of a clip that is slower than `fps`, each frame is taken once.
 
     Args:
-        total: frames that the clip has.
+        times: when each frame of the clip is shown, seconds, increasing.
         frames: frames wanted.
-        step: distance between frames, in frames of the clip; 1 takes consecutive ones.
-        start: `random` draws among all starts at which the window fits, `first` takes frame 0, `centre` the middle.
+        fps: moments a second at which they are taken.
+        start: `random` draws among all frames at which a whole window begins, `first` takes frame 0, `centre` the
+            middle of them.
         generator: used by `random` alone.
 
     Raises:
-        VmcError: naming `data.frames`, `data.step` or `data.start`, or the clip has no frames.
+        VmcError: naming `data.frames`, `data.fps` or `data.start`, or the clip has no frames.
     """
-    check_window(frames=frames, step=step, start=start)
-    if total < 1:
-        raise VmcError(f"a clip has {total} frames; remove it or replace it by one that has at least 1")
-    spare = max(0, total - 1 - (frames - 1) * step)
+    check_window(frames=frames, fps=fps, start=start)
+    if not times:
+        raise VmcError("a clip has 0 frames; remove it or replace it by one that has at least 1")
+    if len(times) == 1 or is_slower(times, fps):
+        times = even_times(len(times), fps)
+    after = times[-1] + (typical_interval(times) or 1 / fps)  # when the last frame is no longer shown
+    # From when on a moment means a frame, and last, is past the clip.
+    onsets = [times[0], *(later - _ROUNDING * (later - earlier) for earlier, later in pairwise([*times, after]))]
+    spare = max(0, bisect_left(times, onsets[-1] - (frames - 1) / fps) - 1)
     first = {"first": 0, "centre": spare // 2}.get(start)
     if first is None:
         first = int(torch.randint(spare + 1, (1,), generator=generator))
-    wanted = [first + place * step for place in range(frames)]
-    return Window(tuple(min(index, total - 1) for index in wanted), sum(index >= total for index in wanted))
+    shown = [bisect_right(onsets, times[first] + place / fps) - 1 for place in range(frames)]
+    return Window(tuple(min(index, len(times) - 1) for index in shown), sum(index >= len(times) for index in shown))
 
 
 def resize_and_crop(frames_FCHW: Tensor, size: int | tuple[int, int]) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import ClipSource
 from vmc.data.transform import ClipTransform
+from vmc.data.video import FOLDER_RATE
 from vmc.errors import VmcError
 
 
@@ -39,42 +40,39 @@ class MotionData:
         source: gives exemplars and regularization clips.
         path: of the source; here for the configuration alone, where the source refers to it.
         frames: F, frames of a training clip.
-        step: source frames from one training frame to the next.
         start: first frame of the window: random, first or centre.
         size: px, height and width of a training clip.
-        fps: frames a second of generated videos: the source's frame rate divided by `step`.
+        fps: frames a second at which clips are sampled by their timestamps, and of the videos that are written.
         augmentation: of the exemplars; None for none.
         variants: of each exemplar that are encoded and drawn from.
         skip_bad: leave unreadable clips out, saying so, in place of stopping.
+        frame_folder_fps: frames a second of clips that are folders of frames, which do not say.
     """
 
     source: ClipSource
     path: str | Path | None = None
     frames: int = 16
-    step: int = 1
     start: Literal["random", "first", "centre"] = "random"
     size: int = 384
     fps: float = 12.0
     augmentation: Augmentation | None = None
     variants: int = 32
     skip_bad: bool = False
+    frame_folder_fps: float = FOLDER_RATE
 
     def __post_init__(self) -> None:
-        if self.variants < 1:
-            raise VmcError(f"data.variants is {self.variants}; it must be at least 1")
-        if not self.fps > 0:
-            raise VmcError(f"data.fps is {self.fps}; it must be greater than 0")
+        if not isinstance(self.variants, int) or self.variants < 1:
+            raise VmcError(f"data.variants is {self.variants}; it must be a whole number of at least 1")
+        self.transform(augmented=True, mirror=False)  # which checks the rest
 
-    def transform(self, *, augmented: bool, mirror: bool, step: int | None = None) -> ClipTransform:
-        """Clip file to frames: with the augmentation for exemplars, without for regularization clips.
-
-        `step` is that of clips with another frame rate than the exemplars'.
-        """
+    def transform(self, *, augmented: bool, mirror: bool) -> ClipTransform:
+        """Clip file to frames: with the augmentation for exemplars, without for regularization clips."""
         return ClipTransform(
             frames=self.frames,
-            step=self.step if step is None else step,
+            fps=self.fps,
             start=self.start,
             size=self.size,
             augmentation=self.augmentation if augmented else None,
             mirror=mirror and augmented,
+            folder_fps=self.frame_folder_fps,
         )

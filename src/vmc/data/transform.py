@@ -3,20 +3,18 @@
 Axes: F frames, C colour channels, H rows, W columns.
 """
 
-import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from torch import Tensor
 
 from vmc.data.augmentation import Augmentation
-from vmc.data.frames import Start, check_window, resize_and_crop, window
-from vmc.data.video import count_frames, read_frames
+from vmc.data.frames import Start, Window, check_rate, check_window, resize_and_crop, window
+from vmc.data.video import FOLDER_RATE, frame_times, read_frames
 from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.randomness import generator
-
-logger = logging.getLogger(__name__)
 
 _VERSION = 1
 """Raised whenever equal settings give other frames than before, so that no cache mixes the two."""
@@ -28,26 +26,30 @@ class ClipTransform:
 
     Args:
         frames: frames taken.
-        step: distance between them, in frames of the clip.
+        fps: moments a second at which they are taken, whatever the clip's own rate: see `vmc.data.frames.window`.
         start: `random`, `first` or `centre`: see `vmc.data.frames.window`.
         size: height and width, pixels, divisible by 8 as the VAE needs.
         augmentation: None takes the centre crop as it is, not mirrored either.
         mirror: whether the augmentation may swap left and right.
+        folder_fps: frames a second of clips that are folders of frames.
 
     Raises:
         VmcError: naming the setting that is out of its range.
     """
 
     frames: int = 16
-    step: int = 1
+    fps: float = 12.0
     start: Start = "random"
     size: int = 384
     augmentation: Augmentation | None = None
     mirror: bool = False
-    _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    folder_fps: float = FOLDER_RATE
 
     def __post_init__(self) -> None:
-        check_window(frames=self.frames, step=self.step, start=self.start)
+        check_window(frames=self.frames, fps=self.fps, start=self.start)
+        check_rate("data.frame_folder_fps", self.folder_fps)
+        if not isinstance(self.size, int):
+            raise VmcError(f"data.size is {self.size}; it must be a whole number, height and width in pixels")
         if self.size < 8 or self.size % 8:
             nearest = max(8, round(self.size / 8) * 8)
             raise VmcError(f"data.size is {self.size}; it must be divisible by 8, for example {nearest}")
@@ -58,28 +60,54 @@ class ClipTransform:
         Raises:
             VmcError: the clip cannot be read.
         """
-        total = count_frames(path)
-        content = fingerprint(path)
-        start_draw = generator(content, variant, "window")
-        taken = window(total, frames=self.frames, step=self.step, start=self.start, generator=start_draw)
-        self._tell_of_padding(path, total, taken.padded)
-        frames_FCHW = read_frames(path, taken.indices)
-        if self.augmentation is None:
-            return resize_and_crop(frames_FCHW, self.size)
-        draw = generator(content, variant, "augmentation")
-        return self.augmentation(frames_FCHW, self.size, mirror=self.mirror, generator=draw)
+        return self._finished(self._read(path, variant), path, variant)
+
+    def plain_and_finished(self, path: Path, *, variant: int) -> tuple[Tensor, Tensor]:
+        """frames_FCHW of one window twice: as they are in the clip, at the centre crop, and as training sees them.
+
+        Raises:
+            VmcError: the clip cannot be read.
+        """
+        frames_FCHW = self._read(path, variant)
+        return resize_and_crop(frames_FCHW, self.size), self._finished(frames_FCHW, path, variant)
+
+    def times(self, path: Path) -> tuple[float, ...]:
+        """When each frame of a clip is shown, in seconds; a clip is gone through once in a process.
+
+        Raises:
+            VmcError: the clip cannot be read.
+        """
+        state = path.stat() if path.exists() else None
+        return _times(path, float(self.folder_fps), state and (state.st_mtime_ns, state.st_size))
+
+    def window(self, path: Path, *, variant: int) -> Window:
+        """Which frames of a clip are taken.
+
+        Raises:
+            VmcError: the clip cannot be read.
+        """
+        times = self.times(path)
+        draw = generator(fingerprint(path), variant, "window")
+        return window(times, frames=self.frames, fps=self.fps, start=self.start, generator=draw)
 
     def describe(self) -> str:
         """All that decides the frames of a clip and variant, in a text that is equal for equal settings."""
-        settings = ("frames", "step", "start", "size", "augmentation", "mirror")
-        return f"clip transform {_VERSION}: " + ", ".join(f"{name}={getattr(self, name)!r}" for name in settings)
+        rates = {"fps": float(self.fps), "folder_fps": float(self.folder_fps)}
+        settings = ("frames", "fps", "start", "size", "augmentation", "mirror", "folder_fps")
+        told = ", ".join(f"{name}={rates.get(name, getattr(self, name))!r}" for name in settings)
+        return f"clip transform {_VERSION}: {told}"
 
-    def _tell_of_padding(self, path: Path, total: int, padded: int) -> None:
-        if not padded or str(path) in self._told:
-            return
-        self._told.add(str(path))
-        needed = (self.frames - 1) * self.step + 1
-        logger.warning(
-            f"clip {path} has {total} frame{'s' * (total != 1)}, {needed} are needed: "
-            f"its last frame is repeated {padded} time{'s' * (padded != 1)}"
-        )
+    def _read(self, path: Path, variant: int) -> Tensor:
+        return read_frames(path, self.window(path, variant=variant).indices)
+
+    def _finished(self, frames_FCHW: Tensor, path: Path, variant: int) -> Tensor:
+        if self.augmentation is None:
+            return resize_and_crop(frames_FCHW, self.size)
+        draw = generator(fingerprint(path), variant, "augmentation")
+        return self.augmentation(frames_FCHW, self.size, mirror=self.mirror, generator=draw)
+
+
+@lru_cache(maxsize=10_000)
+def _times(path: Path, folder_fps: float, state: tuple[int, int] | None) -> tuple[float, ...]:
+    """`state` stands for the file's content."""
+    return tuple(frame_times(path, folder_rate=folder_fps))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +90,32 @@ def frame_rate(path: Path) -> float | None:
     with _opened(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else None
+
+
+def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
+    """When each frame that `read_frames` gives is shown, in seconds from the first, by the clip's own timestamps.
+
+    Where these are absent or do not increase, frames are taken to be evenly spaced at the clip's average rate.
+
+    Args:
+        path: a video file, a folder of frames or a still image.
+        folder_rate: frames per second of a folder of frames, which does not say.
+
+    Raises:
+        VmcError: the clip is missing, unreadable or without frames.
+    """
+    match _kind(path):
+        case "folder":
+            return [index / folder_rate for index in range(len(frame_files(path)))]
+        case "image":
+            return [0.0]
+    with _opened(path) as (container, stream):
+        stamps = [frame.time for frame in _decoded(path, container, stream)]
+        rate = float(stream.average_rate or stream.guessed_rate or FOLDER_RATE)
+    times = [stamp for stamp in stamps if stamp is not None]
+    if len(times) < len(stamps) or any(later <= earlier for earlier, later in pairwise(times)):
+        return [index / rate for index in range(len(stamps))]
+    return [time - times[0] for time in times]
 
 
 def check_clip(path: Path) -> None:

@@ -1,6 +1,6 @@
 """A contact sheet: a row of frames a video, with its prompt, as one PNG."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,14 @@ SHOWN = 8  # frames a row
 TEXT = 22  # px of the line above a row
 
 
-def contact_sheet(path: Path, videos: Sequence[Tensor], captions: Sequence[str]) -> None:
-    """Write the sheet; each video is frames_FCHW uint8, of which up to eight evenly spaced frames are shown."""
-    rows = [_strip(frames_FCHW) for frames_FCHW in videos]
+def contact_sheet(
+    path: Path, videos: Iterable[Tensor], captions: Sequence[str], *, shown: int = SHOWN, gap: int = 0
+) -> None:
+    """Write the sheet; each video is frames_FCHW uint8, of which up to `shown` evenly spaced frames are shown.
+
+    `gap` px of white stand between frames.
+    """
+    rows = [_strip(frames_FCHW, shown, gap) for frames_FCHW in videos]
     width = max(row.width for row in rows)
     sheet = Image.new("RGB", (width, sum(row.height + TEXT for row in rows)), "white")
     draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=14), 0
@@ -31,8 +36,8 @@ def contact_sheet(path: Path, videos: Sequence[Tensor], captions: Sequence[str])
         sheet.save(temporary)
 
 
-def _strip(frames_FCHW: Tensor) -> Image.Image:
-    count = min(SHOWN, len(frames_FCHW))
+def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
+    count = min(shown, len(frames_FCHW))
     chosen = torch.linspace(0, len(frames_FCHW) - 1, count).round().long()
     shown_FCHW = frames_FCHW[chosen]
     height, width = shown_FCHW.shape[-2:]
@@ -40,6 +45,7 @@ def _strip(frames_FCHW: Tensor) -> Image.Image:
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     mode = "nearest-exact" if scale >= 1 else "area"
     enlarged = F.interpolate(shown_FCHW.float(), size=size, mode=mode).round().to(torch.uint8)
+    enlarged = F.pad(enlarged, (0, gap), value=255)
     return Image.fromarray(rearrange(enlarged, "f c h w -> h (f w) c").numpy())
 
 

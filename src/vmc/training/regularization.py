@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 
@@ -37,10 +37,6 @@ class RegularizationSource(Protocol):
     def variants(self) -> int:
         """Windows of each clip that are encoded and drawn from."""
 
-    @property
-    def step(self) -> int | None:
-        """Frames of a clip from one training frame to the next; None for the exemplars' own."""
-
     def clips(self) -> list[Clip]:
         """All of them; equal sources give equal lists."""
 
@@ -49,7 +45,6 @@ class RegularizationSource(Protocol):
 class NoRegularization:
     """The exemplars alone (Table 2e, "None")."""
 
-    step: ClassVar[int | None] = None
     source: ClipSource | None = None
     seed: int = 0
     base_videos: object = None
@@ -78,7 +73,6 @@ class RealRegularization:
         variants: windows of each clip that are encoded and drawn from; these clips are not augmented.
     """
 
-    step: ClassVar[int | None] = None
     source: ClipSource
     seed: int
     base_videos: object = None

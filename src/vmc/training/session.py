@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 from vmc.data.clips import Clip
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
+from vmc.data.timing import tell_timing
+from vmc.data.transform import ClipTransform
 from vmc.diffusion.checkpointing import checkpoint_activations
 from vmc.diffusion.components import BaseModel
 from vmc.diffusion.objective import NoiseSchedule
@@ -20,6 +22,8 @@ from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
 from vmc.files import cache_root
 from vmc.metrics.suite import Suite
+from vmc.runs.clip_sheet import NAME as CLIP_SHEET
+from vmc.runs.clip_sheet import write_clip_sheet
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
 from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TimestepSampler, TrainingBatches
@@ -108,11 +112,13 @@ class Session:
             self._check_memory()
         clips, exemplars = self._clips()
         self._check_memory()
+        if self.hardware.rank == 0:
+            tell_timing(clips, self._transforms(clips))
         latent_shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
         schedule = NoiseSchedule.of(self.base.scheduler())
         module = self._module(schedule)
         plan = self._plan(clips, exemplars, schedule)
-        batches = self._batches(clips, exemplars, plan, module)
+        batches = self._batches(clips, plan, module)
         with StopOnSignal() as stop:
             try:
                 if self.hardware.rank == 0:
@@ -136,6 +142,12 @@ class Session:
             data=self.data, motion=self.motion, token=self.token, regularization=self.regularization, seed=self.seed
         )
         return readable(found, skip_bad=self.data.skip_bad)
+
+    def _transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
+        """How each clip becomes frames: exemplars are augmented."""
+        own = self.data.transform(augmented=True, mirror=self.motion.mirror)
+        others = self.data.transform(augmented=False, mirror=False)
+        return [own if clip.role == "exemplar" else others for clip in clips]
 
     def _check_memory(self) -> None:
         """A GPU that is too small is named before any weights are loaded."""
@@ -183,12 +195,10 @@ class Session:
             timesteps=schedule.timesteps,
         )
 
-    def _batches(self, clips: Sequence[Clip], exemplars: int, plan: StepPlan, module: MotionModule) -> LoadedBatches:
-        own = self.data.transform(augmented=True, mirror=self.motion.mirror)
-        others = self.data.transform(augmented=False, mirror=False, step=self.regularization.step)
+    def _batches(self, clips: Sequence[Clip], plan: StepPlan, module: MotionModule) -> LoadedBatches:
         latents = LatentClips(
             clips=clips,
-            transforms=[own] * exemplars + [others] * (len(clips) - exemplars),
+            transforms=self._transforms(clips),
             cache=self._encoders.latent_cache,
             vae=self._encoders.vae_mark,
         )
@@ -226,6 +236,7 @@ class Session:
             self.run.path,
         )
         write_clips(clips, self.run.path / "clips.csv")
+        write_clip_sheet(self.run.path / CLIP_SHEET, clips, self._transforms(clips))
         self.mirror.start(folder=self.run.path, config=self.run.config)
 
     def _fit(

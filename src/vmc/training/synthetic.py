@@ -53,8 +53,7 @@ class SyntheticRegularization:
         path: a set that was made before, in place of the cache's.
     """
 
-    # A clip is made as long as a training clip, so it has one window, and every frame is taken.
-    step: ClassVar[int | None] = 1
+    # A clip is made as long and as fast as a training clip, so it has one window, and every frame is taken.
     variants: ClassVar[int] = 1
 
     source: ClipSource

@@ -108,7 +108,7 @@ def _above(part: Clustered, threshold: float) -> Figure:
 def compare(exemplars: ExemplarSets, networks: Networks, trip: RoundTrip, plan: Plan) -> Similarities:
     """Similarities of all targets together."""
     copies, others, held_out = (_Collected() for _ in range(3))
-    transform = ClipTransform(frames=networks.base.frames, step=networks.settings.step, size=networks.base.size)
+    transform = ClipTransform(frames=networks.base.frames, fps=networks.base.fps, size=networks.base.size)
     for number, target in enumerate(TARGETS):
         draws = exemplars.drawn[target]
         paths = sorted(

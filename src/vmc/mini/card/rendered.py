@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.data.frames import window
+from vmc.data.frames import even_times, window
 from vmc.mini.captions import gesture_caption
 from vmc.mini.card.intervals import Figure, mean, share_of_clips
 from vmc.mini.card.networks import Networks, RoundTrip, in_batches
@@ -19,7 +19,7 @@ from vmc.mini.gestures import LABELS
 from vmc.mini.jester_folder import CLIP_FRAMES
 from vmc.mini.people import generator as numpy_generator
 from vmc.mini.phrases import person_from_phrase
-from vmc.mini.renderer import ClipSpec, render
+from vmc.mini.renderer import FPS, ClipSpec, render
 from vmc.mini.specs import sample_clip
 from vmc.mini.test_set import subjects as test_subjects
 from vmc.mini.vocabulary import PLACES
@@ -60,7 +60,8 @@ def window_of(spec: ClipSpec, networks: Networks) -> Tensor:
     base = networks.base
     frames_FHWC = render(spec, base.size)
     draw = generator("card", spec.seed, "window")
-    chosen = window(len(frames_FHWC), frames=base.frames, step=networks.settings.step, start="random", generator=draw)
+    times = even_times(len(frames_FHWC), FPS)
+    chosen = window(times, frames=base.frames, fps=base.fps, start="random", generator=draw)
     return torch.from_numpy(frames_FHWC[list(chosen.indices)]).permute(0, 3, 1, 2).contiguous()
 
 

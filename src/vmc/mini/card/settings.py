@@ -23,14 +23,12 @@ class Settings:
     Args:
         sampler: of videos.
         model: the keys of `conf/model/mini.yaml` that a `BaseModel` takes, its path aside.
-        step: source frames from one frame of a window to the next.
         token: the rare word.
         template: of a test prompt, with `{subject}` and `{token}`.
     """
 
     sampler: Sampler
     model: dict[str, Any]
-    step: int
     token: MotionToken
     template: str
 
@@ -63,14 +61,11 @@ def read_settings(stack: Path) -> Settings:
         VmcError: a file is missing or does not read, or a key is not there.
     """
     groups = config_folder()
-    model, data, token, motion = (
-        groups / name for name in ("model/mini.yaml", "data/mini.yaml", "token/frozen.yaml", f"motion/{MOTION}.yaml")
-    )
+    model, token, motion = (groups / name for name in ("model/mini.yaml", "token/frozen.yaml", f"motion/{MOTION}.yaml"))
     sampler = _value(stack, "sampler")
     return Settings(
         sampler=Sampler(steps=sampler["steps"], guidance=sampler["guidance"]),
         model={name: _value(model, name) for name in ("frames", "size", "fps", "attention")},
-        step=_value(data, "step"),
         token=MotionToken(word=_value(token, "word")),
         template=_value(motion, "prompt"),
     )

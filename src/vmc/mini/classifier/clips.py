@@ -14,19 +14,19 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from vmc.data.frames import window
+from vmc.data.frames import even_times, window
 from vmc.errors import VmcError
 from vmc.metrics.trn import SEGMENTS, segment_indices
 from vmc.mini.gestures import GESTURES, LABELS
 from vmc.mini.hashing import renderer_hash
 from vmc.mini.learning.shards import Shards
 from vmc.mini.people import generator
-from vmc.mini.renderer import ClipSpec, Framing, render
+from vmc.mini.renderer import FPS, ClipSpec, Framing, render
 from vmc.mini.specs import Variety, sample_clip
 from vmc.randomness import generator as torch_generator
 
 STEP, SIZE = 4, 64
-"""Source frames between those of a window, and pixels of a side: as in `conf/data/mini.yaml`."""
+"""Source frames between those of a window, and pixels of a side: as `conf/data/mini.yaml` has them."""
 WINDOW, WHOLE = 0, 1
 VIEWS = 2
 """`WINDOW`: as the customisation's data chooses frames. `WHOLE`: a frame of each eighth, as TRN reads a video."""
@@ -95,7 +95,9 @@ def render_views(number: int) -> NDArray[np.uint8]:
     """frames_VFHWC of a clip."""
     frames_FHWC = render(labelled_clip(number).spec, SIZE)
     draw = torch_generator("classifier", number, "window")
-    chosen = window(len(frames_FHWC), frames=SEGMENTS, step=STEP, start="random", generator=draw).indices
+    chosen = window(
+        even_times(len(frames_FHWC), FPS), frames=SEGMENTS, fps=FPS / STEP, start="random", generator=draw
+    ).indices
     return frames_FHWC[np.array([chosen, _whole(number, len(frames_FHWC))])]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.data.frames import window
+from vmc.data.frames import even_times, window
 from vmc.errors import VmcError
 from vmc.files import cache_root, fingerprint, written_whole
 from vmc.mini.copying.people import (
@@ -30,7 +30,7 @@ from vmc.mini.copying.people import (
     validation_clip,
 )
 from vmc.mini.hashing import renderer_hash
-from vmc.mini.renderer import render
+from vmc.mini.renderer import FPS, render
 from vmc.randomness import generator
 
 SIZE = 64
@@ -155,7 +155,9 @@ def _three_frames(number: int) -> NDArray[np.uint8]:
 def _window(number: int) -> NDArray[np.uint8]:
     frames_FHWC = render(validation_clip(number), SIZE)
     draw = generator("copying", number, "window")
-    return frames_FHWC[list(window(len(frames_FHWC), frames=FRAMES, step=STEP, start="random", generator=draw).indices)]
+    times = even_times(len(frames_FHWC), FPS)
+    chosen = window(times, frames=FRAMES, fps=FPS / STEP, start="random", generator=draw)
+    return frames_FHWC[list(chosen.indices)]
 
 
 def to_images(frames_NHWC: NDArray[np.uint8]) -> Tensor:

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from vmc.data.frames import window
+from vmc.data.frames import even_times, window
 from vmc.errors import VmcError
 from vmc.files import cache_root, written_whole
 from vmc.mini.gestures import KNOWN
 from vmc.mini.hashing import renderer_hash
-from vmc.mini.renderer import ClipSpec, Framing, render
+from vmc.mini.renderer import FPS, ClipSpec, Framing, render
 from vmc.mini.specs import Variety, sample_clip
 from vmc.randomness import generator
 
@@ -81,7 +81,7 @@ def render_windows(number: int) -> NDArray[np.uint8]:
 
 def _indices(number: int, index: int, total: int) -> tuple[int, ...]:
     draw = generator("pretraining", number, index, "window")
-    return window(total, frames=FRAMES, step=STEP, start="random", generator=draw).indices
+    return window(even_times(total, FPS), frames=FRAMES, fps=FPS / STEP, start="random", generator=draw).indices
 
 
 @dataclass(frozen=True)
