@@ -77,8 +77,8 @@ def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[di
         wanted: columns that the delimiter is told by.
 
     Returns:
-        the columns' names in lower case, and each row's cells by them, without blanks around them; rows without content
-        are left out. Cells beyond the last column stand under the empty name, joined by the delimiter.
+        the columns' names in lower case, and each row's cells by them, without blanks around them and in one line;
+        rows without content are left out. Cells beyond the last column stand under the empty name.
 
     Raises:
         VmcError: as `read_text`, a column that is named twice, or a table that does not read as one or is too long.
@@ -95,7 +95,7 @@ def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[di
         if twice := {name for name in header if name and header.count(name) > 1}:
             raise VmcError(f"{path} has the column {min(twice)!r} twice: remove one of them")
         for cells in reader:
-            cells = [cell.strip() for cell in cells]
+            cells = [" ".join(cell.splitlines()).strip() for cell in cells]
             if not any(cells):
                 continue
             if len(rows) == MAX_ROWS:

@@ -252,7 +252,7 @@ def test_folders_and_files_without_permission_are_named(folder, monkeypatch):
             VideoFolder(folder / "clip-2.mp4").exemplars(caption=None)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "exists", refuse)
-        with pytest.raises(VmcError, match=r"data.path is \S*, which cannot be read \(Permission denied\)"):
+        with pytest.raises(VmcError, match=r"clips cannot be read \(Permission denied\)"):
             VideoFolder(folder).exemplars(caption="x")
 
 

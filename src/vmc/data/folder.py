@@ -7,6 +7,7 @@ from pathlib import Path
 from vmc.data.captions import TABLE, FolderNames, caption_file, caption_name, caption_of, read_captions
 from vmc.data.clips import Clip, Role
 from vmc.data.finding import Folder, choose, report, scan
+from vmc.data.limits import checked_path
 from vmc.errors import VmcError
 
 
@@ -60,26 +61,6 @@ class VideoFolder:
                 remedies = f"set motion.caption, {remedies}" if role == "exemplar" else remedies
                 raise VmcError(f"clip {file} has no caption: {remedies}")
         return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
-
-
-def checked_path(path: object, *, key: str) -> Path:
-    """The path of a folder or file that is there.
-
-    Raises:
-        VmcError: naming `key`, the setting that it came from.
-    """
-    if path is None or not str(path):
-        raise VmcError(f"{key} is not set: give a folder of clips or a video file")
-    if not isinstance(path, str | Path) or (str(path).startswith("[") and not Path(path).exists()):
-        raise VmcError(f"{key} is {path}, which names several: put the clips into one folder and give that")
-    path = Path(path).expanduser()
-    try:
-        if path.exists():
-            return path
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise VmcError(f"{key} is {path}, which cannot be read ({reason}): correct its permissions") from error
-    raise VmcError(f"{key} is {path}, which does not exist: give a folder of clips or a video file")
 
 
 def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tuple[list[Path], list[str | None]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from vmc.data.limits import check_regular, check_size
+from vmc.data.limits import check_regular, check_size, too_large
 from vmc.errors import VmcError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -98,6 +98,8 @@ def _opened(file: Path) -> Iterator[Image.Image]:
             yield image
     except (VmcError, GeneratorExit):
         raise
+    except Image.DecompressionBombError as error:
+        raise too_large(file, "hundreds of millions of") from error
     except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise VmcError(f"clip {file} cannot be read ({reason}): replace or re-encode it, or remove it") from error

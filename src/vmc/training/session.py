@@ -32,7 +32,15 @@ from vmc.training.hardware import Hardware
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule, OptimizerFactory
 from vmc.training.regularization import Mixture, RegularizationSource
-from vmc.training.scoring import build_evaluation, check_evaluation, gather_clips, made_with, readable, write_clips
+from vmc.training.scoring import (
+    build_evaluation,
+    check_evaluation,
+    check_texts,
+    gather_clips,
+    made_with,
+    readable,
+    write_clips,
+)
 from vmc.training.synthetic import SyntheticRegularization
 
 log = logging.getLogger(__name__)
@@ -135,6 +143,7 @@ class Session:
         found = gather_clips(
             data=self.data, motion=self.motion, token=self.token, regularization=self.regularization, seed=self.seed
         )
+        check_texts(self.base, self.token, found, self.prompts if self.evaluates else ())
         return readable(found, skip_bad=self.data.skip_bad)
 
     def _check_memory(self) -> None:
