@@ -88,6 +88,8 @@ def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
     else:
         prompts = read_prompts(Path(config.prompts.file), template=motion.prompt, token=word, seeds=seeds)
         prompts = spread(prompts, config.prompts.limit)
+    for prompt in prompts:
+        model.encoder.check(prompt.text)
     sampler = instantiate(config.sampler)
     files = [folder / name for name in marked_names(prompts, sampler, model.identity)]
     generator = model.generator(sampler=sampler, batch_size=config.batch_size)

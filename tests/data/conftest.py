@@ -46,6 +46,7 @@ def encode(
     path: Path, frames_FCHW, *, codec="libx264", pixels="yuv420p", fps=8, aspect=None, container=None, **options
 ):
     """Writes a clip with plain PyAV, not with the project's writer."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     options = {"crf": "4"} | options if codec == "libx264" else options
     with av.open(str(path), "w", options=container or {}) as output:
         stream = output.add_stream(codec, rate=Fraction(fps), options=options)
@@ -78,6 +79,14 @@ def save_images(folder: Path, frames_FCHW, *, pattern="{:05d}.png", first=1):
     return folder
 
 
+def animate(path: Path, frames_FCHW, *, milliseconds=100):
+    """Writes an animated WebP, PNG or GIF, without loss."""
+    images = [Image.fromarray(image) for image in frames_FCHW.permute(0, 2, 3, 1).numpy()]
+    options = {"lossless": True} if path.suffix == ".webp" else {}
+    images[0].save(path, save_all=True, append_images=images[1:], duration=milliseconds, **options)
+    return path
+
+
 def encode_audio(path: Path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000)
@@ -91,7 +100,7 @@ def encode_audio(path: Path):
 @pytest.fixture(scope="session")
 def make():
     """The helpers above; test files cannot import each other."""
-    helpers = (numbered, numbers, red_corner, encode, turn, save_images, encode_audio, jester_rows)
+    helpers = (numbered, numbers, red_corner, encode, turn, save_images, animate, encode_audio, jester_rows)
     return SimpleNamespace(**{helper.__name__: helper for helper in helpers})
 
 

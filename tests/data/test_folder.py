@@ -1,5 +1,9 @@
+import logging
+import os
 import re
 import shutil
+import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +31,17 @@ def names(clips):
 
 def test_all_clips_in_natural_order(folder):
     clips = VideoFolder(folder).exemplars(label=None, caption="a {token}", seed=0)
-    assert names(clips) == ["clip-2.mp4", "clip-10.mp4", "frames.v1", "photo.png"]
+    assert names(clips) == ["clip-2.mp4", "clip-10.mp4", "frames.v1"]
     assert {(clip.caption, clip.role) for clip in clips} == {("a {token}", "exemplar")}
+
+
+def test_a_still_beside_videos_is_a_clip_where_it_is_meant(folder):
+    """Else it is a cover or a preview."""
+    assert "photo.png" in names(VideoFolder(folder, stills=True).exemplars(caption="x"))
+    for stem in ("clip-2", "clip-10", "frames.v1", "photo"):
+        (folder / f"{stem}.txt").write_text("a caption of its own")
+    assert "photo.png" in names(VideoFolder(folder).exemplars(caption=None))
+    assert "photo.png" not in names(VideoFolder(folder).exemplars(caption="x"))
 
 
 def test_one_video_file_is_one_clip(folder):
@@ -78,10 +91,169 @@ def test_broken_tables_are_named(folder, table, message):
         VideoFolder(folder).exemplars(caption=None)
 
 
-def test_a_table_in_another_encoding_is_named(folder):
-    (folder / "captions.csv").write_bytes("file,caption\nclip-2.mp4,caf\xe9\n".encode("latin-1"))
-    with pytest.raises(VmcError, match=r"captions.csv cannot be read.*UTF-8"):
+ROWS = [("clip-2.mp4", "a café, by {token}"), ("clip-10.mp4", "ten"), ("frames.v1", "frames")]
+
+
+def table_text(rows, header="file,caption", mark=","):
+    cells = [header, *(f'{name}{mark}"{caption}"' for name, caption in rows)]
+    return "\n".join([cells[0].replace(",", mark), *cells[1:]]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        table_text(ROWS).encode("utf-8-sig"),
+        table_text(ROWS).encode("utf-16"),
+        table_text(ROWS).encode("utf-16-le"),
+        table_text(ROWS).encode("utf-16-be"),
+        table_text(ROWS).encode("cp1252"),
+        table_text(ROWS, mark=";").encode(),
+        table_text(ROWS, mark="\t").encode("utf-16"),
+        b"sep=;\r\n" + table_text(ROWS, mark=";").replace("\n", "\r\n").encode("cp1252"),
+        table_text(ROWS, header="File,Caption").encode(),
+        table_text(ROWS, header=" file , CAPTION ,").encode(),
+        table_text([(f" {name} ", caption) for name, caption in ROWS]).encode() + b"\n,\n",
+        table_text([(name.upper(), caption) for name, caption in ROWS]).encode(),
+        table_text([(f"./{name}", caption) for name, caption in ROWS]).encode(),
+        table_text([(f".\\{name}", caption) for name, caption in ROWS]).encode(),
+        table_text([(name.removesuffix(".mp4"), caption) for name, caption in ROWS]).encode(),
+    ],
+)
+def test_tables_are_read_as_editors_and_spreadsheets_save_them(folder, content):
+    (folder / "captions.csv").write_bytes(content)
+    clips = VideoFolder(folder).exemplars(caption=None)
+    assert [(clip.path.name, clip.caption) for clip in clips] == ROWS
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_are_found_in_either_unicode_form(tmp_path, make, forms):
+    stored, written = (unicodedata.normalize(form, "café.mp4") for form in forms)
+    make.encode(tmp_path / stored, make.numbered(2))
+    (tmp_path / "captions.csv").write_text(f"file,caption\n{written},x\n", encoding="utf-8")
+    assert VideoFolder(tmp_path).exemplars(caption=None)[0].caption == "x"
+    (tmp_path / "captions.csv").unlink()
+    (tmp_path / unicodedata.normalize(forms[1], "café.txt")).write_text("y")
+    assert VideoFolder(tmp_path).exemplars(caption=None)[0].caption == "y"
+
+
+def test_a_name_that_fits_two_clips_is_refused(folder, make):
+    shutil.copy(folder / "clip-2.mp4", folder / "CLIP-2.mp4")
+    (folder / "captions.csv").write_text("file,caption\nClip-2.mp4,a\n")
+    with pytest.raises(VmcError, match=r"names 'Clip-2.mp4', which is not in"):
         VideoFolder(folder).exemplars(caption=None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_caption_file_is_read_in_any_encoding(folder, encoding, caplog):
+    (folder / "clip-2.txt").write_bytes("a café\r\nby {token}".encode(encoding))
+    assert VideoFolder(folder / "clip-2.mp4").exemplars(caption=None)[0].caption == "a café by {token}"
+    assert ("clip-2.txt is not in UTF-8" in caplog.text) == (encoding == "cp1252")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x00\x01\x02" * 100, "holds bytes that are no text"),
+        (b"\xff\xfea", "is cut off or damaged"),
+        (b"word " * 3000, "holds a text of 14,999 characters .*10,000 are read at most"),
+        (b"x" * (17 << 20), "has more than 16 MiB"),
+    ],
+)
+def test_what_is_no_caption_is_refused_by_name(folder, content, message):
+    (folder / "clip-2.txt").write_bytes(content)
+    with pytest.raises(VmcError, match=f"clip-2.txt {message}"):
+        VideoFolder(folder / "clip-2.mp4").exemplars(caption=None)
+
+
+def test_a_caption_file_that_is_a_pipe_is_not_waited_for(folder):
+    os.mkfifo(folder / "clip-2.txt")
+    with pytest.raises(VmcError, match=r"clip-2.txt is no regular file"):
+        VideoFolder(folder / "clip-2.mp4").exemplars(caption=None)
+
+
+def test_clips_in_subfolders_are_found_and_named_by_tables_of_either_folder(folder, make, caplog):
+    make.encode(folder / "ann" / "1.mp4", make.numbered(2))
+    make.encode(folder / "ben" / "deep" / "2.webm", make.numbered(2), codec="libvpx")
+    (folder / "captions.csv").write_text(table_text([*ROWS, ("ann/1.mp4", "ann's")]))
+    (folder / "ben" / "deep" / "captions.csv").write_text("file,caption\n2,ben's\n")
+    with caplog.at_level(logging.INFO):
+        clips = VideoFolder(folder).exemplars(caption=None)
+    assert [clip.caption for clip in clips] == ["ann's", "ben's", *(caption for _, caption in ROWS)]
+    assert "5 clips of 11 files" in caplog.text and "2 of them in 2 subfolders" in caplog.text
+
+
+def test_the_log_counts_and_names_what_is_left_out(folder, make, caplog):
+    (folder / "film.xyz").write_text("")
+    for name in ("@eaDir", "__MACOSX", ".cache"):
+        shutil.copytree(folder / "frames.v1", folder / name)
+    with caplog.at_level(logging.INFO):
+        assert len(VideoFolder(folder).exemplars(caption="x")) == 3
+    (line,) = [record.message for record in caplog.records]
+    assert line == (
+        f"data.path: 3 clips of 8 files in {folder}; left out 3: "
+        "photo.png (an image beside clips, see data.source.stills), film.xyz (no clip), readme.md (no clip)"
+    )
+
+
+def test_a_table_that_names_what_cannot_be_read_is_an_error(folder):
+    (folder / "film.xyz").write_text("")
+    (folder / "captions.csv").write_text("file,caption\nfilm.xyz,a\n")
+    with pytest.raises(VmcError, match=r"captions.csv names 'film.xyz', which is no video or image that is read"):
+        VideoFolder(folder).exemplars(caption=None)
+
+
+def test_photographs_are_not_taken_for_the_frames_of_one_clip(tmp_path, make):
+    for name in ("anna.png", "at the sea.png", "IMG_7.png"):
+        make.save_images(tmp_path, make.numbered(1), pattern=name)
+    with pytest.raises(VmcError, match=r"3 images \(anna.png, .*look like photographs: set data.source.stills=true"):
+        VideoFolder(tmp_path).exemplars(caption="x")
+    assert len(VideoFolder(tmp_path, stills=True).exemplars(caption="x")) == 3
+    (tmp_path / "captions.csv").write_text("file,caption\nanna.png,anna\nIMG_7.png,she\n")
+    assert names(VideoFolder(tmp_path).exemplars(caption=None)) == ["anna.png", "IMG_7.png"]
+
+
+def test_animated_images_are_videos_and_no_frames(tmp_path, make):
+    make.encode(tmp_path / "a.mp4", make.numbered(2))
+    make.animate(tmp_path / "moving.webp", make.numbered(4))
+    make.animate(tmp_path / "moving.png", make.numbered(4))
+    make.save_images(tmp_path, make.numbered(1), pattern="cover.png")
+    assert names(VideoFolder(tmp_path).exemplars(caption="x")) == ["a.mp4", "moving.png", "moving.webp"]
+
+
+def test_a_link_that_leads_back_is_followed_once(folder):
+    (folder / "frames.v1" / "back").symlink_to(folder, target_is_directory=True)
+    assert len(VideoFolder(folder).exemplars(caption="x")) == 3
+
+
+def test_a_folder_of_too_many_files_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("vmc.data.finding.MAX_ENTRIES", 5)
+    with pytest.raises(VmcError, match=r"data.path is .* holds more than 5 files"):
+        VideoFolder(folder).exemplars(caption="x")
+
+
+@pytest.mark.parametrize("path", [["a.mp4", "b.mp4"], "[a.mp4,b.mp4]"])
+def test_several_paths_are_refused(path):
+    with pytest.raises(VmcError, match=r"data.path is \[.*names several: put the clips into one folder"):
+        VideoFolder(path).exemplars(caption="x")
+
+
+def test_folders_and_files_without_permission_are_named(folder, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    (folder / "clip-2.txt").write_text("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", refuse)
+        with pytest.raises(VmcError, match=r"folder \S*clips cannot be read \(Permission denied\)"):
+            VideoFolder(folder).exemplars(caption="x")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(VmcError, match=r"clip-2.txt cannot be read \(Permission denied\)"):
+            VideoFolder(folder / "clip-2.mp4").exemplars(caption=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", refuse)
+        with pytest.raises(VmcError, match=r"clips cannot be read \(Permission denied\)"):
+            VideoFolder(folder).exemplars(caption="x")
 
 
 def test_regularization_clips_have_captions_of_their_own(folder, tmp_path, make):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.text import PromptEncoder, check_word_is_read
 from vmc.diffusion.token import MotionToken, merge_row
 from vmc.errors import VmcError
 from vmc.mini.blank import clip_tokenizer
@@ -92,3 +92,30 @@ def test_a_text_too_long_is_cut_and_said(base, caplog):
     encoder = PromptEncoder.load(base, MotionToken())
     assert encoder("word " * 100).shape == (77, 64)
     assert "102 tokens" in caplog.text
+
+
+LONG = "a man " * 40 + "doing the {} sign"
+
+
+@pytest.mark.parametrize(
+    "token", [MotionToken(), MotionToken(word="<motion>", added=True, start="sign", trained=True, learning_rate=0.1)]
+)
+def test_a_text_whose_token_is_cut_off_is_refused(base, token, caplog):
+    encoder = PromptEncoder.load(base, token)
+    text = LONG.format(token.word)
+    with pytest.raises(VmcError, match=rf"has 86 tokens, .* reads the first 77, and '{token.word}' stands behind them"):
+        encoder(text)
+    with pytest.raises(VmcError, match=r"clip a.mp4 'a man a man .*\.\.\.' has 86 tokens"):
+        check_word_is_read(base, token, {"clip a.mp4": text})
+    early = f"{token.word} " + text
+    check_word_is_read(base, token, {"clip a.mp4": early})
+    encoder(early)
+    assert "reads the first 77" in caplog.text
+
+
+def test_the_last_position_that_is_read_is_the_76th(base):
+    """The 77th is the end of the text."""
+    encoder = PromptEncoder.load(base, MotionToken())
+    encoder("man " * 74 + "sks man man")
+    with pytest.raises(VmcError, match="'sks' stands behind them"):
+        encoder("man " * 75 + "sks man")

@@ -18,7 +18,7 @@ def clips(chosen: Chosen) -> list[Row]:
     if OmegaConf.is_missing(chosen.config.data, "path"):
         remedy = "python -m vmc.prepare jester PATH verifies a copy" if jester else "give data.path=DIR"
         return [Row(part=part, state="note", found="its folder is given by data.path", remedy=remedy)]
-    if OmegaConf.is_config(chosen.config.data.path):
+    if OmegaConf.is_dict(chosen.config.data.path):
         return []
     try:
         exemplars, related = _count(chosen)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tqdm import tqdm
+
 from vmc.data.video import check_clip
 from vmc.errors import VmcError
+from vmc.text_files import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +26,7 @@ class Clip:
     """A clip on disk, what it shows and what it is for.
 
     Args:
-        path: a video file, a folder of frames or a still image.
+        path: a video file, an animated image, a folder of frames or a still image.
         caption: as its source gives it, so with placeholders until `fill` has replaced them.
         role: exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest.
         fault: what its source knows to be wrong with it, a clause; None for nothing.
@@ -63,9 +66,9 @@ def fill(caption: str, **values: str | None) -> str:
     for brace in re.findall(r"\{\w*\}|[{}]", caption):
         name = brace[1:-1]
         if name not in PLACEHOLDERS:
-            raise VmcError(f"the caption {caption!r} holds {brace!r}: only {known} may stand in braces")
+            raise VmcError(f"the caption {shortened(caption)!r} holds {brace!r}: only {known} may stand in braces")
         if values.get(name) is None:
-            raise VmcError(f"the caption {caption!r} holds {brace!r}, which has no value here: take it out")
+            raise VmcError(f"the caption {shortened(caption)!r} holds {brace!r}, which has no value here: take it out")
     # In one pass, so that braces inside a value stay what they are.
     return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), caption)
 
@@ -81,7 +84,7 @@ def check_token(clips: Sequence[Clip], word: str) -> None:
     for clip in clips:
         if clip.role == "exemplar" and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", clip.caption, re.IGNORECASE):
             raise VmcError(
-                f"the caption {clip.caption!r} of clip {clip.path} lacks the motion's token {word!r}: "
+                f"the caption {shortened(clip.caption)!r} of clip {clip.path} lacks the motion's token {word!r}: "
                 "write {token} into the caption where the motion is named"
             )
 
@@ -92,7 +95,7 @@ def check_readable(
     """The clips that can be read and have no fault.
 
     Args:
-        clips: each is opened, its first frame decoded, and the rest walked through.
+        clips: each is decoded from its first frame to its last.
         skip_bad: leaves out a clip that cannot be read, with a warning, where otherwise it is an error.
         remedy: what the error says that can be done besides; may be empty.
 
@@ -101,7 +104,7 @@ def check_readable(
     """
     readable = []
     skipped: list[VmcError] = []
-    for clip in clips:
+    for clip in tqdm(clips, desc="checking clips", unit="clip", disable=None, leave=False, delay=3):
         try:
             if clip.fault is not None:
                 raise VmcError(f"clip {clip.path} {clip.fault}")

@@ -1,31 +1,34 @@
 """Clips of a folder, with captions from a table or from text files beside them."""
 
-import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmc.data.captions import TABLE, FolderNames, caption_file, caption_name, caption_of, read_captions
 from vmc.data.clips import Clip, Role
-from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_files, is_visible, natural_order
+from vmc.data.finding import Folder, choose, report, scan
+from vmc.data.limits import checked_path
 from vmc.errors import VmcError
-
-CAPTIONS = "captions.csv"
 
 
 @dataclass(frozen=True)
 class VideoFolder:
     """The clips of a folder: exemplars, and where a second folder is given, regularization clips.
 
-    A folder's clips are its video files, its sub-folders of frames and its still images, each of these a clip of one
-    frame, sorted by name. A folder that holds images alone is one clip, whose frames they are, unless `stills` says
-    otherwise. A path to a video file or a still is that one clip.
+    A folder's clips are its video files and its sub-folders of frames, sorted by name, also those in further
+    sub-folders. Frames are images whose names differ in a number alone. A folder that holds frames and nothing else is
+    one clip, unless `stills` says otherwise. A path to a video file or a still is that one clip.
 
-    Captions are the one that is asked for, else a row of `captions.csv` (columns `file,caption`) beside the clip,
-    else a `.txt` beside it with its name.
+    A single image, a clip of one frame, is taken where a caption beside it is its own or `stills` is set: else it is
+    a cover or a preview.
+
+    Captions are the one that is asked for, else a row of `captions.csv` (columns `file,caption`) in the clip's folder
+    or one above it, else a `.txt` beside it with its name.
 
     Args:
         path: of the exemplars.
         regularization_path: of the regularization clips, or None.
-        stills: also a folder of images alone is a clip of one frame for each.
+        stills: every single image is a clip, and a folder of images alone holds as many as images.
     """
 
     path: Path | str | None
@@ -51,79 +54,50 @@ class VideoFolder:
         return self._clips("regularization.path", self.regularization_path, None, "regularization")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
-        if path is None or not str(path):
-            raise VmcError(f"{key} is not set: give a folder of clips or a video file")
-        files = find_clips(Path(path).expanduser(), key=key, stills=self.stills)
-        if caption is not None:
-            return [Clip(path=file, caption=caption, role=role) for file in files]
-        table = read_captions(files[0].parent)
-        return [Clip(path=file, caption=_caption(file, table, role), role=role) for file in files]
+        files, captions = find_clips(checked_path(path, key=key), key=key, stills=self.stills, caption=caption)
+        for file, found in zip(files, captions, strict=True):
+            if found is None:
+                remedies = f"add a row to {file.parent / TABLE} or write {file.parent / caption_name(file)}"
+                remedies = f"set motion.caption, {remedies}" if role == "exemplar" else remedies
+                raise VmcError(f"clip {file} has no caption: {remedies}")
+        return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
 
 
-def find_clips(path: Path, *, key: str, stills: bool = False) -> list[Path]:
-    """The clips of a folder in natural order of their names; see `VideoFolder`.
+def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tuple[list[Path], list[str | None]]:
+    """The clips of a folder in natural order, and the caption of each; see `VideoFolder`. The log says how many.
 
-    Raises:
-        VmcError: naming `key`, the setting that `path` came from.
-    """
-    if not path.exists():
-        raise VmcError(f"{key} is {path}, which does not exist: give a folder of clips or a video file")
-    if path.is_file():
-        return [path]
-    entries = sorted(filter(is_visible, path.iterdir()), key=lambda entry: natural_order(entry.name))
-    images = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES]
-    others = [entry for entry in entries if _is_video(entry) or (entry.is_dir() and frame_files(entry))]
-    if not images and not others:
-        raise VmcError(
-            f"{key} is {path}, which holds no clips: "
-            f"put {', '.join(VIDEO_SUFFIXES)} files, images or folders of frames into it"
-        )
-    if not others and not stills:
-        return [path]
-    return [entry for entry in entries if entry in set(images + others)]
-
-
-def read_captions(folder: Path) -> dict[str, str]:
-    """File names and captions of a folder's `captions.csv`; empty without one.
+    Args:
+        path: of the folder, or of one clip.
+        key: the setting that it came from.
+        stills: whether single images are clips.
+        caption: of every clip; None looks for captions beside them.
 
     Raises:
-        VmcError: the table lacks a column, names a file that is absent, or one file twice.
+        VmcError: no clips, or captions that cannot be read or name what is no clip.
     """
-    table = folder / CAPTIONS
-    if not table.is_file():
-        return {}
-    captions: dict[str, str] = {}
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.DictReader(stream, skipinitialspace=True)
-            if not {"file", "caption"} <= set(rows.fieldnames or ()):
-                raise VmcError(f"{table} has the columns {rows.fieldnames}: its first line must be file,caption")
-            for row in rows:
-                name, caption = (row["file"] or "").strip(), (row["caption"] or "").strip()
-                if row.get(None):  # type: ignore[call-overload]
-                    raise VmcError(f"{table} has too many columns for {name!r}: quote captions that hold commas")
-                if not name or not (folder / name).exists():
-                    raise VmcError(f"{table} names {name!r}, which is not in {folder}: correct or remove that row")
-                if name in captions:
-                    raise VmcError(f"{table} names {name!r} twice: remove one of the rows")
-                captions[name] = caption
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise VmcError(f"{table} cannot be read ({error}): save it as comma-separated text in UTF-8") from error
-    return captions
+    names = FolderNames()
+    if not path.is_dir():
+        tables = {} if caption is not None else {path.parent: read_captions(path.parent, names)}
+        return [path], [caption if caption is not None else caption_of(path, tables, names)]
+    found = scan(path, key=key)
+    tables = {}
+    if caption is None:
+        folders = [folder.path for folder in found.walk()]
+        tables = {folder: read_captions(folder, names) for folder in folders}
+    clips = choose(found, key=key, stills=stills, named=_captioned(found, tables, names))
+    for folder, table in tables.items():
+        if wrong := [clip for clip in table if clip not in clips]:
+            raise VmcError(f"{folder / TABLE} names {wrong[0].name!r}, which is no clip: correct or remove that row")
+    if caption is None and clips == [path]:
+        tables[path.parent] = read_captions(path.parent, names)
+    texts = [file for clip in clips if (file := caption_file(clip, names))]
+    used = [names.find(folder.path, TABLE) for folder in found.walk()]
+    report(found, clips, key=key, beside=[*texts, *filter(None, used)])
+    return clips, [caption if caption is not None else caption_of(clip, tables, names) for clip in clips]
 
 
-def _caption(clip: Path, table: dict[str, str], role: Role) -> str:
-    if caption := table.get(clip.name):
-        return caption
-    # A folder's name may hold dots that are no suffix.
-    text = clip.parent / f"{clip.name if clip.is_dir() else clip.stem}.txt"
-    if text.is_file() and (caption := " ".join(text.read_text(encoding="utf-8-sig").split())):
-        return caption
-    remedies = f"add a row to {clip.parent / CAPTIONS} or write {text}"
-    if role == "exemplar":
-        remedies = f"set motion.caption, {remedies}"
-    raise VmcError(f"clip {clip} has no caption: {remedies}")
-
-
-def _is_video(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
+def _captioned(found: Folder, tables: dict[Path, dict[Path, str]], names: FolderNames) -> set[Path]:
+    """Images that have a caption of their own."""
+    images: Sequence[Path] = [image for folder in found.walk() for image in folder.images]
+    named = {clip for table in tables.values() for clip in table}
+    return {image for image in images if image in named or (tables and caption_file(image, names))}

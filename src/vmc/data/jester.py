@@ -15,10 +15,12 @@ import pandas as pd
 import torch
 
 from vmc.data.clips import Clip, Role
+from vmc.data.limits import checked_path
 from vmc.data.numbering import gap
 from vmc.data.video import frame_files, natural_order
 from vmc.errors import VmcError
 from vmc.randomness import generator
+from vmc.text_files import read_lines
 
 SPLITS = ("train", "validation", "test")
 RELEASE = "20bn-jester-v1"
@@ -87,7 +89,7 @@ class Jester:
         if regularization_count < 0:
             raise VmcError(f"{keys.regularization_count} is {regularization_count}; it must be 0 or more")
         self._check_split(split)
-        self.path = None if path is None or not str(path) else Path(path).expanduser()
+        self.path = None if path is None or not str(path) else checked_path(path, key=keys.path, missing=True)
         self.exemplar_count = exemplars
         self.regularization_captions = dict(regularization)
         self.regularization_count = regularization_count
@@ -143,7 +145,7 @@ class Jester:
         layout = self._layout
         names = layout.root / "jester-v1-labels.csv"
         if not layout.mirror and names.is_file():
-            return sorted({line.strip() for line in names.read_text(encoding="utf-8-sig").splitlines()} - {""})
+            return sorted(set(read_lines(names)))
         tables = [self.index(split) for split in SPLITS[:2] if layout.table(split).is_file()]
         return sorted(set(pd.concat(tables)["label"]) - {""})
 
@@ -197,7 +199,7 @@ class Jester:
                 keep_default_na=False,
                 encoding="utf-8-sig",
             )
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
             raise VmcError(f"{file} does not read as a table ({error}): download it again") from error
         table = table.rename(columns={"video_id": "id"})
         if "id" not in table:

@@ -11,6 +11,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from einops import reduce
 
+from vmc.data.images import BACKGROUND
+
 SHORTER_SIDE = 256
 """Pixels that a written video has at least, so that 4:2:0 chroma loses nothing and people can see it."""
 
@@ -48,6 +50,12 @@ def to_yuv420p(frame_CHW: np.ndarray, factor: int) -> np.ndarray:
     return planes.reshape(-1, luma_HW.shape[1]).astype(np.uint8)
 
 
+def shown_width(frame: VideoFrame, aspect: Fraction | None) -> int:
+    """Width in pixels once they are square."""
+    # Pixels within one per cent of square come from cropping, not from an anamorphic camera.
+    return round(frame.width * aspect) if aspect and abs(aspect - 1) > 0.01 else frame.width
+
+
 def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarray:
     """image_HWC of a decoded frame: square pixels, upright, at the size it had before `write_video` enlarged it."""
     # Older PyAV follows the frame's own matrix and range only when the destination's are given too.
@@ -57,16 +65,25 @@ def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarr
         "dst_colorspace": _BT601,
         "dst_color_range": _FULL_RANGE,
     }
-    # Pixels within one per cent of square come from cropping, not from an anamorphic camera.
-    width = round(frame.width * aspect) if aspect and abs(aspect - 1) > 0.01 else frame.width
-    image_HWC = frame.to_ndarray(format="rgb24", width=width, **colours)
-    if mark := re.fullmatch(r"vmc_scale=(\d+) size=(\d+)x(\d+)", comment):
+    width = shown_width(frame, aspect)
+    if any(component.is_alpha for component in frame.format.components):
+        image_HWC = _over_background(frame.to_ndarray(format="rgba", width=width, **colours))
+    else:
+        image_HWC = frame.to_ndarray(format="rgb24", width=width, **colours)
+    if mark := re.fullmatch(r"vmc_scale=(\d{1,5}) size=(\d{1,5})x(\d{1,5})", comment):
         factor, width, height = map(int, mark.groups())
         # A file that was resized by another program may still carry the comment.
         if factor > 1 and image_HWC.shape[:2] == (height * factor, width * factor):
             mean_HWC = reduce(image_HWC.astype(np.float32), "(h a) (w b) c -> h w c", "mean", a=factor, b=factor)
             image_HWC = mean_HWC.round().astype(np.uint8)
     return _upright(image_HWC, frame)
+
+
+def _over_background(image_HWA: np.ndarray) -> np.ndarray:
+    """What shows of red, green, blue and opacity over the background that stills have too."""
+    opacity_HW1 = image_HWA[..., 3:].astype(np.uint16)
+    mixed_HWC = image_HWA[..., :3] * opacity_HW1 + np.array(BACKGROUND, np.uint16) * (255 - opacity_HW1)
+    return ((mixed_HWC + 127) // 255).astype(np.uint8)
 
 
 def _upright(image_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from vmc.data.clips import fill
+from vmc.data.limits import exists
 from vmc.errors import VmcError
+from vmc.text_files import MAX_ROWS, check_characters, read_lines, read_table, shortened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,57 +32,75 @@ def read_prompts(
 ) -> list[Prompt]:
     """Prompts of a file, in its order, each prompt's seeds together.
 
-    - a table (.csv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each subject;
+    - a table (.csv, .tsv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each
+      subject;
     - a table with a column `prompt` and, where wanted, `subject`, `language` and `seed`;
     - text (.txt): a prompt a line, blank lines skipped; commas belong to the prompt.
 
     Args:
-        file: the file.
+        file: the file, in UTF-8 or as a spreadsheet saves it.
         template: the motion's prompt, with `{subject}` and `{token}`.
         token: the word that `{token}` stands for.
         seeds: used where the file gives none.
         language: the motion's prompt in natural language, with `{subject}`; filled where the file has no such column.
 
     Raises:
-        VmcError: no such file, no prompts, unknown columns or a seed that is no whole number.
+        VmcError: no such file, no prompts or over 100,000 of them, unknown columns or a seed that is no whole number.
     """
-    if not file.is_file():
+    if not exists(file):
         raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
-    if file.suffix.lower() == ".csv":
+    if file.suffix.lower() in (".csv", ".tsv"):
         prompts = _from_table(file, template=template, token=token, seeds=seeds, language=language)
     else:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-        prompts = [Prompt(text=fill(line, token=token), seed=seed) for line in lines if line for seed in seeds]
+        lines = read_lines(file)
+        _check_number(len(lines) * len(seeds), file)
+        prompts = [Prompt(text=fill(line, token=token), seed=seed) for line in lines for seed in seeds]
     if not prompts:
         raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
     return prompts
 
 
 def _from_table(file: Path, *, template: str, token: str, seeds: Sequence[int], language: str | None) -> list[Prompt]:
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise VmcError(f"prompts.file is {file}, which does not read as a table: {error}") from error
-    seed_columns = [column for column in table.columns if column == "seed" or column.startswith("seed_")]
-    if not {"prompt", "subject"} & set(table.columns):
-        raise VmcError(f"prompts.file is {file}, with columns {', '.join(table.columns)}; it needs prompt or subject")
+    columns, rows = read_table(file, wanted=("prompt", "subject"))
+    seed_columns = [column for column in columns if column == "seed" or column.startswith("seed_")]
+    if not {"prompt", "subject"} & set(columns):
+        names = shortened(", ".join(columns)) or "none"
+        raise VmcError(f"prompts.file is {file}, with columns {names}; it needs prompt or subject")
+    _check_number(len(rows) * len(seed_columns or seeds), file)
     prompts = []
-    for number, row in enumerate(table.to_dict("records"), start=2):
+    for number, row in enumerate(rows, start=2):
+        if row[""]:
+            raise VmcError(f"{file}, row {number}, has too many columns; quote prompts that hold commas")
         subject = row.get("subject") or None
-        text = row.get("prompt", template)
+        text = row.get("prompt") or template
+        if not subject and not row.get("prompt"):
+            raise VmcError(
+                f"{file}, row {number}, names no {'prompt' if 'prompt' in columns else 'subject'}; remove it"
+            )
         values = {"subject": subject} if subject else {}
-        own_seeds = [_seed(row[column], file=file, line=number) for column in seed_columns] or seeds
+        own_seeds = [_seed(row[column], file=file, row=number) for column in seed_columns] or seeds
         said = row.get("language") or (fill(language, token=token, **values) if language and subject else None)
         text = fill(text, token=token, **values)
+        check_characters(text, where=str(file))
         prompts += [Prompt(text=text, seed=seed, subject=subject, language=said) for seed in own_seeds]
     return prompts
 
 
-def _seed(text: str, *, file: Path, line: int) -> int:
+def _check_number(prompts: int, file: Path) -> None:
+    if prompts > MAX_ROWS:
+        raise VmcError(
+            f"prompts.file is {file}, with {prompts:,} videos to make; {MAX_ROWS:,} are made at most: split it"
+        )
+
+
+def _seed(text: str, *, file: Path, row: int) -> int:
     try:
-        return int(text)
+        seed = int(text)
     except ValueError:
-        raise VmcError(f"{file}, line {line}, has the seed '{text}'; a seed is a whole number") from None
+        seed = None
+    if seed is None or not -(2**63) <= seed < 2**63:
+        raise VmcError(f"{file}, row {row}, has the seed '{shortened(text)}'; a seed is a whole number") from None
+    return seed
 
 
 def check_test_set(prompts: Sequence[Prompt]) -> None:

@@ -1,10 +1,11 @@
 """Reading clips of every kind into frames, and writing frames as a video that reads back as it was.
 
-A clip is a video file, a folder of frames or a still image, which is a clip of one frame.
+A clip is a video file, an animated image, a folder of frames or a still image, which is a clip of one frame.
 
 Axes: F frames, C colour channels (red, green, blue), H rows, W columns; frames are uint8, 0 to 255.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,18 +18,26 @@ import av
 import numpy as np
 import torch
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from einops import rearrange
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from vmc.data.pixels import BT709, LIMITED_RANGE, enlargement, scale_mark, to_rgb, to_yuv420p
+from vmc.data.containers import gif_size, is_cut_off
+from vmc.data.images import IMAGE_SUFFIXES, animation, check_image, count_images, load_image
+from vmc.data.limits import MAX_PIXELS, check_regular, check_size, entries, is_folder
+from vmc.data.numbering import irregularity
+from vmc.data.pixels import BT709, LIMITED_RANGE, enlargement, scale_mark, shown_width, to_rgb, to_yuv420p
 from vmc.errors import VmcError
 from vmc.files import written_whole
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+logger = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".3gp", ".3g2", ".wmv", ".asf"),
+    *(".ts", ".mts", ".m2ts", ".flv", ".mpg", ".mpeg", ".ogv", ".mxf"),
+)
 FOLDER_RATE = 12.0
 """Frames per second of a folder of frames, which does not say: Jester's."""
 
@@ -37,7 +46,7 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
     """The wanted frames of a clip, upright as its rotation metadata says; only these are held in memory.
 
     Args:
-        path: a video file, a folder of frames or a still image.
+        path: a video file, an animated image, a folder of frames or a still image.
         indices: frames in the order wanted, counted from 0, repeats allowed; None for all.
 
     Returns:
@@ -75,7 +84,7 @@ def count_frames(path: Path) -> int:
         case "folder":
             return len(frame_files(path))
         case "image":
-            return 1
+            return count_images(path)
     with _opened(path) as (container, stream):
         return sum(1 for _ in _decoded(path, container, stream))
 
@@ -86,7 +95,8 @@ def frame_rate(path: Path) -> float | None:
         case "folder":
             return FOLDER_RATE
         case "image":
-            return None
+            seconds = [shown for _, shown in animation(path)]
+            return len(seconds) / sum(seconds) if sum(seconds) else None
     with _opened(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else None
@@ -119,20 +129,74 @@ def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
 
 
 def check_clip(path: Path) -> None:
-    """Decodes a clip's first frame and walks through the rest without converting it, to find what is broken.
+    """Decode all of a clip to find what is broken or missing; a gap in the numbers of a folder's frames is a warning.
 
     Raises:
-        VmcError: the clip is missing, unreadable, cut off or without frames.
+        VmcError: the clip is missing, unreadable, cut off, damaged in any frame or without frames, or its frames differ
+            in size.
     """
-    read_frames(path, [0])
     match _kind(path):
         case "folder":
-            for file in frame_files(path):
-                _load(file, coarse=True)
+            _check_folder(path)
+        case "image":
+            for _ in animation(path):
+                pass
         case "video":
-            with _opened(path) as (container, stream):
-                for _ in _packets(path, container, stream):
-                    pass
+            _check_video(path)
+
+
+def _check_folder(path: Path) -> None:
+    files = frame_files(path)
+    sizes = [check_image(file) for file in files]
+    for file, (width, height) in zip(files, sizes, strict=True):
+        if (width, height) != sizes[0]:
+            raise VmcError(
+                f"frame {file} is {width}x{height} and the first one is {sizes[0][0]}x{sizes[0][1]}: make the frames "
+                "equal in size, or set data.source.stills=true where they are photographs"
+            )
+    if reason := irregularity(files):
+        logger.warning(f"clip {path} {reason}: its frames are taken as they follow each other")
+
+
+def _check_video(path: Path) -> None:
+    """Besides what the decoder refuses: damage that it hides, other sizes, and an end before the one stated."""
+    damaged = f"clip {path} is cut off or damaged: copy or download it again, or remove it"
+    if is_cut_off(path):
+        raise VmcError(damaged)
+    with _opened(path) as (container, stream):
+        if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
+            stream.codec_context.options |= {"err_detect": "explode"}
+        first: VideoFrame | None = None
+        end = 0.0
+        for index, frame in enumerate(_decoded(path, container, stream)):
+            if first is None:
+                first = frame
+                _rgb(path, frame, container, stream)
+            if frame.is_corrupt:
+                raise VmcError(f"clip {path} is damaged in frame {index}: copy or download it again, or remove it")
+            if (frame.width, frame.height) != (first.width, first.height):
+                raise VmcError(
+                    f"frame {index} of clip {path} is {frame.width}x{frame.height} and the first one is "
+                    f"{first.width}x{first.height}: re-encode it in one size"
+                )
+            if frame.time is not None and first.time is not None:
+                end = frame.time - first.time
+        if len(container.streams) == 1 and container.duration:
+            _check_duration(path, container.format.name, stated=container.duration / av.time_base, seconds=end)
+
+
+def _check_duration(path: Path, container: str, *, stated: float, seconds: float) -> None:
+    """Damage may swallow frames: a container's duration tells, though not to the frame.
+
+    In Matroska it may also count a last frame that is shown for long.
+    """
+    if stated - seconds <= max(0.5, stated / 10):
+        return
+    told = f"clip {path} lasts {stated:.1f} s by its header and has frames for {seconds:.1f} s"
+    if container in ("flv", "asf", "mxf", "ogg"):
+        raise VmcError(f"{told}: copy or download it again, or remove it")
+    if container.startswith("matroska"):
+        logger.warning(f"{told}: it may be damaged")
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:
@@ -143,8 +207,8 @@ def natural_order(name: str) -> tuple[list[str | int], str]:
 
 def frame_files(folder: Path) -> list[Path]:
     """The images directly in a folder, in natural order, without hidden ones; empty when there are none."""
-    files = [file for file in folder.iterdir() if is_visible(file) and file.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted((file for file in files if file.is_file()), key=lambda file: natural_order(file.name))
+    files = [file for file in entries(folder) if is_visible(file) and file.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted((file for file in files if not is_folder(file)), key=lambda file: natural_order(file.name))
 
 
 def is_visible(path: Path) -> bool:
@@ -187,12 +251,11 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
 
 
 def _kind(path: Path) -> Literal["video", "folder", "image"]:
-    if path.is_dir():
+    if is_folder(path):
         if not frame_files(path):
             raise VmcError(f"clip {path} is a folder without frames: put {', '.join(IMAGE_SUFFIXES)} files into it")
         return "folder"
-    if not path.exists():
-        raise VmcError(f"clip {path} does not exist: correct its path")
+    check_regular(path)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return "image"
     if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -204,47 +267,66 @@ def _kind(path: Path) -> Literal["video", "folder", "image"]:
 def _images(path: Path, wanted: list[int] | None) -> Iterator[tuple[int, np.ndarray]]:
     """Index and image_HWC of each wanted frame, in order; frames that do not exist are left out."""
     kind = _kind(path)
-    if kind == "video":
-        with _opened(path) as (container, stream):
-            keep = None if wanted is None else set(wanted)
-            for index, frame in enumerate(_decoded(path, container, stream)):
-                if keep is None or index in keep:
-                    yield index, to_rgb(frame, container.metadata.get("comment", ""), stream.sample_aspect_ratio)
-                if wanted is not None and index >= wanted[-1]:
-                    return
+    if kind == "folder":
+        files = frame_files(path)
+        for index in range(len(files)) if wanted is None else wanted:
+            if index < len(files):
+                yield index, load_image(files[index])
         return
-    files = frame_files(path) if kind == "folder" else [path]
-    for index in range(len(files)) if wanted is None else wanted:
-        if index < len(files):
-            yield index, _load(files[index])
+    keep = None if wanted is None else set(wanted)
+    for index, image_HWC in _shown(path, keep) if kind == "video" else enumerate(image for image, _ in animation(path)):
+        if image_HWC is not None and (keep is None or index in keep):
+            yield index, image_HWC
+        if wanted is not None and index >= wanted[-1]:
+            return
 
 
-def _load(file: Path, *, coarse: bool = False) -> np.ndarray:
-    """image_HWC, turned as its EXIF orientation says; `coarse` decodes a JPEG at an eighth, which is faster."""
+def _shown(path: Path, keep: set[int] | None) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Index and image_HWC of a video's frames; None for those that nobody wants, which are not converted."""
+    with _opened(path) as (container, stream):
+        for index, frame in enumerate(_decoded(path, container, stream)):
+            yield index, _rgb(path, frame, container, stream) if keep is None or index in keep else None
+
+
+def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: VideoStream) -> np.ndarray:
+    aspect = stream.sample_aspect_ratio
+    check_size(path, shown_width(frame, aspect), frame.height)
     try:
-        with Image.open(file) as image:
-            if coarse:
-                image.draft("RGB", (1, 1))
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for broken PNG chunks
-        raise _unreadable(file, error) from error
+        return to_rgb(frame, container.metadata.get("comment", ""), aspect)
+    except (av.FFmpegError, ValueError) as error:  # a ValueError for pixels that PyAV does not know
+        raise _unreadable(path, error) from error
 
 
 # Titles in no valid encoding must not keep a clip from being read. PyAV 19 never raises for them and has no option.
 OPENING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
+_DEMUXERS = "mov,matroska,webm,avi,gif,asf,mpegts,mpeg,flv,ogg,mxf,mpegvideo,h264,hevc,m4v,ivf,obu,av1,dv,apng"
+"""What a video file may be: others of FFmpeg's are playlists, which open files that they name."""
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    check_regular(path)
     try:
-        container = av.open(str(path), **OPENING)
+        # Opening decodes frames where a header does not say all, so sizes are bounded before.
+        if size := gif_size(path):
+            check_size(path, *size)
+        limits = {"max_pixels": str(MAX_PIXELS)}
+        container = av.open(str(path), options={"format_whitelist": _DEMUXERS} | limits, **OPENING)
     except (av.FFmpegError, OSError) as error:
         raise _unreadable(path, error) from error
     with container:
-        if not container.streams.video:
+        # A cover in a file of sound is a video stream of one picture.
+        streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not streams:
             raise VmcError(f"clip {path} has no video stream: replace it by a file with pictures, or remove it")
-        container.streams.video[0].thread_type = "AUTO"
-        yield container, container.streams.video[0]
+        stream = streams[0]
+        if stream.width and stream.height:
+            check_size(path, stream.width, stream.height)
+        stream.codec_context.options = limits
+        stream.thread_type = "AUTO"
+        yield container, stream
 
 
 def _packets(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Any]:
@@ -267,6 +349,7 @@ def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iter
             raise _unreadable(path, error) from error
         for frame in frames:
             empty = False
+            check_size(path, frame.width, frame.height)
             yield frame
     if empty:
         raise VmcError(f"clip {path} has no frames: replace it, or remove it")

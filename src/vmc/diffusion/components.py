@@ -107,6 +107,10 @@ class BaseModel:
         """The tokenizer."""
         return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
 
+    def text_length(self) -> int:
+        """Positions of the text encoder: how many tokens of a text it reads, its begin and end among them."""
+        return int(self._config("text_encoder").get("max_position_embeddings", 77))  # CLIP's, where it is not written
+
     def scheduler(self) -> DDIMScheduler:
         """The training scheduler: its betas and prediction type."""
         return DDIMScheduler.from_config(self._config("scheduler"))

@@ -14,7 +14,9 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
+from vmc.diffusion.components import BaseModel
 from vmc.diffusion.sampling import Sampler
+from vmc.diffusion.text import check_word_is_read
 from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
 from vmc.files import written_whole
@@ -43,6 +45,16 @@ def gather_clips(
     ]
     check_token(filled[0], token.word)
     return [*filled[0], *filled[1]]
+
+
+def check_texts(base: BaseModel, token: MotionToken, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> None:
+    """No caption of an exemplar and no prompt may name the motion where the text encoder no longer reads.
+
+    Raises:
+        VmcError: naming the clip or the prompt, and its number of tokens.
+    """
+    captions = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role == "exemplar"}
+    check_word_is_read(base, token, captions | {f"prompt {n}": p.text for n, p in enumerate(prompts, start=1)})
 
 
 def readable(clips: Sequence[Clip], *, skip_bad: bool) -> tuple[list[Clip], int]:

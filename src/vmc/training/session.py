@@ -36,7 +36,15 @@ from vmc.training.hardware import Hardware
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule, OptimizerFactory
 from vmc.training.regularization import Mixture, RegularizationSource
-from vmc.training.scoring import build_evaluation, check_evaluation, gather_clips, made_with, readable, write_clips
+from vmc.training.scoring import (
+    build_evaluation,
+    check_evaluation,
+    check_texts,
+    gather_clips,
+    made_with,
+    readable,
+    write_clips,
+)
 from vmc.training.synthetic import SyntheticRegularization
 
 log = logging.getLogger(__name__)
@@ -141,6 +149,7 @@ class Session:
         found = gather_clips(
             data=self.data, motion=self.motion, token=self.token, regularization=self.regularization, seed=self.seed
         )
+        check_texts(self.base, self.token, found, self.prompts if self.evaluates else ())
         return readable(found, skip_bad=self.data.skip_bad)
 
     def _transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
