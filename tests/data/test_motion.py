@@ -40,7 +40,7 @@ def test_a_custom_motion_is_asked_for_as_it_was_captioned(command):
     "motion", ["swiping_down", "drumming_fingers", "rolling_hand_forward", "shaking_hand", "sliding_two_fingers_up"]
 )
 def test_jesters_motions_are_captioned_and_asked_for_as_in_the_paper(motion):
-    """Sec. 4.1 captions every exemplar with "a" sign; the test prompts of Fig. 9 ask for "the" sign, with a full stop."""
+    """Sec. 4.1 captions every exemplar with "a" sign; Fig. 9 asks for "the" sign, with a full stop."""
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         config = compose("train", overrides=[f"motion={motion}"]).motion
     assert config.caption == "a person doing a {token} sign"
