@@ -1,4 +1,4 @@
-"""Values that decide what is measured, each with its source: none can change without a test that says where it is from."""
+"""Values that decide what is measured, each with its source, so that none can change unnoticed."""
 
 from collections import Counter
 from functools import cache
@@ -147,7 +147,7 @@ def test_gradients_are_clipped_at_the_releases_norm():
         assert hardware.trainer(steps=1, callbacks=[]).gradient_clip_val == 1.0
 
 
-# --- the frames that TRN sees (github.com/zhoubolei/TRN-pytorch: GroupScale(256), GroupCenterCrop(224), BGR) -----------
+# --- the frames that TRN sees (github.com/zhoubolei/TRN-pytorch: GroupScale(256), GroupCenterCrop(224), BGR) ---------
 
 
 @pytest.fixture(scope="module")
