@@ -133,7 +133,7 @@ def parts_of(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     data, motion, token = (instantiate(config[key]) for key in ("data", "motion", "token"))
     asked = instantiate(config["prompts"])
     prompts = read_prompts(
-        Path(asked["file"]), template=motion.prompt, token=token.word, seeds=asked["seeds"], language=motion.language
+        Path(asked["file"]), template=motion.template, token=token.word, seeds=asked["seeds"], language=motion.language
     )
     prompts = spread(prompts, asked["limit"])
     hardware = instantiate(config["trainer"])

@@ -25,15 +25,15 @@ from vmc.data.motion import Motion, prompt_of
 )
 def test_a_prompt_is_made_of_the_caption(caption, prompt):
     assert prompt_of(caption) == prompt
-    assert Motion(name="x", caption=caption).prompt == prompt
-    assert Motion(name="x", caption=caption, prompt="{subject} {token}").prompt == "{subject} {token}"
+    assert Motion(name="x", caption=caption).template == prompt
+    assert Motion(name="x", caption=caption, prompt="{subject} {token}").template == "{subject} {token}"
 
 
 @pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
 def test_a_custom_motion_is_asked_for_as_it_was_captioned(command):
     words = quote_free_text(["motion=custom", "motion.caption=a person doing the {token} dance"])
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        assert instantiate(compose(command, overrides=words).motion).prompt == "{subject} doing the {token} dance."
+        assert instantiate(compose(command, overrides=words).motion).template == "{subject} doing the {token} dance."
 
 
 @pytest.mark.parametrize(

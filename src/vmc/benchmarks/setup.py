@@ -133,7 +133,7 @@ class Setup:
         """
         file = build(read("prompts/mini")["file"])
         found = read_prompts(
-            file, template=self.motion.prompt, token=self.token.word, seeds=[0], language=self.motion.language
+            file, template=self.motion.template, token=self.token.word, seeds=[0], language=self.motion.language
         )
         if count > len(found):
             raise VmcError(f"--videos is {count}; the test set has {len(found)} prompts, give at most as many")

@@ -32,13 +32,14 @@ class Motion:
     name: str
     label: str | None = None
     caption: str | None = None
-    prompt: str = None  # type: ignore[assignment]  # never None once it is made
+    prompt: str | None = None
     language: str | None = None
     mirror: bool = False
 
-    def __post_init__(self) -> None:
-        if self.prompt is None:
-            object.__setattr__(self, "prompt", prompt_of(self.caption))
+    @property
+    def template(self) -> str:
+        """The prompt of the test set, with `{subject}` and `{token}`."""
+        return prompt_of(self.caption) if self.prompt is None else self.prompt
 
 
 def prompt_of(caption: str | None) -> str:
