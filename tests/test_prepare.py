@@ -158,7 +158,7 @@ def test_export_is_read_by_the_folder_of_videos(release, tmp_path, capsys):
     assert config.regularization.path == str(tmp_path / "out" / "regularization")
     source = VideoFolder(tmp_path / "out" / "exemplars", regularization_path=tmp_path / "out" / "regularization")
     clips = source.exemplars(label=None, caption=None, seed=0)
-    assert [clip.caption for clip in clips] == ["a person doing the {token} sign"] * 2
+    assert [clip.caption for clip in clips] == ["a person doing a {token} sign"] * 2
     assert {count_frames(clip.path) for clip in clips} == {FRAMES}
     captions = {clip.caption for clip in source.regularization(seed=0)}
     assert captions == {"a person doing other things", "a person in front of a computer"}

@@ -70,8 +70,8 @@ def test_an_export_says_what_it_is_and_is_uploaded(run, entered, hub):
         "tags": ["text-to-video", "motion-customization"],
     }
     assert "| 3 | exemplar | a square doing the pll sign |" in card
-    assert "“A firefighter doing the pll motion.”" in card
-    assert "- A robot doing the pll motion." in card
+    assert "“A firefighter, a square doing the pll sign.”" in card
+    assert "- A robot, a square doing the pll sign." in card
     assert (
         "| steps, batch, seed | 2, 2, 0 |" in card
         and "| trained parameters of the UNet | temporal, spatial_kv |" in card
@@ -152,3 +152,18 @@ def test_metrics_of_an_untrained_or_later_step_are_not_shown(run, entered):
     status, said = entered(generate, f"run={run.path}", "export=exported")
     assert status == 0, said
     assert "Not evaluated." in Path("exported/README.md").read_text()
+
+
+def test_texts_of_several_lines_do_not_break_the_page():
+    config = {
+        "motion": {"name": "x", "prompt": "{subject}\ndoing {token}", "caption": None},
+        "token": {"word": "pll"},
+        "data": {"frames": 8, "size": 64, "fps": 3.0, "step": 1},
+        **{"arm": "method", "batch_size": 1, "seed": 0, "optimizer": {"lr": 1.0}, "timesteps": None},
+        "regularization": None,
+    }
+    made = {"base": "b", "mark": "m", "sampler": {"steps": 1, "guidance": 1.0}, "frames": 8, "size": 64, "fps": 3.0}
+    clips = [{"role": "exemplar", "caption": "a man\ndoing pll"}]
+    page = Card(**made, config=config, clips=clips, prompts=["a cat\n\ndoing pll"]).text()
+    assert "| 1 | exemplar | a man doing pll |" in page and "- a cat doing pll\n" in page
+    assert "“A firefighter doing pll”" in page

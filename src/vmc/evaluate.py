@@ -16,6 +16,8 @@ TAKEN_OVER = (
     *("stack_name", "model", "data", "motion", "token", "regularization", "prompts", "metrics", "sampler", "trainer"),
     *("stop", "seed"),
 )
+PROTOCOL = ("data", "motion", "token", "prompts", "metrics", "sampler")
+"""Groups that decide what a run's scores mean."""
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "ask": ("token", "language", "known"),
     "control": (None, "real"),
@@ -33,6 +35,8 @@ def evaluate(config: DictConfig) -> None:
     if config.run is not None:
         take_over(config, Path(config.run), TAKEN_OVER)
     plain: Any = OmegaConf.to_container(config, resolve=True)
+    if config.run is not None and (changed := departures(plain, Path(config.run))):
+        print(f"not the protocol of {config.run}: {', '.join(changed)}")
     world = config.trainer.devices
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(world) if world > 1 else None
@@ -48,6 +52,26 @@ def evaluate(config: DictConfig) -> None:
             barrier.abort()
         for process in others:
             process.join()
+
+
+def departures(config: dict[str, Any], run: Path) -> list[str]:
+    """What the command line changes of the run's protocol: `key is VALUE (the run: VALUE)`, a clause each.
+
+    Where a file lies is no part of a protocol.
+    """
+    from vmc.runs.folder import differing_keys, read_config
+
+    theirs = read_config(run)
+    keys = [key for group in PROTOCOL for key in differing_keys(theirs.get(group), config[group], group)]
+    said = [(key, _at(config, key), _at(theirs, key)) for key in keys if key.rpartition(".")[2] not in ("path", "get")]
+    return [f"{key} is {ours} (the run: {own})" for key, ours, own in said]
+
+
+def _at(config: Any, dotted: str) -> str:
+    """The value of a dotted key, as it is shown."""
+    for key in dotted.split("."):
+        config = config.get(key) if isinstance(config, dict) else None
+    return "null" if config is None else "its own" if isinstance(config, dict) else str(config)
 
 
 def work_beside(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
@@ -109,7 +133,7 @@ def parts_of(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     data, motion, token = (instantiate(config[key]) for key in ("data", "motion", "token"))
     asked = instantiate(config["prompts"])
     prompts = read_prompts(
-        Path(asked["file"]), template=motion.prompt, token=token.word, seeds=asked["seeds"], language=motion.language
+        Path(asked["file"]), template=motion.template, token=token.word, seeds=asked["seeds"], language=motion.language
     )
     prompts = spread(prompts, asked["limit"])
     hardware = instantiate(config["trainer"])

@@ -86,7 +86,7 @@ def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
     if config.prompt is not None:
         prompts = [Prompt(text=fill(config.prompt, token=word), seed=seed) for seed in seeds]
     else:
-        prompts = read_prompts(Path(config.prompts.file), template=motion.prompt, token=word, seeds=seeds)
+        prompts = read_prompts(Path(config.prompts.file), template=motion.template, token=word, seeds=seeds)
         prompts = spread(prompts, config.prompts.limit)
     for prompt in prompts:
         model.encoder.check(prompt.text)

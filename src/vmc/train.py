@@ -104,7 +104,7 @@ def _test_set(prompts: Mapping[str, Any], motion: Any, token: Any) -> list[Any]:
 
     tests = read_prompts(
         Path(prompts["file"]),
-        template=motion.prompt,
+        template=motion.template,
         token=token.word,
         seeds=list(prompts["seeds"]),
         language=motion.language,

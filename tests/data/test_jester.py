@@ -12,7 +12,7 @@ from vmc.data.video import count_frames
 from vmc.errors import VmcError
 
 LABELS = ["Doing other things", "No gesture", "Swiping Down", "Thumb Up"]
-CAPTION = "a person doing the {token} sign"
+CAPTION = "a person doing a {token} sign"
 
 
 @pytest.fixture(params=["release", "mirror"])

@@ -42,7 +42,7 @@ def test_the_command_scores_the_base_model_and_is_done(entered, arguments, made)
     state = read_state(folder)
     assert (state["status"], state["reason"], state["step"]) == ("finished", "no training", 0)
     assert not (folder / "weights").exists() and not (folder / "train.csv").exists()
-    texts = {"000000": "A man doing the sks motion.", "000000-language": "A man swiping hand down"}
+    texts = {"000000": "A man, a sks square.", "000000-language": "A man swiping hand down"}
     for name, text in texts.items():
         scores = read_scores(folder / "evaluation" / name / "scores.csv")
         assert list(scores["prompt"])[:2] == [text] * 2 and len(scores) == 6

@@ -106,6 +106,22 @@ def test_prompts_of_a_file_each_with_its_seeds(entered):
     assert len(list(Path("made").glob("*.mp4"))) == 8
 
 
+def test_a_prompt_of_several_lines_makes_its_video_and_its_sheet(entered):
+    arguments = [
+        "prompt=a man,\n  laughing\nand jumping",
+        f"model.path={entered.model}",
+        "sampler.steps=1",
+        "output=made",
+    ]
+    status, said = entered(generate, *arguments)
+    assert status == 0 and "1 videos made" in said, said
+    assert [file.name.rpartition("-")[0] for file in Path("made").glob("*.mp4")] == [
+        "0000-a-man-laughing-and-jumping-0"
+    ]
+    with Image.open("made/sheet.png") as sheet:
+        assert sheet.size == (8 * 128, 128 + 22)
+
+
 def test_samples_are_written_while_training_and_do_not_disturb_it(train, tmp_path, clips):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a square, with commas\na circle\n")

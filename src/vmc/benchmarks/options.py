@@ -41,7 +41,7 @@ def _generate(parser: ArgumentParser) -> None:
 
 def _videos(parser: ArgumentParser, *, count: int) -> None:
     parser.add_argument("--videos", type=int, default=count, metavar="N", help=f"of the test set ({count})")
-    parser.add_argument("--steps", type=int, metavar="N", help="of the sampler (the stack's)")
+    parser.add_argument("--steps", type=int, metavar="N", help="of the sampler (the miniature's)")
 
 
 def _train(parser: ArgumentParser) -> None:

@@ -52,7 +52,7 @@ class Setup:
     Args:
         model: a folder in the diffusers layout; None for the miniature's.
         frames, size: of a video; None for the miniature's.
-        sampler_steps: None for the stack's.
+        sampler_steps: None for the miniature's.
         device: cpu or gpu.
         precision: see `Hardware`.
         threads: on a CPU; None for those of `conf/trainer/cpu.yaml`.
@@ -95,15 +95,15 @@ class Setup:
     @property
     def base(self) -> BaseModel:
         """The base model."""
-        node = read("model/mini")
+        node = read("model/mini")["model"]
         changes = {"path": self.model and str(self.model), "frames": self.frames, "size": self.size}
         return build({**node, **{key: value for key, value in changes.items() if value is not None}})
 
     @property
     def sampler(self) -> Sampler:
         """Steps and guidance."""
-        stack = read("stack/mini")["sampler"]
-        return Sampler(steps=self.sampler_steps or stack["steps"], guidance=stack["guidance"])
+        written = read("model/mini")["sampler"]
+        return Sampler(steps=self.sampler_steps or written["steps"], guidance=written["guidance"])
 
     @property
     def motion(self) -> Motion:
@@ -133,7 +133,7 @@ class Setup:
         """
         file = build(read("prompts/mini")["file"])
         found = read_prompts(
-            file, template=self.motion.prompt, token=self.token.word, seeds=[0], language=self.motion.language
+            file, template=self.motion.template, token=self.token.word, seeds=[0], language=self.motion.language
         )
         if count > len(found):
             raise VmcError(f"--videos is {count}; the test set has {len(found)} prompts, give at most as many")

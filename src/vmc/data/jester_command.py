@@ -11,7 +11,7 @@ import yaml
 
 from vmc.data.jester import Jester, plain
 
-CAPTION = "a person doing the {token} sign"
+CAPTION = "a person doing a {token} sign"
 PROMPT = "{subject} doing the {token} sign."
 """Of the paper's motions, and so of every other class of Jester."""
 

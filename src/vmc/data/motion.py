@@ -1,5 +1,6 @@
 """What a motion is called, and the data of a run as one object."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,11 @@ from vmc.data.transform import ClipTransform
 from vmc.data.video import FOLDER_RATE
 from vmc.errors import VmcError
 
+SUBJECT = re.compile(
+    r"\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b", re.IGNORECASE
+)
+"""Whom a caption names before the motion: in a test prompt another subject stands there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
@@ -19,7 +25,7 @@ class Motion:
         name: used in folder names.
         label: its class in Jester; None for a motion that no classifier knows.
         caption: of every exemplar, with `{token}`; None takes the captions from files.
-        prompt: of the test set, with `{subject}` and `{token}`.
+        prompt: of the test set, with `{subject}` and `{token}`; None makes it of the caption (`prompt_of`).
         language: the prompt in natural language, for the untuned model (Supplement D) and for text alignment.
         mirror: whether a mirrored clip still shows the motion.
     """
@@ -27,9 +33,30 @@ class Motion:
     name: str
     label: str | None = None
     caption: str | None = None
-    prompt: str = "{subject} doing the {token} sign."
+    prompt: str | None = None
     language: str | None = None
     mirror: bool = False
+
+    @property
+    def template(self) -> str:
+        """The prompt of the test set, with `{subject}` and `{token}`."""
+        return prompt_of(self.caption) if self.prompt is None else self.prompt
+
+
+def prompt_of(caption: str | None) -> str:
+    """The test prompt that fits the caption of a motion's clips.
+
+    "a person doing the {token} dance" gives "{subject} doing the {token} dance.": `{subject}` takes the place of the
+    first person named before the motion. A caption that names none follows it: "{subject}, the {token} dance." Where
+    each clip has a caption of its own, the prompt is "{subject} doing the {token} motion."
+    """
+    if caption is None:
+        return "{subject} doing the {token} motion."
+    said = caption.strip().rstrip(".")
+    person = SUBJECT.search(said.partition("{token}")[0])
+    if person is None:
+        return f"{{subject}}, {said}."
+    return f"{said[: person.start()]}{{subject}}{said[person.end() :]}."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Low-rank adapters beside frozen layers, in place of the layers' own weights (LoRA, Hu et al. 2022; Table 2f).
+"""Low-rank adapters beside frozen layers, in place of the layers' own weights (LoRA, Hu et al. 2022).
 
 Beside a layer W runs (alpha / rank) * B A. A begins at random and B at zero, so the adapted model begins as the base.
 peft wraps the layers for it, which renames their parameters. Outside this file an adapter's tensors are called

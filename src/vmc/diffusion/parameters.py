@@ -1,4 +1,4 @@
-"""Which parameters of a diffusers `UNet3DConditionModel` a run trains (paper, Sec. 3.1 and Table 2a, 2b).
+"""Which parameters of a diffusers `UNet3DConditionModel` a run trains (paper, Sec. 3.2 and Table 2a, 2b).
 
 Groups are sets over parameter names, so a subset can be stated, compared and tested without a model:
 

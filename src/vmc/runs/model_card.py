@@ -15,6 +15,7 @@ import yaml
 
 import vmc
 from vmc.data.clips import fill
+from vmc.data.motion import prompt_of
 from vmc.download.sources import SOURCES, HubSource
 from vmc.runs.folder import read_config
 
@@ -114,9 +115,9 @@ class Card:
     def _use(self) -> Iterator[str]:
         yield "## Use it"
         if prompt := self._example():
-            yield f"Prompts are written as those it was trained with: “{prompt}”"
+            yield f"Prompts are written as those it was trained with: “{_line(prompt)}”"
         if self.prompts:
-            yield "\n".join(f"- {prompt}" for prompt in _spread(self.prompts, EXAMPLES))
+            yield "\n".join(f"- {_line(prompt)}" for prompt in _spread(self.prompts, EXAMPLES))
         steps, guidance, place = self.sampler["steps"], self.sampler["guidance"], self.name or "THIS FOLDER"
         yield (
             "```python\n"
@@ -184,7 +185,8 @@ class Card:
         """The motion's prompt with its word and a subject in place."""
         if self.config is None:
             return None
-        return fill(self.config["motion"]["prompt"], token=self._word, subject="A firefighter")
+        template = self.config["motion"]["prompt"] or prompt_of(self.config["motion"]["caption"])
+        return fill(template, token=self._word, subject="A firefighter")
 
 
 def base_licence(base: str) -> tuple[str | None, str]:
@@ -241,6 +243,11 @@ def _numbers(part: Mapping[str, float | None]) -> tuple[str, str]:
     return f"{part['value']:.4f}", interval
 
 
+def _line(text: str) -> str:
+    """A text of several lines in one, as a list or a table of Markdown holds it."""
+    return " ".join(text.split())
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

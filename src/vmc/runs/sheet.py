@@ -22,14 +22,14 @@ def contact_sheet(
 ) -> None:
     """Write the sheet; each video is frames_FCHW uint8, of which up to `shown` evenly spaced frames are shown.
 
-    `gap` px of white stand between frames.
+    A caption of several lines is shown in one; `gap` px of white stand between frames.
     """
     rows = [_strip(frames_FCHW, shown, gap) for frames_FCHW in videos]
     width = max(row.width for row in rows)
     sheet = Image.new("RGB", (width, sum(row.height + TEXT for row in rows)), "white")
     draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=14), 0
     for row, caption in zip(rows, captions, strict=True):
-        draw.text((4, top + 2), _fitted(caption, draw, font, width - 8), fill="black", font=font)
+        draw.text((4, top + 2), _fitted(" ".join(caption.split()), draw, font, width - 8), fill="black", font=font)
         sheet.paste(row, (0, top + TEXT))
         top += row.height + TEXT
     with written_whole(path) as temporary:

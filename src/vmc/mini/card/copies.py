@@ -24,7 +24,7 @@ from vmc.mini.card.plan import Plan
 from vmc.mini.card.rendered import spec_of, window_of
 from vmc.mini.gestures import TARGETS
 
-CAPTION = "a person doing the {token} sign"
+CAPTION = "a person doing a {token} sign"
 OTHERS = 100_000
 """Number of the first of the other people; the next target's begin `PER_TARGET` later."""
 PER_TARGET = 10_000

@@ -62,17 +62,31 @@ def read_settings(stack: Path) -> Settings:
     """
     groups = config_folder()
     model, token, motion = (groups / name for name in ("model/mini.yaml", "token/frozen.yaml", f"motion/{MOTION}.yaml"))
-    sampler = _value(stack, "sampler")
+    sampler = {name: _value(model, "sampler", name) for name in ("steps", "guidance")}
+    sampler |= _read(stack).get("sampler") or {}  # a stack may have its own, as it may in a run
     return Settings(
-        sampler=Sampler(steps=sampler["steps"], guidance=sampler["guidance"]),
-        model={name: _value(model, name) for name in ("frames", "size", "fps", "attention")},
+        sampler=Sampler(**sampler),
+        model={name: _value(model, "model", name) for name in ("frames", "size", "fps", "attention")},
         token=MotionToken(word=_value(token, "word")),
         template=_value(motion, "prompt"),
     )
 
 
-def _value(file: Path, key: str) -> Any:
+def _value(file: Path, *keys: str) -> Any:
+    node = _read(file)
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))[key]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise VmcError(f"{file} has no readable {key} ({type(error).__name__}); get the file again") from error
+        for key in keys:
+            node = node[key]
+    except (KeyError, TypeError) as error:
+        raise VmcError(f"{file} has no {'.'.join(keys)} ({type(error).__name__}); get the file again") from error
+    return node
+
+
+def _read(file: Path) -> Any:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise VmcError(f"{file} does not read ({type(error).__name__}); get the file again") from error
+    if not isinstance(found, dict):
+        raise VmcError(f"{file} holds no keys; get the file again")
+    return found

@@ -114,7 +114,7 @@ TABLE2 = Layout(
         "c": "Token embedding",
         "d": "Timesteps",
         "e": "Regularization",
-        "f": "Low-rank adaptation",
+        "f": "Low-rank adaptation (not in the paper's table)",
     },
     lines=(
         Listed(part="a", arm="params_none", label="none"),
