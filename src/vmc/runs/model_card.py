@@ -16,6 +16,7 @@ import yaml
 import vmc
 from vmc.data.clips import fill
 from vmc.download.sources import SOURCES, HubSource
+from vmc.plain_yaml import parse_yaml
 from vmc.runs.folder import read_config
 
 CARD = "README.md"
@@ -204,8 +205,8 @@ def base_licence(base: str) -> tuple[str | None, str]:
 
 def _yaml(text: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
+        found = parse_yaml(text, plain=False)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
