@@ -72,9 +72,8 @@ def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = Fals
     for key in dict.fromkeys([*keys, "data"]):
         if config.get(key, "???") == "???":
             raise VmcError(f"{source} has no {key}; it is no config of vmc.train, give the output folder of vmc.train")
-        if key in GROUPS and (
-            not isinstance(config[key], Mapping) or (key != "prompts" and "_target_" not in config[key])
-        ):
+        described = isinstance(config[key], Mapping) and (key == "prompts" or "_target_" in config[key])
+        if key in GROUPS and not described:
             raise VmcError(f"{source} has {key}: {str(config[key])[:80]}, which describes nothing; make the run anew")
     for key in keys:
         check_foreign(config[key], key, source=source, trust=trust)

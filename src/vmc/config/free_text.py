@@ -63,7 +63,7 @@ def _as_text(value: str, key: str) -> str:
     """
     if re.fullmatch(r"[\w./@-]+", value, re.ASCII) and (is_path(key) or not _is_number(value)):
         return value
-    if value in ("null", "???") or _is_quoted(value) or (is_path(key) and _is_other(value)):
+    if value in ("null", "???") or _is_quoted(value) or _is_other(value, key):
         return value
     return _quoted(value)
 
@@ -76,9 +76,10 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _is_other(value: str) -> bool:
-    """Whether it stands for a class that makes the path, or for a list of names."""
-    return value.startswith("{_target_") or (value.startswith("[") and value.endswith("]"))
+def _is_other(value: str, key: str) -> bool:
+    """Whether it stands for a class that makes the path, or for a list of the names of classes."""
+    listed = key.endswith(".labels") and value.startswith("[") and value.endswith("]")
+    return is_path(key) and (listed or value.startswith("{_target_"))
 
 
 def _quoted(value: str) -> str:

@@ -18,13 +18,21 @@ def expand_paths(config: DictConfig) -> None:
         node: Any = OmegaConf.select(config, parent) if parent else config
         text = node._get_node(name)._value() if isinstance(node, DictConfig) and name in node else None
         if isinstance(text, str) and text.startswith("~"):
-            node[name] = os.path.expanduser(text)
+            node[name] = expanded(text)
 
 
 def _path_keys(config: DictConfig) -> list[str]:
     metrics = config.get("metrics")
     parts = list(metrics) if isinstance(metrics, DictConfig) else []
     return [pattern.replace("*", str(part)) for pattern in PATHS for part in (parts if "*" in pattern else ("",))]
+
+
+def expanded(text: str) -> str:
+    """A path with the home folder in place of a leading `~`; as it is where there is no such user."""
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError:
+        return text
 
 
 def check_place(key: str, path: str | Path, *, read_only: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Which keys there are: those that the YAMLs hold, all choices of a group together, and the arguments of the classes."""
+"""Which keys there are: those of the YAMLs, all choices of a group together, and the arguments of their classes."""
 
 import difflib
 import inspect

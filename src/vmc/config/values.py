@@ -99,9 +99,7 @@ def check_loose(config: Mapping[str, Any], tree: Mapping[str, Any], place: str =
             check_loose(value, default if isinstance(default, Mapping) else {}, key)
         elif isinstance(default, Mapping) and kind is None:
             if value is not None or key not in NULLABLE:
-                raise VmcError(
-                    f"{key} is {_said(value)}; it must be a mapping {{key: value}}, or a choice of the group"
-                )
+                raise VmcError(f"{key} is {_said(value)}; it must be a mapping {{key: value}} or a choice of a group")
         elif kind is not None:
             if value is not None or default is not None:  # a default of null may stay
                 check_value(key, value, kind)
