@@ -56,7 +56,9 @@ def test_quoting_twice_is_quoting_once(text):
     assert quote_free_text(once) == once
 
 
-@pytest.mark.parametrize("argument", ["steps=3", "motion.caption=null", "+ablation=params_kv", "--help", "output=a,b"])
+@pytest.mark.parametrize(
+    "argument", ["steps=3", "motion.caption=null", "+ablation=params_kv", "--help", "seed=0,1", "output=outputs/a-1"]
+)
 def test_everything_else_is_ordinary_hydra(argument):
     assert quote_free_text([argument]) == [argument]
 
@@ -284,7 +286,8 @@ def test_a_command_without_a_sweep_stays_as_it_is(given, found):
     ],
 )
 def test_a_threshold_that_was_not_reached_is_said_at_the_end(status, reason, threshold, every, remarked):
-    config = OmegaConf.create({"evaluate_every": every, "stop": {"appearance": threshold}})
+    stop = {"evaluate_every": every, "stop": {"appearance": threshold}}
+    config = OmegaConf.create({**stop, "metrics": {"appearance": {"path": "a"}}})
     said = outcome(config, {"status": status, "step": 300, "reason": reason})
     assert said.startswith(f"{status} at step 300 ({reason})")
     assert ("did not fall to stop.appearance" in said) == remarked

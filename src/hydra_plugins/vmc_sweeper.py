@@ -24,7 +24,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vmc.cli import Job, Task, check_complete, check_overlays, tell
+from vmc.cli import Job, Task, check_complete, check_config, check_overlays, tell
 from vmc.errors import VmcError
 from vmc.launchers import check_launcher
 from vmc.processes import PARENT, end_with_parent, handled, interrupt, run_module, take_place
@@ -114,6 +114,7 @@ class VmcSweeper(BasicSweeper):
             OmegaConf.update(config, key, value)
         with open_dict(config):
             del config["hydra"]
+        check_config(config, "train")
         plain: Any = OmegaConf.to_container(config, resolve=True)
         quoted = [f"{key}={_quoted(value)}" for key, value in added.items()]
         return Arm(run=RunFolder(Path(config.output), config=plain), overrides=(*point, *quoted))

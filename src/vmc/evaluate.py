@@ -9,7 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import run_hydra, take_over
+from vmc.cli import check_config, check_parts, run_hydra, take_over
+from vmc.config.places import check_cache, check_place
 from vmc.errors import VmcError
 
 TAKEN_OVER = (
@@ -27,6 +28,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 
 def evaluate(config: DictConfig) -> None:
     """Score what the config names, in as many processes as it has devices, and print the metrics."""
+    check_config(config, "evaluate")
     for key, known in CHOICES.items():
         if config[key] not in known:
             raise VmcError(f"{key} is '{config[key]}'; it must be {' or '.join(str(name or 'null') for name in known)}")
@@ -34,6 +36,10 @@ def evaluate(config: DictConfig) -> None:
         raise VmcError("run and videos are both given; choose one of them")
     if config.run is not None:
         take_over(config, Path(config.run), TAKEN_OVER)
+    check_parts(config)
+    check_cache(config.cache)
+    if config.output is not None:
+        check_place("output", config.output)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if config.run is not None and (changed := departures(plain, Path(config.run))):
         print(f"not the protocol of {config.run}: {', '.join(changed)}")
@@ -112,7 +118,7 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     from vmc.runs.folder import read_config
     from vmc.training.evaluations import SHOWN
 
-    arm = read_config(Path(config["run"]))["arm"] if config["run"] else Path(config["videos"] or "base").name
+    arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
     made_here = job.evaluation.videos is None and config["ask"] != "known"
     shown = [job.evaluation.names[place] for place in evenly(len(job.evaluation.names), SHOWN)] if made_here else []
     mirror = instantiate(config["logger"])

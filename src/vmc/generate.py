@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vmc.cli import run_hydra, take_over
+from vmc.cli import check_config, check_parts, run_hydra, take_over
+from vmc.config.places import check_place
 from vmc.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
@@ -14,6 +15,7 @@ SHOWN = 40  # videos on the contact sheet
 
 def generate(config: DictConfig) -> None:
     """Write the videos that the config asks for, and a contact sheet; or export the model; or both."""
+    check_config(config, "generate")
     if config.prompt is None and config.prompts.file is None and config.export is None:
         raise VmcError("there is nothing to do: give prompt=..., prompts.file=FILE or export=DIR")
     if config.prompt is not None and config.prompts.file is not None:
@@ -22,6 +24,10 @@ def generate(config: DictConfig) -> None:
         check_push(config)
     if config.run is not None:
         take_over(config, Path(config.run), TAKEN_OVER)
+    check_parts(config, TAKEN_OVER)
+    for key in ("output", "export"):
+        if config[key] is not None:
+            check_place(key, config[key])
     from hydra.utils import instantiate
 
     from vmc.runs.folder import newest_weights

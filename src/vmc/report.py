@@ -1,12 +1,17 @@
 """`python -m vmc.report`: tables, figures and a gallery from run folders alone."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import run_hydra
+from vmc.cli import check_config, check_parts, run_hydra
+from vmc.config.places import check_place
+from vmc.config.targets import build_foreign
 from vmc.errors import VmcError
+
+log = logging.getLogger(__name__)
 
 
 def report(config: DictConfig) -> None:
@@ -19,7 +24,10 @@ def report(config: DictConfig) -> None:
     from vmc.runs.reporting.output import check_output
     from vmc.runs.reporting.text_table import to_terminal
 
+    check_config(config, "report")
+    check_parts(config, ("logger",))
     runs, output = Path(config.runs), Path(config.output)
+    check_place("output", output)
     check_output(output)
     check_dashboard(config)
     found = find_runs(runs)
@@ -29,8 +37,8 @@ def report(config: DictConfig) -> None:
         made,
         output,
         runs=runs,
-        samplers=samplers_of(made.runs),
-        descriptor=descriptor_of(made.runs),
+        samplers=samplers_of(made.runs, trust=config.trust),
+        descriptor=descriptor_of(made.runs, trust=config.trust),
         figure3=Figure3(**config.figure3),
     )
     for table in made.short:
@@ -64,44 +72,56 @@ def with_place_of(runs: list[Any], logger: DictConfig) -> DictConfig:
     from vmc.runs.mirror import place_of
 
     place = place_of([run.config for run in runs])
-    unnamed = {key: name for key, name in place.items() if logger.get(key, "") is None}
+    # A name of somebody's run is text: nothing in it is looked up.
+    unnamed = {key: name for key, name in place.items() if logger.get(key, "") is None and "${" not in str(name)}
     return DictConfig(OmegaConf.merge(logger, unnamed))
 
 
-def samplers_of(runs: list[Any]) -> dict[str, Any]:
+def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
     """The runs' samplers of timesteps, by their settings and the arms that have them; the method's first."""
-    from hydra.utils import instantiate
-
     from vmc.runs.reporting.catalogue import arm_name, arm_order
 
     arms: dict[str, list[str]] = {}
-    settings: dict[str, Any] = {}
+    owners: dict[str, Any] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):
         chosen = run.config.get("timesteps")
         if chosen and run.trains:
-            settings[str(chosen)] = chosen
+            owners.setdefault(str(chosen), run)
             arms.setdefault(str(chosen), []).append(run.arm)
     labelled = {}
-    for key, chosen in settings.items():
+    for key, run in owners.items():
+        chosen = run.config["timesteps"]
+        if (sampler := built(run, chosen, "timesteps", trust=trust)) is None:
+            continue
         name = str(chosen["_target_"]).rpartition(".")[2]
         values = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "_target_")
         used = ", ".join(arm_name(arm) for arm in dict.fromkeys(arms[key]))
-        labelled[f"{name}{f' ({values})' if values else ''}: {used}"] = instantiate(chosen)
+        labelled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
     return labelled
 
 
-def descriptor_of(runs: list[Any]) -> Any:
+def descriptor_of(runs: list[Any], *, trust: bool = False) -> Any:
     """The copy descriptor that the runs were scored with, or None where its file is not here."""
     import torch
-    from hydra.utils import instantiate
 
     for run in runs:
-        chosen = (run.config.get("metrics") or {}).get("copying")
-        if chosen:
-            network = instantiate(chosen)
+        metrics = run.config.get("metrics")
+        chosen = metrics.get("copying") if isinstance(metrics, dict) else None
+        if chosen and (network := built(run, chosen, "metrics.copying", trust=trust)) is not None:
             network.to("cuda" if torch.cuda.is_available() else "cpu")
             return None if network.missing() else network
     return None
+
+
+def built(run: Any, node: Any, place: str, *, trust: bool) -> Any:
+    """What a part of a run's config describes; None, and a line in the log, where it is not to be built."""
+    try:
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise VmcError(f"{run.path / 'config.yaml'} has {place}: {str(node)[:80]}, which describes nothing")
+        return build_foreign(node, place, source=str(run.path / "config.yaml"), trust=trust)
+    except VmcError as error:
+        log.warning("%s; the report goes without it", error)
+        return None
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """`python -m vmc.train`: teach a model a motion. Composes, instantiates, runs."""
 
+import logging
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -9,13 +10,17 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import check_overlays, run_hydra
+from vmc.cli import check_config, check_overlays, check_parts, run_hydra
+from vmc.config.places import check_cache, check_place
 from vmc.processes import end_with_parent
+
+log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> dict[str, Any]:
     """Train the run that the config describes, go on with it, or say that it is done; the state that it is left in."""
     check_overlays(config, HydraConfig.get().runtime.choices)
+    check_config(config, "train")
     # Here and not above: `--help`, a refused command line and a finished run must not wait for torch and diffusers.
     from vmc.runs.folder import RunFolder, is_done, read_state
     from vmc.runs.lock import sole_writer
@@ -26,6 +31,9 @@ def train(config: DictConfig) -> dict[str, Any]:
     if is_done(state, config.steps):
         print(f"{run.path} is finished: {state['step']} steps ({state['reason']}); nothing to do")
         return state
+    check_place("output", config.output)
+    check_cache(config.cache)
+    check_parts(config)
     with sole_writer(run.path) if first else nullcontext():
         state = run.check()  # again: who wrote it until now may have finished it
         if state.get("status") == "running" and first:
@@ -38,11 +46,16 @@ def train(config: DictConfig) -> dict[str, Any]:
     return state
 
 
+def threshold_of(config: DictConfig) -> float | None:
+    """The appearance score at which the run stops; None without a metric of appearance, whatever the stack says."""
+    metrics = config.get("metrics") or {"appearance": None}
+    return config.stop.appearance if config.evaluate_every and metrics.get("appearance") is not None else None
+
+
 def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
     """How a run ended, also that one which should stop at a threshold came to its last step without reaching it."""
     said = f"{state['status']} at step {state['step']} ({state['reason']})"
-    stops = config.evaluate_every and config.stop.appearance is not None
-    if not stops or state["status"] != "finished" or state["reason"] != "steps":
+    if threshold_of(config) is None or state["status"] != "finished" or state["reason"] != "steps":
         return said
     return f"{said}; the appearance score did not fall to stop.appearance ({config.stop.appearance})"
 
@@ -78,8 +91,11 @@ def build_session(config: DictConfig, run: Any) -> Any:
         "generation_batch": config.generation_batch,
         "cache": cache,
     }
+    threshold = threshold_of(config)
+    if config.evaluate_every and threshold is None and config.stop.appearance is not None:
+        log.info("metrics has no appearance model, so that nothing stops the run: stop.appearance has no effect")
     if config.get("parameters") is None:
-        scoring = Rescoring(**parts, threshold=config.stop.appearance)
+        scoring = Rescoring(**parts, threshold=threshold)
         return Pretrained(run=run, mirror=instantiate(config.logger), scoring=scoring)
     return Session(
         **parts,
@@ -92,7 +108,7 @@ def build_session(config: DictConfig, run: Any) -> Any:
         batch_size=config.batch_size,
         evaluate_every=config.evaluate_every,
         evaluate_subset=config.evaluate_subset,
-        stop_appearance=config.stop.appearance,
+        stop_appearance=threshold,
         checkpoint_every=config.checkpoint_every,
         weights_dtype=config.weights_dtype,
     )

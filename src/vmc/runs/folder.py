@@ -16,6 +16,7 @@ import yaml
 
 from vmc.errors import VmcError
 from vmc.files import written_whole
+from vmc.plain_yaml import read_yaml
 from vmc.runs.lock import LOCK, holder
 
 # What may differ when a run is continued: how far and where it runs, and what it writes on the way. Where its folder
@@ -31,6 +32,7 @@ FREE_KEYS = (
     "cache",
     "rates",
 )
+WITHOUT_CONFIG = "choose another output or remove that folder"
 NO_TRAINING = "no training"
 COMPLETE = ("appearance", NO_TRAINING)
 """Reasons for which a run is finished whatever `steps` says."""
@@ -87,7 +89,7 @@ class RunFolder:
             if self.path.exists() and not self.path.is_dir():
                 raise VmcError(f"output is {self.path}, which is a file; choose another folder")
             return {}
-        different = differing_keys(yaml.safe_load(file.read_text()), self.config)
+        different = differing_keys(read_yaml(file, remedy=WITHOUT_CONFIG), self.config)
         if different:
             raise VmcError(
                 f"output is {self.path}, which holds a run of a different config ({', '.join(different)} differ);"
@@ -164,12 +166,15 @@ def read_config(path: Path) -> dict[str, Any]:
     """The config of a finished or unfinished run.
 
     Raises:
-        VmcError: the folder holds no run.
+        VmcError: the folder holds no run, or its config does not read.
     """
     file = path / "config.yaml"
     if not file.is_file():
         raise VmcError(f"run is {path}, which holds no config.yaml; give the output folder of vmc.train")
-    return yaml.safe_load(file.read_text())
+    config = read_yaml(file, remedy="give the output folder of vmc.train")
+    if not isinstance(config, dict):
+        raise VmcError(f"{file} is no config of vmc.train; give the output folder of vmc.train")
+    return config
 
 
 def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:

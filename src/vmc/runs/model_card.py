@@ -17,6 +17,7 @@ import vmc
 from vmc.data.clips import fill
 from vmc.data.motion import prompt_of
 from vmc.download.sources import SOURCES, HubSource
+from vmc.plain_yaml import parse_yaml
 from vmc.runs.folder import read_config
 
 CARD = "README.md"
@@ -206,8 +207,8 @@ def base_licence(base: str) -> tuple[str | None, str]:
 
 def _yaml(text: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
+        found = parse_yaml(text, plain=False)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -55,6 +55,8 @@ class Hardware:
     def __post_init__(self) -> None:
         if self.precision not in ("32-true", *LOW):
             raise VmcError(f"trainer.precision is '{self.precision}'; it must be 32-true, {' or '.join(LOW)}")
+        if self.precision == "16-mixed" and self.device.type == "cpu":
+            raise VmcError("trainer.precision is 16-mixed, which a CPU does not compute in; use 32-true")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise VmcError("trainer.accelerator is gpu, but PyTorch finds no GPU here; use trainer=cpu")
         if self.device.type == "cuda" and self.devices > torch.cuda.device_count():

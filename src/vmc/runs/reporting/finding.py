@@ -4,15 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from vmc.errors import VmcError
+from vmc.plain_yaml import read_yaml
 from vmc.runs.folder import shown_state
 from vmc.runs.reporting.catalogue import CEILING, FLOOR, LANGUAGE, METHOD
-from vmc.runs.reporting.found import Control, Found, FoundRun, Scored, one_line, read_object
+from vmc.runs.reporting.found import Control, Found, FoundRun, Scored, read_object
 
-SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Ten times as fast where it was built; a full sweep has two hundred configs."""
 CONTROL_FOLDERS = {"000000": FLOOR, "000000-language": LANGUAGE, "real": CEILING}
 """Where `vmc.evaluate` leaves what is no evaluation of a tuned model."""
 
@@ -70,10 +67,7 @@ def _is_run(folder: Path) -> bool:
 
 def _read_run(folder: Path) -> FoundRun:
     file = folder / "config.yaml"
-    try:
-        config = yaml.load(file.read_text(encoding="utf-8"), Loader=SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise VmcError(f"{file} does not read as a config ({one_line(error)}); remove that run folder") from error
+    config = read_yaml(file, remedy="remove that run folder")
     for key in ("arm", "motion", "model", "seed", "steps"):
         if not isinstance(config, dict) or key not in config:
             raise VmcError(f"{file} has no {key}; it is no config of vmc.train, move its folder out of runs")

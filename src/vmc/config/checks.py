@@ -1,0 +1,105 @@
+"""What is refused of a composed config before anything is built: overlays, missing values, keys, values and names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vmc.config.names import check_name
+from vmc.config.places import expand_paths
+from vmc.config.schema import OVERLAYS, schema_of
+from vmc.config.values import check_loose, check_numbers, check_part
+from vmc.errors import VmcError
+
+HOW = {
+    "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
+    " of your own clips"
+}
+"""What is given for a key that has no default, where its name does not say it."""
+NAMES = ("arm", "motion.name", "stack_name")
+"""Names of folders."""
+GROUPS = (
+    *("model", "data", "motion", "token", "parameters", "timesteps", "regularization", "optimizer", "metrics"),
+    *("sampler", "trainer", "logger", "prompts"),
+)
+"""Groups of which classes are made."""
+
+
+def check_overlays(config: DictConfig, chosen: Mapping[str, Any]) -> None:
+    """Refuse an unknown overlay, and two together, which would compose silently, the last one winning.
+
+    Args:
+        config: the run's.
+        chosen: Hydra's choice of each group.
+    """
+    for kind in OVERLAYS:
+        if kind in config:  # no overlay of that name: Hydra took it for a new key
+            raise VmcError(f"+{kind}={config[kind]} is unknown; --help lists the overlays there are")
+    if "ablation" in chosen and "baseline" in chosen:
+        raise VmcError(
+            f"+ablation={chosen['ablation']} and +baseline={chosen['baseline']} are both given;"
+            " a run is one arm, choose one of them"
+        )
+
+
+def check_complete(config: DictConfig) -> None:
+    """Refuse a config in which a value that has no default is not set."""
+    # Not `OmegaConf.missing_keys`: it fails where one value refers to another that is missing.
+    for name in _missing(OmegaConf.to_container(config)):
+        raise VmcError(f"{name} is not set and has no default; give {HOW.get(name, f'{name}=...')}")
+
+
+def _missing(node: Any, name: str = "") -> Iterator[str]:
+    if node == "???":
+        yield name
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _missing(value, f"{name}.{key}" if name else key)
+
+
+def check_config(config: DictConfig, command: str) -> None:
+    """Refuse keys that nothing reads, and values that cannot be; cheap, as no class is imported for it.
+
+    Args:
+        config: as it was composed, wherever its keys come from. A `~` in its paths becomes the home folder.
+        command: train, generate, evaluate or report.
+
+    Raises:
+        VmcError: naming the first such key.
+    """
+    expand_paths(config)
+    plain, schema = resolved(config), schema_of(command)
+    for key in schema.unknown(plain):
+        raise VmcError(f"{key} is unknown; {schema.advice(key)}")
+    check_numbers(plain)
+    check_loose(plain, schema.tree)
+    for key in NAMES:
+        name: Any = OmegaConf.select(config, key)
+        if name is not None:
+            check_name(key, name)
+
+
+def check_parts(config: DictConfig, groups: Sequence[str] = GROUPS) -> None:
+    """Check the values of every group by its class, which is imported for it.
+
+    Raises:
+        VmcError: naming key, value and what it must be.
+    """
+    plain = resolved(config)
+    for group in groups:
+        check_part(plain.get(group), group)
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A config as plain dicts and lists.
+
+    Raises:
+        VmcError: a value refers to one that is not there.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        said, *_ = str(error).split("\n")
+        raise VmcError(f"the config does not resolve ({said}); correct what stands in ${{...}}") from error
+    return plain

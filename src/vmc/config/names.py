@@ -1,0 +1,67 @@
+"""Names that become names of folders, and what configs compute: `${around:...}` and `${name_of_clips:}`."""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vmc.errors import VmcError
+
+LONGEST = 100  # bytes of a name; a file system takes 255, and temporary names are longer
+SPACING = 2.0
+"""Factor between neighbours in a search for rates."""
+
+
+def check_name(key: str, name: Any) -> None:
+    """Refuse a name that would not be the name of one folder.
+
+    Args:
+        key: the setting that it comes from.
+        name: as it was given.
+
+    Raises:
+        VmcError: with the nearest name that is one.
+    """
+    text = str(name)
+    if text != safe_name(text, keep="@=+~,() '&!#$%;[]{}"):
+        raise VmcError(
+            f"{key} is '{name}', which cannot be the name of a folder; write {key}={safe_name(text) or 'another'}"
+        )
+
+
+def safe_name(text: str, *, keep: str = "@") -> str:
+    """The text as the name of one folder: letters, digits, `._-` and the characters to keep; empty where none is left.
+
+    Args:
+        text: any.
+        keep: further characters that stay.
+    """
+    known = unicodedata.normalize("NFC", text)
+    name = re.sub(rf"[^\w.\-{re.escape(keep)}]+", "_", known).lstrip("._ ").rstrip(". ")
+    while len(name.encode()) > LONGEST:
+        name = name[:-1]
+    return name
+
+
+def around(rate: float) -> str:
+    """The values of a sweep over a rate, in configs `${around:${rates.method}}`: one below it, it, one above it."""
+    return ",".join(f"{value:.2g}" for value in (rate / SPACING, rate, rate * SPACING))
+
+
+def name_of_clips(*, _root_: DictConfig) -> str:
+    """What a motion is called that nobody has named: as its class or its folder of clips; `custom` without either."""
+    label = OmegaConf.select(_root_, "motion.label", throw_on_missing=False)
+    path = OmegaConf.select(_root_, "data.path", throw_on_missing=False)
+    if label:
+        return safe_name(str(label)).lower() or "custom"
+    if not isinstance(path, str) or not path or path == "???":
+        return "custom"
+    place = Path(path).absolute()
+    place = place.parent if place.name in ("..", "") else place
+    return safe_name(place.stem if 1 < len(place.suffix) <= 5 else place.name) or "custom"
+
+
+OmegaConf.register_new_resolver("around", around, replace=True)
+OmegaConf.register_new_resolver("name_of_clips", name_of_clips, replace=True)

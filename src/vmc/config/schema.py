@@ -1,0 +1,163 @@
+"""Which keys there are: those of the YAMLs, all choices of a group together, and the arguments of their classes."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from vmc.config.folders import config_folder
+from vmc.config.targets import INSTRUCTIONS, TARGETS
+from vmc.errors import VmcError
+from vmc.plain_yaml import read_yaml
+
+OVERLAYS = ("ablation", "baseline")
+"""Groups that a training adds with a plus."""
+FREE = ("data.source.regularization", "hydra", "prompts.known", "regularization.captions")
+"""Keys below which any key may stand: names of classes, captions."""
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The keys of one command.
+
+    Args:
+        tree: nested keys with a value that a YAML gives; a dict is a mapping of further keys.
+        groups: names of the groups, overlays included.
+    """
+
+    tree: Mapping[str, Any]
+    groups: tuple[str, ...] = field(default=())
+
+    def unknown(self, config: Any) -> Iterator[str]:
+        """Dotted keys of a composed config, as plain dicts, that nothing reads."""
+        yield from self._unknown(config, self.tree, "")
+
+    def _unknown(self, node: Any, known: Any, place: str) -> Iterator[str]:
+        if not isinstance(node, Mapping) or place in FREE:
+            return
+        target = node.get("_target_")
+        for name, value in node.items():
+            key = f"{place}.{name}" if place else str(name)
+            below = known.get(name, ABSENT) if isinstance(known, Mapping) else ABSENT
+            if name in INSTRUCTIONS:
+                continue
+            if below is ABSENT and isinstance(target, str):  # imported for a key that no YAML has
+                taken = arguments(target)
+                below = None if taken is None or name in taken else ABSENT
+            if below is ABSENT:
+                yield key
+            elif isinstance(below, str) and (other := re.fullmatch(r"\$\{([\w.]+)\}", below)):
+                yield from self._unknown(value, find(self.tree, other[1]), key)
+            else:
+                yield from self._unknown(value, below, key)
+
+    def knows(self, key: str) -> bool:
+        """Whether a dotted key is in a YAML, or an argument of a class that may stand there."""
+        parent, _, name = key.rpartition(".")
+        if find(self.tree, key) is not ABSENT or key in self.groups or key.split(".")[0] == "hydra":
+            return True
+        return any(name in (arguments(target) or {}) for target in TARGETS.get(parent, ()))
+
+    def nearest(self, key: str) -> str | None:
+        """The known key that is most like another one: of its own group, else of all."""
+        siblings = find(self.tree, key.rpartition(".")[0])
+        if isinstance(siblings, Mapping) and "." in key:
+            prefix = key.rpartition(".")[0]
+            if near := difflib.get_close_matches(key, [f"{prefix}.{name}" for name in siblings if name[0] != "_"], 1):
+                return near[0]
+        names = [name for name in _flat(self.tree) if not any(part in INSTRUCTIONS for part in name.split("."))]
+        names += [f"+{name}" if name in OVERLAYS else name for name in self.groups]
+        if near := difflib.get_close_matches(key, names, 1):
+            return near[0]
+        last = {name.rpartition(".")[2]: name for name in names}
+        near = difflib.get_close_matches(key.rpartition(".")[2], list(last), 1)
+        return last[near[0]] if near else None
+
+    def advice(self, key: str) -> str:
+        """What to do about an unknown key."""
+        near = self.nearest(key)
+        return f"did you mean {near}?" if near else "--help lists the groups and keys there are"
+
+
+def find(tree: Any, key: str) -> Any:
+    """What stands in nested dicts under a dotted key; `ABSENT` where nothing does."""
+    for part in key.split(".") if key else ():
+        if not isinstance(tree, Mapping) or part not in tree:
+            return ABSENT
+        tree = tree[part]
+    return tree
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+
+
+@cache
+def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
+    """The arguments of a class or function by its dotted name; None where it takes any.
+
+    Raises:
+        VmcError: it cannot be imported.
+    """
+    module, _, name = target.rpartition(".")
+    try:
+        parameters = inspect.signature(getattr(import_module(module), name)).parameters
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise VmcError(
+            f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class"
+        ) from error
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return dict(parameters)
+
+
+@cache
+def schema_of(command: str) -> Schema:
+    """The keys of `train`, `generate`, `evaluate` or `report`."""
+    primary = _read(config_folder() / f"{command}.yaml")
+    groups = [name for default in primary.pop("defaults") for name in (default if isinstance(default, dict) else ())]
+    groups = [name for name in groups if not name.startswith("override ")]
+    if command == "train":
+        groups += OVERLAYS
+    for group in groups:
+        for file in sorted((config_folder() / group).glob("*.yaml")):
+            content = _read(file)
+            content.pop("defaults", None)
+            is_global = file.read_text(encoding="utf-8").startswith("# @package _global_")
+            _merge(primary, content if is_global else {group: content})
+    primary.pop("hydra", None)
+    return Schema(primary, tuple(groups))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(read_yaml(file, remedy="install the project anew") or {})
+
+
+def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add keys; of a value that several YAMLs give, a mapping stays, else the first that is not null."""
+    for key, value in more.items():
+        if isinstance(value, Mapping):
+            inner = dict(tree[key]) if isinstance(tree.get(key), Mapping) else {}
+            _merge(inner, value)
+            tree[key] = inner
+        elif tree.get(key) is None:
+            tree[key] = value
+
+
+def check_known(config: Any, schema: Schema) -> None:
+    """Refuse a config with a key that nothing reads.
+
+    Raises:
+        VmcError: with the nearest key that there is.
+    """
+    for key in schema.unknown(config):
+        raise VmcError(f"{key} is unknown; {schema.advice(key)}")

@@ -1,0 +1,89 @@
+"""Reading YAML that may come from anybody: bounded in size, depth and what it unfolds to, and plain values alone."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vmc.errors import VmcError
+
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Ten times as fast where it was built; a full sweep has two hundred configs."""
+BYTES = 1 << 20
+"""Of a file. A run's config has about 4 KiB."""
+SCALAR = 10_000
+"""Characters of one value; longer ones can take minutes to be read as a number."""
+DEPTH = 50
+
+
+def read_yaml(file: Path, *, remedy: str) -> Any:
+    """The content of a YAML file: dicts with text as keys, lists, texts, numbers, truth values and None.
+
+    Args:
+        file: of at most 1 MiB, in UTF-8.
+        remedy: what to do about a file that does not read, for the message.
+
+    Raises:
+        VmcError: it does not read as plain YAML.
+    """
+    try:
+        about = file.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+            raise VmcError(f"{file} is no regular file; {remedy}")
+        if about.st_size > BYTES:
+            raise VmcError(f"{file} has {about.st_size} bytes, and at most {BYTES} are read; {remedy}")
+        return parse_yaml(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:  # a decoding error is a ValueError too
+        raise VmcError(f"{file} does not read as a config ({_one_line(error)}); {remedy}") from error
+
+
+def parse_yaml(text: str, *, plain: bool = True) -> Any:
+    """The content of a YAML text, in the bounds of `read_yaml`.
+
+    Args:
+        text: the YAML.
+        plain: refuse dates and other values that no config has.
+
+    Raises:
+        ValueError: it is no plain YAML, or it exceeds a bound.
+    """
+    try:
+        _check_bounds(text)
+        content = yaml.load(text, Loader=SafeLoader)
+    except (yaml.YAMLError, RecursionError, OverflowError) as error:
+        raise ValueError(_one_line(error)) from error
+    if plain:
+        _check_plain(content)
+    return content
+
+
+def _check_bounds(text: str) -> None:
+    """Refuse aliases, which unfold to any size, and what is nested or drawn out without end; nothing is built yet."""
+    depth = 0
+    for event in yaml.parse(text, Loader=SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"line {event.start_mark.line + 1} has an alias, *{event.anchor}")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > SCALAR:
+            raise ValueError(f"line {event.start_mark.line + 1} has a value of {len(event.value)} characters")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
+            raise ValueError(f"line {event.start_mark.line + 1} is nested more than {DEPTH} deep")
+
+
+def _check_plain(node: Any) -> None:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if not isinstance(key, str):
+                raise ValueError(f"the key {key!r} is no text")
+            _check_plain(value)
+    elif isinstance(node, list):
+        for value in node:
+            _check_plain(value)
+    elif not (node is None or isinstance(node, str | int | float)):  # a date, a set, bytes
+        raise ValueError(f"it holds a {type(node).__name__}")
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}..."
