@@ -17,4 +17,6 @@ class StreamedCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write it; tensors of a GPU come to main memory one at a time."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint, path)
+        # A file of Python's: PyTorch's own does not say why it could not be written.
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
