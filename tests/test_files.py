@@ -51,9 +51,7 @@ def small(tmp_path):
 def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(small, kind):
     file = small / "one.mp4"
     file.write_text("before")
-    with pytest.raises(
-        UnwritableError, match=rf"^{file} cannot be written \(No space left on device\); free some space"
-    ):
+    with pytest.raises(UnwritableError, match=rf"^{file} cannot .*No space left on device\); free some"):
         WRITERS[kind](file)
     assert [path.name for path in small.iterdir()] == ["one.mp4"]
     assert file.read_text() == "before"

@@ -9,14 +9,24 @@ from typing import TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
+from vmc.files import sweep
 from vmc.tensor_files import read_cached, write_cached
 
 Item = TypeVar("Item")
+
+CACHES = ("latents", "texts", "descriptors", "evaluations", "base-videos", "synthetic")
+"""Folders below the caches' own in which runs write."""
 
 
 def cache_key(*parts: object) -> str:
     """A file name that stands for everything a cached tensor depends on."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
+
+
+def sweep_caches(root: Path) -> None:
+    """Remove from the shared caches what runs that were killed had half-written."""
+    for name in CACHES:
+        sweep(root / name)
 
 
 @dataclass(frozen=True, kw_only=True)
