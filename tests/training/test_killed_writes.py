@@ -1,17 +1,21 @@
 """A run that is killed at one of its writes and begun again is the undisturbed run, to the bit; nothing is left over.
 
 How it works. A server process (this file, called as a program) forks a child for each run; the child calls the command
-line's own entry point. `os.rename`, `os.replace`, `os.unlink`, `os.mkdir`, `os.rmdir` and `shutil.copyfile` are wrapped
-in the child: those on a path below the watched folder (which holds the run and its caches) are counted, and before or
-after the one that is asked for the child sends itself SIGKILL. The same command is then given again, without a kill,
-and everything below the folder is compared with what an undisturbed run leaves there. Once a first child has told which
-modules a run imports, the server imports them too, so that a run costs a second or two.
+line's own entry point. `os.rename`, `os.replace`, `os.unlink`, `os.mkdir`, `os.rmdir`, `shutil.copyfile` and opening a
+file for appending are wrapped in the child: those on a path below the watched folder (which holds the run and its
+caches) are counted. Before or after the one that is asked for, the child sends itself SIGKILL; or from it on the disk
+is full. The same command is then given again, undisturbed, and everything below the folder is compared with what an
+undisturbed run leaves there. Once a first child has told which modules a run imports, the server imports them too, so
+that a run costs a second or two.
 
 The default is a few moments, spread over the run. `VMC_KILLS=all` takes every one, `VMC_KILLS=60` so many.
 """
 
+import errno
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,13 +27,16 @@ from typing import Any
 
 import pytest
 
-FEW = 6
-"""Moments of each scenario where nobody asks for more."""
+FEW = 4
+"""Moments of each scenario and disturbance where nobody asks for more."""
+KILLS = ("before", "after")
+FULL = "full"
 SCENARIOS = {
     "training": ["evaluate_every=0"],
     "evaluated": ["evaluate_every=2", "evaluate_subset=2", "stop.appearance=-0.9", "generation_batch=2"],
 }
-WATCHED = ("rename", "replace", "unlink", "remove", "mkdir", "rmdir")
+REMOVING = ("unlink", "remove", "rmdir")
+WATCHED = ("rename", "replace", "mkdir", *REMOVING)
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -71,7 +78,7 @@ def _run(request: dict[str, Any]) -> None:
         import torch
 
         torch.set_num_threads(1)
-        writes = _watch(Path(request["folder"]), request["kill"], request["side"])
+        writes = _watch(Path(request["folder"]), request["at"], request["how"])
         sys.argv = ["vmc.train", *request["overrides"]]
         from vmc.train import main
 
@@ -92,7 +99,7 @@ def _run(request: dict[str, Any]) -> None:
         os._exit(status)
 
 
-def _watch(folder: Path, kill: int | None, side: str) -> list[str]:
+def _watch(folder: Path, at: int | None, how: str) -> list[str]:
     """Wrap the calls that write; the list of those below the folder, which grows as they come."""
     writes: list[str] = []
 
@@ -103,11 +110,12 @@ def _watch(folder: Path, kill: int | None, side: str) -> list[str]:
             if isinstance(path, int) or not (relative or Path(os.fsdecode(path)).absolute().is_relative_to(folder)):
                 return call(path, *arguments, **options)
             writes.append(f"{name} {os.fsdecode(path)}")
-            due = kill == len(writes)
-            if due and side == "before":
+            if at is not None and how == FULL and len(writes) >= at and name not in REMOVING:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            if at == len(writes) and how == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
             done = call(path, *arguments, **options)
-            if due:
+            if at == len(writes) and how == "after":
                 os.kill(os.getpid(), signal.SIGKILL)
             return done
 
@@ -115,10 +123,11 @@ def _watch(folder: Path, kill: int | None, side: str) -> list[str]:
 
     for name in WATCHED:
         setattr(os, name, wrapped(getattr(os, name), name))
-    copyfile = shutil.copyfile
-    shutil.copyfile = lambda source, target, **options: wrapped(  # type: ignore[assignment]
-        lambda path, **rest: copyfile(source, path, **rest), "copy"
-    )(target, **options)
+    opened, copied = io.open, shutil.copyfile
+    append = wrapped(opened, "append")
+    io.open = lambda file, mode="r", *rest, **options: (append if "a" in mode else opened)(file, mode, *rest, **options)
+    copy = wrapped(lambda target, source, **options: copied(source, target, **options), "copy")
+    shutil.copyfile = lambda source, target, **options: copy(target, source, **options)  # type: ignore[assignment]
     return writes
 
 
@@ -132,15 +141,15 @@ class Server:
         )
 
     def __call__(
-        self, overrides: Sequence[str], folder: Path, *, kill: int | None = None, side: str = "before"
+        self, overrides: Sequence[str], folder: Path, *, at: int | None = None, how: str = "before"
     ) -> dict[str, Any]:
         """`status`, and for a run that came to its end `writes`, what it wrote below `folder`."""
         assert self.process.stdin and self.process.stdout
         request = {
             "overrides": [*overrides, f"output={folder / 'run'}", f"cache={folder / 'cache'}"],
             "folder": str(folder),
-            "kill": kill,
-            "side": side,
+            "at": at,
+            "how": how,
             "log": str(folder) + ".log",
             "told": str(self.place / "told.json"),
             "environment": {"VMC_CACHE": str(folder / "cache"), "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"},
@@ -148,7 +157,7 @@ class Server:
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())
-        if answer["status"] not in (0, -signal.SIGKILL):
+        if answer["status"] not in (0, -signal.SIGKILL) and how != FULL:
             pytest.fail(Path(request["log"]).read_text()[-3000:])
         return answer
 
@@ -194,19 +203,18 @@ def left_by(folder: Path) -> dict[str, Any]:
     return found
 
 
-def moments(writes: int) -> list[tuple[int, str]]:
-    """Which kills are tried, of those before and after each write."""
-    every = [(number, side) for number in range(1, writes + 1) for side in ("before", "after")]
+def moments(writes: int, hows: Sequence[str]) -> list[tuple[int, str]]:
+    """Which disturbances are tried, of all that there are at so many writes."""
+    every = [(number, how) for number in range(1, writes + 1) for how in hows]
     asked = os.environ.get("VMC_KILLS", str(FEW))
     count = len(every) if asked == "all" else min(int(asked), len(every))
     return [every[round((index + 0.5) * len(every) / count - 0.5)] for index in range(count)]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_run_killed_at_a_write_and_begun_again_is_the_undisturbed_one(
-    server, blank, clips, metrics, tmp_path, scenario
-):
-    overrides = [
+@pytest.fixture
+def command(blank, clips, metrics) -> list[str]:
+    """Four steps with a checkpoint at each."""
+    return [
         f"model.path={blank}",
         "data=videos",
         f"data.path={clips}",
@@ -221,23 +229,36 @@ def test_a_run_killed_at_a_write_and_begun_again_is_the_undisturbed_one(
         "checkpoint_every=1",
         "stop.appearance=null",
         *metrics,
-        *SCENARIOS[scenario],
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hows", [KILLS, (FULL,)], ids=["killed", "full"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(server, command, tmp_path, scenario, hows):
+    overrides = [*command, *SCENARIOS[scenario]]
     whole = server(overrides, tmp_path / "whole")
     expected = left_by(tmp_path / "whole")
-    tried = moments(len(whole["writes"]))
+    tried = moments(len(whole["writes"]), hows)
     assert len(tried) >= FEW
     wrong = {}
-    for number, side in tried:
-        folder = tmp_path / f"{number}-{side}"
-        assert server(overrides, folder, kill=number, side=side)["status"] == -signal.SIGKILL
+    for number, how in tried:
+        folder = tmp_path / f"{number}-{how}"
+        status = server(overrides, folder, at=number, how=how)["status"]
+        said = Path(f"{folder}.log").read_text()
+        if how == FULL:
+            told = re.findall(r"^error: .* cannot be written \(No space left on device\); ", said, re.MULTILINE)
+            # From the last writes on, a full disk changes nothing any more.
+            fine = "Traceback" not in said and (status, len(told)) in [(1, 1), (0, 0)]
+        else:
+            fine = status == -signal.SIGKILL
         again = server(overrides, folder)
         found = left_by(folder)
         different = [name for name in expected.keys() | found.keys() if expected.get(name, 0) != found.get(name, 0)]
-        if again["status"] or different:
-            wrong[f"{side} write {number}, {whole['writes'][number - 1]}"] = sorted(different)
+        if different or again["status"] or not fine:
+            wrong[f"{how} write {number}, {whole['writes'][number - 1]}"] = sorted(different) or said[-2000:]
         shutil.rmtree(folder)
-    print(f"{scenario}: {len(tried)} kills of {2 * len(whole['writes'])} moments, {len(wrong)} wrong")
+    print(f"{scenario}: {len(tried)} disturbances at {len(whole['writes'])} writes, {len(wrong)} wrong")
     assert not wrong
 
 
