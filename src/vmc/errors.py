@@ -3,3 +3,11 @@
 
 class VmcError(ValueError):
     """Something the user can put right: one sentence that names the thing, its value and the remedy."""
+
+
+class UnwritableError(VmcError):
+    """A file or folder cannot be written: the disk is full, or the place may not be written to."""
+
+
+class DamagedError(VmcError):
+    """A file does not hold what was written into it."""

@@ -199,7 +199,7 @@ def _window_of(model: str) -> Mapping[str, Any]:
     known = sorted(file.stem for file in (config_folder() / "model").glob("*.yaml"))
     if model not in known:
         raise VmcError(f"--model is {model}; it must be one of {', '.join(known)}")
-    return yaml.safe_load((config_folder() / "model" / f"{model}.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((config_folder() / "model" / f"{model}.yaml").read_text(encoding="utf-8"))["model"]
 
 
 def classifier(arguments: Namespace) -> None:

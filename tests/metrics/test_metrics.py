@@ -159,7 +159,7 @@ def test_regularization_clips_are_a_column_of_their_own(copying):
     assert metric.describe()["regularization"]["clips"] == 1
 
 
-def test_descriptors_of_clips_are_made_once(copying, tmp_path, monkeypatch):
+def test_descriptors_of_clips_are_made_once(copying, tmp_path, monkeypatch, caplog):
     clips = [("a", noise(3, 3, 64, 64)), ("b", noise(3, 3, 64, 64, seed=1))]
     cold = Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
     monkeypatch.setattr(CopyNetwork, "__call__", lambda *_: pytest.fail("described again"))
@@ -169,10 +169,14 @@ def test_descriptors_of_clips_are_made_once(copying, tmp_path, monkeypatch):
     for change in ([("a", noise(3, 3, 64, 64, seed=2))], [("a", clips[0][1].reshape(3, 3, 32, 128))]):
         with pytest.raises(pytest.fail.Exception, match="described again"):
             Copying(descriptor=copying, exemplars=change, cache=tmp_path / "cache")
+    monkeypatch.undo()
     for file in (tmp_path / "cache").rglob("*.safetensors"):
-        file.write_bytes(b"damaged")
-    with pytest.raises(VmcError, match="is damaged"):
-        Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    again = Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+    assert torch.equal(cold.exemplars.descriptors_RD, again.exemplars.descriptors_RD)
+    assert "is damaged (its checksum is of another content); it is made again" in caplog.text
 
 
 def test_clips_to_compare_with_are_checked(copying):

@@ -204,11 +204,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(train, tmp_path):
 
 def test_what_a_killed_process_was_writing_is_removed(train):
     run = train()
-    left = [run.path / "weights" / ".000003-abc.safetensors", run.path / "checkpoints" / ".000003-abc.ckpt"]
-    for file in left:
-        file.write_text("half")
+    left = [run.path / "weights" / ".000003.safetensors-abcdefgh.tmp", run.path / ".run.json-abcdefgh.tmp"]
+    for folder in left:
+        folder.mkdir()
+        (folder / "half").write_text("half")
     train("steps=4")
-    assert not any(file.exists() for file in left)
+    assert not any(folder.exists() for folder in left)
     assert run.weights(3).is_file()
 
 

@@ -53,7 +53,7 @@ def _subset(name: str) -> Subset:
 
 def table(sizes: Sizes = ZEROSCOPE) -> list[str]:
     """In Markdown, in GiB, for the clips of `model=zeroscope`."""
-    model = read("model/zeroscope")
+    model = read("model/zeroscope")["model"]
     video = {name: model[name] for name in ("frames", "size")}
     rows = [
         (*choices, *(f"{part / GIB:.1f}" for part in (kept.need.held, kept.estimate, recomputed.estimate)))

@@ -6,20 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.files import sweep
+from vmc.tensor_files import read_cached, write_cached
 
 Item = TypeVar("Item")
+
+CACHES = ("latents", "texts", "descriptors", "evaluations", "base-videos", "synthetic")
+"""Folders below the caches' own in which runs write."""
 
 
 def cache_key(*parts: object) -> str:
     """A file name that stands for everything a cached tensor depends on."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
+
+
+def sweep_caches(root: Path) -> None:
+    """Remove from the shared caches what runs that were killed had half-written."""
+    for name in CACHES:
+        sweep(root / name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,26 +37,26 @@ class TensorCache:
 
     folder: Path
 
-    def missing(self, keys: Mapping[str, Item]) -> dict[str, Item]:
-        """The part of `keys` that has no file yet."""
-        return {key: item for key, item in keys.items() if not self._path(key).is_file()}
+    def tensors(
+        self, keys: Mapping[str, Item], maker: Callable[[], Callable[[Item], Tensor]], *, label: str
+    ) -> dict[str, Tensor]:
+        """The tensor of each key; those that are missing or damaged are made, each item by itself.
 
-    def fill(self, keys: Mapping[str, Item], make: Callable[[Item], Tensor], *, label: str) -> None:
-        """Make what is missing, each item by itself; a progress bar tells how far it is."""
-        for key, item in tqdm(self.missing(keys).items(), desc=label, unit="item", disable=None, leave=False):
-            with written_whole(self._path(key)) as temporary:
-                save_file({"tensor": make(item).contiguous()}, temporary)
-
-    def read(self, key: str) -> Tensor:
-        """The tensor of a key that has been filled.
+        Args:
+            keys: what each key's tensor is made of.
+            maker: called where one has to be made, for what makes it of its item.
+            label: of the progress bar.
 
         Raises:
-            VmcError: its file is damaged.
+            UnwritableError: one is missing, and cannot be written.
         """
-        try:
-            return load_file(self._path(key))["tensor"]
-        except (SafetensorError, KeyError) as error:
-            raise VmcError(f"the cache file {self._path(key)} is damaged; remove it, it is made again") from error
+        read = {key: read_cached(self._path(key)) for key in keys}
+        found = {key: tensor for key, tensor in read.items() if tensor is not None}
+        if missing := [key for key in keys if key not in found]:
+            make = maker()
+            for key in tqdm(missing, desc=label, unit="item", disable=None, leave=False):
+                found[key] = write_cached(self._path(key), make(keys[key]))
+        return found
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"

@@ -207,7 +207,7 @@ class Proof:
 
     def _video(self) -> dict[str, int]:
         given = {"frames": self.frames, "size": self.size}
-        default = read("model/zeroscope") if self.device == "gpu" else SMALL
+        default = read("model/zeroscope")["model"] if self.device == "gpu" else SMALL
         return {name: value or default[name] for name, value in given.items()}
 
     @property

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from vmc.errors import VmcError
-from vmc.files import written_whole
 from vmc.metrics.base import StreamingMetric, Value, in_parts
 from vmc.metrics.record import Record
 from vmc.metrics.values import COPY_THRESHOLD
+from vmc.tensor_files import read_cached, write_cached
 
 NamedClips = Iterable[tuple[str, Tensor]]
 """Names and frames_FCHW uint8; read one after the other, once, so it may be a generator."""
@@ -154,13 +152,8 @@ class Copying(StreamingMetric):
         settings = repr(sorted(self.descriptor.describe().items()))
         name = hashlib.sha256(f"{self.descriptor.sha256}\x1f{settings}\x1f{key}".encode()).hexdigest()
         file = Path(self.cache) / name[:2] / f"{name}.safetensors"
-        if not file.is_file():
-            with written_whole(file) as temporary:
-                save_file({"descriptors": in_parts(self.descriptor, frames_FCHW).contiguous()}, temporary)
-        try:
-            return load_file(file)["descriptors"]
-        except (SafetensorError, KeyError) as error:
-            raise VmcError(f"the cache file {file} is damaged; remove it, it is made again") from error
+        found = read_cached(file)
+        return write_cached(file, in_parts(self.descriptor, frames_FCHW)) if found is None else found
 
 
 def _hash(frames_FCHW: Tensor) -> str:

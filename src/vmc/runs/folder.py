@@ -2,9 +2,11 @@
 
 import csv
 import json
+import logging
 import os
 import platform
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,10 +16,13 @@ from typing import Any
 
 import yaml
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.errors import UnwritableError, VmcError
+from vmc.files import is_leftover, sweep, told_unwritable, written_whole
 from vmc.plain_yaml import read_yaml
+from vmc.runs.earlier import TRAIN_COLUMNS, checkpoints, is_in_vain, read_losses, rebuilt_state, stored_state
 from vmc.runs.lock import LOCK, holder
+
+log = logging.getLogger(__name__)
 
 # What may differ when a run is continued: how far and where it runs, and what it writes on the way. Where its folder
 # and the caches lie is no part of what a run is, nor are `rates`: its own stand in `optimizer` and `token`.
@@ -32,11 +37,13 @@ FREE_KEYS = (
     "cache",
     "rates",
 )
-WITHOUT_CONFIG = "choose another output or remove that folder"
 NO_TRAINING = "no training"
 COMPLETE = ("appearance", NO_TRAINING)
 """Reasons for which a run is finished whatever `steps` says."""
-TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
+MADE = ("run.json", "train.csv", "clips.csv", "clips.png", "evaluation", "weights", "checkpoints", "wandb/id")
+"""What a run writes besides its config, for one that is begun anew; the runs of W&B that it logged stay."""
+TELLING = 60.0
+"""Seconds between two notes in `run.json` of how long a run has trained."""
 COMMAND = "VMC_COMMAND"
 """Environment variable: the command that a sweep was started by, for its workers."""
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
@@ -54,6 +61,7 @@ class RunFolder:
         self.path = path
         self.config = json.loads(json.dumps(config))
         self._state: dict[str, Any] = {}
+        self._told = 0.0
 
     @property
     def train_csv(self) -> Path:
@@ -72,42 +80,67 @@ class RunFolder:
         """The folder of the evaluation after `step` steps."""
         return self.path / "evaluation" / f"{step:06d}"
 
-    def latest_checkpoint(self) -> Path | None:
-        """The newest training state, or None."""
-        return max((self.path / "checkpoints").glob("[0-9]*.ckpt"), default=None)
+    def checkpoints(self) -> list[Path]:
+        """The training states, the newest last."""
+        return checkpoints(self.path)
+
+    def drop_checkpoints(self, step: int, *, keep: int) -> None:
+        """Keep the newest so many up to `step`; what is later has been damaged, or it would have been gone on from."""
+        found = self.checkpoints()
+        upto = [file for file in found if int(file.stem) <= step]
+        for file in found:
+            if file not in upto[-keep:]:
+                file.unlink()
+
+    def is_in_vain(self) -> bool:
+        """Whether the run that is there left nothing that could be used, so that another may take its place."""
+        trains = not (self.path / "config.yaml").is_file() or read_config(self.path).get("parameters") is not None
+        return is_in_vain(self.path, trains=trains)
 
     def check(self) -> dict[str, Any]:
-        """The state of an earlier run in this folder, empty if there is none.
+        """The state of an earlier run in this folder, empty if there is none, or none that left anything of use.
 
         Raises:
             VmcError: the folder holds something else, or a run of a different config.
         """
-        file = self.path / "config.yaml"
-        if not file.is_file():
-            if self.path.is_dir() and any(path.name != LOCK for path in self.path.iterdir()):
+        if not (self.path / "config.yaml").is_file():
+            # What a run that was killed in its first moment has left is nothing.
+            if self.path.is_dir() and any(
+                path.name != LOCK and not is_leftover(path.name) for path in self.path.iterdir()
+            ):
                 raise VmcError(f"output is {self.path}, which holds files but no run; choose another folder")
             if self.path.exists() and not self.path.is_dir():
                 raise VmcError(f"output is {self.path}, which is a file; choose another folder")
             return {}
-        different = differing_keys(read_yaml(file, remedy=WITHOUT_CONFIG), self.config)
-        if different:
+        if different := self._differing():
+            if self.is_in_vain():
+                return {}
             raise VmcError(
                 f"output is {self.path}, which holds a run of a different config ({', '.join(different)} differ);"
                 " choose another output or remove that folder"
             )
         return read_state(self.path)
 
-    def begin(self, *, threads: int, world: int) -> None:
-        """Write the config and the state `running`; earlier seconds are kept."""
+    def begin(self, *, threads: int, world: int, step: int = 0, other_clips: str = "") -> None:
+        """Write the config and the state `running`; earlier seconds are kept.
+
+        Args:
+            threads, world: of this process, and how many there are.
+            step: that the run goes on from.
+            other_clips: how the clips differ from those of a run that is in vain; empty where they do not.
+        """
+        sweep(self.path)
+        if (different := [*self._differing(), *([other_clips] if other_clips else [])]) and self.is_in_vain():
+            self._begin_anew(", ".join(different))
+        if stored_state(self.path) is None:
+            log.warning("%s does not read; it is written anew by what the folder holds", self.path / "run.json")
         earlier = read_state(self.path)
-        for left in self.path.glob("[wc]*s/.[0-9]*-*"):  # what a killed process was writing to weights/ or checkpoints/
-            left.unlink()
         with written_whole(self.path / "config.yaml") as file:
             file.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
         self._state = {
             "status": "running",
             "reason": None,
-            "step": earlier.get("step", 0),
+            "step": step,
             "seconds": earlier.get("seconds", 0.0),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "machine": {"platform": platform.platform(), "processor": _processor(), "ranks": world},
@@ -120,31 +153,69 @@ class RunFolder:
     def update(self, **changes: Any) -> None:
         """Change the state in `run.json`."""
         self._state |= changes
+        self._told = time.monotonic()
         with written_whole(self.path / "run.json") as file:
             file.write_text(json.dumps(self._state, indent=2) + "\n")
 
+    def conclude(self, *, status: str, reason: str, **changes: Any) -> None:
+        """Write how the run ended. Where that cannot be written either, what ended it is what matters."""
+        if not self._state:  # it was not begun
+            return
+        try:
+            self.update(status=status, reason=reason, **changes)
+        except UnwritableError as error:
+            if status == "finished":
+                raise
+            log.warning("%s", error)
+
     def cut_back(self, step: int) -> None:
         """Drop the rows of `train.csv` after `step`: they are about to be written again."""
-        rows = []
-        if self.train_csv.is_file():
-            with self.train_csv.open(newline="") as file:
-                # A row that a killed process left half-written has no last column.
-                rows = [row for row in csv.DictReader(file) if row["seconds"] and int(row["step"]) <= step]
+        rows = read_losses(self.train_csv, step)
+        if lost := [number for number in range(1, step + 1) if number not in rows]:
+            log.warning(
+                "%s lacks the losses of %d of the %d steps that are behind this run, the first of step %d;"
+                " it goes on without them",
+                *(self.train_csv, len(lost), step, lost[0]),
+            )
         with written_whole(self.train_csv) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, TRAIN_COLUMNS)
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(rows.values())
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row to `train.csv`, on disk when this returns."""
-        with self.train_csv.open("a", newline="") as file:
+        with told_unwritable(self.train_csv), self.train_csv.open("a", newline="") as file:
             csv.DictWriter(file, TRAIN_COLUMNS).writerow(row)
+        self._state["seconds"] = row["seconds"]
+        if time.monotonic() - self._told > TELLING:
+            self.update()
+
+    def _differing(self) -> list[str]:
+        """The keys in which the config of the run that is there differs from this one's; none where there is none."""
+        if not (self.path / "config.yaml").is_file():
+            return []
+        return differing_keys(read_config(self.path), self.config)
+
+    def _begin_anew(self, different: str) -> None:
+        """Remove what a run that is in vain has left."""
+        ended = read_state(self.path).get("reason") or "it was interrupted"
+        log.warning(
+            "%s holds a run of other settings (%s) that came to no checkpoint (%s); it is begun anew",
+            *(self.path, different, ended),
+        )
+        for name in MADE:
+            made = self.path / name
+            with told_unwritable(made):
+                if made.is_dir():
+                    shutil.rmtree(made)
+                else:
+                    made.unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The content of a folder's `run.json`, empty if there is none."""
-    file = path / "run.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+    """The content of a folder's `run.json`, empty if there is none; rebuilt where it does not read."""
+    state = stored_state(path)
+    return rebuilt_state(path) if state is None else state
 
 
 def shown_state(path: Path) -> dict[str, Any]:

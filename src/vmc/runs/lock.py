@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -37,7 +37,8 @@ def sole_writer(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise VmcError(f"output is {folder}, which cannot be written ({error}); choose another folder") from error
     try:
-        (folder / LOCK).write_text(f"pid {os.getpid()} on {platform.node()}\n")
+        with suppress(OSError):  # of a full disk: the lock is held all the same
+            (folder / LOCK).write_text(f"pid {os.getpid()} on {platform.node()}\n")
         yield
     finally:
         (folder / LOCK).unlink(missing_ok=True)  # while it is held: who opened it meanwhile sees that it is gone

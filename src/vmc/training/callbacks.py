@@ -154,8 +154,7 @@ class Checkpoints(StepCallback):
             with written_whole(self.run.checkpoint(step)) as temporary:
                 trainer.save_checkpoint(temporary)
             self.run.update(step=step)
-            for old in sorted(self.run.checkpoint(0).parent.glob("[0-9]*.ckpt"))[: -self.KEPT]:
-                old.unlink()
+            self.run.drop_checkpoints(step, keep=self.KEPT)
         else:
             trainer.save_checkpoint(self.run.checkpoint(step))  # writes nothing, but waits for the first process
 

@@ -1,22 +1,19 @@
 """The delta: exactly what a run trained, as a safetensors file that says what it belongs to."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import Module
 
 from vmc.diffusion.lora import LoraSubset
 from vmc.diffusion.parameters import ParameterSubset, Subset
 from vmc.diffusion.token import TokenEmbedding
-from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.errors import DamagedError, VmcError
+from vmc.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 FORMAT = "vmc-delta-1"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,26 +35,22 @@ class Delta:
     def save(self, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the file whole."""
         tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.tensors.items()}
-        # One key: files with several differ in their order from write to write.
-        metadata = {"vmc": json.dumps({"format": FORMAT, **self.about}, sort_keys=True)}
-        with written_whole(path) as temporary:
-            save_file(tensors, temporary, metadata=metadata)
+        save_tensors(tensors, path, about={"format": FORMAT, **self.about})
 
     @classmethod
     def load(cls, path: Path) -> "Delta":
         """Read a file written by `save`.
 
         Raises:
-            VmcError: no such file, or not a delta.
+            VmcError: no such file, a damaged one, or not a delta.
         """
         if not path.is_file():
             raise VmcError(f"the weights {path} do not exist; give a run folder that has trained, or another step")
         try:
-            with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get("vmc", "{}"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, json.JSONDecodeError) as error:
-            raise VmcError(f"the weights {path} are damaged ({error}); train again or get the file again") from error
+            tensors, about = load_tensors(path)
+        except DamagedError as error:
+            raise DamagedError(f"the weights {error}; {_remedy(path)}") from error
+        about.pop(CHECKSUM, None)  # files of earlier versions have none
         if about.pop("format", None) != FORMAT:
             raise VmcError(f"the weights {path} are not a delta written by vmc; give a file of a run's weights/ folder")
         return cls(tensors=tensors, about=about)
@@ -87,6 +80,14 @@ class Delta:
                     f" {tuple(places[name].shape)}; use the model of the run"
                 )
             places[name].copy_(tensor)
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a damaged file, with the step before it where the run has weights of one."""
+    earlier = [file for file in path.parent.glob("[0-9]*.safetensors") if file.stem.isdigit() and file.name < path.name]
+    if not (earlier and path.stem.isdigit()):
+        return "train again or get the file again"
+    return f"take those of an earlier step (step={int(max(earlier).stem)}), train again or get the file again"
 
 
 def check_dtype(name: str) -> torch.dtype:

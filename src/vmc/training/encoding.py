@@ -4,7 +4,7 @@ Axes: M = 2 posterior moments, C latent channels, F frames, H and W of the laten
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -55,25 +55,23 @@ class Encoders:
         """Posterior moments_MCFHW by (clip, variant)."""
         keys = latents.keys(wanted)
         made_from = {key: pair for pair, key in keys.items()}
-        # The first process has filled the cache before Lightning starts the others.
-        if self.latent_cache.missing(made_from):
+
+        def maker() -> Callable[[tuple[int, int]], Tensor]:
             vae = self.base.vae().to(self.hardware.device)
-            self.latent_cache.fill(
-                made_from, lambda pair: posterior_moments(vae, latents.frames(pair)), label="encoding clips"
-            )
-            del vae
-            gc.collect()
-        return {pair: self.latent_cache.read(key) for pair, key in keys.items()}
+            return lambda pair: posterior_moments(vae, latents.frames(pair))
+
+        # The first process has filled the cache before Lightning starts the others.
+        read = self.latent_cache.tensors(made_from, maker, label="encoding clips")
+        gc.collect()  # the autoencoder, where it was loaded
+        return {pair: read[key] for pair, key in keys.items()}
 
     def texts(self, captions: Sequence[str]) -> list[Tensor]:
         """embedding_LD of each caption by the untouched encoder."""
         model = f"{self.base.fingerprint('tokenizer', 'text_encoder')} {self.hardware.rounding}"
         keys = {caption: cache_key(model, self.token_mark, caption) for caption in captions}
         wanted = {key: caption for caption, key in keys.items()}
-        if self._text_cache.missing(wanted):
-            self._text_cache.fill(wanted, self.prompt_encoder, label="encoding captions")
-        read = {caption: self._text_cache.read(key) for caption, key in keys.items()}
-        return [read[caption] for caption in captions]
+        read = self._text_cache.tensors(wanted, lambda: self.prompt_encoder, label="encoding captions")
+        return [read[keys[caption]] for caption in captions]
 
     def text(self, text: str) -> Tensor:
         """embedding_LD of one prompt: from the cache, or by the encoder as it stands where the token is trained."""

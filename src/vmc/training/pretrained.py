@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vmc.data.cache import sweep_caches
 from vmc.data.prompts import Prompt
 from vmc.errors import VmcError
 from vmc.files import written_whole
@@ -47,6 +48,7 @@ class Pretrained:
     def train(self) -> None:
         """Score the base model, or go on, and leave a finished, stopped or failed run folder."""
         threads = self.hardware.use_threads()
+        sweep_caches(self.scoring.cache)
         jobs = self._jobs()
         self.run.begin(threads=threads, world=1)
         self.run.update(base_fingerprint=self.scoring.base.fingerprint("unet"))  # no weights of its own say it
@@ -102,5 +104,5 @@ class Pretrained:
         return kept
 
     def _end(self, status: str, reason: str, exit_code: int) -> None:
-        self.run.update(status=status, reason=reason)
+        self.run.conclude(status=status, reason=reason)
         self.mirror.finish(exit_code)

@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,7 +18,6 @@ from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.text import check_word_is_read
 from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
-from vmc.files import written_whole
 from vmc.metrics.suite import Suite
 from vmc.runs.evaluation import Evaluation
 from vmc.training.regularization import RegularizationSource
@@ -68,13 +66,6 @@ def readable(clips: Sequence[Clip], *, skip_bad: bool) -> tuple[list[Clip], int]
         for part in ([clip for clip in clips if clip.role == role] for role in ("exemplar", "regularization"))
     ]
     return [*kept[0], *kept[1]], len(kept[0])
-
-
-def write_clips(clips: Sequence[Clip], path: Path) -> None:
-    """The table of a run's clips."""
-    table = pd.DataFrame([{"role": clip.role, "path": str(clip.path), "caption": clip.caption} for clip in clips])
-    with written_whole(path) as temporary:
-        table.to_csv(temporary, index=False)
 
 
 def check_evaluation(suite: Suite, prompts: Sequence[Prompt], *, target: str | None, threshold: float | None) -> None:

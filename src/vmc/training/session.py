@@ -1,13 +1,14 @@
 """One run from clips to weights: put together here, run by Lightning."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
 
+from vmc.data.cache import sweep_caches
 from vmc.data.clips import Clip
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
@@ -24,6 +25,7 @@ from vmc.files import cache_root
 from vmc.metrics.suite import Suite
 from vmc.runs.clip_sheet import NAME as CLIP_SHEET
 from vmc.runs.clip_sheet import write_clip_sheet
+from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
 from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TimestepSampler, TrainingBatches
@@ -36,15 +38,8 @@ from vmc.training.hardware import Hardware
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule, OptimizerFactory
 from vmc.training.regularization import Mixture, RegularizationSource
-from vmc.training.scoring import (
-    build_evaluation,
-    check_evaluation,
-    check_texts,
-    gather_clips,
-    made_with,
-    readable,
-    write_clips,
-)
+from vmc.training.saving import usable_checkpoint
+from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, made_with, readable
 from vmc.training.synthetic import SyntheticRegularization
 
 log = logging.getLogger(__name__)
@@ -118,7 +113,11 @@ class Session:
         threads = self.hardware.use_threads()
         if isinstance(self.regularization, SyntheticRegularization):  # whose clips the base model makes
             self._check_memory()
+        if self.hardware.rank == 0:
+            sweep_caches(self._caches)
         clips, exemplars = self._clips()
+        rows = clip_rows(clips)
+        different = self._different_clips(rows)
         self._check_memory()
         if self.hardware.rank == 0:
             tell_timing(clips, self._transforms(clips))
@@ -130,7 +129,10 @@ class Session:
         with StopOnSignal() as stop:
             try:
                 if self.hardware.rank == 0:
-                    self._begin(clips, module, threads)
+                    world = self.hardware.devices
+                    self.run.begin(threads=threads, world=world, step=batches.first, other_clips=different)
+                    self._begin(clips, module)
+                    write_clips(rows, self.run.path)
                 reason = self._fit(module, batches, latent_shape, stop)
             except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the step to end
                 self._end("stopped", "signal", 1)
@@ -157,6 +159,20 @@ class Session:
         own = self.data.transform(augmented=True, mirror=self.motion.mirror)
         others = self.data.transform(augmented=False, mirror=False)
         return [own if clip.role == "exemplar" else others for clip in clips]
+
+    def _different_clips(self, rows: Sequence[Mapping[str, str]]) -> str:
+        """How the clips differ from those that the run was begun with; empty where they do not.
+
+        Raises:
+            VmcError: they do, and something has been trained on the earlier ones.
+        """
+        different = ", ".join(differing_clips(rows, self.run.path))
+        if different and not self.run.is_in_vain():
+            raise VmcError(
+                f"output is {self.run.path}, whose run was begun with other clips ({different});"
+                " put them back as they were, or choose another output"
+            )
+        return different
 
     def _check_memory(self) -> None:
         """A GPU that is too small is named before any weights are loaded."""
@@ -211,7 +227,7 @@ class Session:
             cache=self._encoders.latent_cache,
             vae=self._encoders.vae_mark,
         )
-        newest = self.run.latest_checkpoint()
+        newest = usable_checkpoint(self.run)
         first = int(newest.stem) if newest else 0
         # The last step's in any case: Lightning reads a batch even where no step is left.
         moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
@@ -233,8 +249,7 @@ class Session:
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, clips: Sequence[Clip], module: MotionModule, threads: int) -> None:
-        self.run.begin(threads=threads, world=self.hardware.devices)
+    def _begin(self, clips: Sequence[Clip], module: MotionModule) -> None:
         self.run.update(base_fingerprint=self.base.fingerprint("unet"))
         tensors = list(module.trained_tensors().values())
         log.info(
@@ -244,7 +259,6 @@ class Session:
             f"{sum(tensor.numel() for tensor in tensors):,}",
             self.run.path,
         )
-        write_clips(clips, self.run.path / "clips.csv")
         write_clip_sheet(self.run.path / CLIP_SHEET, clips, self._transforms(clips))
         self.mirror.start(folder=self.run.path, config=self.run.config)
 
@@ -327,5 +341,5 @@ class Session:
         if self.hardware.rank:
             return
         changes = {"step": self._step, "seconds": round(self._seconds, 3)} if self._step else {}
-        self.run.update(status=status, reason=reason, **changes)
+        self.run.conclude(status=status, reason=reason, **changes)
         self.mirror.finish(exit_code)

@@ -26,7 +26,7 @@ from vmc.data.clips import Clip, ClipSource, fill
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.files import sweep, written_whole
 from vmc.randomness import derive_seed
 from vmc.runs.generation import video_names
 from vmc.training.base_videos import BaseVideos
@@ -121,8 +121,7 @@ class SyntheticRegularization:
 
     def _make(self, folder: Path, prompts: Sequence[Prompt], files: Sequence[Path], about: Mapping[str, Any]) -> None:
         """Write the clips that are missing, and what is told of them."""
-        for left in folder.glob(".*"):  # what a killed process was writing
-            left.unlink()
+        sweep(folder)
         have = sum(file.is_file() for file in files)
         log.info("the base model makes %d regularization clips for all runs: %s", len(files) - have, folder)
         self.base_videos.write(prompts, files, sampler=self.sampler, label="synthetic clips")

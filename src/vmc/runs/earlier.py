@@ -1,0 +1,75 @@
+"""What an earlier part of a run has left in its folder, also where some of it is damaged."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
+
+
+def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:
+    """The rows of `train.csv` up to a step that are whole, by step; those that do not read are left out."""
+    try:
+        lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    rows = {}
+    for line in lines:
+        row = _row(line)
+        if row is not None and 1 <= int(row["step"]) <= step:
+            rows[int(row["step"])] = row
+    return dict(sorted(rows.items()))
+
+
+def _row(line: str) -> dict[str, str] | None:
+    """A row of losses; None for the head and for a line that was cut off or damaged."""
+    try:
+        (fields,) = csv.reader([line])
+        row = dict(zip(TRAIN_COLUMNS, fields, strict=True))
+        int(row["step"]), int(row["exemplar_updates"]), float(row["seconds"])
+        for name in ("loss", "loss_motion", "loss_regularization"):
+            float(row[name] or 0)
+    except (ValueError, csv.Error):
+        return None
+    return row
+
+
+def stored_state(folder: Path) -> dict[str, Any] | None:
+    """The content of `run.json`: empty where there is none, None where it does not read."""
+    try:
+        state = json.loads((folder / "run.json").read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(state, dict) or not isinstance(state.get("status"), str):
+        return None
+    return state
+
+
+def rebuilt_state(folder: Path) -> dict[str, Any]:
+    """What a `run.json` that does not read must have said, by the newest checkpoint and the losses."""
+    found = checkpoints(folder)
+    step = int(found[-1].stem) if found else 0
+    seconds = [float(row["seconds"]) for row in read_losses(folder / "train.csv", step).values()]
+    return {"status": "running", "reason": None, "step": step, "seconds": max(seconds, default=0.0)}
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The training states, the newest last."""
+    return sorted(file for file in (folder / "checkpoints").glob("*.ckpt") if file.stem.isdigit())
+
+
+def is_in_vain(folder: Path, *, trains: bool) -> bool:
+    """Whether a run has come to an end, or been left, without anything that a later one could use.
+
+    Args:
+        folder: of the run.
+        trains: whether it trains; its scores at step 0 are then those of any other.
+    """
+    if checkpoints(folder) or (stored_state(folder) or {}).get("status") == "finished":
+        return False
+    weights, scores = (folder / "weights").glob("*.safetensors"), (folder / "evaluation").glob("*")
+    steps = [int(path.stem) for path in (*weights, *scores) if path.stem.isdigit()]
+    return not any(steps) if trains else not steps

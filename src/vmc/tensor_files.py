@@ -1,0 +1,100 @@
+"""Tensors on disk with a checksum inside, so that one flipped bit is found when they are read."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vmc.errors import DamagedError
+from vmc.files import written_whole
+
+log = logging.getLogger(__name__)
+
+CHECKSUM = "sha256"
+"""The key of the checksum beside what else a file says of itself."""
+ONLY = "tensor"
+"""The name of the one tensor of a cache file."""
+CACHE_REMEDY = "choose another folder by cache=... or VMC_CACHE, or make room there"
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, *, about: Mapping[str, Any] | None = None, remedy: str | None = None
+) -> None:
+    """Write a safetensors file whole, with the checksum of everything in it.
+
+    Args:
+        tensors: on the CPU, contiguous.
+        path: of the file.
+        about: what else the file says of itself, as JSON can hold it.
+        remedy: see `vmc.files.written_whole`.
+    """
+    told = {**(about or {}), CHECKSUM: _checksum(tensors, about or {})}
+    # One key: files with several differ in their order from write to write.
+    metadata = {"vmc": json.dumps(told, sort_keys=True)}
+    with written_whole(path, remedy=remedy) as temporary:
+        save_file(dict(tensors), temporary, metadata=metadata)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file, and what it says of itself, the checksum included where it has one.
+
+    Raises:
+        DamagedError: it does not read, or does not hold what was written.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("vmc", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not isinstance(about, dict):
+            raise TypeError("its metadata is no object")
+    # What a flipped bit in the header can do to a name, a type or a shape is raised as any of these.
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())})") from error
+    rest = {key: value for key, value in about.items() if key != CHECKSUM}
+    if CHECKSUM in about and about[CHECKSUM] != _checksum(tensors, rest):
+        raise DamagedError(f"{path} is damaged (its checksum is of another content)")
+    return tensors, about
+
+
+def read_cached(path: Path) -> Tensor | None:
+    """The tensor of a cache file; None where it must be made: there is no file, it is damaged, which is said, or it is
+    of a version that wrote no checksum.
+    """
+    try:
+        if not path.is_file():
+            return None
+        tensors, about = load_tensors(path)
+    except PermissionError:  # who makes it again is told that it cannot be written
+        return None
+    except DamagedError as error:
+        log.warning("the cache file %s; it is made again", error)
+        return None
+    return tensors.get(ONLY) if CHECKSUM in about else None
+
+
+def write_cached(path: Path, tensor: Tensor) -> Tensor:
+    """Write a cache file; the tensor as it is read back, so that a cold and a full cache give the same bits.
+
+    Raises:
+        UnwritableError: it cannot be written.
+        DamagedError: the disk does not keep what is written.
+    """
+    save_tensors({ONLY: tensor.detach().cpu().contiguous()}, path, remedy=CACHE_REMEDY)
+    return load_tensors(path)[0][ONLY]
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and bytes, and of what is said beside them."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\x1f{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1f".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
