@@ -44,11 +44,11 @@ def summary_of(run, step: int) -> dict:
 
 
 def assert_near(run, other, *, step: int) -> None:
-    """The same videos with the same scores; videos made in other batches differ in their last bits."""
+    """The same videos with the same scores; videos made in other batches differ in single pixels."""
     one, two = (read_scores(folder.evaluation(step) / "scores.csv") for folder in (run, other))
     assert list(one["video"]) == list(two["video"])
     for column in ("motion_probability", "appearance", "text_alignment", "copy_similarity_any"):
-        assert one[column].astype(float).to_numpy() == pytest.approx(two[column].astype(float).to_numpy(), abs=1e-4)
+        assert one[column].astype(float).to_numpy() == pytest.approx(two[column].astype(float).to_numpy(), abs=1e-3)
 
 
 def losses(run) -> list[str]:
