@@ -99,10 +99,12 @@ def test_a_folder_of_videos_made_by_anything_else(run, entered, metrics):
     status, said = entered(evaluate, *arguments, "output=third")
     assert status == 1
     assert "0 videos of 'A man doing the sks sign.' with seed 2" in said
-    write_video(video, torch.zeros(8, 3, 32, 32, dtype=torch.uint8) + 90, fps=3)
+    draw = torch.Generator().manual_seed(0)
+    write_video(video, torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=draw), fps=3)
     status, said = entered(evaluate, *arguments, "output=third")
-    assert status == 1
-    assert "32 x 32" in said
+    assert status == 0, said
+    assert "32 x 32 px, the first video 64 x 64" in said
+    assert [row["valid"] for row in scores_of("third")] == ["True"] * 6
 
 
 def test_videos_named_in_a_table(entered, metrics):
@@ -118,6 +120,9 @@ def test_videos_named_in_a_table(entered, metrics):
     assert status == 0, said
     rows = read_scores(Path("clips-scores/scores.csv"))
     assert list(rows["video"]) == ["one.mp4", "two.mp4"]
+    Path("clips").rename("elsewhere")
+    status, said = entered(evaluate, *(word for word in arguments if not word.startswith("motion.")))
+    assert status == 1 and "videos is clips, which is no folder" in said
     assert rows["text_alignment"].notna().tolist() == [True, False]
     assert rows["motion_correct"].isna().all()
 

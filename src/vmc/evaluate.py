@@ -173,8 +173,10 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     """The folder of the scores, and what is to be done for them."""
     from vmc.runs.folder import newest_weights
     from vmc.runs.generation import video_names
-    from vmc.training.rescoring import find_videos
+    from vmc.training.rescoring import check_videos, find_videos
 
+    if config["videos"] is not None:
+        check_videos(Path(config["videos"]))
     scoring, asked = parts_of(config)
     prompts = scoring.prompts
     if config["videos"] is not None:

@@ -34,6 +34,8 @@ def read_yaml(file: Path, *, remedy: str) -> Any:
         if about.st_size > BYTES:
             raise VmcError(f"{file} has {about.st_size} bytes, and at most {BYTES} are read; {remedy}")
         return parse_yaml(file.read_text(encoding="utf-8"))
+    except VmcError:
+        raise
     except (ValueError, OSError) as error:  # a decoding error is a ValueError too
         raise VmcError(f"{file} does not read as a config ({_one_line(error)}); {remedy}") from error
 

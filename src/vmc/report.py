@@ -43,6 +43,8 @@ def report(config: DictConfig) -> None:
     )
     for table in made.short:
         print(to_terminal(table), end="\n\n")
+    for line in made.damaged:
+        print(line)
     what = f"{len(made.runs)} runs of {len(made.results)} arms"
     print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")
     mirror.report(output, about={"runs": str(runs), "arms": list(made.results), "threshold": made.threshold})

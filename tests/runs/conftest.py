@@ -11,7 +11,8 @@ import yaml
 
 from vmc.metrics.base import COLUMNS
 from vmc.metrics.scores import write_scores
-from vmc.runs.evaluation import has_fallen, summarise, write_summary
+from vmc.runs.evaluation import has_fallen, summarise
+from vmc.runs.score_files import write_summary
 
 SUBJECTS = ("A man", "A woman", "A robot", "A chef")
 COPY_THRESHOLD = 0.25

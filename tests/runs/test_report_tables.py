@@ -219,7 +219,8 @@ def test_a_run_that_cannot_be_matched_is_left_out_with_the_reason(made_up, score
     table = records(Report(found=find_runs(made_up.root)), "table2")
     assert table["method"]["status"] == "cannot be matched"
     assert "evaluate it at step 0 too" in table["method"]["left_out"]
-    assert "it has no evaluation" in table["lora"]["left_out"]
+    assert table["lora"]["status"] == "not evaluated"
+    assert "run `python -m vmc.evaluate` on it" in table["lora"]["left_out"]
 
 
 def test_metrics_that_nobody_measured_are_left_open(made_up, scored):

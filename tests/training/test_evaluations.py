@@ -44,11 +44,11 @@ def summary_of(run, step: int) -> dict:
 
 
 def assert_near(run, other, *, step: int) -> None:
-    """The same videos with the same scores; videos made in other batches differ in their last bits."""
+    """The same videos with the same scores; videos made in other batches differ in single pixels."""
     one, two = (read_scores(folder.evaluation(step) / "scores.csv") for folder in (run, other))
     assert list(one["video"]) == list(two["video"])
     for column in ("motion_probability", "appearance", "text_alignment", "copy_similarity_any"):
-        assert one[column].astype(float).to_numpy() == pytest.approx(two[column].astype(float).to_numpy(), abs=1e-4)
+        assert one[column].astype(float).to_numpy() == pytest.approx(two[column].astype(float).to_numpy(), abs=1e-3)
 
 
 def losses(run) -> list[str]:
@@ -76,7 +76,7 @@ def test_evaluating_does_not_disturb_training(scored, train, tmp_path):
     assert losses(scored()) == losses(train("steps=4", output=tmp_path / "silent"))
 
 
-def test_step_0_is_made_once_for_all_arms(scored, monkeypatch):
+def test_step_0_is_made_once_for_all_arms(scored, monkeypatch, caplog, tmp_path):
     first = scored()
     made = []
     generate = callback.VideoGenerator.write
@@ -91,6 +91,14 @@ def test_step_0_is_made_once_for_all_arms(scored, monkeypatch):
     assert (first.evaluation(0) / "scores.csv").read_bytes() == (other.evaluation(0) / "scores.csv").read_bytes()
     scored("stop.appearance=-0.9", "steps=2", output="another-threshold")
     assert made.count("videos at step 0") == 1
+    assert "damaged" not in caplog.text
+    for video in (tmp_path / "cache" / "evaluations").glob("*/videos/*.mp4"):
+        content = bytearray(video.read_bytes())
+        content[-9] ^= 1
+        video.write_bytes(content)
+    third = scored("steps=2", output="third")
+    assert "is damaged (videos/" in caplog.text and made.count("videos at step 0") == 2
+    assert (third.evaluation(0) / "scores.csv").read_bytes() == (first.evaluation(0) / "scores.csv").read_bytes()
 
 
 def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance, tmp_path):

@@ -36,11 +36,12 @@ class Evaluator:
         if len(columns) != len(set(columns)) or not set(columns) <= set(COLUMNS):
             raise VmcError(f"the metrics give the columns {', '.join(columns)}; each of them once, and none unknown")
         self.metrics = list(metrics)
-        self._size = (0, 0)
+        self._size: tuple[int, int] | None = None  # of the first video, which others are told apart from
+        self._told = False
         self.reset()
 
     def reset(self) -> None:
-        """Forget all videos, but not their size: those that come later are compared with them."""
+        """Forget all videos, but not the size of the first."""
         for metric in self.metrics:
             metric.reset()
         self._records: list[tuple[Record, int | None]] = []  # the second: the place in the metrics' values
@@ -50,34 +51,32 @@ class Evaluator:
         """Score these videos.
 
         Args:
-            frames_BFCHW: a batch, or a list of videos of one size, which may differ in their number of frames; None
-                for one that cannot be read. uint8, or floats in 0..1.
+            frames_BFCHW: a batch, or a list of videos, which may differ in their number of frames and in their size,
+                each scored at its own; None for one that cannot be read. uint8, or floats in 0..1.
             records: one for each.
 
         Raises:
-            VmcError: videos of differing sizes, another number of records, or frames of another type. Nothing of this
-                call is kept then.
+            VmcError: another number of records, or frames of another type. Nothing of this call is kept then.
         """
         videos = list(frames_BFCHW)
         if len(videos) != len(records):
             raise VmcError(f"{len(videos)} videos came with {len(records)} records; give one for each")
-        size = self._checked_size(videos, records)
         reasons = [problem(video) for video in videos]
-        lengths: dict[int, list[int]] = {}
+        self._tell_of_sizes(videos, records)
+        alike: dict[tuple[int, ...], list[int]] = {}
         places: dict[int, int] = {}
         for index, (video, reason) in enumerate(zip(videos, reasons, strict=True)):
             if reason is None and video is not None:
-                lengths.setdefault(len(video), []).append(index)
+                alike.setdefault(tuple(video.shape), []).append(index)
             else:
                 log.info("%s counts as wrong: %s", records[index].video, reason)
-        for indices in lengths.values():
+        for indices in alike.values():
             batch = torch.stack([as_uint8(video) for index in indices if (video := videos[index]) is not None])
             for metric in self.metrics:
                 metric.update(batch, [records[index] for index in indices])
             places |= {index: self._scored + place for place, index in enumerate(indices)}
             self._scored += len(indices)
         self._records += [(record, places.get(index)) for index, record in enumerate(records)]
-        self._size = size
 
     def rows(self) -> list[Row]:
         """One row a video with all columns, in the order they came."""
@@ -102,16 +101,17 @@ class Evaluator:
     def _has_class(self) -> bool:
         return any(getattr(metric, "target", None) is not None for metric in self.metrics)
 
-    def _checked_size(self, videos: Sequence[Tensor | None], records: Sequence[Record]) -> tuple[int, int]:
-        size = self._size
+    def _tell_of_sizes(self, videos: Sequence[Tensor | None], records: Sequence[Record]) -> None:
+        """Warn once where a video has another size than the first: every network scales what it is shown."""
         for video, record in zip(videos, records, strict=True):
-            if video is None:
+            if video is None or self._told:
                 continue
-            found = (int(video.shape[-2]), int(video.shape[-1]))
-            size = size if size != (0, 0) else found
-            if found != size:
-                raise VmcError(
-                    f"{record.video} is {found[1]} x {found[0]} px, the videos before it {size[1]} x {size[0]};"
-                    " scores of differing sizes do not compare, bring all videos to one size"
+            height, width = (int(side) for side in video.shape[-2:])
+            self._size = self._size or (height, width)
+            if (height, width) != self._size:
+                log.warning(
+                    "%s is %d x %d px, the first video %d x %d; each is scored at its own size, and stillness and"
+                    " dynamic degree compare less well between sizes",
+                    *(record.video, width, height, self._size[1], self._size[0]),
                 )
-        return size
+                self._told = True

@@ -40,6 +40,17 @@ def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row]) -> None:
     """Write the table whole, or not at all.
 
     Raises:
+        VmcError: as `scores_text`.
+    """
+    text = scores_text(scores, path=path)
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def scores_text(scores: pd.DataFrame | Sequence[Row], *, path: Path) -> str:
+    """The content of the table's file; `path` is named where the rows do not fit.
+
+    Raises:
         VmcError: other columns, a value of another kind, or two rows of one prompt and seed, or of one video.
     """
     rows: list[dict[Any, Any]] = scores.to_dict("records") if isinstance(scores, pd.DataFrame) else list(scores)
@@ -52,8 +63,7 @@ def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row]) -> None:
     ]
     _check_once(clean, path=path)
     cells = [[_cell(value) for value in row.values()] for row in clean]
-    with written_whole(path) as temporary:
-        pd.DataFrame(cells, columns=list(COLUMNS)).to_csv(temporary, index=False)
+    return pd.DataFrame(cells, columns=list(COLUMNS)).to_csv(index=False)
 
 
 def read_scores(path: Path) -> pd.DataFrame:

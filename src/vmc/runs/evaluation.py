@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,26 @@ from torch import Tensor
 from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
-from vmc.files import written_whole
 from vmc.metrics.evaluator import Evaluator, Row
 from vmc.metrics.record import Record
-from vmc.metrics.scores import read_scores, write_scores
 from vmc.metrics.statistics import intervals_of_run
 from vmc.runs.generation import video_names
+from vmc.runs.score_files import (
+    SUMMARY,
+    Known,
+    RowsSoFar,
+    read_known,
+    remove_leftovers,
+    sha256_of,
+    write_scores_and_summary,
+)
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Videos that are scored at a time."""
 Maker = Callable[[Sequence[Prompt], Sequence[Path]], Iterator[Path]]
-"""Makes the videos of prompts where their files are missing, and gives each file when it is there."""
+"""Makes the videos of prompts whose files are missing, and gives those files in order, each when it is there."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error
@@ -67,6 +75,7 @@ class Evaluation:
         unreadable_is_wrong: whether a video that cannot be read counts as invalid, in place of stopping.
         ranks: this process among those that share the work.
         stopped: whether `make` left videos out because it was asked to stop; equal in all processes.
+        alone: whether no other process can be writing into the folder, as a lock sees to it.
     """
 
     prompts: Sequence[Prompt]
@@ -79,6 +88,7 @@ class Evaluation:
     unreadable_is_wrong: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     stopped: Callable[[], bool] = lambda: False
+    alone: bool = False
 
     def __post_init__(self) -> None:
         self.names = list(self.names) or video_names(self.prompts)
@@ -96,7 +106,8 @@ class Evaluation:
     def score(self, folder: Path, make: Maker, *, step: int, places: Sequence[int] | None = None) -> dict[str, Any]:
         """Score the videos at these places of the test set (None: all), and give the content of `summary.json`.
 
-        Rows that are there already stay, those of other places too.
+        Rows that are there already stay, those of other places too. Which videos are made and scored together follows
+        from the rows that are there and the places wanted, however often this is cut off and begun again.
 
         Raises:
             VmcError: the folder holds scores of another protocol, or a video cannot be read.
@@ -104,40 +115,69 @@ class Evaluation:
         """
         wanted = list(range(len(self.prompts))) if places is None else sorted(places)
         protocol, ranks = self.protocol, self.ranks
-        done = self._rows_done(folder, protocol)
+        known = read_known(folder, protocol)
+        standing = self._standing({name: (row, known.videos.get(name)) for name, row in known.rows.items()})
+        todo = [place for place in wanted if self.names[place] not in standing]
+        if ranks.rank == 0:
+            remove_leftovers(folder, alone=self.alone)
         ranks.barrier()  # nobody writes before everybody has read
-        todo = [place for place in wanted if self.names[place] not in done]
+        parts = self._parts(folder, protocol, todo)
         if todo:
-            self._score_share(folder, make, todo[ranks.rank :: ranks.world], protocol, label=f"videos at step {step}")
+            share = todo[ranks.rank :: ranks.world]
+            self._score_share(folder, make, share, parts[ranks.rank], label=f"videos at step {step}")
             if self.stopped():
                 raise Stopped
         ranks.barrier()
-        if ranks.rank == 0 and (todo or not (folder / "summary.json").is_file()):
-            self._conclude(folder, protocol, step=step)
+        if ranks.rank == 0:
+            self._conclude(folder, known, parts, [self.names[place] for place in wanted], step=step)
         ranks.barrier()
-        return json.loads((folder / "summary.json").read_text())
+        return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
 
-    def _score_share(
-        self, folder: Path, make: Maker, places: Sequence[int], protocol: Mapping[str, Any], *, label: str
-    ) -> None:
-        partial = _Partial(folder / f".rows-{self.ranks.rank}.jsonl", protocol)
-        files = [(self.videos or folder / "videos") / self.names[place] for place in places]
-        place_of = dict(zip(files, places, strict=True))
-        waiting: list[Path] = []
-        for number, file in enumerate(all_files(make, [self.prompts[place] for place in places], files), 1):
-            waiting.append(file)
-            # A part of a batch is the last of all, or waits for the rest: a batch's size changes rounding.
-            if len(waiting) == AT_ONCE or number == len(files):
-                partial.append(self._rows([(file, place_of[file]) for file in waiting]))
-                waiting.clear()
+    def _parts(self, folder: Path, protocol: Mapping[str, Any], todo: Sequence[int]) -> list[RowsSoFar]:
+        """The rows so far, of each process; those of other videos, which had other company, do not count."""
+        names = "\n".join(self.names[place] for place in todo)
+        about = {"protocol": protocol, "of": hashlib.sha256(names.encode()).hexdigest(), "processes": self.ranks.world}
+        return [RowsSoFar(folder / f".rows-{rank}.jsonl", about) for rank in range(self.ranks.world)]
 
-    def _rows(self, videos: Sequence[tuple[Path, int]]) -> list[Row]:
+    def _score_share(self, folder: Path, make: Maker, places: Sequence[int], part: RowsSoFar, *, label: str) -> None:
+        files = [self._file(folder, self.names[place]) for place in places]
+        scored = self._standing(part.read())
+        there = all_files(make, [self.prompts[place] for place in places], files)
+        for first in range(0, len(places), AT_ONCE):
+            together = places[first : first + AT_ONCE]
+            found = list(islice(there, len(together)))
+            if len(found) < len(together):  # asked to stop
+                return
+            # A batch is scored whole, or not at all: those beside it have a part in a score's last bits.
+            if not all(self.names[place] in scored for place in together):
+                part.append(self._rows(list(zip(found, together, strict=True))))
+
+    def _file(self, folder: Path, name: str) -> Path:
+        return (self.videos or folder / "videos") / name
+
+    def _standing(self, rows: Mapping[str, tuple[Row, str | None]]) -> dict[str, Row]:
+        """Rows that are of the videos as they are now: a video that somebody else has made may be replaced."""
+        if self.videos is None:
+            return {name: row for name, (row, _) in rows.items()}
+        standing, changed = {}, list[str]()
+        for name, (row, digest) in rows.items():
+            file = self._file(self.videos, name)
+            if file.is_file() and digest in (None, sha256_of(file)):
+                standing[name] = row
+            elif file.is_file():
+                changed.append(name)
+        if changed and self.ranks.rank == 0:
+            log.warning("%d videos have changed since they were scored (%s): again", len(changed), ", ".join(changed))
+        return standing
+
+    def _rows(self, videos: Sequence[tuple[Path, int]]) -> list[tuple[Row, str | None]]:
         """Scores of a few videos, taken from the frames as decoded from their files."""
         self.evaluator.reset()
+        digests = [sha256_of(file) if self.videos is not None else None for file, _ in videos]
         frames = [self._frames(file) for file, _ in videos]
         records = [_record(self.prompts[place], self.names[place]) for _, place in videos]
         self.evaluator.update(frames, records)
-        return self.evaluator.rows()
+        return list(zip(self.evaluator.rows(), digests, strict=True))
 
     def _frames(self, file: Path) -> Tensor | None:
         try:
@@ -148,20 +188,16 @@ class Evaluation:
             log.warning("%s counts as wrong: %s", file.name, error)
             return None
 
-    def _rows_done(self, folder: Path, protocol: Mapping[str, Any]) -> dict[str, Row]:
-        """Rows by video, of `scores.csv` and of what was interrupted."""
-        rows: list[Row] = []
-        if (folder / "scores.csv").is_file() and (folder / "summary.json").is_file():
-            check_protocol(folder, protocol)
-            rows += table_rows(read_scores(folder / "scores.csv"))
-        for file in sorted(folder.glob(".rows-*.jsonl")):
-            rows += _Partial(file, protocol).read()
-        return {str(row["video"]): row for row in rows}
-
-    def _conclude(self, folder: Path, protocol: Mapping[str, Any], *, step: int) -> None:
-        rows = self._rows_done(folder, protocol)
+    def _conclude(
+        self, folder: Path, known: Known, parts: Sequence[RowsSoFar], wanted: Sequence[str], *, step: int
+    ) -> None:
+        """Bring table and summary to what has been scored, and remove the rows so far."""
+        new = {name: found for part in parts for name, found in part.read().items()}
+        rows = {**known.rows, **{name: row for name, (row, _) in new.items()}}
+        if lacking := [name for name in wanted if name not in rows]:
+            raise VmcError(f"{folder} has no scores of {len(lacking)} videos ({lacking[0]}, ...); run this again")
+        videos = {**known.videos, **{name: digest for name, (_, digest) in new.items() if digest}}
         scores = [rows[name] for name in self.names if name in rows]
-        write_scores(folder / "scores.csv", scores)
         metrics = summarise(scores, copy_threshold=self.copy_threshold)
         summary = {
             "step": step,
@@ -169,9 +205,9 @@ class Evaluation:
             "of": len(self.prompts),
             "metrics": metrics,
             "stop": {"appearance": self.threshold, "reached": has_fallen(metrics, self.threshold)},
-            "protocol": dict(protocol),
+            "protocol": self.protocol,
         }
-        write_summary(folder, summary)
+        write_scores_and_summary(folder, scores, summary, videos=videos)
         for file in folder.glob(".rows-*.jsonl"):
             file.unlink()
 
@@ -185,11 +221,6 @@ def has_fallen(metrics: Mapping[str, Mapping[str, float | None]], threshold: flo
         return None
     value = metrics.get("appearance", {}).get("value")
     return value is None or value <= threshold
-
-
-def table_rows(scores: pd.DataFrame) -> list[Row]:
-    """The rows of a table of scores."""
-    return [{str(name): value for name, value in row.items()} for row in scores.to_dict("records")]
 
 
 def summarise(scores: Sequence[Row], *, copy_threshold: float) -> dict[str, dict[str, float | None]]:
@@ -208,53 +239,15 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Write `summary.json` whole."""
-    with written_whole(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n")
-
-
-def check_protocol(folder: Path, protocol: Mapping[str, Any]) -> None:
-    """Refuse a folder whose scores were taken with other prompts, another sampler or other metrics.
-
-    Raises:
-        VmcError: naming what differs.
-    """
-    there = json.loads((folder / "summary.json").read_text())["protocol"]
-    if different := sorted(key for key in there.keys() | protocol.keys() if there.get(key) != protocol.get(key)):
-        raise VmcError(
-            f"{folder} holds scores of another protocol ({', '.join(different)} differ);"
-            " choose another output, or remove that folder to score anew"
-        )
-
-
 def _record(prompt: Prompt, name: str) -> Record:
     return Record(video=name, prompt=prompt.text, subject=prompt.subject, language=prompt.language, seed=prompt.seed)
 
 
 def all_files(make: Maker, prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-    """Files that are there first, then the others as they are made."""
+    """Each file in order, when it is there; fewer where the making of those that are missing ends early."""
     there = [file.exists() for file in files]
-    yield from (file for file, exists in zip(files, there, strict=True) if exists)
-    missing = [place for place, exists in enumerate(there) if not exists]
-    if missing:
-        yield from make([prompts[place] for place in missing], [files[place] for place in missing])
-
-
-class _Partial:
-    """Rows of an evaluation that goes on, appended as they come; the first line says what protocol they are of."""
-
-    def __init__(self, path: Path, protocol: Mapping[str, Any]) -> None:
-        self.path = path
-        self.head = json.dumps(protocol, sort_keys=True)
-
-    def read(self) -> list[Row]:
-        """The whole lines; none where the protocol is another."""
-        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last break is unfinished
-        return [json.loads(line) for line in lines[1:]] if lines and lines[0] == self.head else []
-
-    def append(self, rows: Sequence[Row]) -> None:
-        """Add rows, on disk when this returns."""
-        rows = [*(self.read() if self.path.is_file() else []), *rows]
-        with written_whole(self.path) as temporary:
-            temporary.write_text("\n".join([self.head, *map(json.dumps, rows)]) + "\n", encoding="utf-8")
+    made = iter(()) if all(there) else make(prompts, files)
+    for file, exists in zip(files, there, strict=True):
+        if not exists and next(made, None) is None:
+            return
+        yield file

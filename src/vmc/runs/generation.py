@@ -5,7 +5,7 @@ Axes: B videos, C colours, F frames, H and W, L text positions, D text width.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -63,17 +63,23 @@ class VideoGenerator:
         self._batch = BatchSize(self.batch_size, self.unet.device)
 
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, label: str = "videos") -> Iterator[Path]:
-        """Write each prompt's video to its file and give the file; videos already there are not made again."""
-        todo = [(prompt, file) for prompt, file in zip(prompts, files, strict=True) if not file.exists()]
+        """Write each prompt's video to its file and give the files that were missing, in order.
+
+        Which prompts share a batch follows from the prompts alone, because the last bits of a video hang on those
+        beside it. A batch of which a video is missing is made again whole; the videos that are there stay.
+        """
+        todo = list(zip(prompts, files, strict=True))
+        missing = {file for file in files if not file.exists()}
         # A GPU draws the next batch while a processor writes this one; on a processor alone they would only compete.
         workers = WRITERS if self.unet.device.type == "cuda" else 0
         with (
-            tqdm(total=len(todo), desc=label, unit="video", disable=None, leave=False) as bar,
+            tqdm(total=len(missing), desc=label, unit="video", disable=None, leave=False) as bar,
             _Writers(workers) as write,
         ):
-            for batch, frames_BFCHW in self._batches(todo):
+            for batch, frames_BFCHW in self._batches(todo, missing):
                 for (_, file), frames_FCHW in zip(batch, frames_BFCHW, strict=True):
-                    write(file, frames_FCHW, fps=self.fps)
+                    if file in missing:
+                        write(file, frames_FCHW, fps=self.fps)
                 for file in write.finished():
                     bar.update()
                     yield file
@@ -81,11 +87,14 @@ class VideoGenerator:
                 bar.update()
                 yield file
 
-    def _batches(self, todo: Sequence[_Todo]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
-        """Prompts with their files, and frames_BFCHW, in batches that fit into memory."""
+    def _batches(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
+        """Prompts with their files, and frames_BFCHW, in batches that fit into memory and lack a file."""
         first = 0
         while first < len(todo):
             batch = todo[first : first + self._batch.size]
+            if not any(file in missing for _, file in batch):
+                first += len(batch)
+                continue
             self._batch.begin()
             try:
                 frames_BFCHW = self.frames([prompt for prompt, _ in batch])

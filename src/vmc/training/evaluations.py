@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,16 @@ import torch
 from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
-from vmc.files import folder_written_whole
 from vmc.runs.evaluation import Evaluation, Ranks, Stopped, summary_lines
 from vmc.runs.folder import RunFolder
 from vmc.runs.generation import VideoGenerator
 from vmc.runs.mirror import Mirror
+from vmc.runs.score_files import read_summary
 from vmc.runs.sheet import contact_sheet
 from vmc.training.callbacks import StepCallback, StopOnSignal
 from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
+from vmc.training.shared_scores import clear_interrupted, keep, take
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class Evaluations(StepCallback):
         self.stop, self.resumed_at = stop, resumed_at
         self.reached: int | None = None  # the step at which the threshold was confirmed
         self.interrupted = False  # by a signal, before it was complete
+        self.shared = False  # step 0, or there has been an attempt
+        evaluation.alone = True  # a run's folder has one writer
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Score the last step where that was interrupted: Lightning begins no training that has no step left."""
@@ -142,16 +144,16 @@ class Evaluations(StepCallback):
 
     def _score_base(self, folder: Path, make: Any, places: Sequence[int] | None) -> dict[str, Any]:
         """Step 0: made once for all runs of one base model, test set and protocol."""
-        if not (folder / "summary.json").is_file() and self.evaluation.ranks.rank == 0:
-            shared = self._shared_folder()
-            if shared.is_dir():
-                shutil.copytree(shared, folder, dirs_exist_ok=True)
+        first, shared = self.evaluation.ranks.rank == 0, self._shared_folder()
+        if first:
+            clear_interrupted(folder)
+            if read_summary(folder) is None:
+                take(shared, folder)
         self.evaluation.ranks.barrier()
         summary = self.evaluation.score(folder, make, step=0, places=places)
-        shared = self._shared_folder()
-        if self.evaluation.ranks.rank == 0 and not shared.is_dir():
-            with folder_written_whole(shared) as temporary:
-                shutil.copytree(folder, temporary, dirs_exist_ok=True)
+        if first and not self.shared:
+            keep(folder, shared)
+            self.shared = True
         return summary
 
     def _shared_folder(self) -> Path:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +9,13 @@ from pathlib import Path
 from vmc.data.cache import sweep_caches
 from vmc.data.prompts import Prompt
 from vmc.errors import VmcError
-from vmc.files import written_whole
-from vmc.runs.evaluation import Maker, Ranks, all_files, summary_lines
+from vmc.runs.evaluation import Maker, Ranks, summary_lines
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.training.evaluations import show
 from vmc.training.hardware import Hardware
 from vmc.training.rescoring import Job, Rescoring
+from vmc.training.shared_videos import shared_or_made
 
 log = logging.getLogger(__name__)
 
@@ -77,29 +76,25 @@ class Pretrained:
         else:
             log.warning("motion.language is not set: the base model is asked with the token alone")
         make = self._kept(jobs[0].make)
+        for job in jobs:
+            job.evaluation.alone = True  # a run's folder has one writer
         return [replace(job, make=make) for job in jobs]
 
     def _kept(self, make: Maker) -> Maker:
         """The same videos, each made once for all runs and copied from the shared cache."""
         scoring = self.scoring
-        mark = repr(
-            (
-                scoring.base.fingerprint("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
-                (scoring.token.word, scoring.token.added, scoring.token.start),
-                (scoring.sampler, scoring.data.frames, scoring.data.size, scoring.data.fps),
-                (self.hardware.rounding, self.hardware.precision),
-            )
+        made_with = (
+            scoring.base.fingerprint("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
+            (scoring.token.word, scoring.token.added, scoring.token.start),
+            (scoring.sampler, scoring.data.frames, scoring.data.size, scoring.data.fps),
+            (self.hardware.rounding, self.hardware.precision, scoring.generation_batch),
         )
-        shared = scoring.cache / "base-videos" / hashlib.sha256(mark.encode()).hexdigest()[:24]
 
         def kept(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            names = [hashlib.sha256(f"{prompt.seed} {prompt.text}".encode()).hexdigest()[:24] for prompt in prompts]
-            originals = [shared / f"{name}.mp4" for name in names]
-            copies = dict(zip(originals, files, strict=True))
-            for original in all_files(make, prompts, originals):
-                with written_whole(copies[original]) as temporary:
-                    shutil.copyfile(original, temporary)
-                yield copies[original]
+            # Videos of other test sets had other company in their batches, which has a part in their last bits.
+            marks = [(prompt.text, prompt.seed) for prompt in prompts]
+            name = hashlib.sha256(repr((made_with, marks)).encode()).hexdigest()[:24]
+            return shared_or_made(make, prompts, files, shared=scoring.cache / "base-videos" / name)
 
         return kept
 

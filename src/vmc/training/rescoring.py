@@ -1,6 +1,7 @@
 """What `vmc.evaluate` can score: a run or its base model, real clips of the motion, videos made by anything else."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
 from vmc.metrics.suite import Suite
-from vmc.runs.evaluation import Evaluation, Maker, Ranks, summarise, table_rows, write_summary
+from vmc.runs.evaluation import Evaluation, Maker, Ranks, summarise
+from vmc.runs.score_files import table_rows, write_summary
 from vmc.training.hardware import Hardware
 from vmc.training.regularization import RegularizationSource
 from vmc.training.scoring import build_evaluation, gather_clips, made_with
@@ -164,6 +166,8 @@ class Rescoring:
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
             vae = self.base.vae().to(self.hardware.device)
             for prompt, file in zip(prompts, files, strict=True):
+                if file.exists():
+                    continue
                 means_CFHW = posterior_moments(vae, transform(path_of[prompt.text], variant=0))[0]
                 write_video(file, decode(vae, means_CFHW[None])[0], fps=self.data.fps)
                 yield file
@@ -173,9 +177,10 @@ class Rescoring:
 
 def _given(videos: Path) -> Maker:
     def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-        if files:
-            raise VmcError(f"{videos} holds no {files[0].name}; give the video, or take its prompt out")
-        yield from files
+        for file in files:
+            if not file.exists():
+                raise VmcError(f"{videos} holds no {file.name}; give the video, or take its prompt out")
+        yield from ()
 
     return make
 
@@ -197,14 +202,27 @@ def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict
     return summary
 
 
+def check_videos(videos: Path) -> None:
+    """Refuse a folder of videos that is not there or cannot be read, before anything is loaded.
+
+    Raises:
+        VmcError: naming it.
+    """
+    if not videos.is_dir():
+        what = "a file" if videos.exists() else "no folder"
+        raise VmcError(f"videos is {videos}, which is {what}; give a folder of mp4 files")
+    try:
+        next(os.scandir(videos), None)
+    except OSError as error:
+        raise VmcError(f"videos is {videos}, which cannot be read ({error.strerror}); allow it, or copy it") from error
+
+
 def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -> list[str]:
     """The file of each prompt in a folder: with the name that vmc gives it, with or without the mark of its model.
 
     Raises:
-        VmcError: no such folder, or a prompt without exactly one video.
+        VmcError: a prompt without exactly one video.
     """
-    if not videos.is_dir():
-        raise VmcError(f"videos is {videos}, which is no folder; give one of mp4 files")
     found = []
     for prompt, name in zip(prompts, names, strict=True):
         stem = Path(name).stem

@@ -71,14 +71,22 @@ class Report:
         return [
             *(text_table(table) for table in self.tables),
             metrics_table(self.results, self.controls),
-            runs_table(self.runs, self.results),
+            runs_table(self.runs, self.results, self.found.lost),
         ]
 
     @cached_property
     def csvs(self) -> dict[str, str]:
         """All tables for machines, by name."""
         paper = {table.layout.name: result_csv(table) for table in self.tables}
-        return paper | {"metrics": metrics_csv(self.results, self.controls), "runs": runs_csv(self.runs, self.results)}
+        return paper | {
+            "metrics": metrics_csv(self.results, self.controls),
+            "runs": runs_csv(self.runs, self.results, self.found.lost),
+        }
+
+    @property
+    def damaged(self) -> list[str]:
+        """Of each folder that is left out because a file in it does not read, which file that is."""
+        return [f"left out, damaged: {folder}: {reason}" for folder, reason in self.found.damaged]
 
     @property
     def short(self) -> list[TextTable]:
@@ -120,7 +128,7 @@ def write_report(
             descriptor=descriptor,
             figure3=figure3,
         )
-        _write(folder / "report.md", page(runs=runs, tables=report.texts, figures=figures))
+        _write(folder / "report.md", page(runs=runs, tables=report.texts, figures=figures, damaged=report.damaged))
         write_gallery(
             folder,
             runs=runs,

@@ -20,15 +20,16 @@ OF_THE_MODEL = ("sampler", "latents")
 
 
 def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ()) -> None:
-    """Refuse runs that do not belong into one table.
+    """Refuse runs that do not belong into one table. A run that was never evaluated stands in none.
 
     Raises:
         VmcError: other base models, test sets or protocols, naming what differs.
     """
-    _check_bases(runs)
-    _check_prompts(runs)
-    _check_protocols(runs)
-    _check_controls(runs, controls)
+    if counting := [run for run in runs if run.counts]:
+        _check_bases(counting)
+        _check_prompts(counting)
+        _check_protocols(counting)
+        _check_controls(counting, controls)
 
 
 def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float | None:
@@ -42,7 +43,7 @@ def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float
             raise VmcError(f"stop.appearance is {chosen}; it must be a number to compare arms at, or null")
         return float(chosen)
     first: dict[float, FoundRun] = {}
-    for run in runs:
+    for run in [run for run in runs if run.counts] or runs:
         if run.threshold is not None:
             first.setdefault(float(run.threshold), run)
     if len(first) > 1:

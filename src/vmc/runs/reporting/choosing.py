@@ -11,13 +11,13 @@ from vmc.runs.reporting.found import FoundRun
 
 
 def check_once(runs: Sequence[FoundRun]) -> None:
-    """Refuse two runs of one kind.
+    """Refuse two runs of one kind; damaged ones are only listed.
 
     Raises:
         VmcError: two runs of one arm, motion and seed that both stop, or both do not.
     """
     seen: dict[tuple[object, ...], FoundRun] = {}
-    for run in runs:
+    for run in (run for run in runs if not run.damaged):
         other = seen.setdefault((run.arm, *run.place, run.threshold is None), run)
         if other is not run:
             raise VmcError(

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,44 +12,73 @@ from typing import Any
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
+from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
 from vmc.metrics.values import COPY_THRESHOLD, values_of_run
+from vmc.runs.score_files import DIGEST, SCORES, SUMMARY, sha256_of
+
+DAMAGED = "damaged"
+"""Status of a run of which a file does not read; the reason says which."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """An evaluation that is complete: it has `scores.csv` and `summary.json`."""
+    """An evaluation that is complete: it has `scores.csv` and `summary.json`.
+
+    Args:
+        folder: of the evaluation.
+        root: of the run that it is part of, beyond which no video is taken.
+    """
 
     folder: Path
+    root: Path
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The content of `summary.json`.
 
         Raises:
-            VmcError: it does not read.
+            VmcError: it does not read, holds something else, or is not of this `scores.csv`.
         """
-        summary = read_object(self.folder / "summary.json", remedy="score the videos again")
-        for key in ("metrics", "videos", "protocol"):
+        file = self.folder / SUMMARY
+        summary = read_object(file, remedy="score the videos again")
+        for key, kind in (("metrics", dict), ("videos", int), ("protocol", dict)):
             if key not in summary:
-                raise VmcError(f"{self.folder / 'summary.json'} has no {key}; remove it and score the videos again")
+                raise VmcError(f"{file} has no {key}; remove it and score the videos again")
+            if not isinstance(summary[key], kind):
+                raise VmcError(f"{file} has {summary[key]!r} as {key}; remove it and score the videos again")
+        _check_numbers(summary, file)
+        if DIGEST in summary and summary[DIGEST] != sha256_of(self.folder / SCORES):
+            raise VmcError(
+                f"{file} is not of the {SCORES} beside it; run the command of its run again, or `python -m"
+                " vmc.evaluate` on it"
+            )
         return summary
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """The table of `scores.csv`."""
-        return read_scores(self.folder / "scores.csv")
+        return read_scores(self.folder / SCORES)
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """A row a video, a column a metric; see `vmc.metrics.values.values_of_run`."""
-        return values_of_run(self.scores, copy_threshold=self.copy_threshold)
+        """A row a video, a column a metric; see `vmc.metrics.values.values_of_run`.
+
+        Raises:
+            VmcError: the table does not read, or its values do not fit.
+        """
+        scores = self.scores
+        try:
+            return values_of_run(scores, copy_threshold=self.copy_threshold)
+        except VmcError as error:
+            raise VmcError(f"{self.folder / SCORES}: {error}") from error
 
     @property
     def copy_threshold(self) -> float:
         """Similarity above which a video counts as copied."""
-        return float(self.summary["protocol"].get("copying", {}).get("threshold", COPY_THRESHOLD))
+        copying = self.summary["protocol"].get("copying") or {}
+        return float(copying.get("threshold", COPY_THRESHOLD))
 
     @property
     def appearance(self) -> float:
@@ -72,8 +101,18 @@ class Scored:
         return self.summary["videos"] == self.of
 
     def video(self, name: str) -> Path:
-        """A video's file, which may be missing."""
-        return self.folder / "videos" / name
+        """A video's file, which may be missing.
+
+        Raises:
+            VmcError: it is none of the run's own: a link, no regular file, no video by its suffix, or somewhere else.
+        """
+        file = self.folder / "videos" / name
+        if Path(name).name != name or file.suffix.lower() not in VIDEO_SUFFIXES:
+            raise VmcError(f"{self.folder / SCORES} names the video '{name}', which is no file of its folder of videos")
+        own = file.resolve().is_relative_to(self.root.resolve()) and not file.is_symlink()
+        if not own or (file.exists() and not file.is_file()):
+            raise VmcError(f"{file} is no regular file of the run; a report takes no links and nothing from elsewhere")
+        return file
 
 
 @dataclass(frozen=True)
@@ -130,6 +169,16 @@ class FoundRun:
         return bool(self.config["steps"])
 
     @property
+    def damaged(self) -> str:
+        """What is wrong with its files, in a sentence; empty where nothing is. Then it has no evaluations here."""
+        return str(self.state.get("reason")) if self.state.get("status") == DAMAGED else ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has been evaluated, and so has to be comparable with others."""
+        return bool(self.evaluations or self.controls)
+
+    @property
     def finished(self) -> bool:
         """Whether it came to its end."""
         return self.state.get("status") == "finished"
@@ -142,17 +191,22 @@ class FoundRun:
 
     @cached_property
     def updates(self) -> dict[int, int]:
-        """Exemplar updates after each step, from `train.csv`; a half-written last row is passed over."""
-        file = self.path / "train.csv"
-        if not file.is_file():
-            return {}
-        with file.open(newline="", encoding="utf-8") as stream:
-            rows = [row for row in csv.DictReader(stream) if row.get("seconds")]
-        return {int(row["step"]): int(row["exemplar_updates"]) for row in rows}
+        """Exemplar updates after each step, from `train.csv`; a half-written last row is passed over.
+
+        Raises:
+            VmcError: it does not read.
+        """
+        rows = [] if self.damaged else self._table("train.csv")
+        try:
+            return {int(row["step"]): int(row["exemplar_updates"]) for row in rows if row.get("seconds")}
+        except (KeyError, TypeError, ValueError) as error:
+            raise VmcError(f"{self.path / 'train.csv'} holds something else than steps ({one_line(error)})") from error
 
     @property
     def progress(self) -> str:
         """How it ended, or how far it is, in words."""
+        if self.damaged:
+            return f"{DAMAGED}: {one_line(self.damaged)}"
         far = f"at step {self.step} of {self.config['steps']}"
         match self.state.get("status"):
             case "finished":
@@ -176,13 +230,26 @@ class FoundRun:
         return model
 
     def clips(self, role: str) -> dict[str, Path]:
-        """Paths of the run's clips of a role by name, from `clips.csv`; they may be gone."""
-        file = self.path / "clips.csv"
+        """Paths of the run's clips of a role by name, from `clips.csv`; they may be gone.
+
+        Clips lie wherever their owner has them. What is no clip by its suffix, or no regular file, is left out.
+
+        Raises:
+            VmcError: it does not read.
+        """
+        rows = [] if self.damaged else self._table("clips.csv")
+        paths = [Path(row["path"]) for row in rows if row.get("role") == role and row.get("path")]
+        return {path.name: path for path in paths if _is_clip(path)}
+
+    def _table(self, name: str) -> list[dict[str, Any]]:
+        file = self.path / name
         if not file.is_file():
-            return {}
-        with file.open(newline="", encoding="utf-8") as stream:
-            paths = [Path(row["path"]) for row in csv.DictReader(stream) if row.get("role") == role]
-        return {path.name: path for path in paths}
+            return []
+        try:
+            with file.open(newline="", encoding="utf-8") as stream:
+                return list(csv.DictReader(stream))
+        except (OSError, ValueError, csv.Error) as error:
+            raise VmcError(f"{file} does not read as a table ({one_line(error)})") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,10 +269,17 @@ class Found:
     Args:
         runs: sorted by path.
         controls: of runs and of untouched base models.
+        lost: folders of which not even the config reads, or that hold a damaged control, and what is wrong with them.
     """
 
     runs: list[FoundRun]
     controls: list[Control]
+    lost: list[tuple[Path, str]] = field(default_factory=list)
+
+    @property
+    def damaged(self) -> list[tuple[Path, str]]:
+        """Every folder with damaged files, and what is wrong with them."""
+        return [*((run.path, run.damaged) for run in self.runs if run.damaged), *self.lost]
 
 
 def read_object(file: Path, *, remedy: str) -> dict[str, Any]:
@@ -216,11 +290,35 @@ def read_object(file: Path, *, remedy: str) -> dict[str, Any]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise VmcError(f"{file} does not read ({one_line(error)}); {remedy}") from error
     if not isinstance(content, dict):
         raise VmcError(f"{file} holds no JSON object; {remedy}")
     return content
+
+
+def _check_numbers(summary: Mapping[str, Any], file: Path) -> None:
+    """Whether every metric of a summary is a number, or none, and so is the copy threshold."""
+    copying = summary["protocol"].get("copying") or {}
+    threshold = copying.get("threshold", COPY_THRESHOLD) if isinstance(copying, dict) else str(copying)
+    numbers = [("of", summary.get("of", summary["videos"])), ("copying", threshold)]
+    for name, part in summary["metrics"].items():
+        if not isinstance(part, dict):
+            raise VmcError(f"{file} has {part!r} as {name}; remove it and score the videos again")
+        numbers += [(name, part.get(end)) for end in ("value", "low", "high")]
+    for name, number in numbers:
+        right = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+        if not right and number is not None:
+            raise VmcError(f"{file} has {number!r} under {name}; remove it and score the videos again")
+
+
+def _is_clip(path: Path) -> bool:
+    """Whether a path is that of a clip, by its suffix, and is no pipe or device; it may be gone."""
+    known = path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+    try:
+        return path.is_dir() or (known and (path.is_file() or not path.exists()))
+    except (OSError, ValueError):  # a folder that is shut, or a path that is none
+        return False
 
 
 def _about(file: Path) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from vmc.runs.reporting.catalogue import APPEARANCE, Measure
 from vmc.runs.reporting.numbers import plain
 from vmc.runs.reporting.rows import ResultTable, Row
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""With what a formula begins."""
+
 
 def result_csv(table: ResultTable) -> str:
     """A row an arm, in every part that it stands in."""
@@ -16,12 +19,25 @@ def result_csv(table: ResultTable) -> str:
 
 
 def to_csv(records: Sequence[Mapping[str, str]]) -> str:
-    """Records of equal keys as text, lines ending in a plain line feed."""
+    """Records of equal keys as text, lines ending in a plain line feed.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers stay numbers.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(records[0]) if records else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({key: _harmless(text) for key, text in record.items()} for record in records)
     return stream.getvalue()
+
+
+def _harmless(text: str) -> str:
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def interval_columns(name: str, interval: Interval | None) -> dict[str, str]:

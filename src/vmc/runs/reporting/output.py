@@ -1,6 +1,8 @@
 """The folder of a report: made beside the old one and put in its place whole, never over anything else."""
 
+import errno
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +19,18 @@ def report_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of an earlier report when the block ends well, and is gone when not.
 
     Raises:
-        VmcError: `path` is there and is no report, or holds files that no report wrote.
+        VmcError: `path` is there and is no report, holds files that no report wrote, or cannot be written.
     """
     check_output(path)
+    try:
+        with _beside(path) as made:
+            yield made
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
         made = Path(beside) / "new"
@@ -34,11 +45,21 @@ def report_folder(path: Path) -> Iterator[Path]:
 
 
 def check_output(path: Path) -> None:
-    """Refuse a folder that is not empty and no report, or in which something else lies too.
+    """Refuse a folder that is not empty and no report, in which something else lies too, or that cannot be written.
 
     Raises:
         VmcError: naming what is there.
     """
+    try:
+        _check_output(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _check_output(path: Path) -> None:
+    nearest = next(folder for folder in (path.absolute().parent, *path.absolute().parents) if folder.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
     if not path.exists():
         return
     if not path.is_dir():
@@ -58,3 +79,9 @@ def check_output(path: Path) -> None:
             f"output is {path}, a report in which {others[0]} lies too, which no report wrote; move it elsewhere or"
             " choose another folder"
         )
+
+
+def _unwritable(path: Path, error: OSError) -> VmcError:
+    return VmcError(
+        f"output is {path}, where a report cannot be written ({error}); choose another folder, or make room"
+    )

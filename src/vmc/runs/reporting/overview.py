@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from vmc.runs.reporting.catalogue import CONTROLS, MEASURES, NOT_REACHED, arm_name, arm_order
-from vmc.runs.reporting.found import FoundRun
+from vmc.runs.reporting.found import DAMAGED, FoundRun
 from vmc.runs.reporting.machine import interval_columns, to_csv
 from vmc.runs.reporting.numbers import NOTHING, plain, rounded, with_interval
 from vmc.runs.reporting.standing import ArmResult, ControlResult
@@ -76,19 +77,23 @@ def metrics_csv(results: Mapping[str, ArmResult], controls: Sequence[ControlResu
     return to_csv(records)
 
 
-def runs_table(runs: Sequence[FoundRun], results: Mapping[str, ArmResult]) -> TextTable:
-    """Every run: how it ended, and where it stands."""
+def runs_table(
+    runs: Sequence[FoundRun], results: Mapping[str, ArmResult], lost: Sequence[tuple[Path, str]] = ()
+) -> TextTable:
+    """Every run: how it ended, and where it stands; then folders of which nothing is known, with what is wrong."""
     rows = []
     for run in _ordered(runs):
         evaluated = ", ".join(str(number) for number in run.evaluations) or NOTHING
         step, remark = _standing(run, results)
-        cells = [run.arm, run.motion, str(run.seed), run.progress, evaluated, rounded(step, 0), remark or NOTHING]
+        state = DAMAGED if run.damaged else run.progress
+        cells = [run.arm, run.motion, str(run.seed), state, evaluated, rounded(step, 0), remark or NOTHING]
         rows.append(cells)
+    rows += [[NOTHING] * 3 + [DAMAGED] + [NOTHING] * 2 + [reason] for _, reason in lost]
     header = ["Arm", "Motion", "Seed", "State", "Evaluated at", "Stands at step", "Remark"]
     return TextTable(name=RUNS, title="Runs", header=header, rows=rows, left=frozenset({0, 1, 3, 6}))
 
 
-def runs_csv(runs: Sequence[FoundRun], results: Mapping[str, ArmResult]) -> str:
+def runs_csv(runs: Sequence[FoundRun], results: Mapping[str, ArmResult], lost: Sequence[tuple[Path, str]] = ()) -> str:
     """The same for machines."""
     records = []
     for run in _ordered(runs):
@@ -100,7 +105,7 @@ def runs_csv(runs: Sequence[FoundRun], results: Mapping[str, ArmResult]) -> str:
                 "seed": str(run.seed),
                 "status": str(run.state.get("status", "")),
                 "reason": str(run.state.get("reason") or ""),
-                "step": str(run.step),
+                "step": "" if run.damaged else str(run.step),
                 "steps": str(run.config["steps"]),
                 "evaluated": " ".join(str(number) for number in run.evaluations),
                 "stands_at_step": plain(step),
@@ -108,6 +113,9 @@ def runs_csv(runs: Sequence[FoundRun], results: Mapping[str, ArmResult]) -> str:
                 "folder": str(run.path),
             }
         )
+    for folder, reason in lost:
+        known = {"status": DAMAGED, "reason": reason, "folder": str(folder)}
+        records.append(dict.fromkeys(records[0] if records else known, "") | known)
     return to_csv(records)
 
 
@@ -117,6 +125,8 @@ def _ordered(runs: Sequence[FoundRun]) -> list[FoundRun]:
 
 def _standing(run: FoundRun, results: Mapping[str, ArmResult]) -> tuple[float, str]:
     """The step at which a run stands in the tables, NaN where it does not count; and what is to be said of it."""
+    if run.damaged:
+        return math.nan, run.damaged
     if not run.trains:
         return math.nan, "the untuned model"
     result = results[run.arm]

@@ -13,6 +13,7 @@ from vmc.runs.reporting.catalogue import CEILING, THESE_CLIPS
 from vmc.runs.reporting.found import Control, FoundRun
 
 NOT_RUN = "not run"
+NOT_EVALUATED = "not evaluated: run `python -m vmc.evaluate` on it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def stand(run: FoundRun, *, threshold: float | None) -> Stand:
         VmcError: why it cannot be matched.
     """
     if not run.evaluations:
-        raise VmcError("it has no evaluation; run `python -m vmc.evaluate` on it")
+        raise VmcError(f"it is {NOT_EVALUATED}")
     if threshold is None:
         last = max(run.evaluations)
         crossing = Crossing(
@@ -112,6 +113,9 @@ def arm_result(arm: str, runs: Sequence[FoundRun], *, threshold: float | None) -
     for run in sorted(runs, key=lambda run: run.place):
         if not run.finished:
             left_out.append((run, run.progress))
+            continue
+        if not run.evaluations:
+            left_out.append((run, NOT_EVALUATED))
             continue
         try:
             stands.append(stand(run, threshold=threshold))

@@ -123,7 +123,10 @@ def _untuned(run: FoundRun, chosen: Chosen) -> list[Strip]:
     """Step 0, where it was made of this prompt."""
     if 0 not in run.evaluations:
         return []
-    strip = _video("untuned model", "step 0", run.evaluations[0], chosen)
+    try:
+        strip = _video("untuned model", "step 0", run.evaluations[0], chosen)
+    except VmcError:  # its scores do not read
+        return []
     return [strip] if strip.frames_FHWC is not None else []
 
 

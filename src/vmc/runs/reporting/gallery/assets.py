@@ -1,5 +1,6 @@
 """The files of the gallery: generated videos linked into it, exemplars written as videos that every browser plays."""
 
+import logging
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.video import FOLDER_RATE, count_frames, frame_rate, read_frames, write_video
 from vmc.errors import VmcError
 from vmc.runs.reporting.found import FoundRun, Scored
+
+log = logging.getLogger(__name__)
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names of files that need no quoting in an address."""
@@ -30,18 +33,25 @@ def link_videos(scored: Scored, rows: Iterable[Mapping[Any, Any]], folder: Path)
     """Put an evaluation's videos into a folder of the gallery; names of their files by the names in `scores.csv`.
 
     They are hard links where both lie on one file system: they take no room, and become files of their own as soon as
-    the gallery is copied. Videos that are missing are left out.
+    the gallery is copied. Videos that are missing are left out, and so is, with a warning, what is no file of the run:
+    a run may be somebody else's, and a gallery is sent on.
     """
     folder.mkdir(parents=True)
-    linked = {}
+    linked, foreign = {}, list[str]()
     for number, row in enumerate(rows):
         name = str(row["video"])
-        source = scored.video(name)
-        if Path(name).name != name or not source.is_file():
+        try:
+            source = scored.video(name)
+        except VmcError as error:
+            foreign.append(str(error))
+            continue
+        if not source.is_file():
             continue
         file = name if PLAIN.fullmatch(name) else f"video-{number}{source.suffix}"
         _link(source, folder / file)
         linked[name] = file
+    if foreign:
+        log.warning("%s: %d videos are left out of the gallery; %s", scored.folder, len(foreign), foreign[0])
     return linked
 
 
@@ -77,8 +87,7 @@ def film_of(files: Iterable[Path]) -> Film:
 
 
 def _link(source: Path, target: Path) -> None:
-    source = source.resolve()
     try:
-        os.link(source, target)
+        os.link(source, target, follow_symlinks=False)
     except OSError:  # another file system, or one that has no hard links
         shutil.copyfile(source, target)
