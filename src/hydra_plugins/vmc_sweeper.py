@@ -216,7 +216,7 @@ def train_apart(config: DictConfig) -> State:
     state = shown_state(Path(config.output))
     if code == 0 or state.get("status") == "stopped":
         return state
-    if code == 130:
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise KeyboardInterrupt
     said = state["reason"] if state.get("status") == "failed" else f"its process ended with exit code {code}, see above"
     return {"status": "failed", "reason": said}

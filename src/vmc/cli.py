@@ -116,6 +116,8 @@ def _raising() -> Iterator[None]:
 class Job:
     """A task as Hydra runs it, alone or in a sweep: it returns how the task ended, and never raises what failed.
 
+    A task that a signal stopped names the exit code, so that no script takes it for done.
+
     `HYDRA_FULL_ERROR=1` shows the traceback of an error. An error that is no `VmcError` is a defect: its traceback
     is always shown. An exception that left a job would end the sweep that it is part of.
     """
@@ -128,7 +130,9 @@ class Job:
         """The state that the task returned, or `failed` with the error as its reason."""
         try:
             check_complete(config)
-            return self.task(config) or {}
+            state = self.task(config) or {}
+            self.exit_code = state.pop("exit_code", 0)
+            return state
         except KeyboardInterrupt:
             self.exit_code = 130
             print("interrupted", file=sys.stderr, flush=True)

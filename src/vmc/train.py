@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> dict[str, Any]:
-    """Train the run that the config describes, go on with it, or say that it is done; the state that it is left in."""
+    """Train the run that the config describes, go on with it, or say that it is done; the state that it is left in.
+
+    Where a signal stopped it the state holds the process's `exit_code`.
+    """
     check_overlays(config, HydraConfig.get().runtime.choices)
     check_config(config, "train")
     # Here and not above: `--help`, a refused command line and a finished run must not wait for torch and diffusers.
@@ -38,12 +41,12 @@ def train(config: DictConfig) -> dict[str, Any]:
         state = run.check()  # again: who wrote it until now may have finished it
         if state.get("status") == "running" and first:
             print(f"{run.path} was interrupted at step {state['step']}, its process is gone; it goes on")
-        if not is_done(state, config.steps):
-            build_session(config, run).train()
+        code = 0 if is_done(state, config.steps) else build_session(config, run).train()
     state = read_state(run.path)
     if first:
         print(f"{run.path}: {outcome(config, state)}")
-    return state
+    # Of the first rank alone: Lightning kills all others where one of them ends with another code than 0.
+    return {**state, "exit_code": code} if code and first else state
 
 
 def threshold_of(config: DictConfig) -> float | None:

@@ -22,6 +22,8 @@ def begun(monkeypatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
     class Run:
+        entity = None
+
         def define_metric(self, *names, **options):
             pass
 
@@ -109,3 +111,18 @@ def test_what_keeps_wandb_from_being_used_is_a_sentence(monkeypatch, tmp_path):
         WandbMirror().start(folder=tmp_path, config=CONFIG)
     with pytest.raises(VmcError, match=r"logger\.mode is 'offlin'; it must be online, offline, disabled or null"):
         WandbMirror(mode="offlin")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "htp://one", "http://", "http://[one", "http://one:x"])
+def test_an_address_that_is_none_and_a_mode_that_is_none_are_a_sentence(monkeypatch, url):
+    monkeypatch.setenv("WANDB_BASE_URL", url)
+    with pytest.raises(VmcError, match=r"WANDB_BASE_URL is '.*'; it must be the address of a server, such as https:"):
+        WandbMirror()
+    monkeypatch.delenv("WANDB_BASE_URL")
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    with pytest.raises(VmcError, match=r"WANDB_MODE is 'onlin'; it must be online, offline, disabled$"):
+        WandbMirror()
+    monkeypatch.setenv("WANDB_MODE", "dryrun")
+    assert WandbMirror().mode == "offline"
+    with pytest.raises(VmcError, match=r"logger\.patience is nan; it must be a number of seconds above 0"):
+        WandbMirror(patience=float("nan"))

@@ -39,12 +39,15 @@ def scores(run: Path, step: int) -> str:
 
 
 @pytest.mark.parametrize(("videos", "number", "step"), [(2, signal.SIGTERM, 0), (5, signal.SIGINT, 3)])
-def test_an_evaluation_that_a_signal_ends_goes_on(train, metrics, send, tmp_path, monkeypatch, videos, number, step):
+def test_an_evaluation_that_a_signal_ends_goes_on(
+    train, metrics, send, tmp_path, monkeypatch, capfd, videos, number, step
+):
     scored = [*metrics, "evaluate_subset=2", "steps=3", "generation_batch=1"]
     scored += ["evaluate_every=5", "checkpoint_every=0"]  # the last step is no multiple
     send(videos, number)
     line = [*scored, f"cache={tmp_path / 'cache'}"]
     run = train(*line).path
+    assert "stopping after the step or the videos in hand" in capfd.readouterr().err
     state = read_state(run)
     assert (state["status"], state["reason"], state["step"]) == ("stopped", "signal", step)
     left = run / "evaluation" / f"{step:06d}"

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vmc.runs.folder import RunFolder, read_state
-from vmc.training.callbacks import StopOnSignal
+from vmc.runs.mirror import NoMirror
+from vmc.train import main
+from vmc.training.callbacks import STOPPING, StopOnSignal
 from vmc.training.hardware import Hardware
 
 
@@ -86,6 +89,34 @@ def test_a_signal_at_the_last_step_leaves_a_finished_run(train, send):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert json.loads((run.path / "run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_script_sees_that_a_run_was_stopped(entered, send, blank, clips, monkeypatch, number, code):
+    ended = []
+    monkeypatch.setattr(NoMirror, "finish", lambda self, exit_code: ended.append(exit_code))
+    line = [
+        *(f"model.path={blank}", "data=videos", f"data.path={clips}", "motion=custom", "regularization=none"),
+        *("motion.caption=a square doing the {token} sign", "stop.appearance=null", "evaluate_every=0", "logger=csv"),
+        *("batch_size=2", "trainer.threads=1", "steps=3", "output=run"),
+    ]
+    send(2, number)
+    status, said = entered(main, *line)
+    assert status == code
+    assert said.count(STOPPING.decode()) == 1 and "run: stopped at step 2 (signal)" in said
+    assert (read_state(Path("run"))["status"], read_state(Path("run"))["reason"]) == ("stopped", "signal")
+    assert entered(main, *line)[0] == 0
+    assert ended == [code, 0], "W&B takes a run for finished where its code is 0"
+
+
+def test_a_signal_is_answered_at_once_and_once(capfd):
+    with StopOnSignal() as stop:
+        assert stop.exit_code == 0
+        signal.raise_signal(signal.SIGTERM)
+        assert capfd.readouterr().err == STOPPING.decode()
+        signal.raise_signal(signal.SIGTERM)  # to the process and to its group
+        assert capfd.readouterr().err == ""
+    assert stop.exit_code == 143
 
 
 def test_a_slurm_job_is_no_rank_of_lightning(monkeypatch):

@@ -85,12 +85,14 @@ def _curve(title: str, metric: str) -> Any:
     )
 
 
-def save_dashboard(*, entity: str, project: str, group: str | None = None) -> str:
+def save_dashboard(*, entity: str | None, project: str, group: str | None = None) -> str:
     """Save the workspace in W&B; its address.
 
     Raises:
-        VmcError: the extra is not installed, or W&B's server refuses.
+        VmcError: the extra is not installed, or W&B's server refuses or has not answered (there is no entity).
     """
+    if entity is None:
+        raise VmcError("the dashboard is not made, since W&B's server does not answer; run the same command again")
     workspace = build_dashboard(entity=entity, project=project, group=group)
     try:
         return str(workspace.save().url)

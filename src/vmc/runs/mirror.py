@@ -4,7 +4,7 @@ import json
 import netrc
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -13,9 +13,15 @@ from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.metrics.base import COLUMNS
 from vmc.metrics.scores import read_scores
+from vmc.runs.wandb_run import WandbRun
 
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
-MODES = (None, "online", "offline", "disabled")
+MODES = ("online", "offline", "disabled")
+OLD_MODES = {"run": "online", "dryrun": "offline"}
+"""Names that W&B still takes from its variable."""
+SERVER = "https://api.wandb.ai"
+PATIENCE = 60.0
+"""Seconds for the upload of what is left when a run ends."""
 PROJECT = "vmc"
 EVALUATION = "evaluation"
 """Before the keys of a run's evaluation."""
@@ -62,7 +68,9 @@ class NoMirror:
 
 
 class WandbMirror:
-    """W&B, offline unless the user is logged in or says otherwise.
+    """W&B, offline unless the user is logged in or says otherwise, or where the server does not answer.
+
+    Whatever W&B does, the run goes on and its process ends: what W&B fails in is said once, and how to upload later.
 
     Args:
         project: W&B project; None takes WANDB_PROJECT, or `vmc`.
@@ -70,9 +78,10 @@ class WandbMirror:
         name: of the run; None takes arm, motion and seed.
         group: runs shown together; None takes the stack.
         tags: beside the arm, the motion and the stack.
+        patience: seconds for the upload of what is left at the end.
 
     Raises:
-        VmcError: an unknown mode; later on, W&B cannot be used.
+        VmcError: an unknown mode, an address that is none, no time; later on, W&B cannot be used.
     """
 
     def __init__(
@@ -83,13 +92,14 @@ class WandbMirror:
         name: str | None = None,
         group: str | None = None,
         tags: Sequence[str] = (),
+        patience: float = PATIENCE,
     ) -> None:
-        if mode not in MODES:
-            raise VmcError(f"logger.mode is '{mode}'; it must be {', '.join(map(str, MODES[1:]))} or null")
+        if not patience > 0:
+            raise VmcError(f"logger.patience is {patience}; it must be a number of seconds above 0")
         self.project = project or os.environ.get("WANDB_PROJECT") or PROJECT
-        self.mode = mode or os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
-        self.name, self.group, self.tags = name, group, list(tags)
-        self._run: Any = None
+        self.mode = chosen_mode(mode)
+        self.name, self.group, self.tags, self.patience = name, group, list(tags), patience
+        self._run: WandbRun | None = None
         self.entity: str | None = None  # of the last run, where W&B's server has said it
 
     def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
@@ -106,8 +116,8 @@ class WandbMirror:
             tags=[arm, motion, config["stack_name"], *self.tags],
             config=dict(config),
         )
-        self._run.define_metric("exemplar_updates", hidden=True)
-        self._run.define_metric("*", step_metric="step")
+        self._do(lambda run: run.define_metric("exemplar_updates", hidden=True))
+        self._do(lambda run: run.define_metric("*", step_metric="step"))
 
     def _begin(self, folder: Path, **settings: Any) -> None:
         folder = folder.resolve()  # W&B's own process may stand in another folder, and so may a later upload
@@ -115,25 +125,27 @@ class WandbMirror:
         if not USER_CHOSE_DATA_DIR:
             os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")
         os.environ.setdefault("WANDB_SILENT", "true")
-        import wandb
+        # Reports of W&B's own errors, for which the end of a process would wait where the server hangs.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        self._run = WandbRun.begin(mode=self.mode, patience=self.patience, project=self.project, dir=folder, **settings)
 
-        try:
-            self._run = wandb.init(project=self.project, mode=self.mode, dir=folder, **settings)  # type: ignore[arg-type]
-        except (wandb.Error, OSError) as error:
-            raise VmcError(
-                f"W&B cannot be used ({' '.join(str(error).split())}): wandb login, or give logger.mode=offline,"
-                " or logger=csv to go without"
-            ) from error
+    def _do(self, act: Callable[[Any], Any]) -> None:
+        if self._run is not None:
+            self._run(act)
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Show numbers against the training step."""
-        self._run.log({**values, "step": step})
+        self._do(lambda run: run.log({**values, "step": step}))
 
     def evaluation(self, folder: Path, *, step: int, shown: Sequence[str], name: str = EVALUATION) -> None:
         """Show the numbers as curves, and a table of videos that play, each with its scores."""
         summary = json.loads((folder / "summary.json").read_text())
-        table = {f"{name}/{VIDEOS}": self._table(folder, shown)} if shown else {}
-        self._run.log({**numbers(summary, name=name), **table, "step": step})
+
+        def show(run: Any) -> None:
+            table = {f"{name}/{VIDEOS}": self._table(folder, shown)} if shown else {}
+            run.log({**numbers(summary, name=name), **table, "step": step})
+
+        self._do(show)
 
     def _table(self, folder: Path, shown: Sequence[str]) -> Any:
         import wandb
@@ -159,31 +171,28 @@ class WandbMirror:
             tags=["report", *self.tags],
             config=dict(about),
         )
-        try:
-            self._show_report(folder, about)
-        except BaseException:
-            self.finish(1)
-            raise
-        self.entity = self._run.entity if self.mode == "online" else None
+        assert self._run is not None
+        self.entity = self._run.entity
+        self._do(lambda run: self._show_report(run, folder, about))
         self.finish(0)
 
-    def _show_report(self, folder: Path, about: Mapping[str, Any]) -> None:
+    def _show_report(self, run: Any, folder: Path, about: Mapping[str, Any]) -> None:
         import wandb
 
         tables = {f"report/{file.stem}": _table_of(file) for file in sorted((folder / "tables").glob("*.csv"))}
         figures = {f"report/{file.stem}": wandb.Image(str(file)) for file in sorted((folder / "figures").glob("*.png"))}
-        self._run.log({key: shown for key, shown in {**tables, **figures}.items() if shown is not None})
+        run.log({key: shown for key, shown in {**tables, **figures}.items() if shown is not None})
         artifact = wandb.Artifact("report", type="report", metadata=dict(about))
         for part in ("tables", "figures"):
             if (folder / part).is_dir():
                 artifact.add_dir(str(folder / part), name=part)
         artifact.add_file(str(folder / "report.md"))
-        self._run.log_artifact(artifact)
+        run.log_artifact(artifact)
 
     def finish(self, exit_code: int) -> None:
         """End the W&B run; without this the next run in the process would be the same one."""
         if self._run is not None:
-            self._run.finish(exit_code=exit_code)
+            self._run.finish(exit_code)
             self._run = None
 
 
@@ -233,11 +242,32 @@ def _identity(folder: Path) -> str:
     return file.read_text().strip()
 
 
+def chosen_mode(mode: str | None) -> str:
+    """How W&B is used: as given, as its own variable says, or by whether the user is logged in.
+
+    Raises:
+        VmcError: that is no mode, or W&B's address is none.
+    """
+    given = os.environ.get("WANDB_MODE")
+    key, chosen = ("logger.mode", mode) if mode else ("WANDB_MODE", given and OLD_MODES.get(given, given))
+    if chosen and chosen not in MODES:
+        raise VmcError(f"{key} is '{chosen}'; it must be {', '.join(MODES)}{' or null' if mode else ''}")
+    url = os.environ.get("WANDB_BASE_URL") or SERVER
+    try:
+        parts = urlparse(url)
+        right = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        right = False
+    if not right:
+        raise VmcError(f"WANDB_BASE_URL is '{url}'; it must be the address of a server, such as {SERVER}")
+    return chosen or ("online" if logged_in() else "offline")
+
+
 def logged_in() -> bool:
     """Whether `wandb login` has been done here, by the two places where it leaves the key; asks no server."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    host = urlparse(os.environ.get("WANDB_BASE_URL") or SERVER).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):

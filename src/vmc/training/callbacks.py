@@ -1,6 +1,8 @@
 """What happens beside the training step. Each callback does one thing."""
 
+import contextlib
 import math
+import os
 import signal
 import threading
 import time
@@ -17,6 +19,8 @@ from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
 from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
+
+STOPPING = b"stopping after the step or the videos in hand; the same signal again stops at once\n"
 
 
 class StepCallback(pl.Callback):
@@ -162,6 +166,8 @@ class Checkpoints(StepCallback):
 class StopOnSignal(pl.Callback):
     """A signal ends the run after the step or video in progress, its state saved; the same one again acts at once.
 
+    It says so as soon as it comes: a batch of videos may take minutes.
+
     SIGTERM and SIGINT come from people and systems; SIGUSR2 is a cluster's warning that it will take the machine back.
     Whoever listened to it before is told by `pass_on` when the run is saved: submitit, which puts the job back in the
     queue, must not do so before. After `PATIENCE` seconds it is told all the same: the run then goes on from an earlier
@@ -199,6 +205,11 @@ class StopOnSignal(pl.Callback):
         while self._before:
             signal.signal(*self._before.popitem())
 
+    @property
+    def exit_code(self) -> int:
+        """Of a process that a signal ended, as a shell has it: 130 for Ctrl-C, 143 for SIGTERM; 0 where none came."""
+        return 0 if self.received is None else 128 + self.received
+
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Know the trainer."""
         self._trainer = trainer
@@ -230,6 +241,9 @@ class StopOnSignal(pl.Callback):
             signal.signal(number, self._before.pop(number))
             signal.raise_signal(number)
             return
+        if self.received is None and not self._is_led():
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                os.write(2, STOPPING)  # not by print, which may be what the signal interrupts
         if self.received != signal.SIGUSR2:  # back in the queue goes before being ended
             self.received = signal.Signals(number)
         if number in self._listeners:

@@ -108,8 +108,8 @@ class Session:
         """Whether the run is evaluated on its way."""
         return bool(self.evaluate_every and self.prompts and self.suite)
 
-    def train(self) -> None:
-        """Train, or go on training, and leave a finished, stopped or failed run folder."""
+    def train(self) -> int:
+        """Train, or go on training, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.hardware.use_threads()
         if isinstance(self.regularization, SyntheticRegularization):  # whose clips the base model makes
             self._check_memory()
@@ -140,9 +140,12 @@ class Session:
             except BaseException as error:
                 self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
                 raise
-            self._end("stopped" if reason == "signal" else "finished", reason, 0)
-        if reason == "signal":
+            stopped = reason == "signal"
+            code = stop.exit_code if stopped else 0
+            self._end("stopped" if stopped else "finished", reason, code)
+        if stopped:
             stop.pass_on()
+        return code
 
     # --- what is needed before the first step ------------------------------------------------------------------------
 
