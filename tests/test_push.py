@@ -76,6 +76,7 @@ def test_an_export_says_what_it_is_and_is_uploaded(run, entered, hub):
         "| steps, batch, seed | 2, 2, 0 |" in card
         and "| trained parameters of the UNet | temporal, spatial_kv |" in card
     )
+    assert "| clips in training | 8 frames of 64 px, 12 a second |" in card
     assert "At step 2, on 6 of 6 videos" in card
     value = json.loads((run.evaluation(2) / "summary.json").read_text())["metrics"]["appearance"]["value"]
     assert f"| appearance | {value:.4f} |" in card

@@ -160,7 +160,7 @@ class Card:
             ("learning rate", f"{config['optimizer']['lr']:g}"),
             ("timesteps", _last_name(config["timesteps"])),
             ("regularization", _last_name(config["regularization"])),
-            ("clips in training", f"{data['frames']} frames of {data['size']} px, every {data['step']}. of the source"),
+            ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
         ]
         yield "## How it was made"
         yield "Video motion customization (Materzynska et al., arXiv 2312.04966)."
