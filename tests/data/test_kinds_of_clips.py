@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from PIL import Image
 
 from vmc.data.clips import check_readable
 from vmc.data.folder import VideoFolder
+from vmc.errors import VmcError
 
 
 def test_every_kind_of_clip_trains(train, make, portrait, tmp_path, caplog):
@@ -14,17 +14,34 @@ def test_every_kind_of_clip_trains(train, make, portrait, tmp_path, caplog):
     portrait.rename(folder / "portrait.mp4")
     make.encode(folder / "one_frame.mp4", make.numbered(1))
     make.save_images(folder / "frames", make.numbered(9))
-    frames = [Image.fromarray(image) for image in make.numbered(9).permute(0, 2, 3, 1).numpy()]
-    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:], duration=100)
-    frames[0].save(folder / "still.png")
-    run = train(f"data.path={folder}", "steps=12", "motion.caption=a {token} thing")
+    make.save_images(folder / "odd", make.numbered(4))
+    make.save_images(folder / "odd", make.numbered(1, height=32), first=5)
+    for name in ("moving.gif", "moving.webp"):
+        make.animate(folder / name, make.numbered(9))
+    make.save_images(folder, make.numbered(1), pattern="still.png")
+    settings = ["data.source.stills=true", "data.skip_bad=true"]
+    run = train(f"data.path={folder}", "steps=12", "motion.caption=a {token} thing", *settings)
     table = pd.read_csv(run.path / "clips.csv")
     names = {path.rsplit("/", 1)[-1] for path in table.path}
-    assert names == {"portrait.mp4", "one_frame.mp4", "frames", "moving.gif", "still.png"}
+    assert names == {"portrait.mp4", "one_frame.mp4", "frames", "moving.gif", "moving.webp", "still.png"}
     assert set(table.caption) == {"a sks thing"}
     assert run.weights(12).is_file()
     assert "one_frame.mp4 (one frame, 7 times)" in caplog.text
     assert "moving.gif (10 fps)" in caplog.text
+    assert "skipped, 6 of 7 clips remain: frame" in caplog.text and "00005.png is 96x32" in caplog.text
+
+
+def test_a_caption_whose_token_the_text_encoder_does_not_read_is_refused_before_training(train, tmp_path):
+    with pytest.raises(
+        VmcError, match=r"the caption of clip \S*clip0.mp4 '.*' has 1\d\d tokens, .* first 77, and 'sks'"
+    ):
+        train("motion.caption=" + "very " * 99 + "{token}", output=tmp_path / "run")
+    assert not (tmp_path / "run" / "weights").exists()
+
+
+def test_a_test_prompt_whose_token_the_text_encoder_does_not_read_is_refused_before_training(train, metrics, tmp_path):
+    with pytest.raises(VmcError, match=r"prompt 1 '.*' has 1\d\d tokens"):
+        train(*metrics, "motion.prompt={subject} " + "very " * 99 + "{token}", "evaluate_every=2")
 
 
 @pytest.mark.clips

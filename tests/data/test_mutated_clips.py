@@ -14,6 +14,7 @@ SECONDS, MEGABYTES = 10, 1024
 
 READER = """
 import faulthandler, json, logging, resource, sys, time
+from pathlib import Path
 import torch
 from vmc.data.clips import Clip, check_readable
 from vmc.data.folder import VideoFolder

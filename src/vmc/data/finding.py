@@ -127,12 +127,12 @@ def report(found: Folder, clips: Collection[Path], *, key: str, beside: Collecti
         found: the folder.
         clips: those used.
         key: the setting that the folder came from.
-        beside: captions, which are files and no clips.
+        beside: captions, which do not count.
     """
-    folders = list(found.walk())
-    files = [file for folder in folders for file in (*folder.videos, *folder.images, *folder.others)]
-    used = set(clips)
-    left_out = [file for file in files if file not in used and file.parent not in used and file not in set(beside)]
+    used, captions = set(clips), set(beside)
+    files = [file for folder in found.walk() for file in (*folder.videos, *folder.images, *folder.others)]
+    files = [file for file in files if file not in captions]
+    left_out = [file for file in files if file not in used and file.parent not in used]
     said = f"{key}: {len(clips)} clip{'s' * (len(clips) != 1)} of {len(files)} files in {found.path}"
     if inner := {clip.parent for clip in clips} - {found.path, found.path.parent}:
         within = sum(clip.parent in inner for clip in clips)

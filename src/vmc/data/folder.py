@@ -1,5 +1,6 @@
 """Clips of a folder, with captions from a table or from text files beside them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 from vmc.data.captions import TABLE, FolderNames, caption_file, caption_name, caption_of, read_captions
 from vmc.data.clips import Clip, Role
 from vmc.data.finding import Folder, choose, report, scan
-from vmc.data.limits import checked_path
+from vmc.data.limits import checked_path, is_folder
 from vmc.errors import VmcError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
         VmcError: no clips, or captions that cannot be read or name what is no clip.
     """
     names = FolderNames()
-    if not path.is_dir():
+    if not is_folder(path):
+        logger.info(f"{key}: 1 clip, {path}")
         tables = {} if caption is not None else {path.parent: read_captions(path.parent, names)}
         return [path], [caption if caption is not None else caption_of(path, tables, names)]
     found = scan(path, key=key)

@@ -5,6 +5,7 @@ semicolons) and a later mirror (`Train/<id>/`, `Train.csv` with header, separate
 """
 
 import difflib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from vmc.data.video import frame_files, natural_order
 from vmc.errors import VmcError
 from vmc.randomness import generator
 from vmc.text_files import read_lines
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 RELEASE = "20bn-jester-v1"
@@ -255,6 +258,7 @@ class Jester:
                 f"{key} is {count}, but the {self.split} split has {len(ids)} clips of {label!r}: "
                 f"{', or '.join(remedies) or 'get the whole of Jester'}"
             )
+        logger.info(f"{self.keys.path}: {count} of the {len(ids)} clips of {label!r} in the {self.split} split")
         purpose = "exemplars" if role == "exemplar" else role
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
         folders = [self.frames_folder(self.split, ids[place]) for place in order]
