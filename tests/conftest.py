@@ -103,6 +103,7 @@ def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
             f"data.path={clips}",
             "data.variants=3",
             "motion=custom",
+            "motion.name=custom",
             "motion.caption=a square doing the {token} sign",
             "regularization=none",
             "stop.appearance=null",  # the miniature's is of its own base model
