@@ -104,6 +104,7 @@ def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
             "data.variants=3",
             "data.fps=12",  # the clips' own rate: every frame is taken
             "motion=custom",
+            "motion.name=custom",
             "motion.caption=a square doing the {token} sign",
             "regularization=none",
             "stop.appearance=null",  # the miniature's is of its own base model

@@ -41,7 +41,8 @@ WANDB = sorted((sweeps_folder() / "wandb").glob("*.yaml"))
 def settings(blank, clips) -> list[str]:
     """Overrides of short runs on the blank model."""
     return [
-        *(f"model.path={blank}", "data=videos", f"data.path={clips}", "data.variants=3", "motion=custom"),
+        *(f"model.path={blank}", "data=videos", f"data.path={clips}", "data.variants=3"),
+        *("motion=custom", "motion.name=custom"),
         *(
             "motion.caption=a square doing the {token} sign",
             "regularization=none",

@@ -25,10 +25,9 @@ def check_name(key: str, name: Any) -> None:
         VmcError: with the nearest name that is one.
     """
     text = str(name)
-    if text != safe_name(text, keep="@=+~,() '&!#$%;[]{}"):
-        raise VmcError(
-            f"{key} is '{name}', which cannot be the name of a folder; write {key}={safe_name(text) or 'another'}"
-        )
+    if not text or text != safe_name(text, keep="@=+~,() '&!#$%;[]{}"):
+        offered = safe_name(text) or "another"
+        raise VmcError(f"{key} is {text[:LONGEST]!r}, which cannot name a folder; write {key}={offered}")
 
 
 def safe_name(text: str, *, keep: str = "@") -> str:

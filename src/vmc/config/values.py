@@ -238,7 +238,7 @@ def _hint(key: str, value: Any, kind: Any) -> str:
     return ""
 
 
-_LISTS = (Sequence, list, tuple)
+_LISTS = (Sequence, list)
 
 
 def _said(value: Any) -> str:
