@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ import torch
 from vmc import files
 from vmc.data.video import write_video
 from vmc.errors import UnwritableError
-from vmc.files import copy_files, folder_written_whole, is_intact, seal, sweep, written_whole
+from vmc.files import folder_written_whole, sweep, written_whole
 from vmc.tensor_files import save_tensors
 from vmc.training.saving import StreamedCheckpoints
 
@@ -133,33 +132,3 @@ def test_where_locks_are_unknown_only_what_is_a_day_old_is_swept(tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == [".new-abcdefgh.tmp"]
     with written_whole(tmp_path / "a") as file:
         file.write_text("written all the same")
-
-
-def test_a_sealed_folder_is_known_to_be_intact_until_a_bit_flips(tmp_path):
-    shared = tmp_path / "shared"
-    (shared / "videos").mkdir(parents=True)
-    (shared / "videos" / "a.mp4").write_bytes(b"video")
-    (shared / "scores.csv").write_text("scores")
-    assert not is_intact(shared)
-    seal(shared)
-    assert is_intact(shared)
-    (shared / "videos" / "a.mp4").write_bytes(b"vidfo")
-    assert not is_intact(shared)
-    (shared / "videos" / "a.mp4").write_bytes(b"video")
-    assert is_intact(shared)
-    (shared / "more").write_text("")
-    assert not is_intact(shared)
-
-
-def test_copies_of_a_read_only_folder_can_be_written_to(tmp_path):
-    shared, run = tmp_path / "shared", tmp_path / "run"
-    (shared / "videos").mkdir(parents=True)
-    (shared / "videos" / "a.mp4").write_bytes(b"video")
-    seal(shared)
-    for path in (*shared.rglob("*"), shared):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    copy_files(shared, run)
-    assert [path.relative_to(run) for path in sorted(run.rglob("*"))] == [Path("videos"), Path("videos/a.mp4")]
-    assert all(path.stat().st_mode & 0o200 for path in run.rglob("*"))
-    for path in (shared, shared / "videos"):
-        path.chmod(0o755)

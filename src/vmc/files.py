@@ -19,8 +19,6 @@ from pathlib import Path
 
 from vmc.errors import UnwritableError, VmcError
 
-SEAL = ".sha256"
-"""The file of a sealed folder that holds the checksum of all others."""
 DAY = 86400.0
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -96,42 +94,16 @@ def is_leftover(name: str) -> bool:
     return _LEFT.fullmatch(name) is not None
 
 
-def fingerprint(path: Path, *, without: str | None = None) -> str:
-    """SHA-256 of a file's bytes, or of the names and bytes of all files below a folder but those named `without`."""
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of the names and bytes of all files below a folder."""
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     for file in files:
-        if file.name == without:
-            continue
         if file != path:
             digest.update(f"{file.relative_to(path).as_posix()}\x1f".encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def seal(folder: Path) -> None:
-    """Write down the checksum of a folder's files, in the folder itself, for `is_intact`."""
-    with written_whole(folder / SEAL) as temporary:
-        temporary.write_text(fingerprint(folder, without=SEAL) + "\n")
-
-
-def is_intact(folder: Path) -> bool:
-    """Whether a folder was sealed and its files are what they were then."""
-    try:
-        return (folder / SEAL).read_bytes().strip() == fingerprint(folder, without=SEAL).encode()
-    except OSError:
-        return False
-
-
-def copy_files(source: Path, folder: Path) -> None:
-    """Copy the files of a folder and of those below it into another, each whole; a seal stays behind.
-
-    Their modes are not copied: those of a shared, read-only folder would keep the copy from being written to.
-    """
-    for file in sorted(file for file in source.rglob("*") if file.is_file() and file.name != SEAL):
-        with written_whole(folder / file.relative_to(source)) as temporary:
-            shutil.copyfile(file, temporary)
 
 
 def cache_root() -> Path:
