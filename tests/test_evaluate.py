@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from vmc.data.video import write_video
+from vmc.errors import VmcError
 from vmc.evaluate import main as evaluate
 from vmc.generate import main as generate
 from vmc.metrics.scores import read_scores
+from vmc.training.rescoring import check_videos
 
 
 @pytest.fixture
@@ -74,10 +76,21 @@ def test_a_folder_of_videos_made_by_anything_else(run, entered, metrics):
     rows = read_scores(Path("made-scores/scores.csv"))
     assert len(rows) == 6 and rows["copied"].isna().all() and rows["appearance"].notna().all()
 
-    # Again: nothing is scored twice. Another test set: refused, and the scores stay.
+    # Again: nothing is scored twice, but a video that was replaced. Another test set: refused, and the scores stay.
     before = Path("made-scores/scores.csv").read_bytes()
     status, said = entered(evaluate, *arguments)
-    assert status == 0, said
+    assert status == 0 and "changed" not in said, said
+    first, second = (next(Path("made").glob(f"000{place}-*.mp4")) for place in (0, 1))
+    kept = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    status, said = entered(evaluate, *arguments)
+    assert status == 0 and f"1 videos have changed since they were scored ({first.name})" in said
+    replaced = scores_of("made-scores")
+    assert replaced[0]["flicker"] == replaced[1]["flicker"]
+    first.write_bytes(kept)
+    status, said = entered(evaluate, *arguments)
+    assert status == 0 and scores_of("made-scores")[0]["flicker"] != replaced[0]["flicker"]
+    before = Path("made-scores/scores.csv").read_bytes()
     Path("fewer.csv").write_text("subject,seed_1,seed_2\nA man,1,2\n")
     status, said = entered(evaluate, *arguments, "prompts.file=fewer.csv")
     assert status == 1
@@ -105,6 +118,17 @@ def test_a_folder_of_videos_made_by_anything_else(run, entered, metrics):
     assert status == 0, said
     assert "32 x 32 px, the first video 64 x 64" in said
     assert [row["valid"] for row in scores_of("third")] == ["True"] * 6
+
+
+def test_a_folder_of_videos_that_is_shut_is_said(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(VmcError, match=rf"videos is {tmp_path}, which cannot be read \(Permission denied\)"):
+        check_videos(tmp_path)
+    with pytest.raises(VmcError, match="which is a file; give a folder of mp4 files"):
+        check_videos(Path(__file__))
 
 
 def test_videos_named_in_a_table(entered, metrics):

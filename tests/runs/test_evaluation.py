@@ -22,6 +22,7 @@ from vmc.metrics.scores import read_scores, write_scores
 from vmc.runs import evaluation as evaluations
 from vmc.runs.evaluation import Evaluation, Ranks, Stopped
 from vmc.runs.generation import VideoGenerator
+from vmc.runs.score_files import check_writable
 
 PROMPTS = [Prompt(text=f"a man {number}", seed=number, subject="a man") for number in range(9)]
 SUBSET = (0, 3, 6)
@@ -335,6 +336,16 @@ def test_a_video_of_another_size_is_scored_at_its_own(tmp_path, caplog):
     rows = read_scores(tmp_path / "scores" / "scores.csv")
     assert rows["flicker"].notna().all() and rows["appearance"].notna().all()
     assert "4.mp4 is 32 x 32 px, the first video 64 x 64" in caplog.text
+
+
+def test_a_folder_in_which_no_scores_can_be_written_is_said(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new" / "folder")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VmcError, match=rf"output is .*scores, but {tmp_path / 'file'} is a file; choose another"):
+        check_writable(tmp_path / "file" / "scores")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(VmcError, match=rf"output is .*scores, but {tmp_path} cannot be written; choose another output"):
+        check_writable(tmp_path / "scores")
 
 
 def test_scores_that_are_missing_in_the_end_are_an_error(tmp_path):

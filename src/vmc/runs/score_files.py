@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,18 @@ class Known:
 
     rows: Mapping[str, Row] = field(default_factory=dict)
     videos: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which no scores can be written, before anything is loaded.
+
+    Raises:
+        VmcError: it, or the folder that it is to be made in, is a file or shut.
+    """
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        what = "cannot be written" if nearest.is_dir() else "is a file"
+        raise VmcError(f"output is {folder}, but {nearest} {what}; choose another output")
 
 
 def read_known(folder: Path, protocol: Mapping[str, Any]) -> Known:

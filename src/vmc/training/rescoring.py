@@ -20,7 +20,7 @@ from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
 from vmc.metrics.suite import Suite
 from vmc.runs.evaluation import Evaluation, Maker, Ranks, summarise
-from vmc.runs.score_files import table_rows, write_summary
+from vmc.runs.score_files import check_writable, table_rows, write_summary
 from vmc.training.hardware import Hardware
 from vmc.training.regularization import RegularizationSource
 from vmc.training.scoring import build_evaluation, gather_clips, made_with
@@ -38,6 +38,7 @@ class Job:
 
     def run(self, ranks: Ranks) -> dict[str, Any]:
         """Score; the content of `summary.json`."""
+        check_writable(self.folder)
         self.evaluation.ranks = ranks
         return self.evaluation.score(self.folder, self.make, step=self.step)
 

@@ -112,8 +112,8 @@ def _checked(folder: Path, config: dict[str, Any]) -> FoundRun:
     evaluations = folder / "evaluation"
     steps = sorted(part for part in evaluations.glob("[0-9]*") if part.name.isdecimal())
     scored = {int(part.name): found for part in steps if (found := _scored(part, root=folder))}
-    found = {kind: _scored(evaluations / name, root=folder) for name, kind in CONTROL_FOLDERS.items()}
-    controls = {kind: one for kind, one in found.items() if one}
+    named = {kind: _scored(evaluations / name, root=folder) for name, kind in CONTROL_FOLDERS.items()}
+    controls = {kind: one for kind, one in named.items() if one}
     run = FoundRun(folder, config, state, scored, controls)
     for one in (*scored.values(), *controls.values()):
         one.summary  # noqa: B018 - read here, where it is known which run is damaged
