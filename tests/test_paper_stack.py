@@ -56,7 +56,7 @@ def weights(tmp_path_factory, openai_archive) -> Path:
         published = {"epoch": 120, "arch": "BNInception", "state_dict": state, "best_prec1": 94.78}
         torch.save(published, folder / TRN_FILE)
         copying = SSCDNetwork(bottleneck=True, layers=[3, 4, 6, 3], width=512).eval()
-        torch.jit.trace(copying, torch.rand(1, 3, 64, 64)).save(str(folder / "sscd_disc_mixup.torchscript.pt"))
+        torch.save(copying.state_dict(), folder / "sscd_disc_mixup.torchvision.pt")
         openai_archive(open_clip.create_model("ViT-B-32-quickgelu").state_dict(), folder / "ViT-B-32.pt")
     return folder
 
@@ -108,7 +108,7 @@ def test_what_is_missing_is_named_at_once_with_its_commands(layouts, entered, mo
     settings = ["stack=paper", f"data.path={layouts['mirror']}", *SMALL, "logger=csv"]
     status, said = entered(train, *settings)
     assert status == 1 and "Traceback" not in said
-    for file, name in ((TRN_FILE, "trn"), ("ViT-B-32.pt", "clip"), ("sscd_disc_mixup.torchscript.pt", "sscd")):
+    for file, name in ((TRN_FILE, "trn"), ("ViT-B-32.pt", "clip"), ("sscd_disc_mixup.torchvision.pt", "sscd")):
         assert f"own/{file} (python -m vmc.weights get {name})" in said
     monkeypatch.setenv("VMC_WEIGHTS", "")  # is as good as none
     assert f" weights/{TRN_FILE} (" in entered(train, *settings)[1]

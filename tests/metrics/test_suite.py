@@ -95,7 +95,7 @@ def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
     for file, command in {
         "TRN_jester_RGB_BNInception_TRNmultiscale_segment8_best.pth.tar": "trn",
         "ViT-B-32.pt": "clip",
-        "sscd_disc_mixup.torchscript.pt": "sscd",
+        "sscd_disc_mixup.torchvision.pt": "sscd",
     }.items():
         assert f"{tmp_path / file} (python -m vmc.weights get {command})" in sentence
     with pytest.raises(VmcError, match="3 files"):

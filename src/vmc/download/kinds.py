@@ -1,6 +1,5 @@
 """Whether a local file or folder is what its loader needs; every kind is opened by the loader that runs use."""
 
-import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -108,19 +107,18 @@ def _kind_by_name(file: Path) -> str | None:
 
 
 def _tensor_names(file: Path) -> list[str] | None:
-    """Names without `module.`; None where the file does not read. No code of the file's is run but TorchScript's."""
+    """Names without `module.`; None where the file does not read. No code of the file's is run."""
     from safetensors import SafetensorError, safe_open
 
+    from vmc.metrics.torchscript import is_torchscript, read_tensors
     from vmc.metrics.trn import safe_numbers
 
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as opened:
                 return list(opened.keys())
-        if _is_torchscript(file):
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # the published formats are TorchScript
-                return list(torch.jit.load(str(file), map_location="cpu").state_dict())
+        if is_torchscript(file):
+            return list(read_tensors(file))
         # Mapped, not read: only the names are wanted. Files of before 2020 cannot be mapped.
         with safe_numbers():
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
@@ -128,13 +126,6 @@ def _tensor_names(file: Path) -> list[str] | None:
         return None
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     return [str(name).removeprefix("module.") for name in state] if isinstance(state, Mapping) else []
-
-
-def _is_torchscript(file: Path) -> bool:
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def _pipeline(path: Path, options: Options) -> str:

@@ -77,7 +77,7 @@ SOURCES: dict[str, FileSource | HubSource] = {
             " read, look there for today's; whether the weights have another is unknown"
         ),
         size=0.1,
-        url="https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchscript.pt",
+        url="https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchvision.pt",
         kind="sscd",
     ),
     "clip": FileSource(

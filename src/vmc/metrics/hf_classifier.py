@@ -36,9 +36,14 @@ class HuggingFaceClassifier(NetworkFile[nn.Module]):
         from transformers import AutoModelForVideoClassification
 
         _ = self.labels, self._preparation
+        self._check_own_code()
         try:
             model, told = AutoModelForVideoClassification.from_pretrained(
-                str(self.path), local_files_only=True, output_loading_info=True
+                str(self.path),
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                weights_only=True,
             )
         except Exception as error:  # the library raises of every kind
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -48,6 +53,22 @@ class HuggingFaceClassifier(NetworkFile[nn.Module]):
                 f"the video classifier {self.path} has no tensor {missing[0]}; it was not trained to the end"
             )
         return model.requires_grad_(False).eval().to(self.device)
+
+    def _check_own_code(self) -> None:
+        """Refuse a folder that is more than settings and weights.
+
+        Raises:
+            VmcError: it names code of its own, or a class that transformers does not have.
+        """
+        from transformers.models.auto.modeling_auto import MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES as KNOWN
+
+        file = self.path / "config.json"
+        if "auto_map" in self._config:
+            raise VmcError(f"{file} has an auto_map, which names code of its own; give a model of transformers' own")
+        kinds = self._config.get("architectures") or []
+        if self._config.get("model_type") not in KNOWN or not set(kinds) <= set(KNOWN.values()):
+            kind = next((kind for kind in kinds if kind not in KNOWN.values()), self._config.get("model_type"))
+            raise VmcError(f"{file} is of {kind}, which is no video classifier of transformers; give one of its own")
 
     @staticmethod
     def module(opened: nn.Module) -> nn.Module:

@@ -72,18 +72,21 @@ class CopyNetwork(NetworkFile[CopyDescriptor]):
     """SSCD (`vmc.metrics.sscd`).
 
     Args:
-        path: `NAME.torchscript.pt` or `NAME.torchvision.pt`.
+        path: `NAME.torchvision.pt` or `NAME.torchscript.pt`.
         short_side: px that frames are resized to.
+        trust: run the code of a TorchScript archive whose tensors alone do not tell its network.
         get: the command that gets the file.
     """
 
-    def __init__(self, *, path: str | Path, short_side: int = SHORT_SIDE, get: str = "") -> None:
+    def __init__(self, *, path: str | Path, short_side: int = SHORT_SIDE, trust: bool = False, get: str = "") -> None:
         super().__init__(path=path, get=get)
-        self.short_side = short_side
+        if not isinstance(trust, bool):
+            raise VmcError(f"metrics.copying.trust is '{trust}'; it must be true or false")
+        self.short_side, self.trust = short_side, trust
 
     def open(self) -> CopyDescriptor:
         """The descriptor, in eval mode."""
-        opened = load_sscd(self.path, short_side=self.short_side)
+        opened = load_sscd(self.path, short_side=self.short_side, trust=self.trust)
         self.module(opened).to(self.device)
         return opened
 

@@ -5,7 +5,6 @@ Axes: N frames or texts, C colours, H and W, D features.
 
 import json
 import logging
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from torchvision.transforms import functional as T
 
 from vmc.errors import VmcError
 from vmc.fitting import misfit
+from vmc.metrics.torchscript import first_line, is_torchscript, read_tensors
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -125,7 +125,19 @@ def load_image_text(
     else:
         assert architecture is not None
         name, model = architecture, _of_tag(architecture, tag) if tag else _of_file(architecture, file)
-    return ImageText(model.float().eval().requires_grad_(False), open_clip.get_tokenizer(name), batch=batch)
+    return ImageText(model.float().eval().requires_grad_(False), _tokenizer(name, folder), batch=batch)
+
+
+def _tokenizer(name: str, folder: Path | None) -> Callable[[list[str]], Tensor]:
+    if folder is None:
+        return open_clip.get_tokenizer(name)
+    text = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"].get("text_cfg", {})
+    # One of transformers: said outright, since the folder's own settings may ask for code of its own.
+    safely = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
+    try:
+        return open_clip.get_tokenizer(name, **safely)
+    except Exception as error:  # the library raises of every kind
+        raise VmcError(f"the tokenizer of the CLIP folder {folder} does not load ({first_line(error)})") from error
 
 
 def _of_folder(folder: Path) -> nn.Module:
@@ -139,7 +151,7 @@ def _of_folder(folder: Path) -> nn.Module:
         json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
         model = _blank(f"local-dir:{folder}")
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise VmcError(f"{config} describes no model of open_clip ({_first_line(error)})") from error
+        raise VmcError(f"{config} describes no model of open_clip ({first_line(error)})") from error
     _fill(model, _tensors(weights), weights, str(config))
     return model
 
@@ -150,7 +162,7 @@ def _of_file(architecture: str, file: Path | None) -> nn.Module:
     if not file.is_file():
         raise VmcError(f"the CLIP file {file} does not exist; give the path of a .safetensors or .pt")
     state = _tensors(file)
-    openai = "openai" in file.name.lower() or _is_torchscript(file) or any(name in state for name in _OPENAI_NUMBERS)
+    openai = "openai" in file.name.lower() or is_torchscript(file) or any(name in state for name in _OPENAI_NUMBERS)
     if openai and not config.get("quick_gelu", False):
         raise VmcError(
             f"the CLIP file {file} holds OpenAI's weights, which need QuickGELU, and the architecture {architecture}"
@@ -176,7 +188,7 @@ def _of_tag(architecture: str, tag: str) -> nn.Module:
     except (RuntimeError, OSError, ValueError) as error:
         raise VmcError(
             f"the CLIP weights '{tag}' of {architecture} are not in the cache and do not download"
-            f" ({_first_line(error)}); name a local file instead"
+            f" ({first_line(error)}); name a local file instead"
         ) from error
 
 
@@ -203,24 +215,16 @@ def _silent() -> Iterator[None]:
         logging.disable(former)
 
 
-def _is_torchscript(file: Path) -> bool:
-    """A zip archive that holds code, as OpenAI's; that is run by TorchScript's own interpreter alone."""
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any("/code/" in name for name in archive.namelist())
-
-
 def _tensors(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        if _is_torchscript(file):
-            content = torch.jit.load(str(file), map_location="cpu").state_dict()
+        if is_torchscript(file):
+            content: Any = read_tensors(file)  # as OpenAI's, whose code is not run
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        raise VmcError(f"the CLIP file {file} does not load ({_first_line(error)}); get it again") from error
+        raise VmcError(f"the CLIP file {file} does not load ({first_line(error)}); get it again") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     found = {name.removeprefix("module."): part for name, part in state.items() if isinstance(part, Tensor)}
     if "logit_scale" not in found:
@@ -238,7 +242,3 @@ def _fill(model: Any, state: dict[str, Tensor], file: Path, architecture: str) -
     if problem := misfit(model, state):
         raise VmcError(f"the CLIP file {file} does not fit {architecture}: {problem}; get it again")
     model.load_state_dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -4,7 +4,6 @@ Axes: N images, C colours, H and W, D descriptor width (512 for the default mode
 """
 
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,7 +14,9 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from vmc.errors import VmcError
+from vmc.files import fingerprint
 from vmc.fitting import misfit
+from vmc.metrics.torchscript import first_line, is_torchscript, read_tensors
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as the published models were trained
 DEVIATION = (0.229, 0.224, 0.225)
@@ -24,6 +25,8 @@ POWER = 3.0
 STEM = 64
 """Channels of the published networks' first stage."""
 PREFIX = "backbone."
+LAST = f"{PREFIX}fc.weight"
+"""The tensor by which torchvision's names are known."""
 
 
 def generalized_mean(features_NCHW: Tensor, *, power: float = POWER) -> Tensor:
@@ -66,9 +69,11 @@ class SSCDNetwork(nn.Module):
         """
         stem = state[f"{PREFIX}conv1.weight"].shape[0] if f"{PREFIX}conv1.weight" in state else STEM
         bottleneck, width = f"{PREFIX}layer1.0.conv3.weight" in state, state[f"{PREFIX}fc.weight"].shape[0]
-        network = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
-        if problem := misfit(network, state):
+        with torch.device("meta"):  # a file may name any size
+            blank = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
+        if problem := misfit(blank, state):
             raise RuntimeError(problem)
+        network = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
         network.load_state_dict(dict(state))
         return network
 
@@ -129,51 +134,62 @@ class CopyDescriptor:
         return normalized(images)
 
 
-def load_sscd(path: Path, *, short_side: int = SHORT_SIDE) -> CopyDescriptor:
-    """A descriptor from a published file: `NAME.torchscript.pt`, or `NAME.torchvision.pt` with names as torchvision's.
+def load_sscd(path: Path, *, short_side: int = SHORT_SIDE, trust: bool = False) -> CopyDescriptor:
+    """A descriptor from a published file: `NAME.torchvision.pt`, or `NAME.torchscript.pt`.
 
-    The depth and the widths of a torchvision file are read from its tensors, which may be of half precision.
+    Either is read as tensors, which may be of half precision, with names as torchvision's; the depth and the widths are
+    read from them. A TorchScript archive with other names describes its network in code, which can do anything.
+
+    Args:
+        path: of the file.
+        short_side: px that frames are resized to.
+        trust: run the code of such an archive.
 
     Raises:
         VmcError: no such file, a truncated or foreign one, or one that would run code.
     """
     if not path.is_file():
-        raise VmcError(f"the SSCD file {path} does not exist; give the path of a .torchscript.pt or .torchvision.pt")
-    network = _torchscript(path) if _is_torchscript(path) else _torchvision(path).requires_grad_(False)
+        raise VmcError(f"the SSCD file {path} does not exist; give the path of a .torchvision.pt or .torchscript.pt")
+    network = _torchscript(path, trust=trust) if is_torchscript(path) else _torchvision(path)
     return CopyDescriptor(network.eval(), short_side=short_side)
 
 
-def _is_torchscript(path: Path) -> bool:
-    """Both kinds are zip archives; a TorchScript one holds code. That is run by TorchScript's own interpreter alone."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
-
-
-def _torchscript(path: Path) -> nn.Module:
+def _torchscript(path: Path, *, trust: bool) -> nn.Module:
+    try:
+        state = read_tensors(path)
+        if LAST in state:
+            return _network(path, state)
+        reason = f"it has no {LAST}"
+    except UnpicklingError as error:
+        reason = first_line(error)
+    if not trust:
+        raise VmcError(
+            f"the SSCD file {path} (SHA-256 {fingerprint(path)}) is a TorchScript archive whose network is code of its"
+            f" own ({reason}); give a .torchvision.pt (python -m vmc.weights get sscd), or, if you trust this file,"
+            " metrics.copying.trust=true"
+        )
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # the published format is TorchScript
             return torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError) as error:
-        raise VmcError(f"the SSCD file {path} does not load ({_first_line(error)}); get it again") from error
+        raise VmcError(f"the SSCD file {path} does not load ({first_line(error)}); get it again") from error
 
 
 def _torchvision(path: Path) -> SSCDNetwork:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise VmcError(f"the SSCD file {path} does not load ({_first_line(error)}); get it again") from error
-    if not isinstance(content, Mapping) or f"{PREFIX}fc.weight" not in content:
-        raise VmcError(f"the SSCD file {path} holds no {PREFIX}fc.weight; it is no .torchvision.pt of SSCD")
+        raise VmcError(f"the SSCD file {path} does not load ({first_line(error)}); get it again") from error
+    if not isinstance(content, Mapping) or LAST not in content:
+        raise VmcError(f"the SSCD file {path} holds no {LAST}; it is no .torchvision.pt of SSCD")
+    return _network(path, content)
+
+
+def _network(path: Path, content: Mapping[str, Tensor]) -> SSCDNetwork:
     try:
-        return SSCDNetwork.of(content)
+        return SSCDNetwork.of(content).requires_grad_(False)
     except RuntimeError as error:
         raise VmcError(
             f"the SSCD file {path} does not fit a ResNet of {_layers(content)} blocks: {error}; get it again"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
