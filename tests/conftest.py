@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import random
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -180,6 +182,35 @@ def _write_archive(state: Mapping[str, torch.Tensor], path: Path) -> None:
 def openai_archive() -> Callable[[Mapping[str, torch.Tensor], Path], None]:
     """Writes CLIP weights as OpenAI's files hold them."""
     return _write_archive
+
+
+def _mutated(content: bytes, draw: random.Random) -> bytes:
+    """Bytes flipped, runs overwritten, numbers made huge, parts cut, doubled or left out."""
+    changed = bytearray(content)
+    for _ in range(draw.choice([1, 1, 3, 20])):
+        # Headers, where a byte says most, are hit half of the time.
+        place = draw.randrange(min(len(changed), draw.choice([64, 1024, len(changed)])) or 1)
+        match draw.randrange(7):
+            case 0 | 1:
+                changed[place : place + 1] = bytes([draw.randrange(256)])
+            case 2:
+                huge = draw.choice([0, 0x7FFFFFFF, 0xFFFFFFFF, 0xFF00FF00, 0x80000000])
+                changed[place : place + 4] = struct.pack(draw.choice("<>") + "I", huge)
+            case 3:
+                changed[place : place + 2] = draw.choice([b"\xff\xff", b"\x00\x00", b"\xff\x00", b'"\n', b";{"])
+            case 4:
+                del changed[place : place + draw.randrange(1, 200)]
+            case 5:
+                changed[place:place] = changed[place : place + draw.randrange(1, 200)]
+            case _ if draw.random() < 0.3:
+                del changed[max(1, place) :]
+    return bytes(changed)
+
+
+@pytest.fixture(scope="session")
+def mutated() -> Callable[[bytes, random.Random], bytes]:
+    """Damages the content of a file, as disks, editors and broken downloads do."""
+    return _mutated
 
 
 class Entered:
