@@ -13,7 +13,7 @@ EACH = 40
 SECONDS, MEGABYTES = 10, 1024
 
 READER = """
-import faulthandler, json, logging, resource, sys, time
+import faulthandler, json, logging, re, resource, sys, time
 from pathlib import Path
 import torch
 from vmc.data.clips import Clip, check_readable
@@ -50,7 +50,7 @@ for line in sys.stdin:
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = int(re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]) // 1024
     print("@", json.dumps([name, said, seconds, peak]), flush=True)
 """
 
@@ -98,14 +98,14 @@ def originals(tmp_path, make):
     return kinds
 
 
-def test_mutated_clips_and_texts_read_or_are_refused_in_a_sentence(tmp_path, originals, record_property):
+def test_mutated_clips_and_texts_read_or_are_refused_in_a_sentence(tmp_path, originals):
     jobs = []
     for number, (name, (kind, content)) in enumerate(originals.items()):
         for seed in range(EACH):
             folder = tmp_path / f"{number}-{seed}"
             folder.mkdir()
             if kind == "captions":
-                for clip in ("a.mp4", "b.webm"):
+                for clip in ("a.mp4", "b.webm") if name == "captions.csv" else ("a.mp4",):
                     (folder / clip).write_bytes(originals[clip][1])
             (folder / name).write_bytes(mutated(content, random.Random(f"{name} {seed}")))
             jobs.append((kind, str(folder / name)))
@@ -123,6 +123,4 @@ def test_mutated_clips_and_texts_read_or_are_refused_in_a_sentence(tmp_path, ori
     assert max(seconds for _, _, seconds, _ in told) < SECONDS
     assert max(peak for *_, peak in told) < MEGABYTES
     for outcome in ("read", "refused"):
-        count = sum(said == outcome for _, said, _, _ in told)
-        record_property(outcome, count)
-        assert count > len(jobs) / 10
+        assert sum(said == outcome for _, said, _, _ in told) > len(jobs) / 10

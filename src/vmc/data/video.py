@@ -295,6 +295,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if not streams:
             raise VmcError(f"clip {path} has no video stream: replace it by a file with pictures, or remove it")
         stream = streams[0]
+        if stream.codec_context is None:
+            raise VmcError(f"clip {path} is in a format that cannot be decoded here: convert it to mp4, or remove it")
         if stream.width and stream.height:
             check_size(path, stream.width, stream.height)
         stream.codec_context.options = limits
