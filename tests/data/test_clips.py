@@ -76,6 +76,15 @@ def test_corrupt_clips_are_skipped_on_request_and_named(mp4, bad, truncated, por
     assert "bad.mp4" in messages[0] and "truncated.mp4" in messages[1]
 
 
+def test_a_file_without_permission_is_named(mp4, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(mp4), "open", refuse)
+    with pytest.raises(VmcError, match=r"clip.mp4 cannot be read \(Permission denied\)"):
+        check_readable([clip(mp4)], skip_bad=False)
+
+
 def test_nothing_left_is_an_error(bad):
     with pytest.raises(VmcError, match=r"none of 1 clips can be read.*bad.mp4"):
         check_readable([clip(bad)], skip_bad=True)

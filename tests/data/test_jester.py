@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -156,6 +157,21 @@ def test_a_folder_that_is_not_jester_is_named(tmp_path):
         jester(tmp_path).labels()
     with pytest.raises(VmcError, match=r"data.path is not set"):
         jester(None).exemplars(label="Thumb Up", caption="x", seed=0)
+
+
+def test_a_folder_without_permission_is_named(jester_release, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("exists", "is_dir"):
+        with monkeypatch.context() as patch, pytest.raises(VmcError, match=r"cannot be read \(Permission denied\)"):
+            patch.setattr(Path, name, refuse)
+            jester(jester_release).labels()
+
+
+def test_several_folders_are_refused():
+    with pytest.raises(VmcError, match=r"data.path is \['a', 'b'\], which names several"):
+        jester(["a", "b"])
 
 
 def test_a_missing_table_is_named(jester_mirror):

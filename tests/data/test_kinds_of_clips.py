@@ -32,9 +32,7 @@ def test_every_kind_of_clip_trains(train, make, portrait, tmp_path, caplog):
 
 
 def test_a_caption_whose_token_the_text_encoder_does_not_read_is_refused_before_training(train, tmp_path):
-    with pytest.raises(
-        VmcError, match=r"the caption of clip \S*clip0.mp4 '.*' has 1\d\d tokens, .* first 77, and 'sks'"
-    ):
+    with pytest.raises(VmcError, match=r"the caption of clip \S*clip0.mp4 .* has 1\d\d tokens, .* first 77, and"):
         train("motion.caption=" + "very " * 99 + "{token}", output=tmp_path / "run")
     assert not (tmp_path / "run" / "weights").exists()
 

@@ -12,7 +12,7 @@ EACH = 40
 SECONDS, MEGABYTES = 10, 1024
 
 READER = """
-import faulthandler, json, logging, resource, sys, time
+import faulthandler, json, logging, re, resource, sys, time
 from pathlib import Path
 import torch
 from vmc.data.clips import Clip, check_readable
@@ -82,7 +82,7 @@ def test_mutated_clips_and_texts_read_or_are_refused_in_a_sentence(tmp_path, ori
             folder = tmp_path / f"{number}-{seed}"
             folder.mkdir()
             if kind == "captions":
-                for clip in ("a.mp4", "b.webm"):
+                for clip in ("a.mp4", "b.webm") if name == "captions.csv" else ("a.mp4",):
                     (folder / clip).write_bytes(originals[clip][1])
             (folder / name).write_bytes(mutated(content, random.Random(f"{name} {seed}")))
             jobs.append((kind, str(folder / name)))
@@ -100,6 +100,4 @@ def test_mutated_clips_and_texts_read_or_are_refused_in_a_sentence(tmp_path, ori
     assert max(seconds for _, _, seconds, _ in told) < SECONDS
     assert max(peak for *_, peak in told) < MEGABYTES
     for outcome in ("read", "refused"):
-        count = sum(said == outcome for _, said, _, _ in told)
-        record_property(outcome, count)
-        assert count > len(jobs) / 10
+        assert sum(said == outcome for _, said, _, _ in told) > len(jobs) / 10

@@ -29,7 +29,7 @@ def load_image(file: Path, *, coarse: bool = False) -> np.ndarray:
         coarse: decode a JPEG at an eighth, which is faster and reads all of its bytes.
 
     Returns:
-        image_HWC.
+        image_HWC, which may be read-only.
 
     Raises:
         VmcError: no such file, damaged, too large, or of several pictures.
@@ -116,7 +116,8 @@ def _places(image: Image.Image) -> range:
 
 
 def _upright(image: Image.Image) -> np.ndarray:
-    return to_rgb8(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)
+    return to_rgb8(image)
 
 
 def to_rgb8(image: Image.Image) -> np.ndarray:
@@ -133,8 +134,13 @@ def to_rgb8(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         raise ValueError("grey in floating point, of which nobody says what is white")
     if image.has_transparency_data:
-        colours = image.convert("RGBA")
+        colors = _converted(image, "RGBA")
         over = Image.new("RGB", image.size, BACKGROUND)
-        over.paste(colours, mask=colours.getchannel("A"))
-        return np.array(over)
-    return np.array(image.convert("RGB"))
+        over.paste(colors, mask=colors.getchannel("A"))
+        return np.asarray(over)
+    return np.asarray(_converted(image, "RGB"))
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """Without the copy that Pillow makes of an image that has the mode already: it may have 150 MB."""
+    return image if image.mode == mode else image.convert(mode)

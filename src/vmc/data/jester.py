@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from vmc.data.clips import Clip, Role
-from vmc.data.limits import checked_path
+from vmc.data.limits import checked_path, entries, exists, is_folder
 from vmc.data.numbering import gap
 from vmc.data.video import frame_files, natural_order
 from vmc.errors import VmcError
@@ -219,14 +219,14 @@ class Jester:
         layout = self._layout
         names = (split.capitalize() if layout.mirror else RELEASE, "")
         folders = [root / name / id for root in (layout.root, self.path or layout.root) for name in names]
-        return next((folder for folder in folders if folder.is_dir()), folders[0])
+        return next((folder for folder in folders if is_folder(folder)), folders[0])
 
     @cached_property
     def _layout(self) -> _Layout:
         for root in self._roots():
             for mirror in (False, True):
                 layout = _Layout(root, mirror)
-                if any(layout.table(split).is_file() for split in SPLITS[:2]):
+                if any(exists(layout.table(split)) for split in SPLITS[:2]):
                     return layout
         raise VmcError(
             f"{self.keys.path} is {self.path}, where no table of Jester lies: "
@@ -237,14 +237,14 @@ class Jester:
         """Where the tables may lie: in `path`, beside it if it is the folder of frames, else one level below it."""
         if self.path is None:
             raise VmcError(f"{self.keys.path} is not set: give the folder that holds Jester's tables and frames")
-        if not self.path.is_dir():
+        if not is_folder(self.path):
             raise VmcError(f"{self.keys.path} is {self.path}, which is no folder: give the one with Jester's tables")
         yield self.path
         if self.path.name in _FRAMES_FOLDERS:
             # It has 148,092 sub-folders, which are not looked through.
             yield self.path.parent
         else:
-            yield from sorted(folder for folder in self.path.iterdir() if folder.is_dir())
+            yield from sorted(folder for folder in entries(self.path) if is_folder(folder))
 
     def _draw(self, label: str, caption: str, *, count: int, seed: int, role: Role) -> list[Clip]:
         label = self.known_label(label)
@@ -262,7 +262,7 @@ class Jester:
         purpose = "exemplars" if role == "exemplar" else role
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
         folders = [self.frames_folder(self.split, ids[place]) for place in order]
-        if missing := [folder for folder in folders if not folder.is_dir()]:
+        if missing := [folder for folder in folders if not is_folder(folder)]:
             raise VmcError(
                 f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing, "
                 f"the first in {missing[0]}: unpack all of Jester's frames there"

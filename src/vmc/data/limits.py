@@ -7,8 +7,8 @@ from vmc.errors import VmcError
 
 MAX_SIDE = 8192
 """Pixels of a frame's longer side: video of 8K has 7,680."""
-MAX_PIXELS = 64 << 20
-"""Of a frame, 200 MB as RGB: photographs of the largest phones have 50 million."""
+MAX_PIXELS = MAX_SIDE * 6144
+"""Of a frame: the largest photographs that phones take, 150 MB as RGB."""
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -25,7 +25,7 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def too_large(path: Path, size: str) -> VmcError:
     """What is told of a frame that is not decoded."""
-    told = f"clip {path} has {size} pixels, {MAX_SIDE} a side and {MAX_PIXELS >> 20} million in all are read"
+    told = f"clip {path} has {size} pixels, {MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million in all are read"
     return VmcError(f"{told}: scale it down, or remove it")
 
 

@@ -160,14 +160,16 @@ def _check_folder(path: Path) -> None:
 
 def _check_video(path: Path) -> None:
     """Besides what the decoder refuses: damage that it hides, other sizes, and an end before the one stated."""
-    damaged = f"clip {path} is cut off or damaged: copy or download it again, or remove it"
-    if is_cut_off(path):
-        raise VmcError(damaged)
+    try:
+        if is_cut_off(path):
+            raise VmcError(f"clip {path} is cut off or damaged: copy or download it again, or remove it")
+    except OSError as error:
+        raise _unreadable(path, error) from error
     with _opened(path) as (container, stream):
         if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
             stream.codec_context.options |= {"err_detect": "explode"}
         first: VideoFrame | None = None
-        end = 0.0
+        seconds, index = 0.0, 0
         for index, frame in enumerate(_decoded(path, container, stream)):
             if first is None:
                 first = frame
@@ -180,9 +182,10 @@ def _check_video(path: Path) -> None:
                     f"{first.width}x{first.height}: re-encode it in one size"
                 )
             if frame.time is not None and first.time is not None:
-                end = frame.time - first.time
-        if len(container.streams) == 1 and container.duration:
-            _check_duration(path, container.format.name, stated=container.duration / av.time_base, seconds=end)
+                seconds = frame.time - first.time
+        if len(container.streams) == 1 and container.duration and index:
+            lasted = seconds * (index + 1) / index  # with the last frame
+            _check_duration(path, container.format.name, stated=container.duration / av.time_base, seconds=lasted)
 
 
 def _check_duration(path: Path, container: str, *, stated: float, seconds: float) -> None:
@@ -322,6 +325,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if not streams:
             raise VmcError(f"clip {path} has no video stream: replace it by a file with pictures, or remove it")
         stream = streams[0]
+        if stream.codec_context is None:
+            raise VmcError(f"clip {path} is in a format that cannot be decoded here: convert it to mp4, or remove it")
         if stream.width and stream.height:
             check_size(path, stream.width, stream.height)
         stream.codec_context.options = limits
