@@ -74,6 +74,7 @@ def settings(blank, clips) -> list[str]:
     return [
         *(f"model.path={blank}", "data=videos", f"data.path={clips}", "data.variants=3"),
         *("motion=custom", "motion.caption=a square doing the {token} sign", "regularization=none"),
+        "motion.name=custom",
         "stop.appearance=null",
         *("evaluate_every=0", "logger=csv", "batch_size=1", "trainer.threads=1", f"steps={STEPS}"),
         "checkpoint_every=0",  # what a job goes on from is what it saved when it was told to end

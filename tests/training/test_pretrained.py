@@ -31,7 +31,7 @@ def arguments(metrics, entered) -> list[str]:
     return [
         *("+baseline=pretrained", f"model.path={entered.model}", "data=videos", f"data.path={entered.clips}"),
         *("motion=custom", "motion.caption=a {token} square", "regularization=none", "logger=csv", "cache=cache"),
-        *("trainer.threads=1", *metrics),
+        *("motion.name=custom", "trainer.threads=1", *metrics),
     ]
 
 

@@ -105,7 +105,7 @@ def known_alone(config: Mapping[str, Any], *, trust: bool = False) -> dict[str, 
         if not isinstance(node, Mapping) or name not in node:  # a name with a dot in it
             raise VmcError(f"the run's config has {key}, which no run of this project has; make the run anew")
         if key not in EARLIER:
-            log.warning("the run's config has %s, which this version does not know; it is left out", key)
+            log.warning("the run's config has %s, which this version does not know; it is left out", key[:80])
         del node[name]
     return kept
 

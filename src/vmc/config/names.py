@@ -50,15 +50,15 @@ def around(rate: float) -> str:
 
 
 def name_of_clips(*, _root_: DictConfig) -> str:
-    """What a motion is called that nobody has named: as its class or its folder of clips; `custom` without either."""
-    label = OmegaConf.select(_root_, "motion.label", throw_on_missing=False)
-    path = OmegaConf.select(_root_, "data.path", throw_on_missing=False)
-    if label:
-        return safe_name(str(label)).lower() or "custom"
-    if not isinstance(path, str) or not path or path == "???":
-        return "custom"
-    place = Path(path).absolute()
-    place = place.parent if place.name in ("..", "") else place
+    """What a motion is called that nobody has named: as its folder of clips, or its class in a data set of many."""
+
+    def said(key: str) -> str:
+        value = OmegaConf.select(_root_, key, throw_on_missing=False)
+        return value if isinstance(value, str) and value != "???" else ""
+
+    if not said("data.source._target_").endswith(".VideoFolder"):
+        return safe_name(said("motion.label")).lower() or "custom"
+    place = Path(said("data.path")).absolute()
     return safe_name(place.stem if 1 < len(place.suffix) <= 5 else place.name) or "custom"
 
 
