@@ -221,6 +221,15 @@ def test_the_readme_has_the_room_that_table_2_takes():
     assert float(said) == pytest.approx(in_all, abs=0.05)
 
 
+def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
+    (tmp_path / "clip.mp4").write_text("a file")
+    monkeypatch.setenv("VMC_CACHE", str(tmp_path / "clip.mp4"))
+    row = disk.disk(choose("mini"))
+    assert row.state == "note" and "clip.mp4 cannot be written" in row.found and "VMC_CACHE" in row.remedy
+    row = disk.disk(choose("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
+    assert row.state == "fails" and row.found.startswith("output is") and "set output=" in row.remedy
+
+
 def test_little_memory_and_disk_are_notes(monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 0.5)
     assert machine._memory("mini").state == "note" and machine._memory("mini").remedy

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,8 @@ def left_by(folder: Path) -> dict[str, Any]:
         if file.is_dir():
             found[name] = None
         elif file.suffix == ".safetensors":
-            found[name] = {key: tensor.tolist() for key, tensor in load_file(file).items()}
+            tensors = sorted(load_file(file).items())
+            found[name] = [(key, tensor.shape, sha256(tensor.numpy().tobytes()).digest()) for key, tensor in tensors]
         elif file.name == "train.csv":
             found[name] = [line.rpartition(",")[0] for line in file.read_text().splitlines()]
         elif file.name == "run.json":

@@ -1,5 +1,6 @@
 """Room on the disk that a run takes, computed from what it trains and how often it saves."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,15 @@ def _steps(last: int, every: int) -> set[int]:
 
 
 def disk(chosen: Chosen) -> Row:
-    """What is free against what the run takes."""
+    """What is free against what the run takes, where it may write at all."""
+    places = {"output": Path(chosen.config.output), "cache": Path(chosen.config.cache or cache_root())}
+    for key, path in places.items():
+        there = _existing(path)
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            told = f"{key} is {path}, but {there} cannot be written"
+            if key == "cache":  # one that holds all that is needed serves
+                return Row(part="disk", state="note", found=told, remedy="set cache= or VMC_CACHE to one that can")
+            return Row(part="disk", state="fails", found=told, remedy="set output= to a folder that can be written")
     found, run = room(chosen), "a run's size is not known before its model is there"
     here, caches = OTHERS, OTHERS
     if found is not None:
@@ -71,8 +80,8 @@ def disk(chosen: Chosen) -> Row:
         caches += SOURCES[name].size
         run += f", the download of {name} {SOURCES[name].size:g} beside the caches"
     free = {
-        "here": shutil.disk_usage(_existing(Path(chosen.config.output))).free / GB,
-        "for caches": shutil.disk_usage(_existing(cache_root())).free / GB,
+        "here": shutil.disk_usage(_existing(places["output"])).free / GB,
+        "for caches": shutil.disk_usage(_existing(places["cache"])).free / GB,
     }
     told = f"{', '.join(f'{size:.0f} GB free {place}' for place, size in free.items())}; {run} (estimate)"
     if free["here"] < here or free["for caches"] < caches:
