@@ -98,7 +98,7 @@ def test_a_server_that_does_not_answer_leaves_the_run_offline(server, mood, told
         mirror.start(folder=tmp_path, config=CONFIG)
         mirror.log({"loss": 0.5}, step=1)
         mirror.finish(0)
-    assert time.monotonic() - began < 60  # it were 150
+    assert time.monotonic() - began < 60  # not its two and a half minutes
     (said,) = (record.message for record in caplog.records if record.name.startswith("vmc"))
     (place,) = (tmp_path / "wandb").glob("offline-run-*")
     assert said.startswith("W&B's server does not answer (")
@@ -167,7 +167,7 @@ def test_a_process_ends_where_the_server_begins_to_fail_or_hang(server, mood, tm
     (place,) = (tmp_path / "run" / "wandb").glob("run-*")
     assert said.startswith(f"W&B has not got the whole run (no upload in {PATIENCE} s); later, wandb sync {place} ")
     assert "Traceback" not in done.stderr
-    assert seconds < 150  # it were 350
+    assert seconds < 150  # not its six minutes
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def test_a_process_goes_on_and_ends_where_that_of_wandb_is_killed(tmp_path):
     ]
     assert done.stdout.count("the run goes on without it") == 1 and "wandb sync" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-    assert seconds < 150  # it were 350
+    assert seconds < 150  # not its six minutes
 
 
 def test_a_dashboard_without_a_server_is_a_sentence():

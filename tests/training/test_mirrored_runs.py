@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from wandb.sdk import wandb_setup
 
 from vmc.runs import evaluation as evaluations
 from vmc.runs.dashboard import PANELS
+from vmc.runs.folder import RunFolder, read_state
 from vmc.runs.mirror import numbers
 
 
@@ -70,3 +72,23 @@ def test_the_untuned_model_is_shown_as_it_is_asked(mirrored, logged):
     both = (run.evaluation(0), run.evaluation(0).with_name("000000-language"))
     for item, folder, name in zip(shown, both, ("evaluation", "evaluation-language"), strict=True):
         assert numbers(json.loads((folder / "summary.json").read_text()), name=name).items() <= item.items()
+
+
+def test_a_run_finishes_without_the_process_of_wandb(train, logged, monkeypatch, tmp_path, caplog):
+    append = RunFolder.append
+
+    def append_and_kill(run, row):
+        append(run, row)
+        if row["step"] == 2:
+            process = wandb_setup.singleton()._connection._proc._process
+            process.kill()
+            process.wait()
+
+    monkeypatch.setattr(RunFolder, "append", append_and_kill)
+    run = train("logger=wandb")
+    assert (read_state(run.path)["status"], read_state(run.path)["step"]) == ("finished", 3)
+    (said,) = (record.message for record in caplog.records if record.name == "vmc.runs.wandb_run")
+    assert said.startswith("W&B fails (") and "the run goes on without it; later, wandb sync" in said
+    monkeypatch.setattr(RunFolder, "append", append)
+    after = train("logger=wandb", output=tmp_path / "after")
+    assert [item["step"] for item in items(logged(after.path)) if "loss" in item] == [1, 2, 3]
