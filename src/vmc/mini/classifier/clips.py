@@ -26,7 +26,7 @@ from vmc.mini.specs import Variety, sample_clip
 from vmc.randomness import generator as torch_generator
 
 STEP, SIZE = 4, 64
-"""Source frames between those of a window, and pixels of a side: as `conf/data/mini.yaml` has them."""
+"""Source frames from one of a window to the next, and pixels of a side: as the miniature's configs have them."""
 WINDOW, WHOLE = 0, 1
 VIEWS = 2
 """`WINDOW`: as the customisation's data chooses frames. `WHOLE`: a frame of each eighth, as TRN reads a video."""

@@ -38,7 +38,7 @@ SIZE = 64
 RENDERED, PICTURES = 3, 4
 """Frames taken of a clip; the last of its pictures is the first of them, through the autoencoder."""
 FRAMES, STEP = 8, 4
-"""Of the validation's windows, as in `conf/data/mini.yaml`."""
+"""Of the validation's windows, as the miniature's configs have them: 3 of 12 frames a second."""
 LATENT_NOISE = 0.15
 """Deviation added to latents before they are decoded, as a share of theirs: generated latents are not exact."""
 CLIPS_A_SHARD = 200

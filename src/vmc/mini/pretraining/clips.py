@@ -30,7 +30,7 @@ from vmc.mini.specs import Variety, sample_clip
 from vmc.randomness import generator
 
 FRAMES, STEP, SIZE = 8, 4, 64
-"""Frames of a window, source frames from one to the next, pixels of a side: as in `conf/data/mini.yaml`."""
+"""Frames of a window, source frames from one to the next, pixels of a side: as the miniature's configs have them."""
 WINDOWS = 2
 CLIPS_A_SHARD = 250
 LENGTHS = (24, 40)
