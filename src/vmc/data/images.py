@@ -6,6 +6,7 @@ Axes: H rows, W columns, C colour channels (red, green, blue); frames are uint8,
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,19 @@ def animation(file: Path) -> Iterator[tuple[np.ndarray, float]]:
         for place in places:
             image.seek(place)
             image.load()  # WebP tells a frame's duration only then
-            yield to_rgb8(image), float(image.info.get("duration", 0.0)) / 1000
+            seconds = float(image.info.get("duration", 0.0)) / 1000
+            # Browsers and FFmpeg take a delay that nobody could see for one that was left out.
+            yield to_rgb8(image), seconds if seconds >= 0.02 else 0.1
+
+
+def image_times(file: Path) -> list[float]:
+    """When each frame of an image file is shown, in seconds from the first: 0 alone for a still.
+
+    Raises:
+        VmcError: as `load_image`.
+    """
+    seconds = [shown for _, shown in animation(file)]
+    return [0.0, *accumulate(seconds[:-1])]
 
 
 @contextmanager

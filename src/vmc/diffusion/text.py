@@ -28,7 +28,7 @@ def lost_word(tokenizer: CLIPTokenizer, text: str, word: str, *, length: int) ->
         word: the motion's.
         length: positions of the text encoder.
     """
-    ids = tokenizer(text).input_ids
+    ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
     if len(ids) <= length:
         return None
     wanted = tokenizer(word, add_special_tokens=False).input_ids
