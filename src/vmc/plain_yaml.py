@@ -62,15 +62,16 @@ def parse_yaml(text: str, *, plain: bool = True) -> Any:
 
 def _check_bounds(text: str) -> None:
     """Refuse aliases, which unfold to any size, and what is nested or drawn out without end; nothing is built yet."""
-    depth = 0
+    depth, line = 0, 0
     for event in yaml.parse(text, Loader=SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else line
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"line {event.start_mark.line + 1} has an alias, *{event.anchor}")
+            raise ValueError(f"line {line} has an alias, *{event.anchor}")
         if isinstance(event, yaml.ScalarEvent) and len(event.value) > SCALAR:
-            raise ValueError(f"line {event.start_mark.line + 1} has a value of {len(event.value)} characters")
+            raise ValueError(f"line {line} has a value of {len(event.value)} characters")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
-            raise ValueError(f"line {event.start_mark.line + 1} is nested more than {DEPTH} deep")
+            raise ValueError(f"line {line} is nested more than {DEPTH} deep")
 
 
 def _check_plain(node: Any) -> None:

@@ -102,7 +102,7 @@ def known_alone(config: Mapping[str, Any], *, trust: bool = False) -> dict[str, 
         node = find(kept, parent)
         if trust and isinstance(node, Mapping) and node.get("_target_") not in TARGETS.get(parent, ()):
             continue
-        if not isinstance(node, Mapping) or name not in node:  # a name with a dot in it
+        if not isinstance(node, dict) or name not in node:  # a name with a dot in it
             raise VmcError(f"the run's config has {key}, which no run of this project has; make the run anew")
         if key not in EARLIER:
             log.warning("the run's config has %s, which this version does not know; it is left out", key[:80])

@@ -16,7 +16,8 @@ def expand_paths(config: DictConfig) -> None:
     for key in _path_keys(config):
         parent, _, name = key.rpartition(".")
         node: Any = OmegaConf.select(config, parent) if parent else config
-        text = node._get_node(name)._value() if isinstance(node, DictConfig) and name in node else None
+        written: Any = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
+        text = written.get(name)
         if isinstance(text, str) and text.startswith("~"):
             node[name] = expanded(text)
 

@@ -153,7 +153,7 @@ def annotations(target: str) -> Mapping[str, Any]:
     module, _, name = target.rpartition(".")
     called = getattr(import_module(module), name)
     try:
-        return get_type_hints(called.__init__ if isinstance(called, type) else called)
+        return get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
     except (NameError, TypeError, AttributeError):  # kinds that are imported for checkers of types alone
         return {}
 
