@@ -43,7 +43,7 @@ def stored_state(folder: Path) -> dict[str, Any] | None:
         return {}
     except (OSError, ValueError, RecursionError):
         return None
-    kinds = {"status": str, "step": int, "seconds": (int, float)}
+    kinds: dict[str, Any] = {"status": str, "step": int, "seconds": (int, float)}
     if not isinstance(state, dict) or "status" not in state:
         return None
     return state if all(isinstance(state[key], kind) for key, kind in kinds.items() if key in state) else None
