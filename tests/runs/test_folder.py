@@ -29,7 +29,13 @@ def begun(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("content", [b'{"status": "run', b"\xff\xfe{}", b"[1, 2]", b"", b'{"step": 3}', b"[" * 100_000])
+BROKEN = [
+    *(b'{"status": "run', b"\xff\xfe{}", b"[1, 2]", b"", b'{"step": 3}', b'{"status": "failed", "step": "ten"}'),
+    pytest.param(b"[" * 100_000, id="deep"),
+]
+
+
+@pytest.mark.parametrize("content", BROKEN)
 def test_a_broken_state_is_rebuilt_and_said(begun, caplog, content):
     (begun.path / "run.json").write_bytes(content)
     assert read_state(begun.path) == {"status": "running", "reason": None, "step": 1, "seconds": 1.5}

@@ -115,10 +115,11 @@ def _watch(folder: Path, at: int | None, how: str) -> list[str]:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             if at == len(writes) and how == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-            done = call(path, *arguments, **options)
-            if at == len(writes) and how == "after":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return done
+            try:
+                return call(path, *arguments, **options)
+            finally:  # also where it is refused: making a folder that is there already
+                if at == len(writes) and how == "after":
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         return watched
 

@@ -43,9 +43,10 @@ def stored_state(folder: Path) -> dict[str, Any] | None:
         return {}
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(state, dict) or not isinstance(state.get("status"), str):
+    kinds: dict[str, Any] = {"status": str, "step": int, "seconds": (int, float)}
+    if not isinstance(state, dict) or "status" not in state:
         return None
-    return state
+    return state if all(isinstance(state[key], kind) for key, kind in kinds.items() if key in state) else None
 
 
 def rebuilt_state(folder: Path) -> dict[str, Any]:
