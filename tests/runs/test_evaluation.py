@@ -78,7 +78,6 @@ def evaluation(**more) -> Evaluation:
         made_with={"sampler": 1},
         copy_threshold=0.25,
         threshold=0.2,
-        alone=True,
         **more,
     )
 
@@ -274,18 +273,14 @@ def test_another_threshold_is_another_stop(tmp_path):
 
 
 def test_what_killed_writers_left_is_removed_and_what_others_write_stays(tmp_path):
-    score(tmp_path / "alone")
-    names = [".scores-abc12345.csv", "..rows-0-abc12345.jsonl", "videos/.0001-a-abc12345.mp4"]
-    for folder in ("alone", "shared"):
-        (tmp_path / folder / "videos").mkdir(parents=True, exist_ok=True)
-        for name in names:
-            (tmp_path / folder / name).write_text("")
-    evaluation().score(tmp_path / "alone", generator().write, step=5)
-    assert not any((tmp_path / "alone" / name).exists() for name in names)
-    own = evaluation()
-    own.alone = False
-    own.score(tmp_path / "shared", generator().write, step=5)
-    assert all((tmp_path / "shared" / name).exists() for name in names)
+    score(tmp_path)
+    for name in (".scores.csv-abc12345.tmp", ".rows-0.jsonl-abc12345.tmp", "videos/.1.mp4-abc12345.tmp"):
+        (tmp_path / name).mkdir()
+    with written_whole(tmp_path / "sheet.png") as written:
+        written.write_text("")
+        evaluation().score(tmp_path, generator().write, step=5)
+    assert {file.name for file in tmp_path.iterdir()} == {"scores.csv", "summary.json", "videos", "sheet.png"}
+    assert not list((tmp_path / "videos").glob(".*"))
 
 
 # --- videos that somebody else has made ------------------------------------------------------------------------------

@@ -114,7 +114,6 @@ def interrupted(tmp_path_factory) -> tuple[Path, Evaluation]:
         made_with={},
         copy_threshold=0.25,
         videos=folder / "videos",
-        alone=True,
     )
     for number, name in enumerate(own.names):
         draw = torch.Generator().manual_seed(number)

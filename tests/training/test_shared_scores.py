@@ -11,7 +11,7 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.errors import VmcError
 from vmc.runs.score_files import sha256_of, write_scores_and_summary
-from vmc.training.shared_scores import CHECKSUMS, clear_interrupted, keep, take
+from vmc.training.shared_scores import CHECKSUMS, keep, take
 from vmc.training.shared_videos import shared_or_made
 
 
@@ -114,15 +114,6 @@ def test_a_cache_that_cannot_be_written_is_only_told(scored, tmp_path, caplog):
     keep(scored, tmp_path / "file" / "shared")
     (said,) = caplog.messages
     assert "step 0 is not shared with other runs" in said
-
-
-def test_what_a_killed_process_was_copying_is_removed(scored, tmp_path):
-    left = scored.with_name(f".{scored.name}-abc12345")
-    (left / "videos").mkdir(parents=True)
-    (scored / "videos" / ".0-abc12345.mp4").write_text("")
-    before = contents(scored)
-    clear_interrupted(scored)
-    assert not left.exists() and len(contents(scored)) == len(before) - 1
 
 
 # --- videos ----------------------------------------------------------------------------------------------------------

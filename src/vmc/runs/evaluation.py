@@ -20,6 +20,7 @@ from torch import Tensor
 from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
+from vmc.files import sweep
 from vmc.metrics.evaluator import Evaluator, Row
 from vmc.metrics.record import Record
 from vmc.metrics.statistics import intervals_of_run
@@ -29,7 +30,6 @@ from vmc.runs.score_files import (
     Known,
     RowsSoFar,
     read_known,
-    remove_leftovers,
     sha256_of,
     write_scores_and_summary,
 )
@@ -75,7 +75,6 @@ class Evaluation:
         unreadable_is_wrong: whether a video that cannot be read counts as invalid, in place of stopping.
         ranks: this process among those that share the work.
         stopped: whether `make` left videos out because it was asked to stop; equal in all processes.
-        alone: whether no other process can be writing into the folder, as a lock sees to it.
     """
 
     prompts: Sequence[Prompt]
@@ -88,7 +87,6 @@ class Evaluation:
     unreadable_is_wrong: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     stopped: Callable[[], bool] = lambda: False
-    alone: bool = False
 
     def __post_init__(self) -> None:
         self.names = list(self.names) or video_names(self.prompts)
@@ -119,7 +117,7 @@ class Evaluation:
         standing = self._standing({name: (row, known.videos.get(name)) for name, row in known.rows.items()})
         todo = [place for place in wanted if self.names[place] not in standing]
         if ranks.rank == 0:
-            remove_leftovers(folder, alone=self.alone)
+            sweep(folder)
         ranks.barrier()  # nobody writes before everybody has read
         parts = self._parts(folder, protocol, todo)
         if todo:

@@ -4,8 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +23,6 @@ CONCLUDING = ".concluding.json"
 """Says what `scores.csv` is about to become; it is gone when `summary.json` says so too."""
 DIGEST, VIDEOS = "scores_sha256", "videos_sha256"
 """Keys of `summary.json`: of the table that it sums up, and of each video whose file nobody but the user has made."""
-LASTING = re.compile(r"\.(rows-\d+\.jsonl|concluding\.json|lock|DS_Store|nfs.*)")
-"""Hidden names in an evaluation's folder that are no temporary ones."""
-OLD = 3600.0
-"""Seconds after which a temporary file has no writer any more, where that is not known otherwise."""
 
 
 @dataclass(frozen=True)
@@ -149,22 +143,6 @@ def table_rows(scores: pd.DataFrame) -> list[Row]:
 def sha256_of(file: Path) -> str:
     """Of a file's bytes."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def remove_leftovers(folder: Path, *, alone: bool) -> None:
-    """Remove what killed writers left in an evaluation's folder.
-
-    Args:
-        folder: of the evaluation.
-        alone: whether no other process can be writing there; else only what is old is removed.
-    """
-    now = time.time()
-    for file in [*folder.glob(".*"), *folder.glob("videos/.*")]:
-        try:
-            if file.is_file() and not LASTING.fullmatch(file.name) and (alone or now - file.stat().st_mtime > OLD):
-                file.unlink()
-        except OSError:  # its writer has just renamed it
-            continue
 
 
 class RowsSoFar:

@@ -23,7 +23,7 @@ from vmc.runs.sheet import contact_sheet
 from vmc.training.callbacks import StepCallback, StopOnSignal
 from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
-from vmc.training.shared_scores import clear_interrupted, keep, take
+from vmc.training.shared_scores import keep, take
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,6 @@ class Evaluations(StepCallback):
         self.reached: int | None = None  # the step at which the threshold was confirmed
         self.interrupted = False  # by a signal, before it was complete
         self.shared = False  # step 0, or there has been an attempt
-        evaluation.alone = True  # a run's folder has one writer
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Score the last step where that was interrupted: Lightning begins no training that has no step left."""
@@ -145,10 +144,8 @@ class Evaluations(StepCallback):
     def _score_base(self, folder: Path, make: Any, places: Sequence[int] | None) -> dict[str, Any]:
         """Step 0: made once for all runs of one base model, test set and protocol."""
         first, shared = self.evaluation.ranks.rank == 0, self._shared_folder()
-        if first:
-            clear_interrupted(folder)
-            if read_summary(folder) is None:
-                take(shared, folder)
+        if first and read_summary(folder) is None:
+            take(shared, folder)
         self.evaluation.ranks.barrier()
         summary = self.evaluation.score(folder, make, step=0, places=places)
         if first and not self.shared:

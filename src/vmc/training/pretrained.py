@@ -76,8 +76,6 @@ class Pretrained:
         else:
             log.warning("motion.language is not set: the base model is asked with the token alone")
         make = self._kept(jobs[0].make)
-        for job in jobs:
-            job.evaluation.alone = True  # a run's folder has one writer
         return [replace(job, make=make) for job in jobs]
 
     def _kept(self, make: Maker) -> Maker:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmc.errors import VmcError
 from vmc.files import folder_written_whole
-from vmc.runs.score_files import SCORES, SUMMARY, remove_leftovers, sha256_of, write_json
+from vmc.runs.score_files import SCORES, SUMMARY, sha256_of, write_json
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +59,6 @@ def keep(folder: Path, shared: Path) -> None:
                 shutil.rmtree(shared)
     except (OSError, VmcError) as error:
         log.warning("the evaluation of step 0 is not shared with other runs: %s cannot be written (%s)", shared, error)
-
-
-def clear_interrupted(folder: Path) -> None:
-    """Remove what a killed process was copying beside an evaluation's folder, and inside it."""
-    for left in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    remove_leftovers(folder, alone=True)
 
 
 class _DamagedError(Exception):
