@@ -6,9 +6,8 @@ from pathlib import Path
 from vmc.errors import VmcError
 
 MAX_SIDE = 8192
-"""Pixels of a frame's longer side: video of 8K has 7,680."""
-MAX_PIXELS = MAX_SIDE * 6144
-"""Of a frame: the largest photographs that phones take, 150 MB as RGB."""
+MAX_PIXELS = 32 << 20
+"""Of a frame, in all: video of 8K has 7,680 x 4,320. Decoding one of these and bringing it to RGB takes 400 MB."""
 
 
 def check_size(path: Path, width: int, height: int) -> None:

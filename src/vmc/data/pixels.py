@@ -81,9 +81,13 @@ def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarr
 
 def _over_background(image_HWA: np.ndarray) -> np.ndarray:
     """What shows of red, green, blue and opacity over the background that stills have too."""
-    opacity_HW1 = image_HWA[..., 3:].astype(np.uint16)
-    mixed_HWC = image_HWA[..., :3] * opacity_HW1 + np.array(BACKGROUND, np.uint16) * (255 - opacity_HW1)
-    return ((mixed_HWC + 127) // 255).astype(np.uint8)
+    shown_HWC = np.empty((*image_HWA.shape[:2], 3), np.uint8)
+    for top in range(0, len(image_HWA), 64):  # 16 bits for a whole large frame would take hundreds of megabytes
+        rows = image_HWA[top : top + 64]
+        opacity = rows[..., 3:].astype(np.uint16)
+        mixed = rows[..., :3] * opacity + np.array(BACKGROUND, np.uint16) * (255 - opacity)
+        shown_HWC[top : top + 64] = (mixed + 127) // 255
+    return shown_HWC
 
 
 def _upright(image_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:

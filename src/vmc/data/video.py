@@ -71,7 +71,11 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
             f"clip {path} has no frame {missing[0]}, it has {count_frames(path)}: ask for frames below that number"
         )
     order = sorted(found) if indices is None else indices
-    return rearrange(torch.from_numpy(np.stack([found[index] for index in order])), "f h w c -> f c h w").contiguous()
+    # Filled frame by frame: stacking and then turning the axes would hold all frames three times.
+    frames_FCHW = np.empty((len(order), 3, *found[order[0]].shape[:2]), np.uint8)
+    for place, index in enumerate(order):
+        frames_FCHW[place] = rearrange(found[index], "h w c -> c h w")
+    return torch.from_numpy(frames_FCHW)
 
 
 def count_frames(path: Path) -> int:
