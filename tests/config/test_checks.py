@@ -214,7 +214,7 @@ def test_several_clips_are_no_path(entered):
         f"model.path={entered.model}",
     )
     assert status == 1
-    assert "error: data.path is [a.mp4,b.mp4], which does not exist" in said and "Traceback" not in said
+    assert "error: data.path is [a.mp4,b.mp4], which names several: put the clips into one folder" in said and "Traceback" not in said
 
 
 # --- places ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,6 +75,15 @@ def folder_of_frames(path, rate):
     return path
 
 
+def animated_image(path, rate):
+    """Frames whose durations, whole milliseconds, add up to the time that each is shown at."""
+    times = [round(1000 * time) for time in [*even(rate), SECONDS]]
+    first, *others = [Image.fromarray(picture(time)) for time in even(rate)]
+    durations = [after - before for before, after in pairwise(times)]
+    first.save(path, save_all=True, append_images=others, duration=durations, lossless=True)
+    return path
+
+
 KINDS = {
     "12": lambda folder: encode(folder / "clip.mp4", even(12)),
     "24": lambda folder: encode(folder / "clip.mp4", even(24)),
@@ -86,6 +96,8 @@ KINDS = {
     "starts late, matroska": lambda folder: encode(folder / "clip.mkv", even(24), first=3.0),
     "gif": lambda folder: encode(folder / "clip.gif", even(12), codec="gif", pixels="rgb8", unit=100),
     "gif of 30": lambda folder: encode(folder / "clip.gif", even(30), codec="gif", pixels="rgb8", unit=100),
+    "animated webp": lambda folder: animated_image(folder / "clip.webp", 24),
+    "animated png": lambda folder: animated_image(folder / "clip.png", 30),
     "folder": lambda folder: folder_of_frames(folder / "clip", 12),
     "folder of 24": lambda folder: folder_of_frames(folder / "clip", 24),
 }

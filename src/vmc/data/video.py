@@ -25,7 +25,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vmc.data.containers import gif_size, is_cut_off
-from vmc.data.images import IMAGE_SUFFIXES, animation, check_image, count_images, load_image
+from vmc.data.images import IMAGE_SUFFIXES, animation, check_image, count_images, image_times, load_image
 from vmc.data.limits import MAX_PIXELS, check_regular, check_size, entries, is_folder
 from vmc.data.numbering import irregularity
 from vmc.data.pixels import BT709, LIMITED_RANGE, enlargement, scale_mark, shown_width, to_rgb, to_yuv420p
@@ -122,10 +122,11 @@ def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
         case "folder":
             return [index / folder_rate for index in range(len(frame_files(path)))]
         case "image":
-            return [0.0]
-    with _opened(path) as (container, stream):
-        stamps = [frame.time for frame in _decoded(path, container, stream)]
-        rate = float(stream.average_rate or stream.guessed_rate or FOLDER_RATE)
+            stamps, rate = image_times(path), FOLDER_RATE
+        case "video":
+            with _opened(path) as (container, stream):
+                stamps = [frame.time for frame in _decoded(path, container, stream)]
+                rate = float(stream.average_rate or stream.guessed_rate or FOLDER_RATE)
     times = [stamp for stamp in stamps if stamp is not None]
     if len(times) < len(stamps) or any(later <= earlier for earlier, later in pairwise(times)):
         return [index / rate for index in range(len(stamps))]
