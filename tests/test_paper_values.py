@@ -105,8 +105,7 @@ def test_both_stacks_draw_from_the_validation_split():
 def test_jesters_frames_are_taken_one_after_the_other():
     """At Jester's 12 frames a second the paper's 16 frames show 1.3 s; the miniature's 8 show two and a half."""
     for overrides, step in (((), 4), (("stack=paper", "data.path=."), 1)):
-        config = composed(*overrides)
-        assert config.data.get("step", 12 / config.data.fps) == step
+        assert 12 / composed(*overrides).data.fps == step
 
 
 def test_the_thresholds_name_is_the_papers():

@@ -102,7 +102,11 @@ def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
     made = list(generator.write(prompts, files))
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
     contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])
-    print(f"{folder}: {len(made)} videos made, {len(files) - len(made)} were there; sheet.png shows them")
+    there = len(files) - len(made)
+    print(
+        f"{folder}: {len(made)} video{'s' * (len(made) != 1)} made, {there} {'was' if there == 1 else 'were'} there; "
+        "sheet.png shows them"
+    )
 
 
 def main() -> None:

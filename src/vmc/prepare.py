@@ -6,9 +6,11 @@
 """
 
 import csv
+import logging
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,6 +81,8 @@ def _add_clips(commands: Any) -> None:
     command.add_argument("--frame-folder-fps", type=float, default=12.0, metavar="X", help=rate)
     caption = "motion.caption (those beside the clips)"
     command.add_argument("--caption", metavar="TEXT", help=caption)
+    stills = "data.source.stills=true: every single image is a clip"
+    command.add_argument("--stills", action="store_true", help=stills)
     output = "the picture, a PNG (clips.png)"
     command.add_argument("--output", type=Path, default=Path("clips.png"), metavar="FILE", help=output)
     command.set_defaults(run=clips)
@@ -154,40 +158,55 @@ def jester(arguments: Namespace) -> None:
 
 
 def clips(arguments: Namespace) -> None:
-    """Shows and says what a run would train on.
+    """Shows and says what a run would train on, also of clips that have no captions yet.
 
     Raises:
         VmcError: an option out of its range, no clips, one that cannot be read, or a picture that cannot be written.
     """
     from vmc.data.augmentation import Augmentation
-    from vmc.data.clips import check_readable
-    from vmc.data.folder import VideoFolder
+    from vmc.data.clips import Clip, check_readable
+    from vmc.data.folder import VideoFolder, find_clips
+    from vmc.data.limits import checked_path
     from vmc.data.motion import MotionData
     from vmc.data.timing import time_clip, timing_sentences
     from vmc.runs.clip_sheet import write_clip_sheet
 
     if arguments.output.suffix.lower() != ".png":
         raise VmcError(f"--output is {arguments.output}; the picture is a PNG: name it FILE.png")
-    source = VideoFolder(arguments.path)
     chosen = {name: getattr(arguments, name) for name in ("frames", "fps", "size")}
     known = _window_of(arguments.model)
     data = MotionData(
-        source=source,
+        source=VideoFolder(arguments.path),
         augmentation=Augmentation(),
         frame_folder_fps=arguments.frame_folder_fps,
         **{name: known[name] if value is None else value for name, value in chosen.items()},
     )
-    found = source.exemplars(caption=arguments.caption)
-    check_readable(found, skip_bad=False, remedy="")
+    path = checked_path(arguments.path, key="DIR")
+    with _printed_log():  # how many clips there are, and what is odd about them
+        files, captions = find_clips(path, key="DIR", stills=arguments.stills, caption=arguments.caption)
+        named = zip(files, captions, strict=True)
+        found = [Clip(path=file, caption=text or "(no caption yet)", role="exemplar") for file, text in named]
+        check_readable(found, skip_bad=False, remedy="")
     transform = data.transform(augmented=True, mirror=False)
     timed = [time_clip(clip, transform) for clip in found]
     for _, sentence in timing_sentences(timed, frames=data.frames, fps=data.fps):
         print(sentence)
-    try:
-        write_clip_sheet(arguments.output, found, [transform] * len(found))
-    except OSError as error:
-        raise VmcError(f"--output is {arguments.output}, which cannot be written ({error.strerror})") from error
+    write_clip_sheet(arguments.output, found, [transform] * len(found))
     print(f"wrote {arguments.output}")
+
+
+@contextmanager
+def _printed_log() -> Iterator[None]:
+    """What the log says is printed."""
+    log, handler = logging.getLogger("vmc"), logging.StreamHandler(sys.stdout)
+    log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _window_of(model: str) -> Mapping[str, Any]:

@@ -51,6 +51,12 @@ def test_an_unknown_key_is_refused_and_the_nearest_named(key, near):
     assert said.endswith(f"is unknown; did you mean {near}?")
 
 
+def test_a_key_of_an_earlier_version_is_refused_with_what_stands_in_its_place(entered):
+    words = "error: data.step is unknown; clips are sampled in time: data.fps says how many frames a second are taken\n"
+    for plus in ("", "+"):
+        assert entered(train, f"{plus}data.step=4") == (1, words)
+
+
 @pytest.mark.parametrize("plus", ["", "+"])
 def test_so_is_one_that_is_typed_with_or_without_a_plus(plus, entered):
     status, said = entered(train, f"{plus}paramters=lora", "logger=csv")
@@ -214,7 +220,10 @@ def test_several_clips_are_no_path(entered):
         f"model.path={entered.model}",
     )
     assert status == 1
-    assert "error: data.path is [a.mp4,b.mp4], which names several: put the clips into one folder" in said and "Traceback" not in said
+    assert (
+        "error: data.path is [a.mp4,b.mp4], which names several: put the clips into one folder" in said
+        and "Traceback" not in said
+    )
 
 
 # --- places ----------------------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def test_names_are_found_in_either_unicode_form(tmp_path, make, forms):
 def test_a_name_that_fits_two_clips_is_refused(folder, make):
     shutil.copy(folder / "clip-2.mp4", folder / "CLIP-2.mp4")
     (folder / "captions.csv").write_text("file,caption\nClip-2.mp4,a\n")
-    with pytest.raises(VmcError, match=r"names 'Clip-2.mp4', which is not in"):
+    with pytest.raises(VmcError, match=r"names 'Clip-2.mp4', which may be CLIP-2.mp4 or clip-2.mp4"):
         VideoFolder(folder).exemplars(caption=None)
 
 
@@ -192,6 +192,34 @@ def test_the_log_counts_and_names_what_is_left_out(folder, make, caplog):
     assert line == (
         f"data.path: 3 clips of 8 files in {folder}; left out 3: "
         "photo.png (an image beside clips, see data.source.stills), film.xyz (no clip), readme.md (no clip)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("a.mp4",), "1 clip of 1 file in {}"),
+        (("ann/a.mp4",), "1 clip of 1 file in {}, in 1 subfolder"),
+        (("ann/a.mp4", "ben/b.mp4"), "2 clips of 2 files in {}, in 2 subfolders"),
+        (("a.mp4", "ben/b.mp4"), "2 clips of 2 files in {}, 1 of them in 1 subfolder"),
+    ],
+)
+def test_one_is_not_told_as_several(names, sentence, tmp_path, make, caplog):
+    for name in names:
+        make.encode(tmp_path / name, make.numbered(2))
+    with caplog.at_level(logging.INFO):
+        VideoFolder(tmp_path).exemplars(caption="x")
+    assert [record.message for record in caplog.records] == [f"data.path: {sentence.format(tmp_path)}"]
+
+
+def test_a_name_that_may_mean_several_clips_is_refused_with_all_of_them(tmp_path, make):
+    for name in ("a.mp4", "a.mkv"):
+        make.encode(tmp_path / name, make.numbered(2))
+    (tmp_path / "captions.csv").write_text("file,caption\na,x\n")
+    with pytest.raises(VmcError) as refused:
+        VideoFolder(tmp_path).exemplars(caption=None)
+    assert str(refused.value) == (
+        f"{tmp_path / 'captions.csv'} names 'a', which may be a.mkv or a.mp4: write the name as it is, with its suffix"
     )
 
 

@@ -129,6 +129,7 @@ def test_clips_are_shown_without_training(clip, tmp_path, capsys):
     assert (status, lines) == (
         0,
         [
+            f"DIR: 1 clip of 1 file in {clip.parent}",
             "8 frames at 3 fps: 2.7 s, the whole of clips of 2.0 s",
             "1 of 1 exemplar is shorter than 8 frames at 3 fps, its last frame is repeated: clip.mp4 (2.0 s, 2 times)",
             f"wrote {picture}",
@@ -138,14 +139,31 @@ def test_clips_are_shown_without_training(clip, tmp_path, capsys):
         assert sheet.size == (8 * (FRAME + GAP), 2 * ROW)
 
 
+def test_clips_without_captions_are_shown_and_what_is_left_out_is_named(clip, tmp_path, capsys):
+    """Captions are written after a look as well as before it."""
+    Image.new("RGB", (64, 64)).save(clip.parent / "cover.jpg")
+    words = [clip.parent, "--output", tmp_path / "clips.png"]
+    status, lines = prepare(*words, capsys=capsys)
+    beside = "cover.jpg (an image beside clips, see data.source.stills)"
+    assert (status, lines[0]) == (0, f"DIR: 1 clip of 2 files in {clip.parent}; left out 1: {beside}")
+    status, lines = prepare(*words, "--stills", capsys=capsys)
+    assert (status, lines[0]) == (0, f"DIR: 2 clips of 2 files in {clip.parent}")
+    with Image.open(tmp_path / "clips.png") as sheet:
+        assert sheet.height == 4 * ROW
+    assert prepare(tmp_path / "gone", capsys=capsys) == (
+        2,
+        [f"DIR is {tmp_path / 'gone'}, which does not exist: give a folder of clips or a video file"],
+    )
+
+
 def test_a_model_gives_the_window_and_each_part_can_be_given(clip, tmp_path, capsys):
     words = [clip, "--caption", "x", "--output", tmp_path / "clips.png", "--model", "zeroscope"]
     _, lines = prepare(*words, "--size", 64, capsys=capsys)
-    assert lines[0] == "16 frames at 12 fps: 1.3 s of clips of 2.0 s; data.fps=8 would cover them"
+    assert lines[1] == "16 frames at 12 fps: 1.3 s of clips of 2.0 s; data.fps=8 would cover them"
     _, lines = prepare(*words, "--size", 64, "--fps", 8, capsys=capsys)
-    assert lines[0] == "16 frames at 8 fps: 2.0 s, the whole of clips of 2.0 s"
+    assert lines[1] == "16 frames at 8 fps: 2.0 s, the whole of clips of 2.0 s"
     _, lines = prepare(*words, "--size", 64, "--frames", 4, capsys=capsys)
-    assert lines[0].startswith(
+    assert lines[1].startswith(
         "4 frames at 12 fps: 0.33 s of clips of 2.0 s, less than half of the median clip (2.0 s)"
     )
 
@@ -156,9 +174,9 @@ def test_the_rate_of_folders_of_frames_can_be_given(tmp_path, capsys):
     for number, image in enumerate(squares(24).permute(0, 2, 3, 1).numpy()):
         Image.fromarray(image).save(folder / f"{number:03d}.png")
     words = [tmp_path / "clips", "--caption", "x", "--output", tmp_path / "clips.png"]
-    assert prepare(*words, capsys=capsys)[1][0] == "8 frames at 3 fps: 2.7 s, the whole of clips of 2.0 s"
+    assert prepare(*words, capsys=capsys)[1][1] == "8 frames at 3 fps: 2.7 s, the whole of clips of 2.0 s"
     _, lines = prepare(*words, "--frame-folder-fps", 4, capsys=capsys)
-    assert lines[0] == "8 frames at 3 fps: 2.7 s of clips of 6.0 s, less than half of the median clip (6.0 s);" + (
+    assert lines[1] == "8 frames at 3 fps: 2.7 s of clips of 6.0 s, less than half of the median clip (6.0 s);" + (
         " data.fps=1.3 would cover them"
     )
 
@@ -183,8 +201,9 @@ def test_what_cannot_be_shown_is_said_in_a_sentence(words, sentence, clip, capsy
 def test_a_clip_that_cannot_be_read_and_a_picture_that_cannot_be_written(clip, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, lines = prepare(clip, "--caption", "x", "--output", clip / "clips.png", capsys=capsys)
-    assert status == 2 and lines[-1].startswith(f"--output is {clip / 'clips.png'}, which cannot be written (")
+    assert status == 2 and lines[-1].startswith(f"{clip / 'clips.png'} cannot be written (")
     (clip.parent / "broken.mp4").write_bytes(b"no video")
-    status, (sentence,) = prepare(clip.parent, "--caption", "x", capsys=capsys)
-    assert status == 2 and "broken.mp4 cannot be read" in sentence
+    status, lines = prepare(clip.parent, "--caption", "x", capsys=capsys)
+    assert status == 2 and lines[0] == f"DIR: 2 clips of 2 files in {clip.parent}"
+    assert "broken.mp4 cannot be read" in lines[1]
     assert not (tmp_path / "clips.png").exists()

@@ -99,7 +99,7 @@ def test_prompts_of_a_file_each_with_its_seeds(entered):
         assert sheet.width == 8 * 128
     next(Path("made").glob("0001-*.mp4")).unlink()
     status, said = entered(generate, *arguments, "motion=swiping_down")
-    assert "1 videos made, 3 were there" in said
+    assert "1 video made, 3 were there" in said
     # Another sampler makes other videos, beside the ones that are there.
     status, said = entered(generate, *arguments, "motion=swiping_down", "sampler.steps=2")
     assert "4 videos made, 0 were there" in said
@@ -114,7 +114,7 @@ def test_a_prompt_of_several_lines_makes_its_video_and_its_sheet(entered):
         "output=made",
     ]
     status, said = entered(generate, *arguments)
-    assert status == 0 and "1 videos made" in said, said
+    assert status == 0 and "1 video made" in said, said
     assert [file.name.rpartition("-")[0] for file in Path("made").glob("*.mp4")] == [
         "0000-a-man-laughing-and-jumping-0"
     ]

@@ -20,6 +20,8 @@ OVERLAYS = ("ablation", "baseline")
 FREE = ("data.source.regularization", "hydra", "prompts.known", "regularization.captions")
 """Keys below which any key may stand: names of classes, captions."""
 ABSENT = object()
+RETIRED = {"data.step": "clips are sampled in time: data.fps says how many frames a second are taken"}
+"""Keys of earlier versions, and what stands in their place."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Schema:
 
     def advice(self, key: str) -> str:
         """What to do about an unknown key."""
+        if key in RETIRED:
+            return RETIRED[key]
         near = self.nearest(key)
         return f"did you mean {near}?" if near else "--help lists the groups and keys there are"
 

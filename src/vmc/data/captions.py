@@ -37,10 +37,17 @@ class FolderNames:
             folder = inner
         return self._one(folder, parts[-1], whole=True) or self._one(folder, parts[-1], whole=False)
 
+    def several(self, folder: Path, name: str) -> list[Path]:
+        """What a name that `find` finds nothing for may mean directly in a folder; empty for nothing."""
+        name = PurePosixPath(name.replace("\\", "/")).name
+        return sorted(self._alike(folder, name, whole=True) or self._alike(folder, name, whole=False))
+
     def _one(self, folder: Path, name: str, *, whole: bool) -> Path | None:
-        names, stems = self._listed(folder)
-        found = names.get(_plain(name), []) if whole else stems.get(_plain(name), [])
+        found = self._alike(folder, name, whole=whole)
         return next((path for path in found if path.name == name), None) or (found[0] if len(found) == 1 else None)
+
+    def _alike(self, folder: Path, name: str, *, whole: bool) -> list[Path]:
+        return self._listed(folder)[0 if whole else 1].get(_plain(name), [])
 
     @staticmethod
     def _list(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
@@ -72,6 +79,9 @@ def read_captions(folder: Path, names: FolderNames) -> dict[Path, str]:
         if row[""]:
             raise VmcError(f"{table} has too many columns for {name!r}: quote captions that hold commas")
         clip = names.find(folder, name)
+        if clip is None and (alike := names.several(folder, name)):
+            meant = " or ".join(path.name for path in alike)
+            raise VmcError(f"{table} names {name!r}, which may be {meant}: write the name as it is, with its suffix")
         if clip is None:
             raise VmcError(f"{table} names {name!r}, which is not in {folder}: correct or remove that row")
         if clip in captions:

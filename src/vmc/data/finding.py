@@ -133,10 +133,11 @@ def report(found: Folder, clips: Collection[Path], *, key: str, beside: Collecti
     files = [file for folder in found.walk() for file in (*folder.videos, *folder.images, *folder.others)]
     files = [file for file in files if file not in captions]
     left_out = [file for file in files if file not in used and file.parent not in used]
-    said = f"{key}: {len(clips)} clip{'s' * (len(clips) != 1)} of {len(files)} files in {found.path}"
+    said = f"{key}: {_count(clips, 'clip')} of {_count(files, 'file')} in {found.path}"
     if inner := {clip.parent for clip in clips} - {found.path, found.path.parent}:
         within = sum(clip.parent in inner for clip in clips)
-        said += f", {within} of them in {len(inner)} subfolder{'s' * (len(inner) != 1)}"
+        part = "" if within == len(clips) else f"{within} of them "
+        said += f", {part}in {_count(inner, 'subfolder')}"
     if left_out:
         named = [
             f"{file.relative_to(found.path)} ({_BESIDE if file.suffix.lower() in IMAGE_SUFFIXES else 'no clip'})"
@@ -145,6 +146,10 @@ def report(found: Folder, clips: Collection[Path], *, key: str, beside: Collecti
         more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         said += f"; left out {len(left_out)}: {', '.join(named)}{more}"
     logger.info(said)
+
+
+def _count(things: Collection[Path], name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _part_animations(found: Folder) -> None:

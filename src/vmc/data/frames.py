@@ -18,6 +18,9 @@ from vmc.errors import VmcError
 
 Start = Literal["random", "first", "centre"]
 
+MAX_FRAMES = 1000
+"""Frames of a window: no base model draws nearly as many at once, and a mistyped number must not fill the memory."""
+
 _ROUNDING = 0.25
 """Share of the interval before a frame by which a moment may lie before the frame and still mean it: containers round
 timestamps, a GIF's to hundredths of a second."""
@@ -34,6 +37,8 @@ def check_window(*, frames: int, fps: float, start: str) -> None:
     """Raises a VmcError naming the argument that no window can be made of."""
     if not isinstance(frames, int) or frames < 1:
         raise VmcError(f"data.frames is {frames}; it must be a whole number of at least 1")
+    if frames > MAX_FRAMES:
+        raise VmcError(f"data.frames is {frames}; it must be at most {MAX_FRAMES}, a window is held in memory")
     check_rate("data.fps", fps)
     if start not in get_args(Start):
         raise VmcError(f"data.start is {start!r}; it must be one of {', '.join(get_args(Start))}")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vmc.data.augmentation import Augmentation
 from vmc.data.frames import Start, Window, check_rate, check_window, resize_and_crop, window
+from vmc.data.limits import MAX_SIDE
 from vmc.data.video import FOLDER_RATE, frame_times, read_frames
 from vmc.errors import VmcError
 from vmc.files import fingerprint
@@ -50,6 +51,8 @@ class ClipTransform:
         check_rate("data.frame_folder_fps", self.folder_fps)
         if not isinstance(self.size, int):
             raise VmcError(f"data.size is {self.size}; it must be a whole number, height and width in pixels")
+        if self.size > MAX_SIDE:
+            raise VmcError(f"data.size is {self.size}; it must be at most {MAX_SIDE}, height and width in pixels")
         if self.size < 8 or self.size % 8:
             nearest = max(8, round(self.size / 8) * 8)
             raise VmcError(f"data.size is {self.size}; it must be divisible by 8, for example {nearest}")

@@ -255,9 +255,10 @@ class Session:
     def _begin(self, clips: Sequence[Clip], module: MotionModule) -> None:
         self.run.update(base_fingerprint=self.base.fingerprint("unet"))
         tensors = list(module.trained_tensors().values())
+        exemplars, others = (sum(clip.role == role for clip in clips) for role in ("exemplar", "regularization"))
         log.info(
-            "%d exemplars and %d regularization clips; %d tensors of %s parameters are trained, in %s",
-            *(sum(clip.role == role for clip in clips) for role in ("exemplar", "regularization")),
+            "%d exemplar%s and %d regularization clip%s; %d tensors of %s parameters are trained, in %s",
+            *(exemplars, "s" * (exemplars != 1), others, "s" * (others != 1)),
             len(tensors),
             f"{sum(tensor.numel() for tensor in tensors):,}",
             self.run.path,
