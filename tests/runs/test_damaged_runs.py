@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from vmc.data.video import read_frames, write_video
 from vmc.errors import VmcError
@@ -209,6 +210,18 @@ def test_a_clip_of_the_readers_is_shown_only_where_the_run_knows_its_content(for
     assert "clips.csv names 3 clips that are not here as the run had them (mine.mp4)" in caplog.text
     exemplars(foreign.path, [(path, fingerprint(path)) for path in (tmp_path / "mine.mp4", frames)])
     assert foreign.clips("exemplar") == {"mine.mp4": tmp_path / "mine.mp4", "photos": frames}
+
+
+@pytest.mark.parametrize("about", [None, "[]", "[" * 100_000, "{"])
+def test_weights_that_do_not_say_what_they_are_of_are_passed_over(two, about):
+    """A pipe in their place, or something else than an object in their metadata."""
+    file = two.root / "lora/swiping_down/seed0/weights/000100.safetensors"
+    file.parent.mkdir()
+    if about is None:
+        os.mkfifo(file)
+    else:
+        save_file({"x": torch.zeros(1)}, file, metadata={"vmc": about})
+    assert all("unet" not in run.base for run in find_runs(two.root).runs)
 
 
 def test_figures_of_a_foreign_run_show_nothing_of_the_readers(foreign, two, tmp_path):

@@ -347,11 +347,14 @@ def _fingerprint(path: Path, changed: int, size: int) -> str:
 
 def _about(file: Path) -> dict[str, Any]:
     """What a file of weights says of itself; nothing where it does not read."""
+    if not file.is_file():  # a pipe would be waited for
+        return {}
     try:
         with safe_open(file, framework="pt") as opened:
-            return json.loads((opened.metadata() or {}).get("vmc", "{}"))
-    except (SafetensorError, ValueError, OSError):
+            about = json.loads((opened.metadata() or {}).get("vmc", "{}"))
+    except (SafetensorError, ValueError, OSError, RecursionError):
         return {}
+    return about if isinstance(about, dict) else {}
 
 
 def one_line(text: object) -> str:
