@@ -63,16 +63,23 @@ def test_the_doctor_looks_at_the_run_that_is_chosen(elsewhere, blank, capsys):
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("model=nope", "'model=nope' does not compose (In 'train': Could not find 'model/nope' Available options"),
-        ("stesp=3", "'stesp=3' does not compose (Could not override 'stesp'."),
+        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': mini modelscope"),
+        ("stesp=3", "stesp is unknown; did you mean steps?"),
+        ("paramters=lora", "paramters is unknown; did you mean parameters?"),
+        ("+paramters=lora", "paramters is unknown; did you mean parameters?"),
+        ("data.size=x", "data.size is x; it must be a whole number"),
+        ("motion.mirror=no", "motion.mirror is no; it must be true or false"),
+        ("optimizer.betas=[2,2]", "optimizer.betas.0 is 2; it must be a number from 0 to below 1"),
+        ("seed=-1", "seed is -1; it must be a whole number from 0 to"),
         ("parameters.groups=[nobody]", "parameters.groups names 'nobody'"),
         ("sampler.steps=0", "sampler.steps is 0"),
     ],
 )
 def test_wrong_overrides_are_one_sentence(elsewhere, capsys, word, sentence):
-    assert doctor.main([word]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith(sentence) and said.err.count("\n") == 1
+    for stack in ("mini", "paper"):  # of which the second lacks the path of its data
+        assert doctor.main(["--stack", stack, word]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith(sentence) and said.err.count("\n") == 1
 
 
 def test_published_files_are_compared(elsewhere, monkeypatch):

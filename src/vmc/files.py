@@ -81,6 +81,16 @@ def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
         ) from error
 
 
+def short_reason(error: BaseException) -> str:
+    """What the system said behind an error, for another sentence; the error's own words where it said nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def sweep(folder: Path) -> None:
     """Remove what processes that are gone were writing in a folder and in those below it."""
     for parent, names, _ in os.walk(folder):

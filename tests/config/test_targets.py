@@ -91,6 +91,18 @@ def test_what_would_run_or_look_up_is_refused_at_any_depth(node):
         check_foreign(node, "token", source="config.yaml")
 
 
+@pytest.mark.parametrize("value", [True, 1, "false", "no", None])
+def test_a_run_does_not_say_itself_that_the_code_of_its_files_may_run(value):
+    node = {"copying": {"_target_": "vmc.metrics.networks.CopyNetwork", "path": "a.torchscript.pt", "trust": value}}
+    with pytest.raises(VmcError, match=r"^config.yaml has metrics.copying.trust: .*, which runs the code of a file; g"):
+        check_foreign(node, "metrics", source="config.yaml")
+    with pytest.raises(VmcError, match=r"copying.trust"):
+        check_foreign(node["copying"], "metrics.copying", source="config.yaml")
+    check_foreign(node, "metrics", source="config.yaml", trust=True)
+    node["copying"]["trust"] = False
+    check_foreign(node, "metrics", source="config.yaml")
+
+
 def test_a_run_that_is_trusted_may_name_any_class_and_still_looks_up_nothing():
     check_foreign({"_target_": "mine.Sampler"}, "timesteps", source="config.yaml", trust=True)
     with pytest.raises(VmcError, match="not looked up"):

@@ -4,13 +4,17 @@ import csv
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
 from vmc.data.video import read_frames, write_video
 from vmc.errors import VmcError
+from vmc.files import fingerprint
 from vmc.report import main as report
 from vmc.runs.reporting.building import Report, write_report
 from vmc.runs.reporting.drawing import Figure3
@@ -172,19 +176,52 @@ def test_only_regular_videos_of_the_run_are_taken_into_the_gallery(foreign, tmp_
     assert not behind_a_link and not list((tmp_path / "another").iterdir())
 
 
+def exemplars(folder: Path, rows: Sequence[tuple[object, str]]) -> None:
+    """A `clips.csv` of these paths and checksums."""
+    table = "".join(f"exemplar,{path},a sign,{digest}\n" for path, digest in rows)
+    (folder / "clips.csv").write_text(f"role,path,caption,sha256\n{table}")
+
+
 def test_what_is_no_clip_is_not_taken_for_an_exemplar(foreign, tmp_path):
     (tmp_path / "key.pem").write_text("secret")
     (tmp_path / "key.mp4").write_text("secret")
     os.mkfifo(tmp_path / "pipe.mp4")
     write_video(tmp_path / "clip0.mp4", picture(2), fps=12)
-    named = ["key.pem", "key.mp4", "pipe.mp4", "clip0.mp4", "gone.mp4"]
-    rows = "".join(f"exemplar,{tmp_path / name},a sign\n" for name in [*named, "\0.mp4"])
-    (foreign.path / "clips.csv").write_text(f"role,path,caption\n{rows}".replace("\0", "x" * 300))
+    named = [tmp_path / name for name in ("key.pem", "key.mp4", "clip0.mp4")]
+    others = [(tmp_path / "pipe.mp4", "0"), (tmp_path / "gone.mp4", "0"), (f"{'x' * 300}.mp4", "0")]
+    exemplars(foreign.path, [*((path, fingerprint(path)) for path in named), *others])
     listed = write_exemplars([foreign], tmp_path / "gallery")
     assert {one["name"] for one in listed if one["file"]} == {"clip0.mp4"}
     (file,) = (tmp_path / "gallery").iterdir()
     assert len(read_frames(file)) == 4 and file.stat().st_nlink == 1  # made anew of its frames
     assert "secret" not in json.dumps(listed) and "key.pem" not in json.dumps(listed)
+
+
+def test_a_clip_of_the_readers_is_shown_only_where_the_run_knows_its_content(foreign, tmp_path, caplog):
+    """Else anybody's table could name the reader's own pictures."""
+    write_video(tmp_path / "mine.mp4", picture(2), fps=12)
+    frames = tmp_path / "photos"
+    frames.mkdir()
+    Image.new("RGB", (64, 64)).save(frames / "00001.png")
+    (foreign.path / "clips.csv").write_text(f"role,path,caption\nexemplar,{tmp_path / 'mine.mp4'},a sign\n")
+    assert not foreign.clips("exemplar")  # a table of an earlier version knows none
+    exemplars(foreign.path, [(tmp_path / "mine.mp4", "0" * 64), (frames, "0" * 64), (tmp_path, "0" * 64)])
+    assert not foreign.clips("exemplar")
+    assert "clips.csv names 3 clips that are not here as the run had them (mine.mp4)" in caplog.text
+    exemplars(foreign.path, [(path, fingerprint(path)) for path in (tmp_path / "mine.mp4", frames)])
+    assert foreign.clips("exemplar") == {"mine.mp4": tmp_path / "mine.mp4", "photos": frames}
+
+
+@pytest.mark.parametrize("about", [None, "[]", "[" * 100_000, "{"])
+def test_weights_that_do_not_say_what_they_are_of_are_passed_over(two, about):
+    """A pipe in their place, or something else than an object in their metadata."""
+    file = two.root / "lora/swiping_down/seed0/weights/000100.safetensors"
+    file.parent.mkdir()
+    if about is None:
+        os.mkfifo(file)
+    else:
+        save_file({"x": torch.zeros(1)}, file, metadata={"vmc": about})
+    assert all("unet" not in run.base for run in find_runs(two.root).runs)
 
 
 def test_figures_of_a_foreign_run_show_nothing_of_the_readers(foreign, two, tmp_path):
@@ -214,7 +251,7 @@ def test_an_output_that_cannot_be_written_is_a_sentence(entered, two, monkeypatc
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(Path.cwd()) and access(path, mode))
     status, said = entered(report, f"runs={two.root}", "output=out/deep")
     assert status == 1 and "Traceback" not in said
-    assert "output is out/deep, where a report cannot be written ([Errno 13] Permission denied" in said
+    assert f"output is out/deep, but {Path.cwd()} cannot be written to (permission); choose another folder" in said
     with pytest.raises(VmcError, match="output is out, where a report cannot be written"):
         check_output(Path("out"))
 

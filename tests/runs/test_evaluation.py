@@ -133,11 +133,11 @@ class Killed(BaseException):
 
 
 class Killer:
-    """Ends the process, as it were, before or after a rename or an unlink; `file.unlink` of temporaries among them."""
+    """Ends the process, as it were, before or after a text or a video is written, renamed or removed."""
 
     def __init__(self, monkeypatch) -> None:
         self.left, self.after, self.seen = None, False, 0
-        for name in ("replace", "unlink"):
+        for name in ("write_text", "write_bytes", "replace", "unlink"):
             monkeypatch.setattr(Path, name, self._hooked(getattr(Path, name)))
 
     def _hooked(self, act):

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from vmc.data.video import count_frames, write_video
+from vmc.files import fingerprint
+from vmc.runs.clip_table import COLUMNS
 from vmc.runs.reporting.building import Report, write_report
 from vmc.runs.reporting.drawing import Figure3
 from vmc.runs.reporting.figures.style import BANDS
@@ -60,7 +62,7 @@ def write(made: Any, scored: Callable[..., Any], folder: Path) -> Path:
             failed = {"status": "failed", "reason": "<b>no</b> memory"} if arm == "lora" else {}
             path = made.run(arm, motion=motion, evaluations=evaluations, **failed)
             with (path / "clips.csv").open("w", newline="") as file:
-                csv.writer(file).writerows([("role", "path", "caption"), ("exemplar", clip, "a sign")])
+                csv.writer(file).writerows([COLUMNS, ("exemplar", clip, "a sign", fingerprint(clip))])
             for step in evaluations:
                 videos = path / "evaluation" / f"{step:06d}" / "videos"
                 videos.mkdir()

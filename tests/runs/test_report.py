@@ -13,9 +13,11 @@ from hydra import compose, initialize_config_dir
 from vmc.cli import config_folder
 from vmc.data.video import write_video
 from vmc.errors import VmcError
+from vmc.files import fingerprint
 from vmc.metrics.comparison import Difference
 from vmc.metrics.scores import write_scores
 from vmc.report import main as report
+from vmc.runs.clip_table import COLUMNS
 from vmc.runs.reporting.building import Report
 from vmc.runs.reporting.catalogue import ACCURACY, ALIGNMENT
 from vmc.runs.reporting.copies import nearest, pairs
@@ -45,7 +47,8 @@ def picture(seed: int, *, frames: int = 4) -> torch.Tensor:
 def filmed(made_up, scored, tmp_path):
     """Two arms with videos, one of them missing, exemplars, and names that markup would trip over."""
     subjects = ("A man", "A <script> & $x_1$", "A robot", "A female firefighter")
-    write_video(tmp_path / "clip0.mp4", picture(0, frames=5), fps=12)
+    clip = tmp_path / "clip0.mp4"
+    write_video(clip, picture(0, frames=5), fps=12)
     for arm in ("method", "reg_none"):
         evaluations = {
             step: scored(appearance=appearance, correct=correct, copied=(1, 0, 0, 0), subjects=subjects)
@@ -53,7 +56,7 @@ def filmed(made_up, scored, tmp_path):
         }
         path = made_up.run(arm, evaluations=evaluations)
         with (path / "clips.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([("role", "path", "caption"), ("exemplar", tmp_path / "clip0.mp4", "a sign")])
+            csv.writer(file).writerows([COLUMNS, ("exemplar", clip, "a sign", fingerprint(clip))])
         for step in evaluations:
             for place in range(4):
                 if (arm, place) != ("reg_none", 3):

@@ -173,8 +173,6 @@ def test_what_an_evaluation_lacks_is_said_before_training(train, metrics, tmp_pa
     without = [f"metrics.copying.path={tmp_path / 'gone.pt'}", f"metrics.appearance.path={tmp_path / 'none'}"]
     with pytest.raises(VmcError, match=r"2 files that are not there: .*none.*mini appearance.*gone.pt.*mini copying"):
         train(*metrics, *without, "evaluate_every=2")
-    with pytest.raises(VmcError, match="no appearance model"):
-        train("metrics=none", "evaluate_every=2", "stop.appearance=0.2", f"prompts.file={metrics[3][13:]}")
     prompts = tmp_path / "prompts.csv"
     prompts.write_text("prompt,seed\na man,1\n")
     with pytest.raises(VmcError, match="names no subject"):

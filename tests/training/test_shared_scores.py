@@ -105,8 +105,13 @@ def test_a_full_disk_leaves_nothing_half_written(scored, tmp_path, monkeypatch, 
     keep(scored, tmp_path / "another")
     assert sorted(tmp_path.rglob("*")) == before
     first, second = caplog.messages
-    assert "cannot be copied (" in first and "No space left" in first and "made again" in first
-    assert "is not shared with other runs" in second and "No space left" in second
+    assert first == (
+        f"the shared evaluation {tmp_path / 'shared'} cannot be copied (No space left on device); it is made again"
+    )
+    assert second == (
+        f"the evaluation of step 0 is not shared with other runs: {tmp_path / 'another'} cannot be written"
+        " (No space left on device)"
+    )
 
 
 def test_a_cache_that_cannot_be_written_is_only_told(scored, tmp_path, caplog):

@@ -132,7 +132,7 @@ def test_an_interrupted_making_goes_on(synthetic, made, written, monkeypatch):
 
     def cut(path, frames_FCHW, *, fps):
         if len(written) == 2:
-            (path.parent / ".0002-half.mp4").write_bytes(b"half")
+            (path.parent / ".0002-half.mp4-abcdefgh.tmp").mkdir()  # as a writer that is killed leaves it
             raise KeyboardInterrupt
         note(path, frames_FCHW, fps=fps)
 
@@ -200,6 +200,59 @@ def test_a_set_is_taken_by_its_path_and_refused_where_it_does_not_fit(synthetic,
         synthetic(path=folder).clips()
     with pytest.raises(VmcError, match=r"holds no set\.json"):
         synthetic(path=tmp_path).clips()
+
+
+def flipped(file: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+
+
+def test_what_is_damaged_in_the_cache_is_made_again(synthetic, made, written, tmp_path, caplog):
+    shutil.copytree(made, tmp_path / "cache")
+    clips = synthetic().clips()
+    folder, whole = clips[0].path.parent, content(clips)
+    about = (folder / "set.json").read_bytes()
+    flipped(clips[1].path)
+    assert content(synthetic().clips()) == whole and written == [clips[1].path]
+    assert f"lack {clips[1].path}, which is not as it was written; it is made again" in caplog.text
+    flipped(folder / "captions.csv")
+    assert content(synthetic().clips()) == whole and synthetic().clips() == clips
+    for damage in (about[:100], b"[]", b"", b"\xff", about.replace(b'"sha256": {', b'"sha256": 5, "x": {')):
+        (folder / "set.json").write_bytes(damage)
+        assert synthetic().clips() == clips and (folder / "set.json").read_bytes() == about
+    assert written == [clips[1].path], "the clips themselves were whole"
+
+
+def test_a_set_of_an_earlier_version_gets_its_checksums(synthetic, made, written, tmp_path):
+    shutil.copytree(made, tmp_path / "cache")
+    clips = synthetic().clips()
+    file = clips[0].path.with_name("set.json")
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in about.items() if key != "sha256"}))
+    assert synthetic(path=file.parent).clips() == clips
+    assert synthetic().clips() == clips and not written
+    assert json.loads(file.read_text()) == about
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "sentence"),
+    [
+        ("clip", None, r"0000-.*\.mp4 is not as it was written; copy the whole folder"),
+        ("captions.csv", None, r"1 of 3 clips are missing, first 000.*; copy the whole folder"),
+        ("captions.csv", b"file,caption,seed\n../x.mp4,a,1\n", r"1 of 1 clips are missing, first \.\./x\.mp4; copy"),
+        ("captions.csv", b"file,caption,seed\nx.mp4,a,one\n", "captions.csv is damaged; copy"),
+        ("set.json", b"{", r"set.json is damaged \(no model\); copy the whole folder"),
+        ("set.json", b"\xff", r"set.json is damaged \(no model\); copy the whole folder"),
+    ],
+)
+def test_a_damaged_set_that_is_named_is_refused(name, damage, sentence, synthetic, made, tmp_path):
+    folder = shutil.copytree(synthetic(cache=made).clips()[0].path.parent, tmp_path / "set")
+    file = next(folder.glob("0000-*.mp4")) if name == "clip" else folder / name
+    flipped(file) if damage is None else file.write_bytes(damage)
+    with pytest.raises(VmcError, match=rf"regularization.path is {folder}, .*{sentence}"):
+        synthetic(path=folder).clips()
 
 
 def test_a_clip_that_is_gone_from_the_cache_is_made_again(synthetic, made, written, tmp_path):

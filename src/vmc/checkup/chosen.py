@@ -1,5 +1,6 @@
 """The run that is asked about: a stack with overrides of `vmc.train`, composed as that does and not begun."""
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vmc.cli import check_overlays, config_folder, quote_free_text, user_error
+from vmc.cli import check_config, check_overlays, check_parts, config_folder, quote_free_text, user_error
+from vmc.config.checks import missing_keys
+from vmc.config.retelling import retold
 from vmc.diffusion.parameters import ParameterSubset
 from vmc.download.sources import SOURCES, HubSource
 from vmc.errors import VmcError
@@ -39,12 +42,9 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
             config = compose("train", overrides=[f"stack={stack}", *quote_free_text(words)])
     except (HydraException, OmegaConfBaseException) as error:
-        said, *_ = str(error).partition("Config search path")
-        raise VmcError(
-            f"'{' '.join(words)}' does not compose ({' '.join(said.split())}); give overrides of vmc.train, whose"
-            " --help lists groups and keys"
-        ) from error
+        raise retold(error, "train") from error
     check_overlays(config, {})
+    _check(config)
     chosen = Chosen(config)
     for part in PARTS:
         try:
@@ -52,6 +52,15 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
         except InstantiationException as error:
             raise VmcError(user_error(error) or f"{part} cannot be made ({error}); give other overrides") from error
     return chosen
+
+
+def _check(config: DictConfig) -> None:
+    """Check keys and values as `vmc.train` does. A path that is not given is a finding of the table, and no error."""
+    given = copy.deepcopy(config)
+    for key in missing_keys(config):
+        OmegaConf.update(given, key, "not-given")
+    check_config(given, "train")
+    check_parts(given)
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,13 @@ def check_overlays(config: DictConfig, chosen: Mapping[str, Any]) -> None:
 
 def check_complete(config: DictConfig) -> None:
     """Refuse a config in which a value that has no default is not set."""
-    # Not `OmegaConf.missing_keys`: it fails where one value refers to another that is missing.
-    for name in _missing(OmegaConf.to_container(config)):
+    for name in missing_keys(config):
         raise VmcError(f"{name} is not set and has no default; give {HOW.get(name, f'{name}=...')}")
+
+
+def missing_keys(config: DictConfig) -> list[str]:
+    """Dotted keys without a value. `OmegaConf`'s own fails where one value refers to another that is missing."""
+    return list(_missing(OmegaConf.to_container(config)))
 
 
 def _missing(node: Any, name: str = "") -> Iterator[str]:

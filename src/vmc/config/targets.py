@@ -50,6 +50,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
 """What may stand as `_target_` at a place of a run's config. A class that ships with a YAML has its line here."""
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 """Keys that Hydra follows in place of handing them on."""
+CODE = "trust"
+"""The key of a class by which a file's own code may run."""
 TRUST = "give trust=true if you made the run or know who did"
 
 
@@ -83,7 +85,11 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
             raise VmcError(f"{source} has {key}: {value}, but what refers to other values is not looked up in a run")
         if value == "???":
             raise VmcError(f"{source} has no value for {key}; make the run anew, or correct the file")
-        if name not in INSTRUCTIONS or trust:
+        if trust:
+            continue
+        if name == CODE and value is not False:
+            raise VmcError(f"{source} has {key}: {value}, which runs the code of a file; {TRUST}")
+        if name not in INSTRUCTIONS:
             continue
         if name == "_target_" and not allowed(parent, value):
             raise VmcError(f"{source} has {key}: {value}, which is no class of this project for {parent}; {TRUST}")

@@ -36,6 +36,9 @@ BOUNDS = {
     "optimizer.lr": Bounds(0, math.inf, "a rate of 0 or more"),
     "token.learning_rate": Bounds(0, math.inf, "a rate of 0 or more"),
     "rates.*": Bounds(0, math.inf, "a rate of 0 or more"),
+    "optimizer.betas.*": Bounds(0, math.nextafter(1, 0), "a number from 0 to below 1"),
+    "optimizer.eps": Bounds(0, math.inf, "a number of 0 or more"),
+    "optimizer.weight_decay": Bounds(0, math.inf, "a number of 0 or more"),
 }
 KINDS: dict[str, Any] = {
     # Keys outside of any class whose default is null or a list. All others have the kind of their default.
@@ -70,11 +73,11 @@ def check_numbers(config: Any, place: str = "") -> None:
     for key, value in leaves(config, place):
         if not isinstance(value, int | float):
             continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise VmcError(f"{key} is {value}; it must be a finite number")
         for pattern, bounds in BOUNDS.items():
             if fnmatchcase(key, pattern) and not bounds.low <= value <= bounds.high:
                 raise VmcError(f"{key} is {_said(value)}; it must be {bounds.remedy}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise VmcError(f"{key} is {value}; it must be a finite number")
         if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
             raise VmcError(f"{key} is {_said(value)}; it must lie within {-LARGEST} and {LARGEST}")
 

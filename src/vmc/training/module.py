@@ -1,6 +1,6 @@
 """The Lightning module: UNet, loss and optimiser, and nothing else."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,8 +15,7 @@ from vmc.diffusion.text import PromptEncoder
 from vmc.errors import VmcError
 from vmc.training.batches import Batch
 from vmc.training.delta import trained_places
-
-OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
+from vmc.training.optimizers import OptimizerFactory, make_optimizer
 
 
 class MotionModule(pl.LightningModule):
@@ -87,7 +86,7 @@ class MotionModule(pl.LightningModule):
         if row:
             tensors = [self.trained_tensors()[name] for name in row]
             groups.append({"params": tensors, "lr": self.token_learning_rate, "weight_decay": 0.0})
-        return self._make_optimizer(groups)
+        return make_optimizer(self._make_optimizer, groups)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch."""

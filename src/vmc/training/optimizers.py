@@ -1,13 +1,43 @@
-"""Optimisers that are not PyTorch's own."""
+"""How the optimiser of a run is made, and those that are not PyTorch's own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
 from vmc.errors import VmcError
+
+OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
+
+
+def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) -> Optimizer:
+    """The optimiser of parameter groups.
+
+    Raises:
+        VmcError: its class refuses a setting.
+    """
+    try:
+        return factory(groups)
+    except (ValueError, TypeError) as error:
+        called = factory.func if isinstance(factory, partial) else type(factory)
+        reason = " ".join(str(error).split())
+        raise VmcError(
+            f"optimizer is {called.__name__}, which refuses its settings ({reason}); correct them"
+        ) from error
+
+
+def check_optimizer(factory: OptimizerFactory) -> None:
+    """Have one of PyTorch's own made of a single number, before anything is loaded.
+
+    Raises:
+        VmcError: see `make_optimizer`.
+    """
+    if isinstance(factory, partial):
+        make_optimizer(factory, [{"params": [torch.nn.Parameter(torch.zeros(1))]}])
 
 
 @dataclass(frozen=True, kw_only=True)

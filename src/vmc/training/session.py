@@ -36,7 +36,8 @@ from vmc.training.evaluating import TrainingGenerator, build_schedule
 from vmc.training.evaluations import Evaluations
 from vmc.training.hardware import Hardware
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
-from vmc.training.module import MotionModule, OptimizerFactory
+from vmc.training.module import MotionModule
+from vmc.training.optimizers import OptimizerFactory, check_optimizer
 from vmc.training.regularization import Mixture, RegularizationSource
 from vmc.training.saving import usable_checkpoint
 from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, made_with, readable
@@ -95,6 +96,7 @@ class Session:
         if self.generation_batch is not None and self.generation_batch < 1:
             raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
         check_dtype(self.weights_dtype)
+        check_optimizer(self.optimizer)
         self._caches = Path(self.cache or cache_root())
         self._encoders = Encoders(base=self.base, token=self.token, hardware=self.hardware, cache=self._caches)
         self._seconds, self._step = 0.0, 0

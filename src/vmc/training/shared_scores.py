@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from vmc.errors import VmcError
-from vmc.files import folder_written_whole
+from vmc.files import folder_written_whole, short_reason
 from vmc.runs.score_files import SCORES, SUMMARY, sha256_of, write_json
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def take(shared: Path, folder: Path) -> bool:
         log.warning("the shared evaluation %s is damaged (%s); it is made again", shared, error)
         return False
     except (OSError, VmcError) as error:
-        log.warning("the shared evaluation %s cannot be copied (%s); it is made again", shared, error)
+        log.warning("the shared evaluation %s cannot be copied (%s); it is made again", shared, short_reason(error))
         return False
     return True
 
@@ -58,7 +58,10 @@ def keep(folder: Path, shared: Path) -> None:
             if shared.is_dir():
                 shutil.rmtree(shared)
     except (OSError, VmcError) as error:
-        log.warning("the evaluation of step 0 is not shared with other runs: %s cannot be written (%s)", shared, error)
+        log.warning(
+            "the evaluation of step 0 is not shared with other runs: %s cannot be written (%s)",
+            *(shared, short_reason(error)),
+        )
 
 
 class _DamagedError(Exception):

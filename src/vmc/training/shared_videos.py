@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmc.data.prompts import Prompt
 from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.files import short_reason, written_whole
 from vmc.runs.evaluation import Maker, all_files
 from vmc.runs.score_files import sha256_of
 
@@ -42,7 +42,7 @@ def _copied(original: Path, file: Path) -> bool:
         with written_whole(file) as temporary:
             shutil.copyfile(original, temporary)
     except (OSError, UnicodeDecodeError, VmcError) as error:
-        log.warning("the shared video %s cannot be copied (%s); it is made again", original, error)
+        log.warning("the shared video %s cannot be copied (%s); it is made again", original, short_reason(error))
         return False
     return True
 
@@ -55,7 +55,10 @@ def _kept(file: Path, original: Path) -> bool:
         with written_whole(original) as temporary:
             shutil.copyfile(file, temporary)
     except (OSError, VmcError) as error:
-        log.warning("the base model's videos are not shared with other runs: %s", error)
+        log.warning(
+            "the base model's videos are not shared with other runs: %s cannot be written (%s)",
+            *(original, short_reason(error)),
+        )
         return False
     return True
 

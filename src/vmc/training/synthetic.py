@@ -6,7 +6,8 @@ a folder of its own:
 
     0000-a-person-...-SEED.mp4   a clip
     captions.csv                 file, caption, seed
-    set.json                     what it was made with: the model's parts, sampler, latents, frame rate; written last
+    set.json                     what it was made with: the model's parts, sampler, latents, frame rate; and SHA-256 of
+                                 each file; written last
 """
 
 import json
@@ -29,12 +30,17 @@ from vmc.errors import VmcError
 from vmc.files import sweep, written_whole
 from vmc.randomness import derive_seed
 from vmc.runs.generation import video_names
+from vmc.runs.score_files import sha256_of
+from vmc.text_files import read_table
 from vmc.training.base_videos import BaseVideos
 from vmc.training.regularization import Mix, Ratio, check_mix
 
 log = logging.getLogger(__name__)
 
 CAPTIONS, ABOUT = "captions.csv", "set.json"
+TABLE = ("file", "caption", "seed")
+SUMS = "sha256"
+"""The key of `set.json` under which each file has its checksum."""
 FORMAT = "vmc-synthetic-1"
 
 
@@ -81,13 +87,12 @@ class SyntheticRegularization:
         """
         about = self.base_videos.describe(self.sampler)
         folder = self._made(about) if self.path is None else Path(self.path).expanduser()
-        table = _read(folder, about)
-        if shared := self.base_videos.test_seeds & {int(seed) for seed in table["seed"]}:
+        rows = _read(folder, about)
+        if shared := self.base_videos.test_seeds & {int(row["seed"]) for row in rows}:
             raise VmcError(
                 f"the synthetic clips in {folder} and the test set share the seed {min(shared)}, so that copies would"
                 " look like the model's own; give the test set or the clips other seeds"
             )
-        rows = table.to_dict("records")
         return [Clip(path=folder / row["file"], caption=row["caption"], role="regularization") for row in rows]
 
     def _prompts(self) -> list[Prompt]:
@@ -122,6 +127,7 @@ class SyntheticRegularization:
     def _make(self, folder: Path, prompts: Sequence[Prompt], files: Sequence[Path], about: Mapping[str, Any]) -> None:
         """Write the clips that are missing, and what is told of them."""
         sweep(folder)
+        _remove_damaged(folder)
         have = sum(file.is_file() for file in files)
         log.info("the base model makes %d regularization clips for all runs: %s", len(files) - have, folder)
         self.base_videos.write(prompts, files, sampler=self.sampler, label="synthetic clips")
@@ -137,12 +143,44 @@ class SyntheticRegularization:
         hardware, model = self.base_videos.hardware, str(self.base_videos.base.path)
         made_on = {"device": hardware.device.type, "precision": hardware.precision}
         with written_whole(folder / ABOUT) as temporary:
-            told = {"format": FORMAT, "model": model, "clips": len(files), "made_on": made_on, **about}
+            sums = {file.name: sha256_of(file) for file in (*files, folder / CAPTIONS)}
+            told = {"format": FORMAT, "model": model, "clips": len(files), "made_on": made_on, **about, SUMS: sums}
             temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _complete(folder: Path, files: Sequence[Path]) -> bool:
-    return (folder / ABOUT).is_file() and all(file.is_file() for file in files)
+    """Whether all files of a set are there as they were written."""
+    sums = _noted(folder).get(SUMS)
+    return sums is not None and not any(_fault(file, sums) for file in (*files, folder / CAPTIONS))
+
+
+def _remove_damaged(folder: Path) -> None:
+    """Remove what is not as it was written, so that it is made again; which, the log says."""
+    if (folder / ABOUT).is_file() and not _noted(folder):
+        log.warning("%s does not read; it is written anew", folder / ABOUT)
+    sums = _noted(folder).get(SUMS, {})
+    for name in sums:
+        if fault := _fault(folder / name, sums):
+            log.warning("the synthetic clips lack %s, which %s; it is made again", folder / name, fault)
+            (folder / name).unlink(missing_ok=True)
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    """What a set says of itself; nothing where it does not read."""
+    try:
+        noted = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    plain = isinstance(noted, dict) and all(isinstance(noted.get(key, {}), dict) for key in ("base", SUMS))
+    named = plain and "base" in noted and all(Path(name).name == name for name in noted.get(SUMS, ()))
+    return noted if named else {}
+
+
+def _fault(file: Path, sums: Mapping[str, str]) -> str:
+    """What is wrong with a file of a set, a clause; empty where nothing is."""
+    if not file.is_file():
+        return "is gone"
+    return "" if sums.get(file.name) == sha256_of(file) else "is not as it was written"
 
 
 @contextmanager
@@ -161,18 +199,21 @@ def _alone(file: Path) -> Iterator[None]:
         lock.release()
 
 
-def _read(folder: Path, wanted: Mapping[str, Any]) -> pd.DataFrame:
-    """The table of a set: file, caption, seed.
+def _read(folder: Path, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The rows of a set: file, caption, seed.
 
     Raises:
-        VmcError: no complete set, or one that was made by another base model or in another window.
+        VmcError: no complete set, a damaged one, or one that was made by another base model or in another window.
     """
     if not (folder / ABOUT).is_file() or not (folder / CAPTIONS).is_file():
         raise VmcError(
             f"regularization.path is {folder}, which holds no {ABOUT} and {CAPTIONS} of synthetic clips; give a folder"
             " that regularization=synthetic has made, or leave regularization.path null to have one made"
         )
-    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    again = "copy the whole folder, or leave regularization.path null to have a set made"
+    about = _noted(folder)
+    if lacking := [name for name in ("model", "latents", "fps") if name not in about]:
+        raise VmcError(f"regularization.path is {folder}, whose {ABOUT} is damaged (no {lacking[0]}); {again}")
     if different := [part for part, mark in wanted["base"].items() if about["base"].get(part) != mark]:
         raise VmcError(
             f"regularization.path is {folder}, which another base model has made ({about['model']}; {different[0]}"
@@ -184,10 +225,16 @@ def _read(folder: Path, wanted: Mapping[str, Any]) -> pd.DataFrame:
                 f"regularization.path is {folder}, whose clips have {name} {about[name]}, and this run's have"
                 f" {wanted[name]}; set {said} as they were, or leave regularization.path null to have a set made"
             )
-    table = pd.read_csv(folder / CAPTIONS, dtype=str, keep_default_na=False)
-    if missing := [name for name in table["file"] if not (folder / name).is_file()]:
+    columns, rows = read_table(folder / CAPTIONS, wanted=TABLE)
+    if not set(TABLE) <= set(columns) or not all(row["seed"].isdecimal() for row in rows):
+        raise VmcError(f"regularization.path is {folder}, whose {CAPTIONS} is damaged; {again}")
+    names = [row["file"] for row in rows]
+    if missing := [name for name in names if Path(name).name != name or not (folder / name).is_file()]:
         raise VmcError(
-            f"regularization.path is {folder}, where {len(missing)} of {len(table)} clips are missing, first"
-            f" {missing[0]}; copy the whole folder, or leave regularization.path null to have a set made"
+            f"regularization.path is {folder}, where {len(missing)} of {len(names)} clips are missing, first"
+            f" {missing[0]}; {again}"
         )
-    return table
+    sums = about.get(SUMS)  # sets of earlier versions have none
+    if sums and (damaged := [name for name in (*names, CAPTIONS) if _fault(folder / name, sums)]):
+        raise VmcError(f"regularization.path is {folder}, where {damaged[0]} is not as it was written; {again}")
+    return rows

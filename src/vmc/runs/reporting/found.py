@@ -2,10 +2,11 @@
 
 import csv
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from safetensors import SafetensorError, safe_open
 
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.errors import VmcError
+from vmc.files import fingerprint
 from vmc.metrics.scores import read_scores
 from vmc.metrics.values import COPY_THRESHOLD, values_of_run
 from vmc.runs.score_files import DIGEST, SCORES, SUMMARY, sha256_of
+
+log = logging.getLogger(__name__)
 
 DAMAGED = "damaged"
 """Status of a run of which a file does not read; the reason says which."""
@@ -232,14 +236,21 @@ class FoundRun:
     def clips(self, role: str) -> dict[str, Path]:
         """Paths of the run's clips of a role by name, from `clips.csv`; they may be gone.
 
-        Clips lie wherever their owner has them. What is no clip by its suffix, or no regular file, is left out.
+        Clips lie wherever their owner has them, and a report is sent on. So that a table from elsewhere shows nothing
+        of the reader's disk, a clip is taken only where the table knows its SHA-256.
 
         Raises:
             VmcError: it does not read.
         """
         rows = [] if self.damaged else self._table("clips.csv")
-        paths = [Path(row["path"]) for row in rows if row.get("role") == role and row.get("path")]
-        return {path.name: path for path in paths if _is_clip(path)}
+        named = [(Path(row["path"]), row.get("sha256")) for row in rows if row.get("role") == role and row.get("path")]
+        taken = {path.name: path for path, digest in named if _is_clip(path, digest)}
+        if left := [path.name for path, _ in named if path.name not in taken]:
+            log.warning(
+                "%s names %d clips that are not here as the run had them (%s); the report goes without them",
+                *(self.path / "clips.csv", len(left), left[0][:80]),
+            )
+        return taken
 
     def _table(self, name: str) -> list[dict[str, Any]]:
         file = self.path / name
@@ -312,22 +323,38 @@ def _check_numbers(summary: Mapping[str, Any], file: Path) -> None:
             raise VmcError(f"{file} has {number!r} under {name}; remove it and score the videos again")
 
 
-def _is_clip(path: Path) -> bool:
-    """Whether a path is that of a clip, by its suffix, and is no pipe or device; it may be gone."""
+def _is_clip(path: Path, digest: str | None) -> bool:
+    """Whether a path is that of a clip, by its suffix, with the content of this SHA-256; it may be gone."""
     known = path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
     try:
-        return path.is_dir() or (known and (path.is_file() or not path.exists()))
+        if path.is_dir():  # of frames; one with others in it is none, and may be the whole disk
+            return all(part.is_file() for part in path.iterdir()) and _is_of(path, digest)
+        return known and (not path.exists() or (path.is_file() and _is_of(path, digest)))
     except (OSError, ValueError):  # a folder that is shut, or a path that is none
         return False
 
 
+def _is_of(path: Path, digest: str | None) -> bool:
+    about = path.stat()
+    return bool(digest) and _fingerprint(path, about.st_mtime_ns, about.st_size) == digest
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(path: Path, changed: int, size: int) -> str:
+    """Read once in a report: many arms have the same clips."""
+    return fingerprint(path)
+
+
 def _about(file: Path) -> dict[str, Any]:
     """What a file of weights says of itself; nothing where it does not read."""
+    if not file.is_file():  # a pipe would be waited for
+        return {}
     try:
         with safe_open(file, framework="pt") as opened:
-            return json.loads((opened.metadata() or {}).get("vmc", "{}"))
-    except (SafetensorError, ValueError, OSError):
+            about = json.loads((opened.metadata() or {}).get("vmc", "{}"))
+    except (SafetensorError, ValueError, OSError, RecursionError):
         return {}
+    return about if isinstance(about, dict) else {}
 
 
 def one_line(text: object) -> str:
