@@ -147,6 +147,17 @@ def test_a_run_that_left_something_is_refused_to_another_config(begun, kept):
         RunFolder(begun.path, config={**CONFIG, "optimizer": {"lr": 0.1}}).check()
 
 
+def test_two_folders_of_clips_with_one_name_are_told_how_to_be_two_motions(tmp_path):
+    for clips in ("anna/clips", "ben/clips"):
+        run = RunFolder(tmp_path / "run", config={**CONFIG, "data": {"path": clips}})
+        if clips == "anna/clips":
+            run.begin(threads=1, world=1)
+            run.checkpoint(1).parent.mkdir()
+            run.checkpoint(1).write_bytes(b"")
+    with pytest.raises(VmcError, match=r"\(data\.path differ\); choose another motion\.name or output or remove"):
+        run.check()
+
+
 def test_scores_of_the_base_model_alone_are_worth_something(tmp_path):
     run = RunFolder(tmp_path / "run", config={"parameters": None, "seed": 0})
     run.begin(threads=1, world=1)

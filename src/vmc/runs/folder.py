@@ -115,9 +115,11 @@ class RunFolder:
         if different := self._differing():
             if self.is_in_vain():
                 return {}
+            # Two folders of clips with one name are two motions, which share a folder until one is named.
+            choose = "choose another motion.name or output" if "data.path" in different else "choose another output"
             raise VmcError(
                 f"output is {self.path}, which holds a run of a different config ({', '.join(different)} differ);"
-                " choose another output or remove that folder"
+                f" {choose} or remove that folder"
             )
         return read_state(self.path)
 
