@@ -10,6 +10,7 @@ import torch
 from vmc.data.video import write_video
 from vmc.errors import VmcError
 from vmc.evaluate import main as evaluate
+from vmc.evaluate import named_videos
 from vmc.generate import main as generate
 from vmc.metrics.scores import read_scores
 from vmc.training.rescoring import check_videos
@@ -129,6 +130,17 @@ def test_a_folder_of_videos_that_is_shut_is_said(tmp_path, monkeypatch):
         check_videos(tmp_path)
     with pytest.raises(VmcError, match="which is a file; give a folder of mp4 files"):
         check_videos(Path(__file__))
+
+
+def test_a_table_of_videos_is_read_as_a_spreadsheet_saves_it(tmp_path):
+    file = tmp_path / "prompts.csv"
+    file.write_bytes("\r\n\r\nVideo ;Prompt;;\r\none.mp4;He waves;;\r\n;;;\r\ntwö.mp4;She waves;;\r\n".encode("utf-16"))
+    assert named_videos(file) == ["one.mp4", "twö.mp4"]
+    file.write_text("video,prompt\n,He waves\n")
+    with pytest.raises(VmcError, match=r"prompts\.csv, row 2, names no video; name one"):
+        named_videos(file)
+    file.write_text("prompt\nHe waves\n")
+    assert named_videos(file) == []
 
 
 def test_videos_named_in_a_table(entered, metrics):

@@ -118,6 +118,22 @@ def test_what_a_killed_writer_left_is_swept_and_what_a_living_one_writes_is_not(
     assert (tmp_path / ".notes-abcdefgh.tmp").is_file()
 
 
+def test_who_writes_a_name_again_removes_what_a_killed_writer_of_it_left(tmp_path):
+    """An export or a report lies in a folder of the user's, where nobody looks for what else is left."""
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom vmc.files import folder_written_whole\n"
+        "with folder_written_whole(Path(sys.argv[1]) / sys.argv[2]) as folder:\n"
+        "    (folder / 'part').write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for name in ("model [1]", "another"):
+        assert subprocess.run([sys.executable, "-c", program, tmp_path, name]).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    with folder_written_whole(tmp_path / "model [1]"), folder_written_whole(tmp_path / "model [1]") as inner:
+        (inner / "part").write_text("whole")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 2 and left[0].startswith(".another-") and left[1] == "model [1]"
+
+
 def test_where_locks_are_unknown_only_what_is_a_day_old_is_swept(tmp_path, monkeypatch):
     def unknown(*_):
         raise OSError(errno.ENOLCK, "no locks")

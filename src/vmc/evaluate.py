@@ -205,12 +205,17 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
 
 def named_videos(file: Path) -> list[str]:
     """The column `video` of a table of prompts; empty where it has none."""
-    import pandas as pd
+    from vmc.text_files import read_table
 
-    if file.suffix.lower() != ".csv":
+    if file.suffix.lower() not in (".csv", ".tsv"):
         return []
-    table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    return [str(name) for name in table["video"]] if "video" in table.columns else []
+    columns, rows = read_table(file, wanted=("prompt", "subject", "video"))
+    if "video" not in columns:
+        return []
+    for number, row in enumerate(rows, start=2):
+        if not row["video"]:
+            raise VmcError(f"{file}, row {number}, names no video; name one, or take the row out")
+    return [row["video"] for row in rows]
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 Whatever is written here appears under its name whole or not at all. Until then it lies in a folder of its own beside
 it, `.NAME-XXXXXXXX.tmp`, on which the writing process holds a lock. The lock ends with the process, however it ends:
-so `sweep` can tell what a killed one has left from what a living one is writing.
+so `sweep` can tell what a killed one has left from what a living one is writing, and so can the next one that writes
+the same name.
 """
 
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import re
@@ -128,6 +130,9 @@ def _room_beside(path: Path, remedy: str | None) -> Iterator[Path]:
     """A locked folder beside `path`, removed at the end."""
     with told_unwritable(path, remedy=remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
+            if is_leftover(left.name):
+                _remove_unless_held(left)
         room, lock = _locked_folder(path)
         try:
             yield room
@@ -136,10 +141,14 @@ def _room_beside(path: Path, remedy: str | None) -> Iterator[Path]:
             os.close(lock)
 
 
+def _prefix(path: Path) -> str:
+    return f".{path.name[:40]}-"
+
+
 def _locked_folder(path: Path) -> tuple[Path, int]:
     """A new folder beside `path`, and the descriptor that holds the lock on it."""
     while True:
-        room = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", suffix=".tmp", dir=path.parent))
+        room = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
         try:
             lock = os.open(room, os.O_RDONLY)
         except FileNotFoundError:  # swept before it was locked

@@ -36,6 +36,8 @@ def read_yaml(file: Path, *, remedy: str) -> Any:
         return parse_yaml(file.read_text(encoding="utf-8"))
     except VmcError:
         raise
+    except PermissionError as error:
+        raise VmcError(f"{file} cannot be read ({error.strerror}); correct its permissions") from error
     except (ValueError, OSError) as error:  # a decoding error is a ValueError too
         raise VmcError(f"{file} does not read as a config ({_one_line(error)}); {remedy}") from error
 

@@ -88,8 +88,24 @@ def test_a_key_of_another_choice_may_be_added(entered):
     status, said = entered(train, "token.learning_rate=0.1", "logger=csv")
     assert (status, said) == (
         1,
-        "error: token.learning_rate belongs to another choice than this one; +token.learning_rate=... adds it\n",
+        "error: token.learning_rate belongs to token=trained, which is not chosen; choose it, or leave the key out\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            ["metrics=none", "metrics.classifier.path=x"],
+            "belongs to metrics=mini or metrics=paper, which is not chosen",
+        ),
+        (["parameters.rank=4"], "belongs to parameters=lora, which is not chosen"),
+        (["model.strict=true"], "stands in no file that is chosen; +model.strict=... adds it"),
+    ],
+)
+def test_a_key_that_is_not_there_is_told_the_choice_that_has_it(entered, typed, told):
+    status, said = entered(train, *typed, "logger=csv")
+    assert status == 1 and told in said
 
 
 def test_a_setting_that_no_yaml_has_may_be_added():
@@ -224,10 +240,8 @@ def test_several_clips_are_no_path(entered):
         f"model.path={entered.model}",
     )
     assert status == 1
-    assert (
-        "error: data.path is [a.mp4,b.mp4], which names several: put the clips into one folder" in said
-        and "Traceback" not in said
-    )
+    assert "error: data.path is [a.mp4,b.mp4], which names several: put the clips into one folder" in said
+    assert "Traceback" not in said
 
 
 # --- places ----------------------------------------------------------------------------------------------------------

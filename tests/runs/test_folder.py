@@ -1,7 +1,10 @@
 """The run folder, also where a killed process, a full disk or a bad sector has been at it."""
 
+import errno
 import json
 import logging
+import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,7 +12,7 @@ import yaml
 from vmc.data.clips import Clip
 from vmc.errors import UnwritableError, VmcError
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
-from vmc.runs.folder import RunFolder, is_done, read_state, shown_state
+from vmc.runs.folder import RunFolder, is_done, newest_weights, read_config, read_state, shown_state
 
 CONFIG = {"parameters": {"groups": ["temporal"]}, "optimizer": {"lr": 1.0}, "steps": 5}
 ROW = {"exemplar_updates": 1, "loss": "0.5", "loss_motion": "0.5", "loss_regularization": ""}
@@ -147,6 +150,17 @@ def test_a_run_that_left_something_is_refused_to_another_config(begun, kept):
         RunFolder(begun.path, config={**CONFIG, "optimizer": {"lr": 0.1}}).check()
 
 
+def test_two_folders_of_clips_with_one_name_are_told_how_to_be_two_motions(tmp_path):
+    for clips in ("anna/clips", "ben/clips"):
+        run = RunFolder(tmp_path / "run", config={**CONFIG, "data": {"path": clips}})
+        if clips == "anna/clips":
+            run.begin(threads=1, world=1)
+            run.checkpoint(1).parent.mkdir()
+            run.checkpoint(1).write_bytes(b"")
+    with pytest.raises(VmcError, match=r"\(data\.path differ\); choose another motion\.name or output or remove"):
+        run.check()
+
+
 def test_scores_of_the_base_model_alone_are_worth_something(tmp_path):
     run = RunFolder(tmp_path / "run", config={"parameters": None, "seed": 0})
     run.begin(threads=1, world=1)
@@ -198,3 +212,29 @@ def test_a_table_of_clips_without_checksums_is_compared_as_far_as_it_goes(clips_
     (tmp_path / "clips.csv").write_text(f"role,path,caption\nexemplar,{tmp_path / 'a'},a sks\n")
     assert differing_clips(clips_of(a="1"), tmp_path) == []
     assert differing_clips(clips_of(a="1", b="2"), tmp_path) == ["b is new"]
+
+
+def test_a_run_without_weights_is_told_from_one_without_those_of_a_step(begun, monkeypatch):
+    with pytest.raises(VmcError, match=r"^run is \S+, which has trained no weights yet; go on with it"):
+        newest_weights(begun.path)
+    begun.weights(3).parent.mkdir()
+    begun.weights(3).write_bytes(b"")
+    assert newest_weights(begun.path) == begun.weights(3)
+    with pytest.raises(VmcError, match=r"with no weights of step 2; it has those of: 3$"):
+        newest_weights(begun.path, step=2)
+
+    def refused(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(VmcError, match=r"weights cannot be read \(Permission denied\); correct its permissions"):
+        newest_weights(begun.path)
+
+
+def test_a_config_that_is_shut_is_said(begun, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(VmcError, match=r"config\.yaml cannot be read \(Permission denied\); correct its permissions$"):
+        read_config(begun.path)

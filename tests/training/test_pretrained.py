@@ -1,6 +1,7 @@
 """`+baseline=pretrained`: a run without training is the whole test set, asked with the token and in language."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from vmc.metrics.scores import read_scores
 from vmc.runs import generation
 from vmc.runs.folder import is_done, read_state
 from vmc.train import main as train_command
+from vmc.training.callbacks import STOPPING
 
 
 @pytest.fixture
@@ -33,6 +35,33 @@ def arguments(metrics, entered) -> list[str]:
         *("motion=custom", "motion.caption=a {token} square", "regularization=none", "logger=csv", "cache=cache"),
         *("motion.name=custom", "trainer.threads=1", *metrics),
     ]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_the_scoring_and_the_same_command_goes_on(entered, arguments, made, monkeypatch, number, code):
+    write, written = generation.write_video, []
+
+    def write_and_send(file, frames, **options):
+        write(file, frames, **options)
+        written.append(file)
+        if len(written) == 8:  # of twelve: in the middle of the second table
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(generation, "write_video", write_and_send)
+    own = [*arguments, "cache=own", "generation_batch=1"]
+    status, said = entered(train_command, *own, "output=run")
+    assert status == code, said
+    assert said.count(STOPPING.decode()) == 1 and "run: stopped at step 0 (signal)" in said
+    state = read_state(Path("run"))
+    assert (state["status"], state["reason"]) == ("stopped", "signal")
+    assert len(made) == 8
+    status, said = entered(train_command, *own, "output=run")
+    assert status == 0 and read_state(Path("run"))["status"] == "finished"
+    assert len(made) == 12
+    assert entered(train_command, *own, "cache=another", "output=whole")[0] == 0
+    for name in ("000000", "000000-language"):
+        one, other = (Path(run, "evaluation", name, "scores.csv").read_text() for run in ("run", "whole"))
+        assert one == other
 
 
 def test_the_command_scores_the_base_model_and_is_done(entered, arguments, made):

@@ -91,7 +91,9 @@ def test_a_signal_at_the_last_step_leaves_a_finished_run(train, send):
     assert json.loads((run.path / "run.json").read_text())["status"] == "finished"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR2, 128 + signal.SIGUSR2)]
+)
 def test_a_script_sees_that_a_run_was_stopped(entered, send, blank, clips, monkeypatch, number, code):
     ended = []
     monkeypatch.setattr(NoMirror, "finish", lambda self, exit_code: ended.append(exit_code))

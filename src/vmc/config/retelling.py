@@ -17,7 +17,12 @@ def retold(error: Exception, command: str) -> VmcError:
     told = VmcError(" ".join(said.split()))
     if found := re.search(r"Could not override '([^']+)'", str(told)):
         key, schema = found[1], schema_of(command)
-        said = "belongs to another choice than this one; +{0}=... adds it" if schema.knows(key) else "is unknown; {1}"
-        told = VmcError(f"{key} {said.format(key, schema.advice(key))}")
+        if choices := schema.choices(key):
+            said = f"belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
+        elif schema.knows(key):
+            said = f"stands in no file that is chosen; +{key}=... adds it"
+        else:
+            said = f"is unknown; {schema.advice(key)}"
+        told = VmcError(f"{key} {said}")
     told.__cause__ = error
     return told

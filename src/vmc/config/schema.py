@@ -66,6 +66,12 @@ class Schema:
             return True
         return any(name in (arguments(target) or {}) for target in TARGETS.get(parent, ()))
 
+    def choices(self, key: str) -> list[str]:
+        """The choices of its group, `token=trained`, whose YAML has a dotted key."""
+        group, _, inner = key.partition(".")
+        files = sorted((config_folder() / group).glob("*.yaml")) if group in self.groups and inner else []
+        return [f"{group}={file.stem}" for file in files if find(_read(file), inner) is not ABSENT]
+
     def nearest(self, key: str) -> str | None:
         """The known key that is most like another one: of its own group, else of all."""
         siblings = find(self.tree, key.rpartition(".")[0])

@@ -115,9 +115,11 @@ class RunFolder:
         if different := self._differing():
             if self.is_in_vain():
                 return {}
+            # Two folders of clips with one name are two motions, which share a folder until one is named.
+            choose = "choose another motion.name or output" if "data.path" in different else "choose another output"
             raise VmcError(
                 f"output is {self.path}, which holds a run of a different config ({', '.join(different)} differ);"
-                " choose another output or remove that folder"
+                f" {choose} or remove that folder"
             )
         return read_state(self.path)
 
@@ -272,11 +274,18 @@ def newest_weights(path: Path, *, step: int | None = None) -> Path:
     """The weights of a run after `step` steps, or its newest.
 
     Raises:
-        VmcError: there are none.
+        VmcError: there are none, or their folder cannot be read.
     """
-    found = sorted((path / "weights").glob("[0-9]*.safetensors"))
+    folder = path / "weights"
+    try:
+        listed = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise VmcError(f"{folder} cannot be read ({error.strerror}); correct its permissions") from error
+    found = [file for file in listed if file.suffix == ".safetensors" and file.stem.isdigit()]
     wanted = [file for file in found if step is None or int(file.stem) == step]
+    if not found:
+        raise VmcError(f"run is {path}, which has trained no weights yet; go on with it, or choose another run")
     if not wanted:
-        have = ", ".join(str(int(file.stem)) for file in found) or "none"
+        have = ", ".join(str(int(file.stem)) for file in found)
         raise VmcError(f"run is {path}, with no weights of step {step}; it has those of: {have}")
     return wanted[-1]

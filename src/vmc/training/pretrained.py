@@ -9,9 +9,10 @@ from pathlib import Path
 from vmc.data.cache import sweep_caches
 from vmc.data.prompts import Prompt
 from vmc.errors import VmcError
-from vmc.runs.evaluation import Maker, Ranks, summary_lines
+from vmc.runs.evaluation import Maker, Ranks, Stopped, summary_lines
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
+from vmc.training.callbacks import StopOnSignal
 from vmc.training.evaluations import show
 from vmc.training.hardware import Hardware
 from vmc.training.rescoring import Job, Rescoring
@@ -44,30 +45,40 @@ class Pretrained:
         """Where it runs."""
         return self.scoring.hardware
 
-    def train(self) -> None:
-        """Score the base model, or go on, and leave a finished, stopped or failed run folder."""
+    def train(self) -> int:
+        """Score the base model, or go on, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.hardware.use_threads()
         sweep_caches(self.scoring.cache)
-        jobs = self._jobs()
-        self.run.begin(threads=threads, world=1)
-        self.run.update(base_fingerprint=self.scoring.base.fingerprint("unet"))  # no weights of its own say it
-        self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
-        try:
-            for job in jobs:
-                summary = job.run(Ranks())
-                shown = show(job.folder, job.evaluation, range(len(job.evaluation.prompts)))
-                name = EVALUATION if job is jobs[0] else f"{EVALUATION}-language"
-                self.mirror.evaluation(job.folder, step=0, shown=shown, name=name)
-                log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
-        except (KeyboardInterrupt, SystemExit):
-            self._end("stopped", "signal", 1)
-            raise
-        except BaseException as error:
-            self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
-            raise
-        self._end("finished", NO_TRAINING, 0)
+        with StopOnSignal() as stop:
+            jobs = self._jobs(stop)
+            try:
+                self.run.begin(threads=threads, world=1)
+                self.run.update(base_fingerprint=self.scoring.base.fingerprint("unet"))  # no weights of its own say it
+                self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
+                self._score(jobs)
+            except Stopped:  # what has been scored stays; the same command goes on with it
+                self._end("stopped", "signal", stop.exit_code)
+            except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the videos in hand
+                self._end("stopped", "signal", 1)
+                raise
+            except BaseException as error:
+                self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
+                raise
+            else:
+                self._end("finished", NO_TRAINING, 0)
+                return 0
+        stop.pass_on()
+        return stop.exit_code
 
-    def _jobs(self) -> list[Job]:
+    def _score(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            summary = job.run(Ranks())
+            shown = show(job.folder, job.evaluation, range(len(job.evaluation.prompts)))
+            name = EVALUATION if job is jobs[0] else f"{EVALUATION}-language"
+            self.mirror.evaluation(job.folder, step=0, shown=shown, name=name)
+            log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
+
+    def _jobs(self, stop: StopOnSignal) -> list[Job]:
         folder = self.run.evaluation(0)
         jobs = self.scoring.model(folder, weights=None, step=0, language=False)
         if all(prompt.language is not None for prompt in self.scoring.prompts):
@@ -75,7 +86,9 @@ class Pretrained:
             jobs += self.scoring.model(asked, weights=None, step=0, language=True)
         else:
             log.warning("motion.language is not set: the base model is asked with the token alone")
-        make = self._kept(jobs[0].make)
+        make = _until(stop, self._kept(jobs[0].make))
+        for job in jobs:
+            job.evaluation.stopped = lambda: stop.received is not None
         return [replace(job, make=make) for job in jobs]
 
     def _kept(self, make: Maker) -> Maker:
@@ -99,3 +112,15 @@ class Pretrained:
     def _end(self, status: str, reason: str, exit_code: int) -> None:
         self.run.conclude(status=status, reason=reason)
         self.mirror.finish(exit_code)
+
+
+def _until(stop: StopOnSignal, make: Maker) -> Maker:
+    """The same videos, up to the one in which a signal comes."""
+
+    def made(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+        for file in make(prompts, files):
+            yield file
+            if stop.received:
+                return
+
+    return made
