@@ -10,6 +10,7 @@ import torch
 from vmc.data.video import write_video
 from vmc.errors import VmcError
 from vmc.evaluate import main as evaluate
+from vmc.evaluate import named_videos
 from vmc.generate import main as generate
 from vmc.metrics.scores import read_scores
 from vmc.training.rescoring import check_videos
@@ -201,3 +202,10 @@ def test_scores_are_shown_in_wandb_where_that_is_asked_for(run, entered, monkeyp
     assert names == ["method-custom-seed0-evaluate", "evaluate", "mine"]
     assert ended == [0]
     assert {"evaluation/appearance", "evaluation/videos", "step"} <= logged[0].keys()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("text", ["prompt,Video\na man,a.mp4\n", "Prompt;video\na man;a.mp4\n"])
+def test_videos_are_named_by_a_table_as_a_spreadsheet_saves_it(text, encoding, tmp_path):
+    (tmp_path / "prompts.csv").write_text(text, encoding=encoding)
+    assert named_videos(tmp_path / "prompts.csv") == ["a.mp4"]

@@ -205,12 +205,12 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
 
 def named_videos(file: Path) -> list[str]:
     """The column `video` of a table of prompts; empty where it has none."""
-    import pandas as pd
+    from vmc.text_files import read_table
 
-    if file.suffix.lower() != ".csv":
+    if file.suffix.lower() not in (".csv", ".tsv"):
         return []
-    table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    return [str(name) for name in table["video"]] if "video" in table.columns else []
+    columns, rows = read_table(file, wanted=("prompt", "subject"))  # as the prompts are read
+    return [row["video"] for row in rows] if "video" in columns else []
 
 
 def main() -> None:
