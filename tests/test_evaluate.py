@@ -213,3 +213,10 @@ def test_scores_are_shown_in_wandb_where_that_is_asked_for(run, entered, monkeyp
     assert names == ["method-custom-seed0-evaluate", "evaluate", "mine"]
     assert ended == [0]
     assert {"evaluation/appearance", "evaluation/videos", "step"} <= logged[0].keys()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("text", ["prompt,Video\na man,a.mp4\n", "Prompt;video\na man;a.mp4\n"])
+def test_videos_are_named_by_a_table_as_a_spreadsheet_saves_it(text, encoding, tmp_path):
+    (tmp_path / "prompts.csv").write_text(text, encoding=encoding)
+    assert named_videos(tmp_path / "prompts.csv") == ["a.mp4"]

@@ -226,3 +226,25 @@ def test_a_clip_folder_whose_tokenizer_brings_code_is_refused(tmp_path):
     with pytest.raises(VmcError, match=r"tokenizer of the CLIP folder .* does not load"):
         load_image_text(folder=tmp_path / "clip")
     assert not (tmp_path / "written").exists()
+
+
+def test_a_clip_folder_brings_no_code_for_its_text_model(tmp_path, monkeypatch):
+    """open_clip would ask whether it may run; whoever says yes has run it."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    written = tmp_path / "written"
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "own.py").write_text(
+        f"from transformers import RobertaConfig\nopen({str(written)!r}, 'w')\nclass C(RobertaConfig): pass\n"
+    )
+    (text / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own.C"}}))
+    write_model(make_model(0), tmp_path / "clip")
+    file = tmp_path / "clip" / "open_clip_config.json"
+    described = json.loads(file.read_text())
+    described["model_cfg"]["text_cfg"] = {"hf_model_name": str(text), "hf_proj_type": "mlp"}
+    file.write_text(json.dumps(described))
+    with pytest.raises(
+        VmcError, match=r"^the CLIP folder .* has the text model .*, which is none of transformers' own"
+    ):
+        check(tmp_path / "clip")
+    assert not written.exists()

@@ -148,12 +148,35 @@ def _of_folder(folder: Path) -> nn.Module:
     if weights is None:
         raise VmcError(f"the CLIP folder {folder} has no {WEIGHTS[0]}; get the complete folder again")
     try:
-        json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
+        _check_own_code(json.loads(config.read_text(encoding="utf-8"))["model_cfg"], folder)
         model = _blank(f"local-dir:{folder}")
+    except VmcError:
+        raise
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise VmcError(f"{config} describes no model of open_clip ({first_line(error)})") from error
     _fill(model, _tensors(weights), weights, str(config))
     return model
+
+
+def _check_own_code(described: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a text model that is code of its own: open_clip would ask on the terminal whether it may run.
+
+    Raises:
+        VmcError: it is none of transformers' own.
+    """
+    text = described.get("text_cfg")
+    name = text.get("hf_model_name") if isinstance(text, Mapping) else None
+    if not name:
+        return
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # the library raises of every kind
+        raise VmcError(
+            f"the CLIP folder {folder} has the text model {name}, which is none of transformers' own"
+            f" ({first_line(error)}); give a folder of another model"
+        ) from error
 
 
 def _of_file(architecture: str, file: Path | None) -> nn.Module:
