@@ -103,6 +103,15 @@ def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(train, tm
         train("steps=5", "checkpoint_every=1", output=tmp_path / "parts")
 
 
+def test_a_run_killed_right_after_its_last_checkpoint_leaves_no_more_than_the_two_newest(train, tmp_path):
+    run = train("steps=3", "checkpoint_every=1")
+    shutil.copy(run.checkpoint(2), run.checkpoint(1))
+    run.update(status="running")
+    train("steps=3", "checkpoint_every=1")
+    assert read_state(run.path)["status"] == "finished"
+    assert [file.name for file in run.checkpoints()] == ["000002.ckpt", "000003.ckpt"]
+
+
 def test_no_flipped_bit_of_a_checkpoint_goes_unseen(tmp_path):
     state = {"tensors": {"a": torch.arange(200.0)}, "step": 3}
     file = tmp_path / "a.ckpt"

@@ -133,6 +133,8 @@ class Session:
                 if self.hardware.rank == 0:
                     world = self.hardware.devices
                     self.run.begin(threads=threads, world=world, step=batches.first, other_clips=different)
+                    if batches.first:  # killed between a checkpoint and the removal of the one that it makes too many
+                        self.run.drop_checkpoints(batches.first, keep=Checkpoints.KEPT)
                     self._begin(clips, module)
                     write_clips(rows, self.run.path)
                 reason = self._fit(module, batches, latent_shape, stop)
