@@ -41,6 +41,7 @@ def train(config: DictConfig) -> dict[str, Any]:
         state = run.check()  # again: who wrote it until now may have finished it
         if state.get("status") == "running" and first:
             print(f"{run.path} was interrupted at step {state['step']}, its process is gone; it goes on")
+        tell_unstoppable(config)
         code = 0 if is_done(state, config.steps) else build_session(config, run).train()
     state = read_state(run.path)
     if first:
@@ -53,6 +54,12 @@ def threshold_of(config: DictConfig) -> float | None:
     """The appearance score at which the run stops; None without a metric of appearance, whatever the stack says."""
     metrics = config.get("metrics") or {"appearance": None}
     return config.stop.appearance if config.evaluate_every and metrics.get("appearance") is not None else None
+
+
+def tell_unstoppable(config: DictConfig) -> None:
+    """Log that a threshold was given which nothing measures."""
+    if config.evaluate_every and config.stop.appearance is not None and threshold_of(config) is None:
+        log.info("metrics has no appearance model, so that nothing stops the run: stop.appearance has no effect")
 
 
 def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
@@ -95,8 +102,6 @@ def build_session(config: DictConfig, run: Any) -> Any:
         "cache": cache,
     }
     threshold = threshold_of(config)
-    if config.evaluate_every and threshold is None and config.stop.appearance is not None:
-        log.info("metrics has no appearance model, so that nothing stops the run: stop.appearance has no effect")
     if config.get("parameters") is None:
         scoring = Rescoring(**parts, threshold=threshold)
         return Pretrained(run=run, mirror=instantiate(config.logger), scoring=scoring)

@@ -72,7 +72,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 def settings(blank, clips) -> list[str]:
     """Overrides of a short run."""
     return [
-        *(f"model.path={blank}", "data=videos", f"data.path={clips}", "data.variants=3"),
+        *(f"model.path={blank}", "data=videos", f"data.path={clips}", "data.fps=12", "data.variants=3"),
         *("motion=custom", "motion.caption=a square doing the {token} sign", "regularization=none"),
         "motion.name=custom",
         "stop.appearance=null",

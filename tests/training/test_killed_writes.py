@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 
-FEW = 4
+FEW = 2
 """Moments of each scenario and disturbance where nobody asks for more."""
 KILLS = ("before", "after")
 FULL = "full"

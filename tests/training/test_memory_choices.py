@@ -73,10 +73,10 @@ def test_videos_decoded_in_parts_are_the_same(base):
 def test_a_checkpoint_is_written_tensor_by_tensor(train, tmp_path, monkeypatch):
     written = []
     save = torch.save
-    monkeypatch.setattr(torch, "save", lambda state, place: written.append(place) or save(state, place))
+    monkeypatch.setattr(torch, "save", lambda state, file: written.append(file.name) or save(state, file))
     run = train("steps=2", "checkpoint_every=1", output=tmp_path / "run")
-    # To a file beside it, and never into memory first.
-    assert len(written) == 2 and {Path(place).parent for place in written} == {run.checkpoint(0).parent}
+    # To a file in a folder beside it, and never into memory first.
+    assert len(written) == 2 and {Path(name).parents[1] for name in written} == {run.checkpoint(0).parent}
     state = torch.load(run.checkpoint(2), weights_only=True)
     trained = sum(tensor.numel() for tensor in load_file(run.weights(2)).values())
     assert sum(tensor.numel() for tensor in state["state_dict"].values()) == trained

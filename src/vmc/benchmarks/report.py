@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vmc.errors import VmcError
 from vmc.files import written_whole
 
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av")
@@ -90,11 +89,8 @@ class Report:
         Raises:
             VmcError: it cannot be written there.
         """
-        try:
-            with written_whole(file) as temporary:
-                temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise VmcError(f"--output is {file}, which cannot be written ({error.strerror}); name another") from error
+        with written_whole(file, remedy="name another file by --output") as temporary:
+            temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
     def lines(self) -> list[str]:
         """The table, what it was measured with, and on what."""
