@@ -11,7 +11,7 @@ import pytest
 
 from vmc.errors import VmcError
 from vmc.processes import handled, run_module
-from vmc.runs.lock import LOCK, holder, sole_writer
+from vmc.runs.lock import LOCK, holder, remove_stale_lock, sole_writer
 
 WORKER = """
 import os, sys
@@ -133,3 +133,12 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(VmcError, match=f"output is {path}, which .*choose another folder"), sole_writer(path):
             pass
+
+
+def test_a_lock_that_a_killed_process_left_is_removed_and_a_living_ones_stays(tmp_path):
+    (tmp_path / LOCK).write_text("pid 1 on a machine\n")
+    remove_stale_lock(tmp_path)
+    assert not (tmp_path / LOCK).exists()
+    with sole_writer(tmp_path):
+        remove_stale_lock(tmp_path)
+        assert (tmp_path / LOCK).exists()

@@ -26,12 +26,13 @@ def train(config: DictConfig) -> dict[str, Any]:
     check_config(config, "train")
     # Here and not above: `--help`, a refused command line and a finished run must not wait for torch and diffusers.
     from vmc.runs.folder import RunFolder, is_done, read_state
-    from vmc.runs.lock import sole_writer
+    from vmc.runs.lock import remove_stale_lock, sole_writer
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     first = config.trainer.devices == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
     state = run.check()
     if is_done(state, config.steps):
+        remove_stale_lock(run.path)
         print(f"{run.path} is finished: {state['step']} steps ({state['reason']}); nothing to do")
         return state
     check_place("output", config.output)

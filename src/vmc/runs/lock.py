@@ -50,6 +50,13 @@ def sole_writer(folder: Path) -> Iterator[None]:
                 break
 
 
+def remove_stale_lock(folder: Path) -> None:
+    """Remove the lock file that a killed process has left in a folder where nothing is to be written any more."""
+    if (folder / LOCK).is_file() and holder(folder) is None:
+        with suppress(VmcError), sole_writer(folder):
+            pass
+
+
 def holder(folder: Path) -> str | None:
     """Which process is writing a folder, as `pid N on MACHINE`; None if none is, whatever a killed one has left."""
     file = folder / LOCK
