@@ -97,10 +97,19 @@ def encode_audio(path: Path):
     return path
 
 
+def available(codec: str) -> bool:
+    """Whether this build of PyAV can encode with the codec."""
+    try:
+        av.Codec(codec, "w")
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
 @pytest.fixture(scope="session")
 def make():
     """The helpers above; test files cannot import each other."""
-    helpers = (numbered, numbers, red_corner, encode, turn, save_images, animate, encode_audio, jester_rows)
+    helpers = (numbered, numbers, red_corner, encode, turn, save_images, animate, encode_audio, jester_rows, available)
     return SimpleNamespace(**{helper.__name__: helper for helper in helpers})
 
 

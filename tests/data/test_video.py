@@ -33,20 +33,12 @@ KINDS = {
 }
 
 
-def available(codec):
-    try:
-        av.Codec(codec, "w")
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
-
-
 @pytest.fixture(params=[*KINDS, "folder"])
 def clip(request, tmp_path, make):
     """The ten numbered frames, 96 x 64, in every kind of clip."""
     if request.param == "folder":
         return make.save_images(tmp_path / "frames", make.numbered())
-    if not available(KINDS[request.param]["codec"]):
+    if not make.available(KINDS[request.param]["codec"]):
         pytest.skip(f"this build of PyAV has no {KINDS[request.param]['codec']}")
     return make.encode(tmp_path / f"clip.{request.param.upper()}", make.numbered(), **KINDS[request.param])
 

@@ -13,15 +13,6 @@ import torch
 from vmc.data.video import check_clip, count_frames, frame_rate, read_frames
 from vmc.errors import VmcError
 
-
-def available(codec):
-    try:
-        av.Codec(codec, "w")
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
-
-
 CUT = {
     "webm": {"codec": "libvpx-vp9", "b": "2M"},
     "mkv": {"codec": "libx264"},
@@ -67,7 +58,7 @@ def test_damage_that_a_decoder_hides_is_refused(tmp_path, make, name):
 
     Damage inside the pixels of HEVC and VP9 alone is told by none; so much of it loses whole frames.
     """
-    if not available(DAMAGED[name]["codec"]):
+    if not make.available(DAMAGED[name]["codec"]):
         pytest.skip(f"this build of PyAV has no {DAMAGED[name]['codec']}")
     clip = make.encode(tmp_path / name, noise(), **DAMAGED[name])
     check_clip(clip)
