@@ -1,25 +1,26 @@
-"""Captions and prompts to the embeddings that the UNet's cross-attention reads.
+"""Captions and prompts to what a denoiser reads of them.
 
-Axes: B texts, L positions of the text encoder (77 for CLIP), D its width.
+Axes: B texts, L positions of the text encoder, D its width.
 """
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
 
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.token import MotionToken, TokenEmbedding
+from vmc.diffusion.conditioning import Conditioning
 from vmc.errors import VmcError
+from vmc.models.base import VideoModel
+from vmc.models.token import MotionToken, TokenEmbedding
 from vmc.text_files import shortened
 
 log = logging.getLogger(__name__)
 
 
-def lost_word(tokenizer: CLIPTokenizer, text: str, word: str, *, length: int) -> str | None:
+def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | None:
     """What is wrong with a text whose motion is named where the text encoder no longer reads; None where it is read.
 
     Args:
@@ -42,7 +43,7 @@ def lost_word(tokenizer: CLIPTokenizer, text: str, word: str, *, length: int) ->
     )
 
 
-def check_word_is_read(base: BaseModel, token: MotionToken, texts: Mapping[str, str]) -> None:
+def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
     """Refuse captions and prompts whose motion is named where the text encoder no longer reads; no weights are loaded.
 
     Args:
@@ -62,23 +63,32 @@ def check_word_is_read(base: BaseModel, token: MotionToken, texts: Mapping[str, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptEncoder:
+class TextEncoder:
     """Tokenizer, text encoder and, where the token has one, its separate embedding row.
 
-    `word` is the motion's word, which no text may lose by being cut; None where no text holds one.
+    A family whose denoiser reads anything but the last hidden state overrides `encode_ids`.
+
+    Args:
+        tokenizer: of the model, with the token in its vocabulary.
+        network: from ids to `last_hidden_state`, frozen.
+        length: positions: how many tokens of a text are read, its begin and end among them.
+        token_embedding: the table with the token's row; None where the word's own frozen row serves.
+        word: the motion's, which no text may lose by being cut; None where no text holds one.
     """
 
-    tokenizer: CLIPTokenizer
-    text_encoder: CLIPTextModel
+    tokenizer: Any
+    network: Any
+    length: int
     token_embedding: TokenEmbedding | None = None
     word: str | None = None
 
     @classmethod
-    def load(cls, base: BaseModel, token: MotionToken, *, dtype: torch.dtype = torch.float32) -> "PromptEncoder":
-        """The base model's text encoder with the motion's token installed."""
-        tokenizer, text_encoder = base.tokenizer(), base.text_encoder(dtype=dtype)
-        row = token.install(tokenizer, text_encoder)
-        return cls(tokenizer=tokenizer, text_encoder=text_encoder, token_embedding=row, word=token.word)
+    def load(cls, tokenizer: Any, network: Any, token: MotionToken | None, *, length: int) -> Self:
+        """A model's tokenizer and text encoder with the motion's token installed, where one is given."""
+        if token is None:
+            return cls(tokenizer=tokenizer, network=network, length=length)
+        row = token.install(tokenizer, network)
+        return cls(tokenizer=tokenizer, network=network, length=length, token_embedding=row, word=token.word)
 
     def token_ids(self, texts: list[str]) -> Tensor:
         """ids_BL on the CPU, padded to the encoder's length; a longer text is cut, with a warning.
@@ -86,25 +96,26 @@ class PromptEncoder:
         Raises:
             VmcError: what is cut off holds the motion's word, and the rest does not.
         """
-        length = self.text_encoder.config.max_position_embeddings
         for text in texts:
             self.check(text)
-            if (count := len(self.tokenizer(text).input_ids)) > length:
-                log.warning("'%s' has %d tokens; the text encoder reads the first %d", text, count, length)
-        batch = self.tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+            if (count := len(self.tokenizer(text).input_ids)) > self.length:
+                log.warning("'%s' has %d tokens; the text encoder reads the first %d", text, count, self.length)
+        batch = self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
+        )
         return batch.input_ids
 
     def check(self, text: str) -> None:
         """Raises a VmcError where the motion's word would be cut off a text."""
-        length = self.text_encoder.config.max_position_embeddings
-        if self.word and (reason := lost_word(self.tokenizer, text, self.word, length=length)):
+        if self.word and (reason := lost_word(self.tokenizer, text, self.word, length=self.length)):
             raise VmcError(f"the text {reason}")
 
-    def encode_ids(self, ids_BL: Tensor) -> Tensor:
-        """embeddings_BLD, differentiable where the token's row is trained."""
-        return self.text_encoder(ids_BL.to(self.text_encoder.device)).last_hidden_state
+    def encode_ids(self, ids_BL: Tensor) -> Conditioning:
+        """What the denoiser reads, differentiable where the token's row is trained."""
+        return Conditioning(self.network(ids_BL.to(self.network.device)).last_hidden_state)
 
     @torch.no_grad()
-    def __call__(self, text: str) -> Tensor:
-        """embedding_LD in float32 on the CPU. One text at a time, so that no batch changes its bits."""
-        return self.encode_ids(self.token_ids([text]))[0].float().cpu()
+    def __call__(self, text: str) -> Conditioning:
+        """Of one text, in float32 on the CPU. One text at a time, so that no batch changes its bits."""
+        found = self.encode_ids(self.token_ids([text]))
+        return Conditioning(found.embeddings_BLD.float(), found.mask_BL).to("cpu")

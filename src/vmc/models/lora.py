@@ -17,8 +17,9 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch.nn import Conv2d, Conv3d, Linear, Module, Parameter, init
 
-from vmc.diffusion.parameters import GROUPS
 from vmc.errors import VmcError
+from vmc.models.base import Groups
+from vmc.models.parameters import Subset
 from vmc.randomness import generator
 
 ADAPTER = "default"
@@ -26,13 +27,13 @@ ADAPTABLE = (Linear, Conv2d, Conv3d)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraSubset:
+class LoraSubset(Subset):
     """Adapters are trained and nothing else; it stands where a `ParameterSubset` does.
 
     Args:
         rank: of every adapter.
         alpha: an adapter's output is multiplied by alpha / rank.
-        targets: groups of `vmc.diffusion.parameters`, or patterns of layer names (`*.attn1.to_[qkv]`). The linear
+        targets: groups of the model's family, or patterns of layer names (`*.attn1.to_[qkv]`). The linear
             layers and convolutions among what they name get adapters; norms have none.
         seed: of the run; A is drawn from it, layer by layer.
     """
@@ -53,46 +54,54 @@ class LoraSubset:
                 " names, such as [temporal, spatial_kv]"
             )
 
-    def layers(self, unet: Module) -> list[str]:
+    def check(self, groups: Groups) -> None:
+        """Refuse a target that can only be a group and is none."""
+        for target in self.targets:
+            if target not in groups and target.isidentifier():
+                raise VmcError(
+                    f"parameters.targets names '{target}', which is no group of this family of models; its groups are"
+                    f" {', '.join(groups)}, and a pattern of layer names looks like *.attn1.to_[qkv]"
+                )
+
+    def layers(self, denoiser: Module, groups: Groups) -> list[str]:
         """Names of the layers that get adapters, in the model's order.
 
         Raises:
             VmcError: a target that names none.
         """
-        adaptable = [name for name, module in unet.named_modules() if isinstance(module, ADAPTABLE)]
+        adaptable = [name for name, module in denoiser.named_modules() if isinstance(module, ADAPTABLE)]
         chosen: set[str] = set()
         for target in self.targets:
-            matched = {name for name in adaptable if _names(target, name)}
+            matched = {name for name in adaptable if _names(target, name, groups)}
             if not matched:
                 raise VmcError(
                     f"parameters.targets names '{target}', which matches none of the model's {len(adaptable)} linear"
-                    f" layers and convolutions; give a group ({', '.join(GROUPS)}) or a pattern of layer names such as"
+                    f" layers and convolutions; give a group ({', '.join(groups)}) or a pattern of layer names such as"
                     " *.attn1.to_[qkv]"
                 )
             chosen |= matched
         return [name for name in adaptable if name in chosen]
 
-    def freeze_rest(self, unet: Module) -> dict[str, Parameter]:
-        """Put the adapters in, let them alone require gradients, and return them by name."""
-        adapters = self.places(unet)
+    def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
+        """Put the adapters in, with their initial weights, and return them by name."""
+        adapters = self.places(denoiser, groups)
         for name, parameter in adapters.items():
             if ".lora_A." in name:
                 # As peft and LoRA's own code draw it: uniform within 1 / sqrt(inputs).
                 init.kaiming_uniform_(parameter, a=5**0.5, generator=generator(self.seed, "lora", name))
             else:
                 init.zeros_(parameter)
-            parameter.requires_grad_(True)
         return adapters
 
-    def places(self, unet: Module) -> dict[str, Parameter]:
+    def places(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
         """Put the adapters in, and return by name what a delta of theirs is copied into."""
-        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.layers(unet))  # type: ignore[arg-type]
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.layers(denoiser, groups))  # type: ignore[arg-type]
         # peft draws initial weights, which are replaced; the global generator is left as it was.
         with torch.random.fork_rng(devices=[]):
-            inject_adapter_in_model(config, unet, adapter_name=ADAPTER)
-        unet.train(unet.training)  # the new modules, too
-        unet.requires_grad_(False)
-        adapters = {name: parameter for name, parameter in unet.named_parameters() if ".lora_" in name}
+            inject_adapter_in_model(config, denoiser, adapter_name=ADAPTER)
+        denoiser.train(denoiser.training)  # the new modules, too
+        denoiser.requires_grad_(False)
+        adapters = {name: parameter for name, parameter in denoiser.named_parameters() if ".lora_" in name}
         return {name.replace(f".{ADAPTER}.", "."): parameter for name, parameter in adapters.items()}
 
     def describe(self) -> dict[str, Any]:
@@ -101,25 +110,25 @@ class LoraSubset:
         return {"groups": ["lora"], "lora": {"rank": self.rank, "alpha": self.alpha, "targets": targets}}
 
 
-def _names(target: str, layer: str) -> bool:
+def _names(target: str, layer: str, groups: Groups) -> bool:
     """Whether a target, group or pattern, names a layer."""
-    return GROUPS[target](f"{layer}.weight") if target in GROUPS else fnmatchcase(layer, target)
+    return groups[target](f"{layer}.weight") if target in groups else fnmatchcase(layer, target)
 
 
 @contextmanager
 @torch.no_grad()
-def merged(unet: Module) -> Iterator[None]:
+def merged(denoiser: Module) -> Iterator[None]:
     """Within, adapters are part of the weights, and every parameter has its name in the base model; then as before.
 
-    A UNet without adapters stays as it is.
+    A denoiser without adapters stays as it is.
     """
-    adapted: dict[str, Any] = {name: module for name, module in unet.named_modules() if isinstance(module, LoraLayer)}
+    adapted: dict[str, Any] = {name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)}
     try:
         for name, layer in adapted.items():
             plain = copy.deepcopy(layer.get_base_layer())
             plain.weight += layer.get_delta_weight(ADAPTER).to(plain.weight.dtype)
-            unet.set_submodule(name, plain)
+            denoiser.set_submodule(name, plain)
         yield
     finally:
         for name, layer in adapted.items():
-            unet.set_submodule(name, layer)
+            denoiser.set_submodule(name, layer)

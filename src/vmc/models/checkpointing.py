@@ -1,11 +1,11 @@
-"""Activation checkpointing for the 3D UNet: recompute each block in the backward pass in place of keeping it.
+"""Activation checkpointing: recompute each block of a denoiser in the backward pass in place of keeping it.
 
-diffusers' `UNet3DConditionModel` refuses `enable_gradient_checkpointing()` and its blocks ignore the flag, so the
-blocks are wrapped from outside.
+The blocks are wrapped from outside: diffusers' `UNet3DConditionModel` refuses `enable_gradient_checkpointing()`, and its
+blocks ignore the flag.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -25,12 +25,7 @@ def checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
     return recomputed
 
 
-def checkpoint_activations(unet: Any) -> None:
-    """Wrap the blocks of a `UNet3DConditionModel`; gradients stay the same."""
-    for block in blocks(unet):
+def checkpoint_activations(blocks: Iterable[Any]) -> None:
+    """Wrap the blocks of a denoiser (`VideoModel.blocks`); gradients stay the same."""
+    for block in blocks:
         block.forward = checkpointed(block.forward)
-
-
-def blocks(unet: Any) -> tuple[Any, ...]:
-    """What is recomputed at a time: `transformer_in` and every down, mid and up block."""
-    return (unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks)

@@ -16,8 +16,6 @@ from safetensors import SafetensorError, safe_open
 from vmc.errors import VmcError
 from vmc.fitting import Shapes, shapes_misfit, shapes_of
 
-WEIGHED = ("unet", "vae", "text_encoder")
-"""The parts that have weights."""
 _STEMS = {"text_encoder": r"(pytorch_)?model"}
 _CUT_OFF = ("incomplete metadata", "header too small", "invalid header length")
 """How safetensors calls a file that ends too early."""
@@ -44,7 +42,7 @@ def _weights(part: str, suffix: str) -> re.Pattern[str]:
     return re.compile(rf"{re.escape(part)}/{stem}(-\d+-of-\d+)?\.{suffix}")
 
 
-def snapshot(repository: str, parts: Iterable[str], *, local: bool = False) -> Path:
+def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, local: bool = False) -> Path:
     """The folder of a hub repository's pipeline in the hub's cache, downloaded where it is not complete there.
 
     Of a part whose weights are published as safetensors and as pickles, the former alone are fetched.
@@ -52,6 +50,7 @@ def snapshot(repository: str, parts: Iterable[str], *, local: bool = False) -> P
     Args:
         repository: its name.
         parts: its folders that are wanted.
+        weighted: those of them that have weights.
         local: do not ask the hub; what is in the cache may lack files then.
 
     Raises:
@@ -67,7 +66,7 @@ def snapshot(repository: str, parts: Iterable[str], *, local: bool = False) -> P
         raise
     except Exception:  # offline, or without a network: it is in the cache or nowhere
         local = True
-    twice = [part for part in WEIGHED if any(_weights(part, "safetensors").fullmatch(name) for name in names)]
+    twice = [part for part in weighted if any(_weights(part, "safetensors").fullmatch(name) for name in names)]
     ignored = [*_IGNORED, *(f"{part}/*.bin*" for part in twice)]
     allowed = ["model_index.json", *(f"{part}/*" for part in parts)]
     found = snapshot_download(repository, allow_patterns=allowed, ignore_patterns=ignored, local_files_only=local)

@@ -1,11 +1,11 @@
 """The motion's token: a rare word of the vocabulary, or an added one, frozen or with its one embedding row trained."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.errors import VmcError
 
@@ -62,7 +62,7 @@ class MotionToken:
         """Whether the text encoder needs a row of its own for the token."""
         return self.added or self.trained
 
-    def install(self, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> TokenEmbedding | None:
+    def install(self, tokenizer: Any, text_encoder: Any) -> TokenEmbedding | None:
         """Give the token its row in the text encoder (and a place in the tokenizer when it is added).
 
         Returns:
@@ -83,14 +83,14 @@ class MotionToken:
         text_encoder.set_input_embeddings(embedding)
         return embedding
 
-    def _add(self, tokenizer: CLIPTokenizer) -> int:
+    def _add(self, tokenizer: Any) -> int:
         if len(tokenizer(self.word, add_special_tokens=False).input_ids) == 1:
             raise VmcError(f"token.added adds '{self.word}', which the vocabulary already has; choose another word")
         tokenizer.add_tokens(self.word)
         return int(tokenizer.convert_tokens_to_ids(self.word))
 
 
-def one_token(tokenizer: CLIPTokenizer, word: str, *, key: str) -> int:
+def one_token(tokenizer: Any, word: str, *, key: str) -> int:
     """The id of a word that the tokenizer keeps whole."""
     ids = tokenizer(word, add_special_tokens=False).input_ids
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
@@ -101,7 +101,7 @@ def one_token(tokenizer: CLIPTokenizer, word: str, *, key: str) -> int:
     return int(ids[0])
 
 
-def merge_row(embedding: TokenEmbedding, tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> None:
+def merge_row(embedding: TokenEmbedding, tokenizer: Any, text_encoder: Any) -> None:
     """Write the row into the ordinary embedding table again, enlarged if the token was added (for export)."""
     text_encoder.set_input_embeddings(embedding.table)
     if embedding.token_id >= embedding.table.num_embeddings:

@@ -1,0 +1,166 @@
+"""How a video becomes noise, and what a denoiser predicts of it: variance-preserving diffusion and flow matching.
+
+A time lies in [0, 1]: 0 is the clean video, 1 is noise, whatever number a network is told for it.
+
+Axes: B videos, C latent channels, F frames, H and W of the latent, T times that training draws from.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from vmc.errors import VmcError
+
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+
+
+class Solver(Protocol):
+    """Steps from noise to a video, as diffusers' schedulers have it."""
+
+    timesteps: Tensor
+
+    def set_timesteps(self, num_inference_steps: int, *, device: torch.device) -> None:
+        """Choose the timesteps."""
+
+    def step(self, model_output: Tensor, timestep: Any, sample: Tensor) -> Any:
+        """`prev_sample` after a step."""
+
+
+class NoiseProcess(ABC):
+    """q(x_t | x_0), its target for training, and the solver that goes back.
+
+    Args:
+        make_solver: gives a new solver of this process.
+    """
+
+    make_solver: Callable[[], Solver]
+
+    @property
+    @abstractmethod
+    def times_T(self) -> Tensor:
+        """The times that training draws from, ascending, float64."""
+
+    @abstractmethod
+    def timesteps(self, times_B: Tensor) -> Tensor:
+        """What the network is told for these times."""
+
+    @abstractmethod
+    def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """noisy_BCFHW at these times."""
+
+    @abstractmethod
+    def target(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """What the network is to predict."""
+
+    @abstractmethod
+    def clean_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """x_0 as a prediction implies it."""
+
+    def solver(self) -> Solver:
+        """A new solver: it keeps the state of one batch of videos."""
+        return self.make_solver()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariancePreserving(NoiseProcess):
+    """x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise, a_t the cumulated product of 1 - beta (Ho et al., 2020).
+
+    Args:
+        signal_T: a_t, float32.
+        prediction_type: `epsilon`, the noise, or `v_prediction` (Salimans & Ho, 2022).
+        make_solver: gives a new solver.
+
+    Raises:
+        VmcError: another prediction type.
+    """
+
+    signal_T: Tensor
+    prediction_type: str
+    make_solver: Callable[[], Solver]
+
+    def __post_init__(self) -> None:
+        if self.prediction_type not in PREDICTION_TYPES:
+            raise VmcError(
+                f"the model's scheduler predicts '{self.prediction_type}'; supported are {', '.join(PREDICTION_TYPES)}"
+            )
+
+    @property
+    def times_T(self) -> Tensor:
+        """t / T for t = 0..T-1."""
+        return torch.arange(len(self.signal_T), dtype=torch.float64) / len(self.signal_T)
+
+    def timesteps(self, times_B: Tensor) -> Tensor:
+        """t = 0..T-1, int64."""
+        return (times_B * len(self.signal_T)).round().long()
+
+    def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise."""
+        signal, deviation = self._coefficients(latents_BCFHW, times_B)
+        return signal * latents_BCFHW + deviation * noise_BCFHW
+
+    def target(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """The noise, or v = sqrt(a_t) noise - sqrt(1 - a_t) x_0."""
+        if self.prediction_type == "epsilon":
+            return noise_BCFHW
+        signal, deviation = self._coefficients(latents_BCFHW, times_B)
+        return signal * noise_BCFHW - deviation * latents_BCFHW
+
+    def clean_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """(x_t - sqrt(1 - a_t) epsilon) / sqrt(a_t), or sqrt(a_t) x_t - sqrt(1 - a_t) v."""
+        signal, deviation = self._coefficients(noisy_BCFHW, times_B)
+        if self.prediction_type == "epsilon":
+            return (noisy_BCFHW - deviation * prediction_BCFHW) / signal
+        return signal * noisy_BCFHW - deviation * prediction_BCFHW
+
+    def _coefficients(self, latents: Tensor, times_B: Tensor) -> tuple[Tensor, Tensor]:
+        signal_B = self.signal_T.to(latents.device)[self.timesteps(times_B).to(latents.device)]
+        shape = (-1,) + (1,) * (latents.ndim - 1)
+        return signal_B.sqrt().view(shape).to(latents.dtype), (1 - signal_B).sqrt().view(shape).to(latents.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowMatching(NoiseProcess):
+    """x_t = (1 - t) x_0 + t noise; the network predicts the velocity noise - x_0 (Lipman et al., 2023).
+
+    Args:
+        make_solver: gives a new solver, whose times are shifted by `shift`.
+        shift: s in t -> s t / (1 + (s - 1) t), which moves the solver's equally spaced times towards noise (Esser et
+            al., 2024, Sec. 5.3.2); 1 leaves them. Training draws by its own timestep sampler.
+        scale: what the network is told is t times this.
+        grid: T, how many equally spaced times training draws from: 1 / T .. 1.
+    """
+
+    make_solver: Callable[[], Solver]
+    shift: float = 1.0
+    scale: float = 1000.0
+    grid: int = 1000
+
+    @property
+    def times_T(self) -> Tensor:
+        """1 / T .. 1: the clean video itself has nothing to be learned from."""
+        return torch.arange(1, self.grid + 1, dtype=torch.float64) / self.grid
+
+    def timesteps(self, times_B: Tensor) -> Tensor:
+        """t times the scale, float32."""
+        return (times_B * self.scale).float()
+
+    def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """x_t = (1 - t) x_0 + t noise."""
+        time = self._time(latents_BCFHW, times_B)
+        return (1 - time) * latents_BCFHW + time * noise_BCFHW
+
+    def target(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """noise - x_0."""
+        return noise_BCFHW - latents_BCFHW
+
+    def clean_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """x_t - t v."""
+        return noisy_BCFHW - self._time(noisy_BCFHW, times_B) * prediction_BCFHW
+
+    @staticmethod
+    def _time(latents: Tensor, times_B: Tensor) -> Tensor:
+        return times_B.to(latents.device, latents.dtype).view((-1,) + (1,) * (latents.ndim - 1))

@@ -1,0 +1,273 @@
+"""What a base-model family is: all that the rest of the project asks of a pretrained text-to-video model.
+
+A family is a subclass of `VideoModel` in a file of its own and a YAML in `conf/model`. Nothing else names its classes,
+its layers, its text encoder or what its autoencoder does to time.
+
+Axes: B videos, C latent or colour channels, F frames, H and W, M = 2 posterior moments (mean and deviation).
+"""
+
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.process import NoiseProcess
+from vmc.errors import VmcError
+from vmc.files import fingerprint
+from vmc.fitting import shapes_of
+from vmc.models.loading import download, quiet_loading
+from vmc.models.weight_files import first_line, is_harmless, problem, weight_files
+
+if TYPE_CHECKING:
+    from vmc.models.text import TextEncoder
+    from vmc.models.token import MotionToken
+
+log = logging.getLogger(__name__)
+
+Groups = Mapping[str, Callable[[str], bool]]
+"""Of each group of parameters, whether it holds the parameter of a name."""
+DECODE_FRAMES = 64
+"""Frames that are decoded at a time where nobody says otherwise."""
+
+
+class Autoencoder(ABC):
+    """Frames to latents and back, in the scale that the denoiser computes in.
+
+    Args:
+        module: the network, frozen.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    @abstractmethod
+    def encode(self, frames_FCHW: Tensor) -> Tensor:
+        """moments_MCFHW, float32 on the CPU, of uint8 frames: the posterior's mean and deviation."""
+
+    @abstractmethod
+    def decode(self, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES, tile: int | None = None) -> Tensor:
+        """frames_BFCHW, uint8 on the CPU.
+
+        Args:
+            latents_BCFHW: as the denoiser has them.
+            frames_at_once: of a chunk, where frames are decoded one by one; fewer need less memory.
+            tile: px, the side of overlapping tiles; None decodes whole frames.
+        """
+
+    def to(self, device: torch.device | str) -> "Autoencoder":
+        """Move the network."""
+        self.module.to(device)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoModel(ABC):
+    """A pretrained pipeline as a folder in the diffusers layout, its parts loaded one at a time as they are needed.
+
+    Args:
+        path: the folder, or the name of a hub repository.
+        frames: of a clip and of a generated video.
+        size: px, height and width of both.
+        fps: frames a second of a generated video.
+        attention: `fused` (PyTorch's scaled dot product) or `plain`, which is faster for a tiny model on a CPU.
+        get: the command that gets it, named where it cannot be had.
+        strict: refuse tensors that the networks have no place for; without it they are left out, and the log says so.
+    """
+
+    path: str | Path
+    frames: int = 16
+    size: int = 384
+    fps: float = 12.0
+    attention: Literal["fused", "plain"] = "fused"
+    get: str = ""
+    strict: bool = False
+
+    family: ClassVar[str]
+    """Its name in weight files and messages."""
+    pipelines: ClassVar[tuple[str, ...]]
+    """Classes that a folder of this family may name in `model_index.json`; the first one opens an export."""
+    parts: ClassVar[Mapping[str, str]]
+    """Folders that a pipeline of this family has, each with the file that it must hold."""
+    networks: ClassVar[Mapping[str, Any]]
+    """The class of each part that has weights."""
+    roles: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Which parts make the `denoiser`, the `autoencoder` and the `text` encoder."""
+    groups: ClassVar[Groups]
+    """What can be trained by name (`parameters`)."""
+    prefix: ClassVar[str]
+    """Of the denoiser's tensors in weight files, as in diffusers' adapter files: `unet`, `transformer`."""
+
+    def __post_init__(self) -> None:
+        if self.attention not in ("fused", "plain"):
+            raise VmcError(f"model.attention is '{self.attention}'; it must be fused or plain")
+
+    # --- what a family gives -----------------------------------------------------------------------------------------
+
+    @cached_property
+    @abstractmethod
+    def process(self) -> NoiseProcess:
+        """How its latents become noise, and its solver; made of config files alone."""
+
+    @abstractmethod
+    def denoiser(self, *, dtype: torch.dtype = torch.float32) -> Any:
+        """The network that is fine-tuned, frozen, in eval mode (dropout would draw from the global generator)."""
+
+    @abstractmethod
+    def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
+        """prediction_BCFHW.
+
+        Args:
+            denoiser: what `denoiser` gave.
+            noisy_BCFHW: latents.
+            timesteps: what the network is told (`NoiseProcess.timesteps`), one for each video or one for all.
+            text: one for each video.
+        """
+
+    @abstractmethod
+    def text_encoder(self, token: "MotionToken | None" = None, *, dtype: torch.dtype = torch.float32) -> "TextEncoder":
+        """Texts to what the denoiser reads, with the motion's token in the vocabulary where one is given."""
+
+    @abstractmethod
+    def tokenizer(self) -> Any:
+        """The tokenizer; no weights are loaded for it."""
+
+    @abstractmethod
+    def text_length(self) -> int:
+        """Positions of the text encoder: how many tokens of a text it reads, its begin and end among them."""
+
+    @abstractmethod
+    def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> Autoencoder:
+        """The autoencoder, frozen."""
+
+    @abstractmethod
+    def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
+        """(C, F, h, w) of the latents of a video of `frames` square frames of `size` px; from config files alone.
+
+        Raises:
+            VmcError: the autoencoder cannot hold such a video.
+        """
+
+    @abstractmethod
+    def blocks(self, denoiser: Any) -> Sequence[Module]:
+        """What is recomputed at a time where activations are not kept."""
+
+    @abstractmethod
+    def save(self, folder: Path, *, denoiser: Any, text: "TextEncoder") -> None:
+        """Write a pipeline that diffusers opens without this project: these two, the base's other parts, the solver."""
+
+    # --- what all families share -------------------------------------------------------------------------------------
+
+    @cached_property
+    def folder(self) -> Path:
+        """The local folder, downloaded first when `path` names a hub repository.
+
+        Raises:
+            VmcError: there is no such folder or repository, one of its parts is missing, or it is of another family.
+        """
+        folder = Path(self.path).expanduser()
+        if not folder.is_dir():
+            folder = download(str(self.path), self.parts, self.networks, get=self.get)
+        if other := self.another_family(folder):
+            raise VmcError(f"model.path is {self.path}, which {other}")
+        if reason := self.incomplete(folder):
+            raise VmcError(
+                f"model.path is {self.path}, which {reason}; it must be a whole text-to-video pipeline in the diffusers"
+                f" layout, so {self.remedy}"
+            )
+        return folder
+
+    @classmethod
+    def another_family(cls, folder: Path) -> str | None:
+        """What a folder is where it says that it is of another family, a clause; None where it does not say so."""
+        try:
+            name = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
+        except (OSError, ValueError, AttributeError):
+            return None
+        if name is None or name in cls.pipelines:
+            return None
+        return (
+            f"is a {name}; this model is of the family {cls.family}, which opens {' or '.join(cls.pipelines)}:"
+            " give such a folder, or a model (conf/model) of the other family"
+        )
+
+    @classmethod
+    def incomplete(cls, folder: Path) -> str | None:
+        """What a pipeline's folder lacks, a clause; None where all parts are there, with their weights."""
+        if missing := [f"{part}/{file}" for part, file in cls.parts.items() if not (folder / part / file).is_file()]:
+            return f"has no {missing[0]}"
+        bare = [part for part in cls.networks if not weight_files(folder / part)]
+        return f"has no weights in {', '.join(bare)}" if bare else None
+
+    def fingerprint(self, *roles: str) -> str:
+        """SHA-256 over the files of some roles or parts: what a cache or a delta made with them belongs to.
+
+        Gigabytes are read for it, so each part is read once.
+        """
+        parts = [part for role in roles for part in self.roles.get(role, (role,))]
+        for part in parts:
+            if part not in self._fingerprints:
+                self._fingerprints[part] = fingerprint(self.folder / part)
+        return " ".join(self._fingerprints[part] for part in parts)
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return {}
+
+    @property
+    def identity(self) -> str:
+        """What tells its videos from another model's, the sampler aside."""
+        return self.fingerprint("denoiser", "autoencoder", "text")
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a damaged part."""
+        return f"get the complete file again ({self.get or 'a published one: python -m vmc.weights get NAME'})"
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The content of a part's config file.
+
+        Raises:
+            VmcError: it does not read.
+        """
+        file = self.folder / part / self.parts[part]
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise VmcError(f"{file} is no JSON ({first_line(error)}); {self.remedy}") from error
+
+    def open(self, part: str, dtype: torch.dtype) -> Any:
+        """Load one part in exactly `dtype`, frozen and in eval mode; a missing or misshaped tensor is an error and
+        never random weights.
+        """
+        folder, kind = self.folder / part, self.networks[part]
+        # Without safetensors diffusers would look for them, and log an error, before it takes the `.bin`.
+        safe = None if any(folder.glob("*.safetensors")) else False
+        try:
+            with quiet_loading():
+                module, found = kind.from_pretrained(
+                    folder, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
+                )
+        except Exception as error:  # the libraries raise of every kind
+            if reason := problem(folder, kind):
+                raise VmcError(f"{reason}; {self.remedy}") from error
+            raise VmcError(f"{folder} does not load as {kind.__name__}: {first_line(error)}") from error
+        unknown = sorted(name for name in map(str, found.get("unexpected_keys") or ()) if not is_harmless(name))
+        unfit = any(found.get(key) for key in ("missing_keys", "mismatched_keys", "error_msgs"))
+        if unfit or (self.strict and unknown):
+            reason = problem(folder, kind, shapes_of(module.state_dict())) or f"{folder} does not fit {kind.__name__}"
+            raise VmcError(f"{reason}; {self.remedy}")
+        if unknown:
+            log.warning("%s holds %d tensors that are not used, the first %s", folder, len(unknown), unknown[0])
+        # Not every file follows the dtype asked for; one that does must not be cast again (diffusers warns of it).
+        if any(tensor.dtype != dtype for tensor in module.parameters()):
+            module = module.to(dtype)
+        return module.requires_grad_(False).eval()

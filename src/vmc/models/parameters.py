@@ -1,0 +1,105 @@
+"""Which parameters of a denoiser a run trains (paper, Sec. 3.2 and Table 2a, 2b).
+
+Groups are sets over parameter names, given by the model's family (`VideoModel.groups`), so a subset can be stated,
+compared and tested without a model. Adapters beside the parameters are a subset of their own,
+`vmc.models.lora.LoraSubset`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch.nn import Module, Parameter
+
+from vmc.errors import VmcError
+from vmc.models.base import Groups
+
+
+def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Groups) -> list[str]:
+    """The names that belong to any of the chosen groups, in the order given.
+
+    Raises:
+        VmcError: a group that the family lacks, or one that matches none of the names.
+    """
+    names = list(names)
+    chosen: set[str] = set()
+    check_groups(chosen_groups, groups)
+    for group in chosen_groups:
+        matched = {name for name in names if groups[group](name)}
+        if not matched:
+            raise VmcError(
+                f"parameters.groups names '{group}', which matches none of the model's {len(names)} parameters;"
+                " choose a model with such layers or another subset"
+            )
+        chosen |= matched
+    return [name for name in names if name in chosen]
+
+
+def check_groups(chosen: Sequence[str], groups: Groups) -> None:
+    """Refuse a group that the family lacks.
+
+    Raises:
+        VmcError: naming those that it has.
+    """
+    for group in chosen:
+        if group not in groups:
+            raise VmcError(
+                f"parameters.groups names '{group}', which this family of models lacks; its groups are"
+                f" {', '.join(groups)} (for adapters: parameters=lora)"
+            )
+
+
+class Subset(ABC):
+    """What is trained of a denoiser."""
+
+    @abstractmethod
+    def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
+        """The trained parameters by name, in the order of `denoiser.named_parameters()`.
+
+        Args:
+            denoiser: the network.
+            groups: of its family.
+        """
+
+    def check(self, groups: Groups) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse, before anything is loaded, what the family lacks."""
+
+    def freeze_rest(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
+        """Let exactly the subset require gradients, and return it by name.
+
+        What is frozen gets no gradient at all: a zero gradient would still let AdamW's decay move it.
+        """
+        selected = self.select(denoiser, groups)
+        denoiser.requires_grad_(False)
+        for parameter in selected.values():
+            parameter.requires_grad_(True)
+        return selected
+
+    def places(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
+        """What a delta of the subset is copied into, by name."""
+        return dict(denoiser.named_parameters())
+
+    def describe(self) -> dict[str, Any]:
+        """What the delta says of it; `vmc.training.delta.subset_of` makes what it needs of it again."""
+        return {"groups": [type(self).__name__]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterSubset(Subset):
+    """The union of named groups; no group at all trains nothing in the denoiser (the token alone)."""
+
+    groups: Sequence[str] = ("temporal", "spatial_kv")
+
+    def check(self, groups: Groups) -> None:
+        """Refuse a group that the family lacks."""
+        check_groups(self.groups, groups)
+
+    def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
+        """The parameters of the groups."""
+        parameters = dict(denoiser.named_parameters())
+        return {name: parameters[name] for name in select_names(parameters, self.groups, groups)}
+
+    def describe(self) -> dict[str, Any]:
+        """What the delta says of it."""
+        return {"groups": list(self.groups)}
