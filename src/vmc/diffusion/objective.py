@@ -1,58 +1,10 @@
 """The denoising objective (paper, Eq. 1) and its sum over exemplars and regularization clips (Eq. 3).
 
-Axes: B clips, C latent channels, F frames, H and W of the latent, T timesteps of the schedule.
+Axes: B clips, C latent channels, F frames, H and W of the latent.
 """
 
-from dataclasses import dataclass
-
 import torch
-from diffusers import SchedulerMixin
 from torch import Tensor
-
-from vmc.errors import VmcError
-
-PREDICTION_TYPES = ("epsilon", "v_prediction")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseSchedule:
-    """The forward process q(x_t | x_0) = N(sqrt(a_t) x_0, (1 - a_t) I), a_t the cumulated product of 1 - beta."""
-
-    signal_T: Tensor  # a_t, float32
-    prediction_type: str
-
-    def __post_init__(self) -> None:
-        if self.prediction_type not in PREDICTION_TYPES:
-            raise VmcError(
-                f"the model's scheduler predicts '{self.prediction_type}'; supported are {', '.join(PREDICTION_TYPES)}"
-            )
-
-    @classmethod
-    def of(cls, scheduler: SchedulerMixin) -> "NoiseSchedule":
-        """The schedule of a diffusers scheduler, with the prediction type of its config."""
-        return cls(signal_T=scheduler.alphas_cumprod.float(), prediction_type=scheduler.config["prediction_type"])
-
-    @property
-    def timesteps(self) -> int:
-        """T, the length of the schedule."""
-        return len(self.signal_T)
-
-    def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, timesteps_B: Tensor) -> Tensor:
-        """x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise, noisy_BCFHW."""
-        signal, deviation = self._coefficients(latents_BCFHW, timesteps_B)
-        return signal * latents_BCFHW + deviation * noise_BCFHW
-
-    def target(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, timesteps_B: Tensor) -> Tensor:
-        """What the UNet is to predict: the noise, or v = sqrt(a_t) noise - sqrt(1 - a_t) x_0 (Salimans & Ho, 2022)."""
-        if self.prediction_type == "epsilon":
-            return noise_BCFHW
-        signal, deviation = self._coefficients(latents_BCFHW, timesteps_B)
-        return signal * noise_BCFHW - deviation * latents_BCFHW
-
-    def _coefficients(self, latents: Tensor, timesteps_B: Tensor) -> tuple[Tensor, Tensor]:
-        signal_B = self.signal_T.to(latents.device)[timesteps_B]
-        shape = (-1,) + (1,) * (latents.ndim - 1)
-        return signal_B.sqrt().view(shape).to(latents.dtype), (1 - signal_B).sqrt().view(shape).to(latents.dtype)
 
 
 def denoising_loss(prediction_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:

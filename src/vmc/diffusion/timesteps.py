@@ -1,63 +1,71 @@
-"""Densities over diffusion timesteps, and samplers that draw from them.
+"""Densities over diffusion time, and samplers that draw from them.
 
-Axes: T timesteps of the noise schedule (0 = clean, T-1 = noise), B clips in a batch.
+Axes: T times of the process's grid, ascending in [0, 1] (0 = clean, 1 = noise); B clips in a batch.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from vmc.diffusion.process import NoiseProcess
 from vmc.errors import VmcError
 
 
-def coarse_noise_density(timesteps: int, *, alpha: float) -> Tensor:
-    """Probability of each timestep, tilted towards noise.
+class TimestepSampler(ABC):
+    """Draws times of a noise process; a sampler says how likely each is."""
 
-    f(t) = (1 - alpha * cos(pi * t / T)) / T, normalised over t = 0..T-1 (paper, Sec. 3.2).
-    The early denoising steps settle a video's layout and motion, the late ones its appearance.
+    @abstractmethod
+    def density(self, times_T: Tensor) -> Tensor:
+        """density_T at these times, float64, at least 0, of any scale."""
 
-    Args:
-        timesteps: T, the length of the noise schedule.
-        alpha: skew, 0 (uniform) to 1 (timestep 0 is never drawn). The paper uses 0.5.
+    def probabilities(self, times_T: Tensor) -> Tensor:
+        """probabilities_T: the density, summing to 1.
 
-    Returns:
-        probabilities_T, float64, summing to 1.
+        Raises:
+            VmcError: none of the times can be drawn.
+        """
+        density_T = self.density(times_T)
+        if not (density_T.sum() > 0 and torch.isfinite(density_T).all()):
+            raise VmcError(f"timesteps is {self}, which draws none of the process's {len(times_T)} times; widen it")
+        return density_T / density_T.sum()
 
-    Raises:
-        VmcError: alpha outside [0, 1], or no timesteps.
-    """
-    if not 0 <= alpha <= 1:
-        raise VmcError(f"timesteps.alpha is {alpha}; it must lie between 0 (uniform) and 1")
-    if timesteps < 1:
-        raise VmcError(f"the noise schedule has {timesteps} timesteps; it needs at least 1")
-    phase_T = math.pi * torch.arange(timesteps, dtype=torch.float64) / timesteps
-    density_T = 1 - alpha * phase_T.cos()
-    return density_T / density_T.sum()
+    def sample(self, count: int, *, process: NoiseProcess, generator: Generator) -> Tensor:
+        """times_B, float64, on the generator's device."""
+        probabilities_T = self.probabilities(process.times).to(generator.device)
+        drawn_B = torch.multinomial(probabilities_T, count, replacement=True, generator=generator)
+        return process.times.to(generator.device)[drawn_B]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoarseNoise:
-    """Draws timesteps from `coarse_noise_density`; `alpha=0` is the uniform sampler."""
+class CoarseNoise(TimestepSampler):
+    """Tilted towards noise: f(t) = 1 - alpha * cos(pi * t), t in [0, 1] (paper, Sec. 3.2).
+
+    The early denoising steps settle a video's layout and motion, the late ones its appearance.
+
+    Args:
+        alpha: skew, 0 (uniform) to 1 (time 0 is never drawn). The paper uses 0.5.
+
+    Raises:
+        VmcError: alpha outside [0, 1].
+    """
 
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        coarse_noise_density(1, alpha=self.alpha)
+        if not 0 <= self.alpha <= 1:
+            raise VmcError(f"timesteps.alpha is {self.alpha}; it must lie between 0 (uniform) and 1")
 
-    def density(self, timesteps: int) -> Tensor:
-        """probabilities_T."""
-        return coarse_noise_density(timesteps, alpha=self.alpha)
-
-    def sample(self, count: int, *, timesteps: int, generator: Generator) -> Tensor:
-        """timesteps_B, int64, on the generator's device."""
-        density_T = self.density(timesteps).to(generator.device)
-        return torch.multinomial(density_T, count, replacement=True, generator=generator)
+    def density(self, times_T: Tensor) -> Tensor:
+        """1 - alpha * cos(pi * t)."""
+        return 1 - self.alpha * (math.pi * times_T).cos()
 
 
-class Uniform(CoarseNoise):
-    """Every timestep equally likely (Table 2d, "Uniform", and all baselines of Table 1)."""
+class Uniform(TimestepSampler):
+    """Every time equally likely (Table 2d, "Uniform", and all baselines of Table 1)."""
 
-    def __init__(self) -> None:
-        super().__init__(alpha=0.0)
+    def density(self, times_T: Tensor) -> Tensor:
+        """1 everywhere."""
+        return torch.ones_like(times_T)

@@ -3,7 +3,7 @@ ModelScope text-to-video, the miniature).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -56,16 +56,24 @@ class UNet3D(VideoModel):
 
     family: ClassVar[str] = "unet3d"
     pipelines: ClassVar[tuple[str, ...]] = ("TextToVideoSDPipeline", "VideoToVideoSDPipeline")
-    parts = {
+    parts: ClassVar[Mapping[str, str]] = {
         "unet": "config.json",
         "vae": "config.json",
         "text_encoder": "config.json",
         "tokenizer": "tokenizer_config.json",
         "scheduler": "scheduler_config.json",
     }
-    networks = {"unet": UNet3DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
-    roles = {"denoiser": ("unet",), "autoencoder": ("vae",), "text": ("text_encoder", "tokenizer")}
-    prefix = "unet"
+    networks: ClassVar[Mapping[str, Any]] = {
+        "unet": UNet3DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+    }
+    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "denoiser": ("unet",),
+        "autoencoder": ("vae",),
+        "text": ("text_encoder", "tokenizer"),
+    }
+    prefix: ClassVar[str] = "unet"
     groups: ClassVar[Groups] = {
         "temporal": is_temporal,
         "spatial_kv": lambda name: SPATIAL_KV.search(name) is not None,
@@ -76,12 +84,7 @@ class UNet3D(VideoModel):
     @cached_property
     def process(self) -> VariancePreserving:
         """Betas and prediction type of the folder's scheduler; DPM-Solver++ (Lu et al., 2022), multistep, on them."""
-        trained_with = DDIMScheduler.from_config(self.config("scheduler"))
-        return VariancePreserving(
-            signal_T=trained_with.alphas_cumprod.float(),
-            prediction_type=trained_with.config["prediction_type"],
-            make_solver=self.solver,
-        )
+        return forward_process(DDIMScheduler.from_config(self.config("scheduler")), make_solver=self.solver)
 
     def solver(self, **changes: Any) -> Solver:
         """DPM-Solver++ of the second order on the model's own noise schedule."""
@@ -121,7 +124,7 @@ class UNet3D(VideoModel):
 
     def blocks(self, denoiser: Any) -> Sequence[Module]:
         """`transformer_in` and every down, mid and up block."""
-        return (denoiser.transformer_in, *denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks)
+        return blocks(denoiser)
 
     def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
         """A folder that `TextToVideoSDPipeline` opens, with the solver that `generate` uses."""
@@ -133,6 +136,25 @@ class UNet3D(VideoModel):
             unet=denoiser.float(),
             scheduler=self.solver(),
         )
+
+
+def blocks(unet: Any) -> tuple[Any, ...]:
+    """Of a `UNet3DConditionModel`: `transformer_in` and every down, mid and up block."""
+    return (unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks)
+
+
+def forward_process(scheduler: Any, make_solver: Callable[[], Solver] | None = None) -> VariancePreserving:
+    """The process of a diffusers scheduler, with the prediction type of its config.
+
+    Args:
+        scheduler: with `alphas_cumprod`.
+        make_solver: gives a new solver; None for a process that only adds noise.
+    """
+    return VariancePreserving(
+        signal_T=scheduler.alphas_cumprod.float(),
+        prediction_type=scheduler.config["prediction_type"],
+        make_solver=make_solver,
+    )
 
 
 def save_pipeline(

@@ -1,4 +1,4 @@
-"""From clips to the batches of training: everything but the UNet happens here.
+"""From clips to the batches of training: everything but the denoiser happens here.
 
 Axes: B clips of a batch, M = 2 posterior moments, C latent channels, F frames, H and W of the latent, L text positions,
 D text width.
@@ -8,27 +8,23 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from vmc.data.cache import TensorCache, cache_key
 from vmc.data.clips import Clip
 from vmc.data.transform import ClipTransform
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import sample_posterior
+from vmc.diffusion.timesteps import TimestepSampler
 from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.randomness import generator
 from vmc.training.regularization import Drawn, Mixture
-
-
-class TimestepSampler(Protocol):
-    """Draws timesteps of the noise schedule."""
-
-    def sample(self, count: int, *, timesteps: int, generator: Generator) -> Tensor:
-        """timesteps_B, int64."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +33,16 @@ class Batch:
 
     latents_BCFHW: Tensor
     noise_BCFHW: Tensor
-    timesteps_B: Tensor
-    text: Tensor  # embeddings_BLD, or ids_BL where the token is trained
+    times_B: Tensor
+    text: Conditioning | Tensor  # ids_BL where the token is trained
     weights_B: Tensor
     is_exemplar_B: Tensor
     draws: int
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
-        tensors: dict[str, Any] = {name: part for name, part in vars(self).items() if isinstance(part, Tensor)}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        parts: dict[str, Any] = {name: part for name, part in vars(self).items() if hasattr(part, "to")}
+        return replace(self, **{name: part.to(device) for name, part in parts.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +86,15 @@ class StepPlan:
         seed: the run's.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         mixture: which clips a draw takes.
-        timestep_sampler: which timesteps.
-        timesteps: T, the length of the noise schedule.
+        timestep_sampler: which times.
+        process: the model's, whose times they are.
     """
 
     seed: int
     batch_size: int
     mixture: Mixture
     timestep_sampler: TimestepSampler
-    timesteps: int
+    process: NoiseProcess
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -117,10 +113,10 @@ class StepPlan:
         """Standard normal values for one clip of a draw."""
         return torch.randn(shape, generator=generator(self.seed, step, index, item.slot, purpose))
 
-    def timestep(self, item: Drawn, step: int, index: int) -> Tensor:
-        """timestep_B of one clip, B = 1; the two halves of a pair draw independently."""
+    def time(self, item: Drawn, step: int, index: int) -> Tensor:
+        """time_B of one clip, B = 1; the two halves of a pair draw independently."""
         source = generator(self.seed, step, index, item.slot, "timestep")
-        return self.timestep_sampler.sample(1, timesteps=self.timesteps, generator=source)
+        return self.timestep_sampler.sample(1, process=self.process, generator=source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +126,7 @@ class TrainingBatches(IterableDataset):
     Args:
         plan: what each step draws.
         moments: moments_MCFHW by (clip, variant).
-        texts: of each clip: embedding_LD, or ids_L.
+        texts: of each clip: what the denoiser reads, or ids_L.
         steps: optimiser steps of the run in all.
         start: called when iteration begins, the first step: a resumed run goes on where its checkpoint was written.
         rank: of this process.
@@ -140,7 +136,7 @@ class TrainingBatches(IterableDataset):
 
     plan: StepPlan
     moments: dict[tuple[int, int], Tensor]
-    texts: Sequence[Tensor]
+    texts: Sequence[Conditioning] | Sequence[Tensor]
     steps: int
     start: Callable[[], int]
     rank: int = 0
@@ -167,22 +163,27 @@ class TrainingBatches(IterableDataset):
     def batch(self, step: int, indices: range) -> Batch:
         """The draws `indices` of a step."""
         items = [(item, index) for index in indices for item in self.plan.draw(step, index)]
-        latents, noise, timesteps = [], [], []
+        latents, noise, times = [], [], []
         for item, index in items:
             moments_MCFHW = self.moments[item.clip, item.variant]
             shape = moments_MCFHW[0].shape
             latents.append(sample_posterior(moments_MCFHW, self.plan.noise(item, step, index, "posterior", shape)))
             noise.append(self.plan.noise(item, step, index, "noise", shape))
-            timesteps.append(self.plan.timestep(item, step, index))
+            times.append(self.plan.time(item, step, index))
         return Batch(
             latents_BCFHW=torch.stack(latents),
             noise_BCFHW=torch.stack(noise),
-            timesteps_B=torch.cat(timesteps),
-            text=torch.stack([self.texts[item.clip] for item, _ in items]),
+            times_B=torch.cat(times),
+            text=_together([self.texts[item.clip] for item, _ in items]),
             weights_B=torch.tensor([item.weight for item, _ in items]),
             is_exemplar_B=torch.tensor([item.is_exemplar for item, _ in items]),
             draws=len(indices),
         )
+
+
+def _together(texts: Sequence[Any]) -> Conditioning | Tensor:
+    """The texts of a batch: what the denoiser reads, or ids_BL."""
+    return Conditioning.cat(texts) if isinstance(texts[0], Conditioning) else torch.stack(list(texts))
 
 
 @dataclass(frozen=True)

@@ -9,24 +9,27 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from vmc.diffusion.lora import LoraSubset
-from vmc.diffusion.parameters import ParameterSubset, Subset
-from vmc.diffusion.token import TokenEmbedding
 from vmc.errors import DamagedError, VmcError
+from vmc.models.base import VideoModel
+from vmc.models.lora import LoraSubset
+from vmc.models.parameters import ParameterSubset, Subset
+from vmc.models.token import TokenEmbedding
 from vmc.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 FORMAT = "vmc-delta-1"
+FIRST_FAMILY = "unet3d"
+"""Of files that do not say theirs: the only one there was."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-UNET = "unet."
 TOKEN = "text_encoder.token"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delta:
-    """Trained tensors by name (`unet.NAME`, `text_encoder.token`) and what they belong to.
+    """Trained tensors by name (`PREFIX.NAME` with the prefix of the model's family, `text_encoder.token`) and what they
+    belong to.
 
-    `about` holds base (path), base_fingerprint (of the base's UNet), groups, token (word, added, start), step,
-    and where adapters were trained lora (rank, alpha, targets).
+    `about` holds family, base (path), base_fingerprint (of the base's denoiser), groups, token (word, added, start),
+    step, and where adapters were trained lora (rank, alpha, targets).
     """
 
     tensors: Mapping[str, Tensor]
@@ -55,22 +58,33 @@ class Delta:
             raise VmcError(f"the weights {path} are not a delta written by vmc; give a file of a run's weights/ folder")
         return cls(tensors=tensors, about=about)
 
-    def check_base(self, fingerprint: str, path: object) -> None:
-        """Refuse another base model than the one the delta was trained on."""
-        if self.about.get("base_fingerprint") != fingerprint:
+    def check_base(self, model: VideoModel) -> None:
+        """Refuse another base model than the one the delta was trained on; nothing is loaded for it.
+
+        Raises:
+            VmcError: another family, or another model of it.
+        """
+        family = self.about.get("family", FIRST_FAMILY)
+        if family != model.family:
             raise VmcError(
-                f"model.path is {path}, but these weights were trained on another model,"
+                f"model is of the family {model.family}, but these weights were trained on one of the family {family},"
+                f" {self.about.get('base')}; use that one"
+            )
+        if self.about.get("base_fingerprint") != model.fingerprint("denoiser"):
+            raise VmcError(
+                f"model.path is {model.path}, but these weights were trained on another model,"
                 f" {self.about.get('base')}; use that one"
             )
 
     @torch.no_grad()
-    def apply(self, unet: Module, token_embedding: TokenEmbedding | None = None) -> None:
+    def apply(self, model: VideoModel, denoiser: Module, token_embedding: TokenEmbedding | None = None) -> None:
         """Copy the tensors into a fresh base, which is given adapters where the delta has them.
 
         Raises:
             VmcError: a tensor has no place there, or its shape differs.
         """
-        places = trained_places(subset_of(self.about).places(unet), token_embedding)
+        subset = subset_of(self.about)
+        places = trained_places(subset.places(denoiser, model.groups), model.prefix, token_embedding)
         for name, tensor in self.tensors.items():
             if name not in places:
                 raise VmcError(f"the weights hold {name}, which this model does not have; use the model of the run")
@@ -106,9 +120,11 @@ def subset_of(about: Mapping[str, Any]) -> Subset:
     return LoraSubset(**about["lora"]) if "lora" in about else ParameterSubset(groups=about.get("groups", ()))
 
 
-def trained_places(unet: Mapping[str, Tensor], token_embedding: TokenEmbedding | None) -> dict[str, Tensor]:
-    """UNet parameters and the token's row under the names a delta gives them."""
-    places = {UNET + name: parameter for name, parameter in unet.items()}
+def trained_places(
+    denoiser: Mapping[str, Tensor], prefix: str, token_embedding: TokenEmbedding | None
+) -> dict[str, Tensor]:
+    """The denoiser's parameters and the token's row under the names a delta gives them."""
+    places = {f"{prefix}.{name}": parameter for name, parameter in denoiser.items()}
     if token_embedding is not None:
         places[TOKEN] = token_embedding.row
     return places

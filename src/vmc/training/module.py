@@ -1,30 +1,31 @@
-"""The Lightning module: UNet, loss and optimiser, and nothing else."""
+"""The Lightning module: denoiser, loss and optimiser, and nothing else."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from diffusers import UNet3DConditionModel
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vmc.diffusion.objective import NoiseSchedule, denoising_loss, weighted_loss
-from vmc.diffusion.parameters import Subset
-from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.objective import denoising_loss, weighted_loss
 from vmc.errors import VmcError
+from vmc.models.base import VideoModel
+from vmc.models.parameters import Subset
+from vmc.models.text import TextEncoder
 from vmc.training.batches import Batch
 from vmc.training.delta import trained_places
 from vmc.training.optimizers import OptimizerFactory, make_optimizer
 
 
 class MotionModule(pl.LightningModule):
-    """Trains a subset of a UNet, and the token's embedding row where it has one to train.
+    """Trains a subset of a denoiser, and the token's embedding row where it has one to train.
 
     Args:
-        unet: in eval mode; what the subset leaves out is frozen here, and held in `frozen_dtype`.
+        model: the base model.
+        denoiser: its denoiser; what the subset leaves out is frozen here, and held in `frozen_dtype`.
         subset: what is trained.
-        schedule: the forward process.
         optimizer: makes the optimiser from parameter groups.
         encoder: the text encoder, given only if the token's row is trained; it then runs in the step.
         token_learning_rate: of that row.
@@ -34,23 +35,23 @@ class MotionModule(pl.LightningModule):
     def __init__(
         self,
         *,
-        unet: UNet3DConditionModel,
+        model: VideoModel,
+        denoiser: Any,
         subset: Subset,
-        schedule: NoiseSchedule,
         optimizer: OptimizerFactory,
-        encoder: PromptEncoder | None = None,
+        encoder: TextEncoder | None = None,
         token_learning_rate: float | None = None,
         frozen_dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.unet = unet
-        self.trained = subset.freeze_rest(unet)
-        for parameter in unet.parameters():
+        self.model, self.process = model, model.process
+        self.denoiser = denoiser
+        self.trained = subset.freeze_rest(denoiser, model.groups)
+        for parameter in denoiser.parameters():
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(frozen_dtype)
         self.encoder = encoder
-        self.text_encoder = encoder.text_encoder if encoder else None
-        self.schedule = schedule
+        self.text_encoder = encoder.network if encoder else None
         self.token_learning_rate = token_learning_rate
         self._make_optimizer = optimizer
         self.losses: list[dict[str, Tensor]] = []  # of the micro-batches since the last step
@@ -58,31 +59,39 @@ class MotionModule(pl.LightningModule):
             raise VmcError("nothing is trained: parameters.groups is empty and token.trained is false; set one")
 
     def train(self, mode: bool = True) -> "MotionModule":
-        """Stay in eval mode: the UNet's dropout would draw from the global generator (and the release has it off)."""
+        """Stay in eval mode: dropout would draw from the global generator (and the release has it off)."""
         return super().train(False)
 
     def trained_tensors(self) -> dict[str, Tensor]:
         """Exactly what is trained, under the names of the delta."""
         row = self.encoder.token_embedding if self.encoder else None
-        return trained_places(self.trained, row if row is not None and row.row.requires_grad else None)
+        return trained_places(
+            self.trained, self.model.prefix, row if row is not None and row.row.requires_grad else None
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a micro-batch (Eq. 1 and 3)."""
-        text_BLD = batch.text if self.encoder is None else self.encoder.encode_ids(batch.text)
-        noisy_BCFHW = self.schedule.add_noise(batch.latents_BCFHW, batch.noise_BCFHW, batch.timesteps_B)
-        target_BCFHW = self.schedule.target(batch.latents_BCFHW, batch.noise_BCFHW, batch.timesteps_B)
-        prediction_BCFHW = self.unet(noisy_BCFHW, batch.timesteps_B, encoder_hidden_states=text_BLD).sample
+        text = batch.text if isinstance(batch.text, Conditioning) else self._encoded(batch.text)
+        noisy_BCFHW = self.process.add_noise(batch.latents_BCFHW, batch.noise_BCFHW, batch.times_B)
+        target_BCFHW = self.process.target(batch.latents_BCFHW, batch.noise_BCFHW, batch.times_B)
+        timesteps_B = self.process.timesteps(batch.times_B)
+        prediction_BCFHW = self.model.predict(self.denoiser, noisy_BCFHW, timesteps_B, text)
         losses_B = denoising_loss(prediction_BCFHW, target_BCFHW)
         loss = weighted_loss(losses_B, batch.weights_B, batch.draws)
         self.losses.append(_parts(loss, losses_B.detach(), batch.is_exemplar_B))
         return loss
 
+    def _encoded(self, ids_BL: Tensor) -> Conditioning:
+        if self.encoder is None:
+            raise VmcError("a batch of token ids came to a module without a text encoder; give it the encoder")
+        return self.encoder.encode_ids(ids_BL)
+
     def configure_optimizers(self) -> Optimizer:
-        """One group for the UNet, one without decay for the token's row."""
+        """One group for the denoiser, one without decay for the token's row."""
         groups: list[dict[str, Any]] = []
         if self.trained:
             groups.append({"params": list(self.trained.values())})
-        row = self.trained_tensors().keys() - {f"unet.{name}" for name in self.trained}
+        row = self.trained_tensors().keys() - {f"{self.model.prefix}.{name}" for name in self.trained}
         if row:
             tensors = [self.trained_tensors()[name] for name in row]
             groups.append({"params": tensors, "lr": self.token_learning_rate, "weight_decay": 0.0})
