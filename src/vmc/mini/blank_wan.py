@@ -19,7 +19,7 @@ SIZE = 64
 FRAMES = 9
 TEXT_WIDTH = 64
 LATENT_CHANNELS = 16
-WORDS = "a an the in of front with person man woman people robot square doing performing sign motion hand".split()
+WORDS = ("a", "the", "in", "with", "person", "man", "woman", "robot", "square", "doing", "performing", "sign", "hand")
 """That are one token beside the rare ones; any other is spelled."""
 NARROW = 0.1
 """The posterior's deviation as a share of its means' spread: a trained autoencoder is sure of what it sees."""

@@ -6,7 +6,7 @@ Axes: B videos, C latent or colour channels, F frames, H and W, L text positions
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -65,16 +65,24 @@ class Wan(VideoModel):
 
     family: ClassVar[str] = "wan"
     pipelines: ClassVar[tuple[str, ...]] = ("WanPipeline",)
-    parts = {
+    parts: ClassVar[Mapping[str, str]] = {
         "transformer": "config.json",
         "vae": "config.json",
         "text_encoder": "config.json",
         "tokenizer": "tokenizer_config.json",
         "scheduler": "scheduler_config.json",
     }
-    networks = {"transformer": WanTransformer3DModel, "vae": AutoencoderKLWan, "text_encoder": UMT5EncoderModel}
-    roles = {"denoiser": ("transformer",), "autoencoder": ("vae",), "text": ("text_encoder", "tokenizer")}
-    prefix = "transformer"
+    networks: ClassVar[Mapping[str, Any]] = {
+        "transformer": WanTransformer3DModel,
+        "vae": AutoencoderKLWan,
+        "text_encoder": UMT5EncoderModel,
+    }
+    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "denoiser": ("transformer",),
+        "autoencoder": ("vae",),
+        "text": ("text_encoder", "tokenizer"),
+    }
+    prefix: ClassVar[str] = "transformer"
     groups: ClassVar[Groups] = {
         "self_attention": _matches(r"blocks\.\d+\.attn1\..+"),
         "self_qk": _matches(r"blocks\.\d+\.attn1\.to_[qk]\.(weight|bias)"),
