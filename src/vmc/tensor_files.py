@@ -63,8 +63,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, about
 
 
-def read_cached(path: Path) -> Tensor | None:
-    """The tensor of a cache file; None where it must be made: there is no file, it is damaged, which is said, or it is
+def read_cached_tensors(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of a cache file; None where it must be made: there is no file, it is damaged, which is said, or it is
     of a version that wrote no checksum.
     """
     try:
@@ -76,18 +76,29 @@ def read_cached(path: Path) -> Tensor | None:
     except DamagedError as error:
         log.warning("the cache file %s; it is made again", error)
         return None
-    return tensors.get(ONLY) if CHECKSUM in about else None
+    return tensors if CHECKSUM in about else None
 
 
-def write_cached(path: Path, tensor: Tensor) -> Tensor:
-    """Write a cache file; the tensor as it is read back, so that a cold and a full cache give the same bits.
+def write_cached_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Write a cache file; the tensors as they are read back, so that a cold and a full cache give the same bits.
 
     Raises:
         UnwritableError: it cannot be written.
         DamagedError: the disk does not keep what is written.
     """
-    save_tensors({ONLY: tensor.detach().cpu().contiguous()}, path, remedy=CACHE_REMEDY)
-    return load_tensors(path)[0][ONLY]
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_tensors(plain, path, remedy=CACHE_REMEDY)
+    return load_tensors(path)[0]
+
+
+def read_cached(path: Path) -> Tensor | None:
+    """As `read_cached_tensors`, of a file of one tensor."""
+    return (read_cached_tensors(path) or {}).get(ONLY)
+
+
+def write_cached(path: Path, tensor: Tensor) -> Tensor:
+    """As `write_cached_tensors`, of a file of one tensor."""
+    return write_cached_tensors(path, {ONLY: tensor})[ONLY]
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

@@ -12,12 +12,12 @@ import yaml
 
 from vmc.data.motion import Motion
 from vmc.data.prompts import Prompt, read_prompts, spread
-from vmc.diffusion.components import BaseModel
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
 from vmc.metrics.suite import Suite
 from vmc.mini.card.settings import MOTION, config_folder
+from vmc.models.base import VideoModel
+from vmc.models.token import MotionToken
 from vmc.runs.generation import VideoGenerator
 from vmc.training.hardware import Hardware, Precision
 from vmc.training.tuned import TunedModel
@@ -93,7 +93,7 @@ class Setup:
         )
 
     @property
-    def base(self) -> BaseModel:
+    def base(self) -> VideoModel:
         """The base model."""
         node = read("model/mini")["model"]
         changes = {"path": self.model and str(self.model), "frames": self.frames, "size": self.size}

@@ -13,17 +13,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from diffusers import AutoencoderKL
-from einops import rearrange
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from vmc.benchmarks.clips import noise_clips
 from vmc.benchmarks.setup import Setup, build, read
 from vmc.data.clips import fill
-from vmc.diffusion.objective import NoiseSchedule
-from vmc.diffusion.sampling import posterior_moments
-from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.process import NoiseProcess
+from vmc.models.base import Autoencoder
+from vmc.models.text import TextEncoder
 from vmc.training.batches import Batch, StepPlan, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.hardware import Hardware
@@ -77,13 +76,13 @@ class Clock(StepCallback):
 
 
 class PlainBatches(IterableDataset):
-    """The same batches from frames and captions, by VAE and text encoder in every step.
+    """The same batches from frames and captions, by autoencoder and text encoder in every step.
 
     Args:
         cached: whose draws these are.
         frames: frames_FCHW of each clip.
         captions: of each clip.
-        vae, encoder: on the device that trains.
+        autoencoder, encoder: on the device that trains.
     """
 
     def __init__(
@@ -92,10 +91,11 @@ class PlainBatches(IterableDataset):
         *,
         frames: Sequence[Tensor],
         captions: Sequence[str],
-        vae: AutoencoderKL,
-        encoder: PromptEncoder,
+        autoencoder: Autoencoder,
+        encoder: TextEncoder,
     ) -> None:
-        self.cached, self.frames, self.captions, self.vae, self.encoder = cached, frames, captions, vae, encoder
+        self.cached, self.frames, self.captions = cached, frames, captions
+        self.autoencoder, self.encoder = autoencoder, encoder
 
     def __iter__(self) -> Iterator[Batch]:
         for step in count():
@@ -103,52 +103,50 @@ class PlainBatches(IterableDataset):
 
     @torch.no_grad()
     def batch(self, step: int, indices: range) -> Batch:
-        """The draws `indices` of a step, all clips through the networks at once."""
+        """The draws `indices` of a step, the texts through their network at once."""
         drawn = [item for index in indices for item in self.cached.plan.draw(step, index)]
-        frames_NCHW = torch.cat([self.frames[item.clip] for item in drawn])
-        moments_MCNHW = posterior_moments(self.vae, frames_NCHW, frames_at_once=len(frames_NCHW))
-        moments_BMCFHW = rearrange(moments_MCNHW, "m c (b f) h w -> b m c f h w", b=len(drawn))
+        moments_BMCFHW = [self.autoencoder.encode(self.frames[item.clip]) for item in drawn]
         ids_BL = self.encoder.token_ids([self.captions[item.clip] for item in drawn])
-        texts_BLD = self.encoder.encode_ids(ids_BL).float().cpu()
+        texts_BLD = self.encoder.encode_ids(ids_BL).embeddings_BLD.float().cpu()
         moments = {(item.clip, item.variant): part for item, part in zip(drawn, moments_BMCFHW, strict=True)}
-        texts = list(self.cached.texts)
+        texts: list[Any] = list(self.cached.texts)
         for item, text_LD in zip(drawn, texts_BLD, strict=True):
-            texts[item.clip] = text_LD
+            texts[item.clip] = Conditioning(text_LD[None])
         return replace(self.cached, moments=moments, texts=texts).batch(step, indices)
 
 
 def training_steps(setup: Setup, *, batch_size: int, plain: bool) -> TrainingSteps:
-    """The method's step on noise, its posteriors and texts made beforehand, or with VAE and text encoder at hand."""
+    """The method's step on noise, its posteriors and texts made beforehand, or with both networks at hand."""
     hardware, base = setup.hardware, setup.base
     hardware.use_threads()
-    schedule = NoiseSchedule.of(base.scheduler())
     frames = [clip for _, clip in noise_clips("training", 2 * CLIPS, frames=base.frames, size=base.size)]
     exemplar, other = fill(setup.motion.caption or "", token=setup.token.word), "a person doing other things"
     captions = [exemplar] * CLIPS + [other] * CLIPS
     dtype = hardware.frozen_dtype if plain else torch.float32
-    encoder, vae = PromptEncoder.load(base, setup.token, dtype=dtype), base.vae(dtype=dtype).to(hardware.device)
+    encoder = base.text_encoder(setup.token, dtype=dtype)
+    autoencoder = base.autoencoder(dtype=dtype).to(hardware.device)
     cached = TrainingBatches(
-        plan=_plan(schedule, batch_size),
-        moments={(clip, 0): posterior_moments(vae, frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
+        plan=_plan(base.process, batch_size),
+        moments={(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
         texts=[encoder(caption) for caption in captions],
         steps=1_000_000,
         start=lambda: 0,
     )
     batches: TrainingBatches | PlainBatches = cached
     if plain:
-        encoder.text_encoder.to(hardware.device)
-        batches = PlainBatches(cached, frames=frames, captions=captions, vae=vae, encoder=encoder)
+        encoder.network.to(hardware.device)
+        batches = PlainBatches(cached, frames=frames, captions=captions, autoencoder=autoencoder, encoder=encoder)
     module = MotionModule(
-        unet=base.unet(),
+        model=base,
+        denoiser=base.denoiser(),
         subset=build(read("parameters/temporal_kv")),
-        schedule=schedule,
         optimizer=partial(torch.optim.AdamW, lr=1e-5),  # the rate changes no figure
         frozen_dtype=hardware.frozen_dtype,
     )
     return TrainingSteps(module=module, hardware=hardware, batches=batches)
 
 
-def _plan(schedule: NoiseSchedule, batch_size: int) -> StepPlan:
+def _plan(process: NoiseProcess, batch_size: int) -> StepPlan:
     regularization = read("regularization/real")
     mixture = Mixture(
         exemplars=CLIPS,
@@ -164,5 +162,5 @@ def _plan(schedule: NoiseSchedule, batch_size: int) -> StepPlan:
         batch_size=batch_size,
         mixture=mixture,
         timestep_sampler=build(read("timesteps/coarse_noise")),
-        timesteps=schedule.timesteps,
+        process=process,
     )

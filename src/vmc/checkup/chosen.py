@@ -19,10 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from vmc.cli import check_config, check_overlays, check_parts, config_folder, quote_free_text, user_error
 from vmc.config.checks import missing_keys
 from vmc.config.retelling import retold
-from vmc.diffusion.parameters import ParameterSubset
 from vmc.download.sources import SOURCES, HubSource
 from vmc.errors import VmcError
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes
+from vmc.models.parameters import ParameterSubset
 from vmc.training.memory import Load, micro_batch, moment_bytes, text_parameters
 
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from vmc.benchmarks.setup import build, read
-from vmc.diffusion.parameters import Subset
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes, count, shapes_of
+from vmc.models.parameters import Subset
 from vmc.training.hardware import Precision
 from vmc.training.memory import GIB, Load
 

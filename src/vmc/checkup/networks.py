@@ -4,12 +4,12 @@ from pathlib import Path
 
 from vmc.checkup.chosen import PUBLISHED, Chosen
 from vmc.checkup.rows import Row
-from vmc.diffusion.components import BaseModel
 from vmc.download.hub import is_cached
 from vmc.download.sources import SOURCES, FileSource
 from vmc.download.transfer import Transfer, sha256
 from vmc.errors import VmcError
 from vmc.mini.shipped import WEIGHTS
+from vmc.models.unet3d import UNet3D
 
 FILES = {source.name: name for name, source in SOURCES.items() if isinstance(source, FileSource)}
 """Published files: the file's name -> its name in `vmc.weights`."""
@@ -29,7 +29,7 @@ def _model(chosen: Chosen) -> Row:
     name, part = chosen.model, PUBLISHED.get(chosen.model, "model")
     if Path(name).expanduser().is_dir():
         try:
-            BaseModel(path=name).folder  # noqa: B018
+            UNet3D(path=name).folder  # noqa: B018
         except VmcError as error:
             return Row(part=part, state="fails", found=str(error), remedy="get the whole folder again")
         shipped = WEIGHTS in Path(name).parents

@@ -29,11 +29,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "metrics.classifier.path": (_SHIPPED,),
     "metrics.copying": ("vmc.metrics.networks.CopyNetwork",),
     "metrics.copying.path": (_SHIPPED,),
-    "model": ("vmc.diffusion.components.BaseModel",),
+    "model": ("vmc.models.unet3d.UNet3D",),
     "model.path": (_SHIPPED, "vmc.mini.blank.blank_folder"),
     "motion": ("vmc.data.motion.Motion",),
     "optimizer": ("vmc.training.optimizers.AdamW8bit",),  # and those of torch.optim
-    "parameters": ("vmc.diffusion.lora.LoraSubset", "vmc.diffusion.parameters.ParameterSubset"),
+    "parameters": ("vmc.models.lora.LoraSubset", "vmc.models.parameters.ParameterSubset"),
     "prompts.file": ("vmc.data.prompts.jester_test_set", "vmc.mini.test_set.test_set_file"),
     "prompts.known": ("vmc.mini.known.known_prompts",),
     "regularization": (
@@ -44,7 +44,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "regularization.sampler": ("vmc.diffusion.sampling.Sampler",),
     "sampler": ("vmc.diffusion.sampling.Sampler",),
     "timesteps": ("vmc.diffusion.timesteps.CoarseNoise", "vmc.diffusion.timesteps.Uniform"),
-    "token": ("vmc.diffusion.token.MotionToken",),
+    "token": ("vmc.models.token.MotionToken",),
     "trainer": ("vmc.training.hardware.Hardware",),
 }
 """What may stand as `_target_` at a place of a run's config. A class that ships with a YAML has its line here."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vmc.files import sweep
-from vmc.tensor_files import read_cached, write_cached
+from vmc.tensor_files import ONLY, read_cached_tensors, write_cached_tensors
 
 Item = TypeVar("Item")
 
@@ -31,8 +31,8 @@ def sweep_caches(root: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TensorCache:
-    """One tensor a file, named by `cache_key`. A tensor is always read back from its file, also just after it was
-    made, so that a cold, a half-filled and a full cache give the same bits.
+    """One tensor a file, or a few, named by `cache_key`. They are always read back from their file, also just after it
+    was made, so that a cold, a half-filled and a full cache give the same bits.
     """
 
     folder: Path
@@ -40,22 +40,33 @@ class TensorCache:
     def tensors(
         self, keys: Mapping[str, Item], maker: Callable[[], Callable[[Item], Tensor]], *, label: str
     ) -> dict[str, Tensor]:
-        """The tensor of each key; those that are missing or damaged are made, each item by itself.
+        """As `several`, of one tensor each."""
+
+        def named() -> Callable[[Item], dict[str, Tensor]]:
+            make = maker()
+            return lambda item: {ONLY: make(item)}
+
+        return {key: found[ONLY] for key, found in self.several(keys, named, label=label).items()}
+
+    def several(
+        self, keys: Mapping[str, Item], maker: Callable[[], Callable[[Item], dict[str, Tensor]]], *, label: str
+    ) -> dict[str, dict[str, Tensor]]:
+        """The tensors of each key by name; those that are missing or damaged are made, each item by itself.
 
         Args:
-            keys: what each key's tensor is made of.
-            maker: called where one has to be made, for what makes it of its item.
+            keys: what each key's tensors are made of.
+            maker: called where some have to be made, for what makes them of their item.
             label: of the progress bar.
 
         Raises:
-            UnwritableError: one is missing, and cannot be written.
+            UnwritableError: some are missing, and cannot be written.
         """
-        read = {key: read_cached(self._path(key)) for key in keys}
-        found = {key: tensor for key, tensor in read.items() if tensor is not None}
+        read = {key: read_cached_tensors(self._path(key)) for key in keys}
+        found = {key: tensors for key, tensors in read.items() if tensors is not None}
         if missing := [key for key in keys if key not in found]:
             make = maker()
             for key in tqdm(missing, desc=label, unit="item", disable=None, leave=False):
-                found[key] = write_cached(self._path(key), make(keys[key]))
+                found[key] = write_cached_tensors(self._path(key), make(keys[key]))
         return found
 
     def _path(self, key: str) -> Path:

@@ -22,9 +22,13 @@ class Solver(Protocol):
     """Steps from noise to a video, as diffusers' schedulers have it."""
 
     timesteps: Tensor
+    init_noise_sigma: Any
 
     def set_timesteps(self, num_inference_steps: int, *, device: torch.device) -> None:
         """Choose the timesteps."""
+
+    def scale_model_input(self, sample: Tensor, timestep: Any) -> Tensor:
+        """The sample as the network is given it."""
 
     def step(self, model_output: Tensor, timestep: Any, sample: Tensor) -> Any:
         """`prev_sample` after a step."""
@@ -34,15 +38,15 @@ class NoiseProcess(ABC):
     """q(x_t | x_0), its target for training, and the solver that goes back.
 
     Args:
-        make_solver: gives a new solver of this process.
+        make_solver: gives a new solver of this process; None for one that only adds noise.
     """
 
-    make_solver: Callable[[], Solver]
+    make_solver: Callable[[], Solver] | None
 
     @property
     @abstractmethod
-    def times_T(self) -> Tensor:
-        """The times that training draws from, ascending, float64."""
+    def times(self) -> Tensor:
+        """times_T that training draws from, ascending, float64."""
 
     @abstractmethod
     def timesteps(self, times_B: Tensor) -> Tensor:
@@ -62,6 +66,8 @@ class NoiseProcess(ABC):
 
     def solver(self) -> Solver:
         """A new solver: it keeps the state of one batch of videos."""
+        if self.make_solver is None:
+            raise VmcError("this noise process was made without a solver; give it make_solver")
         return self.make_solver()
 
 
@@ -80,7 +86,7 @@ class VariancePreserving(NoiseProcess):
 
     signal_T: Tensor
     prediction_type: str
-    make_solver: Callable[[], Solver]
+    make_solver: Callable[[], Solver] | None = None
 
     def __post_init__(self) -> None:
         if self.prediction_type not in PREDICTION_TYPES:
@@ -89,7 +95,7 @@ class VariancePreserving(NoiseProcess):
             )
 
     @property
-    def times_T(self) -> Tensor:
+    def times(self) -> Tensor:
         """t / T for t = 0..T-1."""
         return torch.arange(len(self.signal_T), dtype=torch.float64) / len(self.signal_T)
 
@@ -134,13 +140,13 @@ class FlowMatching(NoiseProcess):
         grid: T, how many equally spaced times training draws from: 1 / T .. 1.
     """
 
-    make_solver: Callable[[], Solver]
+    make_solver: Callable[[], Solver] | None = None
     shift: float = 1.0
     scale: float = 1000.0
     grid: int = 1000
 
     @property
-    def times_T(self) -> Tensor:
+    def times(self) -> Tensor:
         """1 / T .. 1: the clean video itself has nothing to be learned from."""
         return torch.arange(1, self.grid + 1, dtype=torch.float64) / self.grid
 

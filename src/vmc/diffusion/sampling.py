@@ -1,6 +1,6 @@
-"""Videos from noise: DPM-Solver++ with classifier-free guidance, a batch at a time.
+"""Videos from noise: a solver with classifier-free guidance, a batch at a time.
 
-Axes: B videos, C latent or colour channels, F frames, H and W, L text positions, D text width.
+Axes: B videos, C latent channels, F frames, H and W of the latent, M = 2 posterior moments (mean and deviation).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet3DConditionModel
-from einops import rearrange
 from torch import Tensor
 from torch.nn import Module
 
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.process import Solver
 from vmc.errors import VmcError
 
-DECODE_FRAMES = 64
-"""Frames that are decoded at a time where nobody says otherwise."""
+Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""prediction_BCFHW of noisy_BCFHW, a timestep and texts."""
 TILE = 32
 """px: the side of a tile is a multiple of it, since a quarter of a tile overlaps and a latent stands for 8 px."""
 
@@ -43,25 +43,32 @@ class Sampler:
     @torch.no_grad()
     def __call__(
         self,
-        unet: UNet3DConditionModel,
-        solver: DPMSolverMultistepScheduler,
+        predict: Predict,
+        solver: Solver,
         *,
         noise_BCFHW: Tensor,
-        text_BLD: Tensor,
-        empty_LD: Tensor,
+        text: Conditioning,
+        empty: Conditioning,
         on_step: Callable[[], Any] = lambda: None,
     ) -> Tensor:
-        """latents_BCFHW from noise; the guided and the unguided half share one forward pass."""
+        """latents_BCFHW from noise; the guided and the unguided half share one forward pass.
+
+        Args:
+            predict: the model.
+            solver: a new one.
+            noise_BCFHW: standard normal.
+            text: one for each video.
+            empty: of the empty prompt, one for all.
+            on_step: called after each step.
+        """
         guided = self.guidance > 1
         if guided:
-            text_BLD = torch.cat([empty_LD.expand_as(text_BLD), text_BLD])
+            text = Conditioning.cat([empty.repeated(len(text)), text])
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
         latents_BCFHW = noise_BCFHW * solver.init_noise_sigma
         for timestep in solver.timesteps:
             input_BCFHW = torch.cat([latents_BCFHW] * 2) if guided else latents_BCFHW
-            prediction = unet(
-                solver.scale_model_input(input_BCFHW, timestep), timestep, encoder_hidden_states=text_BLD
-            ).sample.float()
+            prediction = predict(solver.scale_model_input(input_BCFHW, timestep), timestep, text).float()
             if guided:
                 empty, prompted = prediction.chunk(2)
                 prediction = empty + self.guidance * (prompted - empty)
@@ -77,25 +84,6 @@ def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
     )
 
 
-@torch.no_grad()
-def decode(
-    vae: AutoencoderKL, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES, tile: int | None = None
-) -> Tensor:
-    """frames_BFCHW, uint8 on the CPU. Frames are decoded in chunks, and where asked for in tiles: less memory.
-
-    Args:
-        vae: the autoencoder.
-        latents_BCFHW: scaled as the UNet's.
-        frames_at_once: of a chunk.
-        tile: px, the side of the tiles; None decodes whole frames.
-    """
-    latents_NCHW = rearrange(latents_BCFHW, "b c f h w -> (b f) c h w") / vae.config.scaling_factor
-    latents_NCHW = latents_NCHW.to(vae.device, vae.dtype)
-    with _in_tiles(vae, tile):
-        chunks = [_to_uint8(vae.decode(chunk).sample).cpu() for chunk in latents_NCHW.split(frames_at_once)]
-    return rearrange(torch.cat(chunks), "(b f) c h w -> b f c h w", b=len(latents_BCFHW))
-
-
 def check_tile(tile: int | None) -> None:
     """Refuse a side that cannot be a tile's.
 
@@ -106,21 +94,6 @@ def check_tile(tile: int | None) -> None:
         raise VmcError(
             f"trainer.decode_tile is {tile}; it must be a multiple of {TILE} px such as 256, or null for whole frames"
         )
-
-
-@contextmanager
-def _in_tiles(vae: AutoencoderKL, tile: int | None) -> Iterator[None]:
-    """Only while decoding: diffusers would encode in tiles too, and a cached posterior must not depend on it."""
-    if tile is None:
-        yield
-        return
-    vae.enable_tiling()
-    vae.tile_sample_min_size = tile
-    vae.tile_latent_min_size = tile // 2 ** (len(vae.config.block_out_channels) - 1)
-    try:
-        yield
-    finally:
-        vae.disable_tiling()
 
 
 @contextmanager
@@ -135,22 +108,6 @@ def lent(module: Module, device: torch.device) -> Iterator[None]:
         yield
     finally:
         module.to(before)
-
-
-def _to_uint8(image_NCHW: Tensor) -> Tensor:
-    """From -1..1 to 0..255; what is not a number becomes black, so that a diverged model still gives a file."""
-    return ((image_NCHW.float().nan_to_num(-1.0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-@torch.no_grad()
-def posterior_moments(vae: AutoencoderKL, frames_FCHW: Tensor, *, frames_at_once: int = 16) -> Tensor:
-    """moments_MCFHW of uint8 frames: M = 2, the posterior's mean and deviation, scaled as the UNet's latents are."""
-    pixels_FCHW = frames_FCHW.to(vae.device, torch.float32) / 127.5 - 1
-    chunks = [vae.encode(chunk.to(vae.dtype)).latent_dist for chunk in pixels_FCHW.split(frames_at_once)]
-    moments_MFCHW = torch.stack(
-        [torch.cat([chunk.mean for chunk in chunks]), torch.cat([chunk.std for chunk in chunks])]
-    )
-    return rearrange(moments_MFCHW.float().cpu() * vae.config.scaling_factor, "m f c h w -> m c f h w").contiguous()
 
 
 def sample_posterior(moments_MCFHW: Tensor, noise_CFHW: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ class TimestepSampler(ABC):
 
     def sample(self, count: int, *, process: NoiseProcess, generator: Generator) -> Tensor:
         """times_B, float64, on the generator's device."""
-        probabilities_T = self.probabilities(process.times_T).to(generator.device)
+        probabilities_T = self.probabilities(process.times).to(generator.device)
         drawn_B = torch.multinomial(probabilities_T, count, replacement=True, generator=generator)
-        return process.times_T.to(generator.device)[drawn_B]
+        return process.times.to(generator.device)[drawn_B]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,11 @@ def get_pipeline(repository: str) -> Path:
     """
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    from vmc.diffusion.components import PARTS, incomplete
-    from vmc.diffusion.weight_files import snapshot
+    from vmc.models.unet3d import UNet3D
+    from vmc.models.weight_files import snapshot
 
     try:
-        folder = snapshot(repository, PARTS)
+        folder = snapshot(repository, UNet3D.parts, UNet3D.networks)
     except LocalEntryNotFoundError as error:
         reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
         raise VmcError(
@@ -40,7 +40,7 @@ def get_pipeline(repository: str) -> Path:
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
     except Exception as error:  # the library's own network errors are of many kinds
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
-    if lack := incomplete(folder):
+    if lack := UNet3D.incomplete(folder):
         remedy = "unset HF_HUB_OFFLINE" if hub_is_offline() else "go online"
         raise VmcError(f"{repository} is not whole in the hub's cache ({folder} {lack}): {remedy} and run this again")
     return folder
@@ -48,11 +48,11 @@ def get_pipeline(repository: str) -> Path:
 
 def is_cached(repository: str) -> bool:
     """Whether every part is in the hub's cache, with its weights, as far as can be known without asking."""
-    from vmc.diffusion.components import PARTS, incomplete
-    from vmc.diffusion.weight_files import snapshot
+    from vmc.models.unet3d import UNet3D
+    from vmc.models.weight_files import snapshot
 
     try:
-        return incomplete(snapshot(repository, PARTS, local=True)) is None
+        return UNet3D.incomplete(snapshot(repository, UNet3D.parts, UNet3D.networks, local=True)) is None
     except Exception:
         return False
 

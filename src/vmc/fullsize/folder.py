@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.diffusion.export import TEXT_PREFIX
 from vmc.errors import VmcError
 from vmc.files import folder_written_whole
 from vmc.fullsize.sizes import Shapes, Sizes, count, shapes_of
 from vmc.fullsize.streamed import write_bin, write_safetensors
 from vmc.mini.blank import clip_tokenizer, scheduler
+from vmc.models.clip_text import TEXT_PREFIX
 from vmc.randomness import generator
 
 Format = Literal["bin", "safetensors"]

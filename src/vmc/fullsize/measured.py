@@ -45,7 +45,7 @@ class Passes:
 def _computes(module: torch.nn.Module) -> bool:
     """Whether it is a UNet that holds numbers.
 
-    `vmc.diffusion.activations` sends tensors without bytes through one. That is no pass of the network's, and a GPU
+    `vmc.models.activations` sends tensors without bytes through one. That is no pass of the network's, and a GPU
     cannot be waited for meanwhile: it is hidden from PyTorch, and `synchronize` finds no device.
     """
     if type(module).__name__ != NETWORK:

@@ -17,12 +17,12 @@ from safetensors import safe_open
 from vmc.benchmarks.report import machine
 from vmc.benchmarks.setup import read
 from vmc.data.video import read_frames
-from vmc.diffusion.parameters import select_names
 from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.fullsize.folder import Format, part_shapes, random_folder
 from vmc.fullsize.sizes import DTYPE, ZEROSCOPE, Shapes, Sizes, count
 from vmc.mini.jester_folder import write as write_clips
+from vmc.models.parameters import select_names
 from vmc.runs.folder import newest_weights
 from vmc.runs.lock import LOCK, sole_writer
 

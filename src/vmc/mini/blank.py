@@ -13,9 +13,9 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from vmc.diffusion.export import save_pipeline
 from vmc.errors import VmcError
 from vmc.files import cache_root, folder_written_whole
+from vmc.models.unet3d import save_pipeline
 
 FRAMES = 8
 SIZE = 64

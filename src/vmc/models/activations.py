@@ -19,8 +19,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import Module, Parameter
 from torch.utils._pytree import tree_leaves
 
-from vmc.diffusion.checkpointing import blocks
-from vmc.diffusion.parameters import Subset
+from vmc.models.parameters import Subset
+from vmc.models.unet3d import UNet3D, blocks
 
 DEVICE = "cuda"
 POSITIONS = 77
@@ -91,7 +91,7 @@ def step_activations(
     """
     with torch.device("meta"):
         unet: Any = UNet3DConditionModel.from_config(dict(config)).eval()
-        subset.freeze_rest(unet)
+        subset.freeze_rest(unet, UNet3D.groups)
     unet.set_attn_processor(AttnProcessor2_0())
     with _without_a_gpu(), FakeTensorMode(), _autocast(frozen):
         _place(unet, frozen)

@@ -1,7 +1,7 @@
 """Activation checkpointing: recompute each block of a denoiser in the backward pass in place of keeping it.
 
-The blocks are wrapped from outside: diffusers' `UNet3DConditionModel` refuses `enable_gradient_checkpointing()`, and its
-blocks ignore the flag.
+The blocks are wrapped from outside: diffusers' `UNet3DConditionModel` refuses `enable_gradient_checkpointing()`, and
+its blocks ignore the flag.
 """
 
 import functools

@@ -42,6 +42,20 @@ def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
     }
 
 
+def forward_process(scheduler: Any, make_solver: Callable[[], Solver] | None = None) -> VariancePreserving:
+    """The process of a diffusers scheduler, with the prediction type of its config.
+
+    Args:
+        scheduler: with `alphas_cumprod`.
+        make_solver: gives a new solver; None for a process that only adds noise.
+    """
+    return VariancePreserving(
+        signal_T=scheduler.alphas_cumprod.float(),
+        prediction_type=scheduler.config["prediction_type"],
+        make_solver=make_solver,
+    )
+
+
 class LatentDiffusion(VideoModel):
     """A UNet in the layout of latent diffusion; a family adds the UNet, its groups and its pipeline's class."""
 
@@ -57,17 +71,12 @@ class LatentDiffusion(VideoModel):
         "autoencoder": ("vae",),
         "text": ("text_encoder", "tokenizer"),
     }
-    prefix = "unet"
+    prefix: ClassVar[str] = "unet"
 
     @cached_property
     def process(self) -> VariancePreserving:
         """Betas and prediction type of the schedule; DPM-Solver++ (Lu et al., 2022), multistep, on them."""
-        trained_with = DDIMScheduler.from_config(self.schedule())
-        return VariancePreserving(
-            signal_T=trained_with.alphas_cumprod.float(),
-            prediction_type=trained_with.config["prediction_type"],
-            make_solver=self.solver,
-        )
+        return forward_process(DDIMScheduler.from_config(self.schedule()), make_solver=self.solver)
 
     def schedule(self) -> dict[str, Any]:
         """The noise schedule that the UNet was trained with, as a scheduler's config: the folder's own."""

@@ -122,7 +122,9 @@ def merged(denoiser: Module) -> Iterator[None]:
 
     A denoiser without adapters stays as it is.
     """
-    adapted: dict[str, Any] = {name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)}
+    adapted: dict[str, Any] = {
+        name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)
+    }
     try:
         for name, layer in adapted.items():
             plain = copy.deepcopy(layer.get_base_layer())

@@ -50,7 +50,7 @@ class UNet3D(LatentDiffusion):
 
     def blocks(self, denoiser: Any) -> Sequence[Module]:
         """`transformer_in` and every down, mid and up block."""
-        return (denoiser.transformer_in, *denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks)
+        return blocks(denoiser)
 
     def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
         """A folder that `TextToVideoSDPipeline` opens, with the solver that `generate` uses."""
@@ -62,6 +62,11 @@ class UNet3D(LatentDiffusion):
             unet=denoiser.float(),
             scheduler=self.solver(),
         )
+
+
+def blocks(unet: Any) -> tuple[Any, ...]:
+    """Of a `UNet3DConditionModel`: `transformer_in` and every down, mid and up block."""
+    return (unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks)
 
 
 def save_pipeline(

@@ -1,6 +1,6 @@
 """Videos from prompts, in batches, written as they are made.
 
-Axes: B videos, C colours, F frames, H and W, L text positions, D text width.
+Axes: B videos, C colours or latent channels, F frames, H and W.
 """
 
 import hashlib
@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet3DConditionModel
 from torch import Tensor
 from tqdm import tqdm
 
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.diffusion.sampling import DECODE_FRAMES, Sampler, decode, initial_noise, lent
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Sampler, initial_noise, lent
+from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel
 from vmc.runs.batching import BatchSize, is_out_of_memory
 
 WRITERS = 4
@@ -32,24 +33,24 @@ class VideoGenerator:
     """A model and how videos are drawn from it.
 
     Args:
-        unet: in eval mode, on the device that is to be used.
-        vae: on the same device, or on another one, which lends it while it decodes.
-        solver: DPM-Solver++ on the model's schedule.
-        encode: embedding_LD of a text.
+        model: the base model.
+        denoiser: its denoiser, tuned or not, in eval mode, on the device that is to be used.
+        autoencoder: on the same device, or on another one, which lends it while it decodes.
+        encode: what the denoiser reads of a text.
         sampler: steps and guidance.
         latent_shape: (C, F, h, w).
         fps: frames a second of the videos written.
         batch_size: videos at a time, None for as many as memory allows; one prompt with one seed gives the same video
             in any batch, to rounding.
-        precision: entered around the UNet (autocast where its weights are of mixed precision).
-        decode_frames: that the VAE decodes at a time.
+        precision: entered around the denoiser (autocast where its weights are of mixed precision).
+        decode_frames: that the autoencoder decodes at a time.
         decode_tile: px, the side of tiles that it decodes a frame in; None decodes it whole.
     """
 
-    unet: UNet3DConditionModel
-    vae: AutoencoderKL
-    solver: DPMSolverMultistepScheduler
-    encode: Callable[[str], Tensor]
+    model: VideoModel
+    denoiser: Any
+    autoencoder: Autoencoder
+    encode: Callable[[str], Conditioning]
     sampler: Sampler
     latent_shape: Sequence[int]
     fps: float
@@ -59,8 +60,8 @@ class VideoGenerator:
     decode_tile: int | None = None
 
     def __post_init__(self) -> None:
-        self._texts: dict[str, Tensor] = {}
-        self._batch = BatchSize(self.batch_size, self.unet.device)
+        self._texts: dict[str, Conditioning] = {}
+        self._batch = BatchSize(self.batch_size, self.denoiser.device)
 
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, label: str = "videos") -> Iterator[Path]:
         """Write each prompt's video to its file and give the files that were missing, in order.
@@ -71,7 +72,7 @@ class VideoGenerator:
         todo = list(zip(prompts, files, strict=True))
         missing = {file for file in files if not file.exists()}
         # A GPU draws the next batch while a processor writes this one; on a processor alone they would only compete.
-        workers = WRITERS if self.unet.device.type == "cuda" else 0
+        workers = WRITERS if self.denoiser.device.type == "cuda" else 0
         with (
             tqdm(total=len(missing), desc=label, unit="video", disable=None, leave=False) as bar,
             _Writers(workers) as write,
@@ -109,21 +110,21 @@ class VideoGenerator:
 
     def frames(self, prompts: Sequence[Prompt]) -> Tensor:
         """frames_BFCHW, uint8, of one batch of prompts."""
-        device = self.unet.device
+        device = self.denoiser.device
         noise_BCFHW = initial_noise([prompt.seed for prompt in prompts], self.latent_shape).to(device)
-        text_BLD = torch.stack([self._text(prompt.text) for prompt in prompts]).to(device)
+        text = Conditioning.cat([self._text(prompt.text) for prompt in prompts]).to(device)
         with self.precision():
             latents_BCFHW = self.sampler(
-                self.unet,
-                self.solver,
+                partial(self.model.predict, self.denoiser),
+                self.model.process.solver(),
                 noise_BCFHW=noise_BCFHW,
-                text_BLD=text_BLD,
-                empty_LD=self._text("").to(device),
+                text=text,
+                empty=self._text("").to(device),
             )
-        with lent(self.vae, device):
-            return decode(self.vae, latents_BCFHW, frames_at_once=self.decode_frames, tile=self.decode_tile)
+        with lent(self.autoencoder.module, device):
+            return self.autoencoder.decode(latents_BCFHW, frames_at_once=self.decode_frames, tile=self.decode_tile)
 
-    def _text(self, text: str) -> Tensor:
+    def _text(self, text: str) -> Conditioning:
         if text not in self._texts:
             self._texts[text] = self.encode(text)
         return self._texts[text]

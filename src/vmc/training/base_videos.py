@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from vmc.data.prompts import Prompt
-from vmc.diffusion.components import PARTS, BaseModel
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.text import PromptEncoder
+from vmc.models.base import VideoModel
 from vmc.training.hardware import Hardware
 from vmc.training.tuned import TunedModel
 
@@ -28,7 +27,7 @@ class BaseVideos:
         test_seeds: those of the run's test set, which nothing that is trained on may be made from.
     """
 
-    base: BaseModel
+    base: VideoModel
     hardware: Hardware
     cache: Path
     test_seeds: frozenset[int] = frozenset()
@@ -36,7 +35,7 @@ class BaseVideos:
     def describe(self, sampler: Sampler) -> dict[str, Any]:
         """All that a video depends on besides caption and seed: fingerprints of the model's parts, sampler, window."""
         return {
-            "base": {part: self.base.fingerprint(part) for part in PARTS},
+            "base": {part: self.base.fingerprint(part) for part in self.base.parts},
             "latents": list(self.base.latent_shape(frames=self.base.frames, size=self.base.size)),
             "fps": self.base.fps,
             "sampler": asdict(sampler),
@@ -51,8 +50,8 @@ class BaseVideos:
         if all(file.is_file() for file in files):
             return
         with _one_thread(on_cpu=self.hardware.device.type == "cpu"):
-            encoder = PromptEncoder(tokenizer=self.base.tokenizer(), text_encoder=self.base.text_encoder())
-            model = TunedModel(base=self.base, unet=self.base.unet(), encoder=encoder, hardware=self.hardware)
+            encoder = self.base.text_encoder()
+            model = TunedModel(base=self.base, denoiser=self.base.denoiser(), encoder=encoder, hardware=self.hardware)
             for _ in model.generator(sampler=sampler, batch_size=1).write(prompts, files, label=label):
                 pass
         del model, encoder

@@ -1,6 +1,6 @@
 """What the autoencoder and the text encoder make of clips and texts, from the shared caches where it is there.
 
-Axes: M = 2 posterior moments, C latent channels, F frames, H and W of the latent, L text positions, D text width.
+Axes: M = 2 posterior moments, C latent channels, F frames, H and W of the latent.
 """
 
 import gc
@@ -10,10 +10,10 @@ from pathlib import Path
 from torch import Tensor
 
 from vmc.data.cache import TensorCache, cache_key
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.sampling import posterior_moments
-from vmc.diffusion.text import PromptEncoder
-from vmc.diffusion.token import MotionToken
+from vmc.diffusion.conditioning import Conditioning
+from vmc.models.base import VideoModel
+from vmc.models.text import TextEncoder
+from vmc.models.token import MotionToken
 from vmc.training.batches import LatentClips
 from vmc.training.hardware import Hardware
 
@@ -28,11 +28,11 @@ class Encoders:
         cache: folder of the shared caches.
     """
 
-    def __init__(self, *, base: BaseModel, token: MotionToken, hardware: Hardware, cache: Path) -> None:
+    def __init__(self, *, base: VideoModel, token: MotionToken, hardware: Hardware, cache: Path) -> None:
         self.base, self.token, self.hardware = base, token, hardware
         self.latent_cache = TensorCache(folder=cache / "latents")
         self._text_cache = TensorCache(folder=cache / "texts")
-        self._prompt_encoder: PromptEncoder | None = None
+        self._prompt_encoder: TextEncoder | None = None
 
     @property
     def token_mark(self) -> str:
@@ -42,13 +42,13 @@ class Encoders:
     @property
     def vae_mark(self) -> str:
         """What posterior moments depend on, besides the frames."""
-        return f"{self.base.fingerprint('vae')} {self.hardware.rounding}"
+        return f"{self.base.fingerprint('autoencoder')} {self.hardware.rounding}"
 
     @property
-    def prompt_encoder(self) -> PromptEncoder:
+    def prompt_encoder(self) -> TextEncoder:
         """The text encoder, the one that is trained where the token is."""
         if self._prompt_encoder is None:
-            self._prompt_encoder = PromptEncoder.load(self.base, self.token)
+            self._prompt_encoder = self.base.text_encoder(self.token)
         return self._prompt_encoder
 
     def moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
@@ -57,22 +57,26 @@ class Encoders:
         made_from = {key: pair for pair, key in keys.items()}
 
         def maker() -> Callable[[tuple[int, int]], Tensor]:
-            vae = self.base.vae().to(self.hardware.device)
-            return lambda pair: posterior_moments(vae, latents.frames(pair))
+            autoencoder = self.base.autoencoder().to(self.hardware.device)
+            return lambda pair: autoencoder.encode(latents.frames(pair))
 
         # The first process has filled the cache before Lightning starts the others.
         read = self.latent_cache.tensors(made_from, maker, label="encoding clips")
         gc.collect()  # the autoencoder, where it was loaded
         return {pair: read[key] for pair, key in keys.items()}
 
-    def texts(self, captions: Sequence[str]) -> list[Tensor]:
-        """embedding_LD of each caption by the untouched encoder."""
-        model = f"{self.base.fingerprint('tokenizer', 'text_encoder')} {self.hardware.rounding}"
+    def texts(self, captions: Sequence[str]) -> list[Conditioning]:
+        """What the denoiser reads of each caption, by the untouched encoder."""
+        model = f"{self.base.fingerprint('text')} {self.hardware.rounding}"
         keys = {caption: cache_key(model, self.token_mark, caption) for caption in captions}
         wanted = {key: caption for caption, key in keys.items()}
-        read = self._text_cache.tensors(wanted, lambda: self.prompt_encoder, label="encoding captions")
-        return [read[keys[caption]] for caption in captions]
+        read = self._text_cache.several(wanted, self._text_maker, label="encoding captions")
+        return [Conditioning.of(read[keys[caption]]) for caption in captions]
 
-    def text(self, text: str) -> Tensor:
-        """embedding_LD of one prompt: from the cache, or by the encoder as it stands where the token is trained."""
+    def _text_maker(self) -> Callable[[str], dict[str, Tensor]]:
+        encoder = self.prompt_encoder
+        return lambda caption: encoder(caption).tensors()
+
+    def text(self, text: str) -> Conditioning:
+        """What the denoiser reads of one prompt: from the cache, or by the encoder as it is where the token is trained."""
         return self.prompt_encoder(text) if self.token.trained else self.texts([text])[0]

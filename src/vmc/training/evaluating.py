@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmc.data.prompts import evenly
-from vmc.diffusion.components import BaseModel
 from vmc.diffusion.sampling import Sampler
+from vmc.models.base import Autoencoder, VideoModel
 from vmc.runs.generation import VideoGenerator
 from vmc.training.encoding import Encoders
 from vmc.training.evaluations import Schedule
@@ -16,7 +16,8 @@ from vmc.training.module import MotionModule
 
 @dataclass(kw_only=True)
 class TrainingGenerator:
-    """Gives the generator on the UNet in training; the VAE stays loaded, texts are kept while the token stands still.
+    """Gives the generator on the denoiser in training; the autoencoder stays loaded, and texts are kept while the token
+    stands still.
 
     Args:
         base: the model that is tuned.
@@ -28,7 +29,7 @@ class TrainingGenerator:
         batch_size: videos at a time; None for as many as memory allows.
     """
 
-    base: BaseModel
+    base: VideoModel
     encoders: Encoders
     sampler: Sampler
     hardware: Hardware
@@ -41,9 +42,9 @@ class TrainingGenerator:
         """The generator of this moment."""
         if self._made is None or self.encoders.token.trained:
             self._made = VideoGenerator(
-                unet=module.unet,
-                vae=self._made.vae if self._made else self.base.vae().to(self.hardware.resting_device),
-                solver=self.base.solver(),
+                model=self.base,
+                denoiser=module.denoiser,
+                autoencoder=self._made.autoencoder if self._made else self._autoencoder(),
                 encode=self.encoders.text,
                 sampler=self.sampler,
                 latent_shape=self.latent_shape,
@@ -54,6 +55,9 @@ class TrainingGenerator:
                 decode_tile=self.hardware.decode_tile,
             )
         return self._made
+
+    def _autoencoder(self) -> Autoencoder:
+        return self.base.autoencoder().to(self.hardware.resting_device)
 
 
 def build_schedule(generator: TrainingGenerator, *, every: int, subset: int, prompts: int, cache: Path) -> Schedule:
@@ -74,7 +78,7 @@ def _base_mark(generator: TrainingGenerator) -> str:
     """What the untouched model's videos depend on besides the protocol."""
     return " ".join(
         (
-            generator.base.fingerprint("unet", "vae", "text_encoder", "tokenizer"),
+            generator.base.identity,
             generator.encoders.token_mark,
             generator.hardware.rounding,
             generator.hardware.precision,

@@ -12,8 +12,9 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 
-from vmc.diffusion.sampling import DECODE_FRAMES, check_tile
+from vmc.diffusion.sampling import check_tile
 from vmc.errors import VmcError
+from vmc.models.base import DECODE_FRAMES
 from vmc.training.saving import StreamedCheckpoints
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]

@@ -13,11 +13,12 @@ from diffusers import UNet3DConditionModel
 from torch.optim import Adam, AdamW
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from vmc.diffusion.activations import StepMemory, step_activations
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.lora import LoraSubset
-from vmc.diffusion.parameters import Subset
 from vmc.errors import VmcError
+from vmc.models.activations import StepMemory, step_activations
+from vmc.models.base import VideoModel
+from vmc.models.lora import LoraSubset
+from vmc.models.parameters import Subset
+from vmc.models.unet3d import UNet3D
 from vmc.training.hardware import LOW, Hardware, Precision, has_bfloat16
 from vmc.training.optimizers import AdamW8bit
 
@@ -112,7 +113,7 @@ class Load:
         """What is held."""
         with torch.device("meta"):
             unet: Any = UNet3DConditionModel.from_config(dict(self.unet))
-        trained = sum(tensor.numel() for tensor in self.subset.freeze_rest(unet).values())
+        trained = sum(tensor.numel() for tensor in self.subset.freeze_rest(unet, UNet3D.groups).values())
         frozen = sum(tensor.numel() for tensor in unet.parameters() if not tensor.requires_grad)
         return Need(trained=trained, frozen=frozen, precision=self.precision, moments=self.moments, beside=self.beside)
 
@@ -170,7 +171,7 @@ def text_parameters(config: Mapping[str, Any]) -> int:
 
 
 def fitting_load(
-    base: BaseModel,
+    base: VideoModel,
     *,
     hardware: Hardware,
     subset: Subset,
@@ -194,7 +195,7 @@ def fitting_load(
     Raises:
         VmcError: the GPU cannot hold it.
     """
-    if hardware.device.type != "cuda":
+    if hardware.device.type != "cuda" or base.family != UNet3D.family:
         return None
     load = Load(
         unet=part_config(base.folder, "unet"),

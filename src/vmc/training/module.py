@@ -65,7 +65,9 @@ class MotionModule(pl.LightningModule):
     def trained_tensors(self) -> dict[str, Tensor]:
         """Exactly what is trained, under the names of the delta."""
         row = self.encoder.token_embedding if self.encoder else None
-        return trained_places(self.trained, self.model.prefix, row if row is not None and row.row.requires_grad else None)
+        return trained_places(
+            self.trained, self.model.prefix, row if row is not None and row.row.requires_grad else None
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a micro-batch (Eq. 1 and 3)."""

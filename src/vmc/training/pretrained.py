@@ -53,7 +53,9 @@ class Pretrained:
             jobs = self._jobs(stop)
             try:
                 self.run.begin(threads=threads, world=1)
-                self.run.update(base_fingerprint=self.scoring.base.fingerprint("unet"))  # no weights of its own say it
+                self.run.update(
+                    base_fingerprint=self.scoring.base.fingerprint("denoiser")
+                )  # no weights of its own say it
                 self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
                 self._score(jobs)
             except Stopped:  # what has been scored stays; the same command goes on with it
@@ -95,7 +97,7 @@ class Pretrained:
         """The same videos, each made once for all runs and copied from the shared cache."""
         scoring = self.scoring
         made_with = (
-            scoring.base.fingerprint("unet", "vae", "text_encoder", "tokenizer", "scheduler"),
+            f"{scoring.base.identity} {scoring.base.fingerprint('scheduler')}",
             (scoring.token.word, scoring.token.added, scoring.token.start),
             (scoring.sampler, scoring.data.frames, scoring.data.size, scoring.data.fps),
             (self.hardware.rounding, self.hardware.precision, scoring.generation_batch),

@@ -13,12 +13,12 @@ from vmc.data.clips import Clip
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.sampling import Sampler, decode, posterior_moments
-from vmc.diffusion.token import MotionToken
+from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
 from vmc.metrics.suite import Suite
+from vmc.models.base import VideoModel
+from vmc.models.token import MotionToken
 from vmc.runs.evaluation import Evaluation, Maker, Ranks, summarise
 from vmc.runs.score_files import check_writable, table_rows, write_summary
 from vmc.training.hardware import Hardware
@@ -58,7 +58,7 @@ class Rescoring:
     """
 
     suite: Suite
-    base: BaseModel
+    base: VideoModel
     data: MotionData
     motion: Motion
     token: MotionToken
@@ -105,7 +105,7 @@ class Rescoring:
         return jobs
 
     def real(self, folder: Path) -> list[Job]:
-        """Held-out clips of the motion, as training sees clips, through the VAE and back: the ceiling."""
+        """Held-out clips of the motion, as training sees clips, through the autoencoder and back: the ceiling."""
         held_out = getattr(self.data.source, "held_out", None)
         if held_out is None:
             raise VmcError("control is real, but this data holds no clips besides the exemplars; use data=jester")
@@ -165,12 +165,12 @@ class Rescoring:
         transform = self.data.transform(augmented=False, mirror=False)
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            vae = self.base.vae().to(self.hardware.device)
+            autoencoder = self.base.autoencoder().to(self.hardware.device)
             for prompt, file in zip(prompts, files, strict=True):
                 if file.exists():
                     continue
-                means_CFHW = posterior_moments(vae, transform(path_of[prompt.text], variant=0))[0]
-                write_video(file, decode(vae, means_CFHW[None])[0], fps=self.data.fps)
+                means_CFHW = autoencoder.encode(transform(path_of[prompt.text], variant=0))[0]
+                write_video(file, autoencoder.decode(means_CFHW[None])[0], fps=self.data.fps)
                 yield file
 
         return make

@@ -13,12 +13,12 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
-from vmc.diffusion.components import BaseModel
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.text import check_word_is_read
-from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
 from vmc.metrics.suite import Suite
+from vmc.models.base import VideoModel
+from vmc.models.text import check_word_is_read
+from vmc.models.token import MotionToken
 from vmc.runs.evaluation import Evaluation
 from vmc.training.regularization import RegularizationSource
 
@@ -45,7 +45,7 @@ def gather_clips(
     return [*filled[0], *filled[1]]
 
 
-def check_texts(base: BaseModel, token: MotionToken, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> None:
+def check_texts(base: VideoModel, token: MotionToken, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> None:
     """No caption of an exemplar and no prompt may name the motion where the text encoder no longer reads.
 
     Raises:

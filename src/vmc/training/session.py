@@ -14,21 +14,21 @@ from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
 from vmc.data.timing import tell_timing
 from vmc.data.transform import ClipTransform
-from vmc.diffusion.checkpointing import checkpoint_activations
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.objective import NoiseSchedule
-from vmc.diffusion.parameters import Subset
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.token import MotionToken
+from vmc.diffusion.timesteps import TimestepSampler
 from vmc.errors import VmcError
 from vmc.files import cache_root
 from vmc.metrics.suite import Suite
+from vmc.models.base import VideoModel
+from vmc.models.checkpointing import checkpoint_activations
+from vmc.models.parameters import Subset
+from vmc.models.token import MotionToken
 from vmc.runs.clip_sheet import NAME as CLIP_SHEET
 from vmc.runs.clip_sheet import write_clip_sheet
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TimestepSampler, TrainingBatches
+from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TrainingBatches
 from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
 from vmc.training.delta import check_dtype
 from vmc.training.encoding import Encoders
@@ -64,7 +64,7 @@ class Session:
     """
 
     run: RunFolder
-    base: BaseModel
+    base: VideoModel
     data: MotionData
     motion: Motion
     token: MotionToken
@@ -97,6 +97,7 @@ class Session:
             raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
         check_dtype(self.weights_dtype)
         check_optimizer(self.optimizer)
+        self.subset.check(self.base.groups)
         self._caches = Path(self.cache or cache_root())
         self._encoders = Encoders(base=self.base, token=self.token, hardware=self.hardware, cache=self._caches)
         self._seconds, self._step = 0.0, 0
@@ -124,9 +125,8 @@ class Session:
         if self.hardware.rank == 0:
             tell_timing(clips, self._transforms(clips))
         latent_shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
-        schedule = NoiseSchedule.of(self.base.scheduler())
-        module = self._module(schedule)
-        plan = self._plan(clips, exemplars, schedule)
+        module = self._module()
+        plan = self._plan(clips, exemplars)
         batches = self._batches(clips, plan, module)
         with StopOnSignal() as stop:
             try:
@@ -195,21 +195,21 @@ class Session:
             steps=self.steps,
         )
 
-    def _module(self, schedule: NoiseSchedule) -> MotionModule:
-        unet = self.base.unet()
+    def _module(self) -> MotionModule:
+        denoiser = self.base.denoiser()
         if self.hardware.checkpoint_activations:
-            checkpoint_activations(unet)
+            checkpoint_activations(self.base.blocks(denoiser))
         return MotionModule(
-            unet=unet,
+            model=self.base,
+            denoiser=denoiser,
             subset=self.subset,
-            schedule=schedule,
             optimizer=self.optimizer,
             encoder=self._encoders.prompt_encoder if self.token.trained else None,
             token_learning_rate=self.token.learning_rate,
             frozen_dtype=self.hardware.frozen_dtype,
         )
 
-    def _plan(self, clips: Sequence[Clip], exemplars: int, schedule: NoiseSchedule) -> StepPlan:
+    def _plan(self, clips: Sequence[Clip], exemplars: int) -> StepPlan:
         mixture = Mixture(
             exemplars=exemplars,
             regularization=len(clips) - exemplars,
@@ -224,7 +224,7 @@ class Session:
             batch_size=self.batch_size,
             mixture=mixture,
             timestep_sampler=self.timestep_sampler,
-            timesteps=schedule.timesteps,
+            process=self.base.process,
         )
 
     def _batches(self, clips: Sequence[Clip], plan: StepPlan, module: MotionModule) -> LoadedBatches:
@@ -257,7 +257,7 @@ class Session:
     # --- the run -----------------------------------------------------------------------------------------------------
 
     def _begin(self, clips: Sequence[Clip], module: MotionModule) -> None:
-        self.run.update(base_fingerprint=self.base.fingerprint("unet"))
+        self.run.update(base_fingerprint=self.base.fingerprint("denoiser"))
         tensors = list(module.trained_tensors().values())
         exemplars, others = (sum(clip.role == role for clip in clips) for role in ("exemplar", "regularization"))
         log.info(
@@ -339,8 +339,9 @@ class Session:
     def _about(self) -> dict[str, Any]:
         """What the delta says of itself."""
         return {
+            "family": self.base.family,
             "base": str(self.base.path),
-            "base_fingerprint": self.base.fingerprint("unet"),
+            "base_fingerprint": self.base.fingerprint("denoiser"),
             **self.subset.describe(),
             "token": {"word": self.token.word, "added": self.token.added, "start": self.token.start},
         }

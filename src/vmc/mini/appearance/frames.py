@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.sampling import decode, posterior_moments
 from vmc.mini.gestures import LABELS
 from vmc.mini.hashing import renderer_hash
 from vmc.mini.learning.shards import Array, Shards
 from vmc.mini.renderer import ClipSpec, Framing, render
 from vmc.mini.specs import sample_clip
+from vmc.models.image_autoencoder import ImageAutoencoder
+from vmc.models.unet3d import UNet3D
 from vmc.randomness import generator
 
 SIZE = 64
@@ -55,7 +54,7 @@ def rendered(count: int, first: int = 0) -> Shards:
 
 def decoded(count: int, pipeline: Path, first: int = 0) -> Shards:
     """The first of the `KEPT` frames of every clip after the autoencoder of a pipeline's folder."""
-    settings = (*rendered(1).settings, BaseModel(path=pipeline).fingerprint("vae"))
+    settings = (*rendered(1).settings, UNet3D(path=pipeline).fingerprint("vae"))
     return Shards(
         name="appearance decoded",
         make=partial(decode_clips, pipeline=pipeline),
@@ -86,17 +85,16 @@ def decode_clips(numbers: Sequence[int], *, pipeline: Path) -> Array:
 
 def after_autoencoder(frames_NHWC: Array, pipeline: Path) -> Array:
     """The same frames, encoded to the posterior's mean and decoded."""
-    vae = _autoencoder(pipeline)
+    autoencoder = _autoencoder(pipeline)
     frames_NCHW = torch.from_numpy(np.ascontiguousarray(frames_NHWC)).permute(0, 3, 1, 2)
-    mean_CNHW = posterior_moments(vae, frames_NCHW)[0]
-    with torch.no_grad():
-        frames_CHW = decode(vae, mean_CNHW[None])[0]
+    mean_CNHW = autoencoder.encode(frames_NCHW)[0]
+    frames_CHW = autoencoder.decode(mean_CNHW[None])[0]
     return frames_CHW.permute(0, 2, 3, 1).numpy()
 
 
 @cache
-def _autoencoder(pipeline: Path) -> AutoencoderKL:
-    return BaseModel(path=pipeline).vae()
+def _autoencoder(pipeline: Path) -> ImageAutoencoder:
+    return UNet3D(path=pipeline).autoencoder()
 
 
 def pixels_of(frames_NHWC: Array) -> Tensor:

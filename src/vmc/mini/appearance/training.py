@@ -15,7 +15,6 @@ import torch
 from open_clip import CLIP
 from torch import Tensor, nn
 
-from vmc.diffusion.components import BaseModel
 from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.metrics.open_clip_model import load_image_text
@@ -28,6 +27,7 @@ from vmc.mini.hashing import renderer_hash
 from vmc.mini.learning.course import Course, Options, Progress, train
 from vmc.mini.learning.loop import Clock
 from vmc.mini.people import generator as numpy_generator
+from vmc.models.unet3d import UNet3D
 from vmc.randomness import derive_seed, generator
 
 BATCH = 64
@@ -159,7 +159,7 @@ def _course(batches: Batches, measured: Measured, *, pipeline: Path, options: Op
 def _identity(clips: int, pipeline: Path) -> dict[str, Any]:
     return {
         "renderer": renderer_hash(),
-        "autoencoder": BaseModel(path=pipeline).fingerprint("vae"),
+        "autoencoder": UNet3D(path=pipeline).fingerprint("vae"),
         "model": json.dumps(network.MODEL, sort_keys=True),
         "clips": clips,
         "batch": BATCH,

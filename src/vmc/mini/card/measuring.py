@@ -70,7 +70,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 def _figures(networks: Networks, options: Options) -> dict[str, Any]:
     plan, base = options.plan, networks.base
-    trip = RoundTrip(base.vae(), fps=base.fps)
+    trip = RoundTrip(base.autoencoder(), fps=base.fps)
     exemplars = ExemplarSets(networks, options.jester or default_folder(), plan)
     maker = Maker(networks, options.videos, threads=options.threads)
     tests, known, language = test_videos(networks, plan), known_videos(plan), language_videos(plan)

@@ -13,18 +13,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from vmc.data.video import read_frames, write_video
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.sampling import decode, posterior_moments
 from vmc.metrics.base import in_parts
 from vmc.metrics.classifiers import TRNClassifier
 from vmc.metrics.networks import CopyNetwork, ImageTextNetwork
 from vmc.metrics.suite import Suite
 from vmc.metrics.validity import problem
 from vmc.mini.card.settings import Settings
+from vmc.models.base import Autoencoder
+from vmc.models.unet3d import UNet3D
 
 AT_ONCE = 16
 """Videos that are scored together."""
@@ -52,7 +51,7 @@ class Networks:
         Suite(classifier=self.classifier, appearance=self.appearance, copying=self.copying).check()
 
     @cached_property
-    def base(self) -> BaseModel:
+    def base(self) -> UNet3D:
         """The base model."""
         return self.settings.base(self.weights / "pipeline")
 
@@ -122,19 +121,19 @@ class RoundTrip:
     """Clips as the pipeline's autoencoder gives them back, written as mp4 and read: what generated videos go through.
 
     Args:
-        vae: the autoencoder.
+        autoencoder: the pipeline's.
         fps: of the files.
     """
 
-    def __init__(self, vae: AutoencoderKL, *, fps: float) -> None:
-        self.vae, self.fps = vae, fps
+    def __init__(self, autoencoder: Autoencoder, *, fps: float) -> None:
+        self.autoencoder, self.fps = autoencoder, fps
 
     def __call__(self, frames_FCHW: Tensor) -> Tensor:
         """frames_FCHW, uint8."""
-        mean_CFHW = posterior_moments(self.vae, frames_FCHW)[0]
+        mean_CFHW = self.autoencoder.encode(frames_FCHW)[0]
         with TemporaryDirectory() as folder:
             file = Path(folder) / "clip.mp4"
-            write_video(file, decode(self.vae, mean_CFHW[None])[0], fps=self.fps)
+            write_video(file, self.autoencoder.decode(mean_CFHW[None])[0], fps=self.fps)
             return read_frames(file)
 
 

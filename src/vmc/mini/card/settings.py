@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 import vmc
-from vmc.diffusion.components import BaseModel
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.token import MotionToken
 from vmc.errors import VmcError
+from vmc.models.token import MotionToken
+from vmc.models.unet3d import UNet3D
 
 MOTION = "swiping_down"
 """Whose prompt is asked: the five targets have the same one."""
@@ -22,7 +22,7 @@ class Settings:
 
     Args:
         sampler: of videos.
-        model: the keys of `conf/model/mini.yaml` that a `BaseModel` takes, its path aside.
+        model: the keys of `conf/model/mini.yaml` that a `UNet3D` takes, its path aside.
         token: the rare word.
         template: of a test prompt, with `{subject}` and `{token}`.
     """
@@ -32,7 +32,7 @@ class Settings:
     token: MotionToken
     template: str
 
-    def base(self, pipeline: Path) -> BaseModel:
+    def base(self, pipeline: Path) -> UNet3D:
         """The base model in a folder.
 
         Raises:
@@ -40,7 +40,7 @@ class Settings:
         """
         if not pipeline.is_dir():
             raise VmcError(f"--weights has no folder {pipeline.name}; run `python -m vmc.mini ship` to put it there")
-        return BaseModel(path=pipeline, **self.model)
+        return UNet3D(path=pipeline, **self.model)
 
 
 def config_folder() -> Path:

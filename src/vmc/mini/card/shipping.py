@@ -9,12 +9,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vmc.diffusion.components import PARTS
 from vmc.errors import VmcError
 from vmc.files import folder_written_whole
 from vmc.mini.card.reading import CARD, PAGE, TRAININGS
 from vmc.mini.hashing import renderer_hash
 from vmc.mini.learning.state import STATE
+from vmc.models.unet3d import UNet3D
 
 MOST_BYTES = 40_000_000
 """Of all weights together."""
@@ -124,7 +124,7 @@ def _copies(folder: Path, source: Source) -> Iterator[tuple[Path, str]]:
     """(file, place in the folder of weights) of all that a training gives."""
     for written, place in source.files:
         found = folder / written
-        needed = [found / part / file for part, file in PARTS.items()] if found.is_dir() else [found]
+        needed = [found / part / file for part, file in UNet3D.parts.items()] if found.is_dir() else [found]
         for file in needed:
             if not file.is_file():
                 raise VmcError(f"{file} does not exist; `python -m vmc.mini {source.command}` writes it")

@@ -13,11 +13,11 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vmc.diffusion.components import BaseModel
 from vmc.errors import VmcError
 from vmc.metrics.trn import SEGMENTS
 from vmc.mini.classifier.clips import SIZE, VIEWS, WHOLE, WINDOW
 from vmc.mini.learning.shards import Shards
+from vmc.models.unet3d import UNet3D
 from vmc.randomness import generator
 
 EVERY = 2
@@ -41,10 +41,10 @@ class Decoder:
                 f"--pipeline is {folder}, which has no vae; give the folder `pipeline` that"
                 " `python -m vmc.mini pipeline` has written into its output"
             )
-        model = BaseModel(path=folder, size=SIZE)
+        model = UNet3D(path=folder, size=SIZE)
         self.fingerprint = model.fingerprint("vae")
         # This layout is a quarter faster on a CPU.
-        self.vae: AutoencoderKL = model.vae().to(device=device, memory_format=torch.channels_last)
+        self.vae: AutoencoderKL = model.autoencoder().module.to(device=device, memory_format=torch.channels_last)
         self.device = device
 
     @torch.no_grad()

@@ -10,12 +10,12 @@ from diffusers import UNet3DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from vmc.diffusion.objective import NoiseSchedule
-from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.process import VariancePreserving
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.mini.captions import RARE_WORDS, caption
 from vmc.mini.pretraining.clips import FRAMES, WINDOWS, spec_of
 from vmc.mini.pretraining.latents import Latents
+from vmc.models.text import TextEncoder
 from vmc.randomness import derive_seed, generator
 
 RATE = 0.02
@@ -56,7 +56,7 @@ class Batch:
     texts: list[str]
 
 
-def timestep_weights(schedule: NoiseSchedule) -> Tensor:
+def timestep_weights(schedule: VariancePreserving) -> Tensor:
     """weights_T of the loss: the ratio of noise to signal, with mean 1.
 
     The error in the noise falls about as the square root of the signal-to-noise ratio, from 0.4 where hardly any noise
@@ -103,7 +103,7 @@ class Drawing:
 
     latents: Latents
     deviation_C: tuple[float, ...]
-    schedule: NoiseSchedule
+    schedule: VariancePreserving
     seed: int
     size: int
     others: tuple[Latents, ...] = ()
@@ -165,11 +165,13 @@ class Drawing:
         means_BCFHW, numbers = self.frames(step) if single else self.clips(step)
         own_BCFHW = torch.randn(means_BCFHW.shape, generator=generator(self.seed, step, "posterior"))
         noise_BCFHW = torch.randn(means_BCFHW.shape, generator=generator(self.seed, step, "noise"))
-        drawn, total = generator(self.seed, step, "timestep"), self.schedule.timesteps
+        drawn, total = generator(self.seed, step, "timestep"), len(self.schedule.signal_T)
         latents_BCFHW = means_BCFHW + own_BCFHW * torch.tensor(self.deviation_C).view(1, -1, 1, 1, 1)
         coarse = step < self.motion and not single
         if coarse:
-            timesteps_B = CoarseNoise(alpha=COARSE).sample(len(numbers), timesteps=total, generator=drawn)
+            timesteps_B = self.schedule.timesteps(
+                CoarseNoise(alpha=COARSE).sample(len(numbers), process=self.schedule, generator=drawn)
+            )
         else:
             timesteps_B = torch.randint(total, (len(numbers),), generator=drawn)
         batch = self._batch(latents_BCFHW, noise_BCFHW, timesteps_B, self.captions(step, numbers))
@@ -186,7 +188,7 @@ class Drawing:
         means_BCFHW = self.latents.means(windows)
         noise_BCFHW = torch.randn(means_BCFHW.shape, generator=generator("validation", "noise"))
         # Neighbouring timesteps go to different batches only by chance; the order of clips is random already.
-        timesteps_B = torch.linspace(0, self.schedule.timesteps - 1, len(windows)).round().long()
+        timesteps_B = torch.linspace(0, len(self.schedule.signal_T) - 1, len(windows)).round().long()
         whole = self._batch(means_BCFHW, noise_BCFHW, timesteps_B, texts)
         return [
             Batch(*(getattr(whole, name)[start : start + self.size] for name in Batch.__dataclass_fields__))
@@ -194,8 +196,9 @@ class Drawing:
         ]
 
     def _batch(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, timesteps_B: Tensor, texts: list[str]) -> Batch:
-        noisy_BCFHW = self.schedule.add_noise(latents_BCFHW, noise_BCFHW, timesteps_B)
-        target_BCFHW = self.schedule.target(latents_BCFHW, noise_BCFHW, timesteps_B)
+        times_B = self.schedule.times[timesteps_B]
+        noisy_BCFHW = self.schedule.add_noise(latents_BCFHW, noise_BCFHW, times_B)
+        target_BCFHW = self.schedule.target(latents_BCFHW, noise_BCFHW, times_B)
         weights_B = timestep_weights(self.schedule)[timesteps_B]
         return Batch(noisy_BCFHW, target_BCFHW, timesteps_B, weights_B.view(-1, 1, 1, 1, 1), texts)
 
@@ -221,9 +224,13 @@ class Denoiser:
     def loss(self, batch: Batch) -> Tensor:
         """The weighted mean squared error of a batch; half precision on a GPU."""
         device = self.unet.device
-        encoder = PromptEncoder(tokenizer=self.tokenizer, text_encoder=self.text_encoder)
+        encoder = TextEncoder(
+            tokenizer=self.tokenizer,
+            network=self.text_encoder,
+            length=self.text_encoder.config.max_position_embeddings,
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            text_BLD = encoder.encode_ids(encoder.token_ids(batch.texts))
+            text_BLD = encoder.encode_ids(encoder.token_ids(batch.texts)).embeddings_BLD
             timesteps_B, noisy_BCFHW = batch.timesteps_B.to(device), batch.noisy_BCFHW.to(device)
             prediction = self.unet(noisy_BCFHW, timesteps_B, encoder_hidden_states=text_BLD).sample
         errors_BCFHW = (prediction.float() - batch.target_BCFHW.to(device)).square()

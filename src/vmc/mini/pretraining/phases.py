@@ -9,7 +9,6 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from vmc.diffusion.objective import NoiseSchedule
 from vmc.errors import VmcError
 from vmc.mini import blank
 from vmc.mini.learning.learner import Learner
@@ -22,6 +21,7 @@ from vmc.mini.pretraining.marks import Marking, leave_marks
 from vmc.mini.pretraining.preview import sheet_of_prompts, sheet_of_reconstructions
 from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import Session
+from vmc.models.latent_diffusion import forward_process
 from vmc.randomness import generator
 
 _SETTLED_ON = 1024
@@ -125,7 +125,7 @@ def train_denoiser(
     parts["text_encoder"].requires_grad_(False)
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())
-    schedule = NoiseSchedule.of(blank.scheduler())
+    schedule = forward_process(blank.scheduler())
     lengths = {"images": plan.images, "motion": plan.motion}
     draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, others, **lengths, unknown=tuple(marking.words))
     fixed = Drawing(validation, own_C, schedule, plan.seed, plan.batch).fixed()

@@ -9,12 +9,14 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
 from einops import rearrange
 
-from vmc.diffusion.sampling import Sampler, decode, initial_noise
-from vmc.diffusion.text import PromptEncoder
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Sampler, initial_noise
 from vmc.mini import blank
 from vmc.mini.captions import gesture_caption
 from vmc.mini.pretraining.clips import FRAMES, SIZE, WINDOWS, Clips
 from vmc.mini.pretraining.denoiser import Denoiser, caption_of
+from vmc.models.image_autoencoder import ImageAutoencoder
+from vmc.models.text import TextEncoder
 from vmc.runs.sheet import contact_sheet
 
 SUBJECTS = {
@@ -33,7 +35,7 @@ SAMPLER = Sampler(steps=12, guidance=4.0)
 
 def sheet_of_prompts(path: Path, denoiser: Denoiser, vae: AutoencoderKL) -> None:
     """Videos of `PROMPTS`, always from the same noise."""
-    encoder = PromptEncoder(tokenizer=denoiser.tokenizer, text_encoder=denoiser.text_encoder)
+    encoder = TextEncoder(tokenizer=denoiser.tokenizer, network=denoiser.text_encoder, length=blank.POSITIONS)
     device = denoiser.unet.device
     scheduler = blank.scheduler()
     solver = DPMSolverMultistepScheduler.from_config(scheduler.config, algorithm_type="dpmsolver++", solver_order=2)
@@ -42,10 +44,10 @@ def sheet_of_prompts(path: Path, denoiser: Denoiser, vae: AutoencoderKL) -> None
         denoiser.unet,
         solver,
         noise_BCFHW=initial_noise(range(len(PROMPTS)), shape).to(device),
-        text_BLD=torch.stack([encoder(prompt) for prompt in PROMPTS]).to(device),
-        empty_LD=encoder("").to(device),
+        text=Conditioning.cat([encoder(prompt) for prompt in PROMPTS]).to(device),
+        empty=encoder("").to(device),
     )
-    contact_sheet(path, list(decode(vae, latents_BCFHW)), PROMPTS)
+    contact_sheet(path, list(ImageAutoencoder(vae).decode(latents_BCFHW)), PROMPTS)
 
 
 @torch.no_grad()
@@ -56,6 +58,6 @@ def sheet_of_reconstructions(path: Path, vae: AutoencoderKL, clips: Clips, count
         frames_FCHW = rearrange(torch.from_numpy(clips.frames([clip * WINDOWS])[0]), "f h w c -> f c h w")
         pixels_FCHW = frames_FCHW.to(vae.device).float() / 127.5 - 1
         means_FCHW = vae.encode(pixels_FCHW).latent_dist.mean * vae.config.scaling_factor
-        rows += [frames_FCHW, decode(vae, rearrange(means_FCHW, "f c h w -> 1 c f h w"))[0]]
+        rows += [frames_FCHW, ImageAutoencoder(vae).decode(rearrange(means_FCHW, "f c h w -> 1 c f h w"))[0]]
         captions += [caption_of(clips.number(clip * WINDOWS), 0), "after the autoencoder"]
     contact_sheet(path, rows, captions)

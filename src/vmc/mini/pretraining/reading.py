@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel
 
-from vmc.diffusion.text import PromptEncoder
 from vmc.mini.captions import caption
 from vmc.mini.learning.learner import Learner
 from vmc.mini.pretraining.clips import spec_of
 from vmc.mini.pretraining.lesson import give
 from vmc.mini.renderer import ClipSpec
+from vmc.models.text import TextEncoder
 from vmc.randomness import derive_seed, generator
 
 STEPS, BATCH = 1_000, 64
@@ -110,11 +110,11 @@ def teach(text_encoder: CLIPTextModel, tokenizer: Any, lessons: Lessons, *, step
         width = text_encoder.config.hidden_size
         readout = Readout(values, width=width, draw=generator(lessons.seed, "readout")).to(device)
     learner = Learner({"text": text_encoder, "readout": readout}, rate=RATE, steps=steps)
-    encoder = PromptEncoder(tokenizer=tokenizer, text_encoder=text_encoder)
+    encoder = TextEncoder(tokenizer=tokenizer, network=text_encoder, length=text_encoder.config.max_position_embeddings)
 
     def loss_of(step: int) -> Tensor:
         texts, wanted = lessons.batch(step, values, BATCH)
-        logits = readout(encoder.encode_ids(encoder.token_ids(texts)))
+        logits = readout(encoder.encode_ids(encoder.token_ids(texts)).embeddings_BLD)
         pairs = zip(logits, [*wanted, *wanted], strict=True)
         return torch.stack([F.cross_entropy(a, b.to(device)) for a, b in pairs]).mean()
 
