@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from vmc.diffusion.parameters import ParameterSubset
+from vmc.models.parameters import ParameterSubset
 from vmc.errors import VmcError
 from vmc.randomness import generator
 from vmc.runs.folder import RunFolder
@@ -67,8 +67,8 @@ def test_exactly_the_subset_differs_from_the_base(train, base, choice, groups):
     token = ["token=trained"] if choice == "token_only" else []
     run = train(f"parameters={choice}", *token, "steps=2")
     trained = weights(run, 2)
-    fresh = dict(base.unet().named_parameters())
-    expected = {UNET + name for name in ParameterSubset(groups=groups).names(base.unet())}
+    fresh = dict(base.denoiser().named_parameters())
+    expected = {UNET + name for name in ParameterSubset(groups=groups).names(base.denoiser())}
     assert trained.keys() == expected | ({TOKEN} if token else set())
     moved = {name for name in expected if not torch.equal(trained[name], fresh[name.removeprefix(UNET)])}
     assert moved == expected
@@ -82,7 +82,7 @@ def test_what_is_frozen_stays_bit_identical_in_memory(train, base, monkeypatch):
     from vmc.training.module import MotionModule as module_class
 
     run = train()
-    fresh, trained = dict(base.unet().named_parameters()), weights(run)
+    fresh, trained = dict(base.denoiser().named_parameters()), weights(run)
     for name, parameter in kept["module"].unet.named_parameters():
         expected = trained.get(UNET + name, fresh[name])
         assert torch.equal(parameter, expected), name
@@ -180,15 +180,15 @@ def test_equal_clips_under_two_names_are_two_exemplars(train, clips, tmp_path):
 
 
 def test_a_warm_cache_needs_neither_autoencoder_nor_text_encoder(train, tmp_path, monkeypatch):
-    from vmc.diffusion.components import BaseModel
+    from vmc.models.unet3d import UNet3D
 
     train(output=tmp_path / "first")
 
     def refuse(self, **options):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(BaseModel, "vae", refuse)
-    monkeypatch.setattr(BaseModel, "text_encoder", refuse)
+    monkeypatch.setattr(UNet3D, "vae", refuse)
+    monkeypatch.setattr(UNet3D, "text_encoder", refuse)
     train(output=tmp_path / "second")
 
 
@@ -249,7 +249,7 @@ def test_the_delta_says_what_it_belongs_to(train, base):
     delta = Delta.load(run.weights(3))
     assert delta.about["groups"] == ["temporal", "spatial_kv"]
     assert (delta.about["token"]["word"], delta.about["step"]) == ("sks", 3)
-    delta.check_base(base.fingerprint("unet"), base.path)
+    delta.check_base(base)
     with pytest.raises(VmcError, match="trained on another model"):
         delta.check_base("another", base.path)
 

@@ -183,7 +183,23 @@ class VideoModel(ABC):
                 f"model.path is {self.path}, which {reason}; it must be a whole text-to-video pipeline in the diffusers"
                 f" layout, so {self.remedy}"
             )
+        self.check_folder(folder)
         return folder
+
+    def check_folder(self, folder: Path) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse a folder that has all parts for a reason of the family's own; no weights are loaded."""
+
+    def place(self, part: str) -> Path:
+        """The folder of a part."""
+        return self.folder / part
+
+    def network(self, part: str) -> Any:
+        """The class of a part that has weights."""
+        return self.networks[part]
+
+    def parts_of(self, role: str) -> tuple[str, ...]:
+        """The parts that make a role; a part makes itself."""
+        return self.roles.get(role, (role,))
 
     @classmethod
     def another_family(cls, folder: Path) -> str | None:
@@ -194,9 +210,12 @@ class VideoModel(ABC):
             return None
         if name is None or name in cls.pipelines:
             return None
+        from vmc.models.families import families  # imports every family
+
+        known = "; ".join(f"{one} opens {' or '.join(family.pipelines)}" for one, family in families().items())
         return (
-            f"is a {name}; this model is of the family {cls.family}, which opens {' or '.join(cls.pipelines)}:"
-            " give such a folder, or a model (conf/model) of the other family"
+            f"is a {name}, but this model is of the family {cls.family}; give a folder of that family, or choose a"
+            f" model of the other one ({known})"
         )
 
     @classmethod
@@ -212,15 +231,19 @@ class VideoModel(ABC):
 
         Gigabytes are read for it, so each part is read once.
         """
-        parts = [part for role in roles for part in self.roles.get(role, (role,))]
+        parts = [part for role in roles for part in self.parts_of(role)]
         for part in parts:
             if part not in self._fingerprints:
-                self._fingerprints[part] = fingerprint(self.folder / part)
+                self._fingerprints[part] = fingerprint(self.place(part))
         return " ".join(self._fingerprints[part] for part in parts)
 
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         return {}
+
+    def mismatch(self) -> str | None:
+        """What tells that parts are of two models, a clause about the folder; from config files alone."""
+        return None
 
     @property
     def identity(self) -> str:
@@ -238,7 +261,14 @@ class VideoModel(ABC):
         Raises:
             VmcError: it does not read.
         """
-        file = self.folder / part / self.parts[part]
+        return self.read_config(self.place(part) / self.parts.get(part, "config.json"))
+
+    def read_config(self, file: Path) -> dict[str, Any]:
+        """The content of a config file.
+
+        Raises:
+            VmcError: it does not read.
+        """
         try:
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -248,7 +278,7 @@ class VideoModel(ABC):
         """Load one part in exactly `dtype`, frozen and in eval mode; a missing or misshaped tensor is an error and
         never random weights.
         """
-        folder, kind = self.folder / part, self.networks[part]
+        folder, kind = self.place(part), self.network(part)
         # Without safetensors diffusers would look for them, and log an error, before it takes the `.bin`.
         safe = None if any(folder.glob("*.safetensors")) else False
         try:

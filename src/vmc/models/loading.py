@@ -38,14 +38,15 @@ def without_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str) -> Path:
-    """A local copy of a hub repository's pipeline files, from the cache when it is complete there.
+def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str, key: str = "model.path") -> Path:
+    """A local copy of a hub repository's files, from the cache when it is complete there.
 
     Args:
         name: of the repository.
-        parts: its folders that are wanted.
+        parts: its folders that are wanted; "" is the repository's own, of a network that is published alone.
         weighted: those of them that have weights.
         get: the command that gets it, for the message.
+        key: of the config, for the message.
 
     Raises:
         VmcError: it cannot be had.
@@ -55,10 +56,10 @@ def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: s
     try:
         return snapshot(name, parts, weighted)
     except HFValidationError:
-        raise VmcError(f"model.path is {name}, which is neither a folder nor a hub name; check the path") from None
+        raise VmcError(f"{key} is {name}, which is neither a folder nor a hub name; check the path") from None
     except Exception as error:
         remedy = f"run `{get}` where there is a network" if get else "check the network"
         raise VmcError(
-            f"model.path is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
+            f"{key} is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
             f" give the path of a local copy, or {remedy}"
         ) from error
