@@ -65,7 +65,7 @@ class Sampler:
         if guided:
             text = Conditioning.cat([empty.repeated(len(text)), text])
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
-        solver.set_begin_index(0)  # else it is looked up by its timestep, which two steps may share where they are whole
+        solver.set_begin_index(0)  # else it is looked up by a timestep, which two steps may share
         # Solvers of flow matching alone neither scale the noise nor the network's input.
         latents_BCFHW = noise_BCFHW * getattr(solver, "init_noise_sigma", 1.0)
         scale_input = getattr(solver, "scale_model_input", lambda sample, timestep: sample)

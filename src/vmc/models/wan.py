@@ -4,7 +4,6 @@ encoder and an autoencoder that compresses time.
 Axes: B videos, C latent or colour channels, F frames, H and W, L text positions, M = 2 posterior moments.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,29 +89,34 @@ class Wan(VideoModel):
         "all": lambda name: True,
     }
 
-    @classmethod
-    def another_family(cls, folder: Path) -> str | None:
-        """What a folder is, a clause: of another family, or a Wan 2.2 with an expert for each half of the times."""
-        if other := super().another_family(folder):
-            return other
-        if cls.index(folder).get("transformer_2", [None])[0] is None:
-            return None
-        return (
-            "has two denoisers (transformer and transformer_2), of which the family wan knows one: give a pipeline with"
-            " one denoiser, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
-        )
+    def check_folder(self, folder: Path) -> None:
+        """Refuse a Wan 2.2 with an expert for either half of the times."""
+        if self.index(folder).get("transformer_2", [None])[0] is not None:
+            raise VmcError(
+                f"model.path is {self.path}, which has two denoisers (transformer and transformer_2), of which the"
+                " family wan knows one; give a pipeline with one, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+            )
 
-    @staticmethod
-    def index(folder: Path) -> dict[str, Any]:
+    def index(self, folder: Path) -> dict[str, Any]:
         """The content of `model_index.json`; nothing where there is none."""
         file = folder / "model_index.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return self.read_config(file) if file.is_file() else {}
+
+    def mismatch(self) -> str | None:
+        """Text features must be as wide as the transformer takes them, and latents have as many channels."""
+        transformer, vae = self.config("transformer"), self.config("vae")
+        width, channels = self.config("text_encoder")["d_model"], vae["z_dim"]
+        if width != transformer["text_dim"]:
+            return f"has text features of width {width}, but the transformer takes {transformer['text_dim']}"
+        if channels != transformer["in_channels"]:
+            return f"has latents of {channels} channels, but the transformer takes {transformer['in_channels']}"
+        return None
 
     @cached_property
     def process(self) -> FlowMatching:
         """Flow matching, with the solver that the folder names and its shift."""
         settings = self.config("scheduler")
-        name = settings.get("_class_name")
+        _, name = self.index(self.folder).get("scheduler") or (None, settings.get("_class_name"))
         is_flow = name == "FlowMatchEulerDiscreteScheduler" or (
             name == "UniPCMultistepScheduler"
             and settings.get("use_flow_sigmas")
