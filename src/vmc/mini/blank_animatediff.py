@@ -1,8 +1,8 @@
-"""A small Stable Diffusion pipeline and a motion adapter for it, with random weights, in the layout of the published ones.
+"""A small Stable Diffusion pipeline and a motion adapter for it, with random weights, in the published layouts.
 
-`python -m vmc.mini blank --family animatediff --output DIR` writes the pipeline to DIR (`model.path`) and the adapter to
-DIR/motion_adapter (`model.motion_adapter`). Together a UNet of 1.2 M parameters; autoencoder, text encoder and tokenizer
-are those of `vmc.mini.blank`: 64 px frames, latents 8x8x4, text width 64.
+`python -m vmc.mini blank --family animatediff --output DIR` writes the pipeline to DIR (`model.path`) and the adapter
+to DIR/motion_adapter (`model.motion_adapter`). Together a UNet of 1.2 M parameters; autoencoder, text encoder and
+tokenizer are those of `vmc.mini.blank`: 64 px frames, latents 8x8x4, text width 64.
 """
 
 from pathlib import Path

@@ -84,8 +84,8 @@ class AnimateDiff(LatentDiffusion):
                 config = self._checked_adapter(config)
             case other:
                 raise VmcError(
-                    f"model.path is {self.path}, whose UNet is of the class {other}; it must be a UNet2DConditionModel (Stable"
-                    " Diffusion) or a UNetMotionModel (AnimateDiff)"
+                    f"model.path is {self.path}, whose UNet is of the class {other}; it must be a UNet2DConditionModel"
+                    " (Stable Diffusion) or a UNetMotionModel (AnimateDiff)"
                 )
         self._check_frames(self.frames, int(config.get("motion_max_seq_length", POSITIONS)))
 
