@@ -2,10 +2,35 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
+
+
+RENAMED = {
+    "vmc.diffusion.components.BaseModel": "vmc.models.unet3d.UNet3D",
+    "vmc.diffusion.lora.LoraSubset": "vmc.models.lora.LoraSubset",
+    "vmc.diffusion.parameters.ParameterSubset": "vmc.models.parameters.ParameterSubset",
+    "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
+}
+"""Classes that configs of earlier versions name otherwise."""
+ADDED: Mapping[str, Any] = {}
+"""Keys that configs of earlier versions lack, with the values that they ran with."""
+
+
+def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version as today's would have it."""
+    return {**ADDED, **_renamed(config)}
+
+
+def _renamed(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _renamed(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_renamed(value) for value in node]
+    return RENAMED.get(node, node) if isinstance(node, str) else node
 
 
 def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:
