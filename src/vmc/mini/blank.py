@@ -23,7 +23,8 @@ SIZE = 64
 TEXT_WIDTH = 64
 POSITIONS = 77
 LAYOUT = 2  # raised when what `write_blank` makes changes, so that a cached one is made anew
-FAMILIES = {"unet3d": "vmc.mini.blank", "wan": "vmc.mini.blank_wan"}
+_OTHERS = sorted(file.stem for file in Path(__file__).parent.glob("blank_*.py"))
+FAMILIES = {"unet3d": "vmc.mini.blank"} | {stem.removeprefix("blank_"): f"vmc.mini.{stem}" for stem in _OTHERS}
 """The module of each family, which has `write(folder)` and `summary()`."""
 
 

@@ -84,8 +84,8 @@ class AnimateDiff(LatentDiffusion):
                 config = self._checked_adapter(config)
             case other:
                 raise VmcError(
-                    f"model.path is {self.path}, whose UNet is a {other}; it must be a UNet2DConditionModel (Stable"
-                    " Diffusion) or a UNetMotionModel (AnimateDiff)"
+                    f"model.path is {self.path}, whose UNet is of the class {other}; it must be a UNet2DConditionModel"
+                    " (Stable Diffusion) or a UNetMotionModel (AnimateDiff)"
                 )
         self._check_frames(self.frames, int(config.get("motion_max_seq_length", POSITIONS)))
 
@@ -99,7 +99,7 @@ class AnimateDiff(LatentDiffusion):
         config = self.read_config(self.adapter / "config.json")
         told = f"model.motion_adapter is {self.motion_adapter}"
         if (name := config.get("_class_name")) != "MotionAdapter":
-            raise VmcError(f"{told}, which is a {name}; it must be a MotionAdapter, such as {PUBLISHED}")
+            raise VmcError(f"{told}, which is of the class {name}; it must be a MotionAdapter, such as {PUBLISHED}")
         if config.get("conv_in_channels"):
             raise VmcError(f"{told}, which takes a picture beside the noise (PIA); give one of text alone: {PUBLISHED}")
         channels = [list(one.get("block_out_channels", (320, 640, 1280, 1280))) for one in (config, unet)]
