@@ -8,13 +8,13 @@ import torch
 from diffusers import TextToVideoSDPipeline
 from safetensors.torch import load_file
 
-from vmc.models.unet3d import UNet3D
-from vmc.models.parameters import ParameterSubset
 from vmc.errors import VmcError
 from vmc.fullsize import folder as written
 from vmc.fullsize.folder import drawn, part_shapes, random_folder
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes, count
 from vmc.fullsize.streamed import write_bin, write_safetensors
+from vmc.models.parameters import ParameterSubset
+from vmc.models.unet3d import UNet3D
 from vmc.randomness import generator
 
 SHAPES = {"a.weight": (3, 5), "b.weight": (2, 3, 1, 1), "a.bias": (7,), "norm.weight": (1,), "c": (129, 65)}
