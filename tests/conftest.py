@@ -18,11 +18,11 @@ from omegaconf import OmegaConf
 
 from vmc.cli import config_folder, quote_free_text
 from vmc.data.video import write_video
-from vmc.models.unet3d import UNet3D
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.blank import write_blank
+from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
 from vmc.train import build_session
 
