@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from vmc.cli import config_folder, quote_free_text
 from vmc.data.video import write_video
-from vmc.diffusion.components import BaseModel
+from vmc.models.unet3d import UNet3D
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
@@ -46,8 +46,8 @@ def blank(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def base(blank) -> BaseModel:
-    return BaseModel(path=blank, frames=8, size=64, fps=3.0, attention="plain")
+def base(blank) -> UNet3D:
+    return UNet3D(path=blank, frames=8, size=64, fps=3.0, attention="plain")
 
 
 def moving_square(frames: int, *, size: int = 64, seed: int = 0) -> torch.Tensor:

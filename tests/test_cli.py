@@ -117,7 +117,7 @@ def test_an_ablation_differs_from_the_method_in_what_it_says_alone(name, key, va
 def test_adapters_differ_from_the_method_in_what_is_trained_and_its_rate():
     arm, method = composed("+ablation=lora"), composed()
     assert {group for group in method if arm[group] != method[group]} == {"arm", "output", "parameters", "optimizer"}
-    assert (arm.parameters._target_, arm.arm) == ("vmc.diffusion.lora.LoraSubset", "lora")
+    assert (arm.parameters._target_, arm.arm) == ("vmc.models.lora.LoraSubset", "lora")
     assert {**arm.optimizer, "lr": 0} == {**method.optimizer, "lr": 0}
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from vmc.checkup.memory import loads, table
-from vmc.diffusion.activations import Kept, StepMemory, step_activations
-from vmc.diffusion.parameters import ParameterSubset
+from vmc.models.activations import Kept, StepMemory, step_activations
+from vmc.models.parameters import ParameterSubset
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.training import memory
 from vmc.training.memory import GIB, Need

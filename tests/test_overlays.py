@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vmc.cli import config_folder
 from vmc.diffusion.objective import NoiseSchedule
-from vmc.diffusion.text import PromptEncoder
+from vmc.models.text import TextEncoder
 from vmc.diffusion.timesteps import CoarseNoise, Uniform
 from vmc.training.delta import TOKEN, UNET
 from vmc.training.module import MotionModule
@@ -128,7 +128,7 @@ def config_of(overlay: str, stack: str) -> DictConfig:
 
 @pytest.fixture(scope="module")
 def unet(base):
-    return base.unet()
+    return base.denoiser()
 
 
 def test_the_table_holds_every_overlay():
@@ -145,7 +145,7 @@ def test_an_arm_trains_exactly_its_parameters_at_its_rates(overlay, stack, base,
         assert config.parameters is None
         return
     token = instantiate(config.token)
-    encoder = PromptEncoder.load(base, token) if token.trained else None
+    encoder = base.text_encoder(token) if token.trained else None
     module = MotionModule(
         unet=copy.deepcopy(unet),
         subset=instantiate(config.parameters),

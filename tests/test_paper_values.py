@@ -15,7 +15,7 @@ from vmc.cli import config_folder
 from vmc.data.jester import Jester
 from vmc.data.prompts import jester_test_set, read_prompts
 from vmc.diffusion.objective import NoiseSchedule
-from vmc.diffusion.text import PromptEncoder
+from vmc.models.text import TextEncoder
 from vmc.metrics.trn import BACKBONES, TRN
 from vmc.metrics.values import COPY_THRESHOLD
 from vmc.training.module import MotionModule
@@ -124,11 +124,11 @@ def test_adamw_decays_the_unet_and_not_the_tokens_row(base):
     config = composed("stack=paper", "data.path=.", "token=trained", f"model.path={base.path}")
     token = instantiate(config.token)
     module = MotionModule(
-        unet=base.unet(),
+        unet=base.denoiser(),
         subset=instantiate(config.parameters),
         schedule=NoiseSchedule.of(base.scheduler()),
         optimizer=instantiate(config.optimizer),
-        encoder=PromptEncoder.load(base, token),
+        encoder=base.text_encoder(token),
         token_learning_rate=token.learning_rate,
     )
     optimizer = module.configure_optimizers()

@@ -66,7 +66,7 @@ def test_nothing_else_is(target):
 
 
 def test_a_class_is_allowed_at_its_own_place_alone():
-    assert not allowed("token", "vmc.diffusion.components.BaseModel")
+    assert not allowed("token", "vmc.models.unet3d.UNet3D")
     assert not allowed("model.get", "vmc.mini.shipped.shipped")
     assert not allowed("data.source.regularization", "vmc.mini.jester_folder.default_folder")
 
@@ -74,15 +74,15 @@ def test_a_class_is_allowed_at_its_own_place_alone():
 @pytest.mark.parametrize(
     "node",
     [
-        {"_target_": "vmc.diffusion.token.MotionToken", "word": {"_target_": "pathlib.Path.write_text"}},
-        {"_target_": "vmc.diffusion.token.MotionToken", "word": [{"a": {"_target_": "os.system"}}]},
-        {"_target_": "vmc.diffusion.token.MotionToken", "_args_": ["x"]},
-        {"_target_": "vmc.diffusion.token.MotionToken", "_partial_": True},
-        {"_target_": "vmc.diffusion.token.MotionToken", "_recursive_": False},
-        {"_target_": "vmc.diffusion.token.MotionToken", "word": "${oc.env:HOME}"},
-        {"_target_": "vmc.diffusion.token.MotionToken", "word": "\\${oc.env:HOME}"},
-        {"_target_": "vmc.diffusion.token.MotionToken", "word": "\\\\${oc.decode:x}"},
-        {"_target_": "vmc.diffusion.token.MotionToken", "word": "???"},
+        {"_target_": "vmc.models.token.MotionToken", "word": {"_target_": "pathlib.Path.write_text"}},
+        {"_target_": "vmc.models.token.MotionToken", "word": [{"a": {"_target_": "os.system"}}]},
+        {"_target_": "vmc.models.token.MotionToken", "_args_": ["x"]},
+        {"_target_": "vmc.models.token.MotionToken", "_partial_": True},
+        {"_target_": "vmc.models.token.MotionToken", "_recursive_": False},
+        {"_target_": "vmc.models.token.MotionToken", "word": "${oc.env:HOME}"},
+        {"_target_": "vmc.models.token.MotionToken", "word": "\\${oc.env:HOME}"},
+        {"_target_": "vmc.models.token.MotionToken", "word": "\\\\${oc.decode:x}"},
+        {"_target_": "vmc.models.token.MotionToken", "word": "???"},
         {"_target_": "${x}"},
     ],
 )

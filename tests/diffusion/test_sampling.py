@@ -5,8 +5,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline
 
 from vmc.diffusion.sampling import Sampler, decode, initial_noise, posterior_moments, sample_posterior
-from vmc.diffusion.text import PromptEncoder
-from vmc.diffusion.token import MotionToken
+from vmc.models.text import TextEncoder
+from vmc.models.token import MotionToken
 from vmc.errors import VmcError
 
 PROMPTS = ["A woman doing the sks sign.", "a man", "a red hat"]
@@ -16,7 +16,7 @@ SHAPE = (4, 8, 8, 8)
 
 @pytest.fixture(scope="module")
 def parts(base):
-    return base.unet(), base.vae(), PromptEncoder.load(base, MotionToken())
+    return base.denoiser(), base.vae(), base.text_encoder(MotionToken())
 
 
 def sample(base, parts, indices, *, guidance=4.0):

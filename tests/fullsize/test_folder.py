@@ -8,8 +8,8 @@ import torch
 from diffusers import TextToVideoSDPipeline
 from safetensors.torch import load_file
 
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.parameters import ParameterSubset
+from vmc.models.unet3d import UNet3D
+from vmc.models.parameters import ParameterSubset
 from vmc.errors import VmcError
 from vmc.fullsize import folder as written
 from vmc.fullsize.folder import drawn, part_shapes, random_folder
@@ -60,14 +60,14 @@ def test_a_tensor_is_drawn_when_its_bytes_are_due(tmp_path, write):
 def test_the_folder_opens_here_and_in_the_published_pipeline(tmp_path, tiny, format):
     folder = tmp_path / "model"
     assert random_folder(folder, tiny, format=format)
-    base = BaseModel(path=folder, frames=2, size=64)
+    base = UNet3D(path=folder, frames=2, size=64)
     shapes = part_shapes(tiny)
     for part in ("unet", "text_encoder", "vae"):
         network = getattr(base, part)()
         assert sum(parameter.numel() for parameter in network.parameters()) == count(shapes[part])
     name = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
     expected = drawn(name, shapes["unet"][name], generator(0, "unet", name)).half().float()
-    assert torch.equal(base.unet().get_parameter(name), expected)
+    assert torch.equal(base.denoiser().get_parameter(name), expected)
     files = sorted(path.name for path in folder.rglob(f"*.{format}"))
     text = {"bin": "pytorch_model.bin", "safetensors": "model.safetensors"}[format]
     assert files == sorted([f"diffusion_pytorch_model.{format}"] * 2 + [text])

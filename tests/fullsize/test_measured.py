@@ -7,8 +7,8 @@ import torch
 from diffusers import UNet3DConditionModel
 from torch._guards import active_fake_mode
 
-from vmc.diffusion.activations import step_activations
-from vmc.diffusion.parameters import ParameterSubset
+from vmc.models.activations import step_activations
+from vmc.models.parameters import ParameterSubset
 from vmc.fullsize import measured
 from vmc.fullsize.measured import Passes
 

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from vmc.diffusion.components import PARTS
+from vmc.models.unet3d import UNet3D
 from vmc.errors import VmcError
 from vmc.metrics.appearance import Appearance
 from vmc.metrics.copying import Copying
@@ -283,7 +283,7 @@ def trained(tmp_path):
         about = {"identity": {"seed": 3}, "step": 5, "steps": 5, "seconds": 60.4}
         about |= {"vae_step": 2, "vae_steps": 2} if source.folder == "pretraining" else {}
         for written, _ in source.files:
-            for file in [f"{part}/{file}" for part, file in PARTS.items()] if written == "pipeline" else [""]:
+            for file in [f"{part}/{file}" for part, file in UNet3D.parts.items()] if written == "pipeline" else [""]:
                 place = folder / written / file
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(f"{source.folder} {file}")
@@ -303,7 +303,7 @@ def test_shipping_copies_all_networks_and_says_how_they_were_trained(trained, tm
     for _ in range(2):
         assert ship(trained, output) == 0
     found = {file.relative_to(output).as_posix() for file in output.rglob("*") if file.is_file()}
-    pipeline = {f"pipeline/{part}/{file}" for part, file in PARTS.items()}
+    pipeline = {f"pipeline/{part}/{file}" for part, file in UNet3D.parts.items()}
     appearance = {"appearance/open_clip_config.json", "appearance/open_clip_model.safetensors"}
     own = {"classifier.pth.tar", "copying.torchscript.pt", "trainings.json", "card.json"}
     assert found == pipeline | appearance | own

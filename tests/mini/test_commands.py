@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from vmc.diffusion.components import BaseModel
+from vmc.models.unet3d import UNet3D
 from vmc.mini.__main__ import COMMANDS, main
 
 
@@ -17,8 +17,8 @@ def test_help_names_every_command(capsys):
 
 def test_blank_writes_a_pipeline_once(tmp_path, capsys):
     assert main(["blank", "--output", str(tmp_path / "new")]) == 0
-    model = BaseModel(path=tmp_path / "new")
-    parameters = sum(parameter.numel() for parameter in model.unet().parameters())
+    model = UNet3D(path=tmp_path / "new")
+    parameters = sum(parameter.numel() for parameter in model.denoiser().parameters())
     assert 1.5e6 < parameters < 2.5e6
     assert f"{parameters:,} parameters" in capsys.readouterr().out
     assert model.latent_shape(frames=8, size=64) == (4, 8, 8, 8)

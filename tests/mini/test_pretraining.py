@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from vmc.diffusion.components import BaseModel
+from vmc.models.unet3d import UNet3D
 from vmc.diffusion.objective import NoiseSchedule
 from vmc.diffusion.sampling import Sampler, decode, initial_noise
-from vmc.diffusion.text import PromptEncoder
+from vmc.models.text import TextEncoder
 from vmc.errors import VmcError
 from vmc.mini import blank
 from vmc.mini.__main__ import main
@@ -121,10 +121,10 @@ def test_every_window_is_used_once_before_any_is_used_again():
 
 
 def test_the_written_pipeline_opens_and_samples(finished):
-    base = BaseModel(path=finished / "pipeline", frames=8, size=64, fps=3.0, attention="plain")
-    encoder = PromptEncoder(tokenizer=base.tokenizer(), text_encoder=base.text_encoder())
+    base = UNet3D(path=finished / "pipeline", frames=8, size=64, fps=3.0, attention="plain")
+    encoder = TextEncoder(tokenizer=base.tokenizer(), text_encoder=base.text_encoder())
     latents_BCFHW = Sampler(steps=2, guidance=4.0)(
-        base.unet(),
+        base.denoiser(),
         base.solver(),
         noise_BCFHW=initial_noise([0], base.latent_shape(frames=8, size=64)),
         text_BLD=encoder("a person swiping hand left")[None],
@@ -137,7 +137,7 @@ def test_the_written_pipeline_opens_and_samples(finished):
 def test_the_pipeline_is_small_and_its_tokenizer_whole(finished):
     sizes = [file.stat().st_size for file in (finished / "pipeline").rglob("*") if file.is_file()]
     assert sum(sizes) < 20e6
-    tokenizer, whole = BaseModel(path=finished / "pipeline").tokenizer(), networks.make_tokenizer()
+    tokenizer, whole = UNet3D(path=finished / "pipeline").tokenizer(), networks.make_tokenizer()
     for text in ("a person doing the sks sign.", "A Santa Claus' t-shirt, ÄÖ 12!", "", "pll " * 90):
         settings = {"padding": "max_length", "truncation": True, "max_length": 77}
         assert tokenizer(text, **settings).input_ids == whole(text, **settings).input_ids
@@ -318,7 +318,7 @@ def test_an_unknown_word_leaves_a_mark_of_its_own_and_all_else_keeps_its_meaning
     monkeypatch.setattr(marks, "BATCH", 8)
     tokenizer = networks.make_tokenizer()
     encoder = networks.make_text_encoder(0, tokenizer)
-    reader = PromptEncoder(tokenizer=tokenizer, text_encoder=encoder)
+    reader = TextEncoder(tokenizer=tokenizer, text_encoder=encoder)
     marking = Marking(tokenizer=tokenizer, clips=40, seed=0)
     plain_BL, marked_BL, place_B, token_B = marking.batch(0, 8, 77)
     for plain, marked, place, token in zip(plain_BL, marked_BL, place_B.tolist(), token_B.tolist(), strict=True):

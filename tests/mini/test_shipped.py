@@ -7,7 +7,7 @@ from hydra.utils import instantiate
 
 from vmc.cli import config_folder
 from vmc.data.prompts import Prompt
-from vmc.diffusion.token import MotionToken
+from vmc.models.token import MotionToken
 from vmc.mini.__main__ import main
 from vmc.mini.known import known_prompts
 from vmc.training.hardware import Hardware

@@ -5,7 +5,7 @@ import torch
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.token import MotionToken
+from vmc.models.token import MotionToken
 from vmc.errors import VmcError
 from vmc.runs.batching import MOST, BatchSize, fitting, is_out_of_memory
 from vmc.training.hardware import Hardware

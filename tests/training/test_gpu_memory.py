@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 import torch
 
-from vmc.diffusion.components import PARTS, BaseModel
-from vmc.diffusion.lora import LoraSubset
-from vmc.diffusion.parameters import ParameterSubset
-from vmc.diffusion.weight_files import WEIGHED
+from vmc.models.unet3d import UNet3D
+from vmc.models.lora import LoraSubset
+from vmc.models.parameters import ParameterSubset
+from vmc.models.unet3d import UNet3D
 from vmc.errors import VmcError
 from vmc.fullsize.sizes import ZEROSCOPE
 from vmc.mini.shipped import shipped
@@ -39,19 +39,19 @@ def gpu(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def zeroscope(tmp_path_factory) -> BaseModel:
+def zeroscope(tmp_path_factory) -> UNet3D:
     """ZeroScope's config files, and weight files of which not one is read."""
     folder = tmp_path_factory.mktemp("zeroscope")
-    for part, file in PARTS.items():
+    for part, file in UNet3D.parts.items():
         (folder / part).mkdir()
         (folder / part / file).write_text(json.dumps(getattr(ZEROSCOPE, part, {})))
-    for part in WEIGHED:
+    for part in UNet3D.networks:
         name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
         (folder / part / name).touch()
-    return BaseModel(path=folder)
+    return UNet3D(path=folder)
 
 
-def load(base: BaseModel, hardware: Hardware, **changes) -> Load | None:
+def load(base: UNet3D, hardware: Hardware, **changes) -> Load | None:
     parts = {
         "subset": ParameterSubset(),
         "optimizer": ADAMW,
@@ -101,7 +101,7 @@ def test_what_might_fit_is_not_refused(gpu, zeroscope):
 
 def test_the_miniature_fits_any_gpu(gpu):
     gpu(2)
-    base = BaseModel(path=shipped("pipeline"), attention="plain")
+    base = UNet3D(path=shipped("pipeline"), attention="plain")
     for precision in ("32-true", "bf16-mixed", "16-mixed"):
         made = load(base, on_gpu(precision=precision, checkpoint_activations=False), video=(8, 64), batch_size=4)
         assert made is not None and made.least < 1.5 * GIB
@@ -122,7 +122,7 @@ def test_moments_of_optimisers(monkeypatch):
 def test_a_run_is_refused_before_weights_are_loaded(train, gpu, monkeypatch):
     gpu(0.001)
     for part in ("unet", "vae", "text_encoder"):
-        monkeypatch.setattr(BaseModel, part, lambda self, **options: pytest.fail("weights are loaded"))
+        monkeypatch.setattr(UNet3D, part, lambda self, **options: pytest.fail("weights are loaded"))
     for regularization in ("none", "synthetic"):
         captions = ["regularization.captions={a person dancing: 1}"] if regularization == "synthetic" else []
         with pytest.raises(VmcError, match=r"does not fit into memory: .*, and the GPU has 0.0; give"):

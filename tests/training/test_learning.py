@@ -7,8 +7,8 @@ from vmc.data.jester import Jester
 from vmc.data.motion import MotionData
 from vmc.diffusion.objective import NoiseSchedule, denoising_loss
 from vmc.diffusion.sampling import posterior_moments
-from vmc.diffusion.text import PromptEncoder
-from vmc.diffusion.token import MotionToken
+from vmc.models.text import TextEncoder
+from vmc.models.token import MotionToken
 from vmc.mini.jester_folder import write
 from vmc.runs.folder import newest_weights
 from vmc.training.delta import Delta
@@ -41,8 +41,8 @@ def test_the_loss_of_the_exemplars_falls(train, base, tmp_path):
         "data=mini", f"data.path={folder}", "data.fps=3", "data.variants=8", "motion=swiping_down", caption, "steps=300"
     )
     clips = Jester(folder, exemplars=10).exemplars(label="Swiping Down", caption="{token}", seed=0)
-    text_LD = PromptEncoder.load(base, MotionToken())("a person doing the sks sign")
-    blank, tuned = base.unet(), base.unet()
+    text_LD = base.text_encoder(MotionToken())("a person doing the sks sign")
+    blank, tuned = base.denoiser(), base.denoiser()
     Delta.load(newest_weights(run.path)).apply(tuned)
     before, after = fixed_loss(base, blank, text_LD, clips), fixed_loss(base, tuned, text_LD, clips)
     print(f"fixed loss: {before:.4f} before, {after:.4f} after")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.diffusion.lora import LoraSubset
-from vmc.diffusion.token import MotionToken
+from vmc.models.lora import LoraSubset
+from vmc.models.token import MotionToken
 from vmc.errors import VmcError
 from vmc.training import session
 from vmc.training.delta import Delta
@@ -46,10 +46,10 @@ def module(monkeypatch) -> dict[str, MotionModule]:
 
 def test_the_base_stays_bit_identical_and_every_adapter_moves(train, base, module):
     trained = weights(train(*LORA))
-    fresh = dict(base.unet().named_parameters())
+    fresh = dict(base.denoiser().named_parameters())
     held = {name.replace(".base_layer", ""): tensor for name, tensor in module["module"].unet.named_parameters()}
     assert all(torch.equal(tensor, held[name]) for name, tensor in fresh.items())
-    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).freeze_rest(base.unet())
+    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).freeze_rest(base.denoiser())
     assert trained.keys() == {f"unet.{name}" for name in begun}
     assert not any(torch.equal(trained[f"unet.{name}"], tensor) for name, tensor in begun.items())
 

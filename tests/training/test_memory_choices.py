@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.token import MotionToken
+from vmc.models.token import MotionToken
 from vmc.errors import VmcError
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware
@@ -33,7 +33,7 @@ def test_moments_of_eight_bits_learn_and_are_resumed_to_the_bit(train, tmp_path,
 
     # A few steps of it are nearly those of the ordinary optimiser.
     plain = load_file(train("optimizer.lr=1e-3", "token=trained", "steps=4", output=tmp_path / "plain").weights(4))
-    before = dict(base.unet().named_parameters())
+    before = dict(base.denoiser().named_parameters())
     for name, tensor in plain.items():
         if name.startswith("unet."):
             moved = (tensor - before[name.removeprefix("unet.")]).abs().mean()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from vmc.data.clips import Clip
 from vmc.data.prompts import jester_test_set, read_prompts
 from vmc.data.video import read_frames
-from vmc.diffusion.components import BaseModel
+from vmc.models.unet3d import UNet3D
 from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
 from vmc.evaluate import main as evaluate
@@ -49,7 +49,7 @@ class Related:
 def synthetic(base, tmp_path):
     """A source of synthetic clips with a cache of its own."""
 
-    def source(*, seed: int = 0, cache: Path | str = "cache", base: BaseModel = base, test_seeds=(), **changes):
+    def source(*, seed: int = 0, cache: Path | str = "cache", base: UNet3D = base, test_seeds=(), **changes):
         videos = BaseVideos(base=base, hardware=Hardware(), cache=tmp_path / cache, test_seeds=frozenset(test_seeds))
         settings = {"source": Related(), "sampler": Sampler(steps=1, guidance=2.0), **changes}
         return SyntheticRegularization(seed=seed, base_videos=videos, **settings)
@@ -173,7 +173,7 @@ def test_who_comes_second_waits(synthetic, written, caplog):
 
 
 @pytest.fixture
-def other_base(blank, base, tmp_path) -> BaseModel:
+def other_base(blank, base, tmp_path) -> UNet3D:
     """A base model whose autoencoder differs in one number."""
     folder = Path(shutil.copytree(blank, tmp_path / "other"))
     (file,) = (folder / "vae").glob("*.safetensors")

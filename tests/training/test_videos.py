@@ -13,7 +13,7 @@ from PIL import Image
 from vmc.data.prompts import Prompt
 from vmc.data.video import frame_rate, read_frames
 from vmc.diffusion.sampling import Sampler
-from vmc.diffusion.token import MotionToken
+from vmc.models.token import MotionToken
 from vmc.generate import main as generate
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware

@@ -20,8 +20,8 @@ HOW = {
 NAMES = ("arm", "motion.name", "stack_name")
 """Names of folders."""
 GROUPS = (
-    *("model", "data", "motion", "token", "parameters", "timesteps", "regularization", "optimizer", "metrics"),
-    *("sampler", "trainer", "logger", "prompts"),
+    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "regularization", "optimizer"),
+    *("lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
 )
 """Groups of which classes are made."""
 

@@ -70,8 +70,8 @@ class Sampler:
             input_BCFHW = torch.cat([latents_BCFHW] * 2) if guided else latents_BCFHW
             prediction = predict(solver.scale_model_input(input_BCFHW, timestep), timestep, text).float()
             if guided:
-                empty, prompted = prediction.chunk(2)
-                prediction = empty + self.guidance * (prompted - empty)
+                unguided, prompted = prediction.chunk(2)
+                prediction = unguided + self.guidance * (prompted - unguided)
             latents_BCFHW = solver.step(prediction, timestep, latents_BCFHW).prev_sample
             on_step()
         return latents_BCFHW

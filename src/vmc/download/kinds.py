@@ -79,7 +79,7 @@ def _kind_of_file(file: Path) -> str | None:
     if names is None:
         return _kind_by_name(file)
     tests: dict[str, Callable[[str], bool]] = {
-        "delta": lambda name: name.startswith("unet.") or name.startswith("text_encoder.token"),
+        "delta": lambda name: name.startswith(("unet.", "transformer.blocks.", "text_encoder.token")),
         "clip": lambda name: name.startswith(("visual.", "transformer.resblocks.", "text.")),
         "trn": lambda name: name.startswith(("base_model.", "consensus.", "new_fc.")),
         "sscd": lambda name: name.startswith("backbone."),
@@ -129,32 +129,21 @@ def _tensor_names(file: Path) -> list[str] | None:
 
 
 def _pipeline(path: Path, options: Options) -> str:
-    """Every part through `BaseModel`, one after the other, in half precision to save memory."""
-    from vmc.diffusion.components import BaseModel
+    """Every part through its family, one after the other, in half precision to save memory."""
+    from vmc.models.families import family_of
 
-    base = BaseModel(path=path, strict=True)
-    _check_index(path)
+    base = family_of(path)(path=path, strict=True)
     counts = {}
-    for part in ("unet", "vae", "text_encoder"):
-        module = getattr(base, part)(dtype=torch.float16)
+    for part in base.networks:
+        module = base.open(part, torch.float16)
         _check_finite(module.named_parameters(), path / part)
         counts[part.replace("_", " ")] = sum(tensor.numel() for tensor in module.parameters())
-        if part == "unet":
-            width = int(module.config.cross_attention_dim)
-        elif part == "text_encoder" and module.config.hidden_size != width:
-            raise VmcError(
-                f"{path / part} gives text features of width {module.config.hidden_size}, but the UNet takes {width}:"
-                " the parts are of two models, get the complete folder again"
-            )
         del module
-    base.tokenizer(), base.scheduler(), base.solver()
+    if reason := base.mismatch():
+        raise VmcError(f"{path} {reason}: the parts are of two models, get the complete folder again")
+    base.tokenizer(), base.process.solver()
     told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     return f"a text-to-video pipeline in the diffusers layout (parameters: {told})"
-
-
-def _check_index(path: Path) -> None:
-    if not (path / "model_index.json").is_file():
-        raise VmcError(f"{path} has no model_index.json: get the complete folder again")
 
 
 def _check_finite(tensors: Iterable[tuple[str, torch.Tensor]], path: Path) -> None:
@@ -164,11 +153,13 @@ def _check_finite(tensors: Iterable[tuple[str, torch.Tensor]], path: Path) -> No
 
 
 def _delta(path: Path, options: Options) -> str:
-    from vmc.training.delta import TOKEN, UNET, Delta
+    from vmc.models.families import families
+    from vmc.training.delta import FIRST_FAMILY, TOKEN, Delta
 
     delta = Delta.load(path)
+    family = families().get(delta.about.get("family", FIRST_FAMILY))
     for name in delta.tensors:
-        if not name.startswith(UNET) and name != TOKEN:
+        if family is not None and not name.startswith(f"{family.prefix}.") and not name.startswith(TOKEN):
             raise VmcError(f"{path} holds {name}, which has no place in a model: get the file again")
     _check_finite(delta.tensors.items(), path)
     about = delta.about

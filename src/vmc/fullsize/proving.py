@@ -23,6 +23,7 @@ from vmc.fullsize.folder import Format, part_shapes, random_folder
 from vmc.fullsize.sizes import DTYPE, ZEROSCOPE, Shapes, Sizes, count
 from vmc.mini.jester_folder import write as write_clips
 from vmc.models.parameters import select_names
+from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import newest_weights
 from vmc.runs.lock import LOCK, sole_writer
 
@@ -235,7 +236,7 @@ def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> 
 
 def trained_shapes(unet: Shapes) -> Shapes:
     """Those of the UNet's tensors that the method trains."""
-    return {name: unet[name] for name in select_names(unet, read("parameters/temporal_kv")["groups"])}
+    return {name: unet[name] for name in select_names(unet, read("parameters/temporal_kv")["groups"], UNet3D.groups)}
 
 
 def saved_shapes(weights: Path) -> Shapes:

@@ -194,9 +194,12 @@ class VideoModel(ABC):
             return None
         if name is None or name in cls.pipelines:
             return None
+        from vmc.models.families import families  # imports every family
+
+        known = "; ".join(f"{one} opens {' or '.join(family.pipelines)}" for one, family in families().items())
         return (
-            f"is a {name}; this model is of the family {cls.family}, which opens {' or '.join(cls.pipelines)}:"
-            " give such a folder, or a model (conf/model) of the other family"
+            f"is a {name}, but this model is of the family {cls.family}; give a folder of that family, or choose a"
+            f" model of the other one ({known})"
         )
 
     @classmethod
@@ -221,6 +224,10 @@ class VideoModel(ABC):
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         return {}
+
+    def mismatch(self) -> str | None:
+        """What tells that parts are of two models, a clause about the folder; from config files alone."""
+        return None
 
     @property
     def identity(self) -> str:

@@ -8,28 +8,29 @@ from typing import Any
 
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
 """Columns that every `train.csv` begins with; after them come those that the objective and the schedule bring."""
-ADDED: dict[str, Any] = {"objective": {"_target_": "vmc.diffusion.objective.Denoising"}, "lr_schedule": None}
-"""Keys that runs of earlier versions do not have, with what they did."""
+
 RENAMED = {
     "vmc.diffusion.components.BaseModel": "vmc.models.unet3d.UNet3D",
     "vmc.diffusion.lora.LoraSubset": "vmc.models.lora.LoraSubset",
     "vmc.diffusion.parameters.ParameterSubset": "vmc.models.parameters.ParameterSubset",
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
 }
-"""Classes by the names that they had in runs of earlier versions, and by those that they have."""
+"""Classes that configs of earlier versions name otherwise."""
+ADDED: Mapping[str, Any] = {"objective": {"_target_": "vmc.diffusion.objective.Denoising"}, "lr_schedule": None}
+"""Keys that configs of earlier versions lack, with the values that they ran with."""
 
 
-def as_of_now(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a run, also of an earlier version's, with the keys and names of this one."""
-    return {**ADDED, **{key: _renamed(value) for key, value in config.items()}}
+def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version as today's would have it."""
+    return {**ADDED, **_renamed(config)}
 
 
 def _renamed(node: Any) -> Any:
-    if not isinstance(node, Mapping):
-        return node
-    target = node.get("_target_")
-    names = {"_target_": RENAMED[target]} if isinstance(target, str) and target in RENAMED else {}
-    return {key: _renamed(value) for key, value in node.items()} | names
+    if isinstance(node, Mapping):
+        return {key: _renamed(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_renamed(value) for value in node]
+    return RENAMED.get(node, node) if isinstance(node, str) else node
 
 
 def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:

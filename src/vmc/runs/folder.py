@@ -19,7 +19,15 @@ import yaml
 from vmc.errors import UnwritableError, VmcError
 from vmc.files import is_leftover, sweep, told_unwritable, written_whole
 from vmc.plain_yaml import read_yaml
-from vmc.runs.earlier import TRAIN_COLUMNS, as_of_now, checkpoints, is_in_vain, read_losses, rebuilt_state, stored_state
+from vmc.runs.earlier import (
+    TRAIN_COLUMNS,
+    checkpoints,
+    is_in_vain,
+    read_losses,
+    rebuilt_state,
+    stored_state,
+    up_to_date,
+)
 from vmc.runs.lock import LOCK, holder
 
 log = logging.getLogger(__name__)
@@ -256,7 +264,7 @@ def read_config(path: Path) -> dict[str, Any]:
     config = read_yaml(file, remedy="give the output folder of vmc.train")
     if not isinstance(config, dict):
         raise VmcError(f"{file} is no config of vmc.train; give the output folder of vmc.train")
-    return as_of_now(config)
+    return up_to_date(config)
 
 
 def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:

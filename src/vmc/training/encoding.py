@@ -78,5 +78,5 @@ class Encoders:
         return lambda caption: encoder(caption).tensors()
 
     def text(self, text: str) -> Conditioning:
-        """What the denoiser reads of one prompt: from the cache, or by the encoder as it is where the token is trained."""
+        """What the denoiser reads of a prompt: from the cache, or by the encoder as it is if the token is trained."""
         return self.prompt_encoder(text) if self.token.trained else self.texts([text])[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from vmc.errors import VmcError
 from vmc.plain_yaml import read_yaml
-from vmc.runs.earlier import as_of_now
+from vmc.runs.earlier import up_to_date
 from vmc.runs.folder import shown_state
 from vmc.runs.reporting.catalogue import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.runs.reporting.found import DAMAGED, Control, Found, FoundRun, Scored, one_line, read_object
@@ -135,7 +135,7 @@ def _read_config(file: Path) -> dict[str, Any]:
     threshold = (config.get("stop") or {}).get("appearance")
     if not isinstance(config["motion"].get("name"), str) or not isinstance(threshold, int | float | None):
         raise VmcError(f"{file} has no motion.name, or no number as stop.appearance; move its folder out of runs")
-    return as_of_now(config)
+    return up_to_date(config)
 
 
 def _scored(folder: Path, *, root: Path) -> Scored | None:

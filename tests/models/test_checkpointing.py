@@ -2,12 +2,12 @@
 
 import torch
 
-from vmc.diffusion.checkpointing import checkpoint_activations
-from vmc.diffusion.parameters import ParameterSubset
+from vmc.models.checkpointing import checkpoint_activations
+from vmc.models.parameters import ParameterSubset
 
 
 def gradients(base, *, checkpointed: bool) -> tuple[dict[str, torch.Tensor], int]:
-    unet = base.unet()
+    unet = base.denoiser()
     trained = ParameterSubset().freeze_rest(unet)
     if checkpointed:
         checkpoint_activations(unet)
@@ -30,7 +30,7 @@ def test_gradients_are_the_same_and_blocks_run_twice(base):
 
 
 def test_sampling_is_not_recomputed(base):
-    unet = base.unet()
+    unet = base.denoiser()
     checkpoint_activations(unet)
     with torch.no_grad():
         sample = unet(torch.zeros(1, 4, 2, 8, 8), 5, encoder_hidden_states=torch.zeros(1, 77, 64)).sample

@@ -10,8 +10,8 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-from vmc.diffusion.components import BaseModel
-from vmc.diffusion.weight_files import problem
+from vmc.models.unet3d import UNet3D
+from vmc.models.weight_files import problem
 from vmc.errors import VmcError
 
 
@@ -24,13 +24,13 @@ def copy(blank, tmp_path) -> Path:
 def test_a_missing_part_is_named(copy, part):
     shutil.rmtree(copy / part)
     with pytest.raises(VmcError, match=f"has no {part}/"):
-        _ = BaseModel(path=copy).folder
+        _ = UNet3D(path=copy).folder
 
 
 def test_a_path_that_is_nothing_is_refused(tmp_path):
     for path in (tmp_path / "absent", "no-one/no-such-model"):
         with pytest.raises(VmcError, match=r"model\.path"):
-            _ = BaseModel(path=path).folder
+            _ = UNet3D(path=path).folder
 
 
 def test_a_missing_tensor_is_refused(copy, capfd):
@@ -41,7 +41,7 @@ def test_a_missing_tensor_is_refused(copy, capfd):
     with pytest.raises(
         VmcError, match=rf"{file} does not fit its config\.json: it has no conv_in\.bias of shape \(32,\);"
     ):
-        BaseModel(path=copy).unet()
+        UNet3D(path=copy).denoiser()
     assert not capfd.readouterr().err
 
 
@@ -49,7 +49,7 @@ def test_a_truncated_file_is_refused(copy):
     file = copy / "vae" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(VmcError, match=rf"{file} does not load as AutoencoderKL: it is truncated, at 1,000 bytes; get"):
-        BaseModel(path=copy).vae()
+        UNet3D(path=copy).vae()
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
@@ -61,24 +61,24 @@ def test_a_tensor_of_another_shape_is_named_with_the_wanted_one(copy, part, capf
     name, wanted = re.escape(name.removeprefix("text_model.")), re.escape(str(tuple(tensor.shape)))
     words = rf"{file} does not fit .* holds {name} of shape \(3, 2\), but {wanted} is needed; get .* \(fetch it\)$"
     with pytest.raises(VmcError, match=words):
-        getattr(BaseModel(path=copy, get="fetch it"), part)()
+        getattr(UNet3D(path=copy, get="fetch it"), part)()
     assert not capfd.readouterr().err
 
 
 def test_unknown_tensors_are_left_out_with_a_warning_or_refused(copy, caplog):
     file = copy / "unet" / "diffusion_pytorch_model.safetensors"
     save_file({**load_file(file), "extra.weight": torch.zeros(3)}, file, metadata={"format": "pt"})
-    BaseModel(path=copy).unet()
+    UNet3D(path=copy).denoiser()
     assert "holds 1 tensors that are not used, the first extra.weight" in caplog.text
     with pytest.raises(VmcError, match=r"it holds extra\.weight of shape \(3,\), which is unknown; get the complete"):
-        BaseModel(path=copy, strict=True).unet()
+        UNet3D(path=copy, strict=True).denoiser()
 
 
 def test_numbers_of_positions_in_a_text_encoder_are_harmless(copy, caplog):
     file = copy / "text_encoder" / "model.safetensors"
     numbers = {"text_model.embeddings.position_ids": torch.arange(77)[None]}
     save_file({**load_file(file), **numbers}, file, metadata={"format": "pt"})
-    BaseModel(path=copy, strict=True).text_encoder()
+    UNet3D(path=copy, strict=True).text_encoder()
     assert not caplog.records
 
 
@@ -106,18 +106,18 @@ def test_what_is_no_file_of_weights_is_said(copy, content, words):
     file = copy / "text_encoder" / "model.safetensors"
     file.write_bytes(content)
     with pytest.raises(VmcError, match=f"{file} does not load as CLIPTextModel: it {words}"):
-        BaseModel(path=copy).text_encoder()
+        UNet3D(path=copy).text_encoder()
     file.unlink()
     with pytest.raises(VmcError, match=r"has no weights in text_encoder; it .* get the complete file again"):
-        BaseModel(path=copy).text_encoder()
+        UNet3D(path=copy).text_encoder()
 
 
 def test_a_config_that_is_damaged_is_named(copy):
     (copy / "vae" / "config.json").write_text('{"block_out')
     with pytest.raises(VmcError, match=r"vae/config\.json is no config of AutoencoderKL"):
-        BaseModel(path=copy).vae()
+        UNet3D(path=copy).vae()
     with pytest.raises(VmcError, match=r"vae/config\.json is no JSON"):
-        BaseModel(path=copy).latent_shape(frames=8, size=64)
+        UNet3D(path=copy).latent_shape(frames=8, size=64)
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.float32])
@@ -127,7 +127,7 @@ def test_dtypes_are_those_asked_for(copy, stored, wanted):
         save_file(
             {name: tensor.to(stored) for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"}
         )
-    model = BaseModel(path=copy)
+    model = UNet3D(path=copy)
     for part in (model.unet, model.vae, model.text_encoder):
         assert {parameter.dtype for parameter in part(dtype=wanted).parameters()} == {wanted}
 
@@ -145,7 +145,7 @@ def pickled(copy) -> Path:
 @pytest.mark.parametrize("wanted", [torch.float16, torch.float32])
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_pickled_weights_in_half_precision_load_in_the_dtype_asked_for(pickled, base, part, wanted, caplog):
-    loaded, stored = getattr(BaseModel(path=pickled), part)(dtype=wanted), getattr(base, part)()
+    loaded, stored = getattr(UNet3D(path=pickled), part)(dtype=wanted), getattr(base, part)()
     assert {parameter.dtype for parameter in loaded.parameters()} == {wanted}
     assert {buffer.dtype for buffer in loaded.buffers() if buffer.is_floating_point()} <= {wanted}
     names = dict(stored.named_parameters())
@@ -166,7 +166,7 @@ def test_a_pickle_that_would_run_code_is_refused(pickled, part, capsys):
     with pytest.raises(
         VmcError, match=rf"{file} does not load as .*: it holds more than tensors and might run code; get the complete"
     ):
-        getattr(BaseModel(path=pickled), part)()
+        getattr(UNet3D(path=pickled), part)()
     assert "never be printed" not in capsys.readouterr().out
 
 
@@ -175,14 +175,14 @@ def test_a_truncated_pickle_is_refused(pickled, part):
     (file,) = (pickled / part).glob("*.bin")
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(VmcError, match=f"{file} does not load as .*: it is truncated, at 5,000 bytes; get"):
-        getattr(BaseModel(path=pickled), part)()
+        getattr(UNet3D(path=pickled), part)()
 
 
 def test_pickled_weights_of_another_shape_are_refused(pickled):
     (file,) = (pickled / "unet").glob("*.bin")
     torch.save({**torch.load(file, weights_only=True), "conv_in.bias": torch.zeros(3).half()}, file)
     with pytest.raises(VmcError, match=r"conv_in\.bias"):
-        BaseModel(path=pickled).unet()
+        UNet3D(path=pickled).denoiser()
 
 
 def test_the_text_encoder_is_written_as_the_published_ones_are(blank):
@@ -195,7 +195,7 @@ def test_a_tokenizer_of_published_files_alone_reads_the_same(copy, base):
     """Published folders have no `tokenizer.json`."""
     (copy / "tokenizer" / "tokenizer.json").unlink()
     text = "A person doing the sks sign, it's 3!"
-    assert BaseModel(path=copy).tokenizer()(text).input_ids == base.tokenizer()(text).input_ids
+    assert UNet3D(path=copy).tokenizer()(text).input_ids == base.tokenizer()(text).input_ids
 
 
 def test_a_fingerprint_tells_files_apart_and_reads_them_once(copy, base, monkeypatch):
@@ -204,18 +204,18 @@ def test_a_fingerprint_tells_files_apart_and_reads_them_once(copy, base, monkeyp
     read = []
     whole = components.fingerprint
     monkeypatch.setattr(components, "fingerprint", lambda path: read.append(path.name) or whole(path))
-    model = BaseModel(path=copy)
+    model = UNet3D(path=copy)
     first = model.fingerprint("vae", "unet")
     assert (first, read) == (model.fingerprint("vae", "unet"), ["vae", "unet"])
     assert first == base.fingerprint("vae", "unet")
     (copy / "unet" / "config.json").write_text((copy / "unet" / "config.json").read_text() + " ")
-    changed = BaseModel(path=copy).fingerprint("vae", "unet")
+    changed = UNet3D(path=copy).fingerprint("vae", "unet")
     assert changed.split()[0] == first.split()[0]
     assert changed.split()[1] != first.split()[1]
 
 
 def test_parts_come_frozen_and_in_eval_mode(base):
-    for part in (base.unet(), base.vae(), base.text_encoder()):
+    for part in (base.denoiser(), base.vae(), base.text_encoder()):
         assert not part.training
         assert not any(parameter.requires_grad for parameter in part.parameters())
 
@@ -229,5 +229,5 @@ def test_size_must_fit_the_autoencoder(base):
 def test_the_prediction_type_is_the_configs(copy):
     file = copy / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
-    model = BaseModel(path=copy)
+    model = UNet3D(path=copy)
     assert model.scheduler().config.prediction_type == model.solver().config.prediction_type == "v_prediction"

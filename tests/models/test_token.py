@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from vmc.diffusion.text import PromptEncoder, check_word_is_read
-from vmc.diffusion.token import MotionToken, merge_row
+from vmc.models.text import TextEncoder, check_word_is_read
+from vmc.models.token import MotionToken, merge_row
 from vmc.errors import VmcError
 from vmc.mini.blank import clip_tokenizer
 
@@ -24,7 +24,7 @@ def test_the_tokenizer_is_clips_own(blank):
     assert len(written("sks pll", add_special_tokens=False).input_ids) == 2
 
 
-def optimise(encoder: PromptEncoder, text: str, steps: int = 3) -> None:
+def optimise(encoder: TextEncoder, text: str, steps: int = 3) -> None:
     optimizer = torch.optim.AdamW([encoder.token_embedding.row], lr=0.1, weight_decay=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -40,7 +40,7 @@ def optimise(encoder: PromptEncoder, text: str, steps: int = 3) -> None:
     ],
 )
 def test_only_the_tokens_row_moves(base, token):
-    encoder = PromptEncoder.load(base, token)
+    encoder = base.text_encoder(token)
     before, table = encoder.token_embedding.row.clone(), base.text_encoder().get_input_embeddings().weight
     optimise(encoder, f"a person doing the {token.word} sign")
     assert not torch.allclose(encoder.token_embedding.row, before, atol=0.05)
@@ -49,21 +49,21 @@ def test_only_the_tokens_row_moves(base, token):
 
 def test_an_untrained_row_changes_nothing(base):
     text = "a person doing the sks sign"
-    frozen = PromptEncoder.load(base, MotionToken())
-    separate = PromptEncoder.load(base, MotionToken(trained=True, learning_rate=1.0))
+    frozen = base.text_encoder(MotionToken())
+    separate = base.text_encoder(MotionToken(trained=True, learning_rate=1.0))
     assert torch.equal(frozen(text), separate(text))
 
 
 def test_an_added_token_starts_as_the_word_it_copies(base):
-    encoder = PromptEncoder.load(base, MotionToken(word="<motion>", added=True, start="sign"))
-    plain = PromptEncoder.load(base, MotionToken())
+    encoder = base.text_encoder(MotionToken(word="<motion>", added=True, start="sign"))
+    plain = base.text_encoder(MotionToken())
     assert torch.equal(encoder("the <motion> now"), plain("the sign now"))
 
 
 @pytest.mark.parametrize("added", [False, True])
 def test_the_merged_table_reads_as_the_separate_row_did(base, added):
     chosen = {"word": "<motion>", "added": True, "start": "sign"} if added else {}
-    encoder = PromptEncoder.load(base, MotionToken(**chosen, trained=True, learning_rate=0.1))
+    encoder = base.text_encoder(MotionToken(**chosen, trained=True, learning_rate=0.1))
     text = f"a {chosen.get('word', 'sks')} sign"
     optimise(encoder, text)
     expected = encoder(text)
@@ -85,11 +85,11 @@ def test_the_merged_table_reads_as_the_separate_row_did(base, added):
 )
 def test_a_token_that_cannot_serve_is_refused(base, arguments, words):
     with pytest.raises(VmcError, match=words):
-        PromptEncoder.load(base, MotionToken(**arguments))
+        base.text_encoder(MotionToken(**arguments))
 
 
 def test_a_text_too_long_is_cut_and_said(base, caplog):
-    encoder = PromptEncoder.load(base, MotionToken())
+    encoder = base.text_encoder(MotionToken())
     assert encoder("word " * 100).shape == (77, 64)
     assert "102 tokens" in caplog.text
 
@@ -101,7 +101,7 @@ LONG = "a man " * 40 + "doing the {} sign"
     "token", [MotionToken(), MotionToken(word="<motion>", added=True, start="sign", trained=True, learning_rate=0.1)]
 )
 def test_a_text_whose_token_is_cut_off_is_refused(base, token, caplog):
-    encoder = PromptEncoder.load(base, token)
+    encoder = base.text_encoder(token)
     text = LONG.format(token.word)
     with pytest.raises(VmcError, match=rf"has 86 tokens, .* reads the first 77, and '{token.word}' stands behind them"):
         encoder(text)
@@ -115,7 +115,7 @@ def test_a_text_whose_token_is_cut_off_is_refused(base, token, caplog):
 
 def test_the_last_position_that_is_read_is_the_76th(base):
     """The 77th is the end of the text."""
-    encoder = PromptEncoder.load(base, MotionToken())
+    encoder = base.text_encoder(MotionToken())
     encoder("man " * 74 + "sks man man")
     with pytest.raises(VmcError, match="'sks' stands behind them"):
         encoder("man " * 75 + "sks man")

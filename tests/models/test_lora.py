@@ -7,11 +7,11 @@ import torch
 from diffusers import UNet3DConditionModel
 from safetensors import safe_open
 
-from vmc.diffusion.export import export_pipeline
-from vmc.diffusion.lora import LoraSubset, merged
-from vmc.diffusion.parameters import ParameterSubset
-from vmc.diffusion.text import PromptEncoder
-from vmc.diffusion.token import MotionToken
+from vmc.models.export import export_pipeline
+from vmc.models.lora import LoraSubset, merged
+from vmc.models.parameters import ParameterSubset
+from vmc.models.text import TextEncoder
+from vmc.models.token import MotionToken
 from vmc.errors import VmcError
 from vmc.randomness import generator
 
@@ -35,7 +35,7 @@ def train_a_little(adapters) -> None:
 
 
 def test_the_methods_layers_get_adapters_and_no_others(base):
-    unet = base.unet()
+    unet = base.denoiser()
     weights = {name: tensor for name, tensor in unet.named_parameters() if tensor.ndim > 1}
     expected = {name.removesuffix(".weight") for name in ParameterSubset(groups=METHOD).names(unet) if name in weights}
     adapters = subset().freeze_rest(unet)
@@ -47,7 +47,7 @@ def test_the_methods_layers_get_adapters_and_no_others(base):
 
 
 def test_the_layers_by_kind(base):
-    layers = subset().layers(base.unet())
+    layers = subset().layers(base.denoiser())
     assert {name.rpartition("temp_convs.")[2][2:] for name in layers if "temp_convs" in name} == {
         "conv1.2",
         *("conv2.3", "conv3.3", "conv4.3"),
@@ -70,13 +70,13 @@ def test_counts_on_the_published_architecture():
 
 
 def test_patterns_name_layers(base):
-    layers = subset(targets=["*.temp_attentions.*.attn1.to_[qk]", "transformer_in.proj_out"]).layers(base.unet())
+    layers = subset(targets=["*.temp_attentions.*.attn1.to_[qk]", "transformer_in.proj_out"]).layers(base.denoiser())
     assert {name.rpartition(".")[2] for name in layers} == {"to_q", "to_k", "proj_out"}
     assert not any("attn2" in name or "ff" in name for name in layers)
 
 
 def test_only_the_adapters_are_trained(base):
-    unet = base.unet()
+    unet = base.denoiser()
     adapters = subset().freeze_rest(unet)
     trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     assert {id(parameter) for parameter in trained} == {id(parameter) for parameter in adapters.values()}
@@ -89,7 +89,7 @@ def test_only_the_adapters_are_trained(base):
 
 
 def test_the_adapted_model_begins_as_the_base_to_the_bit(base):
-    unet = base.unet()
+    unet = base.denoiser()
     before = outputs(unet)
     adapters = subset().freeze_rest(unet)
     assert torch.equal(outputs(unet), before)
@@ -99,7 +99,7 @@ def test_the_adapted_model_begins_as_the_base_to_the_bit(base):
 
 def test_initial_weights_are_those_of_the_seed_and_the_layer(base):
     def drawn(**changes):
-        return {name: tensor.detach() for name, tensor in subset(**changes).freeze_rest(base.unet()).items()}
+        return {name: tensor.detach() for name, tensor in subset(**changes).freeze_rest(base.denoiser()).items()}
 
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -117,7 +117,7 @@ def test_initial_weights_are_those_of_the_seed_and_the_layer(base):
 
 
 def test_merged_it_is_the_same_model_under_the_bases_names(base):
-    unet = base.unet()
+    unet = base.denoiser()
     plain = {name: tensor.clone() for name, tensor in unet.named_parameters()}
     train_a_little(subset().freeze_rest(unet))
     adapted, names = outputs(unet), [name for name, _ in unet.named_parameters()]
@@ -135,21 +135,21 @@ def test_merged_it_is_the_same_model_under_the_bases_names(base):
 
 
 def test_merging_leaves_a_plain_model_alone(base):
-    unet = base.unet()
+    unet = base.denoiser()
     before = list(unet.parameters())
     with merged(unet):
         assert all(one is other for one, other in zip(before, unet.parameters(), strict=True))
 
 
 def test_the_exported_model_is_plain_and_draws_the_same(base, tmp_path):
-    unet = base.unet()
+    unet = base.denoiser()
     train_a_little(subset().freeze_rest(unet))
-    export_pipeline(base, unet, PromptEncoder.load(base, MotionToken()), tmp_path / "exported", card="")
+    export_pipeline(base, unet, base.text_encoder(MotionToken()), tmp_path / "exported", card="")
     exported = UNet3DConditionModel.from_pretrained(tmp_path / "exported", subfolder="unet")
-    assert [name for name, _ in exported.named_parameters()] == [name for name, _ in base.unet().named_parameters()]
+    assert [name for name, _ in exported.named_parameters()] == [name for name, _ in base.denoiser().named_parameters()]
     assert torch.allclose(outputs(exported), outputs(unet), atol=1e-5)
     with safe_open(tmp_path / "exported" / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
-        assert set(file.keys()) == set(base.unet().state_dict())
+        assert set(file.keys()) == set(base.denoiser().state_dict())
     config, plain = (
         json.loads((folder / "unet" / "config.json").read_text()) for folder in (tmp_path / "exported", base.folder)
     )
@@ -175,11 +175,11 @@ def test_what_cannot_be_is_refused_at_once(changes, words):
 @pytest.mark.parametrize("target", ["tmeporal", "*.attn3.*", "norm_out"])
 def test_a_target_that_is_unknown_or_matches_nothing_is_refused(base, target):
     with pytest.raises(VmcError) as refused:
-        subset(targets=["temporal", target]).freeze_rest(base.unet())
+        subset(targets=["temporal", target]).freeze_rest(base.denoiser())
     for word in ("parameters.targets", f"'{target}'", "matches none", "temporal, spatial_kv"):
         assert word in str(refused.value)
 
 
 def test_a_group_of_a_plain_subset_that_means_adapters_is_pointed_at_them(base):
     with pytest.raises(VmcError, match=r"names 'lora'.*parameters=lora"):
-        ParameterSubset(groups=["lora"]).names(base.unet())
+        ParameterSubset(groups=["lora"]).names(base.denoiser())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import UNet3DConditionModel
 
-from vmc.diffusion.parameters import ParameterSubset, select_names
+from vmc.models.parameters import ParameterSubset, select_names
 from vmc.errors import VmcError
 
 
@@ -57,7 +57,7 @@ def test_spatial_kv_is_exactly_the_cross_attention_of_the_spatial_layers(base):
         for layer in range(count)
         for kind in "kv"
     }
-    assert set(ParameterSubset(groups=["spatial_kv"]).names(base.unet())) == expected
+    assert set(ParameterSubset(groups=["spatial_kv"]).names(base.denoiser())) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_groups_of_single_names(name, groups):
 
 
 def test_freezing_leaves_gradients_to_the_subset_alone(base):
-    unet = base.unet()
+    unet = base.denoiser()
     trained = ParameterSubset().freeze_rest(unet)
     assert {name for name, parameter in unet.named_parameters() if parameter.requires_grad} == set(trained)
 

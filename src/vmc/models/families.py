@@ -1,0 +1,43 @@
+"""The families of base models that are known: those in this package's files."""
+
+import json
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import vmc.models
+from vmc.errors import VmcError
+from vmc.models.base import VideoModel
+
+
+@cache
+def families() -> dict[str, type[VideoModel]]:
+    """By name, in the order of their files."""
+    for module in pkgutil.iter_modules(vmc.models.__path__):
+        import_module(f"{vmc.models.__name__}.{module.name}")
+    return {family.family: family for family in _subclasses(VideoModel)}  # type: ignore[type-abstract]
+
+
+def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
+    direct = kind.__subclasses__()
+    return [one for one in direct if hasattr(one, "family")] + [far for one in direct for far in _subclasses(one)]
+
+
+def family_of(folder: Path) -> type[VideoModel]:
+    """The family of a pipeline's folder, by the class that its `model_index.json` names.
+
+    Raises:
+        VmcError: it names none, or one of no family that is known.
+    """
+    try:
+        name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VmcError(
+            f"{folder} has no model_index.json that names a pipeline; get the complete folder again"
+        ) from error
+    for family in families().values():
+        if name in family.pipelines:
+            return family
+    known = ", ".join(f"{name} ({', '.join(family.pipelines)})" for name, family in families().items())
+    raise VmcError(f"{folder} is a {name}, which is of no family that is known here; known are {known}")
