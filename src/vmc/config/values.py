@@ -52,8 +52,8 @@ KINDS: dict[str, Any] = {
     "stop.appearance": float | None,
     "rates.*": float,
 }
-NULLABLE = ("parameters", "lr_schedule")
-"""Groups that may be null: nothing is trained, rates stay as they are."""
+NULLABLE = ("parameters",)
+"""Groups that may be null: nothing is trained."""
 WORDS = {
     bool: "true or false",
     int: "a whole number",

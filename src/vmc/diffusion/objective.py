@@ -56,7 +56,7 @@ class Objective(ABC):
             context: what else it may look at.
         """
 
-    def check(self, *, frames: int, process: NoiseProcess) -> None:
+    def check(self, *, frames: int, process: NoiseProcess) -> None:  # noqa: B027 - most can serve all
         """Refuse what this objective cannot serve; asked before anything is loaded.
 
         Args:

@@ -8,7 +8,6 @@ from typing import Any
 
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
 """Columns that every `train.csv` begins with; after them come those that the objective and the schedule bring."""
-
 RENAMED = {
     "vmc.diffusion.components.BaseModel": "vmc.models.unet3d.UNet3D",
     "vmc.diffusion.lora.LoraSubset": "vmc.models.lora.LoraSubset",
@@ -16,7 +15,10 @@ RENAMED = {
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
 }
 """Classes that configs of earlier versions name otherwise."""
-ADDED: Mapping[str, Any] = {"objective": {"_target_": "vmc.diffusion.objective.Denoising"}, "lr_schedule": None}
+ADDED: Mapping[str, Any] = {
+    "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
+    "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
+}
 """Keys that configs of earlier versions lack, with the values that they ran with."""
 
 

@@ -16,7 +16,7 @@ from vmc.models.parameters import Subset
 from vmc.models.text import TextEncoder
 from vmc.training.batches import Batch
 from vmc.training.delta import trained_places
-from vmc.training.optimizers import OptimizerFactory, ScheduleFactory, make_optimizer
+from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, make_optimizer
 
 
 class MotionModule(pl.LightningModule):
@@ -28,7 +28,7 @@ class MotionModule(pl.LightningModule):
         subset: what is trained.
         optimizer: makes the optimiser from parameter groups.
         objective: the loss of a clip; None is Eq. 1.
-        lr_schedule: makes what changes the rates of all groups from step to step; None leaves them.
+        lr_schedule: makes what changes the rates of all groups from step to step.
         encoder: the text encoder, given only if the token's row is trained; it then runs in the step.
         token_learning_rate: of that row.
         frozen_dtype: of the frozen weights.
@@ -58,8 +58,9 @@ class MotionModule(pl.LightningModule):
         self.text_encoder = encoder.network if encoder else None
         self.token_learning_rate = token_learning_rate
         self.objective = objective or Denoising()
-        self._make_optimizer, self._make_schedule = optimizer, lr_schedule
-        self.rate: float | None = None  # of the last step, where a schedule changes it
+        self._make_optimizer, self._make_schedule = optimizer, lr_schedule or Constant()
+        self._scheduled = False
+        self.rate: float | None = None  # of the last step and the first group, where a schedule changes it
         self.losses: list[dict[str, Tensor]] = []  # of the micro-batches since the last step
         if not self.trained_tensors():
             raise VmcError("nothing is trained: parameters.groups is empty and token.trained is false; set one")
@@ -101,7 +102,7 @@ class MotionModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Note the rate of the step."""
-        if self._make_schedule is not None:
+        if self._scheduled:
             self.rate = float(optimizer.param_groups[0]["lr"])
 
     def _encoded(self, ids_BL: Tensor) -> Conditioning:
@@ -119,9 +120,10 @@ class MotionModule(pl.LightningModule):
             tensors = [self.trained_tensors()[name] for name in row]
             groups.append({"params": tensors, "lr": self.token_learning_rate, "weight_decay": 0.0})
         optimizer = make_optimizer(self._make_optimizer, groups)
-        if self._make_schedule is None:
-            return optimizer
         scheduler = self._make_schedule(optimizer)
+        self._scheduled = scheduler is not None
+        if scheduler is None:
+            return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:

@@ -1,7 +1,7 @@
 """How the optimiser of a run and the schedule of its rates are made."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -22,8 +22,8 @@ class ScheduleFactory(Protocol):
     def steps(self) -> int | None:
         """How long it is; None for one without an end."""
 
-    def __call__(self, optimizer: Optimizer) -> LRScheduler:
-        """The schedule of all groups of an optimiser, stepped after each of its steps."""
+    def __call__(self, optimizer: Optimizer) -> LRScheduler | None:
+        """The schedule of all groups of an optimiser, stepped after each of its steps; None where no rate changes."""
 
 
 def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) -> Optimizer:
@@ -71,6 +71,16 @@ def check_schedule(factory: ScheduleFactory, *, steps: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Constant:
+    """No schedule: the rates stay."""
+
+    steps: None = field(default=None, init=False)
+
+    def __call__(self, optimizer: Optimizer) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """A schedule of `transformers.get_scheduler`: a factor on the rate of every group, the token's row included.
 
@@ -92,7 +102,7 @@ class Schedule:
             raise VmcError(f"lr_schedule.warmup_steps is {self.warmup_steps}; it must be at least 0")
         if self.steps is not None and not self.warmup_steps < self.steps:
             raise VmcError(
-                f"lr_schedule.warmup_steps is {self.warmup_steps}; it must be less than the schedule's {self.steps} steps"
+                f"lr_schedule.warmup_steps is {self.warmup_steps}; it must be less than lr_schedule.steps, {self.steps}"
             )
 
     def __call__(self, optimizer: Optimizer) -> LRScheduler:

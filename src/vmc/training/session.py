@@ -38,7 +38,7 @@ from vmc.training.evaluations import Evaluations
 from vmc.training.hardware import Hardware
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule
-from vmc.training.optimizers import OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
+from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import Mixture, RegularizationSource
 from vmc.training.saving import usable_checkpoint
 from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, made_with, readable
@@ -78,7 +78,7 @@ class Session:
     steps: int
     batch_size: int
     objective: Objective = field(default_factory=Denoising)
-    lr_schedule: ScheduleFactory | None = None
+    lr_schedule: ScheduleFactory = field(default_factory=Constant)
     seed: int = 0
     suite: Suite | None = None
     prompts: Sequence[Prompt] = ()
@@ -100,8 +100,7 @@ class Session:
             raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
         check_dtype(self.weights_dtype)
         check_optimizer(self.optimizer)
-        if self.lr_schedule is not None:
-            check_schedule(self.lr_schedule, steps=self.steps)
+        check_schedule(self.lr_schedule, steps=self.steps)
         self.subset.check(self.base.groups)
         self._caches = Path(self.cache or cache_root())
         self._encoders = Encoders(base=self.base, token=self.token, hardware=self.hardware, cache=self._caches)
