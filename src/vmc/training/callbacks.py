@@ -45,8 +45,8 @@ class StepCallback(pl.Callback):
 class LossLog(StepCallback):
     """Logs the losses of every step to `train.csv` and the mirror.
 
-    `loss`, `loss_motion` (of the exemplars alone) and `loss_regularization`; `loss_NAME`, what a part that the objective
-    gives a name adds to `loss`; `lr`, the first group's rate in the step, where a schedule changes it.
+    `loss`, `loss_motion` (of the exemplars alone) and `loss_regularization`; `loss_NAME`, what a part that the
+    objective gives a name adds to `loss`; `lr`, the first group's rate in the step, where a schedule changes it.
     """
 
     def __init__(self, *, run: RunFolder, mirror: Mirror) -> None:
