@@ -17,14 +17,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from vmc.cli import config_folder, quote_free_text
+from vmc.config.build import build_session
 from vmc.data.video import write_video
-from vmc.models.unet3d import UNet3D
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.blank import write_blank
+from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
-from vmc.train import build_session
 
 torch.set_num_threads(1)  # the models are tiny, and the tests may run side by side
 

@@ -24,7 +24,7 @@ from vmc.diffusion.process import NoiseProcess
 from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.fitting import shapes_of
-from vmc.models.loading import download, quiet_loading
+from vmc.models.loading import cast, download, quiet_loading
 from vmc.models.weight_files import first_line, is_harmless, problem, weight_files
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class VideoModel(ABC):
             raise VmcError(f"{file} is no JSON ({first_line(error)}); {self.remedy}") from error
 
     def open(self, part: str, dtype: torch.dtype) -> Any:
-        """Load one part in exactly `dtype`, frozen and in eval mode; a missing or misshaped tensor is an error and
+        """Load one part in `dtype` (`cast`), frozen and in eval mode; a missing or misshaped tensor is an error and
         never random weights.
         """
         folder, kind = self.place(part), self.network(part)
@@ -297,7 +297,5 @@ class VideoModel(ABC):
             raise VmcError(f"{reason}; {self.remedy}")
         if unknown:
             log.warning("%s holds %d tensors that are not used, the first %s", folder, len(unknown), unknown[0])
-        # Not every file follows the dtype asked for; one that does must not be cast again (diffusers warns of it).
-        if any(tensor.dtype != dtype for tensor in module.parameters()):
-            module = module.to(dtype)
+        cast(module, dtype)  # not every file follows the dtype asked for
         return module.requires_grad_(False).eval()

@@ -1,9 +1,11 @@
 """Fetching a pipeline's folder and opening its parts without the libraries' own chatter."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
@@ -36,6 +38,20 @@ def without_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) -> None:
+    """Hold a network's weights in `dtype`, but those in float32 that diffusers keeps so (norms, the time's embedding).
+
+    Args:
+        network: its parameters and buffers are replaced in place.
+        dtype: of floating-point numbers.
+        names: of the parameters and buffers that are meant; None means all.
+    """
+    kept = set(getattr(network, "_keep_in_fp32_modules", None) or ())
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if tensor.is_floating_point() and (names is None or name in names):
+            tensor.data = tensor.data.to(torch.float32 if kept.intersection(name.split(".")) else dtype)
 
 
 def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str, key: str = "model.path") -> Path:
