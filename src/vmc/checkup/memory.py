@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from vmc.benchmarks.setup import build, read
+from vmc.config.build import build_part
+from vmc.config.composing import compose
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes, count, shapes_of
 from vmc.models.parameters import Subset
 from vmc.training.hardware import Precision
@@ -48,12 +49,12 @@ def loads(sizes: Sizes = ZEROSCOPE, *, frames: int, size: int) -> Iterator[tuple
 
 
 def _subset(name: str) -> Subset:
-    return build({**read(f"parameters/{name}"), **({"seed": 0} if name == "lora" else {})})
+    return build_part(compose("train", [f"parameters={name}"]), "parameters")
 
 
 def table(sizes: Sizes = ZEROSCOPE) -> list[str]:
     """In Markdown, in GiB, for the clips of `model=zeroscope`."""
-    model = read("model/zeroscope")["model"]
+    model = compose("train", ["stack=paper"]).model
     video = {name: model[name] for name in ("frames", "size")}
     rows = [
         (*choices, *(f"{part / GIB:.1f}" for part in (kept.need.held, kept.estimate, recomputed.estimate)))
