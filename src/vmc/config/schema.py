@@ -142,7 +142,8 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise VmcError(
-            f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class"
+            f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class that is"
+            " installed"
         ) from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None

@@ -12,6 +12,7 @@ from vmc.data.cache import sweep_caches
 from vmc.data.clips import Clip
 from vmc.data.timing import tell_timing
 from vmc.data.transform import ClipTransform
+from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.errors import VmcError
 from vmc.models.checkpointing import checkpoint_activations
@@ -30,7 +31,7 @@ from vmc.training.evaluations import Evaluations
 from vmc.training.experiment import Experiment
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule
-from vmc.training.optimizers import OptimizerFactory, check_optimizer
+from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import Mixture
 from vmc.training.saving import usable_checkpoint
 from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, readable
@@ -49,6 +50,8 @@ class Session:
         subset: what of the denoiser is trained.
         timestep_sampler: which times of the noise process are drawn.
         optimizer: makes the optimizer of the trained parameters.
+        objective: the loss of a draw.
+        lr_schedule: makes the course of the learning rates.
         steps: optimiser steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
@@ -65,6 +68,8 @@ class Session:
     optimizer: OptimizerFactory
     steps: int
     batch_size: int
+    objective: Objective = field(default_factory=Denoising)
+    lr_schedule: ScheduleFactory = field(default_factory=Constant)
     evaluate_every: int = 0
     evaluate_subset: int = 12
     checkpoint_every: int = 0
@@ -78,6 +83,7 @@ class Session:
                 raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
         check_dtype(self.weights_dtype)
         check_optimizer(self.optimizer)
+        check_schedule(self.lr_schedule, steps=self.steps)
         self.subset.check(self.experiment.model.groups)
         self._encoders = Encoders(self.experiment)
         self._seconds, self._step = 0.0, 0
@@ -93,6 +99,8 @@ class Session:
     def train(self) -> int:
         """Train, or go on training, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.experiment.hardware.use_threads()
+        self.objective.check(frames=self.experiment.latent_shape[1], process=self.experiment.model.process)
+        self.timestep_sampler.probabilities(self.experiment.model.process.times)  # of none there is nothing to draw
         if isinstance(self.experiment.regularization, SyntheticRegularization):  # whose clips the base model makes
             self._check_memory()
         if self.experiment.hardware.rank == 0:
@@ -181,6 +189,8 @@ class Session:
             denoiser=denoiser,
             subset=self.subset,
             optimizer=self.optimizer,
+            objective=self.objective,
+            lr_schedule=self.lr_schedule,
             encoder=self._encoders.prompt_encoder if self.experiment.token.trained else None,
             token_learning_rate=self.experiment.token.learning_rate,
             frozen_dtype=self.experiment.hardware.frozen_dtype,
