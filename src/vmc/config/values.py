@@ -131,8 +131,8 @@ def check_part(node: Any, place: str) -> None:
             raise VmcError(f"{key} is given, but {str(target).rpartition('.')[2]} takes {known}; leave it out")
         if name in kinds:
             check_value(key, value, kinds[name])
-        for place, part in _parts_of(value, key):
-            check_part(part, place)
+        for inner, part in _parts_of(value, key):
+            check_part(part, inner)
     if taken is not None and "_partial_" not in node:
         _check_given(node, place, taken)
 
