@@ -13,7 +13,6 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from vmc.cli import user_error
 from vmc.config.build import build_part
 from vmc.config.composing import check_values, compose
 from vmc.download.sources import SOURCES, HubSource
@@ -42,7 +41,7 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
         try:
             chosen.value(part)
         except InstantiationException as error:
-            raise VmcError(user_error(error) or f"{part} cannot be made ({error}); give other overrides") from error
+            raise VmcError(f"{part} cannot be made ({error}); give other overrides") from error
     return chosen
 
 
