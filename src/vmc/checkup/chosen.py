@@ -36,12 +36,14 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
     """
     config = compose("train", [f"stack={stack}", *words])
     check_values(config, "train")  # a path that is not given is a finding of the table, and no error
-    chosen = Chosen(config)
+    chosen, made = Chosen(config), {}
     for part in PARTS:
         try:
-            chosen.value(part)
+            made[part] = chosen.value(part)
         except InstantiationException as error:
             raise VmcError(f"{part} cannot be made ({error}); give other overrides") from error
+    if chosen.trains:
+        made["parameters"].check(made["model"].groups)
     return chosen
 
 
