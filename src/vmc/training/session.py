@@ -188,11 +188,8 @@ class Session:
             hardware=self.hardware,
             subset=self.subset,
             optimizer=self.optimizer,
-            video=(self.data.frames, self.data.size),
             batch_size=self.batch_size,
-            paired=self.regularization.mix == "paired",
             text_trained=self.token.trained,
-            steps=self.steps,
         )
 
     def _module(self) -> MotionModule:
