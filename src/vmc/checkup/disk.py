@@ -76,7 +76,7 @@ def disk(chosen: Chosen) -> Row:
     if found is not None:
         here += found.most / GB
         run = f"a run leaves about {OTHERS + found.stays / GB:.0f} and takes {here:.0f} while it saves"
-    if (name := PUBLISHED.get(chosen.model)) and not is_cached(chosen.model, SOURCES[name].family):
+    if (name := PUBLISHED.get(chosen.model)) and not is_cached(chosen.model, chosen.value("model").family):
         caches += SOURCES[name].size
         run += f", the download of {name} {SOURCES[name].size:g} beside the caches"
     free = {
