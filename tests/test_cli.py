@@ -18,7 +18,10 @@ from vmc.train import main as train
 from vmc.train import outcome
 
 CONFIGS = sorted(path.relative_to(config_folder()).with_suffix("") for path in config_folder().glob("*/*.yaml"))
-GROUPS = ("model", "data", "motion", "token", "parameters", "timesteps", "sampler", "trainer", "logger", "prompts")
+GROUPS = (
+    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "lr_schedule", "sampler", "trainer"),
+    *("logger", "prompts"),
+)
 
 TEXTS = [
     'a person, doing it (slowly); "quoted", it\'s {token}',
@@ -248,7 +251,7 @@ def test_what_cannot_be_generated_is_said_in_a_sentence(arguments, words, entere
 
 
 def test_a_defect_is_shown_with_its_traceback(entered, monkeypatch):
-    monkeypatch.setattr("vmc.train.build_session", lambda *_: 1 / 0)
+    monkeypatch.setattr("vmc.config.build.build_session", lambda *_: 1 / 0)
     status, said = entered(train, "logger=csv")
     assert status == 1
     assert "ZeroDivisionError" in said

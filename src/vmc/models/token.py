@@ -84,7 +84,8 @@ class MotionToken:
         return embedding
 
     def _add(self, tokenizer: Any) -> int:
-        if len(tokenizer(self.word, add_special_tokens=False).input_ids) == 1:
+        ids = tokenizer(self.word, add_special_tokens=False).input_ids
+        if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
             raise VmcError(f"token.added adds '{self.word}', which the vocabulary already has; choose another word")
         tokenizer.add_tokens(self.word)
         return int(tokenizer.convert_tokens_to_ids(self.word))
@@ -96,7 +97,7 @@ def one_token(tokenizer: Any, word: str, *, key: str) -> int:
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         raise VmcError(
             f"{key} is '{word}', which the tokenizer splits into {len(ids)} tokens;"
-            " choose a rare word that is one token (sks, pll) or set token.added=true with token.start"
+            " choose a rare word that is one token (of CLIP's: sks, pll), or set token.added=true with token.start"
         )
     return int(ids[0])
 

@@ -23,13 +23,13 @@ from vmc.diffusion.sampling import sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.errors import VmcError
 from vmc.files import fingerprint
-from vmc.randomness import generator
+from vmc.randomness import derive_seed, generator
 from vmc.training.regularization import Drawn, Mixture
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: `draws` draws, each of one clip or of a pair."""
+    """A micro-batch: `draws` draws, each of one clip or of a pair. Of what its objective draws it has a seed a clip."""
 
     latents_BCFHW: Tensor
     noise_BCFHW: Tensor
@@ -38,6 +38,7 @@ class Batch:
     weights_B: Tensor
     is_exemplar_B: Tensor
     draws: int
+    objective_seeds_B: tuple[int, ...]
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
@@ -178,6 +179,9 @@ class TrainingBatches(IterableDataset):
             weights_B=torch.tensor([item.weight for item, _ in items]),
             is_exemplar_B=torch.tensor([item.is_exemplar for item, _ in items]),
             draws=len(indices),
+            objective_seeds_B=tuple(
+                derive_seed(self.plan.seed, step, index, item.slot, "objective") for item, index in items
+            ),
         )
 
 

@@ -59,7 +59,7 @@ class Load:
         """
         denoiser = model.empty_denoiser().requires_grad_(False)
         trained = subset.freeze_rest(denoiser, model.groups) if subset else {}
-        others = [part for role in beside for part in model.roles[role] if part in model.networks]
+        others = [part for role in beside for part in model.parts_of(role) if part in model.networks]
         return cls(
             trained=sum(tensor.numel() for tensor in trained.values()),
             frozen=sum(tensor.numel() for tensor in denoiser.parameters() if not tensor.requires_grad),
