@@ -46,5 +46,6 @@ def table() -> list[str]:
         f" evaluation on the autoencoder takes {count(ZEROSCOPE.empty('vae')) * 4 / GIB:.1f} more, unless"
         " trainer.offload=true.",
         "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
-        " trainer.checkpoint_activations=true. What is empty was not measured; --override tries it on your GPU.",
+        " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
+        " like measure it on your GPU.",
     ]
