@@ -318,12 +318,12 @@ def published(monkeypatch) -> list[str]:
 def test_a_cache_of_configs_alone_is_not_complete(published, blank, tmp_path, monkeypatch, capsys):
     folder = Path(shutil.copytree(blank, tmp_path / "abc"))
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(folder))
-    assert hub.is_cached("a/b")
+    assert hub.is_cached("a/b", "unet3d")
     for part in ("vae", "text_encoder"):
         for file in (folder / part).glob("*.safetensors"):
             file.unlink()
         file.symlink_to(tmp_path / "gone")  # as the cache has it whose blob was removed
-    assert not hub.is_cached("a/b")
+    assert not hub.is_cached("a/b", "unet3d")
     assert weights.main(["get", "zeroscope"]) == 2
     said = capsys.readouterr().err
     assert "is not whole in the hub's cache" in said and "has no weights in vae, text_encoder): " in said
@@ -345,7 +345,7 @@ def test_of_two_formats_one_is_fetched(published, blank, monkeypatch):
         return str(blank)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert hub.get_pipeline("a/b") == blank
+    assert hub.get_pipeline("a/b", "unet3d") == blank
     assert sorted(fetched) == sorted(kept)
 
 

@@ -69,7 +69,7 @@ def get(arguments: Namespace) -> None:
 def _get_pipeline(source: HubSource) -> None:
     from vmc.download.hub import check_contents, get_pipeline
 
-    folder = get_pipeline(source.repository)
+    folder = get_pipeline(source.repository, source.family)
     compared = check_contents(folder)
     print(f"{folder}\n{compared} large files have the SHA-256 that the hub publishes; revision {folder.name}")
 

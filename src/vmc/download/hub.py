@@ -10,19 +10,24 @@ from vmc.errors import VmcError
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def get_pipeline(repository: str) -> Path:
+def get_pipeline(repository: str, family: str) -> Path:
     """The local folder of a pipeline, downloaded where it is not complete in the cache.
+
+    Args:
+        repository: its name.
+        family: of models, which says what parts it has.
 
     Raises:
         VmcError: offline, no network, no such repository, no room, or a part is missing.
     """
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    from vmc.models.unet3d import UNet3D
+    from vmc.models.families import families
     from vmc.models.weight_files import snapshot
 
+    kind = families()[family]
     try:
-        folder = snapshot(repository, UNet3D.parts, UNet3D.networks)
+        folder = snapshot(repository, kind.parts, kind.networks)
     except LocalEntryNotFoundError as error:
         reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
         raise VmcError(
@@ -40,19 +45,20 @@ def get_pipeline(repository: str) -> Path:
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
     except Exception as error:  # the library's own network errors are of many kinds
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
-    if lack := UNet3D.incomplete(folder):
+    if lack := kind.incomplete(folder):
         remedy = "unset HF_HUB_OFFLINE" if hub_is_offline() else "go online"
         raise VmcError(f"{repository} is not whole in the hub's cache ({folder} {lack}): {remedy} and run this again")
     return folder
 
 
-def is_cached(repository: str) -> bool:
+def is_cached(repository: str, family: str) -> bool:
     """Whether every part is in the hub's cache, with its weights, as far as can be known without asking."""
-    from vmc.models.unet3d import UNet3D
+    from vmc.models.families import families
     from vmc.models.weight_files import snapshot
 
     try:
-        return UNet3D.incomplete(snapshot(repository, UNet3D.parts, UNet3D.networks, local=True)) is None
+        kind = families()[family]
+        return kind.incomplete(snapshot(repository, kind.parts, kind.networks, local=True)) is None
     except Exception:
         return False
 

@@ -52,9 +52,11 @@ class HubSource(Source):
 
     Args:
         repository: its name.
+        family: of models, that it belongs to.
     """
 
     repository: str
+    family: str = "unet3d"
 
 
 SOURCES: dict[str, FileSource | HubSource] = {

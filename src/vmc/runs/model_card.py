@@ -31,6 +31,7 @@ class Card:
 
     Args:
         base: the base model, a hub name or a local folder.
+        pipeline: the class of diffusers that opens it.
         mark: SHA-256 of what the pipeline was made from, so that the folder is known again.
         frames, size, fps: of the videos that the model makes; size in px.
         sampler: steps and guidance.
@@ -43,6 +44,7 @@ class Card:
     """
 
     base: str
+    pipeline: str
     mark: str
     frames: int
     size: int
@@ -123,9 +125,9 @@ class Card:
         yield (
             "```python\n"
             "import torch\n"
-            "from diffusers import TextToVideoSDPipeline\n"
+            f"from diffusers import {self.pipeline}\n"
             "from diffusers.utils import export_to_video\n\n"
-            f'pipeline = TextToVideoSDPipeline.from_pretrained("{place}", torch_dtype=torch.float16)\n'
+            f'pipeline = {self.pipeline}.from_pretrained("{place}", torch_dtype=torch.float16)\n'
             'pipeline = pipeline.to("cuda")\n'
             "video = pipeline(\n"
             f"    {json.dumps(prompt or 'a man', ensure_ascii=False)}, num_frames={self.frames}, height={self.size},"
@@ -154,7 +156,7 @@ class Card:
         rows = [
             ("base model", self._base_name),
             ("arm", config["arm"]),
-            ("trained parameters of the UNet", trained),
+            ("trained parameters", trained),
             ("token", f"{self._word}, {'trained' if config['token'].get('trained') else 'frozen'}"),
             ("steps, batch, seed", f"{self.step}, {config['batch_size']}, {config['seed']}"),
             ("learning rate", f"{config['optimizer']['lr']:g}"),

@@ -169,11 +169,8 @@ class Session:
             hardware=self.experiment.hardware,
             subset=self.subset,
             optimizer=self.optimizer,
-            video=(self.experiment.data.frames, self.experiment.data.size),
             batch_size=self.batch_size,
-            paired=self.experiment.regularization.mix == "paired",
             text_trained=self.experiment.token.trained,
-            steps=self.steps,
         )
 
     def _module(self) -> MotionModule:
