@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vmc.data.cache import sweep_caches
@@ -50,8 +49,8 @@ class Session:
         subset: what of the denoiser is trained.
         timestep_sampler: which times of the noise process are drawn.
         optimizer: makes the optimizer of the trained parameters.
-        objective: the loss of a draw.
-        lr_schedule: makes the course of the learning rates.
+        objective: the loss of a clip.
+        lr_schedule: how the optimizer's rates change from step to step.
         steps: optimiser steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
@@ -111,8 +110,8 @@ class Session:
         self._check_memory()
         if self.experiment.hardware.rank == 0:
             tell_timing(clips, self._transforms(clips))
-        module = self.module()
-        plan = self.plan(exemplars, len(clips) - exemplars)
+        module = self._module()
+        plan = self._plan(clips, exemplars)
         batches = self._batches(clips, plan, module)
         with StopOnSignal() as stop:
             try:
@@ -172,12 +171,14 @@ class Session:
             hardware=self.experiment.hardware,
             subset=self.subset,
             optimizer=self.optimizer,
+            video=(self.experiment.data.frames, self.experiment.data.size),
             batch_size=self.batch_size,
+            paired=self.experiment.regularization.mix == "paired",
             text_trained=self.experiment.token.trained,
+            steps=self.steps,
         )
 
-    def module(self) -> MotionModule:
-        """The denoiser with what of it is trained."""
+    def _module(self) -> MotionModule:
         denoiser = self.experiment.model.denoiser()
         if self.experiment.hardware.checkpoint_activations:
             checkpoint_activations(self.experiment.model.blocks(denoiser))
@@ -193,29 +194,23 @@ class Session:
             frozen_dtype=self.experiment.hardware.frozen_dtype,
         )
 
-    def plan(self, exemplars: int, others: int) -> StepPlan:
-        """What each step draws of so many exemplars and regularization clips."""
-        parts, regularization = self.experiment, self.experiment.regularization
+    def _plan(self, clips: Sequence[Clip], exemplars: int) -> StepPlan:
         mixture = Mixture(
             exemplars=exemplars,
-            regularization=others,
-            exemplar_variants=parts.data.variants,
-            regularization_variants=regularization.variants,
-            mix=regularization.mix,
-            weight=regularization.weight,
-            ratio=regularization.ratio,
+            regularization=len(clips) - exemplars,
+            exemplar_variants=self.experiment.data.variants,
+            regularization_variants=self.experiment.regularization.variants,
+            mix=self.experiment.regularization.mix,
+            weight=self.experiment.regularization.weight,
+            ratio=self.experiment.regularization.ratio,
         )
         return StepPlan(
-            seed=parts.seed,
+            seed=self.experiment.seed,
             batch_size=self.batch_size,
             mixture=mixture,
             timestep_sampler=self.timestep_sampler,
-            process=parts.model.process,
+            process=self.experiment.model.process,
         )
-
-    def token_ids(self, captions: Sequence[str]) -> list[Tensor]:
-        """ids_L of each caption, which the module encodes where the token is trained."""
-        return list(self._encoders.prompt_encoder.token_ids(list(captions)))
 
     def _batches(self, clips: Sequence[Clip], plan: StepPlan, module: MotionModule) -> LoadedBatches:
         latents = LatentClips(
@@ -228,8 +223,10 @@ class Session:
         first = int(newest.stem) if newest else 0
         # The last step's in any case: Lightning reads a batch even where no step is left.
         moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
-        captions = [clip.caption for clip in clips]
-        texts = self.token_ids(captions) if self.experiment.token.trained else self._encoders.texts(captions)
+        if self.experiment.token.trained:
+            texts = list(self._encoders.prompt_encoder.token_ids([clip.caption for clip in clips]))
+        else:
+            texts = self._encoders.texts([clip.caption for clip in clips])
         batches = TrainingBatches(
             plan=plan,
             moments=moments,
