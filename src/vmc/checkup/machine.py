@@ -82,11 +82,8 @@ def gpu_memory(load: Load | None, free: float, total: float) -> Row:
     part, has = "GPU memory", f"{free:.1f} of {total:.1f} GiB free"
     if load is None:
         return Row(part=part, state="note", found=f"{has}; the model's need is not known before it is there")
-    need = load.estimate / GIB
-    found = (
-        f"{has}; the run holds {load.need.held / GIB:.1f}, {need:.1f} with activations (computed);"
-        " kernels take some more"
-    )
+    need = load.held / GIB
+    found = f"{has}; the run holds {need:.1f} of weights, gradients and optimizer state, and activations beside them"
     remedy = f"give {load.savings(bf16=has_bfloat16())}: python -m vmc.doctor --memory says what such choices save"
     if total < need:
         return Row(part=part, state="fails", found=found, remedy=f"take a larger GPU, or {remedy}")

@@ -9,7 +9,6 @@ from vmc.download.sources import SOURCES, FileSource
 from vmc.download.transfer import Transfer, sha256
 from vmc.errors import VmcError
 from vmc.mini.shipped import WEIGHTS
-from vmc.models.unet3d import UNet3D
 
 FILES = {source.name: name for name, source in SOURCES.items() if isinstance(source, FileSource)}
 """Published files: the file's name -> its name in `vmc.weights`."""
@@ -29,12 +28,12 @@ def _model(chosen: Chosen) -> Row:
     name, part = chosen.model, PUBLISHED.get(chosen.model, "model")
     if Path(name).expanduser().is_dir():
         try:
-            UNet3D(path=name).folder  # noqa: B018
+            chosen.value("model").folder  # noqa: B018
         except VmcError as error:
             return Row(part=part, state="fails", found=str(error), remedy="get the whole folder again")
         shipped = WEIGHTS in Path(name).parents
         return Row(part=part, state="ok", found="ships with the package" if shipped else f"the folder {name}")
-    if is_cached(name):
+    if is_cached(name, chosen.value("model").family):
         return Row(part=part, state="ok", found=f"{name}, in the hub's cache")
     get = chosen.value("model.get") or "python -m vmc.weights get zeroscope"
     found = f"{name} is no folder here and not in the hub's cache"

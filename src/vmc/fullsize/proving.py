@@ -25,8 +25,8 @@ from vmc.files import written_whole
 from vmc.fullsize.folder import Format, part_shapes, random_folder
 from vmc.fullsize.sizes import DTYPE, ZEROSCOPE, Shapes, Sizes, count
 from vmc.mini.jester_folder import write as write_clips
+from vmc.models.base import Groups
 from vmc.models.parameters import select_names
-from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import newest_weights
 from vmc.runs.lock import LOCK, sole_writer
 
@@ -81,7 +81,7 @@ class Proof:
             runs = self.output / "runs"
             shutil.rmtree(runs, ignore_errors=True)  # of a proof that was killed
             shapes = part_shapes(self.sizes)
-            expected = trained_shapes(shapes["unet"])
+            expected = trained_shapes(shapes["unet"], self.sizes.groups)
             self._check_room(shapes, expected)
             written = random_folder(self.output / "model", self.sizes, format=self.format, seed=self.seed)
             print(f"{self.output / 'model'}: {'written' if written else 'there already'}", flush=True)
@@ -228,10 +228,10 @@ def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> 
     return done.returncode, done.stdout
 
 
-def trained_shapes(unet: Shapes) -> Shapes:
+def trained_shapes(unet: Shapes, groups: Groups) -> Shapes:
     """Those of the UNet's tensors that the method trains."""
-    groups = compose("train").parameters.groups
-    return {name: unet[name] for name in select_names(unet, groups, UNet3D.groups)}
+    chosen = compose("train").parameters.groups
+    return {name: unet[name] for name in select_names(unet, chosen, groups)}
 
 
 def saved_shapes(weights: Path) -> Shapes:
