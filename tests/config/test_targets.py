@@ -223,7 +223,8 @@ def own(tmp_path, monkeypatch):
     (folder / "timesteps").mkdir(parents=True)
     (folder / "timesteps" / "sharp.yaml").write_text("_target_: own_times.Sharp\nedge: 0.5\n")
     (folder / "stack").mkdir()
-    (folder / "stack" / "large.yaml").write_text("# @package _global_\nstack_name: large\nrates: {method: 0.1, sharp: 0.2}\n")
+    large = "# @package _global_\nstack_name: large\nrates: {method: 0.1, sharp: 0.2}\n"
+    (folder / "stack" / "large.yaml").write_text(large)
     write_run(folder / "runs", {"timesteps": {"_target_": "os.system"}})
     (folder / "config.yaml").write_text("timesteps: {_target_: os.system}\n")
     yield folder
