@@ -16,8 +16,8 @@ from vmc.data.jester import Jester
 from vmc.data.prompts import jester_test_set, read_prompts
 from vmc.diffusion.objective import NoiseSchedule
 from vmc.diffusion.text import PromptEncoder
+from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.trn import BACKBONES, TRN
-from vmc.metrics.values import COPY_THRESHOLD
 from vmc.training.module import MotionModule
 
 PAPER = [

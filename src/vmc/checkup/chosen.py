@@ -28,7 +28,7 @@ from vmc.training.memory import Load, micro_batch, moment_bytes, text_parameters
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
 """Pipelines of one architecture, so that their sizes are known before they are there: repository -> name."""
 
-PARTS = ("model", "parameters", "timesteps", "token", "sampler")
+PARTS = ("model", "parameters", "timesteps", "token", "sampler", "metrics")
 """Groups that refuse wrong values when they are made."""
 
 

@@ -1,7 +1,7 @@
 """What a run's evaluation is made of, equally while it trains and when it is evaluated later."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def check_evaluation(suite: Suite, prompts: Sequence[Prompt], *, target: str | N
     """
     suite.check(target=target)
     if threshold is not None:
-        if suite.appearance is None:
+        if not any(measure.name == "appearance" for measure in suite.measures):
             raise VmcError(
                 f"stop.appearance is {threshold}, but metrics has no appearance model;"
                 " give stop.appearance=null, or metrics that have one"
@@ -109,18 +109,18 @@ def build_evaluation(
         suite: the metrics.
         prompts: the test set.
         label: the motion's class; None where the classifier has none.
-        clips: those of the run, which videos are compared with; None leaves the copy scores out.
+        clips: those of the run, which videos are compared with; None leaves out what needs them.
         size: px, the training crop.
         made_with: see `made_with`.
-        cache: of the descriptors of clips.
+        cache: of what metrics make of clips.
         threshold: of the appearance score.
         device: of the metrics' networks.
         more: see `vmc.runs.evaluation.Evaluation`.
     """
     evaluator = suite.evaluator(
         target=label,
-        exemplars=None if clips is None else _frames(clips, "exemplar", size),
-        regularization=() if clips is None else _frames(clips, "regularization", size),
+        exemplars=None if clips is None else ClipFrames(clips, "exemplar", size),
+        regularization=() if clips is None else ClipFrames(clips, "regularization", size),
         cache=cache / "descriptors",
         device=device,
     )
@@ -128,14 +128,27 @@ def build_evaluation(
         prompts=prompts,
         evaluator=evaluator,
         made_with=made_with,
-        copy_threshold=suite.copy_threshold,
         threshold=threshold,
         **more,
     )
 
 
-def _frames(clips: Sequence[Clip], role: str, size: int) -> Iterator[tuple[str, Tensor]]:
-    """Names and frames_FCHW of clips for the copy score: all frames, at the training crop, not augmented."""
-    for clip in clips:
-        if clip.role == role:
-            yield clip.path.name, resize_and_crop(read_frames(clip.path), size)
+@dataclass(frozen=True)
+class ClipFrames:
+    """Names and frames_FCHW of a run's clips, as metrics compare videos with them: whole, at the training crop, not
+    augmented. Each is read anew whenever it is its turn.
+
+    Args:
+        clips: of the run.
+        role: of those that are meant.
+        size: px, the training crop.
+    """
+
+    clips: Sequence[Clip]
+    role: str
+    size: int
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        for clip in self.clips:
+            if clip.role == self.role:
+                yield clip.path.name, resize_and_crop(read_frames(clip.path), self.size)
