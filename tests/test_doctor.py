@@ -65,7 +65,7 @@ def test_the_doctor_looks_at_the_run_that_is_chosen(elsewhere, blank, capsys):
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': mini modelscope"),
+        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': animatediff mini"),
         ("stesp=3", "stesp is unknown; did you mean steps?"),
         ("paramters=lora", "paramters is unknown; did you mean parameters?"),
         ("+paramters=lora", "paramters is unknown; did you mean parameters?"),
