@@ -27,7 +27,8 @@ from vmc.mini.card.plan import QUICK, SHOWN, Plan
 from vmc.mini.card.reading import check_card, read_card
 from vmc.mini.card.rendered import spec_of, spec_of_subject
 from vmc.mini.card.rules import appearance_threshold, copy_threshold
-from vmc.mini.card.settings import config_folder, read_settings, stack_file
+from vmc.config.folders import config_folder
+from vmc.mini.card.settings import read_settings, stack_file
 from vmc.mini.card.stack import with_value, write_thresholds
 from vmc.mini.card.videos import Maker, known_videos, language_videos
 from vmc.mini.card.videos import test_videos as asked_of_test_set

@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 
 from vmc.cli import config_folder
 from vmc.data.video import write_video
+from vmc.diffusion.timesteps import CoarseNoise, TimeRange
 from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.metrics.comparison import Difference
@@ -26,6 +27,7 @@ from vmc.runs.reporting.drawing import groups
 from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import Strip, draw_strips
 from vmc.runs.reporting.figures.style import looks, save, styled
+from vmc.runs.reporting.figures.timesteps import draw_timesteps
 from vmc.runs.reporting.finding import find_runs
 from vmc.runs.reporting.gallery.content import places
 from vmc.runs.reporting.numbers import p_value, rounded, shown, with_test
@@ -63,6 +65,15 @@ def filmed(made_up, scored, tmp_path):
                     name = path / "evaluation" / f"{step:06d}" / "videos" / f"{place:04d}.mp4"
                     write_video(name, picture(10 * place), fps=3)
     return made_up
+
+
+def test_a_curve_of_times_is_a_density_over_the_uniform_one():
+    samplers = {"CoarseNoise (alpha = 0.5): method": CoarseNoise(), "TimeRange (low = 0.875): a": TimeRange(low=0.875)}
+    _, *curves = draw_timesteps(samplers).axes[0].lines
+    assert [curve.get_ydata().mean().item() for curve in curves] == pytest.approx([1, 1])
+    assert curves[0].get_ydata()[[0, -1]].tolist() == pytest.approx([0.5, 1.5], abs=1e-4)
+    assert curves[1].get_ydata()[[0, -1]].tolist() == [0, 8]
+    assert ["mean t = 0.601" in curves[0].get_label(), "mean t = 0.938" in curves[1].get_label()] == [True, True]
 
 
 def test_the_command_writes_all_of_it_and_nothing_over_other_things(entered, filmed):

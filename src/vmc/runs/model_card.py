@@ -23,6 +23,8 @@ from vmc.runs.folder import read_config
 CARD = "README.md"
 EXAMPLES = 6
 """Prompts of the test set that are shown."""
+LICENCES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CreativeML Open RAIL-M": "creativeml-openrail-m"}
+"""Names -> what the hub calls them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +162,7 @@ class Card:
             ("token", f"{self._word}, {'trained' if config['token'].get('trained') else 'frozen'}"),
             ("steps, batch, seed", f"{self.step}, {config['batch_size']}, {config['seed']}"),
             ("learning rate", f"{config['optimizer']['lr']:g}"),
+            ("objective", _last_name(config["objective"])),
             ("timesteps", _last_name(config["timesteps"])),
             ("regularization", _last_name(config["regularization"])),
             ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
@@ -202,7 +205,7 @@ def base_licence(base: str) -> tuple[str | None, str]:
             return metadata["license"], f"It names {metadata['license']}."
     for source in SOURCES.values():
         if isinstance(source, HubSource) and source.repository == base:
-            short = "cc-by-nc-4.0" if source.licence.startswith("CC BY-NC 4.0") else None
+            short = next((short for name, short in LICENCES.items() if source.licence.startswith(name)), None)
             return short, f"It is {source.licence}."
     return None, "It is not known here: look it up before these weights are given to others."
 

@@ -49,6 +49,8 @@ class Session:
         subset: what of the denoiser is trained.
         timestep_sampler: which times of the noise process are drawn.
         optimizer: makes the optimizer of the trained parameters.
+        objective: the loss of a clip.
+        lr_schedule: how the optimizer's rates change from step to step.
         steps: optimiser steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
@@ -169,8 +171,11 @@ class Session:
             hardware=self.experiment.hardware,
             subset=self.subset,
             optimizer=self.optimizer,
+            video=(self.experiment.data.frames, self.experiment.data.size),
             batch_size=self.batch_size,
+            paired=self.experiment.regularization.mix == "paired",
             text_trained=self.experiment.token.trained,
+            steps=self.steps,
         )
 
     def _module(self) -> MotionModule:
