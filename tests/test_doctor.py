@@ -116,7 +116,8 @@ def test_a_cached_pipeline_is_found_and_a_folder_without_a_part_is_not(blank, tm
     broken = networks.networks(choose("paper", [f"model.path={tmp_path}"]))[0]
     assert broken.state == "fails" and "has no unet/config.json" in broken.found
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(blank))
-    assert networks.networks(choose("paper"))[0].state == "ok"
+    run = choose("paper")
+    assert networks.networks(run)[0].state == "ok" and run.base.path == blank
 
 
 def test_clips_are_counted_and_not_opened(tmp_path):
