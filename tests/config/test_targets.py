@@ -175,7 +175,10 @@ def test_a_class_of_ones_own_is_built_where_it_is_trusted(tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(tmp_path)
     config = resolved()
     config["token"] = {"_target_": "own_token.Rare", "word": "zxq", "strength": 0.5}
-    with pytest.raises(VmcError, match=r"token._target_: own_token.Rare, which is no class that a YAML here names for token; give trust=true"):
+    with pytest.raises(
+        VmcError,
+        match=r"own_token.Rare, which is no class that a YAML here names for token; give trust=true",
+    ):
         checked(config, GENERATED, source="config.yaml")
     assert checked(config, GENERATED, source="config.yaml", trust=True)["token"] == config["token"]
     config["token"]["strength"] = "much"

@@ -130,7 +130,6 @@ class Scoring:
             prompts=self.prompts,
             evaluator=self._fresh.pop(),
             made_with={},
-            copy_threshold=self.suite.copy_threshold,
             videos=self.videos,
         )
         evaluation.score(self.folder / f"{len(self._fresh):06d}", _nothing, step=0)

@@ -23,7 +23,7 @@ from vmc.training.memory import Load, micro_batch, state_bytes
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
 """Pipelines of the hub: repository -> name."""
 
-PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler")
+PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler", "metrics")
 """Groups that refuse wrong values when they are made."""
 
 
