@@ -27,6 +27,7 @@ from vmc.models.animatediff import AnimateDiff
 from vmc.models.base import VideoModel
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.token import MotionToken
+from vmc.models.wan import Wan
 from vmc.runs.folder import RunFolder, newest_weights
 from vmc.training import session
 from vmc.training.delta import Delta
@@ -75,6 +76,7 @@ class Family:
 
 FAMILIES = [
     Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 30, {"motion_adapter": "motion_adapter"}),
+    Family(Wan, 9, ["self_attention", "text_kv"], 80),
 ]
 
 

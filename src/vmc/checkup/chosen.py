@@ -1,21 +1,18 @@
 """The run that is asked about: a stack with overrides of `vmc.train`, composed as that does and not begun."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException, InstantiationException
-from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.errors import InstantiationException
+from hydra.utils import get_object
+from omegaconf import DictConfig
 
-from vmc.cli import check_config, check_overlays, check_parts, config_folder, quote_free_text, user_error
-from vmc.config.checks import missing_keys
-from vmc.config.retelling import retold
+from vmc.cli import user_error
+from vmc.config.build import build_part
+from vmc.config.composing import check_values, compose
 from vmc.download.sources import SOURCES, HubSource
 from vmc.errors import VmcError
 from vmc.fullsize.sizes import ZEROSCOPE
@@ -25,7 +22,7 @@ from vmc.training.memory import Load, micro_batch, state_bytes
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
 """Pipelines of the hub: repository -> name."""
 
-PARTS = ("model", "parameters", "timesteps", "token", "sampler")
+PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler", "metrics")
 """Groups that refuse wrong values when they are made."""
 
 
@@ -35,13 +32,8 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
     Raises:
         VmcError: they do not compose.
     """
-    try:
-        with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-            config = compose("train", overrides=[f"stack={stack}", *quote_free_text(words)])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise retold(error, "train") from error
-    check_overlays(config, {})
-    _check(config)
+    config = compose("train", [f"stack={stack}", *words])
+    check_values(config, "train")  # a path that is not given is a finding of the table, and no error
     chosen = Chosen(config)
     for part in PARTS:
         try:
@@ -49,15 +41,6 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
         except InstantiationException as error:
             raise VmcError(user_error(error) or f"{part} cannot be made ({error}); give other overrides") from error
     return chosen
-
-
-def _check(config: DictConfig) -> None:
-    """Check keys and values as `vmc.train` does. A path that is not given is a finding of the table, and no error."""
-    given = copy.deepcopy(config)
-    for key in missing_keys(config):
-        OmegaConf.update(given, key, "not-given")
-    check_config(given, "train")
-    check_parts(given)
 
 
 @dataclass(frozen=True)
@@ -83,8 +66,7 @@ class Chosen:
 
     def value(self, key: str) -> Any:
         """What stands under a dotted key, made where it is an object; None where it is missing."""
-        node = OmegaConf.select(self.config, key, throw_on_missing=False)
-        return instantiate(node) if isinstance(node, DictConfig) else node
+        return build_part(self.config, key)
 
     @property
     def model(self) -> str:

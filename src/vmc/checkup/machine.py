@@ -14,7 +14,8 @@ from vmc.training.hardware import has_bfloat16
 from vmc.training.memory import GIB, Load
 
 RAM = {"mini": 2.0, "paper": 12.0}
-"""GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it."""
+"""GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it.
+Other stacks are held to that too."""
 
 
 def machine(chosen: Chosen) -> list[Row]:
@@ -44,7 +45,7 @@ def available_memory() -> float | None:
 
 
 def _memory(stack: str) -> Row:
-    free, need = available_memory(), RAM[stack]
+    free, need = available_memory(), RAM.get(stack, RAM["paper"])
     if free is None:
         return Row(part="memory", state="note", found=f"not known here; about {need:g} GiB are needed (estimate)")
     found = f"{free:.1f} GiB free, about {need:g} needed (estimate)"

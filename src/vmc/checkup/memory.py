@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from vmc.benchmarks.setup import build, read
+from vmc.config.build import build_part
+from vmc.config.composing import compose
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.training.hardware import Precision
 from vmc.training.memory import GIB, Load, count
@@ -25,7 +26,7 @@ HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, a
 def loads(sizes: Sizes = ZEROSCOPE) -> Iterator[Load]:
     """What a training of each row holds."""
     for parameters, precision, optimizer in ROWS:
-        subset = build({**read(f"parameters/{parameters}"), **({"seed": 0} if parameters == "lora" else {})})
+        subset = build_part(compose("train", [f"parameters={parameters}"]), "parameters")
         yield Load.of(sizes, subset, precision=precision, state_bytes=STATE_BYTES[optimizer])
 
 
@@ -34,7 +35,7 @@ def table() -> list[str]:
     rows = [
         (*row, f"{load.held / GIB:.1f}", *MEASURED.get(row, ("", ""))) for row, load in zip(ROWS, loads(), strict=True)
     ]
-    video = read("model/zeroscope")["model"]
+    video = compose("train", ["stack=paper"]).model
     return [
         f"GiB, {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and a regularization clip).",
         "",
@@ -46,5 +47,6 @@ def table() -> list[str]:
         f" evaluation on the autoencoder takes {count(ZEROSCOPE.empty('vae')) * 4 / GIB:.1f} more, unless"
         " trainer.offload=true.",
         "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
-        " trainer.checkpoint_activations=true. What is empty was not measured; --override tries it on your GPU.",
+        " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
+        " like measure it on your GPU.",
     ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vmc.data.cache import sweep_caches
@@ -49,6 +50,8 @@ class Session:
         subset: what of the denoiser is trained.
         timestep_sampler: which times of the noise process are drawn.
         optimizer: makes the optimizer of the trained parameters.
+        objective: the loss of a clip.
+        lr_schedule: how the optimizer's rates change from step to step.
         steps: optimiser steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
@@ -108,8 +111,8 @@ class Session:
         self._check_memory()
         if self.experiment.hardware.rank == 0:
             tell_timing(clips, self._transforms(clips))
-        module = self._module()
-        plan = self._plan(clips, exemplars)
+        module = self.module()
+        plan = self.plan(exemplars, len(clips) - exemplars)
         batches = self._batches(clips, plan, module)
         with StopOnSignal() as stop:
             try:
@@ -173,7 +176,8 @@ class Session:
             text_trained=self.experiment.token.trained,
         )
 
-    def _module(self) -> MotionModule:
+    def module(self) -> MotionModule:
+        """The denoiser with what of it is trained."""
         denoiser = self.experiment.model.denoiser()
         if self.experiment.hardware.checkpoint_activations:
             checkpoint_activations(self.experiment.model.blocks(denoiser))
@@ -189,23 +193,29 @@ class Session:
             frozen_dtype=self.experiment.hardware.frozen_dtype,
         )
 
-    def _plan(self, clips: Sequence[Clip], exemplars: int) -> StepPlan:
+    def plan(self, exemplars: int, others: int) -> StepPlan:
+        """What each step draws of so many exemplars and regularization clips."""
+        parts, regularization = self.experiment, self.experiment.regularization
         mixture = Mixture(
             exemplars=exemplars,
-            regularization=len(clips) - exemplars,
-            exemplar_variants=self.experiment.data.variants,
-            regularization_variants=self.experiment.regularization.variants,
-            mix=self.experiment.regularization.mix,
-            weight=self.experiment.regularization.weight,
-            ratio=self.experiment.regularization.ratio,
+            regularization=others,
+            exemplar_variants=parts.data.variants,
+            regularization_variants=regularization.variants,
+            mix=regularization.mix,
+            weight=regularization.weight,
+            ratio=regularization.ratio,
         )
         return StepPlan(
-            seed=self.experiment.seed,
+            seed=parts.seed,
             batch_size=self.batch_size,
             mixture=mixture,
             timestep_sampler=self.timestep_sampler,
-            process=self.experiment.model.process,
+            process=parts.model.process,
         )
+
+    def token_ids(self, captions: Sequence[str]) -> list[Tensor]:
+        """ids_L of each caption, which the module encodes where the token is trained."""
+        return list(self._encoders.prompt_encoder.token_ids(list(captions)))
 
     def _batches(self, clips: Sequence[Clip], plan: StepPlan, module: MotionModule) -> LoadedBatches:
         latents = LatentClips(
@@ -218,10 +228,8 @@ class Session:
         first = int(newest.stem) if newest else 0
         # The last step's in any case: Lightning reads a batch even where no step is left.
         moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
-        if self.experiment.token.trained:
-            texts = list(self._encoders.prompt_encoder.token_ids([clip.caption for clip in clips]))
-        else:
-            texts = self._encoders.texts([clip.caption for clip in clips])
+        captions = [clip.caption for clip in clips]
+        texts = self.token_ids(captions) if self.experiment.token.trained else self._encoders.texts(captions)
         batches = TrainingBatches(
             plan=plan,
             moments=moments,
