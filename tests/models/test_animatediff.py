@@ -158,6 +158,14 @@ def test_the_unet_is_that_of_diffusers_and_nothing_is_drawn(model, folder):
     assert {tensor.dtype for tensor in model.denoiser(dtype=torch.bfloat16).parameters()} == {torch.bfloat16}
 
 
+def test_without_memory_it_has_the_same_parameters(model, exported):
+    shapes = {name: parameter.shape for name, parameter in model.denoiser().named_parameters()}
+    for one in (model, AnimateDiff(path=exported)):
+        empty = dict(one.empty_denoiser().named_parameters())
+        assert {name: parameter.shape for name, parameter in empty.items()} == shapes
+        assert all(parameter.is_meta for parameter in empty.values())
+
+
 def test_the_kind_of_attention_is_as_chosen(model):
     for kind, processor in (("plain", AttnProcessor), ("fused", AttnProcessor2_0)):
         unet = dataclasses.replace(model, attention=kind).denoiser()
