@@ -72,7 +72,7 @@ class Delta:
             )
         if self.about.get("base_fingerprint") != model.fingerprint("denoiser"):
             raise VmcError(
-                f"model.path is {model.path}, but these weights were trained on another model,"
+                f"model.path is {model.described}, but these weights were trained on another model,"
                 f" {self.about.get('base')}; use that one"
             )
 

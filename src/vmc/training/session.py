@@ -297,7 +297,7 @@ class Session:
         model, token = self.experiment.model, self.experiment.token
         return {
             "family": model.family,
-            "base": str(model.path),
+            "base": model.described,
             "base_fingerprint": model.fingerprint("denoiser"),
             **self.subset.describe(),
             "token": {"word": token.word, "added": token.added, "start": token.start},
