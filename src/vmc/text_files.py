@@ -15,7 +15,7 @@ MAX_BYTES = 16 << 20
 """Of one text file, so that a video that is named as one is refused at once."""
 MAX_ROWS = 100_000
 MAX_CHARACTERS = 10_000
-"""Of one caption or prompt; a text encoder reads 77 tokens."""
+"""Of one caption or prompt, far above what any text encoder reads."""
 
 _MARKS = (  # UTF-32's begins as UTF-16's does, so it is looked for first
     (codecs.BOM_UTF8, "utf-8-sig"),

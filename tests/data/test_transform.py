@@ -61,9 +61,9 @@ def test_a_clip_of_one_frame_and_a_still(tmp_path, make):
         assert frames_FCHW.shape == (4, 3, 32, 32) and (frames_FCHW == frames_FCHW[:1]).all()
 
 
-@pytest.mark.parametrize("size", [63, 0, 4])
-def test_sizes_that_the_vae_cannot_take_are_refused(size):
-    with pytest.raises(VmcError, match=rf"data\.size is {size}; it must be divisible by 8"):
+@pytest.mark.parametrize("size", [0, 4])
+def test_sizes_that_show_nothing_are_refused(size):
+    with pytest.raises(VmcError, match=rf"data\.size is {size}; it must be at least 8"):
         ClipTransform(**PLAIN | {"size": size})
 
 

@@ -222,7 +222,7 @@ def test_parts_come_frozen_and_in_eval_mode(base):
 
 def test_size_must_fit_the_autoencoder(base):
     assert base.latent_shape(frames=8, size=64) == (4, 8, 8, 8)
-    with pytest.raises(VmcError, match=r"data\.size is 60, which is not divisible by 8"):
+    with pytest.raises(VmcError, match=r"data\.size is 60; it must be divisible by 8, for example 64"):
         base.latent_shape(frames=8, size=60)
 
 

@@ -221,7 +221,7 @@ def test_weights_that_do_not_say_what_they_are_of_are_passed_over(two, about):
         os.mkfifo(file)
     else:
         save_file({"x": torch.zeros(1)}, file, metadata={"vmc": about})
-    assert all("unet" not in run.base for run in find_runs(two.root).runs)
+    assert all("denoiser" not in run.base for run in find_runs(two.root).runs)
 
 
 def test_figures_of_a_foreign_run_show_nothing_of_the_readers(foreign, two, tmp_path):

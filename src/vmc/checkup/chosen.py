@@ -121,9 +121,9 @@ class Chosen:
             draws=micro_batch(config.batch_size, devices=config.trainer.devices, accumulate=config.trainer.accumulate),
             paired=config.regularization.get("mix") == "paired",
             recomputed=config.trainer.checkpoint_activations,
-            text_trained=self.trains and token.trained,
+            text_trained=self.trains and token.trains,
             beside=(_count(vae) if decodes else 0)
-            + (text_parameters(self.sizes.text_encoder) if self.trains and token.trained else 0),
+            + (text_parameters(self.sizes.text_encoder) if self.trains and token.trains else 0),
             steps=max(config.steps, 1),
         )
 

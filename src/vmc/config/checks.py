@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from vmc.config.folders import config_folder
 from vmc.config.names import check_name
 from vmc.config.places import expand_paths
-from vmc.config.schema import OVERLAYS, schema_of
+from vmc.config.schema import OVERLAYS, arguments, schema_of
+from vmc.config.targets import INSTRUCTIONS
 from vmc.config.values import check_loose, check_numbers, check_part
 from vmc.errors import VmcError
+from vmc.plain_yaml import read_yaml
 
 HOW = {
     "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
@@ -20,8 +23,8 @@ HOW = {
 NAMES = ("arm", "motion.name", "stack_name")
 """Names of folders."""
 GROUPS = (
-    *("model", "data", "motion", "token", "parameters", "timesteps", "regularization", "optimizer", "metrics"),
-    *("sampler", "trainer", "logger", "prompts"),
+    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "regularization", "optimizer"),
+    *("lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
 )
 """Groups of which classes are made."""
 
@@ -66,13 +69,15 @@ def check_config(config: DictConfig, command: str) -> None:
     """Refuse keys that nothing reads, and values that cannot be; cheap, as no class is imported for it.
 
     Args:
-        config: as it was composed, wherever its keys come from. A `~` in its paths becomes the home folder.
+        config: as it was composed, wherever its keys come from. A `~` in its paths becomes the home folder, and the
+            optimizer loses what a YAML sets for another class.
         command: train, generate, evaluate or report.
 
     Raises:
         VmcError: naming the first such key.
     """
     expand_paths(config)
+    drop_keys_of_another_class(config, "optimizer")
     plain, schema = resolved(config), schema_of(command)
     for key in schema.unknown(plain):
         raise VmcError(f"{key} is unknown; {schema.advice(key)}")
@@ -82,6 +87,30 @@ def check_config(config: DictConfig, command: str) -> None:
         name: Any = OmegaConf.select(config, key)
         if name is not None:
             check_name(key, name)
+
+
+def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
+    """Remove what a group's YAML sets for its own class where another is chosen that does not take it.
+
+    So `optimizer._target_=torch.optim.SGD` needs no `~optimizer.betas`. What was given otherwise than a YAML has it is
+    left, and refused by `check_parts`.
+
+    Raises:
+        VmcError: the class cannot be imported.
+    """
+    node = OmegaConf.to_container(config[group], resolve=False) if config.get(group) is not None else {}
+    if not isinstance(node, dict) or not isinstance(target := node.get("_target_"), str):
+        return
+    files = sorted((config_folder() / group).glob("*.yaml"))
+    settings = [read_yaml(file, remedy="install the project anew") for file in files]
+    if any(one.get("_target_") == target and node.keys() <= one.keys() for one in settings):
+        return  # its own; nothing is imported for it
+    taken = arguments(target)
+    for key, value in node.items():
+        foreign = taken is not None and key not in taken and key not in INSTRUCTIONS
+        if foreign and any(key in one and one[key] == value for one in settings):
+            with open_dict(config):
+                del config[group][key]
 
 
 def check_parts(config: DictConfig, groups: Sequence[str] = GROUPS) -> None:

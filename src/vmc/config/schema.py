@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vmc.config.folders import config_folder
-from vmc.config.targets import INSTRUCTIONS, TARGETS
+from vmc.config.targets import INSTRUCTIONS, targets_at
 from vmc.errors import VmcError
 from vmc.plain_yaml import read_yaml
 
@@ -64,7 +64,7 @@ class Schema:
         parent, _, name = key.rpartition(".")
         if find(self.tree, key) is not ABSENT or key in self.groups or key.split(".")[0] == "hydra":
             return True
-        return any(name in (arguments(target) or {}) for target in TARGETS.get(parent, ()))
+        return any(name in (arguments(target) or {}) for target in targets_at(parent))
 
     def choices(self, key: str) -> list[str]:
         """The choices of its group, `token=trained`, whose YAML has a dotted key."""
@@ -123,7 +123,8 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise VmcError(
-            f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class"
+            f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class that is"
+            " installed"
         ) from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None

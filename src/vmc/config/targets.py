@@ -6,9 +6,12 @@ run folder came with the folder, which people share: it must be of this table, u
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
+from vmc.config.folders import config_folder
 from vmc.errors import VmcError
+from vmc.plain_yaml import read_yaml
 
 _SHIPPED = "vmc.mini.shipped.shipped"
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -43,11 +46,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "regularization.sampler": ("vmc.diffusion.sampling.Sampler",),
     "sampler": ("vmc.diffusion.sampling.Sampler",),
-    "timesteps": ("vmc.diffusion.timesteps.CoarseNoise", "vmc.diffusion.timesteps.Uniform"),
     "token": ("vmc.models.token.MotionToken",),
     "trainer": ("vmc.training.hardware.Hardware",),
 }
-"""What may stand as `_target_` at a place of a run's config. A class that ships with a YAML has its line here."""
+"""What may stand as `_target_` at a place of a run's config, beside the classes that a YAML of `conf` names there."""
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 """Keys that Hydra follows in place of handing them on."""
 CODE = "trust"
@@ -64,7 +66,26 @@ def allowed(place: str, target: Any) -> bool:
 
         named = getattr(torch.optim, found[1], None)
         return isinstance(named, type) and issubclass(named, torch.optim.Optimizer)
-    return target in TARGETS.get(place, ())
+    return target in targets_at(place)
+
+
+def targets_at(place: str) -> set[str]:
+    """What may stand as `_target_` at a place: what a YAML that ships names there, and its line in `TARGETS`."""
+    return {*TARGETS.get(place, ()), *_shipped_targets().get(place, ())}
+
+
+@cache
+def _shipped_targets() -> Mapping[str, set[str]]:
+    """The classes that the YAMLs of `conf` name, by their place."""
+    found: dict[str, set[str]] = {}
+    for file in sorted((*config_folder().glob("*.yaml"), *config_folder().glob("*/*.yaml"))):
+        content = read_yaml(file, remedy="install the project anew")
+        is_global = file.parent == config_folder() or file.read_text(encoding="utf-8").startswith("# @package _global_")
+        for key, value in _walk(content, "" if is_global else file.parent.name):
+            place, _, name = key.lstrip(".").rpartition(".")
+            if name == "_target_" and isinstance(value, str) and place.split(".")[0] != "hydra":
+                found.setdefault(place, set()).add(value)
+    return found
 
 
 def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> None:

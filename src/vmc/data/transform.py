@@ -29,7 +29,7 @@ class ClipTransform:
         frames: frames taken.
         fps: moments a second at which they are taken, whatever the clip's own rate: see `vmc.data.frames.window`.
         start: `random`, `first` or `centre`: see `vmc.data.frames.window`.
-        size: height and width, pixels, divisible by 8 as the VAE needs.
+        size: height and width, pixels; what it must be divisible by is the model's to say.
         augmentation: None takes the centre crop as it is, not mirrored either.
         mirror: whether the augmentation may swap left and right.
         folder_fps: frames a second of clips that are folders of frames.
@@ -53,9 +53,8 @@ class ClipTransform:
             raise VmcError(f"data.size is {self.size}; it must be a whole number, height and width in pixels")
         if self.size > MAX_SIDE:
             raise VmcError(f"data.size is {self.size}; it must be at most {MAX_SIDE}, height and width in pixels")
-        if self.size < 8 or self.size % 8:
-            nearest = max(8, round(self.size / 8) * 8)
-            raise VmcError(f"data.size is {self.size}; it must be divisible by 8, for example {nearest}")
+        if self.size < 8:
+            raise VmcError(f"data.size is {self.size}; it must be at least 8, height and width in pixels")
 
     def __call__(self, path: Path, *, variant: int) -> Tensor:
         """frames_FCHW, uint8, F = `frames`, H = W = `size`.

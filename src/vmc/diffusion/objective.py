@@ -1,15 +1,154 @@
-"""The denoising objective (paper, Eq. 1) and its sum over exemplars and regularization clips (Eq. 3).
+"""What training minimises: the denoising objective (paper, Eq. 1), others in its place, and the sum over exemplars and
+regularization clips (Eq. 3).
+
+An objective is a subclass of `Objective` and a YAML in `conf/objective`.
 
 Axes: B clips, C latent channels, F frames, H and W of the latent.
 """
 
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+
+from vmc.diffusion.process import NoiseProcess
+from vmc.errors import VmcError
+
+Losses = Tensor | Mapping[str, Tensor]
+"""losses_B, or several by name whose sum is the loss of a clip."""
+TAKEN = ("motion", "regularization")
+"""Names that the losses of exemplars and of regularization clips have in `train.csv`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What an objective may look at beside prediction and target.
+
+    Args:
+        process: how the latents became noise; `process.clean_estimate` is x_0 as a prediction implies it.
+        latents_BCFHW: clean.
+        noisy_BCFHW: what the denoiser was given.
+        times_B: in [0, 1].
+        generators_B: a CPU generator for each clip. What an objective draws for a clip comes from it, so that neither
+            ranks, micro-batches nor a resumed run change a draw.
+    """
+
+    process: NoiseProcess
+    latents_BCFHW: Tensor
+    noisy_BCFHW: Tensor
+    times_B: Tensor
+    generators_B: Sequence[Generator]
+
+
+class Objective(ABC):
+    """A loss of a prediction."""
+
+    @abstractmethod
+    def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> Losses:
+        """losses_B, or a mapping of names to losses_B; each name becomes a column `loss_NAME` of `train.csv`.
+
+        Args:
+            prediction_BCFHW: of the denoiser, float32.
+            target_BCFHW: what it should have predicted (`NoiseProcess.target`), float32.
+            context: what else it may look at.
+        """
+
+    def check(self, *, frames: int, process: NoiseProcess) -> None:  # noqa: B027 - most can serve all
+        """Refuse what this objective cannot serve; asked before anything is loaded.
+
+        Args:
+            frames: of the shortest clip, as the denoiser has it: the latent's.
+            process: the model's.
+
+        Raises:
+            VmcError: naming what it cannot serve and what can be done.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoising(Objective):
+    """The mean squared error (Eq. 1)."""
+
+    def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> Tensor:
+        """losses_B."""
+        return denoising_loss(prediction_BCFHW, target_BCFHW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppearanceDebiased(Objective):
+    """MotionDirector's temporal loss (Zhao et al., 2023): Eq. 1, and the same once more with the appearance
+    that the frames share taken off.
+
+    phi(x) = sqrt(beta^2 + 1) x - beta x[anchor], the anchor a random frame of the clip: frames of one video differ by
+    their motion alone, so that what stays is what tells a frame from the anchor.
+
+    Args:
+        beta: how much of the anchor is taken off; the paper uses 1.
+
+    Raises:
+        VmcError: a beta of 0 or less.
+    """
+
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise VmcError(f"objective.beta is {self.beta}; it must be above 0 (0 would count the same loss twice)")
+
+    def check(self, *, frames: int, process: NoiseProcess) -> None:
+        """Refuse clips whose frames cannot be told apart."""
+        if frames < 2:
+            raise VmcError(
+                f"objective is appearance_debiased, which compares the frames of a clip, but the latent of a clip has"
+                f" {frames}; give more data.frames, or objective=denoising"
+            )
+
+    def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> dict[str, Tensor]:
+        """`denoising` and `appearance_debiased`."""
+        frames = prediction_BCFHW.shape[2]
+        anchors = [int(torch.randint(frames, (), generator=source)) for source in context.generators_B]
+        clips, anchors_B = torch.arange(len(anchors)), torch.tensor(anchors)
+
+        def debiased(x_BCFHW: Tensor) -> Tensor:
+            anchor_BC1HW = x_BCFHW[clips, :, anchors_B].unsqueeze(2)
+            return (self.beta**2 + 1) ** 0.5 * x_BCFHW - self.beta * anchor_BC1HW
+
+        return {
+            "denoising": denoising_loss(prediction_BCFHW, target_BCFHW),
+            "appearance_debiased": denoising_loss(debiased(prediction_BCFHW), debiased(target_BCFHW)),
+        }
 
 
 def denoising_loss(prediction_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:
     """Eq. 1 with w_t = 1, as the release has it: the mean squared error of each clip, losses_B in float32."""
     return (prediction_BCFHW.float() - target_BCFHW.float()).square().flatten(1).mean(1)
+
+
+def clip_losses(losses: Losses, *, clips: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """losses_B in all, and the parts of it that have a name.
+
+    Args:
+        losses: what an objective returned.
+        clips: B.
+
+    Raises:
+        VmcError: a name that cannot be a column of `train.csv`, or another shape than (B,).
+    """
+    named = {} if isinstance(losses, Tensor) else dict(losses)
+    for name in named:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in TAKEN:
+            raise VmcError(
+                f"objective returns a loss named '{name}'; give it a name of a-z, 0-9 and _ that is not"
+                f" {' or '.join(TAKEN)}"
+            )
+    parts = [losses] if isinstance(losses, Tensor) else list(named.values())
+    if not parts or any(part.shape != (clips,) for part in parts):
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts) or "none"
+        raise VmcError(f"objective returns losses of shape {shapes}; it must return one of each clip, ({clips},)")
+    return sum(parts[1:], parts[0]), named
 
 
 def weighted_loss(losses_B: Tensor, weights_B: Tensor, draws: int) -> Tensor:

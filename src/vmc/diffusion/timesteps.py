@@ -15,7 +15,7 @@ from vmc.errors import VmcError
 
 
 class TimestepSampler(ABC):
-    """Draws times of a noise process; a sampler says how likely each is."""
+    """Draws the times of training from a noise process; a subclass says how likely each is."""
 
     @abstractmethod
     def density(self, times_T: Tensor) -> Tensor:
@@ -69,3 +69,82 @@ class Uniform(TimestepSampler):
     def density(self, times_T: Tensor) -> Tensor:
         """1 everywhere."""
         return torch.ones_like(times_T)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeRange(TimestepSampler):
+    """Every time from `low` to `high` equally likely, and no other.
+
+    One end of the process alone is trained: MotionMatcher (2025) takes the noisier half, and of Wan 2.2's two networks
+    the one for high noise owns [0.875, 1].
+
+    Args:
+        low, high: both ends belong to the range.
+
+    Raises:
+        VmcError: no range within [0, 1].
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 1:
+            raise VmcError(
+                f"timesteps.low is {self.low} and timesteps.high {self.high}; they must be a range within 0 and 1"
+            )
+
+    def density(self, times_T: Tensor) -> Tensor:
+        """1 within the range, 0 outside."""
+        return ((times_T >= self.low) & (times_T <= self.high)).double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogitNormal(TimestepSampler):
+    """log(t / (1 - t)) is normally distributed, so that both ends are rare (Esser et al., 2024, Sec. 3.1).
+
+    Args:
+        mean: of log(t / (1 - t)); above 0 tilts towards noise. Log s more is a shift by s (`Shifted`).
+        std: its standard deviation.
+
+    Raises:
+        VmcError: no distribution.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.mean):
+            raise VmcError(f"timesteps.mean is {self.mean}; it must be a finite number")
+        if not 0 < self.std < math.inf:
+            raise VmcError(f"timesteps.std is {self.std}; it must be a finite number above 0")
+
+    def density(self, times_T: Tensor) -> Tensor:
+        """exp(-(logit(t) - mean)^2 / (2 std^2)) / (t (1 - t)), 0 at both ends."""
+        inner_T = times_T.clamp(1e-9, 1 - 1e-9)
+        density_T = (-((inner_T.logit() - self.mean) ** 2) / (2 * self.std**2)).exp() / (inner_T * (1 - inner_T))
+        return density_T * ((times_T > 0) & (times_T < 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shifted(TimestepSampler):
+    """Uniform times u moved to t = s u / (1 + (s - 1) u), as solvers of flow models move theirs (Esser et al., 2024,
+    Sec. 5.3.2).
+
+    Args:
+        shift: s; above 1 moves towards noise, 1 is uniform.
+
+    Raises:
+        VmcError: a shift of 0 or less.
+    """
+
+    shift: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.shift < math.inf:
+            raise VmcError(f"timesteps.shift is {self.shift}; it must be a finite number above 0 (1 is uniform)")
+
+    def density(self, times_T: Tensor) -> Tensor:
+        """du / dt = s / (s + (1 - s) t)^2."""
+        return self.shift / (self.shift + (1 - self.shift) * times_T) ** 2

@@ -76,5 +76,6 @@ def image_latent_shape(config: dict[str, Any], *, frames: int, size: int) -> tup
     """
     reduction = 2 ** (len(config["block_out_channels"]) - 1)
     if size % reduction:
-        raise VmcError(f"data.size is {size}, which is not divisible by {reduction}; choose a multiple of it")
+        nearest = max(reduction, round(size / reduction) * reduction)
+        raise VmcError(f"data.size is {size}; it must be divisible by {reduction}, for example {nearest}")
     return int(config["latent_channels"]), frames, size // reduction, size // reduction

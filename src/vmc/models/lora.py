@@ -6,6 +6,7 @@ peft wraps the layers for it, which renames their parameters. Outside this file 
 """
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,6 +114,11 @@ class LoraSubset(Subset):
 def _names(target: str, layer: str, groups: Groups) -> bool:
     """Whether a target, group or pattern, names a layer."""
     return groups[target](f"{layer}.weight") if target in groups else fnmatchcase(layer, target)
+
+
+def adapted_parameter(name: str) -> str:
+    """The parameter of the base model that an adapter's tensor stands beside; another parameter's name is its own."""
+    return re.sub(r"\.lora_[AB]\.weight$", ".weight", name)
 
 
 @contextmanager

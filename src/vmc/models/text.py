@@ -45,7 +45,7 @@ def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | Non
 
 
 def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
-    """Refuse captions and prompts that use a token's word where the text encoder no longer reads; no weights are loaded.
+    """Refuse captions and prompts that use a token's word where no text is read any more; no weights are loaded.
 
     Args:
         base: gives the tokenizer and the number of positions.

@@ -1,4 +1,4 @@
-"""A look at what is trained on: the frames of a run's clips as the VAE gets them, as one PNG."""
+"""A look at what is trained on: the frames of a run's clips as the autoencoder gets them, as one PNG."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

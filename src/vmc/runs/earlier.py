@@ -2,13 +2,12 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
-
-
+"""Columns that every `train.csv` begins with; after them come those that the objective and the schedule bring."""
 RENAMED = {
     "vmc.diffusion.components.BaseModel": "vmc.models.unet3d.UNet3D",
     "vmc.diffusion.lora.LoraSubset": "vmc.models.lora.LoraSubset",
@@ -16,7 +15,10 @@ RENAMED = {
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
 }
 """Classes that configs of earlier versions name otherwise."""
-ADDED: Mapping[str, Any] = {}
+ADDED: Mapping[str, Any] = {
+    "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
+    "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
+}
 """Keys that configs of earlier versions lack, with the values that they ran with."""
 
 
@@ -39,21 +41,29 @@ def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:
         lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return {}
+    columns = _columns(lines[0] if lines else "")
     rows = {}
     for line in lines:
-        row = _row(line)
+        row = _row(line, columns)
         if row is not None and 1 <= int(row["step"]) <= step:
             rows[int(row["step"])] = row
     return dict(sorted(rows.items()))
 
 
-def _row(line: str) -> dict[str, str] | None:
+def _columns(head: str) -> Sequence[str]:
+    """The columns that a head names; those of every file where it is damaged."""
+    names = tuple(head.split(","))
+    whole = names[: len(TRAIN_COLUMNS)] == TRAIN_COLUMNS and len(set(names)) == len(names)
+    return names if whole else TRAIN_COLUMNS
+
+
+def _row(line: str, columns: Sequence[str]) -> dict[str, str] | None:
     """A row of losses; None for the head and for a line that was cut off or damaged."""
     try:
         (fields,) = csv.reader([line])
-        row = dict(zip(TRAIN_COLUMNS, fields, strict=True))
+        row = dict(zip(columns, fields, strict=True))
         int(row["step"]), int(row["exemplar_updates"]), float(row["seconds"])
-        for name in ("loss", "loss_motion", "loss_regularization"):
+        for name in columns:
             float(row[name] or 0)
     except (ValueError, csv.Error):
         return None

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class RunFolder:
         self.config = json.loads(json.dumps(config))
         self._state: dict[str, Any] = {}
         self._told = 0.0
+        self._columns = list(TRAIN_COLUMNS)
 
     @property
     def train_csv(self) -> Path:
@@ -187,18 +188,26 @@ class RunFolder:
                 " it goes on without them",
                 *(self.train_csv, len(lost), step, lost[0]),
             )
-        with written_whole(self.train_csv) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, TRAIN_COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows.values())
+        self._columns = list(dict.fromkeys([*TRAIN_COLUMNS, *(name for row in rows.values() for name in row)]))
+        self._write_losses(rows.values())
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row to `train.csv`, on disk when this returns."""
+        """Add a row to `train.csv`, on disk when this returns; names that are new to it become columns at its end."""
+        if new := [name for name in row if name not in self._columns]:
+            earlier = read_losses(self.train_csv, row["step"] - 1)
+            self._columns += new
+            self._write_losses(earlier.values())
         with told_unwritable(self.train_csv), self.train_csv.open("a", newline="") as file:
-            csv.DictWriter(file, TRAIN_COLUMNS).writerow(row)
+            csv.DictWriter(file, self._columns).writerow(row)
         self._state["seconds"] = row["seconds"]
         if time.monotonic() - self._told > TELLING:
             self.update()
+
+    def _write_losses(self, rows: Iterable[Mapping[str, str]]) -> None:
+        with written_whole(self.train_csv) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
 
     def _differing(self) -> list[str]:
         """The keys in which the config of the run that is there differs from this one's; none where there is none."""
@@ -244,7 +253,7 @@ def is_done(state: Mapping[str, Any], steps: int) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The config of a finished or unfinished run.
+    """The config of a finished or unfinished run, with the keys and names that it has in this version.
 
     Raises:
         VmcError: the folder holds no run, or its config does not read.

@@ -23,13 +23,13 @@ from vmc.diffusion.sampling import sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.errors import VmcError
 from vmc.files import fingerprint
-from vmc.randomness import generator
+from vmc.randomness import derive_seed, generator
 from vmc.training.regularization import Drawn, Mixture
 
 
 @dataclass(frozen=True)
 class ClipGroup:
-    """Clips of one latent shape, which go through the denoiser together."""
+    """Clips of one latent shape, which go through the denoiser together. Of what an objective draws each has a seed."""
 
     latents_BCFHW: Tensor
     noise_BCFHW: Tensor
@@ -37,6 +37,7 @@ class ClipGroup:
     text: Conditioning | Tensor  # ids_BL where a token is trained
     weights_B: Tensor
     is_exemplar_B: Tensor
+    objective_seeds_B: tuple[int, ...]
     clip_set: str | None = None  # that all of them are of; None for exemplars and regularization clips
 
     def to(self, device: torch.device) -> "ClipGroup":
@@ -197,6 +198,9 @@ class TrainingBatches(IterableDataset):
             text=_together([self.texts[item.clip] for item, _ in items]),
             weights_B=torch.tensor([item.weight for item, _ in items]),
             is_exemplar_B=torch.tensor([item.is_exemplar for item, _ in items]),
+            objective_seeds_B=tuple(
+                derive_seed(self.plan.seed, step, index, item.slot, "objective") for item, index in items
+            ),
             clip_set=items[0][0].clip_set,
         )
 

@@ -43,7 +43,12 @@ class StepCallback(pl.Callback):
 
 
 class LossLog(StepCallback):
-    """Logs `loss`, `loss_motion`, `loss_regularization` of every step to `train.csv` and the mirror."""
+    """Logs the losses of every step to `train.csv` and the mirror.
+
+    `loss`, `loss_motion` (of the exemplars alone), `loss_regularization` and that of each further set of clips;
+    `loss_NAME`, what a part that the objective gives a name adds to `loss`; `lr`, the first group's rate in the step,
+    where a schedule changes it.
+    """
 
     def __init__(self, *, run: RunFolder, mirror: Mirror) -> None:
         self.run, self.mirror = run, mirror
@@ -67,16 +72,22 @@ class LossLog(StepCallback):
     def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
         """Add up the micro-batches, take the ranks together, write the row."""
         names = module.losses[0].keys()
+        if any(part.keys() != names for part in module.losses):
+            raise VmcError("objective returns losses of other names than before; it must return the same in every call")
         sums = torch.stack([torch.stack([part[name] for part in module.losses]).sum() for name in names])
         module.losses.clear()
         total = dict(zip(names, trainer.strategy.reduce(sums, reduce_op="sum").tolist(), strict=True))
         now = time.perf_counter()
         self.seconds, self._clock = self.seconds + now - self._clock, now
-        self.exemplar_updates += round(total["exemplars"])
+        self.exemplar_updates += round(total["motion clips"])
         losses = {
             "loss": total["loss"] / total["micro_batches"],
-            "loss_motion": _ratio(total["motion"], total["exemplars"]),
-            "loss_regularization": _ratio(total["regularization"], total["others"]),
+            **{
+                f"loss_{kind}": _ratio(total[kind], total[f"{kind} clips"])
+                for kind in total
+                if f"{kind} clips" in total
+            },
+            **{name: value / total["micro_batches"] for name, value in total.items() if name.startswith("loss_")},
         }
         if not math.isfinite(losses["loss"] or 0.0):
             raise VmcError(
@@ -84,8 +95,9 @@ class LossLog(StepCallback):
             )
         if trainer.is_global_zero:
             row = {"step": step, "exemplar_updates": self.exemplar_updates, "seconds": round(self.seconds, 3)}
-            self.run.append(row | {name: "" if value is None else repr(value) for name, value in losses.items()})
-            known = {name: value for name, value in losses.items() if value is not None}
+            logged = losses if module.rate is None else {**losses, "lr": module.rate}
+            self.run.append(row | {name: "" if value is None else repr(value) for name, value in logged.items()})
+            known = {name: value for name, value in logged.items() if value is not None}
             self.mirror.log({"exemplar_updates": self.exemplar_updates, **known}, step=step)
 
     def skip_time(self) -> None:
@@ -153,7 +165,7 @@ class Checkpoints(StepCallback):
         """Write the trained tensors and the state for resuming, each whole."""
         step = self._saved = trainer.global_step
         if trainer.is_global_zero:
-            delta = Delta(tensors=module.trained_tensors(), about={**self.about, "step": step})
+            delta = Delta(tensors=module.weights(), about={**self.about, "step": step})
             delta.save(self.run.weights(step), dtype=self.dtype)
             with written_whole(self.run.checkpoint(step)) as temporary:
                 trainer.save_checkpoint(temporary)

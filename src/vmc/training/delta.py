@@ -129,4 +129,9 @@ def named_places(
 ) -> dict[str, Parameter]:
     """Parameters of the denoiser and rows of tokens under the names that a delta gives them."""
     places = {f"{prefix}.{name}": parameter for name, parameter in denoiser.items()}
-    return places | {TOKEN if name == MOTION else f"{TOKEN}.{name}": row for name, row in rows.items()}
+    return places | {row_name(name): row for name, row in rows.items()}
+
+
+def row_name(token: str) -> str:
+    """What a delta calls the row of a token."""
+    return TOKEN if token == MOTION else f"{TOKEN}.{token}"

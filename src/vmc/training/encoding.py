@@ -37,7 +37,7 @@ class Encoders:
     @property
     def token_mark(self) -> str:
         """What a text's embedding depends on before any training, besides the model."""
-        return f"{self.token.word} {self.token.added} {self.token.start}"
+        return " ".join(map(str, self.token.identity))
 
     @property
     def vae_mark(self) -> str:
@@ -46,7 +46,7 @@ class Encoders:
 
     @property
     def prompt_encoder(self) -> TextEncoder:
-        """The text encoder, the one that is trained where the token is."""
+        """The text encoder, the one that is trained where a token is."""
         if self._prompt_encoder is None:
             self._prompt_encoder = self.base.text_encoder(self.token)
         return self._prompt_encoder
@@ -78,5 +78,5 @@ class Encoders:
         return lambda caption: encoder(caption).tensors()
 
     def text(self, text: str) -> Conditioning:
-        """What the denoiser reads of a prompt: from the cache, or by the encoder as it is if the token is trained."""
-        return self.prompt_encoder(text) if self.token.trained else self.texts([text])[0]
+        """What the denoiser reads of a prompt: from the cache, or by the encoder as it is if a token is trained."""
+        return self.prompt_encoder(text) if self.token.trains else self.texts([text])[0]

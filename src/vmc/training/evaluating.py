@@ -40,7 +40,7 @@ class TrainingGenerator:
 
     def __call__(self, module: MotionModule) -> VideoGenerator:
         """The generator of this moment."""
-        if self._made is None or self.encoders.token.trained:
+        if self._made is None or self.encoders.token.trains:
             self._made = VideoGenerator(
                 model=self.base,
                 denoiser=module.denoiser,

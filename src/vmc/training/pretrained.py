@@ -98,7 +98,7 @@ class Pretrained:
         scoring = self.scoring
         made_with = (
             f"{scoring.base.identity} {scoring.base.fingerprint('scheduler')}",
-            (scoring.token.word, scoring.token.added, scoring.token.start),
+            scoring.token.identity,
             (scoring.sampler, scoring.data.frames, scoring.data.size, scoring.data.fps),
             (self.hardware.rounding, self.hardware.precision, scoring.generation_batch),
         )

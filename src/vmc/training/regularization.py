@@ -194,7 +194,7 @@ class Mixture:
         return (self._exemplar(*place),) if self._from_exemplars(*place) else (self._regularizer(*place, weight=1.0),)
 
     def _from_further(self, *place: int) -> Drawn | None:
-        """The clip of a draw that one of the further sets has; None for one of the exemplars or regularization clips."""
+        """The clip of a draw from one of the further sets; None for a draw of exemplars and regularization clips."""
         if not self.further:
             return None
         left = torch.rand((), generator=generator(*place, "further set")).item()

@@ -14,6 +14,7 @@ from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
 from vmc.data.timing import tell_timing
 from vmc.data.transform import ClipTransform
+from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.sampling import Sampler
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.errors import VmcError
@@ -37,7 +38,7 @@ from vmc.training.evaluations import Evaluations
 from vmc.training.hardware import Hardware
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule
-from vmc.training.optimizers import OptimizerFactory, check_optimizer
+from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import Mixture, RegularizationSource
 from vmc.training.saving import usable_checkpoint
 from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, made_with, readable
@@ -76,6 +77,8 @@ class Session:
     hardware: Hardware
     steps: int
     batch_size: int
+    objective: Objective = field(default_factory=Denoising)
+    lr_schedule: ScheduleFactory = field(default_factory=Constant)
     seed: int = 0
     suite: Suite | None = None
     prompts: Sequence[Prompt] = ()
@@ -97,6 +100,7 @@ class Session:
             raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
         check_dtype(self.weights_dtype)
         check_optimizer(self.optimizer)
+        check_schedule(self.lr_schedule, steps=self.steps)
         self.subset.check(self.base.groups)
         self._caches = Path(self.cache or cache_root())
         self._encoders = Encoders(base=self.base, token=self.token, hardware=self.hardware, cache=self._caches)
@@ -114,6 +118,9 @@ class Session:
     def train(self) -> int:
         """Train, or go on training, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.hardware.use_threads()
+        latent_shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
+        self.objective.check(frames=latent_shape[1], process=self.base.process)
+        self.timestep_sampler.probabilities(self.base.process.times)  # of none there is nothing to draw
         if isinstance(self.regularization, SyntheticRegularization):  # whose clips the base model makes
             self._check_memory()
         if self.hardware.rank == 0:
@@ -124,7 +131,6 @@ class Session:
         self._check_memory()
         if self.hardware.rank == 0:
             tell_timing(clips, self._transforms(clips))
-        latent_shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
         module = self._module()
         plan = self._plan(clips, exemplars)
         batches = self._batches(clips, plan, module)
@@ -191,7 +197,7 @@ class Session:
             video=(self.data.frames, self.data.size),
             batch_size=self.batch_size,
             paired=self.regularization.mix == "paired",
-            text_trained=self.token.trained,
+            text_trained=self.token.trains,
             steps=self.steps,
         )
 
@@ -204,8 +210,9 @@ class Session:
             denoiser=denoiser,
             subset=self.subset,
             optimizer=self.optimizer,
-            encoder=self._encoders.prompt_encoder if self.token.trained else None,
-            token_learning_rate=self.token.learning_rate,
+            objective=self.objective,
+            lr_schedule=self.lr_schedule,
+            encoder=self._encoders.prompt_encoder if self.token.trains else None,
             frozen_dtype=self.hardware.frozen_dtype,
         )
 
@@ -238,7 +245,7 @@ class Session:
         first = int(newest.stem) if newest else 0
         # The last step's in any case: Lightning reads a batch even where no step is left.
         moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
-        if self.token.trained:
+        if self.token.trains:
             texts = list(self._encoders.prompt_encoder.token_ids([clip.caption for clip in clips]))
         else:
             texts = self._encoders.texts([clip.caption for clip in clips])
@@ -343,7 +350,7 @@ class Session:
             "base": str(self.base.path),
             "base_fingerprint": self.base.fingerprint("denoiser"),
             **self.subset.describe(),
-            "token": {"word": self.token.word, "added": self.token.added, "start": self.token.start},
+            "token": self.token.describe(),
         }
 
     def _end(self, status: str, reason: str, exit_code: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from vmc.errors import VmcError
 from vmc.runs.folder import differing_keys
 from vmc.runs.reporting.catalogue import CEILING
-from vmc.runs.reporting.found import Control, FoundRun
+from vmc.runs.reporting.found import FINGERPRINT, Control, FoundRun
 
 OF_THE_MOTION = ("prompts", "motion.target")
 """Parts of a protocol that differ between motions: prompts hold the motion in natural language."""
@@ -57,11 +57,11 @@ def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float
 
 def _check_bases(runs: Sequence[FoundRun]) -> None:
     """Each run against the first, and against the first that knows its base's fingerprint."""
-    for first in (runs[0], *[run for run in runs if "unet" in run.base][:1]):
+    for first in (runs[0], *[run for run in runs if FINGERPRINT in run.base][:1]):
         for run in runs:
             one, other = dict(first.base), dict(run.base)
             # Where both fingerprints are known they decide, and the same model may lie elsewhere.
-            unneeded = "path" if "unet" in one and "unet" in other else "unet"
+            unneeded = "path" if FINGERPRINT in one and FINGERPRINT in other else FINGERPRINT
             for base in (one, other):
                 base.pop(unneeded, None)
             _refuse_where(one, other, first, run, what="base models", prefix="model")

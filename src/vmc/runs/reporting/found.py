@@ -23,6 +23,8 @@ from vmc.runs.score_files import DIGEST, SCORES, SUMMARY, sha256_of
 log = logging.getLogger(__name__)
 
 DAMAGED = "damaged"
+FINGERPRINT = "denoiser"
+"""Key of the base model's denoiser among what tells base models apart."""
 """Status of a run of which a file does not read; the reason says which."""
 
 
@@ -223,14 +225,14 @@ class FoundRun:
 
     @cached_property
     def base(self) -> dict[str, Any]:
-        """What tells its base model: the UNet's fingerprint where it is known, and the config."""
+        """What tells its base model: its denoiser's fingerprint where it is known, and the config."""
         model = {key: value for key, value in self.config["model"].items() if key != "attention"}
         if found := self.state.get("base_fingerprint"):
-            model["unet"] = found
+            model[FINGERPRINT] = found
             return model
         for file in sorted((self.path / "weights").glob("[0-9]*.safetensors"))[-1:]:
             if found := _about(file).get("base_fingerprint"):
-                model["unet"] = found
+                model[FINGERPRINT] = found
         return model
 
     def clips(self, role: str) -> dict[str, Path]:
