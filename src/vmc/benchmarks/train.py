@@ -16,7 +16,7 @@ CACHED, PLAIN = "a step, cached", "a step, plain"
 NOTES = {
     CACHED: "A step is batch, forward, backward, clipping and AdamW in a run's own trainer, for the method's parameters"
     " on clips of noise; posteriors and text embeddings are in memory, as in a run.",
-    PLAIN: "Plain: autoencoder and text encoder make the same batch anew in every step; clips are in memory all the same.",
+    PLAIN: "Plain: autoencoder and text encoder make the batch anew in every step; clips are in memory all the same.",
 }
 MEMORY_NOTE = (
     "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors); loaded is"

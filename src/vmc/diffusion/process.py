@@ -138,12 +138,21 @@ class FlowMatching(NoiseProcess):
             al., 2024, Sec. 5.3.2); 1 leaves them. Training draws by its own timestep sampler.
         scale: what the network is told is t times this.
         grid: T, how many equally spaced times training draws from: 1 / T .. 1.
+
+    Raises:
+        VmcError: a shift of 0 or less, or no times.
     """
 
     make_solver: Callable[[], Solver] | None = None
     shift: float = 1.0
     scale: float = 1000.0
     grid: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.shift > 0:
+            raise VmcError(f"the flow's shift is {self.shift}; it must be above 0 (1 leaves the times as they are)")
+        if self.grid < 1:
+            raise VmcError(f"the flow's grid is {self.grid}; it must be at least 1")
 
     @property
     def times(self) -> Tensor:

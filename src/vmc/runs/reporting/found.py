@@ -23,9 +23,9 @@ from vmc.runs.score_files import DIGEST, SCORES, SUMMARY, sha256_of
 log = logging.getLogger(__name__)
 
 DAMAGED = "damaged"
+"""Status of a run of which a file does not read; the reason says which."""
 FINGERPRINT = "denoiser"
 """Key of the base model's denoiser among what tells base models apart."""
-"""Status of a run of which a file does not read; the reason says which."""
 
 
 @dataclass(frozen=True)
