@@ -24,7 +24,7 @@ from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.blank import write_blank
 from vmc.runs.folder import RunFolder
-from vmc.train import build_session
+from vmc.config.build import build_session
 
 torch.set_num_threads(1)  # the models are tiny, and the tests may run side by side
 

@@ -248,7 +248,7 @@ def test_what_cannot_be_generated_is_said_in_a_sentence(arguments, words, entere
 
 
 def test_a_defect_is_shown_with_its_traceback(entered, monkeypatch):
-    monkeypatch.setattr("vmc.train.build_session", lambda *_: 1 / 0)
+    monkeypatch.setattr("vmc.config.build.build_session", lambda *_: 1 / 0)
     status, said = entered(train, "logger=csv")
     assert status == 1
     assert "ZeroDivisionError" in said

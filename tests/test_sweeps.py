@@ -100,7 +100,7 @@ def test_a_sweep_that_ships_has_every_arm(name):
 @pytest.mark.parametrize(("arm", "stack"), [*((arm, "mini") for arm in SEARCHED), ("method", "paper")])
 def test_a_search_tries_an_arms_own_rates_on_a_motion_that_is_not_reported(arm, stack, entered, monkeypatch):
     begun = []
-    monkeypatch.setattr("vmc.train.build_session", lambda config, run: begun.append(run.config) or 1 / 0)
+    monkeypatch.setattr("vmc.config.build.build_session", lambda config, run: begun.append(run.config) or 1 / 0)
     chosen = [f"stack={stack}", *(["data.path=jester"] if stack == "paper" else [])]
     entered(main, "--config-name", f"rates_{arm}", *chosen)
     overlay = f"+{'ablation' if arm in ('lora', 'token_trained') else 'baseline'}={arm}"
@@ -197,7 +197,7 @@ def test_sweeps_are_found_by_name(given, found):
     ids=lambda value: " ".join(value),
 )
 def test_what_cannot_be_swept_is_said_before_any_training(arguments, words, entered, settings, monkeypatch):
-    monkeypatch.setattr("vmc.train.build_session", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr("vmc.config.build.build_session", lambda *_: pytest.fail("training began"))
     given = {argument.partition("=")[0] for argument in arguments}
     status, said = entered(main, *arguments, *[text for text in settings if text.partition("=")[0] not in given])
     assert status == 1
@@ -256,7 +256,7 @@ def test_a_finished_sweep_is_quick_and_changes_nothing(entered, settings, tmp_pa
 
 
 def test_an_arm_in_other_hands_is_left_alone(entered, settings, monkeypatch):
-    monkeypatch.setattr("vmc.train.build_session", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr("vmc.config.build.build_session", lambda *_: pytest.fail("training began"))
     with sole_writer(Path("outputs/mini/method/custom/seed0")):
         status, said = entered(main, "-m", "+ablation=params_kv", *settings)
     assert status == 1
@@ -288,7 +288,9 @@ def test_a_signal_stops_the_arm_and_the_sweep(entered, settings, monkeypatch, nu
 
 def test_a_sweep_is_a_group_in_wandb(entered, settings, monkeypatch, tmp_path):
     groups = []
-    monkeypatch.setattr("vmc.train.build_session", lambda config, run: groups.append(config.logger.group) or 1 / 0)
+    monkeypatch.setattr(
+        "vmc.config.build.build_session", lambda config, run: groups.append(config.logger.group) or 1 / 0
+    )
     (tmp_path / "mine.yaml").write_text(
         "defaults: [train, _self_]\nhydra: {mode: MULTIRUN, sweeper: {params: {+ablation: 'params_none, params_kv'}}}\n"
     )

@@ -112,8 +112,7 @@ def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
 
 def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     """The scores in W&B, as a run of their own, where `logger=wandb` asks for it."""
-    from hydra.utils import instantiate
-
+    from vmc.config.build import build_part
     from vmc.data.prompts import evenly
     from vmc.runs.folder import read_config
     from vmc.training.evaluations import SHOWN
@@ -121,64 +120,26 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
     made_here = job.evaluation.videos is None and config["ask"] != "known"
     shown = [job.evaluation.names[place] for place in evenly(len(job.evaluation.names), SHOWN)] if made_here else []
-    mirror = instantiate(config["logger"])
+    mirror = build_part(config, "logger")
     mirror.start(folder=folder, config={**config, "arm": arm}, job_type="evaluate")
     mirror.evaluation(folder, step=job.step, shown=shown)
     mirror.finish(0)
 
 
-def parts_of(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The run's parts, and its group of prompts."""
-    from hydra.utils import instantiate
-
-    from vmc.data.prompts import read_prompts, spread
-    from vmc.files import cache_root
-    from vmc.training.base_videos import BaseVideos
-    from vmc.training.rescoring import Rescoring
-
-    data, motion, token = (instantiate(config[key]) for key in ("data", "motion", "token"))
-    asked = instantiate(config["prompts"])
-    prompts = read_prompts(
-        Path(asked["file"]), template=motion.template, token=token.word, seeds=asked["seeds"], language=motion.language
-    )
-    prompts = spread(prompts, asked["limit"])
-    hardware = instantiate(config["trainer"])
-    hardware.use_threads()
-    base, cache = instantiate(config["model"]), Path(config["cache"] or cache_root())
-    test_seeds = frozenset(prompt.seed for prompt in prompts)
-    base_videos = BaseVideos(base=base, hardware=hardware, cache=cache, test_seeds=test_seeds)
-    regularization = instantiate(config["regularization"], _partial_=True)
-    scoring = Rescoring(
-        suite=instantiate(config["metrics"]),
-        base=base,
-        data=data,
-        motion=motion,
-        token=token,
-        regularization=regularization(source=data.source, seed=config["seed"], base_videos=base_videos),
-        sampler=instantiate(config["sampler"]),
-        hardware=hardware,
-        prompts=prompts,
-        seed=config["seed"],
-        cache=cache,
-        threshold=config["stop"]["appearance"],
-        generation_batch=config["generation_batch"],
-        copying=config["copying"],
-        unreadable_is_wrong=config["unreadable"] == "wrong",
-    )
-    scoring.suite.check()
-    return scoring, asked
-
-
 def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     """The folder of the scores, and what is to be done for them."""
+    from vmc.config.build import build_experiment, build_part
     from vmc.runs.folder import newest_weights
     from vmc.runs.generation import video_names
-    from vmc.training.rescoring import check_videos, find_videos
+    from vmc.training.rescoring import Rescoring, check_videos, find_videos
 
     if config["videos"] is not None:
         check_videos(Path(config["videos"]))
-    scoring, asked = parts_of(config)
-    prompts = scoring.prompts
+    experiment, asked = build_experiment(config), build_part(config, "prompts")
+    experiment.hardware.use_threads()
+    wrong = config["unreadable"] == "wrong"
+    scoring = Rescoring(experiment=experiment, copying=config["copying"], unreadable_is_wrong=wrong)
+    prompts = experiment.prompts
     if config["videos"] is not None:
         videos = Path(config["videos"])
         folder = Path(config["output"] or f"{str(videos).rstrip('/')}-scores")
@@ -191,7 +152,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
         raise VmcError(f"step is {step}, but run is null, which is the base model; give run=DIR, or leave step out")
     weights = newest_weights(Path(run), step=step) if run and step != 0 else None
     step = int(weights.stem) if weights else 0
-    home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / scoring.motion.name
+    home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / experiment.motion.name
     if config["control"] == "real":
         folder = Path(config["output"] or home / "real")
         return folder, scoring.real(folder)

@@ -28,20 +28,19 @@ def generate(config: DictConfig) -> None:
     for key in ("output", "export"):
         if config[key] is not None:
             check_place(key, config[key])
-    from hydra.utils import instantiate
-
+    from vmc.config.build import build_experiment
     from vmc.runs.folder import newest_weights
     from vmc.training.tuned import TunedModel
 
-    hardware = instantiate(config.trainer)
-    hardware.use_threads()
+    experiment = build_experiment(config)
+    experiment.hardware.use_threads()
     weights = newest_weights(Path(config.run), step=config.step) if config.run else None
-    model = TunedModel.load(instantiate(config.model), instantiate(config.token), weights, hardware=hardware)
+    model = TunedModel.load(experiment.model, experiment.token, weights, hardware=experiment.hardware)
     if config.export is not None:
         export(config, model)
     if config.prompt is not None or config.prompts.file is not None:
         folder = Path(config.output) if config.output else default_output(config.run, weights)
-        write_videos(config, model, folder)
+        write_videos(experiment, model, folder, batch_size=config.batch_size)
 
 
 def check_push(config: DictConfig) -> None:
@@ -78,27 +77,17 @@ def default_output(run: str | None, weights: Path | None) -> Path:
     return Path(run) / "videos" / weights.stem if run and weights else Path("outputs/videos")
 
 
-def write_videos(config: DictConfig, model: Any, folder: Path) -> None:
+def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """The videos of all prompts and their contact sheet."""
-    from hydra.utils import instantiate
-
-    from vmc.data.clips import fill
-    from vmc.data.prompts import Prompt, read_prompts, spread
     from vmc.data.video import read_frames
     from vmc.runs.generation import marked_names
     from vmc.runs.sheet import contact_sheet
 
-    motion, word, seeds = instantiate(config.motion), config.token.word, list(config.seeds)
-    if config.prompt is not None:
-        prompts = [Prompt(text=fill(config.prompt, token=word), seed=seed) for seed in seeds]
-    else:
-        prompts = read_prompts(Path(config.prompts.file), template=motion.template, token=word, seeds=seeds)
-        prompts = spread(prompts, config.prompts.limit)
+    prompts, sampler = experiment.prompts, experiment.sampler
     for prompt in prompts:
         model.encoder.check(prompt.text)
-    sampler = instantiate(config.sampler)
     files = [folder / name for name in marked_names(prompts, sampler, model.identity)]
-    generator = model.generator(sampler=sampler, batch_size=config.batch_size)
+    generator = model.generator(sampler=sampler, batch_size=batch_size)
     made = list(generator.write(prompts, files))
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
     contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])

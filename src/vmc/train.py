@@ -38,6 +38,8 @@ def train(config: DictConfig) -> dict[str, Any]:
     check_place("output", config.output)
     check_cache(config.cache)
     check_parts(config)
+    from vmc.config.build import build_session
+
     with sole_writer(run.path) if first else nullcontext():
         state = run.check()  # again: who wrote it until now may have finished it
         if state.get("status") == "running" and first:
@@ -51,92 +53,22 @@ def train(config: DictConfig) -> dict[str, Any]:
     return {**state, "exit_code": code} if code and first else state
 
 
-def threshold_of(config: DictConfig) -> float | None:
-    """The appearance score at which the run stops; None without a metric of appearance, whatever the stack says."""
-    metrics = config.get("metrics") or {"appearance": None}
-    return config.stop.appearance if config.evaluate_every and metrics.get("appearance") is not None else None
-
-
 def tell_unstoppable(config: DictConfig) -> None:
     """Log that a threshold was given which nothing measures."""
+    from vmc.config.build import threshold_of
+
     if config.evaluate_every and config.stop.appearance is not None and threshold_of(config) is None:
         log.info("metrics has no appearance model, so that nothing stops the run: stop.appearance has no effect")
 
 
 def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
     """How a run ended, also that one which should stop at a threshold came to its last step without reaching it."""
+    from vmc.config.build import threshold_of
+
     said = f"{state['status']} at step {state['step']} ({state['reason']})"
     if threshold_of(config) is None or state["status"] != "finished" or state["reason"] != "steps":
         return said
     return f"{said}; the appearance score did not fall to stop.appearance ({config.stop.appearance})"
-
-
-def build_session(config: DictConfig, run: Any) -> Any:
-    """The run's parts, each built from its group. Where no parameters are trained, the base model alone is scored."""
-    from hydra.utils import instantiate
-
-    from vmc.files import cache_root
-    from vmc.training.base_videos import BaseVideos
-    from vmc.training.pretrained import Pretrained
-    from vmc.training.rescoring import Rescoring
-    from vmc.training.session import Session
-
-    data, motion, token = instantiate(config.data), instantiate(config.motion), instantiate(config.token)
-    base = instantiate(config.model, frames=data.frames, size=data.size, fps=data.fps)
-    hardware, cache = instantiate(config.trainer), Path(config.cache or cache_root())
-    tests = _test_set(instantiate(config.prompts), motion, token) if config.evaluate_every else []
-    test_seeds = frozenset(prompt.seed for prompt in tests)
-    base_videos = BaseVideos(base=base, hardware=hardware, cache=cache, test_seeds=test_seeds)
-    regularization = instantiate(config.regularization, _partial_=True)
-    parts: dict[str, Any] = {
-        "base": base,
-        "data": data,
-        "motion": motion,
-        "token": token,
-        "regularization": regularization(source=data.source, seed=config.seed, base_videos=base_videos),
-        "sampler": instantiate(config.sampler),
-        "hardware": hardware,
-        "seed": config.seed,
-        "suite": instantiate(config.metrics) if config.evaluate_every else None,
-        "prompts": tests,
-        "generation_batch": config.generation_batch,
-        "cache": cache,
-    }
-    threshold = threshold_of(config)
-    if config.get("parameters") is None:
-        scoring = Rescoring(**parts, threshold=threshold)
-        return Pretrained(run=run, mirror=instantiate(config.logger), scoring=scoring)
-    return Session(
-        **parts,
-        run=run,
-        subset=instantiate(config.parameters),
-        timestep_sampler=instantiate(config.timesteps),
-        objective=instantiate(config.objective),
-        optimizer=instantiate(config.optimizer),
-        lr_schedule=instantiate(config.lr_schedule),
-        mirror=instantiate(config.logger),
-        steps=config.steps,
-        batch_size=config.batch_size,
-        evaluate_every=config.evaluate_every,
-        evaluate_subset=config.evaluate_subset,
-        stop_appearance=threshold,
-        checkpoint_every=config.checkpoint_every,
-        weights_dtype=config.weights_dtype,
-    )
-
-
-def _test_set(prompts: Mapping[str, Any], motion: Any, token: Any) -> list[Any]:
-    """The prompts that a run is evaluated on."""
-    from vmc.data.prompts import read_prompts, spread
-
-    tests = read_prompts(
-        Path(prompts["file"]),
-        template=motion.template,
-        token=token.word,
-        seeds=list(prompts["seeds"]),
-        language=motion.language,
-    )
-    return spread(tests, prompts["limit"])
 
 
 def main() -> None:

@@ -294,7 +294,7 @@ def test_what_the_system_refuses_is_no_defect(entered, monkeypatch):
     def fails(*_):
         raise PermissionError(13, "Permission denied", "clips/a.mp4")
 
-    monkeypatch.setattr("vmc.train.build_session", fails)
+    monkeypatch.setattr("vmc.config.build.build_session", fails)
     status, said = entered(train, "logger=csv")
     assert status == 1
     assert "Traceback" not in said
@@ -305,7 +305,7 @@ def test_what_the_system_refuses_is_no_defect(entered, monkeypatch):
 
 
 def test_without_a_metric_of_appearance_nothing_stops_the_run():
-    from vmc.train import threshold_of
+    from vmc.config.build import threshold_of
 
     assert threshold_of(composed("metrics=none")) is None
     assert threshold_of(composed()) == 0.1681

@@ -56,6 +56,18 @@ class ClipSource(Protocol):
         ...
 
 
+class NoClips:
+    """No clips: videos are only generated."""
+
+    def exemplars(self, *, label: str | None, caption: str | None, seed: int) -> list[Clip]:
+        """None."""
+        return []
+
+    def regularization(self, *, seed: int) -> list[Clip]:
+        """None."""
+        return []
+
+
 def fill(caption: str, **values: str | None) -> str:
     """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by the values of those names.
 

@@ -5,33 +5,27 @@ Axes: M = 2 posterior moments, C latent channels, F frames, H and W of the laten
 
 import gc
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from torch import Tensor
 
 from vmc.data.cache import TensorCache, cache_key
 from vmc.diffusion.conditioning import Conditioning
-from vmc.models.base import VideoModel
 from vmc.models.text import TextEncoder
-from vmc.models.token import MotionToken
 from vmc.training.batches import LatentClips
-from vmc.training.hardware import Hardware
+from vmc.training.experiment import Experiment
 
 
 class Encoders:
     """The base model's encoders, each loaded when something is asked for that no cache holds.
 
     Args:
-        base: the model.
-        token: that texts may hold.
-        hardware: where they run, and how that rounds.
-        cache: folder of the shared caches.
+        experiment: its model, the token that texts may hold, where encoders run and how that rounds, and the cache.
     """
 
-    def __init__(self, *, base: VideoModel, token: MotionToken, hardware: Hardware, cache: Path) -> None:
-        self.base, self.token, self.hardware = base, token, hardware
-        self.latent_cache = TensorCache(folder=cache / "latents")
-        self._text_cache = TensorCache(folder=cache / "texts")
+    def __init__(self, experiment: Experiment) -> None:
+        self.model, self.token, self.hardware = experiment.model, experiment.token, experiment.hardware
+        self.latent_cache = TensorCache(folder=experiment.cache / "latents")
+        self._text_cache = TensorCache(folder=experiment.cache / "texts")
         self._prompt_encoder: TextEncoder | None = None
 
     @property
@@ -42,13 +36,13 @@ class Encoders:
     @property
     def vae_mark(self) -> str:
         """What posterior moments depend on, besides the frames."""
-        return f"{self.base.fingerprint('autoencoder')} {self.hardware.rounding}"
+        return f"{self.model.fingerprint('autoencoder')} {self.hardware.rounding}"
 
     @property
     def prompt_encoder(self) -> TextEncoder:
         """The text encoder, the one that is trained where a token is."""
         if self._prompt_encoder is None:
-            self._prompt_encoder = self.base.text_encoder(self.token)
+            self._prompt_encoder = self.model.text_encoder(self.token)
         return self._prompt_encoder
 
     def moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
@@ -57,7 +51,7 @@ class Encoders:
         made_from = {key: pair for pair, key in keys.items()}
 
         def maker() -> Callable[[tuple[int, int]], Tensor]:
-            autoencoder = self.base.autoencoder().to(self.hardware.device)
+            autoencoder = self.model.autoencoder().to(self.hardware.device)
             return lambda pair: autoencoder.encode(latents.frames(pair))
 
         # The first process has filled the cache before Lightning starts the others.
@@ -67,8 +61,8 @@ class Encoders:
 
     def texts(self, captions: Sequence[str]) -> list[Conditioning]:
         """What the denoiser reads of each caption, by the untouched encoder."""
-        model = f"{self.base.fingerprint('text')} {self.hardware.rounding}"
-        keys = {caption: cache_key(model, self.token_mark, caption) for caption in captions}
+        mark = f"{self.model.fingerprint('text')} {self.hardware.rounding}"
+        keys = {caption: cache_key(mark, self.token_mark, caption) for caption in captions}
         wanted = {key: caption for caption, key in keys.items()}
         read = self._text_cache.several(wanted, self._text_maker, label="encoding captions")
         return [Conditioning.of(read[keys[caption]]) for caption in captions]

@@ -1,16 +1,13 @@
 """What a run in training is evaluated with: the model as it stands, and when."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from vmc.data.prompts import evenly
-from vmc.diffusion.sampling import Sampler
-from vmc.models.base import Autoencoder, VideoModel
+from vmc.models.base import Autoencoder
 from vmc.runs.generation import VideoGenerator
 from vmc.training.encoding import Encoders
 from vmc.training.evaluations import Schedule
-from vmc.training.hardware import Hardware
+from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
 
 
@@ -20,68 +17,55 @@ class TrainingGenerator:
     stands still.
 
     Args:
-        base: the model that is tuned.
+        experiment: whose videos they are.
         encoders: its text encoder.
-        sampler: of the videos.
-        hardware: where they are made.
-        latent_shape: (C, F, H, W) of a video.
-        fps: of a video.
-        batch_size: videos at a time; None for as many as memory allows.
     """
 
-    base: VideoModel
+    experiment: Experiment
     encoders: Encoders
-    sampler: Sampler
-    hardware: Hardware
-    latent_shape: Sequence[int]
-    fps: float
-    batch_size: int | None = None
     _made: VideoGenerator | None = field(default=None, init=False)
 
     def __call__(self, module: MotionModule) -> VideoGenerator:
         """The generator of this moment."""
-        if self._made is None or self.encoders.token.trains:
+        parts, hardware = self.experiment, self.experiment.hardware
+        if self._made is None or parts.token.trains:
             self._made = VideoGenerator(
-                model=self.base,
+                model=parts.model,
                 denoiser=module.denoiser,
                 autoencoder=self._made.autoencoder if self._made else self._autoencoder(),
                 encode=self.encoders.text,
-                sampler=self.sampler,
-                latent_shape=self.latent_shape,
-                fps=self.fps,
-                batch_size=self.batch_size,
-                precision=self.hardware.autocast,
-                decode_frames=self.hardware.decode_frames,
-                decode_tile=self.hardware.decode_tile,
+                sampler=parts.sampler,
+                latent_shape=parts.latent_shape,
+                fps=parts.data.fps,
+                batch_size=parts.generation_batch,
+                precision=hardware.autocast,
+                decode_frames=hardware.decode_frames,
+                decode_tile=hardware.decode_tile,
             )
         return self._made
 
     def _autoencoder(self) -> Autoencoder:
-        return self.base.autoencoder().to(self.hardware.resting_device)
+        return self.experiment.model.autoencoder().to(self.experiment.hardware.resting_device)
+
+    @property
+    def base_mark(self) -> str:
+        """What the untouched model's videos depend on besides the protocol."""
+        hardware = self.experiment.hardware
+        marks = [self.experiment.model.identity, self.encoders.token_mark, hardware.rounding, hardware.precision]
+        return " ".join([*marks, *((f"tiles of {tile}",) if (tile := hardware.decode_tile) else ())])
 
 
-def build_schedule(generator: TrainingGenerator, *, every: int, subset: int, prompts: int, cache: Path) -> Schedule:
+def build_schedule(generator: TrainingGenerator, *, every: int, subset: int) -> Schedule:
     """When a run is evaluated, on what, and where its first scores are shared.
 
     Args:
         generator: of the videos.
         every: steps between evaluations.
-        subset: videos of an intermediate one, of so many `prompts`.
-        cache: folder of the shared caches.
+        subset: videos of an intermediate one.
     """
     return Schedule(
-        every=every, subset=evenly(prompts, subset), shared=cache / "evaluations", base=_base_mark(generator)
-    )
-
-
-def _base_mark(generator: TrainingGenerator) -> str:
-    """What the untouched model's videos depend on besides the protocol."""
-    return " ".join(
-        (
-            generator.base.identity,
-            generator.encoders.token_mark,
-            generator.hardware.rounding,
-            generator.hardware.precision,
-            *((f"tiles of {tile}",) if (tile := generator.hardware.decode_tile) else ()),
-        )
+        every=every,
+        subset=evenly(len(generator.experiment.prompts), subset),
+        shared=generator.experiment.cache / "evaluations",
+        base=generator.base_mark,
     )

@@ -14,7 +14,7 @@ from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.training.callbacks import StopOnSignal
 from vmc.training.evaluations import show
-from vmc.training.hardware import Hardware
+from vmc.training.experiment import Experiment
 from vmc.training.rescoring import Job, Rescoring
 from vmc.training.shared_videos import shared_or_made
 
@@ -29,33 +29,27 @@ class Pretrained:
     One process does it. Its videos depend on neither motion nor seed of the run, so they are kept for all runs.
     """
 
+    experiment: Experiment
     run: RunFolder
-    scoring: Rescoring
     mirror: Mirror
 
     def __post_init__(self) -> None:
-        if not self.scoring.prompts:
+        if not self.experiment.prompts:
             raise VmcError(
                 "parameters is null, which trains nothing, and evaluate_every is 0, which scores nothing; set one"
             )
-        self.scoring.suite.check()
-
-    @property
-    def hardware(self) -> Hardware:
-        """Where it runs."""
-        return self.scoring.hardware
+        self._scoring = Rescoring(experiment=self.experiment)
 
     def train(self) -> int:
         """Score the base model, or go on, and leave a finished, stopped or failed run folder; the exit code."""
-        threads = self.hardware.use_threads()
-        sweep_caches(self.scoring.cache)
+        threads = self.experiment.hardware.use_threads()
+        sweep_caches(self.experiment.cache)
         with StopOnSignal() as stop:
             jobs = self._jobs(stop)
             try:
                 self.run.begin(threads=threads, world=1)
-                self.run.update(
-                    base_fingerprint=self.scoring.base.fingerprint("denoiser")
-                )  # no weights of its own say it
+                # No weights of its own say it.
+                self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
                 self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
                 self._score(jobs)
             except Stopped:  # what has been scored stays; the same command goes on with it
@@ -82,10 +76,10 @@ class Pretrained:
 
     def _jobs(self, stop: StopOnSignal) -> list[Job]:
         folder = self.run.evaluation(0)
-        jobs = self.scoring.model(folder, weights=None, step=0, language=False)
-        if all(prompt.language is not None for prompt in self.scoring.prompts):
+        jobs = self._scoring.model(folder, weights=None, step=0, language=False)
+        if all(prompt.language is not None for prompt in self.experiment.prompts):
             asked = folder.with_name(f"{folder.name}-language")
-            jobs += self.scoring.model(asked, weights=None, step=0, language=True)
+            jobs += self._scoring.model(asked, weights=None, step=0, language=True)
         else:
             log.warning("motion.language is not set: the base model is asked with the token alone")
         make = _until(stop, self._kept(jobs[0].make))
@@ -95,19 +89,19 @@ class Pretrained:
 
     def _kept(self, make: Maker) -> Maker:
         """The same videos, each made once for all runs and copied from the shared cache."""
-        scoring = self.scoring
+        parts = self.experiment
         made_with = (
-            f"{scoring.base.identity} {scoring.base.fingerprint('scheduler')}",
-            scoring.token.identity,
-            (scoring.sampler, scoring.data.frames, scoring.data.size, scoring.data.fps),
-            (self.hardware.rounding, self.hardware.precision, scoring.generation_batch),
+            f"{parts.model.identity} {parts.model.fingerprint('scheduler')}",
+            parts.token.identity,
+            (parts.sampler, parts.data.frames, parts.data.size, parts.data.fps),
+            (parts.hardware.rounding, parts.hardware.precision, parts.generation_batch),
         )
 
         def kept(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
             # Videos of other test sets had other company in their batches, which has a part in their last bits.
             marks = [(prompt.text, prompt.seed) for prompt in prompts]
             name = hashlib.sha256(repr((made_with, marks)).encode()).hexdigest()[:24]
-            return shared_or_made(make, prompts, files, shared=scoring.cache / "base-videos" / name)
+            return shared_or_made(make, prompts, files, shared=parts.cache / "base-videos" / name)
 
         return kept
 

@@ -10,20 +10,14 @@ from typing import Any
 import pandas as pd
 
 from vmc.data.clips import Clip
-from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
-from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
-from vmc.metrics.suite import Suite
-from vmc.models.base import VideoModel
-from vmc.models.token import MotionToken
 from vmc.runs.evaluation import Evaluation, Maker, Ranks, summarise
 from vmc.runs.score_files import check_writable, table_rows, write_summary
-from vmc.training.hardware import Hardware
-from vmc.training.regularization import RegularizationSource
-from vmc.training.scoring import build_evaluation, gather_clips, made_with
+from vmc.training.experiment import Experiment
+from vmc.training.scoring import build_evaluation, gather_clips
 from vmc.training.tuned import TunedModel
 
 
@@ -45,37 +39,28 @@ class Job:
 
 @dataclass(kw_only=True)
 class Rescoring:
-    """The parts of a run that its scores depend on. Each part is documented by its class.
+    """What of an experiment can be scored without training.
 
     Args:
-        prompts: the test set.
-        seed: of the run.
-        cache: folder of shared caches.
-        threshold: of the appearance score, at which training stops.
-        generation_batch: videos at a time; None for as many as memory allows.
+        experiment: with metrics, which are found to be there.
         copying: whether videos are compared with the run's clips.
         unreadable_is_wrong: see `vmc.runs.evaluation.Evaluation`.
+
+    Raises:
+        VmcError: a network of the metrics is missing or damaged.
     """
 
-    suite: Suite
-    base: VideoModel
-    data: MotionData
-    motion: Motion
-    token: MotionToken
-    regularization: RegularizationSource
-    sampler: Sampler
-    hardware: Hardware
-    prompts: Sequence[Prompt]
-    seed: int
-    cache: Path
-    threshold: float | None = None
-    generation_batch: int | None = None
+    experiment: Experiment
     copying: bool = True
     unreadable_is_wrong: bool = False
 
+    def __post_init__(self) -> None:
+        assert self.experiment.suite is not None
+        self.experiment.suite.check()
+
     def model(self, folder: Path, *, weights: Path | None, step: int, language: bool) -> list[Job]:
         """The test set, prompted with the token, or in natural language (paper, Supplement D)."""
-        prompts = list(self.prompts)
+        prompts = list(self.experiment.prompts)
         check_test_set(prompts)
         if language:
             if unsaid := [prompt for prompt in prompts if prompt.language is None]:
@@ -84,7 +69,7 @@ class Rescoring:
                     " set motion.language, or give prompts.file a column language"
                 )
             prompts = [replace(prompt, text=str(prompt.language)) for prompt in prompts]
-        evaluation = self._evaluation(prompts, self.motion.label)
+        evaluation = self._evaluation(prompts, self.experiment.motion.label)
         return [Job(folder=folder, evaluation=evaluation, make=self._maker(weights), step=step)]
 
     def known(
@@ -96,7 +81,7 @@ class Rescoring:
         make = self._maker(weights)
         jobs = []
         for gesture, template in known.items():
-            chosen = [self.prompts[place] for place in evenly(len(self.prompts), each)]
+            chosen = [self.experiment.prompts[place] for place in evenly(len(self.experiment.prompts), each)]
             texts = [template.replace("{subject}", prompt.subject or "a person") for prompt in chosen]
             prompts = [replace(prompt, text=text, language=text) for prompt, text in zip(chosen, texts, strict=True)]
             name = gesture.lower().replace(" ", "_")
@@ -106,47 +91,35 @@ class Rescoring:
 
     def real(self, folder: Path) -> list[Job]:
         """Held-out clips of the motion, as training sees clips, through the autoencoder and back: the ceiling."""
-        held_out = getattr(self.data.source, "held_out", None)
+        held_out = getattr(self.experiment.data.source, "held_out", None)
         if held_out is None:
             raise VmcError("control is real, but this data holds no clips besides the exemplars; use data=jester")
-        clips = held_out(label=self.motion.label, seed=self.seed)
+        clips = held_out(label=self.experiment.motion.label, seed=self.experiment.seed)
         # Not `seed`: these videos are not drawn. The number tells clips apart.
         prompts = [Prompt(text=f"held-out clip {clip.path.name}", seed=0) for clip in clips]
-        evaluation = self._evaluation(prompts, self.motion.label)
+        evaluation = self._evaluation(prompts, self.experiment.motion.label)
         evaluation.threshold = None
         return [Job(folder=folder, evaluation=evaluation, make=self._maker_of_real(clips, prompts))]
 
     def videos(self, folder: Path, *, videos: Path, names: Sequence[str]) -> list[Job]:
         """Videos that are there already, one for each prompt."""
-        if self.threshold is not None:
-            check_test_set(self.prompts)
+        if self.experiment.threshold is not None:
+            check_test_set(self.experiment.prompts)
         evaluation = self._evaluation(
-            self.prompts, self.motion.label, names=names, videos=videos, made_with={"videos": "given"}
+            self.experiment.prompts,
+            self.experiment.motion.label,
+            names=names,
+            videos=videos,
+            made_with={"videos": "given"},
         )
         return [Job(folder=folder, evaluation=evaluation, make=_given(videos))]
 
     def _evaluation(
         self, prompts: Sequence[Prompt], label: str | None, *, copying: bool = True, **more: Any
     ) -> Evaluation:
-        clips = None
-        if copying and self.copying:
-            clips = gather_clips(
-                data=self.data, motion=self.motion, token=self.token, regularization=self.regularization, seed=self.seed
-            )
-        shape = self.base.latent_shape(frames=self.data.frames, size=self.data.size)
-        more.setdefault("made_with", made_with(self.sampler, shape, self.data.fps))
-        return build_evaluation(
-            suite=self.suite,
-            prompts=prompts,
-            label=label,
-            clips=clips,
-            size=self.data.size,
-            threshold=self.threshold,
-            cache=self.cache,
-            device=self.hardware.device,
-            unreadable_is_wrong=self.unreadable_is_wrong,
-            **more,
-        )
+        clips = gather_clips(self.experiment) if copying and self.copying else None
+        more["unreadable_is_wrong"] = self.unreadable_is_wrong
+        return build_evaluation(self.experiment, prompts, label=label, clips=clips, **more)
 
     def _maker(self, weights: Path | None) -> Maker:
         """Generates; the model is loaded when the first video is missing."""
@@ -154,23 +127,24 @@ class Rescoring:
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
             if not loaded:
-                model = TunedModel.load(self.base, self.token, weights, hardware=self.hardware)
-                loaded.append(model.generator(sampler=self.sampler, batch_size=self.generation_batch))
+                parts = self.experiment
+                model = TunedModel.load(parts.model, parts.token, weights, hardware=parts.hardware)
+                loaded.append(model.generator(sampler=parts.sampler, batch_size=parts.generation_batch))
             return loaded[0].write(prompts, files)
 
         return make
 
     def _maker_of_real(self, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> Maker:
         path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
-        transform = self.data.transform(augmented=False, mirror=False)
+        transform = self.experiment.data.transform(augmented=False, mirror=False)
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            autoencoder = self.base.autoencoder().to(self.hardware.device)
+            autoencoder = self.experiment.model.autoencoder().to(self.experiment.hardware.device)
             for prompt, file in zip(prompts, files, strict=True):
                 if file.exists():
                     continue
                 means_CFHW = autoencoder.encode(transform(path_of[prompt.text], variant=0))[0]
-                write_video(file, autoencoder.decode(means_CFHW[None])[0], fps=self.data.fps)
+                write_video(file, autoencoder.decode(means_CFHW[None])[0], fps=self.experiment.data.fps)
                 yield file
 
         return make

@@ -2,57 +2,45 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vmc.data.clips import Clip, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
-from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
-from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
-from vmc.metrics.suite import Suite
-from vmc.models.base import VideoModel
 from vmc.models.text import check_word_is_read
-from vmc.models.token import MotionToken
 from vmc.runs.evaluation import Evaluation
-from vmc.training.regularization import RegularizationSource
+from vmc.training.experiment import Experiment
 
 
-def gather_clips(
-    *,
-    data: MotionData,
-    motion: Motion,
-    token: MotionToken,
-    regularization: RegularizationSource,
-    seed: int,
-) -> list[Clip]:
+def gather_clips(experiment: Experiment) -> list[Clip]:
     """A run's clips, exemplars first, their captions filled in.
 
     Raises:
         VmcError: a clip is missing, or an exemplar's caption lacks the token.
     """
-    exemplars = data.source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
+    motion, word = experiment.motion, experiment.token.word
+    exemplars = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
     filled = [
-        [replace(clip, caption=fill(clip.caption, token=token.word)) for clip in clips]
-        for clips in (exemplars, regularization.clips())
+        [replace(clip, caption=fill(clip.caption, token=word)) for clip in clips]
+        for clips in (exemplars, experiment.regularization.clips())
     ]
-    check_token(filled[0], token.word)
+    check_token(filled[0], word)
     return [*filled[0], *filled[1]]
 
 
-def check_texts(base: VideoModel, token: MotionToken, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> None:
+def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
     """No caption of an exemplar and no prompt may name the motion where the text encoder no longer reads.
 
     Raises:
         VmcError: naming the clip or the prompt, and its number of tokens.
     """
-    captions = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role == "exemplar"}
-    check_word_is_read(base, token, captions | {f"prompt {n}": p.text for n, p in enumerate(prompts, start=1)})
+    texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role == "exemplar"}
+    texts |= {f"prompt {number}": prompt.text for number, prompt in enumerate(experiment.prompts, start=1)}
+    check_word_is_read(experiment.model, experiment.token, texts)
 
 
 def readable(clips: Sequence[Clip], *, skip_bad: bool) -> tuple[list[Clip], int]:
@@ -68,68 +56,62 @@ def readable(clips: Sequence[Clip], *, skip_bad: bool) -> tuple[list[Clip], int]
     return [*kept[0], *kept[1]], len(kept[0])
 
 
-def check_evaluation(suite: Suite, prompts: Sequence[Prompt], *, target: str | None, threshold: float | None) -> None:
+def check_evaluation(experiment: Experiment) -> None:
     """All that would stop an evaluation is found before any training.
 
     Raises:
         VmcError: a network is missing or damaged, the motion's class is unknown, or the threshold of the appearance
             score cannot be held.
     """
-    suite.check(target=target)
+    suite, threshold = experiment.suite, experiment.threshold
+    assert suite is not None
+    suite.check(target=experiment.motion.label)
     if threshold is not None:
         if suite.appearance is None:
             raise VmcError(
                 f"stop.appearance is {threshold}, but metrics has no appearance model;"
                 " give stop.appearance=null, or metrics that have one"
             )
-        check_test_set(prompts)
-
-
-def made_with(sampler: Sampler, latent_shape: Sequence[int], fps: float) -> dict[str, Any]:
-    """What generated videos depend on besides model and prompt, for an evaluation's protocol."""
-    return {"sampler": asdict(sampler), "latents": list(latent_shape), "fps": fps}
+        check_test_set(experiment.prompts)
 
 
 def build_evaluation(
-    *,
-    suite: Suite,
+    experiment: Experiment,
     prompts: Sequence[Prompt],
+    *,
     label: str | None,
     clips: Sequence[Clip] | None,
-    size: int,
-    made_with: Mapping[str, Any],
-    cache: Path,
-    threshold: float | None = None,
-    device: torch.device | str = "cpu",
+    made_with: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Evaluation:
-    """The test set and the metrics of one motion.
+    """A test set and the metrics of one motion.
 
     Args:
-        suite: the metrics.
+        experiment: its metrics, and what its videos are made with.
         prompts: the test set.
         label: the motion's class; None where the classifier has none.
         clips: those of the run, which videos are compared with; None leaves the copy scores out.
-        size: px, the training crop.
-        made_with: see `made_with`.
-        cache: of the descriptors of clips.
-        threshold: of the appearance score.
-        device: of the metrics' networks.
+        made_with: what the videos depend on besides model and prompt, where the experiment does not make them.
         more: see `vmc.runs.evaluation.Evaluation`.
     """
+    suite, size = experiment.suite, experiment.data.size
+    assert suite is not None
     evaluator = suite.evaluator(
         target=label,
         exemplars=None if clips is None else _frames(clips, "exemplar", size),
         regularization=() if clips is None else _frames(clips, "regularization", size),
-        cache=cache / "descriptors",
-        device=device,
+        cache=experiment.cache / "descriptors",
+        device=experiment.hardware.device,
     )
+    if made_with is None:
+        latents, fps = list(experiment.latent_shape), experiment.data.fps
+        made_with = {"sampler": asdict(experiment.sampler), "latents": latents, "fps": fps}
     return Evaluation(
         prompts=prompts,
         evaluator=evaluator,
         made_with=made_with,
         copy_threshold=suite.copy_threshold,
-        threshold=threshold,
+        threshold=experiment.threshold,
         **more,
     )
 

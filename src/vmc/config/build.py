@@ -1,0 +1,135 @@
+"""What a composed config describes, made: the only place where classes are made of its groups.
+
+It imports torch and all that runs are made of, so entry points import it when everything else has been checked.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import vmc.config.names  # noqa: F401 - registers what configs compute
+from vmc.data.clips import NoClips, fill
+from vmc.data.motion import Motion, MotionData
+from vmc.data.prompts import Prompt, read_prompts, spread
+from vmc.errors import VmcError
+from vmc.files import cache_root
+from vmc.models.token import MotionToken
+from vmc.runs.folder import RunFolder
+from vmc.training.base_videos import BaseVideos
+from vmc.training.experiment import Experiment
+from vmc.training.pretrained import Pretrained
+from vmc.training.regularization import NoRegularization
+from vmc.training.session import Session
+
+Config = Mapping[str, Any] | DictConfig
+
+
+def build_part(config: Config, key: str, **more: Any) -> Any:
+    """What stands under a dotted key, made where it describes an object; None where nothing does.
+
+    Args:
+        config: composed.
+        key: `model`, `metrics.classifier`.
+        more: further arguments of its class.
+    """
+    tree = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
+    node = OmegaConf.select(tree, key, throw_on_missing=False)
+    return instantiate(node, **more) if isinstance(node, DictConfig) else node
+
+
+def build_experiment(config: Config) -> Experiment:
+    """The parts that training, evaluating and generating share.
+
+    Args:
+        config: composed and checked, of any command; without data there are no clips, without metrics no scores.
+
+    Raises:
+        VmcError: a class refuses what it is given, wrapped by Hydra.
+    """
+    data = instantiate(config["data"]) if "data" in config else None
+    motion, token = instantiate(config["motion"]), instantiate(config["token"])
+    video = {} if data is None else {"frames": data.frames, "size": data.size, "fps": data.fps}
+    model = instantiate(config["model"], **video)
+    if data is None:
+        data = MotionData(source=NoClips(), frames=model.frames, size=model.size, fps=model.fps)
+    hardware, cache = instantiate(config["trainer"]), Path(config.get("cache") or cache_root())
+    prompts, seed = _prompts(config, motion, token), config.get("seed", 0)
+    regularization: Any = NoRegularization()
+    if "regularization" in config:
+        videos = BaseVideos(base=model, hardware=hardware, cache=cache, test_seeds=frozenset(p.seed for p in prompts))
+        regularization = build_regularization(config, source=data.source, seed=seed, base_videos=videos)
+    return Experiment(
+        model=model,
+        data=data,
+        motion=motion,
+        token=token,
+        sampler=instantiate(config["sampler"]),
+        hardware=hardware,
+        regularization=regularization,
+        suite=instantiate(config["metrics"]) if "metrics" in config and _is_scored(config) else None,
+        prompts=prompts,
+        threshold=threshold_of(config),
+        generation_batch=config.get("generation_batch"),
+        seed=seed,
+        cache=cache,
+    )
+
+
+def build_regularization(config: Config, **given: Any) -> Any:
+    """The regularization clips, with what no config has: the run's source, its seed and its base model's videos."""
+    return instantiate(config["regularization"], _partial_=True)(**given)
+
+
+def build_session(config: DictConfig, run: RunFolder) -> Session | Pretrained:
+    """A training, or where no parameters are trained the scoring of the base model alone."""
+    experiment = build_experiment(config)
+    if config.get("parameters") is None:
+        return Pretrained(experiment=experiment, run=run, mirror=instantiate(config.logger))
+    return Session(
+        experiment=experiment,
+        run=run,
+        subset=instantiate(config.parameters),
+        timestep_sampler=instantiate(config.timesteps),
+        objective=instantiate(config.objective),
+        optimizer=instantiate(config.optimizer),
+        lr_schedule=instantiate(config.lr_schedule),
+        mirror=instantiate(config.logger),
+        steps=config.steps,
+        batch_size=config.batch_size,
+        evaluate_every=config.evaluate_every,
+        evaluate_subset=config.evaluate_subset,
+        checkpoint_every=config.checkpoint_every,
+        weights_dtype=config.weights_dtype,
+    )
+
+
+def threshold_of(config: Config) -> float | None:
+    """The appearance score at which the run stops; None without a metric of appearance, whatever the stack says."""
+    scores = config.get("metrics") or {}
+    return config["stop"]["appearance"] if _is_scored(config) and scores.get("appearance") is not None else None
+
+
+def _is_scored(config: Config) -> bool:
+    """Whether a training is evaluated on its way; other commands have no such key."""
+    return bool(config.get("evaluate_every", True))
+
+
+def _prompts(config: Config, motion: Motion, token: MotionToken) -> list[Prompt]:
+    """The test set of a run, or what `vmc.generate` is asked for; none where nothing is scored."""
+    if config.get("prompt") is not None:
+        return [Prompt(text=fill(config["prompt"], **token.words), seed=seed) for seed in config["seeds"]]
+    if not _is_scored(config):
+        return []
+    asked = instantiate(config["prompts"])
+    if asked["file"] is None:
+        if "prompt" in config:
+            return []
+        raise VmcError("prompts.file is null, so that nothing says what is asked for; give prompts.file=FILE")
+    seeds = list(asked["seeds"] if "seeds" in asked else config["seeds"])
+    language = None if "prompt" in config else motion.language
+    file = Path(asked["file"])
+    tests = read_prompts(file, template=motion.template, seeds=seeds, language=language, **token.words)
+    return spread(tests, asked["limit"])

@@ -1,0 +1,74 @@
+"""What training, evaluating and generating share: the parts of a run, put together once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from vmc.data.motion import Motion, MotionData
+from vmc.data.prompts import Prompt
+from vmc.diffusion.sampling import Sampler
+from vmc.errors import VmcError
+from vmc.files import cache_root
+from vmc.metrics.suite import Suite
+from vmc.models.base import VideoModel
+from vmc.models.token import MotionToken
+from vmc.training.hardware import Hardware
+from vmc.training.regularization import NoRegularization, RegularizationSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A model, a motion that it learns or has learned, and how its videos are made and scored.
+
+    `vmc.config.build.build_experiment` makes one of a composed config.
+
+    Args:
+        model: the base model; its videos have the frames, size and rate of the clips.
+        data: the clips, and how they become frames.
+        motion: what is learned, and how it is asked for.
+        token: the word that stands for the motion.
+        sampler: steps and guidance of generated videos.
+        hardware: where everything runs, and in which precision.
+        regularization: clips of other motions, and how they are mixed with the exemplars.
+        suite: the metrics; None where nothing is scored.
+        prompts: the test set, or what videos are asked for.
+        threshold: the appearance score at which training stops; None does not stop.
+        generation_batch: videos made at a time; None for as many as memory allows.
+        seed: of the run, from which exemplars, clips, timesteps and noise are drawn.
+        cache: folder of the caches that all runs share.
+
+    Raises:
+        VmcError: a number out of its range, or videos that the model cannot make.
+    """
+
+    model: VideoModel
+    data: MotionData
+    motion: Motion
+    token: MotionToken
+    sampler: Sampler
+    hardware: Hardware
+    regularization: RegularizationSource = field(default_factory=NoRegularization)
+    suite: Suite | None = None
+    prompts: Sequence[Prompt] = ()
+    threshold: float | None = None
+    generation_batch: int | None = None
+    seed: int = 0
+    cache: Path = field(default_factory=cache_root)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise VmcError(f"seed is {self.seed}; it must be a whole number of at least 0")
+        if self.generation_batch is not None and self.generation_batch < 1:
+            raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
+        if Path(self.model.path).expanduser().is_dir():  # a hub's name is looked up when it is needed
+            _ = self.latent_shape
+
+    @cached_property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """(C, F, h, w) of a clip and of a video.
+
+        Raises:
+            VmcError: no model there, or its autoencoder cannot hold such videos.
+        """
+        return self.model.latent_shape(frames=self.data.frames, size=self.data.size)
