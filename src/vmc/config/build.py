@@ -87,6 +87,8 @@ def build_session(config: DictConfig, run: RunFolder) -> Session | Pretrained:
     """A training, or where no parameters are trained the scoring of the base model alone."""
     experiment = build_experiment(config)
     if config.get("parameters") is None:
+        if config.init is not None:
+            raise VmcError(f"init is {config.init}, but parameters is null, which trains nothing; give parameters")
         return Pretrained(experiment=experiment, run=run, mirror=instantiate(config.logger))
     return Session(
         experiment=experiment,
@@ -97,6 +99,7 @@ def build_session(config: DictConfig, run: RunFolder) -> Session | Pretrained:
         optimizer=instantiate(config.optimizer),
         lr_schedule=instantiate(config.lr_schedule),
         mirror=instantiate(config.logger),
+        init=config.init,
         steps=config.steps,
         batch_size=config.batch_size,
         evaluate_every=config.evaluate_every,

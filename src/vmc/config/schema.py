@@ -17,7 +17,7 @@ from vmc.plain_yaml import read_yaml
 
 OVERLAYS = ("ablation", "baseline")
 """Groups that a training adds with a plus."""
-FREE = ("data.source.regularization", "hydra", "prompts.known", "regularization.captions")
+FREE = ("data.source.regularization", "hydra", "prompts.known", "regularization.captions", "token.further")
 """Keys below which any key may stand: names of classes, captions."""
 ABSENT = object()
 RETIRED = {"data.step": "clips are sampled in time: data.fps says how many frames a second are taken"}

@@ -104,7 +104,7 @@ class MotionToken(Token):
     """
 
     word: str = "sks"
-    further: Mapping[str, Any] = field(default_factory=dict)
+    further: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         made = {name: _token(name, settings) for name, settings in self.further.items()}

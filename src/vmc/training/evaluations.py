@@ -115,7 +115,7 @@ class Evaluations(StepCallback):
         if not step and low:
             value, threshold = summary["metrics"]["appearance"]["value"], self.evaluation.threshold
             raise VmcError(
-                f"the base model's appearance score is {value:.4f} before any training, not above stop.appearance"
+                f"the model's appearance score is {value:.4f} before any training, not above stop.appearance"
                 f" ({threshold}); lower the threshold, or give stop.appearance=null to train without stopping"
             )
         if low:

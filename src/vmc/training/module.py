@@ -35,7 +35,8 @@ class MotionModule(pl.LightningModule):
         lr_schedule: makes what changes the rates of all groups from step to step.
         encoder: the text encoder, given only if a token's row is trained; it then runs in the step.
         clip_sets: sets of clips that move a part of what is trained.
-        inherited: of another run's weights, those that this one does not train; they are written with its own.
+        inherited: what differs from the base by the run that this one started from; what is not trained of it is
+            written with this one's own weights.
         frozen_dtype: of the frozen weights.
     """
 
@@ -62,7 +63,6 @@ class MotionModule(pl.LightningModule):
                 parameter.data = parameter.data.to(frozen_dtype)
         self.encoder = encoder
         self.text_encoder = encoder.network if encoder else None
-        self.inherited = dict(inherited or {})
         self.objective = objective or Denoising()
         self._make_optimizer, self._make_schedule = optimizer, lr_schedule or Constant()
         self._scheduled = False
@@ -70,6 +70,8 @@ class MotionModule(pl.LightningModule):
         self.losses: list[dict[str, Tensor]] = []  # of the micro-batches since the last step
         if not self.trained_tensors():
             raise VmcError("nothing is trained: parameters.groups is empty and token.trained is false; set one")
+        inherited = inherited or {}
+        self.inherited = {name: tensor for name, tensor in inherited.items() if name not in self.trained_tensors()}
         self._movable = movable(clip_sets, self.trained_tensors(), model)
 
     def train(self, mode: bool = True) -> "MotionModule":
