@@ -154,10 +154,11 @@ class MotionModule(pl.LightningModule):
         groups: list[dict[str, Any]] = []
         if self.trained:
             groups.append({"params": list(self.trained.values())})
-        for name, row in (self.encoder.rows if self.encoder else {}).items():
-            if row.requires_grad:
-                rate = self.encoder.token.tokens[name].learning_rate
-                groups.append({"params": [row], "lr": rate, "weight_decay": 0.0})
+        if self.encoder and self.encoder.token:
+            for name, token in self.encoder.token.tokens.items():
+                if token.trained:
+                    row = self.encoder.rows[name]
+                    groups.append({"params": [row], "lr": token.learning_rate, "weight_decay": 0.0})
         optimizer = make_optimizer(self._make_optimizer, groups)
         scheduler = self._make_schedule(optimizer)
         self._scheduled = scheduler is not None
