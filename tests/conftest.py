@@ -17,14 +17,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from vmc.cli import config_folder, quote_free_text
+from vmc.config.build import build_session
 from vmc.data.video import write_video
-from vmc.models.unet3d import UNet3D
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.blank import write_blank
+from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
-from vmc.config.build import build_session
 
 torch.set_num_threads(1)  # the models are tiny, and the tests may run side by side
 
@@ -94,11 +94,11 @@ def metrics(tmp_path_factory) -> list[str]:
     ]
 
 
-@pytest.fixture
-def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
-    """Train in this process with the overrides given, on the clips, and return the run folder."""
+@pytest.fixture(scope="session")
+def train_into(blank, clips) -> Callable[..., RunFolder]:
+    """Train in this process with the overrides given, on the clips, into a folder, and return the run folder."""
 
-    def run(*overrides: str, output: Path | None = None) -> RunFolder:
+    def run(output: Path, *overrides: str) -> RunFolder:
         settings = [
             f"model.path={blank}",
             "data=videos",
@@ -115,13 +115,19 @@ def train(blank, clips, tmp_path) -> Callable[..., RunFolder]:
             "batch_size=2",
             "trainer.threads=1",
             "steps=3",
-            f"output={output or tmp_path / 'run'}",
+            f"output={output}",
         ]
         folder, session = compose_session([*settings, *overrides])
         session.train()
         return folder
 
     return run
+
+
+@pytest.fixture
+def train(train_into, tmp_path) -> Callable[..., RunFolder]:
+    """As `train_into`, into a folder of the test's own where none is given."""
+    return lambda *overrides, output=None: train_into(output or tmp_path / "run", *overrides)
 
 
 def compose_session(overrides: Sequence[str]):

@@ -124,7 +124,7 @@ def test_the_plain_loop_trains_on_the_same_batches(setup):
     assert isinstance(plain, PlainBatches)
     for step in range(2):
         one, other = cached.batch(step, range(2)), plain.batch(step, range(2))
-        assert torch.equal(one.noise_BCFHW, other.noise_BCFHW) and torch.equal(one.timesteps_B, other.timesteps_B)
+        assert torch.equal(one.noise_BCFHW, other.noise_BCFHW) and torch.equal(one.times_B, other.times_B)
         assert torch.allclose(one.latents_BCFHW, other.latents_BCFHW, atol=1e-4)
         assert torch.allclose(one.text, other.text, atol=1e-4)
         assert len(one.latents_BCFHW) == 4, "an exemplar and a regularization clip in each draw"

@@ -18,7 +18,10 @@ from vmc.train import main as train
 from vmc.train import outcome
 
 CONFIGS = sorted(path.relative_to(config_folder()).with_suffix("") for path in config_folder().glob("*/*.yaml"))
-GROUPS = ("model", "data", "motion", "token", "parameters", "timesteps", "sampler", "trainer", "logger", "prompts")
+GROUPS = (
+    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "lr_schedule", "sampler", "trainer"),
+    *("logger", "prompts"),
+)
 
 TEXTS = [
     'a person, doing it (slowly); "quoted", it\'s {token}',

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from vmc.checkup.memory import loads, table
+from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.models.activations import Kept, StepMemory, step_activations
 from vmc.models.parameters import ParameterSubset
-from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.training import memory
 from vmc.training.memory import GIB, Need
 

@@ -13,10 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from vmc.cli import config_folder
-from vmc.diffusion.objective import NoiseSchedule
-from vmc.models.text import TextEncoder
 from vmc.diffusion.timesteps import CoarseNoise, Uniform
-from vmc.training.delta import TOKEN, UNET
+from vmc.training.delta import TOKEN
 from vmc.training.module import MotionModule
 from vmc.training.regularization import NoRegularization, RealRegularization
 from vmc.training.synthetic import SyntheticRegularization
@@ -147,14 +145,14 @@ def test_an_arm_trains_exactly_its_parameters_at_its_rates(overlay, stack, base,
     token = instantiate(config.token)
     encoder = base.text_encoder(token) if token.trained else None
     module = MotionModule(
-        unet=copy.deepcopy(unet),
+        model=base,
+        denoiser=copy.deepcopy(unet),
         subset=instantiate(config.parameters),
-        schedule=NoiseSchedule.of(base.scheduler()),
         optimizer=instantiate(config.optimizer),
         encoder=encoder,
         token_learning_rate=token.learning_rate,
     )
-    expected = {UNET + name for kind in arm.trained for name in of_kind(kind, dict(unet.named_parameters()))}
+    expected = {f"unet.{name}" for kind in arm.trained for name in of_kind(kind, dict(unet.named_parameters()))}
     assert len(expected) == arm.tensors
     trained = module.trained_tensors()
     assert trained.keys() == expected | ({TOKEN} if arm.row else set())

@@ -14,8 +14,6 @@ from PIL import Image
 from vmc.cli import config_folder
 from vmc.data.jester import Jester
 from vmc.data.prompts import jester_test_set, read_prompts
-from vmc.diffusion.objective import NoiseSchedule
-from vmc.models.text import TextEncoder
 from vmc.metrics.trn import BACKBONES, TRN
 from vmc.metrics.values import COPY_THRESHOLD
 from vmc.training.module import MotionModule
@@ -124,9 +122,9 @@ def test_adamw_decays_the_unet_and_not_the_tokens_row(base):
     config = composed("stack=paper", "data.path=.", "token=trained", f"model.path={base.path}")
     token = instantiate(config.token)
     module = MotionModule(
-        unet=base.denoiser(),
+        model=base,
+        denoiser=base.denoiser(),
         subset=instantiate(config.parameters),
-        schedule=NoiseSchedule.of(base.scheduler()),
         optimizer=instantiate(config.optimizer),
         encoder=base.text_encoder(token),
         token_learning_rate=token.learning_rate,
@@ -137,7 +135,7 @@ def test_adamw_decays_the_unet_and_not_the_tokens_row(base):
     for group, lr, decay in ((unet, 5e-6, 0.01), (row, config.rates.token, 0.0)):
         assert (group["lr"], group["weight_decay"]) == (lr, decay)
         assert (tuple(group["betas"]), group["eps"]) == ((0.9, 0.999), 1e-8)
-    assert [len(tensor) for tensor in row["params"]] == [base.text_encoder().config.hidden_size]
+    assert [len(tensor) for tensor in row["params"]] == [base.text_encoder().network.config.hidden_size]
 
 
 def test_gradients_are_clipped_at_the_releases_norm():

@@ -1,9 +1,13 @@
 """Keys that nothing reads and values that cannot be are refused, wherever they come from."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
 from vmc.cli import config_folder, quote_free_text
@@ -13,6 +17,7 @@ from vmc.errors import VmcError
 from vmc.generate import main as generate
 from vmc.report import main as report
 from vmc.train import main as train
+from vmc.training.optimizers import make_optimizer
 
 
 def composed(*overrides: str, command: str = "train"):
@@ -119,6 +124,40 @@ def test_a_setting_that_the_chosen_class_does_not_take_is_refused():
     assert refused("timesteps=uniform", "+timesteps.alpha=0.3") == (
         "timesteps.alpha is given, but Uniform takes no settings; leave it out"
     )
+
+
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adagrad", "NAdam"])
+def test_any_optimizer_of_pytorch_is_chosen_by_its_class_and_rate(name):
+    config = composed(f"optimizer._target_=torch.optim.{name}", "optimizer.lr=0.1")
+    check_config(config, "train")
+    check_parts(config)
+    made = make_optimizer(instantiate(config.optimizer), [{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+    assert type(made) is getattr(torch.optim, name) and made.defaults["lr"] == 0.1
+
+
+def test_what_was_given_for_another_optimizer_is_refused_and_not_dropped():
+    said = refused("optimizer._target_=torch.optim.SGD", "optimizer.lr=0.1", "optimizer.betas=[0.9,0.99]")
+    assert said.startswith("optimizer.betas is given, but SGD takes params, lr, momentum,")
+
+
+def test_an_optimizer_whose_package_is_not_there_is_a_sentence():
+    assert refused("optimizer._target_=nowhere.Lion") == (
+        "_target_ is nowhere.Lion, which cannot be imported (No module named 'nowhere'); give the dotted name of a"
+        " class that is installed"
+    )
+
+
+def test_a_config_of_the_yamls_own_classes_is_checked_without_importing_them():
+    code = (
+        "import sys\nfrom hydra import compose, initialize_config_dir\n"
+        "from vmc.config.checks import check_config\nfrom vmc.config.folders import config_folder\n"
+        "with initialize_config_dir(str(config_folder().resolve()), version_base='1.3'):\n"
+        "    for words in ([], ['optimizer=sgd', 'lr_schedule=cosine', 'objective=appearance_debiased']):\n"
+        "        check_config(compose('train', overrides=words), 'train')\n"
+        "print([name for name in ('torch', 'transformers', 'diffusers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_free_mappings_stay_free():

@@ -57,7 +57,7 @@ def test_alternatives_that_the_yamls_comments_name_are_allowed():
     assert allowed("metrics.classifier", "vmc.metrics.classifiers.TSMClassifier")
     assert allowed("metrics.classifier", "vmc.metrics.hf_classifier.HuggingFaceClassifier")
     assert allowed("model.path", "vmc.mini.blank.blank_folder")
-    assert allowed("optimizer", "torch.optim.SGD")
+    assert allowed("optimizer", "torch.optim.RMSprop")
 
 
 @pytest.mark.parametrize("target", [*OWN, *OTHERS], ids=str)

@@ -79,7 +79,9 @@ def test_a_clips_anchor_is_its_own_whatever_batch_it_is_in(pair):
 
 
 def test_a_clip_of_one_frame_is_refused_by_the_objective_that_compares_frames():
-    with pytest.raises(VmcError, match=r"appearance_debiased, .* has 1; give more data\.frames, or objective=denoising"):
+    with pytest.raises(
+        VmcError, match=r"appearance_debiased, .* has 1; give more data\.frames, or objective=denoising"
+    ):
         AppearanceDebiased().check(frames=1, process=PROCESS)
     AppearanceDebiased().check(frames=2, process=PROCESS)
     Denoising().check(frames=1, process=PROCESS)

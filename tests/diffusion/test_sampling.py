@@ -1,13 +1,15 @@
 """Sampling: one prompt with one seed is one video, in any batch and in diffusers' own pipeline."""
 
+from functools import partial
+
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline
 
-from vmc.diffusion.sampling import Sampler, decode, initial_noise, posterior_moments, sample_posterior
-from vmc.models.text import TextEncoder
-from vmc.models.token import MotionToken
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Sampler, initial_noise, sample_posterior
 from vmc.errors import VmcError
+from vmc.models.token import MotionToken
 
 PROMPTS = ["A woman doing the sks sign.", "a man", "a red hat"]
 SEEDS = [3, 4, 5]
@@ -16,17 +18,17 @@ SHAPE = (4, 8, 8, 8)
 
 @pytest.fixture(scope="module")
 def parts(base):
-    return base.denoiser(), base.vae(), base.text_encoder(MotionToken())
+    return base.denoiser(), base.autoencoder(), base.text_encoder(MotionToken())
 
 
 def sample(base, parts, indices, *, guidance=4.0):
     unet, _, encode = parts
     return Sampler(steps=4, guidance=guidance)(
-        unet,
-        base.solver(),
+        partial(base.predict, unet),
+        base.process.solver(),
         noise_BCFHW=initial_noise([SEEDS[index] for index in indices], SHAPE),
-        text_BLD=torch.stack([encode(PROMPTS[index]) for index in indices]),
-        empty_LD=encode(""),
+        text=Conditioning.cat([encode(PROMPTS[index]) for index in indices]),
+        empty=encode(""),
     )
 
 
@@ -58,23 +60,23 @@ def test_it_is_what_the_published_pipeline_does(base, parts):
         generator=torch.Generator().manual_seed(SEEDS[0]),
         output_type="pt",
     ).frames
-    ours = decode(parts[1], sample(base, parts, [0]))
+    ours = parts[1].decode(sample(base, parts, [0]))
     assert (frames[0] * 255 - ours[0].float()).abs().max() <= 1
 
 
 def test_moments_are_the_autoencoders_posterior(base, parts):
-    vae = parts[1]
-    frames = torch.randint(0, 256, (8, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    moments = posterior_moments(vae, frames, frames_at_once=3)
-    assert moments.shape == (2, *SHAPE)
+    frames = torch.randint(0, 256, (18, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    moments = parts[1].encode(frames)  # in two chunks
+    assert moments.shape == (2, 4, 18, 8, 8)
+    vae = parts[1].module
     posterior = vae.encode(frames / 127.5 - 1).latent_dist
-    noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(moments[0].shape, generator=torch.Generator().manual_seed(1))
     expected = (posterior.mean + posterior.std * noise.permute(1, 0, 2, 3)) * vae.config.scaling_factor
     assert torch.allclose(sample_posterior(moments, noise), expected.permute(1, 0, 2, 3), atol=1e-5)
 
 
 def test_what_is_not_a_number_decodes_to_black(base, parts):
-    assert decode(parts[1], torch.full((1, *SHAPE), float("nan"))).max() == 0
+    assert parts[1].decode(torch.full((1, *SHAPE), float("nan"))).max() == 0
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import torch
 from diffusers import TextToVideoSDPipeline
 from safetensors.torch import load_file
 
-from vmc.models.unet3d import UNet3D
-from vmc.models.parameters import ParameterSubset
 from vmc.errors import VmcError
 from vmc.fullsize import folder as written
 from vmc.fullsize.folder import drawn, part_shapes, random_folder
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes, count
 from vmc.fullsize.streamed import write_bin, write_safetensors
+from vmc.models.parameters import ParameterSubset
+from vmc.models.unet3d import UNet3D
 from vmc.randomness import generator
 
 SHAPES = {"a.weight": (3, 5), "b.weight": (2, 3, 1, 1), "a.bias": (7,), "norm.weight": (1,), "c": (129, 65)}
@@ -62,8 +62,8 @@ def test_the_folder_opens_here_and_in_the_published_pipeline(tmp_path, tiny, for
     assert random_folder(folder, tiny, format=format)
     base = UNet3D(path=folder, frames=2, size=64)
     shapes = part_shapes(tiny)
-    for part in ("unet", "text_encoder", "vae"):
-        network = getattr(base, part)()
+    for part in base.networks:
+        network = base.open(part, torch.float32)
         assert sum(parameter.numel() for parameter in network.parameters()) == count(shapes[part])
     name = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
     expected = drawn(name, shapes["unet"][name], generator(0, "unet", name)).half().float()
@@ -107,7 +107,7 @@ def test_the_counts_of_the_published_architecture():
     assert counts == {"unet": (1480, 1_411_233_860), "text_encoder": (372, 340_387_840), "vae": (248, 83_653_863)}
     assert all(name.startswith("text_model.") for name in shapes["text_encoder"])
     unet = ZEROSCOPE.networks()["unet"]
-    assert len(ParameterSubset().names(unet)) == 826
+    assert len(ParameterSubset().select(unet, UNet3D.groups)) == 826
 
 
 def test_sizes_can_be_written_down():

@@ -7,10 +7,10 @@ import torch
 from diffusers import UNet3DConditionModel
 from torch._guards import active_fake_mode
 
-from vmc.models.activations import step_activations
-from vmc.models.parameters import ParameterSubset
 from vmc.fullsize import measured
 from vmc.fullsize.measured import Passes
+from vmc.models.activations import step_activations
+from vmc.models.parameters import ParameterSubset
 
 
 @pytest.fixture

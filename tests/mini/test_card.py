@@ -11,7 +11,6 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from vmc.models.unet3d import UNet3D
 from vmc.errors import VmcError
 from vmc.metrics.appearance import Appearance
 from vmc.metrics.copying import Copying
@@ -35,6 +34,7 @@ from vmc.mini.card.videos import test_videos as asked_of_test_set
 from vmc.mini.gestures import KNOWN, TARGETS
 from vmc.mini.jester_folder import write
 from vmc.mini.learning.state import STATE
+from vmc.models.unet3d import UNet3D
 
 WRITTEN = ("card.json", "README.md")
 ONE_STEP = "sampler: {steps: 1}\n"

@@ -1,15 +1,13 @@
 import csv
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
-from vmc.models.unet3d import UNet3D
-from vmc.diffusion.objective import NoiseSchedule
-from vmc.diffusion.sampling import Sampler, decode, initial_noise
-from vmc.models.text import TextEncoder
+from vmc.diffusion.sampling import Sampler, initial_noise
 from vmc.errors import VmcError
 from vmc.mini import blank
 from vmc.mini.__main__ import main
@@ -39,6 +37,8 @@ from vmc.mini.pretraining.plan import Plan
 from vmc.mini.pretraining.progress import Progress
 from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import open_session
+from vmc.models.text import TextEncoder
+from vmc.models.unet3d import UNet3D, forward_process
 
 TINY = Plan(
     clips=3,
@@ -122,16 +122,16 @@ def test_every_window_is_used_once_before_any_is_used_again():
 
 def test_the_written_pipeline_opens_and_samples(finished):
     base = UNet3D(path=finished / "pipeline", frames=8, size=64, fps=3.0, attention="plain")
-    encoder = TextEncoder(tokenizer=base.tokenizer(), text_encoder=base.text_encoder())
+    encoder = base.text_encoder()
     latents_BCFHW = Sampler(steps=2, guidance=4.0)(
-        base.denoiser(),
-        base.solver(),
+        partial(base.predict, base.denoiser()),
+        base.process.solver(),
         noise_BCFHW=initial_noise([0], base.latent_shape(frames=8, size=64)),
-        text_BLD=encoder("a person swiping hand left")[None],
-        empty_LD=encoder(""),
+        text=encoder("a person swiping hand left"),
+        empty=encoder(""),
     )
-    assert decode(base.vae(), latents_BCFHW).shape == (1, 8, 3, 64, 64)
-    assert base.vae().config.scaling_factor == pytest.approx(1.0, abs=0.01)
+    assert base.autoencoder().decode(latents_BCFHW).shape == (1, 8, 3, 64, 64)
+    assert base.autoencoder().module.config.scaling_factor == pytest.approx(1.0, abs=0.01)
 
 
 def test_the_pipeline_is_small_and_its_tokenizer_whole(finished):
@@ -246,7 +246,7 @@ def drawing(finished, **settings) -> Drawing:
     session = open_session(finished, TINY, device="cpu", clock=Clock())
     vae = phases.finished_autoencoder(session)
     trained, *others = (Latents(clips, vae) for clips in session.all_clips[1:])
-    return Drawing(trained, (0.0,) * 8, NoiseSchedule.of(blank.scheduler()), 0, 4, tuple(others), **settings)
+    return Drawing(trained, (0.0,) * 8, forward_process(blank.scheduler()), 0, 4, tuple(others), **settings)
 
 
 def test_the_first_steps_and_one_in_eight_learn_from_single_frames(finished):
@@ -294,7 +294,7 @@ def test_what_moves_counts_more_up_to_a_step_and_then_where_little_noise_is(fini
 
 
 def test_the_loss_weighs_noisy_timesteps_more_with_mean_1():
-    weights_T = timestep_weights(NoiseSchedule.of(blank.scheduler()))
+    weights_T = timestep_weights(forward_process(blank.scheduler()))
     assert float(weights_T.mean()) == pytest.approx(1)
     assert torch.all(weights_T.diff() >= 0) and weights_T[-1] > 5 * weights_T[250]
 
@@ -318,7 +318,11 @@ def test_an_unknown_word_leaves_a_mark_of_its_own_and_all_else_keeps_its_meaning
     monkeypatch.setattr(marks, "BATCH", 8)
     tokenizer = networks.make_tokenizer()
     encoder = networks.make_text_encoder(0, tokenizer)
-    reader = TextEncoder(tokenizer=tokenizer, text_encoder=encoder)
+    encode = TextEncoder(tokenizer=tokenizer, network=encoder, length=77)
+
+    def reader(text: str) -> torch.Tensor:
+        return encode(text).embeddings_BLD[0]
+
     marking = Marking(tokenizer=tokenizer, clips=40, seed=0)
     plain_BL, marked_BL, place_B, token_B = marking.batch(0, 8, 77)
     for plain, marked, place, token in zip(plain_BL, marked_BL, place_B.tolist(), token_B.tolist(), strict=True):

@@ -7,9 +7,9 @@ from hydra.utils import instantiate
 
 from vmc.cli import config_folder
 from vmc.data.prompts import Prompt
-from vmc.models.token import MotionToken
 from vmc.mini.__main__ import main
 from vmc.mini.known import known_prompts
+from vmc.models.token import MotionToken
 from vmc.training.hardware import Hardware
 from vmc.training.tuned import TunedModel
 
@@ -42,7 +42,7 @@ def test_the_shipped_model_draws_the_gestures_that_it_knows(config):
     # The same with a UNet of noise, of equal spread: nothing of it is left.
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for tensor in model.unet.parameters():
+        for tensor in model.denoiser.parameters():
             tensor.copy_(torch.randn(tensor.shape, generator=noise) * tensor.std(correction=0))
     seen = gestures_of(config, model)
     assert sum(found == asked for found, asked in zip(seen, DRAWN, strict=True)) <= 2, seen

@@ -8,9 +8,9 @@ from vmc.models.parameters import ParameterSubset
 
 def gradients(base, *, checkpointed: bool) -> tuple[dict[str, torch.Tensor], int]:
     unet = base.denoiser()
-    trained = ParameterSubset().freeze_rest(unet)
+    trained = ParameterSubset().freeze_rest(unet, base.groups)
     if checkpointed:
-        checkpoint_activations(unet)
+        checkpoint_activations(base.blocks(unet))
     calls = []
     unet.mid_block.resnets[0].register_forward_hook(lambda *_: calls.append(1))
     source = torch.Generator().manual_seed(0)
@@ -31,7 +31,7 @@ def test_gradients_are_the_same_and_blocks_run_twice(base):
 
 def test_sampling_is_not_recomputed(base):
     unet = base.denoiser()
-    checkpoint_activations(unet)
+    checkpoint_activations(base.blocks(unet))
     with torch.no_grad():
         sample = unet(torch.zeros(1, 4, 2, 8, 8), 5, encoder_hidden_states=torch.zeros(1, 77, 64)).sample
     assert sample.shape == (1, 4, 2, 8, 8)

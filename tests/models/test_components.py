@@ -10,9 +10,15 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
+from vmc.errors import VmcError
 from vmc.models.unet3d import UNet3D
 from vmc.models.weight_files import problem
-from vmc.errors import VmcError
+
+LOADERS = {
+    "unet": lambda model, **options: model.denoiser(**options),
+    "vae": lambda model, **options: model.autoencoder(**options).module,
+    "text_encoder": lambda model, **options: model.text_encoder(**options).network,
+}
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def test_a_truncated_file_is_refused(copy):
     file = copy / "vae" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(VmcError, match=rf"{file} does not load as AutoencoderKL: it is truncated, at 1,000 bytes; get"):
-        UNet3D(path=copy).vae()
+        UNet3D(path=copy).autoencoder()
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
@@ -61,7 +67,7 @@ def test_a_tensor_of_another_shape_is_named_with_the_wanted_one(copy, part, capf
     name, wanted = re.escape(name.removeprefix("text_model.")), re.escape(str(tuple(tensor.shape)))
     words = rf"{file} does not fit .* holds {name} of shape \(3, 2\), but {wanted} is needed; get .* \(fetch it\)$"
     with pytest.raises(VmcError, match=words):
-        getattr(UNet3D(path=copy, get="fetch it"), part)()
+        LOADERS[part](UNet3D(path=copy, get="fetch it"))
     assert not capfd.readouterr().err
 
 
@@ -115,7 +121,7 @@ def test_what_is_no_file_of_weights_is_said(copy, content, words):
 def test_a_config_that_is_damaged_is_named(copy):
     (copy / "vae" / "config.json").write_text('{"block_out')
     with pytest.raises(VmcError, match=r"vae/config\.json is no config of AutoencoderKL"):
-        UNet3D(path=copy).vae()
+        UNet3D(path=copy).autoencoder()
     with pytest.raises(VmcError, match=r"vae/config\.json is no JSON"):
         UNet3D(path=copy).latent_shape(frames=8, size=64)
 
@@ -128,8 +134,8 @@ def test_dtypes_are_those_asked_for(copy, stored, wanted):
             {name: tensor.to(stored) for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"}
         )
     model = UNet3D(path=copy)
-    for part in (model.unet, model.vae, model.text_encoder):
-        assert {parameter.dtype for parameter in part(dtype=wanted).parameters()} == {wanted}
+    for load in LOADERS.values():
+        assert {parameter.dtype for parameter in load(model, dtype=wanted).parameters()} == {wanted}
 
 
 @pytest.fixture
@@ -145,7 +151,7 @@ def pickled(copy) -> Path:
 @pytest.mark.parametrize("wanted", [torch.float16, torch.float32])
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_pickled_weights_in_half_precision_load_in_the_dtype_asked_for(pickled, base, part, wanted, caplog):
-    loaded, stored = getattr(UNet3D(path=pickled), part)(dtype=wanted), getattr(base, part)()
+    loaded, stored = LOADERS[part](UNet3D(path=pickled), dtype=wanted), LOADERS[part](base)
     assert {parameter.dtype for parameter in loaded.parameters()} == {wanted}
     assert {buffer.dtype for buffer in loaded.buffers() if buffer.is_floating_point()} <= {wanted}
     names = dict(stored.named_parameters())
@@ -166,7 +172,7 @@ def test_a_pickle_that_would_run_code_is_refused(pickled, part, capsys):
     with pytest.raises(
         VmcError, match=rf"{file} does not load as .*: it holds more than tensors and might run code; get the complete"
     ):
-        getattr(UNet3D(path=pickled), part)()
+        LOADERS[part](UNet3D(path=pickled))
     assert "never be printed" not in capsys.readouterr().out
 
 
@@ -175,7 +181,7 @@ def test_a_truncated_pickle_is_refused(pickled, part):
     (file,) = (pickled / part).glob("*.bin")
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(VmcError, match=f"{file} does not load as .*: it is truncated, at 5,000 bytes; get"):
-        getattr(UNet3D(path=pickled), part)()
+        LOADERS[part](UNet3D(path=pickled))
 
 
 def test_pickled_weights_of_another_shape_are_refused(pickled):
@@ -199,11 +205,11 @@ def test_a_tokenizer_of_published_files_alone_reads_the_same(copy, base):
 
 
 def test_a_fingerprint_tells_files_apart_and_reads_them_once(copy, base, monkeypatch):
-    from vmc.diffusion import components
+    from vmc.models import base as seam
 
     read = []
-    whole = components.fingerprint
-    monkeypatch.setattr(components, "fingerprint", lambda path: read.append(path.name) or whole(path))
+    whole = seam.fingerprint
+    monkeypatch.setattr(seam, "fingerprint", lambda path: read.append(path.name) or whole(path))
     model = UNet3D(path=copy)
     first = model.fingerprint("vae", "unet")
     assert (first, read) == (model.fingerprint("vae", "unet"), ["vae", "unet"])
@@ -215,7 +221,8 @@ def test_a_fingerprint_tells_files_apart_and_reads_them_once(copy, base, monkeyp
 
 
 def test_parts_come_frozen_and_in_eval_mode(base):
-    for part in (base.denoiser(), base.vae(), base.text_encoder()):
+    for load in LOADERS.values():
+        part = load(base)
         assert not part.training
         assert not any(parameter.requires_grad for parameter in part.parameters())
 
@@ -230,4 +237,4 @@ def test_the_prediction_type_is_the_configs(copy):
     file = copy / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
     model = UNet3D(path=copy)
-    assert model.scheduler().config.prediction_type == model.solver().config.prediction_type == "v_prediction"
+    assert model.process.prediction_type == model.solver().config.prediction_type == "v_prediction"

@@ -7,15 +7,16 @@ import torch
 from diffusers import UNet3DConditionModel
 from safetensors import safe_open
 
+from vmc.errors import VmcError
 from vmc.models.export import export_pipeline
 from vmc.models.lora import LoraSubset, merged
 from vmc.models.parameters import ParameterSubset
-from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
-from vmc.errors import VmcError
+from vmc.models.unet3d import UNet3D
 from vmc.randomness import generator
 
 METHOD = ["temporal", "spatial_kv"]
+GROUPS = UNet3D.groups
 
 
 def subset(**changes) -> LoraSubset:
@@ -37,8 +38,10 @@ def train_a_little(adapters) -> None:
 def test_the_methods_layers_get_adapters_and_no_others(base):
     unet = base.denoiser()
     weights = {name: tensor for name, tensor in unet.named_parameters() if tensor.ndim > 1}
-    expected = {name.removesuffix(".weight") for name in ParameterSubset(groups=METHOD).names(unet) if name in weights}
-    adapters = subset().freeze_rest(unet)
+    expected = {
+        name.removesuffix(".weight") for name in ParameterSubset(groups=METHOD).select(unet, GROUPS) if name in weights
+    }
+    adapters = subset().freeze_rest(unet, GROUPS)
     assert {name.rpartition(".lora_")[0] for name in adapters} == expected
     for layer in expected:
         a, b = adapters[f"{layer}.lora_A.weight"], adapters[f"{layer}.lora_B.weight"]
@@ -47,7 +50,7 @@ def test_the_methods_layers_get_adapters_and_no_others(base):
 
 
 def test_the_layers_by_kind(base):
-    layers = subset().layers(base.denoiser())
+    layers = subset().layers(base.denoiser(), GROUPS)
     assert {name.rpartition("temp_convs.")[2][2:] for name in layers if "temp_convs" in name} == {
         "conv1.2",
         *("conv2.3", "conv3.3", "conv4.3"),
@@ -62,7 +65,7 @@ def test_the_layers_by_kind(base):
 def test_counts_on_the_published_architecture():
     with torch.device("meta"):
         unet = UNet3DConditionModel(sample_size=32, attention_head_dim=64, cross_attention_dim=1024)
-    layers = subset().layers(unet)
+    layers = subset().layers(unet, GROUPS)
     modules = dict(unet.named_modules())
     # A convolution's A has its kernel, as if it read so many more channels.
     sizes = [modules[name].weight.shape[0] + modules[name].weight[0].numel() for name in layers]
@@ -70,14 +73,16 @@ def test_counts_on_the_published_architecture():
 
 
 def test_patterns_name_layers(base):
-    layers = subset(targets=["*.temp_attentions.*.attn1.to_[qk]", "transformer_in.proj_out"]).layers(base.denoiser())
+    layers = subset(targets=["*.temp_attentions.*.attn1.to_[qk]", "transformer_in.proj_out"]).layers(
+        base.denoiser(), GROUPS
+    )
     assert {name.rpartition(".")[2] for name in layers} == {"to_q", "to_k", "proj_out"}
     assert not any("attn2" in name or "ff" in name for name in layers)
 
 
 def test_only_the_adapters_are_trained(base):
     unet = base.denoiser()
-    adapters = subset().freeze_rest(unet)
+    adapters = subset().freeze_rest(unet, GROUPS)
     trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     assert {id(parameter) for parameter in trained} == {id(parameter) for parameter in adapters.values()}
     assert not any(module.training for module in unet.modules())
@@ -91,7 +96,7 @@ def test_only_the_adapters_are_trained(base):
 def test_the_adapted_model_begins_as_the_base_to_the_bit(base):
     unet = base.denoiser()
     before = outputs(unet)
-    adapters = subset().freeze_rest(unet)
+    adapters = subset().freeze_rest(unet, GROUPS)
     assert torch.equal(outputs(unet), before)
     train_a_little(adapters)
     assert (outputs(unet) - before).abs().max() > 1e-2
@@ -99,7 +104,9 @@ def test_the_adapted_model_begins_as_the_base_to_the_bit(base):
 
 def test_initial_weights_are_those_of_the_seed_and_the_layer(base):
     def drawn(**changes):
-        return {name: tensor.detach() for name, tensor in subset(**changes).freeze_rest(base.denoiser()).items()}
+        return {
+            name: tensor.detach() for name, tensor in subset(**changes).freeze_rest(base.denoiser(), GROUPS).items()
+        }
 
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -119,13 +126,13 @@ def test_initial_weights_are_those_of_the_seed_and_the_layer(base):
 def test_merged_it_is_the_same_model_under_the_bases_names(base):
     unet = base.denoiser()
     plain = {name: tensor.clone() for name, tensor in unet.named_parameters()}
-    train_a_little(subset().freeze_rest(unet))
+    train_a_little(subset().freeze_rest(unet, GROUPS))
     adapted, names = outputs(unet), [name for name, _ in unet.named_parameters()]
     with merged(unet):
         tensors = dict(unet.named_parameters())
         assert list(tensors) == list(plain)
         changed = {name for name in plain if not torch.equal(plain[name], tensors[name])}
-        assert changed == {f"{name}.weight" for name in subset().layers(unet)}
+        assert changed == {f"{name}.weight" for name in subset().layers(unet, GROUPS)}
         assert torch.allclose(outputs(unet), adapted, atol=1e-5)
     assert [name for name, _ in unet.named_parameters()] == names
     assert torch.equal(outputs(unet), adapted)
@@ -143,7 +150,7 @@ def test_merging_leaves_a_plain_model_alone(base):
 
 def test_the_exported_model_is_plain_and_draws_the_same(base, tmp_path):
     unet = base.denoiser()
-    train_a_little(subset().freeze_rest(unet))
+    train_a_little(subset().freeze_rest(unet, GROUPS))
     export_pipeline(base, unet, base.text_encoder(MotionToken()), tmp_path / "exported", card="")
     exported = UNet3DConditionModel.from_pretrained(tmp_path / "exported", subfolder="unet")
     assert [name for name, _ in exported.named_parameters()] == [name for name, _ in base.denoiser().named_parameters()]
@@ -175,11 +182,11 @@ def test_what_cannot_be_is_refused_at_once(changes, words):
 @pytest.mark.parametrize("target", ["tmeporal", "*.attn3.*", "norm_out"])
 def test_a_target_that_is_unknown_or_matches_nothing_is_refused(base, target):
     with pytest.raises(VmcError) as refused:
-        subset(targets=["temporal", target]).freeze_rest(base.denoiser())
+        subset(targets=["temporal", target]).freeze_rest(base.denoiser(), GROUPS)
     for word in ("parameters.targets", f"'{target}'", "matches none", "temporal, spatial_kv"):
         assert word in str(refused.value)
 
 
 def test_a_group_of_a_plain_subset_that_means_adapters_is_pointed_at_them(base):
     with pytest.raises(VmcError, match=r"names 'lora'.*parameters=lora"):
-        ParameterSubset(groups=["lora"]).names(base.denoiser())
+        ParameterSubset(groups=["lora"]).select(base.denoiser(), GROUPS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vmc.diffusion.sampling import decode, lent, posterior_moments
+from vmc.diffusion.sampling import lent
 from vmc.errors import VmcError
 from vmc.training.hardware import Hardware
 
@@ -12,10 +12,10 @@ from vmc.training.hardware import Hardware
 @pytest.fixture(scope="module")
 def local(base):
     """The autoencoder without its norms, which see a whole frame: a pixel then depends on its surroundings alone."""
-    vae = base.vae()
-    for name, module in list(vae.named_modules()):
+    vae = base.autoencoder()
+    for name, module in list(vae.module.named_modules()):
         if isinstance(module, torch.nn.GroupNorm):
-            vae.set_submodule(name, torch.nn.Identity())
+            vae.module.set_submodule(name, torch.nn.Identity())
     return vae
 
 
@@ -29,15 +29,15 @@ def latents_of(side: int) -> torch.Tensor:
 def test_tiles_join_to_the_frame_that_is_decoded_whole(local, tile):
     latents = latents_of(32)
     passes = []
-    decoder = local.decoder.forward
-    local.decoder.forward = lambda part: passes.append(tuple(part.shape[2:])) or decoder(part)
+    decoder = local.module.decoder.forward
+    local.module.decoder.forward = lambda part: passes.append(tuple(part.shape[2:])) or decoder(part)
     try:
-        tiled = decode(local, latents, tile=tile)
+        tiled = local.decode(latents, tile=tile)
         assert max(passes) == (tile // 8, tile // 8) and len(passes) > 4
-        whole = decode(local, latents)
+        whole = local.decode(latents)
         assert passes[-1] == (32, 32)
     finally:
-        local.decoder.forward = decoder
+        local.module.decoder.forward = decoder
     assert tiled.shape == whole.shape == (1, 2, 3, 256, 256)
     apart = (tiled.int() - whole.int()).abs().float()
     assert apart.mean() < 1 and whole.float().std() > 5  # of 255
@@ -45,15 +45,15 @@ def test_tiles_join_to_the_frame_that_is_decoded_whole(local, tile):
 
 def test_a_tile_as_large_as_the_frame_changes_nothing(base):
     latents = latents_of(8)
-    assert torch.equal(decode(base.vae(), latents, tile=64), decode(base.vae(), latents))
+    assert torch.equal(base.autoencoder().decode(latents, tile=64), base.autoencoder().decode(latents))
 
 
 def test_clips_are_never_encoded_in_tiles(base):
-    vae = base.vae()
+    vae = base.autoencoder()
     frames = torch.randint(0, 256, (1, 3, 128, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    before = posterior_moments(vae, frames)
-    decode(vae, latents_of(16), tile=64)
-    assert torch.equal(posterior_moments(vae, frames), before)
+    before = vae.encode(frames)
+    vae.decode(latents_of(16), tile=64)
+    assert torch.equal(vae.encode(frames), before)
 
 
 @pytest.mark.parametrize("tile", [0, 16, 100])

@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from vmc.models.text import TextEncoder, check_word_is_read
-from vmc.models.token import MotionToken, merge_row
 from vmc.errors import VmcError
 from vmc.mini.blank import clip_tokenizer
+from vmc.models.text import TextEncoder, check_word_is_read
+from vmc.models.token import MotionToken, merge_row
 
 
 def test_the_tokenizer_is_clips_own(blank):
@@ -28,7 +28,7 @@ def optimise(encoder: TextEncoder, text: str, steps: int = 3) -> None:
     optimizer = torch.optim.AdamW([encoder.token_embedding.row], lr=0.1, weight_decay=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
-        encoder.encode_ids(encoder.token_ids([text])).square().sum().backward()
+        encoder.encode_ids(encoder.token_ids([text])).embeddings_BLD.square().sum().backward()
         optimizer.step()
 
 
@@ -41,7 +41,7 @@ def optimise(encoder: TextEncoder, text: str, steps: int = 3) -> None:
 )
 def test_only_the_tokens_row_moves(base, token):
     encoder = base.text_encoder(token)
-    before, table = encoder.token_embedding.row.clone(), base.text_encoder().get_input_embeddings().weight
+    before, table = encoder.token_embedding.row.clone(), base.text_encoder().network.get_input_embeddings().weight
     optimise(encoder, f"a person doing the {token.word} sign")
     assert not torch.allclose(encoder.token_embedding.row, before, atol=0.05)
     assert torch.equal(encoder.token_embedding.table.weight, table)
@@ -51,13 +51,13 @@ def test_an_untrained_row_changes_nothing(base):
     text = "a person doing the sks sign"
     frozen = base.text_encoder(MotionToken())
     separate = base.text_encoder(MotionToken(trained=True, learning_rate=1.0))
-    assert torch.equal(frozen(text), separate(text))
+    assert torch.equal(frozen(text).embeddings_BLD, separate(text).embeddings_BLD)
 
 
 def test_an_added_token_starts_as_the_word_it_copies(base):
     encoder = base.text_encoder(MotionToken(word="<motion>", added=True, start="sign"))
     plain = base.text_encoder(MotionToken())
-    assert torch.equal(encoder("the <motion> now"), plain("the sign now"))
+    assert torch.equal(encoder("the <motion> now").embeddings_BLD, plain("the sign now").embeddings_BLD)
 
 
 @pytest.mark.parametrize("added", [False, True])
@@ -66,10 +66,10 @@ def test_the_merged_table_reads_as_the_separate_row_did(base, added):
     encoder = base.text_encoder(MotionToken(**chosen, trained=True, learning_rate=0.1))
     text = f"a {chosen.get('word', 'sks')} sign"
     optimise(encoder, text)
-    expected = encoder(text)
-    merge_row(encoder.token_embedding, encoder.tokenizer, encoder.text_encoder)
-    assert torch.equal(encoder(text), expected)
-    assert encoder.text_encoder.get_input_embeddings().weight.shape[0] == len(encoder.tokenizer)
+    expected = encoder(text).embeddings_BLD
+    merge_row(encoder.token_embedding, encoder.tokenizer, encoder.network)
+    assert torch.equal(encoder(text).embeddings_BLD, expected)
+    assert encoder.network.get_input_embeddings().weight.shape[0] == len(encoder.tokenizer)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_token_that_cannot_serve_is_refused(base, arguments, words):
 
 def test_a_text_too_long_is_cut_and_said(base, caplog):
     encoder = base.text_encoder(MotionToken())
-    assert encoder("word " * 100).shape == (77, 64)
+    assert encoder("word " * 100).embeddings_BLD.shape == (1, 77, 64)
     assert "102 tokens" in caplog.text
 
 

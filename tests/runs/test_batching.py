@@ -5,8 +5,8 @@ import torch
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.models.token import MotionToken
 from vmc.errors import VmcError
+from vmc.models.token import MotionToken
 from vmc.runs.batching import MOST, BatchSize, fitting, is_out_of_memory
 from vmc.training.hardware import Hardware
 from vmc.training.tuned import TunedModel

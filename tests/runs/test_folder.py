@@ -1,5 +1,6 @@
 """The run folder, also where a killed process, a full disk or a bad sector has been at it."""
 
+import csv
 import errno
 import json
 import logging
@@ -12,6 +13,7 @@ import yaml
 from vmc.data.clips import Clip
 from vmc.errors import UnwritableError, VmcError
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
+from vmc.runs.earlier import TRAIN_COLUMNS
 from vmc.runs.folder import RunFolder, is_done, newest_weights, read_config, read_state, shown_state
 
 CONFIG = {"parameters": {"groups": ["temporal"]}, "optimizer": {"lr": 1.0}, "steps": 5}
@@ -94,6 +96,56 @@ def test_losses_that_are_gone_at_a_resume_are_told(begun, caplog, content, kept,
     begun.cut_back(2)
     assert f"{begun.train_csv} lacks the losses of {lost}" in caplog.text
     assert [line.split(",")[0] for line in begun.train_csv.read_text().splitlines()] == ["step", *kept]
+
+
+def test_losses_that_have_a_name_become_columns_at_the_end(begun):
+    """A row that brings more writes the file anew; one that lacks them leaves their cells empty."""
+    begun.append({"step": 3, **ROW, "seconds": 4.5, "loss_one": "0.25", "lr": "0.1"})
+    begun.append({"step": 4, **ROW, "seconds": 6.0, "loss_one": "0.5", "lr": "0.2"})
+    begun.append({"step": 5, **ROW, "seconds": 7.5})
+    rows = list(csv.DictReader(begun.train_csv.open()))
+    assert list(rows[0]) == [*TRAIN_COLUMNS, "loss_one", "lr"]
+    assert [(row["step"], row["seconds"], row["loss_one"], row["lr"]) for row in rows] == [
+        *(("1", "1.5", "", ""), ("2", "3.0", "", ""), ("3", "4.5", "0.25", "0.1"), ("4", "6.0", "0.5", "0.2")),
+        ("5", "7.5", "", ""),
+    ]
+    again = RunFolder(begun.path, config=CONFIG)
+    again.cut_back(3)
+    again.append({"step": 4, **ROW, "seconds": 9.0, "loss_one": "0.75", "lr": "0.3"})
+    lines = begun.train_csv.read_text().splitlines()
+    assert lines[0] == ",".join([*TRAIN_COLUMNS, "loss_one", "lr"])
+    assert lines[1:] == [
+        *("1,1,0.5,0.5,,1.5,,", "2,1,0.5,0.5,,3.0,,"),
+        *("3,1,0.5,0.5,,4.5,0.25,0.1", "4,1,0.5,0.5,,9.0,0.75,0.3"),
+    ]
+
+
+@pytest.mark.parametrize("cut", ["4,1,0.5,0.5,,6.0", "4,1,0.5,0.5,,6.0,0.5", "4,1,0.5,0.5,,6.0,0.5,x"])
+def test_a_row_that_was_cut_off_among_the_named_losses_is_dropped(begun, cut):
+    begun.append({"step": 3, **ROW, "seconds": 4.5, "loss_one": "0.25", "lr": "0.1"})
+    with begun.train_csv.open("a") as file:
+        file.write(cut)
+    begun.cut_back(4)
+    assert [line.split(",")[0] for line in begun.train_csv.read_text().splitlines()] == ["step", "1", "2", "3"]
+
+
+def test_a_run_of_before_objectives_and_schedules_goes_on(tmp_path):
+    """Its config lacks them, and names its classes as they were called."""
+    earlier = CONFIG | {"model": {"_target_": "vmc.diffusion.components.BaseModel"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(earlier))
+    added = {
+        "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
+        "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
+    }
+    now = CONFIG | {"model": {"_target_": "vmc.models.unet3d.UNet3D"}} | added
+    assert read_config(tmp_path) == now
+    run = RunFolder(tmp_path, config=now)
+    run.checkpoint(1).parent.mkdir()
+    run.checkpoint(1).write_bytes(b"")
+    run.check()
+    other = now | {"objective": {"_target_": "vmc.diffusion.objective.AppearanceDebiased", "beta": 1.0}}
+    with pytest.raises(VmcError, match=r"a run of a different config \(objective\._target_, objective\.beta differ\)"):
+        RunFolder(tmp_path, config=other).check()
 
 
 def test_losses_on_a_full_disk_are_a_sentence(begun, monkeypatch):

@@ -5,6 +5,8 @@ from collections import Counter
 import pytest
 import torch
 
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.errors import VmcError
 from vmc.training.batches import Batch, StepPlan, TrainingBatches
@@ -31,7 +33,7 @@ def plan(seed=0, batch_size=4, **chosen) -> StepPlan:
         batch_size=batch_size,
         mixture=mixture(**chosen),
         timestep_sampler=CoarseNoise(alpha=0.5),
-        timesteps=1000,
+        process=FlowMatching(),
     )
 
 
@@ -41,7 +43,7 @@ def batches(steps: StepPlan, **parallel) -> TrainingBatches:
     return TrainingBatches(
         plan=steps,
         moments={pair: torch.rand(2, 4, 2, 3, 3, generator=source) for pair in wanted},
-        texts=[torch.full((5, 6), float(clip)) for clip in range(EXEMPLARS + OTHERS)],
+        texts=[Conditioning(torch.full((1, 5, 6), float(clip))) for clip in range(EXEMPLARS + OTHERS)],
         steps=10,
         start=lambda: 0,
         **parallel,
@@ -49,8 +51,10 @@ def batches(steps: StepPlan, **parallel) -> TrainingBatches:
 
 
 def joined(parts: list[Batch]) -> dict[str, torch.Tensor]:
-    names = ("latents_BCFHW", "noise_BCFHW", "timesteps_B", "text", "weights_B", "is_exemplar_B")
-    return {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    names = ("latents_BCFHW", "noise_BCFHW", "times_B", "weights_B", "is_exemplar_B")
+    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    seeds = torch.tensor([seed for part in parts for seed in part.objective_seeds_B])
+    return tensors | {"text": Conditioning.cat([part.text for part in parts]).embeddings_BLD, "objective": seeds}
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -83,7 +87,9 @@ def test_everything_changes_with_step_and_seed():
     first = batches(plan()).batch(0, range(4))
     for other in (batches(plan()).batch(1, range(4)), batches(plan(seed=1)).batch(0, range(4))):
         assert not torch.equal(first.noise_BCFHW, other.noise_BCFHW)
-        assert not torch.equal(first.timesteps_B, other.timesteps_B)
+        assert not torch.equal(first.times_B, other.times_B)
+        assert set(first.objective_seeds_B).isdisjoint(other.objective_seeds_B)
+    assert len(set(first.objective_seeds_B)) == 8  # of each half of a pair its own
 
 
 def test_noise_and_posterior_and_the_two_of_a_pair_are_independent():

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vmc.models.unet3d import UNet3D
 from vmc.errors import VmcError
 from vmc.metrics.scores import read_scores
+from vmc.models.unet3d import UNet3D
 from vmc.runs import evaluation as evaluations
 from vmc.runs.folder import read_state
 from vmc.training import evaluations as callback

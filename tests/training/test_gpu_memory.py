@@ -6,13 +6,12 @@ from functools import partial
 import pytest
 import torch
 
-from vmc.models.unet3d import UNet3D
-from vmc.models.lora import LoraSubset
-from vmc.models.parameters import ParameterSubset
-from vmc.models.unet3d import UNet3D
 from vmc.errors import VmcError
 from vmc.fullsize.sizes import ZEROSCOPE
 from vmc.mini.shipped import shipped
+from vmc.models.lora import LoraSubset
+from vmc.models.parameters import ParameterSubset
+from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import read_state
 from vmc.training import session
 from vmc.training.hardware import Hardware
@@ -121,7 +120,7 @@ def test_moments_of_optimisers(monkeypatch):
 
 def test_a_run_is_refused_before_weights_are_loaded(train, gpu, monkeypatch):
     gpu(0.001)
-    for part in ("unet", "vae", "text_encoder"):
+    for part in ("denoiser", "autoencoder", "text_encoder"):
         monkeypatch.setattr(UNet3D, part, lambda self, **options: pytest.fail("weights are loaded"))
     for regularization in ("none", "synthetic"):
         captions = ["regularization.captions={a person dancing: 1}"] if regularization == "synthetic" else []

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vmc.errors import VmcError
 from vmc.models.lora import LoraSubset
 from vmc.models.token import MotionToken
-from vmc.errors import VmcError
 from vmc.training import session
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
@@ -47,9 +47,9 @@ def module(monkeypatch) -> dict[str, MotionModule]:
 def test_the_base_stays_bit_identical_and_every_adapter_moves(train, base, module):
     trained = weights(train(*LORA))
     fresh = dict(base.denoiser().named_parameters())
-    held = {name.replace(".base_layer", ""): tensor for name, tensor in module["module"].unet.named_parameters()}
+    held = {name.replace(".base_layer", ""): tensor for name, tensor in module["module"].denoiser.named_parameters()}
     assert all(torch.equal(tensor, held[name]) for name, tensor in fresh.items())
-    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).freeze_rest(base.denoiser())
+    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).freeze_rest(base.denoiser(), base.groups)
     assert trained.keys() == {f"unet.{name}" for name in begun}
     assert not any(torch.equal(trained[f"unet.{name}"], tensor) for name, tensor in begun.items())
 
@@ -61,8 +61,8 @@ def test_the_delta_is_small_and_needs_nothing_else(train, base, module):
     about = Delta.load(run.weights(3)).about
     assert about["groups"] == ["lora"]
     assert about["lora"] == {"rank": 2, "alpha": 4, "targets": ["temporal", "spatial_kv"]}
-    loaded = TunedModel.load(base, MotionToken(), run.weights(3), hardware=Hardware()).unet
-    assert same(dict(loaded.named_parameters()), dict(module["module"].unet.named_parameters()))
+    loaded = TunedModel.load(base, MotionToken(), run.weights(3), hardware=Hardware()).denoiser
+    assert same(dict(loaded.named_parameters()), dict(module["module"].denoiser.named_parameters()))
 
 
 def test_equal_runs_are_bit_identical_and_a_resumed_one_too(train, tmp_path):
@@ -79,13 +79,13 @@ def test_equal_runs_are_bit_identical_and_a_resumed_one_too(train, tmp_path):
 def test_low_precision_holds_the_base_low_and_the_adapters_in_float32(train, base, module, tmp_path):
     exact = train(*LORA, output=tmp_path / "exact")
     mixed = train(*LORA, "trainer.precision=bf16-mixed", output=tmp_path / "mixed")
-    kinds = {name: tensor.dtype for name, tensor in module["module"].unet.named_parameters()}
+    kinds = {name: tensor.dtype for name, tensor in module["module"].denoiser.named_parameters()}
     assert {kind for name, kind in kinds.items() if ".lora_" in name} == {torch.float32}
     assert {kind for name, kind in kinds.items() if ".lora_" not in name} == {torch.bfloat16}
     assert losses(mixed) == pytest.approx(losses(exact), rel=0.05)
     model = TunedModel.load(base, MotionToken(), mixed.weights(3), hardware=Hardware(precision="bf16-mixed"))
     assert {tensor.dtype for tensor in Delta.load(mixed.weights(3)).tensors.values()} == {torch.float32}
-    assert model.unet.dtype == torch.float32
+    assert model.denoiser.dtype == torch.float32
 
 
 def test_checkpointed_activations_give_the_same_run(train, tmp_path):

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.models.token import MotionToken
 from vmc.errors import VmcError
+from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware
 from vmc.training.optimizers import AdamW8bit
@@ -63,8 +63,8 @@ def test_videos_decoded_in_parts_are_the_same(base):
     for frames in (64, 3):
         model = TunedModel.load(base, MotionToken(), None, hardware=Hardware(decode_frames=frames))
         generator = model.generator(sampler=Sampler(steps=1, guidance=1.0), batch_size=2)
-        decode = generator.vae.decode
-        generator.vae.decode = lambda part, decode=decode: passes.append(len(part)) or decode(part)
+        decode = generator.autoencoder.module.decode
+        generator.autoencoder.module.decode = lambda part, decode=decode: passes.append(len(part)) or decode(part)
         made.append(generator.frames(prompts))
     assert passes == [16, 3, 3, 3, 3, 3, 1]
     assert (made[0].int() - made[1].int()).abs().max() <= 1
@@ -91,5 +91,5 @@ def test_weights_in_half_precision_take_half_the_room_and_resuming_is_exact(trai
     assert all(torch.equal(exact[name].half(), rounded[name]) for name in exact)
     assert {tensor.dtype for tensor in load_file(half.weights(2)).values()} == {torch.bfloat16}
     assert half.weights(4).stat().st_size < 0.6 * full.weights(4).stat().st_size
-    unet = TunedModel.load(base, MotionToken(), newest_weights(half.path), hardware=Hardware()).unet
+    unet = TunedModel.load(base, MotionToken(), newest_weights(half.path), hardware=Hardware()).denoiser
     assert {parameter.dtype for parameter in unet.parameters()} == {torch.float32}

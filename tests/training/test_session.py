@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from vmc.models.parameters import ParameterSubset
 from vmc.errors import VmcError
+from vmc.models.parameters import ParameterSubset
+from vmc.models.unet3d import UNet3D
 from vmc.randomness import generator
 from vmc.runs.folder import RunFolder
 from vmc.training.delta import TOKEN, Delta
@@ -19,8 +20,6 @@ from vmc.training.delta import TOKEN, Delta
 # Losses of the first ten steps of the method, run seed 0. A refactor must not change them; rounding on another machine
 # may, in the last digits. Model and clips are made so that no library's initialisation or codec has a part in them.
 PINNED = [2.053721, 1.762392, 1.651711, 1.533523, 1.444077, 1.377445, 1.273604, 1.263507, 1.168945, 1.164942]
-
-UNET = "unet."
 
 
 def rows(run: RunFolder) -> list[dict[str, str]]:
@@ -70,9 +69,9 @@ def test_exactly_the_subset_differs_from_the_base(train, base, choice, groups):
     run = train(f"parameters={choice}", *token, "steps=2")
     trained = weights(run, 2)
     fresh = dict(base.denoiser().named_parameters())
-    expected = {UNET + name for name in ParameterSubset(groups=groups).select(base.denoiser(), base.groups)}
+    expected = {f"unet.{name}" for name in ParameterSubset(groups=groups).select(base.denoiser(), base.groups)}
     assert trained.keys() == expected | ({TOKEN} if token else set())
-    moved = {name for name in expected if not torch.equal(trained[name], fresh[name.removeprefix(UNET)])}
+    moved = {name for name in expected if not torch.equal(trained[name], fresh[name.removeprefix("unet.")])}
     assert moved == expected
 
 
@@ -86,15 +85,15 @@ def test_what_is_frozen_stays_bit_identical_in_memory(train, base, monkeypatch):
     run = train()
     fresh, trained = dict(base.denoiser().named_parameters()), weights(run)
     for name, parameter in kept["module"].denoiser.named_parameters():
-        expected = trained.get(UNET + name, fresh[name])
+        expected = trained.get(f"unet.{name}", fresh[name])
         assert torch.equal(parameter, expected), name
 
 
 def test_the_token_alone_moves_its_row(train, base):
     run = train("parameters=token_only", "token=trained", "token.learning_rate=1e-3")
     (row,) = weights(run).values()
-    encoder, tokenizer = base.text_encoder(), base.tokenizer()
-    before = encoder.network.get_input_embeddings().weight[tokenizer("sks", add_special_tokens=False).input_ids[0]]
+    encoder, tokenizer = base.text_encoder().network, base.tokenizer()
+    before = encoder.get_input_embeddings().weight[tokenizer("sks", add_special_tokens=False).input_ids[0]]
     # AdamW moves each entry by about its learning rate a step.
     assert 0 < (row - before).abs().max() <= 3 * 1.1e-3
 
@@ -182,14 +181,12 @@ def test_equal_clips_under_two_names_are_two_exemplars(train, clips, tmp_path):
 
 
 def test_a_warm_cache_needs_neither_autoencoder_nor_text_encoder(train, tmp_path, monkeypatch):
-    from vmc.models.unet3d import UNet3D
-
     train(output=tmp_path / "first")
 
     def refuse(self, **options):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(UNet3D, "vae", refuse)
+    monkeypatch.setattr(UNet3D, "autoencoder", refuse)
     monkeypatch.setattr(UNet3D, "text_encoder", refuse)
     train(output=tmp_path / "second")
 
@@ -249,9 +246,11 @@ def test_the_seed_changes_the_run(train, tmp_path):
 def test_the_delta_says_what_it_belongs_to(train, base):
     run = train()
     delta = Delta.load(run.weights(3))
-    assert delta.about["groups"] == ["temporal", "spatial_kv"]
+    assert (delta.about["family"], delta.about["groups"]) == ("unet3d", ["temporal", "spatial_kv"])
     assert (delta.about["token"]["word"], delta.about["step"]) == ("sks", 3)
     delta.check_base(base)
+    earlier = {name: value for name, value in delta.about.items() if name != "family"}  # before there were families
+    Delta(tensors={}, about=earlier).check_base(base)
     delta = Delta(tensors={}, about={**delta.about, "base_fingerprint": "another"})
     with pytest.raises(VmcError, match="trained on another model"):
         delta.check_base(base)

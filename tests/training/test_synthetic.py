@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from vmc.data.clips import Clip
 from vmc.data.prompts import jester_test_set, read_prompts
 from vmc.data.video import read_frames
-from vmc.models.unet3d import UNet3D
 from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
 from vmc.evaluate import main as evaluate
 from vmc.mini.test_set import TEST_SET
+from vmc.models.image_autoencoder import ImageAutoencoder
+from vmc.models.unet3d import UNet3D
 from vmc.runs import generation
-from vmc.training import encoding
 from vmc.training.base_videos import BaseVideos
 from vmc.training.hardware import Hardware
 from vmc.training.synthetic import SyntheticRegularization
@@ -291,13 +291,13 @@ def regularization_rows(run) -> list[str]:
 
 def test_every_frame_of_a_clip_is_trained_on_in_order(train, monkeypatch, tmp_path):
     encoded = []
-    encode = encoding.posterior_moments
+    encode = ImageAutoencoder.encode
 
-    def note(vae, frames_FCHW):
+    def note(autoencoder, frames_FCHW):
         encoded.append(frames_FCHW)
-        return encode(vae, frames_FCHW)
+        return encode(autoencoder, frames_FCHW)
 
-    monkeypatch.setattr(encoding, "posterior_moments", note)
+    monkeypatch.setattr(ImageAutoencoder, "encode", note)
     # The exemplars' window takes every fourth frame of a clip; a synthetic clip is a window already.
     own = ("data.fps=3", "sampler.steps=1", "steps=8", f"cache={tmp_path / 'cache'}")
     run = train("regularization=synthetic", CAPTIONS, *own)

@@ -13,8 +13,8 @@ from PIL import Image
 from vmc.data.prompts import Prompt
 from vmc.data.video import frame_rate, read_frames
 from vmc.diffusion.sampling import Sampler
-from vmc.models.token import MotionToken
 from vmc.generate import main as generate
+from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware
 from vmc.training.tuned import TunedModel
@@ -81,7 +81,7 @@ def test_delta_and_export_give_the_video_of_the_model_in_memory(run, entered, ba
 def test_the_delta_fits_a_fresh_base_to_the_bit(train, base):
     run = train()
     model = TunedModel.load(base, MotionToken(), newest_weights(run.path), hardware=Hardware())
-    tensors = dict(model.unet.named_parameters())
+    tensors = dict(model.denoiser.named_parameters())
     from safetensors.torch import load_file
 
     for name, tensor in load_file(run.weights(3)).items():

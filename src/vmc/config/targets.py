@@ -32,7 +32,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "metrics.classifier.path": (_SHIPPED,),
     "metrics.copying": ("vmc.metrics.networks.CopyNetwork",),
     "metrics.copying.path": (_SHIPPED,),
-    "model": ("vmc.models.unet3d.UNet3D",),
+    "model": ("vmc.models.animatediff.AnimateDiff", "vmc.models.unet3d.UNet3D"),
     "model.path": (_SHIPPED, "vmc.mini.blank.blank_folder"),
     "motion": ("vmc.data.motion.Motion",),
     "optimizer": ("vmc.training.optimizers.AdamW8bit",),  # and those of torch.optim

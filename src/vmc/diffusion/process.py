@@ -22,13 +22,12 @@ class Solver(Protocol):
     """Steps from noise to a video, as diffusers' schedulers have it."""
 
     timesteps: Tensor
-    init_noise_sigma: Any
 
     def set_timesteps(self, num_inference_steps: int, *, device: torch.device) -> None:
         """Choose the timesteps."""
 
-    def scale_model_input(self, sample: Tensor, timestep: Any) -> Tensor:
-        """The sample as the network is given it."""
+    def set_begin_index(self, begin_index: int) -> None:
+        """Which of them is the first."""
 
     def step(self, model_output: Tensor, timestep: Any, sample: Tensor) -> Any:
         """`prev_sample` after a step."""

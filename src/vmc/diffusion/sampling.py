@@ -65,10 +65,13 @@ class Sampler:
         if guided:
             text = Conditioning.cat([empty.repeated(len(text)), text])
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
-        latents_BCFHW = noise_BCFHW * solver.init_noise_sigma
+        solver.set_begin_index(0)  # else it is looked up by a timestep, which two steps may share
+        # Solvers of flow matching alone neither scale the noise nor the network's input.
+        latents_BCFHW = noise_BCFHW * getattr(solver, "init_noise_sigma", 1.0)
+        scale_input = getattr(solver, "scale_model_input", lambda sample, timestep: sample)
         for timestep in solver.timesteps:
             input_BCFHW = torch.cat([latents_BCFHW] * 2) if guided else latents_BCFHW
-            prediction = predict(solver.scale_model_input(input_BCFHW, timestep), timestep, text).float()
+            prediction = predict(scale_input(input_BCFHW, timestep), timestep, text).float()
             if guided:
                 unguided, prompted = prediction.chunk(2)
                 prediction = unguided + self.guidance * (prompted - unguided)

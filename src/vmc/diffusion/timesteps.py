@@ -63,6 +63,7 @@ class CoarseNoise(TimestepSampler):
         return 1 - self.alpha * (math.pi * times_T).cos()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Uniform(TimestepSampler):
     """Every time equally likely (Table 2d, "Uniform", and all baselines of Table 1)."""
 

@@ -1,11 +1,12 @@
 """A small text-to-video pipeline with random weights, in the layout of the published ones.
 
 `python -m vmc.mini blank --output DIR` writes it. UNet of 2 M parameters, 64 px frames, 8 frames, latents 8x8x4, CLIP's
-own tokenizer, text width 64.
+own tokenizer, text width 64. `--family` chooses another family of models, which has a module of its own.
 """
 
 import argparse
 import gzip
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,6 +23,9 @@ SIZE = 64
 TEXT_WIDTH = 64
 POSITIONS = 77
 LAYOUT = 2  # raised when what `write_blank` makes changes, so that a cached one is made anew
+_OTHERS = sorted(file.stem for file in Path(__file__).parent.glob("blank_*.py"))
+FAMILIES = {"unet3d": "vmc.mini.blank"} | {stem.removeprefix("blank_"): f"vmc.mini.{stem}" for stem in _OTHERS}
+"""The module of each family, which has `write(folder)` and `summary()`."""
 
 
 def unet() -> UNet3DConditionModel:
@@ -90,8 +94,8 @@ def _letters_of_bytes() -> list[str]:
     return [chr(code) for code in printable] + [chr(256 + code) for code in others]
 
 
-def write_blank(folder: Path, *, seed: int = 0) -> None:
-    """Write the pipeline with random weights of that seed.
+def write_blank(folder: Path, *, seed: int = 0, family: str = "unet3d") -> None:
+    """Write the pipeline of a family with random weights of that seed.
 
     Raises:
         VmcError: the folder exists already.
@@ -100,8 +104,19 @@ def write_blank(folder: Path, *, seed: int = 0) -> None:
         raise VmcError(f"--output is {folder}, which exists already; choose a new folder or remove it")
     with folder_written_whole(folder) as temporary, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = {"vae": vae(), "text_encoder": text_encoder(clip_tokenizer()), "unet": unet()}
-        write_pipeline(temporary, **networks)
+        import_module(FAMILIES[family]).write(temporary)
+
+
+def write(folder: Path) -> None:
+    """Write the pipeline, its weights drawn from the global generator."""
+    networks = {"vae": vae(), "text_encoder": text_encoder(clip_tokenizer()), "unet": unet()}
+    write_pipeline(folder, **networks)
+
+
+def summary() -> str:
+    """What it is, for the command."""
+    count = sum(parameter.numel() for parameter in unet().parameters())
+    return f"a blank text-to-video pipeline, UNet of {count:,} parameters"
 
 
 def scheduler() -> DDIMScheduler:
@@ -125,11 +140,11 @@ def write_pipeline(
     )
 
 
-def blank_folder() -> Path:
+def blank_folder(family: str = "unet3d") -> Path:
     """The blank pipeline of seed 0 in the cache, made when it is not there."""
-    folder = cache_root() / "mini" / f"blank-{LAYOUT}"
+    folder = cache_root() / "mini" / f"blank-{family}-{LAYOUT}"
     if not folder.is_dir():
-        write_blank(folder)
+        write_blank(folder, family=family)
     return folder
 
 
@@ -137,10 +152,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m vmc.mini blank`."""
     parser.add_argument("--output", type=Path, required=True, help="a new folder for the pipeline")
     parser.add_argument("--seed", type=int, default=0, help="of the random weights (default 0)")
+    parser.add_argument("--family", choices=FAMILIES, default="unet3d", help="of models (default unet3d)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the pipeline and say what it holds."""
-    write_blank(arguments.output, seed=arguments.seed)
-    count = sum(parameter.numel() for parameter in unet().parameters())
-    print(f"{arguments.output}: a blank text-to-video pipeline, UNet of {count:,} parameters")
+    write_blank(arguments.output, seed=arguments.seed, family=arguments.family)
+    print(f"{arguments.output}: {import_module(FAMILIES[arguments.family]).summary()}")

@@ -24,7 +24,7 @@ from vmc.diffusion.process import NoiseProcess
 from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.fitting import shapes_of
-from vmc.models.loading import download, quiet_loading
+from vmc.models.loading import cast, download, quiet_loading
 from vmc.models.weight_files import first_line, is_harmless, problem, weight_files
 
 if TYPE_CHECKING:
@@ -183,7 +183,23 @@ class VideoModel(ABC):
                 f"model.path is {self.path}, which {reason}; it must be a whole text-to-video pipeline in the diffusers"
                 f" layout, so {self.remedy}"
             )
+        self.check_folder(folder)
         return folder
+
+    def check_folder(self, folder: Path) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse a folder that has all parts for a reason of the family's own; no weights are loaded."""
+
+    def place(self, part: str) -> Path:
+        """The folder of a part."""
+        return self.folder / part
+
+    def network(self, part: str) -> Any:
+        """The class of a part that has weights."""
+        return self.networks[part]
+
+    def parts_of(self, role: str) -> tuple[str, ...]:
+        """The parts that make a role; a part makes itself."""
+        return self.roles.get(role, (role,))
 
     @classmethod
     def another_family(cls, folder: Path) -> str | None:
@@ -215,10 +231,10 @@ class VideoModel(ABC):
 
         Gigabytes are read for it, so each part is read once.
         """
-        parts = [part for role in roles for part in self.roles.get(role, (role,))]
+        parts = [part for role in roles for part in self.parts_of(role)]
         for part in parts:
             if part not in self._fingerprints:
-                self._fingerprints[part] = fingerprint(self.folder / part)
+                self._fingerprints[part] = fingerprint(self.place(part))
         return " ".join(self._fingerprints[part] for part in parts)
 
     @cached_property
@@ -245,17 +261,24 @@ class VideoModel(ABC):
         Raises:
             VmcError: it does not read.
         """
-        file = self.folder / part / self.parts[part]
+        return self.read_config(self.place(part) / self.parts.get(part, "config.json"))
+
+    def read_config(self, file: Path) -> dict[str, Any]:
+        """The content of a config file.
+
+        Raises:
+            VmcError: it does not read.
+        """
         try:
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise VmcError(f"{file} is no JSON ({first_line(error)}); {self.remedy}") from error
 
     def open(self, part: str, dtype: torch.dtype) -> Any:
-        """Load one part in exactly `dtype`, frozen and in eval mode; a missing or misshaped tensor is an error and
+        """Load one part in `dtype` (`cast`), frozen and in eval mode; a missing or misshaped tensor is an error and
         never random weights.
         """
-        folder, kind = self.folder / part, self.networks[part]
+        folder, kind = self.place(part), self.network(part)
         # Without safetensors diffusers would look for them, and log an error, before it takes the `.bin`.
         safe = None if any(folder.glob("*.safetensors")) else False
         try:
@@ -274,7 +297,5 @@ class VideoModel(ABC):
             raise VmcError(f"{reason}; {self.remedy}")
         if unknown:
             log.warning("%s holds %d tensors that are not used, the first %s", folder, len(unknown), unknown[0])
-        # Not every file follows the dtype asked for; one that does must not be cast again (diffusers warns of it).
-        if any(tensor.dtype != dtype for tensor in module.parameters()):
-            module = module.to(dtype)
+        cast(module, dtype)  # not every file follows the dtype asked for
         return module.requires_grad_(False).eval()

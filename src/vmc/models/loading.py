@@ -1,9 +1,11 @@
 """Fetching a pipeline's folder and opening its parts without the libraries' own chatter."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
@@ -38,14 +40,29 @@ def without_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str) -> Path:
-    """A local copy of a hub repository's pipeline files, from the cache when it is complete there.
+def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) -> None:
+    """Hold a network's weights in `dtype`, but those in float32 that diffusers keeps so (norms, the time's embedding).
+
+    Args:
+        network: its parameters and buffers are replaced in place.
+        dtype: of floating-point numbers.
+        names: of the parameters and buffers that are meant; None means all.
+    """
+    kept = set(getattr(network, "_keep_in_fp32_modules", None) or ())
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if tensor.is_floating_point() and (names is None or name in names):
+            tensor.data = tensor.data.to(torch.float32 if kept.intersection(name.split(".")) else dtype)
+
+
+def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str, key: str = "model.path") -> Path:
+    """A local copy of a hub repository's files, from the cache when it is complete there.
 
     Args:
         name: of the repository.
-        parts: its folders that are wanted.
+        parts: its folders that are wanted; "" is the repository's own, of a network that is published alone.
         weighted: those of them that have weights.
         get: the command that gets it, for the message.
+        key: of the config, for the message.
 
     Raises:
         VmcError: it cannot be had.
@@ -55,10 +72,10 @@ def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: s
     try:
         return snapshot(name, parts, weighted)
     except HFValidationError:
-        raise VmcError(f"model.path is {name}, which is neither a folder nor a hub name; check the path") from None
+        raise VmcError(f"{key} is {name}, which is neither a folder nor a hub name; check the path") from None
     except Exception as error:
         remedy = f"run `{get}` where there is a network" if get else "check the network"
         raise VmcError(
-            f"model.path is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
+            f"{key} is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
             f" give the path of a local copy, or {remedy}"
         ) from error

@@ -102,6 +102,9 @@ class LoraSubset(Subset):
         with torch.random.fork_rng(devices=[]):
             inject_adapter_in_model(config, denoiser, adapter_name=ADAPTER)
         denoiser.train(denoiser.training)  # the new modules, too
+        for module in denoiser.modules():
+            if isinstance(module, LoraLayer):
+                module.register_forward_pre_hook(_as_first_argument, with_kwargs=True)
         denoiser.requires_grad_(False)
         adapters = {name: parameter for name, parameter in denoiser.named_parameters() if ".lora_" in name}
         return {name.replace(f".{ADAPTER}.", "."): parameter for name, parameter in adapters.items()}
@@ -115,6 +118,13 @@ class LoraSubset(Subset):
 def _names(target: str, layer: str, groups: Groups) -> bool:
     """Whether a target, group or pattern, names a layer."""
     return groups[target](f"{layer}.weight") if target in groups else fnmatchcase(layer, target)
+
+
+def _as_first_argument(layer: Module, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
+    """PyTorch's layers call their argument `input`, and diffusers' motion modules do so too; peft's call it `x`."""
+    if "input" not in named:
+        return None
+    return (named.pop("input"), *args), named
 
 
 def adapted_parameter(name: str) -> str:

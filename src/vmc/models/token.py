@@ -185,8 +185,8 @@ def one_token(tokenizer: Any, word: str, *, key: str) -> int:
     ids = tokenizer(word, add_special_tokens=False).input_ids
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         raise VmcError(
-            f"{key} is '{word}', which the tokenizer splits into {len(ids)} tokens; choose a rare word that is one"
-            " token (in CLIP's vocabulary: sks, pll) or set token.added=true with token.start"
+            f"{key} is '{word}', which the tokenizer splits into {len(ids)} tokens;"
+            " choose a rare word that is one token (of CLIP's: sks, pll), or set token.added=true with token.start"
         )
     return int(ids[0])
 

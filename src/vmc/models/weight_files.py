@@ -39,7 +39,12 @@ def weight_files(folder: Path) -> list[Path]:
 def _weights(part: str, suffix: str) -> re.Pattern[str]:
     """The names of a part's weights in its repository."""
     stem = _STEMS.get(part, "diffusion_pytorch_model")
-    return re.compile(rf"{re.escape(part)}/{stem}(-\d+-of-\d+)?\.{suffix}")
+    return re.compile(rf"{re.escape(_inside(part))}{stem}(-\d+-of-\d+)?\.{suffix}")
+
+
+def _inside(part: str) -> str:
+    """How the names of a part's files begin."""
+    return f"{part}/" if part else ""
 
 
 def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, local: bool = False) -> Path:
@@ -49,7 +54,7 @@ def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, 
 
     Args:
         repository: its name.
-        parts: its folders that are wanted.
+        parts: its folders that are wanted; "" is the repository's own.
         weighted: those of them that have weights.
         local: do not ask the hub; what is in the cache may lack files then.
 
@@ -67,8 +72,8 @@ def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, 
     except Exception:  # offline, or without a network: it is in the cache or nowhere
         local = True
     twice = [part for part in weighted if any(_weights(part, "safetensors").fullmatch(name) for name in names)]
-    ignored = [*_IGNORED, *(f"{part}/*.bin*" for part in twice)]
-    allowed = ["model_index.json", *(f"{part}/*" for part in parts)]
+    ignored = [*_IGNORED, *(f"{_inside(part)}*.bin*" for part in twice)]
+    allowed = ["model_index.json", *(f"{_inside(part)}*" for part in parts)]
     found = snapshot_download(repository, allow_patterns=allowed, ignore_patterns=ignored, local_files_only=local)
     return Path(found)
 
@@ -95,7 +100,10 @@ def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | N
             expected = _expected(folder, kind)
         except Exception as error:  # the libraries raise of every kind
             return f"{folder / 'config.json'} is no config of {kind.__name__} ({first_line(error).rstrip('.')})"
-    reason = shapes_misfit(expected, _named_as(expected, found))
+    named = _named_as(expected, found)
+    # A file need not hold what is another tensor's memory, as the second name of T5's table of embeddings.
+    tied = set(getattr(kind, "_tied_weights_keys", None) or ()) - named.keys()
+    reason = shapes_misfit({name: shape for name, shape in expected.items() if name not in tied}, named)
     return reason and f"{files[0] if len(files) == 1 else folder} does not fit its config.json: {reason}"
 
 

@@ -223,7 +223,7 @@ class RunFolder:
         """The keys in which the config of the run that is there differs from this one's; none where there is none."""
         if not (self.path / "config.yaml").is_file():
             return []
-        return differing_keys(read_config(self.path), self.config)
+        return differing_keys(read_config(self.path), up_to_date(self.config))
 
     def _begin_anew(self, different: str) -> None:
         """Remove what a run that is in vain has left."""

@@ -14,6 +14,7 @@ from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses, weighted_loss
 from vmc.errors import VmcError
 from vmc.models.base import VideoModel
+from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter
 from vmc.models.parameters import Subset, check_groups
 from vmc.models.text import TextEncoder
@@ -58,9 +59,7 @@ class MotionModule(pl.LightningModule):
         self.model, self.process = model, model.process
         self.denoiser = denoiser
         self.trained = subset.freeze_rest(denoiser, model.groups)
-        for parameter in denoiser.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(frozen_dtype)
+        cast(denoiser, frozen_dtype, {name for name, tensor in denoiser.named_parameters() if not tensor.requires_grad})
         self.encoder = encoder
         self.text_encoder = encoder.network if encoder else None
         self.objective = objective or Denoising()

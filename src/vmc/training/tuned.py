@@ -8,6 +8,7 @@ from vmc.diffusion.sampling import Sampler
 from vmc.files import fingerprint
 from vmc.models.base import VideoModel
 from vmc.models.export import export_pipeline
+from vmc.models.loading import cast
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
 from vmc.runs.generation import VideoGenerator
@@ -51,7 +52,7 @@ class TunedModel:
         """Makes videos of the model's own length and size."""
         device, dtype = self.hardware.device, self.hardware.frozen_dtype
         if dtype != self.denoiser.dtype:
-            self.denoiser.to(dtype)
+            cast(self.denoiser, dtype)
         return VideoGenerator(
             model=self.base,
             denoiser=self.denoiser.to(device),

@@ -10,6 +10,7 @@ from diffusers import UNet3DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import VariancePreserving
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.mini.captions import RARE_WORDS, caption
@@ -221,6 +222,10 @@ class Denoiser:
     text_encoder: CLIPTextModel
     unet: UNet3DConditionModel
 
+    def predict(self, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
+        """prediction_BCFHW of the UNet."""
+        return self.unet(noisy_BCFHW, timesteps, encoder_hidden_states=text.embeddings_BLD).sample
+
     def loss(self, batch: Batch) -> Tensor:
         """The weighted mean squared error of a batch; half precision on a GPU."""
         device = self.unet.device
@@ -230,9 +235,8 @@ class Denoiser:
             length=self.text_encoder.config.max_position_embeddings,
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            text_BLD = encoder.encode_ids(encoder.token_ids(batch.texts)).embeddings_BLD
-            timesteps_B, noisy_BCFHW = batch.timesteps_B.to(device), batch.noisy_BCFHW.to(device)
-            prediction = self.unet(noisy_BCFHW, timesteps_B, encoder_hidden_states=text_BLD).sample
+            text = encoder.encode_ids(encoder.token_ids(batch.texts))
+            prediction = self.predict(batch.noisy_BCFHW.to(device), batch.timesteps_B.to(device), text)
         errors_BCFHW = (prediction.float() - batch.target_BCFHW.to(device)).square()
         return (errors_BCFHW * batch.weights_BCFHW.to(device)).mean()
 

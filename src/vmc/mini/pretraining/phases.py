@@ -21,7 +21,7 @@ from vmc.mini.pretraining.marks import Marking, leave_marks
 from vmc.mini.pretraining.preview import sheet_of_prompts, sheet_of_reconstructions
 from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import Session
-from vmc.models.unet3d import forward_process
+from vmc.models.latent_diffusion import forward_process
 from vmc.randomness import generator
 
 _SETTLED_ON = 1024

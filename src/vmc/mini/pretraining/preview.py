@@ -41,7 +41,7 @@ def sheet_of_prompts(path: Path, denoiser: Denoiser, vae: AutoencoderKL) -> None
     solver = DPMSolverMultistepScheduler.from_config(scheduler.config, algorithm_type="dpmsolver++", solver_order=2)
     shape = (denoiser.unet.config.in_channels, FRAMES, SIZE // 8, SIZE // 8)
     latents_BCFHW = SAMPLER(
-        denoiser.unet,
+        denoiser.predict,
         solver,
         noise_BCFHW=initial_noise(range(len(PROMPTS)), shape).to(device),
         text=Conditioning.cat([encoder(prompt) for prompt in PROMPTS]).to(device),

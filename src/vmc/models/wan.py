@@ -1,0 +1,271 @@
+"""Wan's family (Wan Team, 2025): a transformer over all tokens of a video, trained by flow matching, with UMT5's text
+encoder and an autoencoder that compresses time.
+
+Axes: B videos, C latent or colour channels, F frames, H and W, L text positions, M = 2 posterior moments.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers import (
+    AutoencoderKLWan,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+    WanPipeline,
+    WanTransformer3DModel,
+)
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+from einops import rearrange
+from torch import Tensor
+from torch.nn import Module
+from transformers import AutoTokenizer, UMT5EncoderModel
+
+from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.process import FlowMatching
+from vmc.errors import VmcError
+from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel
+from vmc.models.image_autoencoder import to_uint8
+from vmc.models.loading import quiet_loading
+from vmc.models.text import TextEncoder
+from vmc.models.token import MotionToken
+
+POSITIONS = 512
+"""Of the text: what `WanPipeline` reads where nobody says otherwise, and what the model was trained with."""
+SOLVERS: dict[str, Any] = {
+    "UniPCMultistepScheduler": UniPCMultistepScheduler,
+    "FlowMatchEulerDiscreteScheduler": FlowMatchEulerDiscreteScheduler,
+}
+"""Of published folders, by the name in their `scheduler_config.json`."""
+ATTENTION = {"fused": "native", "plain": "_native_math"}
+"""diffusers' name of each."""
+
+
+def _matches(pattern: str) -> Callable[[str], bool]:
+    """Whether a name as a whole is of the pattern."""
+    compiled = re.compile(pattern)
+    return lambda name: compiled.fullmatch(name) is not None
+
+
+class Wan(VideoModel):
+    """`WanTransformer3DModel` in the layout of `WanPipeline`, text to video with one denoiser (Wan 2.1).
+
+    No layer of it is temporal alone: its self-attention mixes all tokens of all frames. Its groups:
+
+        self_attention   attn1 of every block: what mixes frames, and places within them
+        self_qk          queries and keys of it: what attends to what
+        text_kv          keys and values of the cross-attention: what the text says
+        all              everything
+    """
+
+    family: ClassVar[str] = "wan"
+    pipelines: ClassVar[tuple[str, ...]] = ("WanPipeline",)
+    parts: ClassVar[Mapping[str, str]] = {
+        "transformer": "config.json",
+        "vae": "config.json",
+        "text_encoder": "config.json",
+        "tokenizer": "tokenizer_config.json",
+        "scheduler": "scheduler_config.json",
+    }
+    networks: ClassVar[Mapping[str, Any]] = {
+        "transformer": WanTransformer3DModel,
+        "vae": AutoencoderKLWan,
+        "text_encoder": UMT5EncoderModel,
+    }
+    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "denoiser": ("transformer",),
+        "autoencoder": ("vae",),
+        "text": ("text_encoder", "tokenizer"),
+    }
+    prefix: ClassVar[str] = "transformer"
+    groups: ClassVar[Groups] = {
+        "self_attention": _matches(r"blocks\.\d+\.attn1\..+"),
+        "self_qk": _matches(r"blocks\.\d+\.attn1\.to_[qk]\.(weight|bias)"),
+        "text_kv": _matches(r"blocks\.\d+\.attn2\.to_[kv]\.(weight|bias)"),
+        "all": lambda name: True,
+    }
+
+    def check_folder(self, folder: Path) -> None:
+        """Refuse a Wan 2.2 with an expert for either half of the times."""
+        if self.index(folder).get("transformer_2", [None])[0] is not None:
+            raise VmcError(
+                f"model.path is {self.path}, which has two denoisers (transformer and transformer_2), of which the"
+                " family wan knows one; give a pipeline with one, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+            )
+
+    def index(self, folder: Path) -> dict[str, Any]:
+        """The content of `model_index.json`; nothing where there is none."""
+        file = folder / "model_index.json"
+        return self.read_config(file) if file.is_file() else {}
+
+    def mismatch(self) -> str | None:
+        """Text features must be as wide as the transformer takes them, and latents have as many channels."""
+        transformer, vae = self.config("transformer"), self.config("vae")
+        width, channels = self.config("text_encoder")["d_model"], vae["z_dim"]
+        if width != transformer["text_dim"]:
+            return f"has text features of width {width}, but the transformer takes {transformer['text_dim']}"
+        if channels != transformer["in_channels"]:
+            return f"has latents of {channels} channels, but the transformer takes {transformer['in_channels']}"
+        return None
+
+    @cached_property
+    def process(self) -> FlowMatching:
+        """Flow matching, with the solver that the folder names and its shift."""
+        settings = self.config("scheduler")
+        _, name = self.index(self.folder).get("scheduler") or (None, settings.get("_class_name"))
+        is_flow = name == "FlowMatchEulerDiscreteScheduler" or (
+            name == "UniPCMultistepScheduler"
+            and settings.get("use_flow_sigmas")
+            and settings.get("prediction_type") == "flow_prediction"
+        )
+        if not is_flow or settings.get("use_dynamic_shifting"):
+            raise VmcError(
+                f"{self.folder / 'scheduler'} is a {name} that the family wan cannot sample with; it must be a"
+                f" {' or '.join(SOLVERS)} of flow matching with a fixed shift"
+            )
+        return FlowMatching(
+            make_solver=partial(SOLVERS[name].from_config, settings),
+            shift=float(settings.get("flow_shift", settings.get("shift", 1.0))),
+            scale=float(settings.get("num_train_timesteps", 1000)),
+        )
+
+    def denoiser(self, *, dtype: torch.dtype = torch.float32) -> WanTransformer3DModel:
+        """The transformer; the `plain` attention is PyTorch's own without a fused kernel."""
+        transformer = self.open("transformer", dtype)
+        for block in transformer.blocks:
+            for attention in (block.attn1, block.attn2):
+                attention.set_attention_backend(ATTENTION[self.attention])
+        return transformer
+
+    def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
+        """prediction_BCFHW, the velocity. It attends to all positions, those behind a text being zero."""
+        return denoiser(noisy_BCFHW, timesteps.expand(len(noisy_BCFHW)), text.embeddings_BLD).sample
+
+    def text_encoder(self, token: MotionToken | None = None, *, dtype: torch.dtype = torch.float32) -> TextEncoder:
+        """UMT5's encoder."""
+        network = self.open("text_encoder", dtype)
+        return UMT5Text.load(self.tokenizer(), network, token, length=self.text_length())
+
+    def tokenizer(self) -> Any:
+        """UMT5's tokenizer (SentencePiece)."""
+        return AutoTokenizer.from_pretrained(self.folder / "tokenizer")
+
+    def text_length(self) -> int:
+        """As many as `WanPipeline` reads; UMT5 itself has relative positions and no limit."""
+        return POSITIONS
+
+    def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> "WanAutoencoder":
+        """All frames of a video together."""
+        return WanAutoencoder(self.open("vae", dtype))
+
+    def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
+        """(C, F, h, w): the first frame has a latent of its own, then every four frames have one."""
+        vae = self.config("vae")
+        time, space = int(vae.get("scale_factor_temporal", 4)), int(vae.get("scale_factor_spatial", 8))
+        if frames < 1 or (frames - 1) % time:
+            below = max((frames - 1) // time, 0) * time + 1
+            raise VmcError(
+                f"data.frames is {frames}, which this model's autoencoder cannot hold: it takes {time}n + 1 frames, so"
+                f" choose {below} or {below + time}"
+            )
+        patch = max(self.config("transformer")["patch_size"][1:])
+        if size % (space * patch):
+            raise VmcError(f"data.size is {size}, which is not divisible by {space * patch}; choose a multiple of it")
+        return int(vae["z_dim"]), (frames - 1) // time + 1, size // space, size // space
+
+    def blocks(self, denoiser: Any) -> Sequence[Module]:
+        """The transformer's blocks."""
+        return tuple(denoiser.blocks)
+
+    def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
+        """A folder that `WanPipeline` opens, with the solver that `generate` uses."""
+        save_pipeline(
+            folder,
+            vae=self.autoencoder().module,
+            text_encoder=text.network,
+            tokenizer=text.tokenizer,
+            transformer=denoiser.float(),
+            scheduler=self.process.solver(),
+            expand_timesteps=bool(self.index(self.folder).get("expand_timesteps")),
+        )
+
+
+class UMT5Text(TextEncoder):
+    """UMT5's encoder, whose padding is masked for it and zero for the denoiser, as in `WanPipeline`."""
+
+    def token_ids(self, texts: list[str]) -> Tensor:
+        """ids_BL of the texts, cleaned as `WanPipeline` cleans a prompt."""
+        return super().token_ids([prompt_clean(text) for text in texts])
+
+    def encode_ids(self, ids_BL: Tensor) -> Conditioning:
+        """What the denoiser reads."""
+        ids_BL = ids_BL.to(self.network.device)
+        is_text_BL = ids_BL != self.tokenizer.pad_token_id
+        embeddings_BLD = self.network(ids_BL, attention_mask=is_text_BL.long()).last_hidden_state
+        return Conditioning(embeddings_BLD.masked_fill(~is_text_BL.unsqueeze(-1), 0))
+
+
+class WanAutoencoder(Autoencoder):
+    """An `AutoencoderKLWan`: causal in time, each latent channel with a mean and a deviation of its own."""
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the latent channels, which the denoiser never sees, shaped 1C111."""
+        config = self.module.config
+        mean, deviation = (
+            torch.tensor(values, device=like.device, dtype=like.dtype).view(1, -1, 1, 1, 1)
+            for values in (config.latents_mean, config.latents_std)
+        )
+        return mean, deviation
+
+    @torch.no_grad()
+    def encode(self, frames_FCHW: Tensor) -> Tensor:
+        """moments_MCFHW of 4n + 1 frames, or of one (a still)."""
+        vae = self.module
+        pixels_BCFHW = rearrange(frames_FCHW, "f c h w -> 1 c f h w").to(vae.device, torch.float32) / 127.5 - 1
+        posterior = vae.encode(pixels_BCFHW.to(vae.dtype)).latent_dist
+        mean, deviation = self._statistics(posterior.mean.float())
+        moments = (posterior.mean.float() - mean) / deviation, posterior.std.float() / deviation
+        return torch.cat(moments).cpu()
+
+    @torch.no_grad()
+    def decode(self, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES, tile: int | None = None) -> Tensor:
+        """frames_BFCHW, a video at a time; within it the autoencoder goes from latent frame to latent frame itself, so
+        that `frames_at_once` changes nothing.
+        """
+        vae = self.module
+        latents_BCFHW = latents_BCFHW.to(vae.device, vae.dtype)
+        mean, deviation = self._statistics(latents_BCFHW)
+        # Divided by the inverse, as `WanPipeline` does it, so that the last bits are its own.
+        latents_BCFHW = latents_BCFHW / (1.0 / deviation) + mean
+        with _in_tiles(vae, tile):
+            videos = [to_uint8(vae.decode(latents_1CFHW).sample).cpu() for latents_1CFHW in latents_BCFHW.split(1)]
+        return rearrange(torch.cat(videos), "b c f h w -> b f c h w")
+
+
+@contextmanager
+def _in_tiles(vae: Any, tile: int | None) -> Iterator[None]:
+    """Only while decoding, a quarter of a tile overlapping; a cached posterior must not depend on it."""
+    if tile is None:
+        yield
+        return
+    ratio = vae.spatial_compression_ratio
+    stride = tile * 3 // 4 // ratio * ratio
+    vae.enable_tiling(tile, tile, stride, stride)
+    try:
+        yield
+    finally:
+        vae.disable_tiling()
+
+
+def save_pipeline(folder: Path, *, tokenizer: Any, expand_timesteps: bool = False, **parts: Any) -> None:
+    """Write the parts as published pipelines are: safetensors, and a tokenizer that transformers 4 opens, too."""
+    with quiet_loading():
+        pipeline = WanPipeline(tokenizer=tokenizer, expand_timesteps=expand_timesteps, **parts)
+        pipeline.save_pretrained(folder, safe_serialization=True)
+    file = folder / "model_index.json"
+    # Before transformers 5, `T5Tokenizer` is another class, which needs a file that is not written.
+    file.write_text(file.read_text(encoding="utf-8").replace('"T5Tokenizer"', '"T5TokenizerFast"'), encoding="utf-8")
