@@ -138,6 +138,8 @@ def merge(denoiser: Module) -> dict[str, Tensor]:
     merged = {name: _merged(layer) for name, layer in _adapted(denoiser).items()}
     for name, layer in merged.items():
         denoiser.set_submodule(name, layer)
+    if merged:
+        del denoiser.peft_config  # else peft takes the next adapters for further ones beside these
     return {f"{name}.weight": layer.weight for name, layer in merged.items()}
 
 

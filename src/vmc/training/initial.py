@@ -75,28 +75,24 @@ class InitialWeights:
     def apply(self, model: VideoModel, denoiser: Module, subset: Subset) -> dict[str, Tensor]:
         """Put the weights into a fresh denoiser; all that then differs from the base, under the names of a delta.
 
-        Adapters of the subset's own kind are left for `restore`, as the subset brings theirs. Others become part of
-        the layers that they stand beside.
+        Adapters of the subset's own kind are left out, as it brings places for them (`MotionModule` fills these).
+        Others become part of the layers that they stand beside.
         """
-        tensors, lora = dict(self.delta.tensors), self.delta.about.get("lora")
-        if lora is not None and lora == subset.describe().get("lora"):
-            about = {key: value for key, value in self.delta.about.items() if key != "lora"}
-            tensors = {name: tensor for name, tensor in tensors.items() if ".lora_" not in name}
-            Delta(tensors=_without_rows(tensors), about=about).apply(model, denoiser)
+        tensors, about = dict(self.delta.tensors), dict(self.delta.about)
+        plain = {name: tensor for name, tensor in tensors.items() if ".lora_" not in name}
+        if about.get("lora") is not None and about["lora"] == subset.describe().get("lora"):
+            del about["lora"]
+            Delta(tensors=_without_rows(plain), about=about).apply(model, denoiser)
             return tensors
-        Delta(tensors=_without_rows(tensors), about=self.delta.about).apply(model, denoiser)
-        merged = {f"{model.prefix}.{name}": tensor.clone() for name, tensor in merge(denoiser).items()}
-        return {name: tensor for name, tensor in tensors.items() if ".lora_" not in name} | merged
-
-    def apply_rows(self, text: TextEncoder) -> None:
-        """Put the rows of tokens into a fresh text encoder."""
-        self.restore(named_places({}, text.rows, prefix=""))
+        Delta(tensors=_without_rows(tensors), about=about).apply(model, denoiser)
+        return plain | {f"{model.prefix}.{name}": weight.detach().clone() for name, weight in merge(denoiser).items()}
 
     @torch.no_grad()
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the weights into those tensors that have their names."""
-        for name in tensors.keys() & self.delta.tensors.keys():
-            tensors[name].copy_(self.delta.tensors[name])
+    def apply_rows(self, text: TextEncoder) -> None:
+        """Put the rows of tokens into a fresh text encoder."""
+        for name, row in named_places({}, text.rows, prefix="").items():
+            if name in self.delta.tensors:
+                row.copy_(self.delta.tensors[name])
 
 
 def _weights_of(path: Path, own: Path) -> Path:

@@ -36,8 +36,8 @@ class MotionModule(pl.LightningModule):
         lr_schedule: makes what changes the rates of all groups from step to step.
         encoder: the text encoder, given only if a token's row is trained; it then runs in the step.
         clip_sets: sets of clips that move a part of what is trained.
-        inherited: what differs from the base by the run that this one started from; what is not trained of it is
-            written with this one's own weights.
+        inherited: weights of the run that this one starts from: what is trained begins as they are, and those that
+            are not trained are written with this one's own.
         frozen_dtype: of the frozen weights.
     """
 
@@ -69,8 +69,7 @@ class MotionModule(pl.LightningModule):
         self.losses: list[dict[str, Tensor]] = []  # of the micro-batches since the last step
         if not self.trained_tensors():
             raise VmcError("nothing is trained: parameters.groups is empty and token.trained is false; set one")
-        inherited = inherited or {}
-        self.inherited = {name: tensor for name, tensor in inherited.items() if name not in self.trained_tensors()}
+        self.inherited = self._begin_as(inherited or {})
         self._movable = movable(clip_sets, self.trained_tensors(), model)
 
     def train(self, mode: bool = True) -> "MotionModule":
@@ -82,6 +81,14 @@ class MotionModule(pl.LightningModule):
         rows = self.encoder.rows if self.encoder else {}
         trained = {name: row for name, row in rows.items() if row.requires_grad}
         return named_places(self.trained, trained, prefix=self.model.prefix)
+
+    @torch.no_grad()
+    def _begin_as(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Have what is trained begin as these weights are; those that are not trained."""
+        trained = self.trained_tensors()
+        for name in trained.keys() & weights.keys():
+            trained[name].copy_(weights[name])
+        return {name: tensor for name, tensor in weights.items() if name not in trained}
 
     def weights(self) -> dict[str, Tensor]:
         """All that differs from the base model, under the names of the delta."""

@@ -232,7 +232,7 @@ class Session:
         inherited = self._init.apply(self.experiment.model, denoiser, self.subset) if self._init else {}
         if self.experiment.hardware.checkpoint_activations:
             checkpoint_activations(self.experiment.model.blocks(denoiser))
-        module = MotionModule(
+        return MotionModule(
             model=self.experiment.model,
             denoiser=denoiser,
             subset=self.subset,
@@ -244,9 +244,6 @@ class Session:
             inherited=inherited,
             frozen_dtype=self.experiment.hardware.frozen_dtype,
         )
-        if self._init:
-            self._init.restore(module.trained_tensors())
-        return module
 
     def _plan(self, clips: Sequence[Clip], exemplars: int) -> StepPlan:
         mixture = Mixture(
