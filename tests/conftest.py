@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from vmc.cli import config_folder, quote_free_text
 from vmc.config.build import build_session
 from vmc.data.video import write_video
+from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
@@ -49,6 +50,15 @@ def blank(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def base(blank) -> UNet3D:
     return UNet3D(path=blank, frames=8, size=64, fps=3.0, attention="plain")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Sizes:
+    """ZeroScope's layout in small: the same blocks and names, about a hundredth of its width."""
+    unet = {"block_out_channels": (32, 32, 64, 64), "cross_attention_dim": 32, "attention_head_dim": 32}
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    changes = {"unet": unet, "vae": {"block_out_channels": (32, 32, 64, 64)}, "text_encoder": text}
+    return Sizes(configs={part: {**config, **changes[part]} for part, config in ZEROSCOPE.configs.items()})
 
 
 def moving_square(frames: int, *, size: int = 64, seed: int = 0) -> torch.Tensor:

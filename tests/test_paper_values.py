@@ -14,8 +14,8 @@ from PIL import Image
 from vmc.cli import config_folder
 from vmc.data.jester import Jester
 from vmc.data.prompts import jester_test_set, read_prompts
+from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.trn import BACKBONES, TRN
-from vmc.metrics.values import COPY_THRESHOLD
 from vmc.training.module import MotionModule
 
 PAPER = [

@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from vmc.cli import config_folder
 from vmc.evaluate import main as evaluate
 
-SAMPLERS = {"mini": (12, 5.0), "zeroscope": (25, 9.0), "modelscope": (25, 9.0)}
-"""Steps and guidance. ZeroScope's are the release's, while it trains."""
+SAMPLERS = {"mini": (12, 5.0), "zeroscope": (25, 9.0), "modelscope": (25, 9.0), "animatediff": (25, 7.5)}
+"""Steps and guidance. ZeroScope's are the release's, while it trains; AnimateDiff's its page's."""
 
 
 def sampler_of(command: str, *overrides: str) -> tuple[int, float]:

@@ -12,7 +12,9 @@ from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, 
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from safetensors.torch import load_file, save_file
 
+from vmc.diffusion.conditioning import Conditioning
 from vmc.errors import VmcError
+from vmc.mini.__main__ import main as mini
 from vmc.mini.blank import write_blank
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.lora import LoraSubset
@@ -117,7 +119,9 @@ def test_temporal_is_every_motion_module_and_spatial_kv_no_part_of_one(published
         for kind in ("weight", "bias")
     }
     spatial_kv = select_names(names, ["spatial_kv"], AnimateDiff.groups)
-    assert all(re.search(r"\.attentions\.\d\.transformer_blocks\.0\.attn2\.to_[kv]\.weight$", name) for name in spatial_kv)
+    assert all(
+        re.search(r"\.attentions\.\d\.transformer_blocks\.0\.attn2\.to_[kv]\.weight$", name) for name in spatial_kv
+    )
     assert not set(spatial_kv) & set(temporal)
 
 
@@ -125,7 +129,16 @@ def test_adapters_stand_beside_motion_modules_and_the_keys_and_values_of_texts(p
     layers = LoraSubset(rank=4, alpha=4, targets=["temporal", "spatial_kv"]).layers(published, AnimateDiff.groups)
     # Of a motion module: two attentions of four layers, two layers in and out, two of the feed-forward network.
     assert len(layers) == 21 * 12 + 32
-    assert {layer.rpartition(".")[2] for layer in layers} == {"to_q", "to_k", "to_v", "0", "2", "proj_in", "proj_out", "proj"}
+    assert {layer.rpartition(".")[2] for layer in layers} == {
+        "to_q",
+        "to_k",
+        "to_v",
+        "0",
+        "2",
+        "proj_in",
+        "proj_out",
+        "proj",
+    }
 
 
 def test_the_unet_is_that_of_diffusers_and_nothing_is_drawn(model, folder):
@@ -154,7 +167,7 @@ def test_shapes_of_videos_latents_and_predictions(model):
     assert moments.shape == (2, *model.latent_shape(frames=8, size=64)) == (2, 4, 8, 8, 8)
     assert autoencoder.decode(moments[:1]).shape == (1, 8, 3, 64, 64)
     text = model.text_encoder()
-    two, unet = text("a man").cat([text("a man"), text("a robot")]), model.denoiser()
+    two, unet = Conditioning.cat([text("a man"), text("a robot")]), model.denoiser()
     noisy = moments[:1].expand(2, -1, -1, -1, -1)
     both = model.predict(unet, noisy, torch.tensor([10, 900]), two)
     assert both.shape == noisy.shape
@@ -202,7 +215,9 @@ def test_a_pipeline_and_an_adapter_that_do_not_go_together_are_refused(folder, e
     adapter = folder / "motion_adapter"
     said = refusal(path=folder)
     assert "a Stable Diffusion pipeline, which has no motion modules; set model.motion_adapter" in said
-    assert "has its motion modules already; set model.motion_adapter=null" in refusal(path=exported, motion_adapter=adapter)
+    assert "has its motion modules already; set model.motion_adapter=null" in refusal(
+        path=exported, motion_adapter=adapter
+    )
     assert "has no config.json; it must be the folder of a MotionAdapter" in refusal(path=folder, motion_adapter=folder)
     assert "which is of the class AutoencoderKL" in refusal(path=folder, motion_adapter=folder / "vae")
     assert "neither a folder nor a hub name" in refusal(path=folder, motion_adapter=folder / "absent")
@@ -234,19 +249,21 @@ def test_an_adapter_that_is_not_whole_is_refused(folder, copy):
 
 
 def test_too_few_and_too_many_frames_are_refused_before_anything_is_loaded(model, folder, exported):
-    with pytest.raises(VmcError, match=r"model\.frames is 1, but motion modules mix the frames of a clip; give at least 2"):
+    with pytest.raises(
+        VmcError, match=r"model\.frames is 1, but motion modules mix the frames of a clip; give at least 2"
+    ):
         dataclasses.replace(model, frames=1)
     adapter = folder / "motion_adapter"
     said = refusal(path=folder, motion_adapter=adapter, frames=17)
-    assert said == f"model.frames is 17, but the motion modules of {adapter} have positions for 16 frames; give at most 16"
+    assert (
+        said == f"model.frames is 17, but the motion modules of {adapter} have positions for 16 frames; give at most 16"
+    )
     assert f"of {exported} have positions for 16 frames" in refusal(path=exported, frames=17)
     with pytest.raises(VmcError, match=r"model\.frames is 17"):
         model.latent_shape(frames=17, size=64)
 
 
 def test_the_command_writes_both_and_says_how_large_they_are(tmp_path, capsys):
-    from vmc.mini.__main__ import main
-
-    assert main(["blank", "--family", "animatediff", "--output", str(tmp_path / "made")]) == 0
+    assert mini(["blank", "--family", "animatediff", "--output", str(tmp_path / "made")]) == 0
     assert "UNet of 803,204 parameters, and a motion adapter of 435,424" in capsys.readouterr().out
     assert (tmp_path / "made" / "motion_adapter" / "config.json").is_file()

@@ -11,6 +11,8 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
 from vmc.errors import VmcError
+from vmc.mini.blank import write_blank
+from vmc.models.families import families
 from vmc.models.unet3d import UNet3D
 from vmc.models.weight_files import problem
 
@@ -238,3 +240,17 @@ def test_the_prediction_type_is_the_configs(copy):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
     model = UNet3D(path=copy)
     assert model.process.prediction_type == model.solver().config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize("family", ["unet3d", "animatediff", "wan"])
+def test_networks_without_memory_are_those_that_are_loaded(family, tmp_path):
+    write_blank(tmp_path / "blank", family=family)
+    adapter = {"motion_adapter": tmp_path / "blank" / "motion_adapter"} if family == "animatediff" else {}
+    model = families()[family](path=tmp_path / "blank", **adapter)
+    parts = [model.empty(part) for part in model.networks if part not in model.roles["denoiser"]]
+    loaded = [model.open(part, torch.float32) for part in model.networks if part not in model.roles["denoiser"]]
+    for empty, network in zip([model.empty_denoiser(), *parts], [model.denoiser(), *loaded], strict=True):
+        assert {name: tensor.shape for name, tensor in empty.named_parameters()} == {
+            name: tensor.shape for name, tensor in network.named_parameters()
+        }
+        assert all(tensor.is_meta for tensor in empty.parameters())

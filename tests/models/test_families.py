@@ -27,6 +27,7 @@ from vmc.models.animatediff import AnimateDiff
 from vmc.models.base import VideoModel
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.token import MotionToken
+from vmc.models.wan import Wan
 from vmc.runs.folder import RunFolder, newest_weights
 from vmc.training import session
 from vmc.training.delta import Delta
@@ -74,7 +75,8 @@ class Family:
 
 
 FAMILIES = [
-    Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 40, {"motion_adapter": "motion_adapter"}),
+    Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 30, {"motion_adapter": "motion_adapter"}),
+    Family(Wan, 9, ["self_attention", "text_kv"], 80),
 ]
 
 
@@ -221,7 +223,7 @@ def test_adapters_leave_the_base_untouched_and_are_exported_within_it(family, fo
     unadapted = {name.replace(".base_layer", ""): tensor for name, tensor in held.items() if ".lora_" not in name}
     assert same(dict(base.denoiser().named_parameters()), unadapted)
     trained = weights(run, 3)
-    assert trained and all(f".lora_" in name and name.startswith(base.prefix) for name in trained)
+    assert trained and all(".lora_" in name and name.startswith(base.prefix) for name in trained)
     assert all(tensor.any() for tensor in trained.values())
     status, said = entered(generate, f"run={run.path}", "export=exported")
     assert status == 0, said
@@ -238,9 +240,11 @@ def test_weights_of_another_family_are_refused(family, folder, base, tmp_path):
 
 
 def test_folders_of_another_family_are_refused(family, folder, base):
-    with pytest.raises(VmcError, match=f"of the family {family.name}, which opens {family.model.pipelines[0]}"):
+    with pytest.raises(VmcError, match=f"but this model is of the family {family.name}; give a folder of that family"):
         _ = family.model(path=base.folder, frames=family.frames).folder
-    with pytest.raises(VmcError, match=f"of the family {base.family}, which opens {base.pipelines[0]}"):
+    with pytest.raises(
+        VmcError, match=f"of the family {base.family}; .*{family.name} opens {family.model.pipelines[0]}"
+    ):
         _ = type(base)(path=folder).folder
 
 

@@ -1,12 +1,13 @@
 """The run's clips: found and counted, none of them opened."""
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from vmc.checkup.chosen import Chosen
 from vmc.checkup.rows import Row
 from vmc.cli import user_error
+from vmc.config.build import build_regularization
 from vmc.errors import VmcError
 from vmc.training.synthetic import SyntheticRegularization
 
@@ -35,5 +36,5 @@ def _count(chosen: Chosen) -> tuple[int, str]:
     exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
     if get_object(chosen.config.regularization._target_) is SyntheticRegularization:
         return len(exemplars), "no"  # none that are there: the base model makes them
-    regularization = instantiate(chosen.config.regularization, _partial_=True)
-    return len(exemplars), str(len(regularization(source=source, seed=seed, base_videos=None).clips()))
+    others = build_regularization(chosen.config, source=source, seed=seed, base_videos=None)
+    return len(exemplars), str(len(others.clips()))

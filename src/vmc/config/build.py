@@ -83,29 +83,29 @@ def build_regularization(config: Config, **given: Any) -> Any:
     return instantiate(config["regularization"], _partial_=True)(**given)
 
 
-def build_session(config: DictConfig, run: RunFolder) -> Session | Pretrained:
+def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
     """A training, or where no parameters are trained the scoring of the base model alone."""
     experiment = build_experiment(config)
     if config.get("parameters") is None:
-        if config.init is not None:
-            raise VmcError(f"init is {config.init}, but parameters is null, which trains nothing; give parameters")
-        return Pretrained(experiment=experiment, run=run, mirror=instantiate(config.logger))
+        if config["init"] is not None:
+            raise VmcError(f"init is {config['init']}, but parameters is null, which trains nothing; give parameters")
+        return Pretrained(experiment=experiment, run=run, mirror=instantiate(config["logger"]))
     return Session(
         experiment=experiment,
         run=run,
-        subset=instantiate(config.parameters),
-        timestep_sampler=instantiate(config.timesteps),
-        objective=instantiate(config.objective),
-        optimizer=instantiate(config.optimizer),
-        lr_schedule=instantiate(config.lr_schedule),
-        mirror=instantiate(config.logger),
-        init=config.init,
-        steps=config.steps,
-        batch_size=config.batch_size,
-        evaluate_every=config.evaluate_every,
-        evaluate_subset=config.evaluate_subset,
-        checkpoint_every=config.checkpoint_every,
-        weights_dtype=config.weights_dtype,
+        subset=instantiate(config["parameters"]),
+        timestep_sampler=instantiate(config["timesteps"]),
+        objective=instantiate(config["objective"]),
+        optimizer=instantiate(config["optimizer"]),
+        lr_schedule=instantiate(config["lr_schedule"]),
+        mirror=instantiate(config["logger"]),
+        init=config["init"],
+        steps=config["steps"],
+        batch_size=config["batch_size"],
+        evaluate_every=config["evaluate_every"],
+        evaluate_subset=config["evaluate_subset"],
+        checkpoint_every=config["checkpoint_every"],
+        weights_dtype=config["weights_dtype"],
     )
 
 

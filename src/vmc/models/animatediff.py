@@ -159,6 +159,11 @@ class AnimateDiff(LatentDiffusion):
         unet = self.open("unet", dtype)
         return self.with_attention(unet if self.has_motion else self._insert(unet, self.open(ADAPTER, dtype)))
 
+    def empty_denoiser(self) -> UNetMotionModel:
+        """The same on the meta device."""
+        unet = self.empty("unet")
+        return unet if self.has_motion else self._insert(unet, self.empty(ADAPTER))
+
     def _insert(self, unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:
         """Both in one. Their tensors have the same names there, so none is copied and none drawn at random."""
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vmc.data.cache import sweep_caches
@@ -52,7 +53,7 @@ class Session:
         timestep_sampler: which times of the noise process are drawn.
         optimizer: makes the optimizer of the trained parameters.
         objective: the loss of a clip.
-        lr_schedule: how the rates of the optimizer change.
+        lr_schedule: how the optimizer's rates change from step to step.
         init: a run, or a file of weights, that the run starts from in place of the base model.
         clip_sets: clips beside the motion's, with draws and a length of their own.
         steps: optimiser steps in all, those of an earlier part of the run included.
@@ -92,6 +93,7 @@ class Session:
         self.subset.check(self.experiment.model.groups)
         self._init = self._initial_weights()
         self._encoders = Encoders(self.experiment, self._init)
+        self._sets = list(self.clip_sets)
         self._check_clip_sets()
         self._seconds, self._step = 0.0, 0
         self._load: Load | None = None
@@ -118,8 +120,8 @@ class Session:
         self._check_memory()
         if self.experiment.hardware.rank == 0:
             tell_timing(clips, self._transforms(clips))
-        module = self._module()
-        plan = self._plan(clips, exemplars)
+        module = self.module()
+        plan = self.plan(exemplars, len(clips) - exemplars - sum(len(one.clips) for one in self._sets))
         batches = self._batches(clips, plan, module)
         with StopOnSignal() as stop:
             try:
@@ -220,14 +222,12 @@ class Session:
             hardware=self.experiment.hardware,
             subset=self.subset,
             optimizer=self.optimizer,
-            video=(self.experiment.data.frames, self.experiment.data.size),
             batch_size=self.batch_size,
-            paired=self.experiment.regularization.mix == "paired",
             text_trained=self.experiment.token.trains,
-            steps=self.steps,
         )
 
-    def _module(self) -> MotionModule:
+    def module(self) -> MotionModule:
+        """The denoiser with what of it is trained."""
         denoiser = self.experiment.model.denoiser()
         inherited = self._init.apply(self.experiment.model, denoiser, self.subset) if self._init else {}
         if self.experiment.hardware.checkpoint_activations:
@@ -245,24 +245,30 @@ class Session:
             frozen_dtype=self.experiment.hardware.frozen_dtype,
         )
 
-    def _plan(self, clips: Sequence[Clip], exemplars: int) -> StepPlan:
+    def plan(self, exemplars: int, others: int) -> StepPlan:
+        """What each step draws of so many exemplars and regularization clips."""
+        parts, regularization = self.experiment, self.experiment.regularization
         mixture = Mixture(
             exemplars=exemplars,
-            regularization=len(clips) - exemplars - sum(len(one.clips) for one in self._sets),
-            exemplar_variants=self.experiment.data.variants,
-            regularization_variants=self.experiment.regularization.variants,
-            mix=self.experiment.regularization.mix,
-            weight=self.experiment.regularization.weight,
-            ratio=self.experiment.regularization.ratio,
+            regularization=others,
+            exemplar_variants=parts.data.variants,
+            regularization_variants=regularization.variants,
+            mix=regularization.mix,
+            weight=regularization.weight,
+            ratio=regularization.ratio,
             further=self._sets,
         )
         return StepPlan(
-            seed=self.experiment.seed,
+            seed=parts.seed,
             batch_size=self.batch_size,
             mixture=mixture,
             timestep_sampler=self.timestep_sampler,
-            process=self.experiment.model.process,
+            process=parts.model.process,
         )
+
+    def token_ids(self, captions: Sequence[str]) -> list[Tensor]:
+        """ids_L of each caption, which the module encodes where the token is trained."""
+        return list(self._encoders.prompt_encoder.token_ids(list(captions)))
 
     def _batches(self, clips: Sequence[Clip], plan: StepPlan, module: MotionModule) -> LoadedBatches:
         latents = LatentClips(
@@ -275,10 +281,8 @@ class Session:
         first = int(newest.stem) if newest else 0
         # The last step's in any case: Lightning reads a batch even where no step is left.
         moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
-        if self.experiment.token.trains:
-            texts = list(self._encoders.prompt_encoder.token_ids([clip.caption for clip in clips]))
-        else:
-            texts = self._encoders.texts([clip.caption for clip in clips])
+        captions = [clip.caption for clip in clips]
+        texts = self.token_ids(captions) if self.experiment.token.trains else self._encoders.texts(captions)
         batches = TrainingBatches(
             plan=plan,
             moments=moments,
