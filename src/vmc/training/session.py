@@ -94,7 +94,6 @@ class Session:
         self._init = self._initial_weights()
         self._encoders = Encoders(self.experiment, self._init)
         self._sets = list(self.clip_sets)
-        self._check_clip_sets()
         self._seconds, self._step = 0.0, 0
         self._load: Load | None = None
         if self.evaluates:
@@ -108,7 +107,7 @@ class Session:
     def train(self) -> int:
         """Train, or go on training, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.experiment.hardware.use_threads()
-        self.objective.check(frames=self._shortest, process=self.experiment.model.process)
+        self.objective.check(frames=self._shortest_clip(), process=self.experiment.model.process)
         self.timestep_sampler.probabilities(self.experiment.model.process.times)  # of none there is nothing to draw
         if isinstance(self.experiment.regularization, SyntheticRegularization):  # whose clips the base model makes
             self._check_memory()
@@ -154,8 +153,12 @@ class Session:
         parts = self.experiment
         return InitialWeights.find(self.init, run=self.run, model=parts.model, token=parts.token)
 
-    def _check_clip_sets(self) -> None:
-        """Refuse sets of clips that the model cannot hold, or that several processes could not share."""
+    def _shortest_clip(self) -> int:
+        """Frames of the shortest clip's latent.
+
+        Raises:
+            VmcError: sets of clips that the model cannot hold, or that several processes could not share.
+        """
         hardware, model = self.experiment.hardware, self.experiment.model
         frames = [self.experiment.latent_shape[1]]
         for one in self.clip_sets:
@@ -172,18 +175,15 @@ class Session:
                 f"trainer.strategy is {hardware.strategy}, but the clips of {self.clip_sets[0].name} leave parameters"
                 " without gradients; give trainer.strategy=ddp_find_unused_parameters_true"
             )
-        self._shortest = min(frames)
+        return min(frames)
 
     def _clips(self) -> tuple[list[Clip], int]:
         """The run's clips and the number of exemplars.
 
         Exemplars are first, then regularization clips, then those of each set; captions are filled in and checked.
         """
-        found, words, skip_bad = (
-            gather_clips(self.experiment),
-            self.experiment.token.words,
-            self.experiment.data.skip_bad,
-        )
+        words, skip_bad = self.experiment.token.words, self.experiment.data.skip_bad
+        found = gather_clips(self.experiment)
         further = [[replace(clip, caption=fill(clip.caption, **words)) for clip in one.clips] for one in self.clip_sets]
         check_texts(self.experiment, [*found, *(clip for clips in further for clip in clips)])
         clips, exemplars = readable(found, skip_bad=skip_bad)
