@@ -96,7 +96,7 @@ class Chosen:
             return None
         config, trainer = self.config, self.config.trainer
         beside = {
-            "text": self.trains and self.value("token").trained,
+            "text": self.trains and self.value("token").trains,
             "autoencoder": self.evaluates and not trainer.offload,
         }
         return Load.of(
