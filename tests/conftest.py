@@ -8,17 +8,18 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vmc.cli import config_folder, quote_free_text
 from vmc.config.build import build_session
+from vmc.config.composing import compose
 from vmc.data.video import write_video
+from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
@@ -48,6 +49,15 @@ def blank(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def base(blank) -> UNet3D:
     return UNet3D(path=blank, frames=8, size=64, fps=3.0, attention="plain")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Sizes:
+    """ZeroScope's layout in small: the same blocks and names, about a hundredth of its width."""
+    unet = {"block_out_channels": (32, 32, 64, 64), "cross_attention_dim": 32, "attention_head_dim": 32}
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    changes = {"unet": unet, "vae": {"block_out_channels": (32, 32, 64, 64)}, "text_encoder": text}
+    return Sizes(configs={part: {**config, **changes[part]} for part, config in ZEROSCOPE.configs.items()})
 
 
 def moving_square(frames: int, *, size: int = 64, seed: int = 0) -> torch.Tensor:
@@ -96,9 +106,11 @@ def metrics(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def train_into(blank, clips) -> Callable[..., RunFolder]:
-    """Train in this process with the overrides given, on the clips, into a folder, and return the run folder."""
+    """Train in this process with the overrides and parts of a session given, on the clips, into a folder, and return
+    the run folder.
+    """
 
-    def run(output: Path, *overrides: str) -> RunFolder:
+    def run(output: Path, *overrides: str, **parts: Any) -> RunFolder:
         settings = [
             f"model.path={blank}",
             "data=videos",
@@ -118,7 +130,7 @@ def train_into(blank, clips) -> Callable[..., RunFolder]:
             f"output={output}",
         ]
         folder, session = compose_session([*settings, *overrides])
-        session.train()
+        replace(session, **parts).train()
         return folder
 
     return run
@@ -127,13 +139,12 @@ def train_into(blank, clips) -> Callable[..., RunFolder]:
 @pytest.fixture
 def train(train_into, tmp_path) -> Callable[..., RunFolder]:
     """As `train_into`, into a folder of the test's own where none is given."""
-    return lambda *overrides, output=None: train_into(output or tmp_path / "run", *overrides)
+    return lambda *overrides, output=None, **parts: train_into(output or tmp_path / "run", *overrides, **parts)
 
 
 def compose_session(overrides: Sequence[str]):
     """The run folder and the session of a command line."""
-    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        config = compose("train", overrides=quote_free_text(overrides))
+    config = compose("train", overrides)
     folder = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))
     folder.check()
     return folder, build_session(config, folder)

@@ -12,16 +12,17 @@ from vmc import bench
 from vmc.benchmarks import evaluate, generate, startup, train
 from vmc.benchmarks.report import Figure, Report, machine, ratio
 from vmc.benchmarks.rounds import memory_figures, take_turns
-from vmc.benchmarks.setup import Setup
+from vmc.benchmarks.setup import compose_run, describe
 from vmc.benchmarks.steps import PlainBatches, training_steps
 from vmc.errors import VmcError
-from vmc.metrics.suite import Suite
 from vmc.runs.generation import VideoGenerator
+from vmc.training.hardware import Hardware
 
 
 @pytest.fixture
-def setup(blank) -> Setup:
-    return Setup(model=blank, frames=4, size=32, threads=1, sampler_steps=1)
+def small(blank) -> list[str]:
+    """Overrides of a small run."""
+    return [f"model.path={blank}", "model.frames=4", "model.size=32", "trainer.threads=1", "sampler.steps=1"]
 
 
 def stated(name, prepare) -> list[Figure]:
@@ -58,7 +59,7 @@ def test_a_report_reads_and_is_written(tmp_path):
         settings={"videos": 2, "video": [8, 64, 64]},
         figures=[Figure("one", "s", (0.25, 0.5)), Figure("another", "MB", (1234.5,))],
         notes=["A note."],
-        machine=machine(threads=1),
+        machine=machine(Hardware(threads=1)),
     )
     report.write(tmp_path / "deep" / "report.json")
     there = json.loads((tmp_path / "deep" / "report.json").read_text())
@@ -74,13 +75,13 @@ def test_a_report_reads_and_is_written(tmp_path):
         report.write(tmp_path / "file" / "report.json")
 
 
-def test_generating_is_measured_at_every_batch_size(setup, monkeypatch):
+def test_generating_is_measured_at_every_batch_size(small, blank, monkeypatch):
     sizes = []
     frames = VideoGenerator.frames
     monkeypatch.setattr(
         VideoGenerator, "frames", lambda self, prompts: sizes.append(len(prompts)) or frames(self, prompts)
     )
-    report = generate.measure(setup, videos=3, batches=[2, 1], repeats=2, memory=stated)
+    report = generate.measure(compose_run(small, scored=True), videos=3, batches=[2, 1], repeats=2, memory=stated)
     found = figures(report)
     rates = [name for name, figure in found.items() if figure.unit == "videos/s"]
     assert rates == ["automatic (3 at a time)", "1 at a time", "2 at a time"]
@@ -91,11 +92,12 @@ def test_generating_is_measured_at_every_batch_size(setup, monkeypatch):
     assert "peak memory, 1 at a time" in found
     assert sizes[3:9] == [3, 1, 1, 1, 2, 1], "after the warm-up, all videos at each size"
     assert report.settings["sampler_steps"] == 1 and report.settings["videos"] == 3
-    assert str(setup.model) not in json.dumps(report.to_json())
+    assert str(blank) not in json.dumps(report.to_json())
 
 
-def test_scoring_is_measured_by_metric_and_against_generating(setup, suite):
-    report = evaluate.measure(setup, suite, videos=2, repeats=2, clips=(1, 1))
+def test_scoring_is_measured_by_metric_and_against_generating(small, metrics):
+    config = compose_run([*small, *metrics], scored=True)
+    report = evaluate.measure(config, videos=2, repeats=2, clips=(1, 1))
     found = figures(report)
     for name in ("generating", "scoring, all", "  reading mp4", "  quality", "  motion", "  appearance", "  copying"):
         assert len(found[name].values) == 2 and found[name].unit == "s/video", name
@@ -106,53 +108,57 @@ def test_scoring_is_measured_by_metric_and_against_generating(setup, suite):
     assert report.settings["videos"] == 2
 
 
-@pytest.fixture(scope="module")
-def suite(metrics) -> Suite:
-    """The miniature's, with random weights."""
-    from vmc.benchmarks.setup import build, read
-
-    given = dict(override.split("=", 1) for override in metrics)
-    node = read("metrics/mini")
-    for part in ("classifier", "appearance", "copying"):
-        node[part]["path"] = given[f"metrics.{part}.path"]
-    return build(node)
-
-
-def test_the_plain_loop_trains_on_the_same_batches(setup):
-    loops = [training_steps(setup, batch_size=2, plain=plain) for plain in (False, True)]
+def test_the_plain_loop_trains_on_the_same_batches(small):
+    config = compose_run([*small, "batch_size=2"], scored=False)
+    loops = [training_steps(config, plain=plain) for plain in (False, True)]
     cached, plain = (loop.batches for loop in loops)
     assert isinstance(plain, PlainBatches)
     for step in range(2):
-        one, other = cached.batch(step, range(2)), plain.batch(step, range(2))
+        pair = cached.batch(step, range(2)), plain.batch(step, range(2))
+        (one,), (other,) = (batch.groups for batch in pair)
         assert torch.equal(one.noise_BCFHW, other.noise_BCFHW) and torch.equal(one.times_B, other.times_B)
         assert torch.allclose(one.latents_BCFHW, other.latents_BCFHW, atol=1e-4)
-        assert torch.allclose(one.text, other.text, atol=1e-4)
+        assert torch.allclose(one.text.embeddings_BLD, other.text.embeddings_BLD, atol=1e-4)
         assert len(one.latents_BCFHW) == 4, "an exemplar and a regularization clip in each draw"
-        losses = [loop.module.training_step(batch, 0).item() for loop, batch in zip(loops, (one, other), strict=True)]
+        losses = [loop.module.training_step(batch, 0).item() for loop, batch in zip(loops, pair, strict=True)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
-def test_training_is_measured_with_and_without_the_plain_loop(setup, monkeypatch):
+def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
+    """Its attention, precision and optimizer, what it trains, recomputed or not: not those of the miniature."""
+    words = ["stack=paper", "trainer=cpu", *small, "parameters=lora", "trainer.checkpoint_activations=true"]
+    config = compose_run([*words, "trainer.precision=bf16-mixed", "optimizer.lr=0.125"], scored=False)
+    recomputed = []
+    monkeypatch.setattr("vmc.training.session.checkpoint_activations", recomputed.append)
+    loop = training_steps(config, plain=False)
+    assert loop.experiment.model.attention == "fused" and loop.experiment.hardware.precision == "bf16-mixed"
+    assert all(".lora_" in name for name in loop.module.trained_tensors())
+    assert loop.module.configure_optimizers().param_groups[0]["lr"] == 0.125
+    assert len(recomputed) == 1 and loop.experiment.sampler.guidance == 9.0
+    assert describe(config, loop.experiment) == {
+        "stack": "paper",
+        "model": "blank",
+        "video": [4, 32, 32],
+        "attention": "fused",
+        "precision": "bf16-mixed",
+    }
+
+
+def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch):
     monkeypatch.setattr(train, "MEMORY_STEPS", 1)
-    both = figures(train.measure(setup, plain=True, steps=1, batch_size=1, repeats=1, memory=stated))
+    config = compose_run([*small, "batch_size=1"], scored=False)
+    both = figures(train.measure(config, plain=True, steps=1, repeats=1, memory=stated))
     expected = statistics.median(both["a step, plain"].values) / statistics.median(both["a step, cached"].values)
     assert both["seconds, plain / cached"].median == pytest.approx(expected)
     assert both["peak memory, plain / cached"].median == 1.0
-    monkeypatch.setattr(
-        train, "_seconds", lambda setup, names, **more: {name: Figure(name, "s", (1.0,)) for name in names}
-    )
-    monkeypatch.setattr(train, "training_steps", lambda *setup, **more: pytest.fail("a model was loaded"))
-    alone = figures(
-        train.measure(setup, plain=False, steps=1, batch_size=1, repeats=1, memory=lambda name, prepare: [])
-    )
-    assert not [name for name in alone if "plain" in name]
-    assert alone["a step, cached"].unit == "s"
+    alone = figures(train.measure(config, plain=False, steps=1, repeats=1, memory=lambda name, prepare: []))
+    assert list(alone) == ["a step, cached"] and alone["a step, cached"].unit == "s"
 
 
 def test_starting_gives_the_first_run_apart(monkeypatch):
     monkeypatch.setattr(startup, "help_seconds", lambda folder, number: [9.0, 2.0, 3.0][number])
     monkeypatch.setattr(startup, "first_step_seconds", lambda folder, overrides, number: [90.0, 20.0, 30.0][number])
-    found = figures(startup.measure(["a=b"], threads=1, repeats=2))
+    found = figures(startup.measure(["trainer.threads=1"], repeats=2))
     assert found["train --help"].values == (2.0, 3.0) and found["train --help, first run"].values == (9.0,)
     assert found["first training step"].values == (20.0, 30.0)
 
@@ -195,9 +201,15 @@ def bytes_written(size: int) -> None:
         (["generate", "--videos", "0"], "--videos is 0; it must be at least 1"),
         (["generate", "--batch", "2", "-1"], "--batch is -1; it must be at least 1"),
         (["generate", "--videos", "301"], "--videos is 301; the test set has 300 prompts, give at most as many"),
-        (["train", "--model", "nowhere"], "--model is nowhere, which is no folder"),
-        (["train", "--batch-size", "0"], "--batch-size is 0; it must be at least 1"),
-        (["startup", "--override", "steps"], "--override is 'steps'; give KEY=VALUE"),
+        (["train", "--model", "DIR"], "--model is given as an override of vmc.train: model.path=DIR"),
+        (["generate", "--steps", "1"], "--steps is given as an override of vmc.train: sampler.steps=N"),
+        (["train", "--modle", "DIR"], "--modle is unknown; --help lists the options, overrides are KEY=VALUE"),
+        (["train", "model.path=nowhere"], "model.path is nowhere"),
+        (["train", "stesp=1"], "stesp is unknown; did you mean steps?"),
+        (["train", "batch_size=0"], "batch_size is 0; it must be a whole number of at least 1"),
+        (["train", "+baseline=pretrained"], "parameters is null, which trains nothing"),
+        (["train", "parameters=null"], "Config group override must be a string"),
+        (["startup", "stesp=1"], "stesp is unknown; did you mean steps?"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_a_sentence(words, said, capsys):
@@ -207,22 +219,22 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(words, said, capsys):
 
 def test_a_missing_gpu_is_named(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert bench.main(["generate", "--device", "gpu"]) == 2
+    assert bench.main(["generate", "trainer=gpu"]) == 2
     assert "no GPU" in capsys.readouterr().err
 
 
-def test_missing_networks_are_named_before_anything_is_made(monkeypatch, capsys, tmp_path):
+def test_missing_networks_are_named_before_anything_is_made(blank, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
-    monkeypatch.setattr(Setup, "generator", lambda self: pytest.fail("a model was loaded"))
-    assert bench.main(["evaluate"]) == 2
+    monkeypatch.setattr(evaluate, "untuned_generator", lambda *_: pytest.fail("a model was loaded"))
+    assert bench.main(["evaluate", f"model.path={blank}"]) == 2
     said = capsys.readouterr().err
     assert "classifier.pth.tar" in said and "appearance" in said and "python -m vmc.mini copying" in said
 
 
 def test_the_command_prints_a_table_and_writes_json(blank, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(generate, "measure", partial(generate.measure, memory=stated))
-    words = ["generate", "--model", str(blank), "--videos", "1", "--steps", "1"]
-    words += ["--repeats", "1", "--threads", "1", "--size", "32"]
+    words = ["generate", f"model.path={blank}", "--videos", "1", "sampler.steps=1"]
+    words += ["--repeats", "1", "trainer.threads=1", "data.size=32"]
     assert bench.main([*words, "--output", str(tmp_path / "g.json")]) == 0
     assert "1 at a time" in capsys.readouterr().out
     there = json.loads((tmp_path / "g.json").read_text())

@@ -15,7 +15,9 @@ from vmc.checkup.chosen import choose
 from vmc.checkup.rows import Row, lines
 from vmc.download.sources import SOURCES
 from vmc.errors import VmcError
+from vmc.mini.blank import write_blank
 from vmc.mini.jester_folder import write as write_jester
+from vmc.models.families import families
 
 
 def told(capsys, *words: str) -> tuple[int, str]:
@@ -63,7 +65,7 @@ def test_the_doctor_looks_at_the_run_that_is_chosen(elsewhere, blank, capsys):
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': mini modelscope"),
+        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': animatediff mini"),
         ("stesp=3", "stesp is unknown; did you mean steps?"),
         ("paramters=lora", "paramters is unknown; did you mean parameters?"),
         ("+paramters=lora", "paramters is unknown; did you mean parameters?"),
@@ -114,7 +116,8 @@ def test_a_cached_pipeline_is_found_and_a_folder_without_a_part_is_not(blank, tm
     broken = networks.networks(choose("paper", [f"model.path={tmp_path}"]))[0]
     assert broken.state == "fails" and "has no unet/config.json" in broken.found
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(blank))
-    assert networks.networks(choose("paper"))[0].state == "ok"
+    run = choose("paper")
+    assert networks.networks(run)[0].state == "ok" and run.base.path == blank
 
 
 def test_clips_are_counted_and_not_opened(tmp_path):
@@ -139,7 +142,7 @@ def test_clips_are_counted_and_not_opened(tmp_path):
 def test_a_shipped_network_that_is_gone_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
     rows = networks.networks(choose("mini"))
-    assert [row.state for row in rows] == ["fails"] * 4
+    assert [row.state for row in rows] == ["fails"] * 4 + ["ok"]  # quality needs no file
     assert rows[1].remedy == "python -m vmc.mini classifier"
 
 
@@ -182,16 +185,29 @@ def gpu(monkeypatch):
 def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
     run = choose("paper")
     rows = {}
-    for total in (11, 15, 16, 24, 32, 80):
+    for total in (8, 10, 12, 80):
         gpu(total - 1, total)
         rows[total] = machine.gpu_memory(run.load, total - 1, total)
-    assert [row.state for row in rows.values()] == ["fails"] * 4 + ["ok"] * 2
-    assert "the run holds 10.4, 25.1 with activations (computed)" in rows[24].found
-    assert "optimizer=adamw8bit, or parameters=lora" in rows[24].remedy
+    assert [row.state for row in rows.values()] == ["fails"] * 2 + ["ok"] * 2
+    held = "the run holds 10.4 of weights, gradients and optimizer state, and activations beside them"
+    assert held in rows[10].found and held in rows[80].found
+    assert "optimizer=adamw8bit, or parameters=lora" in rows[10].remedy
     assert machine.gpu_memory(run.load, 10, 80).state == "note"
     lora = choose("paper", ["parameters=lora", "evaluate_every=0"]).load
-    assert machine.gpu_memory(lora, 19, 20).state == "ok" and "parameters=lora" not in lora.savings()
+    assert machine.gpu_memory(lora, 3, 4).state == "ok" and "parameters=lora" not in lora.savings()
     assert machine.gpu_memory(None, 19, 20).state == "note"
+
+
+@pytest.mark.parametrize("family", ["unet3d", "wan"])
+def test_the_need_is_that_of_the_models_own_config_files(family, tmp_path):
+    write_blank(tmp_path / "model", family=family)
+    words = [] if family == "unet3d" else ["model=wan", "parameters=self_qk"]
+    run = choose("mini", [f"model.path={tmp_path / 'model'}", "token=trained", "trainer.offload=true", *words])
+    model = families()[family](path=tmp_path / "model")
+    networks = model.denoiser(), model.text_encoder().network
+    denoiser, text = (sum(tensor.numel() for tensor in network.parameters()) for network in networks)
+    assert (run.load.trained + run.load.frozen, run.load.beside) == (denoiser, text)
+    assert 0 < run.load.trained < denoiser
 
 
 def test_the_run_says_whether_it_takes_a_gpu_and_which_precision(gpu):

@@ -14,8 +14,8 @@ from PIL import Image
 from vmc.cli import config_folder
 from vmc.data.jester import Jester
 from vmc.data.prompts import jester_test_set, read_prompts
+from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.trn import BACKBONES, TRN
-from vmc.metrics.values import COPY_THRESHOLD
 from vmc.training.module import MotionModule
 
 PAPER = [
@@ -127,7 +127,6 @@ def test_adamw_decays_the_unet_and_not_the_tokens_row(base):
         subset=instantiate(config.parameters),
         optimizer=instantiate(config.optimizer),
         encoder=base.text_encoder(token),
-        token_learning_rate=token.learning_rate,
     )
     optimizer = module.configure_optimizers()
     unet, row = optimizer.param_groups

@@ -72,10 +72,7 @@ def test_an_export_says_what_it_is_and_is_uploaded(run, entered, hub):
     assert "| 3 | exemplar | a square doing the pll sign |" in card
     assert "“A firefighter, a square doing the pll sign.”" in card
     assert "- A robot, a square doing the pll sign." in card
-    assert (
-        "| steps, batch, seed | 2, 2, 0 |" in card
-        and "| trained parameters of the UNet | temporal, spatial_kv |" in card
-    )
+    assert "| steps, batch, seed | 2, 2, 0 |" in card and "| trained parameters | temporal, spatial_kv |" in card
     assert "| clips in training | 8 frames of 64 px, 12 a second |" in card
     assert "At step 2, on 6 of 6 videos" in card
     value = json.loads((run.evaluation(2) / "summary.json").read_text())["metrics"]["appearance"]["value"]
@@ -138,6 +135,7 @@ def test_licences_are_those_of_the_base_model(tmp_path):
     assert base_licence("someone/else")[0] is None
     card = Card(
         base="cerspense/zeroscope_v2_576w",
+        pipeline="TextToVideoSDPipeline",
         mark="0",
         frames=16,
         size=384,
@@ -163,8 +161,16 @@ def test_texts_of_several_lines_do_not_break_the_page():
         **{"arm": "method", "batch_size": 1, "seed": 0, "optimizer": {"lr": 1.0}, "timesteps": None},
         "regularization": None,
     }
-    made = {"base": "b", "mark": "m", "sampler": {"steps": 1, "guidance": 1.0}, "frames": 8, "size": 64, "fps": 3.0}
+    made = {
+        "base": "b",
+        "pipeline": "AnimateDiffPipeline",
+        "mark": "m",
+        "sampler": {"steps": 1, "guidance": 1.0},
+        "frames": 8,
+        "size": 64,
+        "fps": 3.0,
+    }
     clips = [{"role": "exemplar", "caption": "a man\ndoing pll"}]
     page = Card(**made, config=config, clips=clips, prompts=["a cat\n\ndoing pll"]).text()
     assert "| 1 | exemplar | a man doing pll |" in page and "- a cat doing pll\n" in page
-    assert "“A firefighter doing pll”" in page
+    assert "“A firefighter doing pll”" in page and "from diffusers import AnimateDiffPipeline" in page

@@ -24,7 +24,9 @@ from vmc.errors import VmcError
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
 from vmc.metrics.tsm import OnlineTSM
+from vmc.mini.blank import write_blank
 from vmc.mini.shipped import shipped
+from vmc.models.animatediff import AnimateDiff
 from vmc.training.delta import Delta
 
 CONTENT = bytes(torch.randint(0, 256, (300_000,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8))
@@ -285,8 +287,10 @@ def test_the_names_are_those_that_the_configs_look_for():
     for name in ("sscd", "clip", "trn"):
         assert f"${{oc.env:VMC_WEIGHTS,weights}}/{SOURCES[name].name}\n" in paper.replace("   # null with a tag", "")
         assert f"python -m vmc.weights get {name}" in paper
-    for name in ("zeroscope", "modelscope"):
-        assert f"path: {SOURCES[name].repository} " in (config_folder() / "model" / f"{name}.yaml").read_text()
+    for name in ("zeroscope", "modelscope", "animatediff"):
+        model = (config_folder() / "model" / f"{name}.yaml").read_text()
+        assert f"path: {SOURCES[name].repository} " in model and f"get: python -m vmc.weights get {name}\n" in model
+        assert all(f": {beside} " in model for beside in SOURCES[name].beside)
     assert set(kinds.KINDS) == set(weights.KINDS)
     assert all(source.licence for source in sources.SOURCES.values())
 
@@ -318,12 +322,12 @@ def published(monkeypatch) -> list[str]:
 def test_a_cache_of_configs_alone_is_not_complete(published, blank, tmp_path, monkeypatch, capsys):
     folder = Path(shutil.copytree(blank, tmp_path / "abc"))
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(folder))
-    assert hub.is_cached("a/b")
+    assert hub.is_cached("a/b", "unet3d")
     for part in ("vae", "text_encoder"):
         for file in (folder / part).glob("*.safetensors"):
             file.unlink()
         file.symlink_to(tmp_path / "gone")  # as the cache has it whose blob was removed
-    assert not hub.is_cached("a/b")
+    assert not hub.is_cached("a/b", "unet3d")
     assert weights.main(["get", "zeroscope"]) == 2
     said = capsys.readouterr().err
     assert "is not whole in the hub's cache" in said and "has no weights in vae, text_encoder): " in said
@@ -345,8 +349,33 @@ def test_of_two_formats_one_is_fetched(published, blank, monkeypatch):
         return str(blank)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert hub.get_pipeline("a/b") == blank
+    assert hub.get_pipeline("a/b", "unet3d") == blank
     assert sorted(fetched) == sorted(kept)
+
+
+def test_a_motion_adapter_is_fetched_with_its_pipeline(published, tmp_path, monkeypatch, capsys):
+    write_blank(tmp_path / "pipeline", family="animatediff")
+    adapter = Path(shutil.move(tmp_path / "pipeline" / "motion_adapter", tmp_path / "adapter"))
+    published += ["config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin", "a.fp16.bin"]
+    fetched = []
+
+    def download(repository, **patterns):
+        patterns.pop("local_files_only")
+        if repository.startswith("stable-diffusion"):
+            return str(tmp_path / "pipeline")
+        fetched.extend(filter_repo_objects(published, **patterns))
+        return str(adapter)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert weights.main(["get", "animatediff"]) == 0
+    said = capsys.readouterr().out
+    assert "CreativeML Open RAIL-M" in said and f"\n{adapter}\n" in said
+    assert fetched == ["config.json", "diffusion_pytorch_model.safetensors"]
+    model = AnimateDiff(path="stable-diffusion-v1-5/stable-diffusion-v1-5", motion_adapter="guoyww/adapter", frames=8)
+    assert model.place("motion_adapter") == adapter and model.denoiser().config.motion_max_seq_length == 16
+    (adapter / "diffusion_pytorch_model.safetensors").unlink()
+    assert weights.main(["get", "animatediff"]) == 2
+    assert f"({adapter} has no weights): " in capsys.readouterr().err
 
 
 def test_a_folder_for_what_goes_to_the_hubs_cache_is_refused(capsys):

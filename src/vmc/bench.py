@@ -1,4 +1,4 @@
-"""`python -m vmc.bench COMMAND`: figures for speed and memory on this machine, as a table and as JSON.
+"""`python -m vmc.bench COMMAND [OVERRIDE ...]`: figures for speed and memory on this machine, as a table and as JSON.
 
 A benchmark is a module with `run(arguments)`; it is imported only when it is called.
 """
@@ -26,9 +26,9 @@ def main(words: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, does in COMMANDS.items():
         add_arguments(commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}."), name)
-    arguments = parser.parse_args(words)
+    arguments, others = parser.parse_known_args(words)
     try:
-        check(arguments)
+        check(arguments, others)
         report = import_module(f"vmc.benchmarks.{arguments.command}").run(arguments)
         if arguments.output is not None:
             report.write(arguments.output)

@@ -58,7 +58,7 @@ def export(config: DictConfig, model: Any) -> None:
     from vmc.runs.upload import upload
 
     folder, base = Path(config.export), model.base
-    made = {"base": str(base.path), "mark": model.mark, "sampler": dict(config.sampler)}
+    made = {"base": str(base.path), "pipeline": base.pipelines[0], "mark": model.mark, "sampler": dict(config.sampler)}
     made |= {"frames": base.frames, "size": base.size, "fps": base.fps, "name": config.push}
     card = folder / CARD
     if config.push and card.is_file() and model.mark in card.read_text(encoding="utf-8"):

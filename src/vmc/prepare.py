@@ -213,7 +213,7 @@ def _window_of(model: str) -> Mapping[str, Any]:
     """The frames, rate and size of a model of the configs."""
     import yaml
 
-    from vmc.mini.card.settings import config_folder
+    from vmc.config.folders import config_folder
 
     known = sorted(file.stem for file in (config_folder() / "model").glob("*.yaml"))
     if model not in known:
@@ -260,8 +260,8 @@ def classifier(arguments: Namespace) -> None:
 
 def _motion(name: str) -> "ChosenMotion":
     """A motion of the configs, or a class."""
+    from vmc.config.folders import config_folder
     from vmc.data.jester_command import choose_motion
-    from vmc.mini.card.settings import config_folder
 
     motion = choose_motion(name, config_folder())
     if motion.label is None:

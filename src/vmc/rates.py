@@ -35,7 +35,7 @@ def report(arguments: Namespace) -> None:
     Raises:
         VmcError: see `vmc.runs.rates.read_search`; or rates are to be written while runs are not at their end.
     """
-    from vmc.mini.card.settings import config_folder
+    from vmc.config.folders import config_folder
     from vmc.mini.card.stack import write_values, written
     from vmc.runs.rates import read_search, text_table, write_search
     from vmc.runs.reporting.text_table import to_terminal

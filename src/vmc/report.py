@@ -51,7 +51,8 @@ def report(config: DictConfig) -> None:
     if config.dashboard:
         from vmc.runs.dashboard import save_dashboard
 
-        print(save_dashboard(entity=mirror.entity, project=mirror.project, group=mirror.group))
+        place = {"project": mirror.project, "group": mirror.group}
+        print(save_dashboard(entity=mirror.entity, **place, measures=made.measures))
 
 
 def check_dashboard(config: DictConfig) -> None:

@@ -67,11 +67,12 @@ def get(arguments: Namespace) -> None:
 
 
 def _get_pipeline(source: HubSource) -> None:
-    from vmc.download.hub import check_contents, get_pipeline
+    from vmc.download.hub import check_contents, get_network, get_pipeline
 
-    folder = get_pipeline(source.repository)
-    compared = check_contents(folder)
-    print(f"{folder}\n{compared} large files have the SHA-256 that the hub publishes; revision {folder.name}")
+    folders = [get_pipeline(source.repository, source.family), *(get_network(name) for name in source.beside)]
+    for folder in folders:
+        compared = check_contents(folder)
+        print(f"{folder}\n{compared} large files have the SHA-256 that the hub publishes; revision {folder.name}")
 
 
 def _get_file(source: FileSource, folder: Path) -> None:

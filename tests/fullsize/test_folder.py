@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from vmc.errors import VmcError
 from vmc.fullsize import folder as written
 from vmc.fullsize.folder import drawn, part_shapes, random_folder
-from vmc.fullsize.sizes import ZEROSCOPE, Sizes, count
+from vmc.fullsize.sizes import ZEROSCOPE, count
 from vmc.fullsize.streamed import write_bin, write_safetensors
+from vmc.models.families import families
 from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import UNet3D
 from vmc.randomness import generator
@@ -72,10 +73,10 @@ def test_the_folder_opens_here_and_in_the_published_pipeline(tmp_path, tiny, for
     text = {"bin": "pytorch_model.bin", "safetensors": "model.safetensors"}[format]
     assert files == sorted([f"diffusion_pytorch_model.{format}"] * 2 + [text])
     pipeline = TextToVideoSDPipeline.from_pretrained(folder, use_safetensors=format == "safetensors")
-    assert {type(part).__name__ for part in pipeline.components.values()} == {row[1] for row in INDEX}
-
-
-INDEX = [row for row in written.INDEX.values() if isinstance(row, list)]
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index["_class_name"] == "TextToVideoSDPipeline"
+    for name, part in pipeline.components.items():
+        assert index[name] == [type(part).__module__.partition(".")[0], type(part).__name__]
 
 
 def test_a_folder_of_the_same_weights_stays_and_any_other_is_refused(tmp_path, tiny):
@@ -106,10 +107,9 @@ def test_the_counts_of_the_published_architecture():
     counts = {part: (len(tensors), count(tensors)) for part, tensors in shapes.items()}
     assert counts == {"unet": (1480, 1_411_233_860), "text_encoder": (372, 340_387_840), "vae": (248, 83_653_863)}
     assert all(name.startswith("text_model.") for name in shapes["text_encoder"])
-    unet = ZEROSCOPE.networks()["unet"]
-    assert len(ParameterSubset().select(unet, UNet3D.groups)) == 826
+    assert len(ParameterSubset().select(ZEROSCOPE.empty_denoiser(), ZEROSCOPE.groups)) == 826
+    assert ZEROSCOPE.latent_shape(frames=16, size=384) == (4, 16, 48, 48)
 
 
-def test_sizes_can_be_written_down():
-    assert json.loads(json.dumps(ZEROSCOPE.describe()))["unet"]["cross_attention_dim"] == 1024
-    assert Sizes(**ZEROSCOPE.describe()) == ZEROSCOPE
+def test_sizes_are_no_family_of_their_own():
+    assert families()["unet3d"] is UNet3D

@@ -132,13 +132,14 @@ def test_the_command_line_is_the_proof_and_its_exit_code_says_what_did_not_fit(t
     assert proof.main(["--output", str(tmp_path), *words]) == 1
     assert "training failed: error: out of memory" in capsys.readouterr().out
     assert given[0].overrides == ["trainer.threads=1", "trainer.precision=bf16-mixed"]
-    assert (given[0]._precision, given[0]._threads, given[0].format) == ("bf16-mixed", 1, "safetensors")
+    trainer = given[0].config.trainer
+    assert (trainer.precision, trainer.threads, given[0].format) == ("bf16-mixed", 1, "safetensors")
     assert given[0]._video() == {"frames": 2, "size": 64}
 
 
 def test_a_gpu_takes_the_models_own_video(tmp_path):
     assert Proof(output=tmp_path, device="gpu")._video() == {"frames": 16, "size": 384}
-    assert Proof(output=tmp_path, device="gpu")._precision == "bf16-mixed"
+    assert Proof(output=tmp_path, device="gpu").config.trainer.precision == "bf16-mixed"
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import torch
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from vmc.errors import VmcError
+from vmc.metrics.base import RunContext
 from vmc.metrics.classifiers import JESTER_LABELS, class_index, read_labels
 from vmc.metrics.hf_classifier import HuggingFaceClassifier
 from vmc.metrics.motion import MotionAccuracy
@@ -68,10 +69,10 @@ def test_a_hugging_face_classifier_is_mapped_by_name(folder):
     with torch.no_grad():
         direct = VideoMAEForVideoClassification.from_pretrained(folder).eval()(pixel_values=pixels).logits.softmax(1)
     assert torch.allclose(found, direct, atol=1e-5)
-    motion = MotionAccuracy(classifier=classifier, target="Swiping Down")
+    motion = MotionAccuracy(classifier=classifier).begin(RunContext(target="Swiping Down"))
     motion.update(frames, [Record(video=f"{place}.mp4", prompt="") for place in range(3)])
-    assert motion.result()["motion_probability"] == pytest.approx(direct[:, 2].tolist(), abs=1e-5)
-    assert motion.result()["predicted"] == [NAMES[place] for place in direct.argmax(1)]
+    assert motion.compute()["motion_probability"] == pytest.approx(direct[:, 2].tolist(), abs=1e-5)
+    assert motion.compute()["predicted"] == [NAMES[place] for place in direct.argmax(1)]
     assert classifier.describe()["kind"] == "VideoMAEForVideoClassification"
 
 

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from vmc.errors import VmcError
-from vmc.metrics.base import COLUMNS
+from vmc.metrics.base import RunContext
 from vmc.metrics.classifiers import class_index
+from vmc.metrics.copying import COPY_THRESHOLD
+from vmc.metrics.declared import COLUMNS as DECLARED
+from vmc.metrics.declared import MEASURES, known_columns
 from vmc.metrics.evaluator import Evaluator
 from vmc.metrics.motion import MotionAccuracy
 from vmc.metrics.quality import Quality
@@ -16,15 +19,17 @@ from vmc.metrics.record import Record
 from vmc.metrics.scores import check_same_test_set, read_scores, write_scores
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.validity import problem
-from vmc.metrics.values import COLUMNS as METRICS
-from vmc.metrics.values import COPY_THRESHOLD
+
+COLUMNS = tuple(column.name for column in DECLARED)
 
 
 def summarise(scores, *, threshold=COPY_THRESHOLD):
     """Every metric's value, None where it was not measured."""
     table = scores if isinstance(scores, pd.DataFrame) else pd.DataFrame(list(scores))
-    found = {name: interval.value for name, interval in intervals_of_run(table, copy_threshold=threshold).items()}
-    return dict.fromkeys(METRICS) | found
+    found = {
+        name: interval.value for name, interval in intervals_of_run(table, columns=known_columns(threshold)).items()
+    }
+    return dict.fromkeys(measure.name for measure in MEASURES) | found
 
 
 class Says:
@@ -50,7 +55,7 @@ def record(place: int, **changes) -> Record:
 
 @pytest.fixture
 def evaluator() -> Evaluator:
-    return Evaluator([MotionAccuracy(classifier=Says(), target="up"), Quality()])
+    return Evaluator([MotionAccuracy(classifier=Says()).begin(RunContext(target="up")), Quality()])
 
 
 def black(frames: int = 4) -> torch.Tensor:
@@ -135,7 +140,7 @@ def test_videos_of_other_sizes_are_scored_at_their_own_and_that_is_said_once(eva
 
 
 def test_a_motion_without_a_class_stays_empty():
-    evaluator = Evaluator([MotionAccuracy(classifier=Says(), target=None), Quality()])
+    evaluator = Evaluator([MotionAccuracy(classifier=Says()).begin(RunContext()), Quality()])
     evaluator.update([black(), noise(4, 3, 16, 16)], [record(0), record(1)])
     assert [row["motion_correct"] for row in evaluator.rows()] == [None, None]
     assert [row["predicted"] for row in evaluator.rows()] == ["", "up"]
@@ -146,7 +151,7 @@ def test_the_protocol_says_what_scores_depend_on(evaluator):
     protocol = evaluator.protocol()
     assert protocol["motion"] == {"classifier": {"kind": "says"}, "target": "up"}
     assert set(protocol) == {"validity", "motion", "quality"}
-    with pytest.raises(VmcError, match="each of them once"):
+    with pytest.raises(VmcError, match="both have the column flicker"):
         Evaluator([Quality(), Quality()])
     assert class_index(Says.labels, "UP") == 1
 

@@ -9,6 +9,7 @@ from torch import nn
 from vmc.errors import VmcError
 from vmc.metrics import trn
 from vmc.metrics.appearance import Appearance
+from vmc.metrics.base import RunContext
 from vmc.metrics.classifiers import JESTER_LABELS, TRNClassifier
 from vmc.metrics.copying import Copying
 from vmc.metrics.motion import MotionAccuracy
@@ -92,9 +93,9 @@ def brightening() -> torch.Tensor:
 
 
 def test_reversed_frames_change_the_motion(classifier):
-    motion = MotionAccuracy(classifier=classifier, target="Swiping Up")
+    motion = MotionAccuracy(classifier=classifier).begin(RunContext(target="Swiping Up"))
     motion.update(torch.stack([brightening(), brightening().flip(0)]), records(2))
-    found = motion.result()
+    found = motion.compute()
     assert found["predicted"] == ["Swiping Up", "Swiping Down"]
     assert found["motion_correct"] == [True, False]
     assert found["motion_probability"][0] > 0.9 > 0.1 > found["motion_probability"][1]
@@ -104,22 +105,21 @@ def test_reversed_frames_change_the_motion(classifier):
 
 
 def test_a_motion_without_a_class_is_only_predicted(classifier):
-    motion = MotionAccuracy(classifier=classifier, target=None)
+    motion = MotionAccuracy(classifier=classifier).begin(RunContext(target=None))
     motion.update(brightening()[None], records(1))
-    expected = {"predicted": ["Swiping Up"], "motion_correct": [None], "motion_probability": [None]}
-    assert motion.result() == expected
+    assert motion.compute() == {"predicted": ["Swiping Up"]}
 
 
 def test_appearance_is_a_raw_cosine_of_frames_and_texts():
     model = Colours()
-    appearance = Appearance(model=model)
+    appearance = Appearance(model=model).begin(RunContext())
     half = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     half[:2, 0], half[2:, 1] = 200, 100  # two red frames, two green
     red = torch.zeros_like(half)
     red[:, 0] = 90
     appearance.update(torch.stack([half, red]), records(2, subject="red", language="green"))
     appearance.update(red[None], records(1, language="red"))
-    found = appearance.result()
+    found = appearance.compute()
     assert found["appearance"] == pytest.approx([0.5, 1.0, None])
     assert found["text_alignment"] == pytest.approx([0.5, 0.0, 1.0])
     assert found["frame_consistency"] == pytest.approx([2 / 3, 1.0, 1.0])
@@ -128,13 +128,13 @@ def test_appearance_is_a_raw_cosine_of_frames_and_texts():
 
 def test_a_copy_is_found(copying):
     exemplars = [("first.mp4", noise(3, 3, 64, 64, seed=1)), ("second.mp4", noise(5, 3, 64, 64, seed=2))]
-    metric = Copying(descriptor=copying, exemplars=exemplars, threshold=0.999)
+    metric = Copying(descriptor=copying, threshold=0.999).begin(RunContext(exemplars=exemplars))
     other = noise(4, 3, 64, 64, seed=3) // 4
     of_first, of_later = other.clone(), other.clone()
     of_first[2] = exemplars[0][1][0]
     of_later[1] = exemplars[1][1][4]
     metric.update(torch.stack([of_first, of_later, other]), records(3))
-    found = metric.result()
+    found = metric.compute()
     assert found["copied"] == [True, False, False]
     assert found["copy_similarity_first"][0] == pytest.approx(1, abs=1e-4)
     assert found["copy_similarity_any"][:2] == pytest.approx([1, 1], abs=1e-4)
@@ -149,11 +149,10 @@ def test_a_copy_is_found(copying):
 def test_regularization_clips_are_a_column_of_their_own(copying):
     generated = noise(4, 3, 64, 64, seed=3)
     regularization = ((name, frames) for name, frames in [("other.mp4", generated[1:2].clone())])
-    metric = Copying(
-        descriptor=copying, exemplars=[("a", noise(3, 3, 64, 64) // 4)], regularization=regularization, threshold=0.999
-    )
+    run = RunContext(exemplars=[("a", noise(3, 3, 64, 64) // 4)], regularization=regularization)
+    metric = Copying(descriptor=copying, threshold=0.999).begin(run)
     metric.update(generated[None], records(1))
-    found = metric.result()
+    found = metric.compute()
     assert found["regularization_similarity"] == pytest.approx([1], abs=1e-4)
     assert found["copied"] == [False] and found["nearest_clip"] == ["a"]
     assert metric.describe()["regularization"]["clips"] == 1
@@ -161,29 +160,29 @@ def test_regularization_clips_are_a_column_of_their_own(copying):
 
 def test_descriptors_of_clips_are_made_once(copying, tmp_path, monkeypatch, caplog):
     clips = [("a", noise(3, 3, 64, 64)), ("b", noise(3, 3, 64, 64, seed=1))]
-    cold = Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+    cold = Copying(descriptor=copying).begin(RunContext(exemplars=clips, cache=tmp_path / "cache"))
     monkeypatch.setattr(CopyNetwork, "__call__", lambda *_: pytest.fail("described again"))
-    warm = Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+    warm = Copying(descriptor=copying).begin(RunContext(exemplars=clips, cache=tmp_path / "cache"))
     assert torch.equal(cold.exemplars.descriptors_RD, warm.exemplars.descriptors_RD)
     assert cold.describe() == warm.describe()
     for change in ([("a", noise(3, 3, 64, 64, seed=2))], [("a", clips[0][1].reshape(3, 3, 32, 128))]):
         with pytest.raises(pytest.fail.Exception, match="described again"):
-            Copying(descriptor=copying, exemplars=change, cache=tmp_path / "cache")
+            Copying(descriptor=copying).begin(RunContext(exemplars=change, cache=tmp_path / "cache"))
     monkeypatch.undo()
     for file in (tmp_path / "cache").rglob("*.safetensors"):
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
         file.write_bytes(content)
-    again = Copying(descriptor=copying, exemplars=clips, cache=tmp_path / "cache")
+    again = Copying(descriptor=copying).begin(RunContext(exemplars=clips, cache=tmp_path / "cache"))
     assert torch.equal(cold.exemplars.descriptors_RD, again.exemplars.descriptors_RD)
     assert "is damaged (its checksum is of another content); it is made again" in caplog.text
 
 
 def test_clips_to_compare_with_are_checked(copying):
     with pytest.raises(VmcError, match="no exemplars"):
-        Copying(descriptor=copying, exemplars=[])
+        Copying(descriptor=copying).begin(RunContext(exemplars=[]))
     with pytest.raises(VmcError, match=r"clip a has frames of torch\.float32"):
-        Copying(descriptor=copying, exemplars=[("a", torch.rand(2, 3, 8, 8))])
+        Copying(descriptor=copying).begin(RunContext(exemplars=[("a", torch.rand(2, 3, 8, 8))]))
 
 
 def test_flicker_and_dynamic_degree():
@@ -210,21 +209,21 @@ def test_frames_of_another_type_are_refused():
 def test_batch_size_changes_no_score(classifier, copying):
     videos = noise(7, 9, 3, 64, 80, seed=5)
     metrics = [
-        MotionAccuracy(classifier=classifier, target="Swiping Up"),
-        Copying(
-            descriptor=copying, exemplars=[("a", noise(3, 3, 64, 64))], regularization=[("b", noise(2, 3, 64, 64))]
-        ),
+        MotionAccuracy(classifier=classifier),
+        Copying(descriptor=copying),
         Appearance(model=Colours()),
         Quality(),
     ]
-    for metric in metrics:
+    clips = {"exemplars": [("a", noise(3, 3, 64, 64))], "regularization": [("b", noise(2, 3, 64, 64))]}
+    run = RunContext(target="Swiping Up", **clips)
+    for metric in (metric.begin(run) for metric in metrics):
         found = []
         for size in (1, 3, 7):
             metric.reset()
             for start in range(0, 7, size):
                 part = videos[start : start + size]
                 metric.update(part, records(len(part), subject="red", language="blue"))
-            found.append(metric.result())
+            found.append(metric.compute())
         for column in metric.columns:
             for other in found[1:]:
-                assert other[column] == pytest.approx(found[0][column], abs=1e-4), column
+                assert other[column.name] == pytest.approx(found[0][column.name], abs=1e-4), column

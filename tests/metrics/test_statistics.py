@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vmc.errors import VmcError
+from vmc.metrics.declared import known_columns
 from vmc.metrics.statistics import (
     Interval,
     Run,
@@ -213,7 +214,7 @@ def test_the_scores_of_a_run():
             "copy_similarity_any": [0.1, 0.2, 0.3, 0.4, 0.5, None],
         }
     )
-    found = intervals_of_run(scores, copy_threshold=0.35)
+    found = intervals_of_run(scores, columns=known_columns(0.35))
     assert list(found) == ["motion_accuracy", "copy_score_any", "valid"]
     assert found["motion_accuracy"].value == 0.5
     assert found["copy_score_any"].value == pytest.approx(0.4)

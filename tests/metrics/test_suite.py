@@ -12,14 +12,16 @@ from torch import nn
 
 from vmc.cli import config_folder
 from vmc.errors import VmcError
-from vmc.metrics.base import COLUMNS
 from vmc.metrics.classifiers import TRNClassifier, TSMClassifier
+from vmc.metrics.declared import COLUMNS as DECLARED
 from vmc.metrics.networks import CopyNetwork, ImageTextNetwork
 from vmc.metrics.record import Record
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.suite import Suite
 from vmc.metrics.trn import TRN, save_trn
 from vmc.mini.appearance.network import make_model, write_model
+
+COLUMNS = tuple(column.name for column in DECLARED)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,12 @@ def suite(tmp_path_factory) -> Suite:
         appearance=ImageTextNetwork(path=folder / "appearance"),
         copying=CopyNetwork(path=folder / "copying.torchvision.pt", short_side=64),
     )
+
+
+def network(suite: Suite, name: str):
+    """The network that a metric of the suite measures with."""
+    (found,) = suite.metrics[name].networks.values()
+    return found
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -102,7 +110,7 @@ def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
         paper.evaluator(target=None, exemplars=None)
     (tmp_path / "ViT-B-32.pt").touch()
     assert len(paper.missing_files()) == 2
-    assert isinstance(paper.classifier, TRNClassifier) and paper.copying.short_side == 288
+    assert isinstance(network(paper, "classifier"), TRNClassifier) and network(paper, "copying").short_side == 288
 
 
 def test_another_classifier_and_a_tag_are_chosen_in_the_config():
@@ -114,16 +122,16 @@ def test_another_classifier_and_a_tag_are_chosen_in_the_config():
         "metrics.appearance.tag=openai",
         "metrics.copying=null",
     )
-    assert isinstance(suite.classifier, TSMClassifier)
+    assert isinstance(network(suite, "classifier"), TSMClassifier)
     assert len(suite.missing_files()) == 1
-    assert suite.appearance.describe() == {"architecture": "ViT-B-32-quickgelu", "tag": "openai"}
+    assert network(suite, "appearance").describe() == {"architecture": "ViT-B-32-quickgelu", "tag": "openai"}
 
 
 def test_the_miniature_names_its_own_files():
     suite = composed("mini")
-    names = [part.path.name for part in (suite.classifier, suite.appearance, suite.copying)]
-    assert names == ["classifier.pth.tar", "appearance", "copying.torchscript.pt"]
-    assert {part.path.parent.name for part in (suite.classifier, suite.appearance, suite.copying)} == {"weights"}
+    files = [network(suite, name).path for name in ("classifier", "appearance", "copying")]
+    assert [file.name for file in files] == ["classifier.pth.tar", "appearance", "copying.torchscript.pt"]
+    assert {file.parent.name for file in files} == {"weights"}
 
 
 def test_settings_are_checked(suite):
@@ -134,9 +142,9 @@ def test_settings_are_checked(suite):
 
 
 def test_networks_open_once_and_move(suite, monkeypatch):
-    assert suite.copying.network is suite.copying.network
-    assert isinstance(suite.copying.network.network, nn.Module)
-    copying = CopyNetwork(path=suite.copying.path, short_side=64)
+    assert network(suite, "copying").network is network(suite, "copying").network
+    assert isinstance(network(suite, "copying").network.network, nn.Module)
+    copying = CopyNetwork(path=network(suite, "copying").path, short_side=64)
     copying.check()
     opened = copying.network
     copying.to("cpu")
@@ -153,13 +161,13 @@ def damage(file: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["truncated", "foreign"])
 @pytest.mark.parametrize("part", ["classifier", "appearance", "copying"])
 def test_a_damaged_file_is_found_by_the_check_with_its_command(suite, tmp_path, part, how):
-    damaged = copy(getattr(suite, part))
+    damaged = copy(network(suite, part))
     damaged._opened, damaged.get = None, "python -m vmc.weights get it"
     place = tmp_path / damaged.path.name
     (shutil.copytree if damaged.path.is_dir() else shutil.copyfile)(damaged.path, place)
     damaged.path = place
     damage(place / "open_clip_model.safetensors" if place.is_dir() else place, how)
-    whole = {name: getattr(suite, name) for name in ("classifier", "appearance", "copying")}
+    whole = {name: network(suite, name) for name in ("classifier", "appearance", "copying")}
     with pytest.raises(VmcError) as refused:
         Suite(**{**whole, part: damaged}).check()
     sentence = str(refused.value)

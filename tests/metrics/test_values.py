@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from vmc.errors import VmcError
-from vmc.metrics.values import KEYS, metrics_of, values_of_run
+from vmc.metrics.declared import known_columns
+from vmc.metrics.values import KEYS, names_of, values_of_run
 
 CSV = """prompt,subject,seed,video,valid,motion_correct,appearance,copied,copy_similarity_any,flicker
 a man waving,a man,1,a.mp4,True,True,0.30,False,0.20,0.9
@@ -42,15 +43,15 @@ def test_an_invalid_video_is_wrong_whatever_its_cells_say():
 
 
 def test_the_copy_threshold_is_strict_and_an_argument():
-    assert values_of_run(table(), copy_threshold=0.3)["copy_score_any"].mean() == 0
-    assert values_of_run(table(), copy_threshold=0.1)["copy_score_any"].mean() == 1
+    assert values_of_run(table(), columns=known_columns(0.3))["copy_score_any"].mean() == 0
+    assert values_of_run(table(), columns=known_columns(0.1))["copy_score_any"].mean() == 1
 
 
 def test_what_was_not_measured_has_no_metric():
     scores = table()
     scores["motion_correct"] = None  # a motion that the classifier does not know
     values = values_of_run(scores.drop(columns="flicker"))
-    assert metrics_of(values) == ["appearance", "copy_score", "copy_score_any", "valid"]
+    assert names_of(values) == ["appearance", "copy_score", "copy_score_any", "valid"]
 
 
 def test_text_and_booleans_read_alike():

@@ -11,9 +11,9 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from vmc.config.folders import config_folder
 from vmc.errors import VmcError
 from vmc.metrics.appearance import Appearance
-from vmc.metrics.copying import Copying
 from vmc.metrics.record import Record
 from vmc.metrics.sscd import SSCDNetwork
 from vmc.metrics.trn import TRN, save_trn
@@ -21,13 +21,14 @@ from vmc.mini.__main__ import main
 from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.card import shipping
 from vmc.mini.card.bars import BARS, Bar
+from vmc.mini.card.copies import compared_with
 from vmc.mini.card.intervals import Clustered, area, mean, per_item, percentile, share_of_clips
 from vmc.mini.card.networks import Networks, Remembering
 from vmc.mini.card.plan import QUICK, SHOWN, Plan
 from vmc.mini.card.reading import check_card, read_card
 from vmc.mini.card.rendered import spec_of, spec_of_subject
 from vmc.mini.card.rules import appearance_threshold, copy_threshold
-from vmc.mini.card.settings import config_folder, read_settings, stack_file
+from vmc.mini.card.settings import read_settings, stack_file
 from vmc.mini.card.stack import with_value, write_thresholds
 from vmc.mini.card.videos import Maker, known_videos, language_videos
 from vmc.mini.card.videos import test_videos as asked_of_test_set
@@ -165,12 +166,13 @@ def test_features_and_similarities_are_the_metrics_own(weights):
     phrases = ["A firefighter", "A chef", "A doctor"]
     records = [Record(video=f"{phrase}.mp4", prompt="", subject=phrase, seed=0) for phrase in phrases]
     metric = Appearance(model=networks.appearance)
+    metric.reset()
     metric.update(frames, records)
     cosines = networks.features(frames) @ networks.texts(phrases).T
-    assert cosines.diagonal().tolist() == pytest.approx(metric.result()["appearance"], abs=1e-6)
+    assert cosines.diagonal().tolist() == pytest.approx(metric.compute()["appearance"], abs=1e-6)
     exemplars = [("clip", frames[0])]
-    remembering = Copying(descriptor=Remembering(networks.copying), exemplars=exemplars)
-    plain = Copying(descriptor=networks.copying, exemplars=exemplars)
+    remembering = compared_with(Remembering(networks.copying), exemplars)
+    plain = compared_with(networks.copying, exemplars)
     assert remembering.score(frames, records) == remembering.score(frames, records) == plain.score(frames, records)
 
 

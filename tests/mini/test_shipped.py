@@ -30,7 +30,7 @@ def gestures_of(config, model: TunedModel) -> list[str]:
         Prompt(text=templates[name].replace("{subject}", "a firefighter"), seed=seed) for seed, name in enumerate(DRAWN)
     ]
     generator = model.generator(sampler=instantiate(config.sampler), batch_size=len(prompts))
-    classifier = instantiate(config.metrics).classifier
+    classifier = instantiate(config.metrics).metrics["classifier"].classifier
     chosen = classifier.probabilities(generator.frames(prompts)).argmax(1)
     return [classifier.labels[place] for place in chosen]
 

@@ -10,7 +10,10 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
+import vmc
 from vmc.errors import VmcError
+from vmc.mini.blank import write_blank
+from vmc.models.families import families
 from vmc.models.unet3d import UNet3D
 from vmc.models.weight_files import problem
 
@@ -238,3 +241,24 @@ def test_the_prediction_type_is_the_configs(copy):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "v_prediction"}))
     model = UNet3D(path=copy)
     assert model.process.prediction_type == model.solver().config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize("family", ["unet3d", "animatediff", "wan"])
+def test_networks_without_memory_are_those_that_are_loaded(family, tmp_path):
+    write_blank(tmp_path / "blank", family=family)
+    adapter = {"motion_adapter": tmp_path / "blank" / "motion_adapter"} if family == "animatediff" else {}
+    model = families()[family](path=tmp_path / "blank", **adapter)
+    parts = [model.empty(part) for part in model.networks if part not in model.roles["denoiser"]]
+    loaded = [model.open(part, torch.float32) for part in model.networks if part not in model.roles["denoiser"]]
+    for empty, network in zip([model.empty_denoiser(), *parts], [model.denoiser(), *loaded], strict=True):
+        assert {name: tensor.shape for name, tensor in empty.named_parameters()} == {
+            name: tensor.shape for name, tensor in network.named_parameters()
+        }
+        assert all(tensor.is_meta for tensor in empty.parameters())
+
+
+def test_the_families_and_the_miniature_alone_name_classes_of_networks():
+    source = Path(vmc.__file__).parent
+    named = re.compile("UNet3DConditionModel|CLIPTextModel|CLIPTokenizer|AutoencoderKL|DDIMScheduler")
+    files = [file.relative_to(source) for file in source.rglob("*.py") if named.search(file.read_text())]
+    assert {file.parts[0] for file in files} == {"models", "mini"}

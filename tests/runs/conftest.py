@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vmc.metrics.base import COLUMNS
+from vmc.metrics.declared import COLUMNS
 from vmc.metrics.scores import write_scores
 from vmc.runs.evaluation import has_fallen, summarise
 from vmc.runs.score_files import write_summary
@@ -89,9 +89,9 @@ class MadeUp:
     ) -> None:
         """`scores.csv` and `summary.json`, as `vmc.runs.evaluation` writes them."""
         folder.mkdir(parents=True)
-        table = [dict.fromkeys(COLUMNS) | dict(row) for row in rows]
+        table = [{column.name: None for column in COLUMNS} | dict(row) for row in rows]
         write_scores(folder / "scores.csv", table)
-        metrics = summarise(table, copy_threshold=COPY_THRESHOLD)
+        metrics = summarise(table)
         summary = {
             "step": step,
             "videos": len(table),

@@ -16,7 +16,8 @@ from vmc.data.video import write_video
 from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
 from vmc.files import written_whole
-from vmc.metrics.base import StreamingMetric
+from vmc.metrics.appearance import Appearance
+from vmc.metrics.base import Metric
 from vmc.metrics.evaluator import Evaluator
 from vmc.metrics.quality import Quality
 from vmc.metrics.scores import read_scores, write_scores
@@ -30,11 +31,11 @@ PROMPTS = [Prompt(text=f"a man {number}", seed=number, subject="a man") for numb
 SUBSET = (0, 3, 6)
 
 
-class Company(StreamingMetric):
+class Company(Metric):
     """Scores a video by all those that it is scored beside: a wrong batch shows in every digit."""
 
     name = "company"
-    columns = ("appearance",)
+    columns = Appearance.columns[:1]
 
     def score(self, frames_BFCHW, records):
         """One value for each."""
@@ -76,7 +77,6 @@ def evaluation(**more) -> Evaluation:
         prompts=PROMPTS,
         evaluator=Evaluator([Quality(), Company()]),
         made_with={"sampler": 1},
-        copy_threshold=0.25,
         threshold=0.2,
         **more,
     )
@@ -95,7 +95,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def means(scores, *, copy_threshold):
+def means(scores, *, columns):
     """A summary without its intervals, which take longest."""
     values = {name: [row[name] for row in scores if row[name] is not None] for name in ("valid", "appearance")}
     return {name: {"value": sum(part) / len(part), "low": None, "high": None} for name, part in values.items()}

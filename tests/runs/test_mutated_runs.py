@@ -112,7 +112,6 @@ def interrupted(tmp_path_factory) -> tuple[Path, Evaluation]:
         prompts=prompts,
         evaluator=Evaluator([Quality()]),
         made_with={},
-        copy_threshold=0.25,
         videos=folder / "videos",
     )
     for number, name in enumerate(own.names):

@@ -12,20 +12,22 @@ from hydra import compose, initialize_config_dir
 
 from vmc.cli import config_folder
 from vmc.data.video import write_video
+from vmc.diffusion.timesteps import CoarseNoise, TimeRange
 from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.metrics.comparison import Difference
+from vmc.metrics.declared import MEASURES
 from vmc.metrics.scores import write_scores
 from vmc.report import main as report
 from vmc.runs.clip_table import COLUMNS
 from vmc.runs.reporting.building import Report
-from vmc.runs.reporting.catalogue import ACCURACY, ALIGNMENT
 from vmc.runs.reporting.copies import nearest, pairs
-from vmc.runs.reporting.curves import SHOWN, Curve, Point, curve_of_arm
+from vmc.runs.reporting.curves import Curve, Point, curve_of_arm
 from vmc.runs.reporting.drawing import groups
 from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import Strip, draw_strips
 from vmc.runs.reporting.figures.style import looks, save, styled
+from vmc.runs.reporting.figures.timesteps import draw_timesteps
 from vmc.runs.reporting.finding import find_runs
 from vmc.runs.reporting.gallery.content import places
 from vmc.runs.reporting.numbers import p_value, rounded, shown, with_test
@@ -63,6 +65,15 @@ def filmed(made_up, scored, tmp_path):
                     name = path / "evaluation" / f"{step:06d}" / "videos" / f"{place:04d}.mp4"
                     write_video(name, picture(10 * place), fps=3)
     return made_up
+
+
+def test_a_curve_of_times_is_a_density_over_the_uniform_one():
+    samplers = {"CoarseNoise (alpha = 0.5): method": CoarseNoise(), "TimeRange (low = 0.875): a": TimeRange(low=0.875)}
+    _, *curves = draw_timesteps(samplers).axes[0].lines
+    assert [curve.get_ydata().mean().item() for curve in curves] == pytest.approx([1, 1])
+    assert curves[0].get_ydata()[[0, -1]].tolist() == pytest.approx([0.5, 1.5], abs=1e-4)
+    assert curves[1].get_ydata()[[0, -1]].tolist() == [0, 8]
+    assert ["mean t = 0.601" in curves[0].get_label(), "mean t = 0.938" in curves[1].get_label()] == [True, True]
 
 
 def test_the_command_writes_all_of_it_and_nothing_over_other_things(entered, filmed):
@@ -284,11 +295,14 @@ def test_a_report_takes_the_place_of_the_earlier_one_or_leaves_it(tmp_path):
 
 
 def test_numbers_as_they_are_printed():
+    accuracy, alignment = (
+        next(one for one in MEASURES if one.name == name) for name in ("motion_accuracy", "text_alignment")
+    )
     assert [rounded(number, 1) for number in (-0.04, 1.25, -3.0, math.nan)] == ["0.0", "1.2", "−3.0", "—"]
-    assert shown(0.706, ACCURACY) == "70.6" and shown(-0.0012, ALIGNMENT, signed=True) == "−0.0012"
+    assert shown(0.706, accuracy) == "70.6" and shown(-0.0012, alignment, signed=True) == "−0.0012"
     assert [p_value(p) for p in (0.0004, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
     tested = Difference(0.1, -0.02, 0.22, 0.01, 0.03, "")
-    assert with_test(0.1, tested, ACCURACY, marked=True) == "+10.0 (−2.0 to 22.0), p = 0.03*"
+    assert with_test(0.1, tested, accuracy, marked=True) == "+10.0 (−2.0 to 22.0), p = 0.03*"
 
 
 def test_markup_in_names_is_shown_as_text():
@@ -391,9 +405,10 @@ def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):
 @pytest.mark.parametrize(("count", "bands"), [(6, 6), (7, 1)])
 def test_of_many_arms_the_method_alone_has_a_band(count, bands):
     point = Point(step=0, updates=0.0, value=0.3, low=0.2, high=0.4, whole=True)
-    points = {measure.name: [point, replace(point, step=50, updates=200.0)] for measure in SHOWN}
+    drawn = [measure for measure in MEASURES if measure.curve]
+    points = {measure.name: [point, replace(point, step=50, updates=200.0)] for measure in drawn}
     arms = ["method", *(f"arm{number}" for number in range(1, count))]
-    curves = [Curve(arm=arm, points=points, runs=1, of=1, finished=True) for arm in arms]
+    curves = [Curve(arm=arm, measures=drawn, points=points, runs=1, of=1, finished=True) for arm in arms]
     figure = draw_curves(curves, {}, threshold=0.25, title="")
     assert all(len(axes.collections) == bands for axes in figure.axes)
     assert all(axes.lines[0].get_color() != "#000000" for axes in figure.axes)  # the method is drawn last, on top

@@ -5,11 +5,12 @@ Axes: F frames, C colours, H and W.
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,17 +19,20 @@ from vmc.benchmarks.clips import noise_clips
 from vmc.benchmarks.generate import WARM_UP, make
 from vmc.benchmarks.report import Figure, Report, machine, ratio
 from vmc.benchmarks.rounds import Task, take_turns
-from vmc.benchmarks.setup import Setup, read
+from vmc.benchmarks.setup import compose_run, describe, some_prompts, untuned_generator
+from vmc.config.build import build_experiment
 from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.metrics.evaluator import Evaluator
 from vmc.metrics.record import Record
-from vmc.metrics.suite import Suite
 from vmc.runs.evaluation import AT_ONCE, Evaluation
 from vmc.runs.generation import video_names
+from vmc.training.experiment import Experiment
 
 CLIP_FRAMES = 34
 """Of a source clip, as the miniature's are in the middle."""
+CLIPS = (10, 100)
+"""Exemplars and regularization clips of a run (paper, Sec. 4)."""
 NOTES = (
     "Generating is text embedding, sampling, decoding and mp4, at the automatic batch size.",
     "Scoring is `Evaluation.score` on those files: read, all metrics, intervals, scores.csv and summary.json; texts are"
@@ -43,26 +47,30 @@ def run(arguments: Namespace) -> Report:
     Raises:
         VmcError: the networks of the metrics are not there.
     """
-    setup = Setup.of(arguments, sampler_steps=arguments.steps)
-    return measure(setup, setup.suite(), videos=arguments.videos, repeats=arguments.repeats)
+    config = compose_run(arguments.overrides, scored=True)
+    return measure(config, videos=arguments.videos, repeats=arguments.repeats)
 
 
-def measure(
-    setup: Setup, suite: Suite, *, videos: int, repeats: int = 3, clips: tuple[int, int] | None = None
-) -> Report:
+def measure(config: Mapping[str, Any], *, videos: int, repeats: int = 3, clips: tuple[int, int] = CLIPS) -> Report:
     """Seconds a video of generating, scoring and each metric.
 
     Args:
-        setup: the model.
-        suite: the metrics.
+        config: of a run.
         videos: in a measurement.
         repeats: measurements of each.
-        clips: exemplars and regularization clips to compare with; None for as many as a run of the miniature has.
+        clips: exemplars and regularization clips to compare with.
+
+    Raises:
+        VmcError: the networks of the metrics are not there.
     """
-    prompts, generated = setup.prompts(videos), setup.generator()
+    experiment = build_experiment(config)
+    prompts = some_prompts(experiment, videos)
+    assert experiment.suite is not None
+    experiment.suite.check()
+    generated = untuned_generator(experiment)
     make(generated, prompts[:WARM_UP])
     with TemporaryDirectory() as passing:
-        scoring = Scoring(setup, suite, prompts, Path(passing), clips or _clips_of_a_run())
+        scoring = Scoring(experiment, prompts, Path(passing), clips)
         make(generated, prompts, scoring.videos)
         described = Figure("describing the run's clips, once", "s", (_seconds(scoring.evaluator),))
         scoring.prepare(1 + repeats)
@@ -76,10 +84,10 @@ def measure(
     each = [figure.each(videos, name=figure.name, unit="s/video") for figure in (*whole.values(), *parts)]
     return Report(
         benchmark="evaluate",
-        settings={**setup.describe(), "videos": videos, "sampler_steps": setup.sampler.steps},
+        settings={**describe(config, experiment), "videos": videos, "sampler_steps": experiment.sampler.steps},
         figures=[*each, ratio("scoring / generating", each[1], each[0], unit="%"), described],
         notes=NOTES,
-        machine=machine(threads=setup.hardware.threads, device=setup.device),
+        machine=machine(experiment.hardware),
     )
 
 
@@ -87,16 +95,16 @@ class Scoring:
     """Videos on disk, and the metrics they are shown to.
 
     Args:
-        setup, suite: the model and the metrics.
+        experiment: the model and the metrics.
         prompts: of the videos.
         folder: for all that is written.
         clips: exemplars and regularization clips.
     """
 
-    def __init__(
-        self, setup: Setup, suite: Suite, prompts: Sequence[Prompt], folder: Path, clips: tuple[int, int]
-    ) -> None:
-        self.setup, self.suite, self.prompts, self.folder, self.clips = setup, suite, prompts, folder, clips
+    def __init__(self, experiment: Experiment, prompts: Sequence[Prompt], folder: Path, clips: tuple[int, int]) -> None:
+        assert experiment.suite is not None
+        self.experiment, self.suite, self.prompts = experiment, experiment.suite, prompts
+        self.folder, self.clips = folder, clips
         self.videos = folder / "videos"
         self._fresh: list[Evaluator] = []
 
@@ -106,14 +114,14 @@ class Scoring:
 
     def evaluator(self) -> Evaluator:
         """That has seen no text and no video; the clips' descriptors are kept in the folder."""
-        size = self.setup.base.size
+        size = self.experiment.model.size
         exemplars, others = self.clips
         return self.suite.evaluator(
-            target=self.setup.motion.label,
+            target=self.experiment.motion.label,
             exemplars=noise_clips("exemplar", exemplars, frames=CLIP_FRAMES, size=size),
             regularization=noise_clips("regularization", others, frames=CLIP_FRAMES, size=size),
             cache=self.folder / "descriptors",
-            device=self.setup.hardware.device,
+            device=self.experiment.hardware.device,
         )
 
     def score(self) -> None:
@@ -122,7 +130,6 @@ class Scoring:
             prompts=self.prompts,
             evaluator=self._fresh.pop(),
             made_with={},
-            copy_threshold=self.suite.copy_threshold,
             videos=self.videos,
         )
         evaluation.score(self.folder / f"{len(self._fresh):06d}", _nothing, step=0)
@@ -146,11 +153,6 @@ class Scoring:
         ]
         for first in range(0, len(frames), AT_ONCE):
             update(torch.stack(list(frames[first : first + AT_ONCE])), records[first : first + AT_ONCE])
-
-
-def _clips_of_a_run() -> tuple[int, int]:
-    source = read("data/mini")["source"]
-    return source["exemplars"], source["regularization_count"]
 
 
 def _seconds(task: Task) -> float:

@@ -1,17 +1,19 @@
 """`python -m vmc.bench generate`: what making videos in batches gains."""
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from torch import Tensor
 
 from vmc.benchmarks.report import Figure, Report, machine, ratio
 from vmc.benchmarks.rounds import Prepared, Task, memory_figures, take_turns
-from vmc.benchmarks.setup import Setup
+from vmc.benchmarks.setup import compose_run, describe, some_prompts, untuned_generator
+from vmc.config.build import build_experiment
 from vmc.data.prompts import Prompt
 from vmc.runs.generation import VideoGenerator, video_names
 
@@ -25,12 +27,12 @@ NOTES = (
 
 def run(arguments: Namespace) -> Report:
     """Measure as the command line says."""
-    setup = Setup.of(arguments, sampler_steps=arguments.steps)
-    return measure(setup, videos=arguments.videos, batches=arguments.batch, repeats=arguments.repeats)
+    config = compose_run(arguments.overrides, scored=True)
+    return measure(config, videos=arguments.videos, batches=arguments.batch, repeats=arguments.repeats)
 
 
 def measure(
-    setup: Setup,
+    config: Mapping[str, Any],
     *,
     videos: int,
     batches: Sequence[int] = (),
@@ -40,13 +42,15 @@ def measure(
     """Videos a second at the automatic batch size, one at a time, and at other sizes.
 
     Args:
-        setup: the model.
+        config: of a run.
         videos: in a measurement.
         batches: further sizes.
         repeats: measurements of each.
         memory: measures what a task needs.
     """
-    prompts, generator = setup.prompts(videos), setup.generator()
+    experiment = build_experiment(config)
+    prompts = some_prompts(experiment, videos)
+    generator = untuned_generator(experiment)
     sizes: list[int | None] = [None, *dict.fromkeys((1, *batches))]
     for size in sizes:
         make(replace(generator, batch_size=size), prompts[: size or WARM_UP])
@@ -59,14 +63,14 @@ def measure(
     used = [
         figure
         for size in sizes
-        for figure in memory(names[size], partial(_prepared, setup, prompts[: size or videos], size))
+        for figure in memory(names[size], partial(_prepared, config, prompts[: size or videos], size))
     ]
     return Report(
         benchmark="generate",
-        settings={**setup.describe(), "videos": videos, "sampler_steps": setup.sampler.steps},
+        settings={**describe(config, experiment), "videos": videos, "sampler_steps": experiment.sampler.steps},
         figures=[*rates.values(), *gains, *used],
         notes=NOTES,
-        machine=machine(threads=setup.hardware.threads, device=setup.device),
+        machine=machine(experiment.hardware),
     )
 
 
@@ -92,5 +96,7 @@ def _make_anew(generator: VideoGenerator, size: int | None, prompts: Sequence[Pr
     make(anew, prompts)
 
 
-def _prepared(setup: Setup, prompts: Sequence[Prompt], size: int | None) -> tuple[Task, bool]:
-    return partial(make, setup.generator(batch_size=size), prompts), setup.device == "gpu"
+def _prepared(config: Mapping[str, Any], prompts: Sequence[Prompt], size: int | None) -> tuple[Task, bool]:
+    experiment = build_experiment(config)
+    task = partial(make, untuned_generator(experiment, batch_size=size), prompts)
+    return task, experiment.hardware.device.type == "cuda"

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmc.files import written_whole
+
+if TYPE_CHECKING:
+    from vmc.training.hardware import Hardware
 
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av")
 
@@ -108,17 +111,15 @@ class Report:
         return [f"{self.benchmark}: {settings}", *table, *self.notes, f"on {', '.join(hardware)}; {versions}"]
 
 
-def machine(*, threads: int | None, device: str = "cpu") -> dict[str, Any]:
+def machine(hardware: "Hardware") -> dict[str, Any]:
     """What the figures hold for: no names of hosts, no paths."""
     from vmc.mini.card.measuring import processor
 
     found: dict[str, Any] = {"processor": processor(), "processors": _processors()}
-    if device == "gpu":
-        import torch
-
-        found["gpu"] = torch.cuda.get_device_name()
-    elif threads is not None:
-        found["threads"] = threads
+    if hardware.device.type == "cuda":
+        found["gpu"] = hardware.rounding
+    elif hardware.threads is not None:
+        found["threads"] = hardware.threads
     packages = {name: version(name) for name in PACKAGES}
     return {**found, "versions": {"python": platform.python_version(), **packages}}
 

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from tqdm import tqdm
 
 from vmc.benchmarks.report import Figure, Report, machine
-from vmc.benchmarks.setup import read
+from vmc.config.build import build_part
+from vmc.config.composing import compose
 from vmc.errors import VmcError
 
 TRAIN = (sys.executable, "-m", "vmc.train")
@@ -26,21 +27,20 @@ NOTES = (
 
 def run(arguments: Namespace) -> Report:
     """Measure as the command line says."""
-    threads = arguments.threads or read("trainer/cpu")["threads"]
-    return measure([f"trainer.threads={threads}", *arguments.override], threads=threads, repeats=arguments.repeats)
+    return measure(arguments.overrides, repeats=arguments.repeats)
 
 
-def measure(overrides: Sequence[str], *, threads: int | None = None, repeats: int = 3) -> Report:
+def measure(overrides: Sequence[str], *, repeats: int = 3) -> Report:
     """Seconds until `--help` and until the first step, each once cold and then as often as wanted.
 
     Args:
         overrides: of `vmc.train`.
-        threads: for the report.
         repeats: measurements after the first.
 
     Raises:
-        VmcError: a run fails.
+        VmcError: the overrides do not compose, or a run fails.
     """
+    hardware = build_part(compose("train", overrides), "trainer")
     with TemporaryDirectory() as passing:
         ways = {
             "train --help": partial(help_seconds, Path(passing)),
@@ -59,7 +59,7 @@ def measure(overrides: Sequence[str], *, threads: int | None = None, repeats: in
         settings={"overrides": sum("=" in override for override in overrides)},
         figures=[*warm, *first],
         notes=NOTES,
-        machine=machine(threads=threads),
+        machine=machine(hardware),
     )
 
 
@@ -87,7 +87,7 @@ def first_step_seconds(folder: Path, overrides: Sequence[str], number: int) -> f
             process.wait()
     _check(process.returncode, log.read_text(errors="replace"))
     if found is None:
-        raise VmcError("vmc.train made no step; leave steps and logger out of --override")
+        raise VmcError("vmc.train made no step; leave steps and logger out")
     return found
 
 
@@ -101,4 +101,4 @@ def _check(status: int, said: str) -> None:
         lines = said.strip().splitlines() or ["nothing was said"]
         # Ours begin with "error:" and come last; Hydra says what is wrong first, then how to see its traceback.
         told = next((line for line in reversed(lines) if line.startswith("error:")), lines[0])
-        raise VmcError(f"vmc.train ended with status {status} ({told}); give --override what it needs")
+        raise VmcError(f"vmc.train ended with status {status} ({told}); give the overrides that it needs")

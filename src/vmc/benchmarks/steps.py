@@ -5,10 +5,10 @@ L text positions, D text width.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,17 +17,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from vmc.benchmarks.clips import noise_clips
-from vmc.benchmarks.setup import Setup, build, read
+from vmc.config.build import build_session
 from vmc.data.clips import fill
 from vmc.diffusion.conditioning import Conditioning
-from vmc.diffusion.process import NoiseProcess
+from vmc.errors import VmcError
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
-from vmc.training.batches import Batch, StepPlan, TrainingBatches
+from vmc.runs.folder import RunFolder
+from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
-from vmc.training.hardware import Hardware
+from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
-from vmc.training.regularization import Mixture
+from vmc.training.session import Session
 
 WARM_UP = 2
 """Steps that are not timed: the first ones make the optimiser's state."""
@@ -41,18 +42,18 @@ class TrainingSteps:
 
     Args:
         module: what is trained.
-        hardware: where.
+        experiment: of which.
         batches: without end.
     """
 
     module: MotionModule
-    hardware: Hardware
+    experiment: Experiment
     batches: "TrainingBatches | PlainBatches"
 
     def run(self, steps: int) -> list[float]:
         """Seconds of each step."""
         clock = Clock()
-        trainer = self.hardware.trainer(steps=steps, callbacks=[clock])
+        trainer = self.experiment.hardware.trainer(steps=steps, callbacks=[clock])
         trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0))
         return clock.seconds
 
@@ -82,7 +83,8 @@ class PlainBatches(IterableDataset):
         cached: whose draws these are.
         frames: frames_FCHW of each clip.
         captions: of each clip.
-        autoencoder, encoder: on the device that trains.
+        autoencoder: on the device that trains.
+        encoder: likewise; None where the token is trained, whose texts the module encodes.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class PlainBatches(IterableDataset):
         frames: Sequence[Tensor],
         captions: Sequence[str],
         autoencoder: Autoencoder,
-        encoder: TextEncoder,
+        encoder: TextEncoder | None,
     ) -> None:
         self.cached, self.frames, self.captions = cached, frames, captions
         self.autoencoder, self.encoder = autoencoder, encoder
@@ -106,61 +108,46 @@ class PlainBatches(IterableDataset):
         """The draws `indices` of a step, the texts through their network at once."""
         drawn = [item for index in indices for item in self.cached.plan.draw(step, index)]
         moments_BMCFHW = [self.autoencoder.encode(self.frames[item.clip]) for item in drawn]
-        ids_BL = self.encoder.token_ids([self.captions[item.clip] for item in drawn])
-        texts_BLD = self.encoder.encode_ids(ids_BL).embeddings_BLD.float().cpu()
         moments = {(item.clip, item.variant): part for item, part in zip(drawn, moments_BMCFHW, strict=True)}
         texts: list[Any] = list(self.cached.texts)
-        for item, text_LD in zip(drawn, texts_BLD, strict=True):
-            texts[item.clip] = Conditioning(text_LD[None])
+        if self.encoder is not None:
+            found = self.encoder.encode_ids(self.encoder.token_ids([self.captions[item.clip] for item in drawn]))
+            for place, item in enumerate(drawn):
+                tensors = {name: part[place : place + 1].cpu() for name, part in found.tensors().items()}
+                texts[item.clip] = Conditioning.of(tensors)
         return replace(self.cached, moments=moments, texts=texts).batch(step, indices)
 
 
-def training_steps(setup: Setup, *, batch_size: int, plain: bool) -> TrainingSteps:
-    """The method's step on noise, its posteriors and texts made beforehand, or with both networks at hand."""
-    hardware, base = setup.hardware, setup.base
+def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
+    """A run's step on noise, its posteriors and texts made beforehand, or with both networks at hand.
+
+    Raises:
+        VmcError: the run trains nothing.
+    """
+    if config.get("parameters") is None:
+        raise VmcError("parameters is null, which trains nothing; choose what is trained")
+    session = build_session(config, RunFolder(Path("benchmark"), config={}))
+    assert isinstance(session, Session)
+    experiment = session.experiment
+    model, token, hardware = experiment.model, experiment.token, experiment.hardware
     hardware.use_threads()
-    frames = [clip for _, clip in noise_clips("training", 2 * CLIPS, frames=base.frames, size=base.size)]
-    exemplar, other = fill(setup.motion.caption or "", token=setup.token.word), "a person doing other things"
+    frames = [clip for _, clip in noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
+    exemplar, other = fill(experiment.motion.caption or "{token}", **token.words), "a person doing other things"
     captions = [exemplar] * CLIPS + [other] * CLIPS
     dtype = hardware.frozen_dtype if plain else torch.float32
-    encoder = base.text_encoder(setup.token, dtype=dtype)
-    autoencoder = base.autoencoder(dtype=dtype).to(hardware.device)
+    autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
+    encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
     cached = TrainingBatches(
-        plan=_plan(base.process, batch_size),
+        plan=session.plan(CLIPS, CLIPS),
         moments={(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
-        texts=[encoder(caption) for caption in captions],
+        texts=[encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
         steps=1_000_000,
         start=lambda: 0,
+        accumulate=hardware.accumulate,
     )
     batches: TrainingBatches | PlainBatches = cached
     if plain:
-        encoder.network.to(hardware.device)
+        if encoder:
+            encoder.network.to(hardware.device)
         batches = PlainBatches(cached, frames=frames, captions=captions, autoencoder=autoencoder, encoder=encoder)
-    module = MotionModule(
-        model=base,
-        denoiser=base.denoiser(),
-        subset=build(read("parameters/temporal_kv")),
-        optimizer=partial(torch.optim.AdamW, lr=1e-5),  # the rate changes no figure
-        frozen_dtype=hardware.frozen_dtype,
-    )
-    return TrainingSteps(module=module, hardware=hardware, batches=batches)
-
-
-def _plan(process: NoiseProcess, batch_size: int) -> StepPlan:
-    regularization = read("regularization/real")
-    mixture = Mixture(
-        exemplars=CLIPS,
-        regularization=CLIPS,
-        exemplar_variants=1,
-        regularization_variants=1,
-        mix=regularization["mix"],
-        weight=regularization["weight"],
-        ratio=regularization["ratio"],
-    )
-    return StepPlan(
-        seed=0,
-        batch_size=batch_size,
-        mixture=mixture,
-        timestep_sampler=build(read("timesteps/coarse_noise")),
-        process=process,
-    )
+    return TrainingSteps(module=session.module(), experiment=experiment, batches=batches)

@@ -1,12 +1,11 @@
 """The run's clips: found and counted, none of them opened."""
 
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from vmc.checkup.chosen import Chosen
 from vmc.checkup.rows import Row
-from vmc.cli import user_error
+from vmc.config.build import build_regularization
 from vmc.errors import VmcError
 from vmc.training.synthetic import SyntheticRegularization
 
@@ -22,9 +21,8 @@ def clips(chosen: Chosen) -> list[Row]:
         return []
     try:
         exemplars, related = _count(chosen)
-    except (VmcError, InstantiationException) as error:
-        found = user_error(error) or str(error).splitlines()[0]
-        return [Row(part=part, state="fails", found=found, remedy="set data.path to a folder of such clips")]
+    except VmcError as error:
+        return [Row(part=part, state="fails", found=str(error), remedy="set data.path to a folder of such clips")]
     found = f"{exemplars} exemplars and {related} regularization clips in {chosen.config.data.path}, none opened"
     remedy = f"python -m vmc.prepare jester {chosen.config.data.path} looks for every frame" if jester else ""
     return [Row(part=part, state="ok", found=found, remedy=remedy)]
@@ -35,5 +33,5 @@ def _count(chosen: Chosen) -> tuple[int, str]:
     exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
     if get_object(chosen.config.regularization._target_) is SyntheticRegularization:
         return len(exemplars), "no"  # none that are there: the base model makes them
-    regularization = instantiate(chosen.config.regularization, _partial_=True)
-    return len(exemplars), str(len(regularization(source=source, seed=seed, base_videos=None).clips()))
+    others = build_regularization(chosen.config, source=source, seed=seed, base_videos=None)
+    return len(exemplars), str(len(others.clips()))

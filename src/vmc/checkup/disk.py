@@ -49,12 +49,12 @@ def room(chosen: Chosen) -> Room | None:
         return None
     if not chosen.trains:
         return Room()
-    config, trained = chosen.config, chosen.load.need.trained
+    config, trained = chosen.config, chosen.load.trained
     saved = _steps(config.steps, config.checkpoint_every)
     evaluated = _steps(config.steps, config.evaluate_every) if chosen.evaluates else set()
     each = check_dtype(config.weights_dtype).itemsize
     weights = len(saved) * each + len(evaluated - saved) * 4  # what is only evaluated is kept in float32
-    return Room(weights=trained * weights, checkpoint=trained * (4 + chosen.moments), saved=len(saved))
+    return Room(weights=trained * weights, checkpoint=trained * (4 + chosen.state_bytes), saved=len(saved))
 
 
 def _steps(last: int, every: int) -> set[int]:
@@ -76,7 +76,7 @@ def disk(chosen: Chosen) -> Row:
     if found is not None:
         here += found.most / GB
         run = f"a run leaves about {OTHERS + found.stays / GB:.0f} and takes {here:.0f} while it saves"
-    if (name := PUBLISHED.get(chosen.model)) and not is_cached(chosen.model):
+    if (name := PUBLISHED.get(chosen.model)) and not is_cached(chosen.model, chosen.value("model").family):
         caches += SOURCES[name].size
         run += f", the download of {name} {SOURCES[name].size:g} beside the caches"
     free = {

@@ -4,17 +4,17 @@ import os
 from pathlib import Path
 
 import torch
-from hydra.errors import InstantiationException
 
 from vmc.checkup.chosen import Chosen
 from vmc.checkup.disk import disk
 from vmc.checkup.rows import Row
-from vmc.cli import user_error
+from vmc.errors import VmcError
 from vmc.training.hardware import has_bfloat16
 from vmc.training.memory import GIB, Load
 
 RAM = {"mini": 2.0, "paper": 12.0}
-"""GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it."""
+"""GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it.
+Other stacks are held to that too."""
 
 
 def machine(chosen: Chosen) -> list[Row]:
@@ -44,7 +44,7 @@ def available_memory() -> float | None:
 
 
 def _memory(stack: str) -> Row:
-    free, need = available_memory(), RAM[stack]
+    free, need = available_memory(), RAM.get(stack, RAM["paper"])
     if free is None:
         return Row(part="memory", state="note", found=f"not known here; about {need:g} GiB are needed (estimate)")
     found = f"{free:.1f} GiB free, about {need:g} needed (estimate)"
@@ -82,11 +82,8 @@ def gpu_memory(load: Load | None, free: float, total: float) -> Row:
     part, has = "GPU memory", f"{free:.1f} of {total:.1f} GiB free"
     if load is None:
         return Row(part=part, state="note", found=f"{has}; the model's need is not known before it is there")
-    need = load.estimate / GIB
-    found = (
-        f"{has}; the run holds {load.need.held / GIB:.1f}, {need:.1f} with activations (computed);"
-        " kernels take some more"
-    )
+    need = load.held / GIB
+    found = f"{has}; the run holds {need:.1f} of weights, gradients and optimizer state, and activations beside them"
     remedy = f"give {load.savings(bf16=has_bfloat16())}: python -m vmc.doctor --memory says what such choices save"
     if total < need:
         return Row(part=part, state="fails", found=found, remedy=f"take a larger GPU, or {remedy}")
@@ -107,7 +104,7 @@ def _optimizer(chosen: Chosen) -> list[Row]:
     """Only one whose package is missing is worth a row."""
     try:
         chosen.value("optimizer")
-    except InstantiationException as error:
-        found, _, remedy = (user_error(error) or str(error)).partition("; ")
+    except VmcError as error:
+        found, _, remedy = str(error).partition("; ")
         return [Row(part="optimizer", state="fails", found=found, remedy=remedy)]
     return []

@@ -1,15 +1,15 @@
-"""GPU memory of the paper's stack against the choices that save it: a table, computed and not measured."""
+"""GPU memory of the paper's stack against the choices that save it: what is held is counted, the rest was measured."""
 
 from collections.abc import Iterator
 
-from vmc.benchmarks.setup import build, read
-from vmc.fullsize.sizes import ZEROSCOPE, Sizes, count, shapes_of
-from vmc.models.parameters import Subset
+from vmc.config.build import build_part
+from vmc.config.composing import compose
+from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.training.hardware import Precision
-from vmc.training.memory import GIB, Load
+from vmc.training.memory import GIB, Load, count
 
-MOMENTS = {"adamw": 8, "adamw8bit": 2}
-"""Bytes of a trained parameter's two, as `vmc.training.memory.moment_bytes` has them."""
+STATE_BYTES = {"adamw": 8, "adamw8bit": 2}
+"""Of a trained parameter, as `vmc.training.memory.state_bytes` has them."""
 ROWS: tuple[tuple[str, Precision, str], ...] = (
     ("temporal_kv", "32-true", "adamw"),
     ("temporal_kv", "bf16-mixed", "adamw"),
@@ -18,58 +18,35 @@ ROWS: tuple[tuple[str, Precision, str], ...] = (
     ("lora", "bf16-mixed", "adamw"),
 )
 """`parameters`, `trainer.precision` and `optimizer` of each row."""
-HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "+ activations kept", "+ recomputed")
+MEASURED = {("temporal_kv", "bf16-mixed", "adamw"): ("48.9", "18.7")}
+"""GiB at the peak of a step, activations kept and recomputed (`experiments/full_size/proof_h100.json`)."""
+HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, activations kept", "step, recomputed")
 
 
-def loads(sizes: Sizes = ZEROSCOPE, *, frames: int, size: int) -> Iterator[tuple[Load, Load]]:
-    """Each row's, without activations that are recomputed and with them.
-
-    Args:
-        sizes: of the networks.
-        frames, size: of a clip, px.
-    """
-    reduction = 2 ** (len(sizes.vae["block_out_channels"]) - 1)
-    shape = (sizes.vae["latent_channels"], frames, size // reduction, size // reduction)
+def loads(sizes: Sizes = ZEROSCOPE) -> Iterator[Load]:
+    """What a training of each row holds."""
     for parameters, precision, optimizer in ROWS:
-        kept, recomputed = (
-            Load(
-                unet=sizes.unet,
-                subset=_subset(parameters),
-                moments=MOMENTS[optimizer],
-                precision=precision,
-                latent_shape=shape,
-                draws=1,
-                paired=True,
-                recomputed=again,
-            )
-            for again in (False, True)
-        )
-        yield kept, recomputed
+        subset = build_part(compose("train", [f"parameters={parameters}"]), "parameters")
+        yield Load.of(sizes, subset, precision=precision, state_bytes=STATE_BYTES[optimizer])
 
 
-def _subset(name: str) -> Subset:
-    return build({**read(f"parameters/{name}"), **({"seed": 0} if name == "lora" else {})})
-
-
-def table(sizes: Sizes = ZEROSCOPE) -> list[str]:
+def table() -> list[str]:
     """In Markdown, in GiB, for the clips of `model=zeroscope`."""
-    model = read("model/zeroscope")["model"]
-    video = {name: model[name] for name in ("frames", "size")}
     rows = [
-        (*choices, *(f"{part / GIB:.1f}" for part in (kept.need.held, kept.estimate, recomputed.estimate)))
-        for choices, (kept, recomputed) in zip(ROWS, loads(sizes, **video), strict=True)
+        (*row, f"{load.held / GIB:.1f}", *MEASURED.get(row, ("", ""))) for row, load in zip(ROWS, loads(), strict=True)
     ]
-    autoencoder = count(shapes_of(sizes.networks()["vae"])) * 4
+    video = compose("train", ["stack=paper"]).model
     return [
-        f"GiB, computed and not measured: {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and"
-        " a regularization clip).",
+        f"GiB, {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and a regularization clip).",
         "",
         f"| {' | '.join(HEADER)} |",
         f"|{'---|' * 3}{'---:|' * 3}",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        "Held: weights, gradients and moments. Activations: what autograd keeps of the real network in this precision,"
-        " with the copies that autocast makes of weights; recomputed is trainer.checkpoint_activations=true.",
-        "Not in it: what kernels need for a moment, CUDA's own part, and the metrics' networks. From the first"
-        f" evaluation on the autoencoder takes {autoencoder / GIB:.1f} more, unless trainer.offload=true.",
+        "Held: weights, gradients and optimizer state, counted; a run whose GPU has less is refused. From the first"
+        f" evaluation on the autoencoder takes {count(ZEROSCOPE.empty('vae')) * 4 / GIB:.1f} more, unless"
+        " trainer.offload=true.",
+        "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
+        " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
+        " like measure it on your GPU.",
     ]

@@ -1,6 +1,7 @@
 """The run's networks: there, whole and what they should be, or the command that gets them."""
 
 from pathlib import Path
+from typing import Any
 
 from vmc.checkup.chosen import PUBLISHED, Chosen
 from vmc.checkup.rows import Row
@@ -8,20 +9,20 @@ from vmc.download.hub import is_cached
 from vmc.download.sources import SOURCES, FileSource
 from vmc.download.transfer import Transfer, sha256
 from vmc.errors import VmcError
+from vmc.metrics.base import Metric
+from vmc.metrics.network_file import NetworkFile
 from vmc.mini.shipped import WEIGHTS
-from vmc.models.unet3d import UNet3D
 
 FILES = {source.name: name for name, source in SOURCES.items() if isinstance(source, FileSource)}
 """Published files: the file's name -> its name in `vmc.weights`."""
-METRICS = ("classifier", "appearance", "copying")
 
 
 def networks(chosen: Chosen) -> list[Row]:
-    """A row for the base model, and where the run is scored one for each network of its metrics."""
+    """A row for the base model, and where the run is scored one for each network of its metrics, or for the metric."""
     rows = [_model(chosen)]
-    for part in METRICS if chosen.evaluates else ():
-        if chosen.config.metrics.get(part) is not None:
-            rows.append(_metric(part, chosen))
+    metrics = chosen.value("metrics").metrics if chosen.evaluates else {}
+    for name, metric in sorted(metrics.items(), key=lambda item: not item[1].networks):
+        rows += [_network(name, network) for network in metric.networks.values()] or [_metric(name, metric)]
     return rows
 
 
@@ -29,23 +30,29 @@ def _model(chosen: Chosen) -> Row:
     name, part = chosen.model, PUBLISHED.get(chosen.model, "model")
     if Path(name).expanduser().is_dir():
         try:
-            UNet3D(path=name).folder  # noqa: B018
+            chosen.value("model").folder  # noqa: B018
         except VmcError as error:
             return Row(part=part, state="fails", found=str(error), remedy="get the whole folder again")
         shipped = WEIGHTS in Path(name).parents
         return Row(part=part, state="ok", found="ships with the package" if shipped else f"the folder {name}")
-    if is_cached(name):
+    if is_cached(name, chosen.value("model").family):
         return Row(part=part, state="ok", found=f"{name}, in the hub's cache")
     get = chosen.value("model.get") or "python -m vmc.weights get zeroscope"
     found = f"{name} is no folder here and not in the hub's cache"
     return Row(part=part, state="fails", found=found, remedy=f"{get}, or set model.path to a local folder")
 
 
-def _metric(part: str, chosen: Chosen) -> Row:
-    path, get = chosen.value(f"metrics.{part}.path"), chosen.value(f"metrics.{part}.get") or ""
-    if path is None:
+def _metric(part: str, metric: Metric) -> Row:
+    """Of a metric without a network."""
+    if missing := metric.missing():
+        return Row(part=part, state="fails", found=f"it needs {'; '.join(missing)}", remedy=f"or metrics.{part}=null")
+    return Row(part=part, state="ok", found="needs no file")
+
+
+def _network(part: str, network: NetworkFile[Any]) -> Row:
+    path, get = network.path, network.get
+    if not path.name:
         return Row(part=part, state="note", found="no file is named: its library downloads it when it is needed")
-    path = Path(path).expanduser()
     name = FILES.get(path.name, part)
     if (path.is_dir() and any(path.iterdir())) or path.is_file():
         if WEIGHTS in path.parents:

@@ -1,13 +1,46 @@
-"""Where the configs and the sweeps lie, and how a sweep is found by its name."""
+"""Where the configs and the sweeps lie, and how a sweep is found by its name.
 
+A folder of one's own, with the same groups as the one that ships (`objective/mine.yaml`), is given to a command as
+`--config-dir DIR`, or to any of them as the override `hydra.searchpath=[DIR]`.
+"""
+
+import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
 
 
 def config_folder() -> Path:
     """The configs: inside the package when it is installed, beside `src` in a checkout."""
     installed = Path(__file__).parents[1] / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
+
+
+def config_folders() -> tuple[Path, ...]:
+    """The configs that ship, and the folders in which the command's other YAMLs are looked for."""
+    found = [config_folder().resolve()]
+    if HydraConfig.initialized():
+        sources = HydraConfig.get().runtime.config_sources
+        found += [Path(source.path).resolve() for source in sources if source.schema == "file"]
+    return tuple(dict.fromkeys(folder for folder in found if folder.is_dir()))
+
+
+def group_names() -> list[str]:
+    """The groups that there are, Hydra's own left out."""
+    return sorted(path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra")
+
+
+def group_files(group: str, folders: Sequence[Path] | None = None) -> list[Path]:
+    """The YAMLs of a group, those that ship first."""
+    found = config_folders() if folders is None else folders
+    return [file for folder in found for file in sorted((folder / group).glob("*.yaml"))]
+
+
+def package_of(text: str, group: str) -> str:
+    """Where the keys of a group's YAML go, as its first line says; empty for the outermost level."""
+    given = re.match(r"#\s*@package\s+(\S+)", text)
+    return "" if given and given[1] == "_global_" else given[1] if given else group
 
 
 def sweeps_folder() -> Path:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import GROUPS
 from vmc.config.schema import find, schema_of
-from vmc.config.targets import check_foreign, targets_at
+from vmc.config.targets import allowed, check_foreign
 from vmc.config.values import check_loose, check_numbers, check_part
 from vmc.errors import VmcError
 
@@ -100,7 +100,7 @@ def known_alone(config: Mapping[str, Any], *, trust: bool = False) -> dict[str, 
     for key in list(schema_of("train").unknown(kept)):
         parent, _, name = key.rpartition(".")
         node = find(kept, parent)
-        if trust and isinstance(node, Mapping) and node.get("_target_") not in targets_at(parent):
+        if trust and isinstance(node, Mapping) and not allowed(parent, node.get("_target_")):
             continue
         if not isinstance(node, dict) or name not in node:  # a name with a dot in it
             raise VmcError(f"the run's config has {key}, which no run of this project has; make the run anew")

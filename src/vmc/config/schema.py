@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
-from vmc.config.folders import config_folder
-from vmc.config.targets import INSTRUCTIONS, targets_at
+from vmc.config.folders import config_folder, config_folders, group_files, package_of
+from vmc.config.targets import INSTRUCTIONS, named_targets
 from vmc.errors import VmcError
 from vmc.plain_yaml import read_yaml
 
 OVERLAYS = ("ablation", "baseline")
 """Groups that a training adds with a plus."""
-FREE = ("data.source.regularization", "hydra", "prompts.known", "regularization.captions")
-"""Keys below which any key may stand: names of classes, captions."""
+FREE = ("hydra", "prompts.known")
+"""Keys of no class below which any key may stand."""
 ABSENT = object()
 RETIRED = {"data.step": "clips are sampled in time: data.fps says how many frames a second are taken"}
 """Keys of earlier versions, and what stands in their place."""
@@ -54,22 +54,24 @@ class Schema:
                 below = None if taken is None or name in taken else ABSENT
             if below is ABSENT:
                 yield key
-            elif isinstance(below, str) and (other := re.fullmatch(r"\$\{([\w.]+)\}", below)):
-                yield from self._unknown(value, find(self.tree, other[1]), key)
-            else:
-                yield from self._unknown(value, below, key)
+                continue
+            if isinstance(below, str) and (other := re.fullmatch(r"\$\{([\w.]+)\}", below)):
+                below = find(self.tree, other[1])
+            unknown = list(self._unknown(value, below, key))
+            if unknown and not (isinstance(target, str) and "_target_" not in value and _takes_any(target, name)):
+                yield from unknown
 
     def knows(self, key: str) -> bool:
         """Whether a dotted key is in a YAML, or an argument of a class that may stand there."""
         parent, _, name = key.rpartition(".")
         if find(self.tree, key) is not ABSENT or key in self.groups or key.split(".")[0] == "hydra":
             return True
-        return any(name in (arguments(target) or {}) for target in targets_at(parent))
+        return any(name in (arguments(target) or {}) for target in named_targets().get(parent, ()))
 
     def choices(self, key: str) -> list[str]:
         """The choices of its group, `token=trained`, whose YAML has a dotted key."""
         group, _, inner = key.partition(".")
-        files = sorted((config_folder() / group).glob("*.yaml")) if group in self.groups and inner else []
+        files = group_files(group) if group in self.groups and inner else []
         return [f"{group}={file.stem}" for file in files if find(_read(file), inner) is not ABSENT]
 
     def nearest(self, key: str) -> str | None:
@@ -111,6 +113,24 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _flat(value, f"{prefix}{name}.")
 
 
+def _takes_any(target: str, name: str) -> bool:
+    """Whether an argument of a class is a mapping, below which any key may stand: names of classes, captions."""
+    kind = annotations(target).get(name, Any)
+    made = [get_origin(one) or one for one in (kind, *get_args(kind))]
+    return any(one is Any or (isinstance(one, type) and issubclass(one, Mapping)) for one in made)
+
+
+@cache
+def annotations(target: str) -> Mapping[str, Any]:
+    """The kinds of the arguments of a class or function; of those that can be told."""
+    module, _, name = target.rpartition(".")
+    called = getattr(import_module(module), name)
+    try:
+        return get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
+    except (NameError, TypeError, AttributeError):  # kinds that are imported for checkers of types alone
+        return {}
+
+
 @cache
 def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
     """The arguments of a class or function by its dotted name; None where it takes any.
@@ -131,20 +151,26 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
     return dict(parameters)
 
 
-@cache
 def schema_of(command: str) -> Schema:
     """The keys of `train`, `generate`, `evaluate` or `report`."""
+    return _schema(command, config_folders())
+
+
+@cache
+def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
     primary = _read(config_folder() / f"{command}.yaml")
     groups = [name for default in primary.pop("defaults") for name in (default if isinstance(default, dict) else ())]
     groups = [name for name in groups if not name.startswith("override ")]
     if command == "train":
         groups += OVERLAYS
     for group in groups:
-        for file in sorted((config_folder() / group).glob("*.yaml")):
+        for file in group_files(group, folders):
             content = _read(file)
             content.pop("defaults", None)
-            is_global = file.read_text(encoding="utf-8").startswith("# @package _global_")
-            _merge(primary, content if is_global else {group: content})
+            place = package_of(file.read_text(encoding="utf-8"), group)
+            for part in reversed(place.split(".") if place else []):
+                content = {part: content}
+            _merge(primary, content)
     primary.pop("hydra", None)
     return Schema(primary, tuple(groups))
 

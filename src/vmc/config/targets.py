@@ -1,60 +1,75 @@
 """Which classes a config may name, and building what a config from elsewhere describes.
 
 A `_target_` is called. One that was typed here, or stands in a YAML of this machine, is the user's own choice. One in a
-run folder came with the folder, which people share: it must be of this table, unless the user trusts the run.
+run folder came with the folder, which people share: a YAML of this machine must name it at the same place, unless the
+user trusts the run. The YAMLs are those that ship and those of the command's `--config-dir` and `hydra.searchpath`.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from vmc.config.folders import config_folder
-from vmc.errors import VmcError
-from vmc.plain_yaml import read_yaml
+import yaml
 
-_SHIPPED = "vmc.mini.shipped.shipped"
-TARGETS: dict[str, tuple[str, ...]] = {
-    "data": ("vmc.data.motion.MotionData",),
-    "data.augmentation": ("vmc.data.augmentation.Augmentation",),
-    "data.path": ("vmc.mini.jester_folder.default_folder",),
-    "data.source": ("vmc.data.jester.Jester", "vmc.data.folder.VideoFolder"),
-    "data.source.path": ("vmc.mini.jester_folder.default_folder",),
-    "logger": ("vmc.runs.mirror.NoMirror", "vmc.runs.mirror.WandbMirror"),
-    "metrics": ("vmc.metrics.suite.Suite",),
-    "metrics.appearance": ("vmc.metrics.networks.ImageTextNetwork",),
-    "metrics.appearance.path": (_SHIPPED,),
-    "metrics.classifier": (
-        "vmc.metrics.classifiers.TRNClassifier",
-        "vmc.metrics.classifiers.TSMClassifier",
-        "vmc.metrics.hf_classifier.HuggingFaceClassifier",
-    ),
-    "metrics.classifier.path": (_SHIPPED,),
-    "metrics.copying": ("vmc.metrics.networks.CopyNetwork",),
-    "metrics.copying.path": (_SHIPPED,),
-    "model": ("vmc.models.animatediff.AnimateDiff", "vmc.models.unet3d.UNet3D"),
-    "model.path": (_SHIPPED, "vmc.mini.blank.blank_folder"),
-    "motion": ("vmc.data.motion.Motion",),
-    "optimizer": ("vmc.training.optimizers.AdamW8bit",),  # and those of torch.optim
-    "parameters": ("vmc.models.lora.LoraSubset", "vmc.models.parameters.ParameterSubset"),
-    "prompts.file": ("vmc.data.prompts.jester_test_set", "vmc.mini.test_set.test_set_file"),
-    "prompts.known": ("vmc.mini.known.known_prompts",),
-    "regularization": (
-        "vmc.training.regularization.NoRegularization",
-        "vmc.training.regularization.RealRegularization",
-        "vmc.training.synthetic.SyntheticRegularization",
-    ),
-    "regularization.sampler": ("vmc.diffusion.sampling.Sampler",),
-    "sampler": ("vmc.diffusion.sampling.Sampler",),
-    "token": ("vmc.models.token.MotionToken",),
-    "trainer": ("vmc.training.hardware.Hardware",),
-}
-"""What may stand as `_target_` at a place of a run's config, beside the classes that a YAML of `conf` names there."""
+from vmc.config.folders import config_folder, config_folders, group_files, group_names, package_of
+from vmc.errors import VmcError
+from vmc.plain_yaml import SafeLoader
+
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 """Keys that Hydra follows in place of handing them on."""
 CODE = "trust"
 """The key of a class by which a file's own code may run."""
 TRUST = "give trust=true if you made the run or know who did"
+OWN = f"{TRUST}, or its YAML's folder as --config-dir"
+ALTERNATIVE = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+){2,}")
+"""A dotted name in the comment on the line of a `_target_`, or below it: what may stand there too."""
+
+
+def named_targets() -> Mapping[str, frozenset[str]]:
+    """The classes that YAMLs of this machine name at each place: `metrics.classifier`; `PLACE.*` are a list's items."""
+    return _named(config_folders())
+
+
+@cache
+def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    other_place: dict[str, str] = {}  # whose value stands there: sampler: ${sampler}
+    # Of no other folders: below one that is given may lie runs of somebody else.
+    files = [(group, file) for group in group_names() for file in group_files(group, folders)]
+    for group, file in [*(("", file) for file in config_folder().glob("*.yaml")), *files]:
+        text = file.read_text(encoding="utf-8")
+        try:
+            node = yaml.compose(text, Loader=SafeLoader)
+        except yaml.YAMLError:
+            continue  # a run that chooses it is told of it
+        lines = text.splitlines()
+        for place, name, value, line in _scalars(node, package_of(text, group)):
+            if name == "_target_":
+                below = lines[line + 1] if line + 1 < len(lines) and lines[line + 1].lstrip().startswith("#") else ""
+                others = ALTERNATIVE.findall(lines[line].partition("#")[2] + below)
+                found.setdefault(place, set()).update([value, *others])
+            elif name == "_partial_":
+                found.setdefault(f"{place}._partial_", set()).add(value)
+            elif same := re.fullmatch(r"\$\{([\w.]+)\}", value):
+                other_place[f"{place}.{name}"] = same[1]
+    for place, other in other_place.items():
+        found.setdefault(place, set()).update(found.get(other, ()))
+    return {place: frozenset(names) for place, names in found.items()}
+
+
+def _scalars(node: Any, place: str, name: str = "") -> Iterator[tuple[str, str, str, int]]:
+    """Of every value: the place of its mapping, its key, its text, and the number of its line."""
+    if isinstance(node, yaml.MappingNode):
+        below = ".".join(part for part in (place, name) if part)
+        for key, value in node.value:
+            yield from _scalars(value, below, str(key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _scalars(value, f"{place}.{name}", "*")
+    elif isinstance(node, yaml.ScalarNode):
+        yield place, name, node.value, node.start_mark.line
 
 
 def allowed(place: str, target: Any) -> bool:
@@ -66,26 +81,11 @@ def allowed(place: str, target: Any) -> bool:
 
         named = getattr(torch.optim, found[1], None)
         return isinstance(named, type) and issubclass(named, torch.optim.Optimizer)
-    return target in targets_at(place)
+    return target in named_targets().get(_any_item(place), ())
 
 
-def targets_at(place: str) -> set[str]:
-    """What may stand as `_target_` at a place: what a YAML that ships names there, and its line in `TARGETS`."""
-    return {*TARGETS.get(place, ()), *_shipped_targets().get(place, ())}
-
-
-@cache
-def _shipped_targets() -> Mapping[str, set[str]]:
-    """The classes that the YAMLs of `conf` name, by their place."""
-    found: dict[str, set[str]] = {}
-    for file in sorted((*config_folder().glob("*.yaml"), *config_folder().glob("*/*.yaml"))):
-        content = read_yaml(file, remedy="install the project anew")
-        is_global = file.parent == config_folder() or file.read_text(encoding="utf-8").startswith("# @package _global_")
-        for key, value in _walk(content, "" if is_global else file.parent.name):
-            place, _, name = key.lstrip(".").rpartition(".")
-            if name == "_target_" and isinstance(value, str) and place.split(".")[0] != "hydra":
-                found.setdefault(place, set()).add(value)
-    return found
+def _any_item(place: str) -> str:
+    return ".".join("*" if part.isdecimal() else part for part in place.split("."))
 
 
 def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> None:
@@ -113,8 +113,8 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
         if name not in INSTRUCTIONS:
             continue
         if name == "_target_" and not allowed(parent, value):
-            raise VmcError(f"{source} has {key}: {value}, which is no class of this project for {parent}; {TRUST}")
-        if name != "_target_" and not (name == "_partial_" and parent == "optimizer"):
+            raise VmcError(f"{source} has {key}: {value}, which is no class that a YAML here names for {parent}; {OWN}")
+        if name != "_target_" and not (name == "_partial_" and f"{_any_item(parent)}._partial_" in named_targets()):
             raise VmcError(f"{source} has {key}, which no run of this project has; {TRUST}")
 
 

@@ -6,13 +6,11 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from vmc.config.free_text import is_path
-from vmc.config.schema import arguments
+from vmc.config.schema import annotations, arguments
 from vmc.config.targets import INSTRUCTIONS
 from vmc.errors import VmcError
 
@@ -35,6 +33,7 @@ BOUNDS = {
     "figure3.seed": Bounds(0, LARGEST, f"a whole number from 0 to {LARGEST}"),
     "optimizer.lr": Bounds(0, math.inf, "a rate of 0 or more"),
     "token.learning_rate": Bounds(0, math.inf, "a rate of 0 or more"),
+    "token.further.*.learning_rate": Bounds(0, math.inf, "a rate of 0 or more"),
     "rates.*": Bounds(0, math.inf, "a rate of 0 or more"),
     "optimizer.betas.*": Bounds(0, math.nextafter(1, 0), "a number from 0 to below 1"),
     "optimizer.eps": Bounds(0, math.inf, "a number of 0 or more"),
@@ -42,7 +41,7 @@ BOUNDS = {
 }
 KINDS: dict[str, Any] = {
     # Keys outside of any class whose default is null or a list. All others have the kind of their default.
-    **dict.fromkeys(("cache", "control", "export", "prompt", "push", "run", "videos"), str | None),
+    **dict.fromkeys(("cache", "control", "export", "init", "prompt", "push", "run", "videos"), str | None),
     **dict.fromkeys(("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed"), int | None),
     **dict.fromkeys(("figure3.motion", "figure3.subject"), str | None),
     **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),
@@ -131,12 +130,19 @@ def check_part(node: Any, place: str) -> None:
         if taken is not None and name not in taken:
             known = ", ".join(taken) or "no settings"
             raise VmcError(f"{key} is given, but {str(target).rpartition('.')[2]} takes {known}; leave it out")
-        if isinstance(value, Mapping) and "_target_" in value:
-            check_part(value, key)
-        elif name in kinds:
+        if name in kinds:
             check_value(key, value, kinds[name])
+        for inner, part in _parts_of(value, key):
+            check_part(part, inner)
     if taken is not None and "_partial_" not in node:
         _check_given(node, place, taken)
+
+
+def _parts_of(value: Any, key: str) -> list[tuple[str, Any]]:
+    """The mappings that an argument is or holds, with their places."""
+    if isinstance(value, list | tuple):
+        return [(f"{key}.{number}", part) for number, part in enumerate(value)]
+    return [(key, value)]
 
 
 GIVEN_LATER = {"regularization": ("source", "seed", "base_videos")}
@@ -148,17 +154,6 @@ def _check_given(node: Mapping[str, Any], place: str, taken: Mapping[str, inspec
         needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
         if needed and name not in node and name not in GIVEN_LATER.get(place, ()):
             raise VmcError(f"{place}.{name} is not set and has no default; give {place}.{name}=...")
-
-
-@cache
-def annotations(target: str) -> Mapping[str, Any]:
-    """The kinds of the arguments of a class or function; of those that can be told."""
-    module, _, name = target.rpartition(".")
-    called = getattr(import_module(module), name)
-    try:
-        return get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
-    except (NameError, TypeError, AttributeError):  # kinds that are imported for checkers of types alone
-        return {}
 
 
 def check_value(key: str, value: Any, kind: Any) -> None:
@@ -174,6 +169,8 @@ def check_value(key: str, value: Any, kind: Any) -> None:
 def fits(value: Any, kind: Any) -> bool:
     """Whether a plain value may be handed to an argument that is annotated with a kind."""
     origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True  # what its class makes is checked when it is made
     if origin in (Union, types.UnionType):
         return any(fits(value, one) for one in inner)
     if origin is Literal:

@@ -2,6 +2,7 @@
 
 import errno
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from vmc.download.transfer import sha256
@@ -10,24 +11,54 @@ from vmc.errors import VmcError
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def get_pipeline(repository: str) -> Path:
+def get_pipeline(repository: str, family: str) -> Path:
     """The local folder of a pipeline, downloaded where it is not complete in the cache.
+
+    Args:
+        repository: its name.
+        family: of models, which says what parts it has.
 
     Raises:
         VmcError: offline, no network, no such repository, no room, or a part is missing.
     """
+    from vmc.models.families import families
+
+    kind = families()[family]
+    folder = _fetched(repository, kind.parts, kind.networks)
+    return _whole(repository, folder, kind.incomplete(folder))
+
+
+def get_network(repository: str) -> Path:
+    """As `get_pipeline`, of a repository that is a single network's folder."""
+    from vmc.models.weight_files import weight_files
+
+    folder = _fetched(repository, [""], [""], key="the model's field for it")
+    if not (folder / "config.json").is_file():
+        return _whole(repository, folder, "has no config.json")
+    return _whole(repository, folder, None if weight_files(folder) else "has no weights")
+
+
+def _whole(repository: str, folder: Path, lack: str | None) -> Path:
+    """The folder, where nothing is lacking."""
+    if lack:
+        remedy = "unset HF_HUB_OFFLINE" if hub_is_offline() else "go online"
+        raise VmcError(f"{repository} is not whole in the hub's cache ({folder} {lack}): {remedy} and run this again")
+    return folder
+
+
+def _fetched(repository: str, parts: Iterable[str], weighted: Iterable[str], *, key: str = "model.path") -> Path:
+    """See `vmc.models.weight_files.snapshot`, its errors as sentences."""
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    from vmc.models.unet3d import UNet3D
     from vmc.models.weight_files import snapshot
 
     try:
-        folder = snapshot(repository, UNet3D.parts, UNet3D.networks)
+        return snapshot(repository, parts, weighted)
     except LocalEntryNotFoundError as error:
         reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
         raise VmcError(
             f"{repository} is not in the hub's cache and {reason}: go online and run the same command,"
-            " or set model.path to a local copy of the folder"
+            f" or set {key} to a local copy of the folder"
         ) from error
     except (RepositoryNotFoundError, GatedRepoError) as error:
         raise VmcError(
@@ -40,21 +71,24 @@ def get_pipeline(repository: str) -> Path:
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
     except Exception as error:  # the library's own network errors are of many kinds
         raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
-    if lack := UNet3D.incomplete(folder):
-        remedy = "unset HF_HUB_OFFLINE" if hub_is_offline() else "go online"
-        raise VmcError(f"{repository} is not whole in the hub's cache ({folder} {lack}): {remedy} and run this again")
-    return folder
 
 
-def is_cached(repository: str) -> bool:
+def is_cached(repository: str, family: str) -> bool:
     """Whether every part is in the hub's cache, with its weights, as far as can be known without asking."""
-    from vmc.models.unet3d import UNet3D
+    return cached_folder(repository, family) is not None
+
+
+def cached_folder(repository: str, family: str) -> Path | None:
+    """Where a pipeline is in the hub's cache; None where a part or its weights are not, or nobody can tell."""
+    from vmc.models.families import families
     from vmc.models.weight_files import snapshot
 
     try:
-        return UNet3D.incomplete(snapshot(repository, UNet3D.parts, UNet3D.networks, local=True)) is None
+        kind = families()[family]
+        folder = snapshot(repository, kind.parts, kind.networks, local=True)
+        return folder if kind.incomplete(folder) is None else None
     except Exception:
-        return False
+        return None
 
 
 def check_contents(folder: Path) -> int:

@@ -52,9 +52,13 @@ class HubSource(Source):
 
     Args:
         repository: its name.
+        family: of models, that it belongs to.
+        beside: repositories of single networks that go with it.
     """
 
     repository: str
+    family: str = "unet3d"
+    beside: tuple[str, ...] = ()
 
 
 SOURCES: dict[str, FileSource | HubSource] = {
@@ -69,6 +73,17 @@ SOURCES: dict[str, FileSource | HubSource] = {
         licence="CC BY-NC 4.0, says its page on the hub: no commercial use",
         size=7.4,
         repository="damo-vilab/text-to-video-ms-1.7b",
+    ),
+    "animatediff": HubSource(
+        title="AnimateDiff 1.5-2, motion modules for Stable Diffusion 1.5, and that (model=animatediff)",
+        licence=(
+            "CreativeML Open RAIL-M for Stable Diffusion 1.5, says its page on the hub; Apache 2.0 for AnimateDiff's"
+            " repository (github.com/guoyww/AnimateDiff), whether the weights have another is unknown"
+        ),
+        size=6.1,
+        repository="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        family="animatediff",
+        beside=("guoyww/animatediff-motion-adapter-v1-5-2",),
     ),
     "sscd": FileSource(
         title="SSCD disc_mixup, copy descriptor (ResNet-50)",

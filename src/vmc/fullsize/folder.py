@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from vmc.errors import VmcError
 from vmc.files import folder_written_whole
-from vmc.fullsize.sizes import Shapes, Sizes, count, shapes_of
+from vmc.fullsize.sizes import DTYPE, Shapes, Sizes, count, shapes_of
 from vmc.fullsize.streamed import write_bin, write_safetensors
 from vmc.mini.blank import clip_tokenizer, scheduler
 from vmc.models.clip_text import TEXT_PREFIX
@@ -26,14 +26,6 @@ TEXT_NAMES = {"bin": "pytorch_model", "safetensors": "model"}
 MARK = "random.json"
 """In the folder: what its weights were drawn for."""
 LAYOUT = 1  # raised when what is written changes, so that an earlier folder is not taken for it
-INDEX = {
-    "_class_name": "TextToVideoSDPipeline",
-    "scheduler": ["diffusers", "DDIMScheduler"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet3DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
 
 
 def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: int = 0) -> bool:
@@ -44,7 +36,7 @@ def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: i
     Raises:
         VmcError: the folder holds something else.
     """
-    mark = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.describe()}))
+    mark = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.configs}))
     if folder.exists():
         have = json.loads((folder / MARK).read_text()) if (folder / MARK).is_file() else None
         if have != mark:
@@ -67,8 +59,7 @@ def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: i
 
 def part_shapes(sizes: Sizes) -> Mapping[str, Shapes]:
     """The tensors of each weight file; transformers leaves out the prefix that the text encoder's files have."""
-    networks = sizes.networks()
-    return {part: shapes_of(networks[part], prefix=_prefix(part)) for part in ("unet", "text_encoder", "vae")}
+    return {part: shapes_of(sizes.empty(part), prefix=_prefix(part)) for part in ("unet", "text_encoder", "vae")}
 
 
 def _prefix(part: str) -> str:
@@ -76,16 +67,18 @@ def _prefix(part: str) -> str:
 
 
 def _write_configs(folder: Path, sizes: Sizes) -> None:
-    networks: dict[str, Any] = sizes.networks()
-    for part in ("unet", "vae"):
-        networks[part].save_config(folder / part)
-    networks["text_encoder"].config.architectures = ["CLIPTextModel"]
-    networks["text_encoder"].config.save_pretrained(folder / "text_encoder")
-    scheduler().save_config(folder / "scheduler")
-    tokenizer = clip_tokenizer()
-    tokenizer.save_pretrained(folder / "tokenizer")
-    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json, merges.txt
-    index = {**INDEX, "_diffusers_version": version("diffusers")}
+    parts: dict[str, Any] = {part: sizes.empty(part) for part in sizes.networks}
+    parts |= {"scheduler": scheduler(), "tokenizer": clip_tokenizer()}
+    for part in ("unet", "vae", "scheduler"):
+        parts[part].save_config(folder / part)
+    text_config = parts["text_encoder"].config
+    text_config.architectures, text_config.dtype = [type(parts["text_encoder"]).__name__], DTYPE
+    text_config.save_pretrained(folder / "text_encoder")
+    parts["tokenizer"].save_pretrained(folder / "tokenizer")
+    parts["tokenizer"].backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json, merges.txt
+    libraries = {part: [type(made).__module__.partition(".")[0], type(made).__name__] for part, made in parts.items()}
+    index = {"_class_name": sizes.pipelines[0], **dict(sorted(libraries.items()))}
+    index["_diffusers_version"] = version("diffusers")
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 

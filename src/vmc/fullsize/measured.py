@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from vmc.benchmarks.rounds import resident_peak
+from vmc.models.unet3d import UNet3D
 
-NETWORK = "UNet3DConditionModel"
+DENOISER = UNet3D.networks["unet"]
 
 
 class Passes:
@@ -34,24 +34,12 @@ class Passes:
             hook.remove()
 
     def _before(self, module: torch.nn.Module, inputs: Any) -> None:
-        if _computes(module):
+        if isinstance(module, DENOISER):
             self._began = _now()
 
     def _after(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        if _computes(module):
+        if isinstance(module, DENOISER):
             self.seconds.append(_now() - self._began)
-
-
-def _computes(module: torch.nn.Module) -> bool:
-    """Whether it is a UNet that holds numbers.
-
-    `vmc.models.activations` sends tensors without bytes through one. That is no pass of the network's, and a GPU
-    cannot be waited for meanwhile: it is hidden from PyTorch, and `synchronize` finds no device.
-    """
-    if type(module).__name__ != NETWORK:
-        return False
-    parameter = next(module.parameters())
-    return not (isinstance(parameter, FakeTensor) or parameter.is_meta)
 
 
 def _now() -> float:

@@ -8,22 +8,25 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from omegaconf import DictConfig
 from safetensors import safe_open
 
 from vmc.benchmarks.report import machine
-from vmc.benchmarks.setup import read
+from vmc.config.build import build_part
+from vmc.config.composing import compose
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
 from vmc.files import written_whole
 from vmc.fullsize.folder import Format, part_shapes, random_folder
 from vmc.fullsize.sizes import DTYPE, ZEROSCOPE, Shapes, Sizes, count
 from vmc.mini.jester_folder import write as write_clips
+from vmc.models.base import Groups
 from vmc.models.parameters import select_names
-from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import newest_weights
 from vmc.runs.lock import LOCK, sole_writer
 
@@ -78,7 +81,7 @@ class Proof:
             runs = self.output / "runs"
             shutil.rmtree(runs, ignore_errors=True)  # of a proof that was killed
             shapes = part_shapes(self.sizes)
-            expected = trained_shapes(shapes["unet"])
+            expected = trained_shapes(shapes["unet"], self.sizes.groups)
             self._check_room(shapes, expected)
             written = random_folder(self.output / "model", self.sizes, format=self.format, seed=self.seed)
             print(f"{self.output / 'model'}: {'written' if written else 'there already'}", flush=True)
@@ -105,14 +108,14 @@ class Proof:
                 "parameters": {part: count(tensors) for part, tensors in shapes.items()},
             },
             "trained": {
-                "groups": read("parameters/temporal_kv")["groups"],
+                "groups": list(self.config.parameters.groups),
                 "tensors": len(expected),
                 "parameters": count(expected),
             },
             "video": [*self._video().values()],
-            "precision": self._precision,
+            "precision": self.config.trainer.precision,
             "runs": found,
-            "machine": machine(threads=self._threads, device=self.device),
+            "machine": machine(build_part(self.config, "trainer")),
         }
 
     def _check_folder(self) -> None:
@@ -137,9 +140,8 @@ class Proof:
     def _train(self, runs: Path, expected: Shapes, *, recomputed: bool) -> dict[str, Any]:
         """A run of the method, and what it wrote. An earlier run's weights make room first."""
         shutil.rmtree(runs / "run", ignore_errors=True)
-        trainer = "gpu" if self.device == "gpu" else "cpu"
         words = [
-            *("stack=paper", f"trainer={trainer}", f"model.path={self.output / 'model'}"),
+            *("stack=paper", f"trainer={self.device}", f"model.path={self.output / 'model'}"),
             *(f"data.path={self.output / 'clips'}", f"data.source.exemplars={EXEMPLARS}"),
             *("data.source.regularization_count=1", "data.variants=1", "regularization.variants=1"),
             *(f"model.{name}={value}" for name, value in self._video().items()),
@@ -206,23 +208,15 @@ class Proof:
 
     # --- what it runs on ---------------------------------------------------------------------------------------------
 
+    @cached_property
+    def config(self) -> DictConfig:
+        """Of the training, as far as the command line decides it."""
+        return compose("train", ["stack=paper", f"trainer={self.device}", *self.overrides])
+
     def _video(self) -> dict[str, int]:
         given = {"frames": self.frames, "size": self.size}
-        default = read("model/zeroscope")["model"] if self.device == "gpu" else SMALL
+        default = self.config.model if self.device == "gpu" else SMALL
         return {name: value or default[name] for name, value in given.items()}
-
-    @property
-    def _precision(self) -> str:
-        return self._override("trainer.precision") or read(f"trainer/{self.device}")["precision"]
-
-    @property
-    def _threads(self) -> int | None:
-        given = self._override("trainer.threads")
-        return int(given) if given else read(f"trainer/{self.device}")["threads"]
-
-    def _override(self, key: str) -> str | None:
-        given = [text.partition("=")[2] for text in self.overrides if text.startswith(f"{key}=")]
-        return given[-1] if given else None
 
 
 def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> tuple[int, str]:
@@ -234,9 +228,10 @@ def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> 
     return done.returncode, done.stdout
 
 
-def trained_shapes(unet: Shapes) -> Shapes:
+def trained_shapes(unet: Shapes, groups: Groups) -> Shapes:
     """Those of the UNet's tensors that the method trains."""
-    return {name: unet[name] for name in select_names(unet, read("parameters/temporal_kv")["groups"], UNet3D.groups)}
+    chosen = compose("train").parameters.groups
+    return {name: unet[name] for name in select_names(unet, chosen, groups)}
 
 
 def saved_shapes(weights: Path) -> Shapes:

@@ -1,14 +1,15 @@
-"""The sizes of a text-to-video pipeline's networks, built without storage: names, shapes and counts of its tensors."""
+"""The sizes of a text-to-video pipeline's networks without its files: names, shapes and counts of its tensors."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from diffusers import AutoencoderKL, UNet3DConditionModel
 from torch.nn import Module
-from transformers import CLIPTextConfig, CLIPTextModel
+
+from vmc.models.unet3d import UNet3D
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 """Name of a tensor in a weight file -> its shape."""
@@ -17,64 +18,53 @@ DTYPE = torch.float16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """Arguments of the three networks' classes.
+class Sizes(UNet3D):
+    """A model of which the configs alone are there.
 
     Args:
-        unet: of `UNet3DConditionModel`.
-        vae: of `AutoencoderKL`.
-        text_encoder: of `CLIPTextConfig`.
+        configs: of each part that has weights.
     """
 
-    unet: Mapping[str, Any]
-    vae: Mapping[str, Any]
-    text_encoder: Mapping[str, Any]
+    path: str | Path = ""
+    configs: Mapping[str, Mapping[str, Any]]
 
-    def networks(self) -> dict[str, Module]:
-        """The networks by the names of their parts, on the meta device: they take no memory."""
-        with torch.device("meta"):
-            text = CLIPTextModel(CLIPTextConfig(**self.text_encoder, dtype=str(DTYPE).removeprefix("torch.")))
-            return {
-                "unet": UNet3DConditionModel(**self.unet),
-                "text_encoder": text,
-                "vae": AutoencoderKL(**self.vae),
-            }
-
-    def describe(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+    def config(self, part: str) -> dict[str, Any]:
+        """Of a part."""
+        return dict(self.configs[part])
 
 
 ZEROSCOPE = Sizes(
-    unet={
-        "sample_size": 32,
-        "block_out_channels": (320, 640, 1280, 1280),
-        "layers_per_block": 2,
-        "cross_attention_dim": 1024,
-        "attention_head_dim": 64,
-    },
-    vae={
-        "block_out_channels": (128, 256, 512, 512),
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "latent_channels": 4,
-        "layers_per_block": 2,
-        "sample_size": 512,
-    },
-    text_encoder={
-        "vocab_size": 49408,
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 23,
-        "num_attention_heads": 16,
-        "max_position_embeddings": 77,
-        "hidden_act": "gelu",
-        "bos_token_id": 49406,
-        "eos_token_id": 49407,
-        "pad_token_id": 49407,
-    },
+    configs={
+        "unet": {
+            "sample_size": 32,
+            "block_out_channels": (320, 640, 1280, 1280),
+            "layers_per_block": 2,
+            "cross_attention_dim": 1024,
+            "attention_head_dim": 64,
+        },
+        "vae": {
+            "block_out_channels": (128, 256, 512, 512),
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+            "latent_channels": 4,
+            "layers_per_block": 2,
+            "sample_size": 512,
+        },
+        "text_encoder": {
+            "vocab_size": 49408,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 23,
+            "num_attention_heads": 16,
+            "max_position_embeddings": 77,
+            "hidden_act": "gelu",
+            "bos_token_id": 49406,
+            "eos_token_id": 49407,
+            "pad_token_id": 49407,
+        },
+    }
 )
-"""`cerspense/zeroscope_v2_576w`, as its configs give them."""
+"""`cerspense/zeroscope_v2_576w`, as its configs give them; `damo-vilab/text-to-video-ms-1.7b` has the same."""
 
 
 def shapes_of(network: Module, *, prefix: str = "") -> Shapes:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vmc.metrics.base import StreamingMetric, Value, in_parts
+from vmc.metrics.base import Metric, RunContext, in_parts
+from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.record import Record
 
 
@@ -26,20 +27,43 @@ class ImageText(Protocol):
         """What the features depend on."""
 
 
-class Appearance(StreamingMetric):
+class Appearance(Metric):
     """Columns appearance (frames against the subject's phrase), text_alignment (against the full caption in natural
     language), both the mean over frames, and frame_consistency (the mean cosine of consecutive frames).
 
     A record without subject or caption has None there. Text features are made once a text.
+
+    Args:
+        model: of images and texts.
     """
 
     name = "appearance"
-    columns = ("appearance", "text_alignment", "frame_consistency")
+    columns = (
+        Column(
+            name="appearance",
+            title="Appearance",
+            measure=Measure(name="appearance", title="Appearance", rank=0, curve=True),
+        ),
+        Column(
+            name="text_alignment",
+            title="Text alignment",
+            measure=Measure(name="text_alignment", title="Text alignment", rank=0, tables=("table1",)),
+        ),
+        Column(
+            name="frame_consistency",
+            title="Frame consistency",
+            measure=Measure(name="frame_consistency", title="Frame consistency", better="neither"),
+        ),
+    )
 
     def __init__(self, *, model: ImageText) -> None:
-        super().__init__()
         self.model = model
         self._texts: dict[str, Tensor] = {}
+
+    def prepare(self, run: RunContext) -> bool:
+        """Begin without any text."""
+        self._texts = {}
+        return True
 
     @torch.no_grad()
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:

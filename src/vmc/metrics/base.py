@@ -4,78 +4,61 @@ Axes: B videos, F frames, C colours (red, green, blue), H and W, N images, D fea
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vmc.errors import VmcError
+from vmc.metrics.columns import Column, Value
+from vmc.metrics.network_file import NetworkFile
 from vmc.metrics.record import Record
 
-Value = float | int | bool | str | None
-"""Of one video in one column; None where there is none."""
-
-COLUMNS = (
-    "prompt",
-    "subject",
-    "seed",
-    "video",
-    "valid",
-    "predicted",
-    "motion_correct",
-    "motion_probability",
-    "appearance",
-    "text_alignment",
-    "copy_similarity_first",
-    "copy_similarity_any",
-    "regularization_similarity",
-    "copied",
-    "nearest_clip",
-    "nearest_frame",
-    "frame_consistency",
-    "flicker",
-    "dynamic_degree",
-)
-"""Of `scores.csv`, in this order."""
+NamedClips = Iterable[tuple[str, Tensor]]
+"""Names and frames_FCHW uint8 of clips; every metric that needs them goes through them anew."""
 
 IMAGES_AT_ONCE = 32
 """Images that go through a network together; it bounds memory and changes no score."""
 
 
-class Metric(Protocol):
-    """Videos in, per-video values out. Nothing but these values is kept."""
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What a metric may need to know of the run whose videos it scores.
 
-    @property
-    def name(self) -> str:
-        """Of the metric, in the protocol."""
+    Args:
+        target: name of the motion's class; None for a motion without one.
+        exemplars: names and frames, at the training crop, all frames, not augmented; None where there are none to
+            compare with.
+        regularization: likewise.
+        cache: folder for what is made of the clips; None keeps nothing.
+        device: where networks run.
+    """
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """That it fills."""
-
-    def update(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> None:
-        """Score these videos, uint8."""
-
-    def result(self) -> dict[str, list[Value]]:
-        """Of each column the values of all videos, in the order they came."""
-
-    def reset(self) -> None:
-        """Forget all videos."""
-
-    def describe(self) -> dict[str, Any]:
-        """What the values depend on: network files with their SHA-256, and settings; plain JSON."""
+    target: str | None = None
+    exemplars: NamedClips | None = None
+    regularization: NamedClips = ()
+    cache: Path | None = None
+    device: torch.device | str = "cpu"
 
 
-class StreamingMetric(ABC):
-    """A `Metric` that says what the values of a batch are; the rest is here."""
+class Metric(ABC):
+    """Videos in, per-video values out. Nothing but these values is kept.
+
+    To construct one loads nothing. Networks that are its attributes (`NetworkFile`) are found missing or damaged before
+    anything runs, and moved to the device.
+
+    Attributes:
+        name: in the protocol.
+        columns: that it fills, and what is made of them.
+    """
 
     name: str
-    columns: tuple[str, ...]
-
-    def __init__(self) -> None:
-        self.reset()
+    columns: tuple[Column, ...]
 
     @abstractmethod
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
@@ -84,6 +67,43 @@ class StreamingMetric(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What the values depend on: network files with their SHA-256, and settings; plain JSON."""
+
+    def prepare(self, run: RunContext) -> bool:
+        """Take what is needed of a run; False where it has not got it, which leaves the columns empty."""
+        return True
+
+    @property
+    def networks(self) -> dict[str, NetworkFile[Any]]:
+        """Its network files, by the attribute."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, NetworkFile)}
+
+    def missing(self) -> list[str]:
+        """Each file that is not there, with the command that gets it."""
+        return [missing for network in self.networks.values() if (missing := network.missing())]
+
+    def check(self, *, target: str | None = None) -> None:
+        """Open the networks, which stay open for use.
+
+        Args:
+            target: name of the motion's class; None for a motion without one.
+
+        Raises:
+            VmcError: a file that is not what it should be.
+        """
+        for network in self.networks.values():
+            network.check()
+
+    def begin(self, run: RunContext) -> Self | None:
+        """A copy of this metric that scores the videos of one run; None where the run lacks what it needs.
+
+        Raises:
+            VmcError: what the run has does not fit.
+        """
+        own = copy(self)
+        own.reset()
+        for network in own.networks.values():
+            network.to(run.device)
+        return own if own.prepare(run) else None
 
     def update(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> None:
         """Score these videos, uint8.
@@ -101,13 +121,13 @@ class StreamingMetric(ABC):
         for column, values in self.score(frames_BFCHW, records).items():
             self._values[column].extend(values)
 
-    def result(self) -> dict[str, list[Value]]:
+    def compute(self) -> dict[str, list[Value]]:
         """Of each column the values of all videos, in the order they came."""
         return {column: list(values) for column, values in self._values.items()}
 
     def reset(self) -> None:
         """Forget all videos."""
-        self._values: dict[str, list[Value]] = {column: [] for column in self.columns}
+        self._values: dict[str, list[Value]] = {column.name: [] for column in self.columns}
 
 
 def in_parts(network: Callable[[Tensor], Tensor], images_NCHW: Tensor, *, size: int = IMAGES_AT_ONCE) -> Tensor:

@@ -15,10 +15,11 @@ from vmc.metrics.statistics import (
     deviation,
     no_hit_bound,
     resample,
+    shares_of,
     speaks_of,
     student_reach,
 )
-from vmc.metrics.values import KEYS, SHARES
+from vmc.metrics.values import KEYS
 
 Place = TypeVar("Place")
 
@@ -84,7 +85,7 @@ def paired_difference(
     Args:
         one: runs of an arm.
         other: runs of the arm that it is compared with.
-        metric: one of `vmc.metrics.values.COLUMNS`.
+        metric: name of a measure.
         names: of the arms, for messages.
         draws: the number of resamples.
 
@@ -107,10 +108,11 @@ def paired_difference(
     count = clusters(runs)
     error = deviation(here.draws_RV[:, 0] - there.draws_RV[:, 0], clusters=count)
     reach = student_reach(error, clusters=count)
-    if error == 0 and metric in SHARES:
+    is_share = metric in shares_of(runs[0].measures)
+    if error == 0 and is_share:
         reach = no_hit_bound(int(here.subjects_V[0]))
     low, high = value - reach, value + reach
-    if metric in SHARES:
+    if is_share:
         low, high = max(low, -1.0), min(high, 1.0)
     p = _p_value(value, error=error, clusters=count)
     return Difference(value, low, high, p, p, speaks_of(runs))

@@ -4,7 +4,7 @@ Axes: B videos, F frames, C colours, H and W, N images, D descriptor width, R fr
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vmc.errors import VmcError
-from vmc.metrics.base import StreamingMetric, Value, in_parts
+from vmc.metrics.base import Metric, NamedClips, RunContext, in_parts
+from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.record import Record
-from vmc.metrics.values import COPY_THRESHOLD
 from vmc.tensor_files import read_cached, write_cached
 
-NamedClips = Iterable[tuple[str, Tensor]]
-"""Names and frames_FCHW uint8; read one after the other, once, so it may be a generator."""
+COPY_THRESHOLD = 0.25  # SSCD similarity above which a video counts as copied (paper, Sec. 4.2)
 
 
 class Descriptor(Protocol):
@@ -52,7 +51,37 @@ class Reference:
         return self.frames.count(0)
 
 
-class Copying(StreamingMetric):
+def copy_columns(threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
+    """The columns of `Copying`, for a similarity above which a video counts as copied."""
+    copies = Measure(
+        name="copy_score",
+        title="Copies, %",
+        how="share",
+        digits=1,
+        better="lower",
+        rank=0,
+        tables=("table2",),
+        curve=True,
+    )
+    any_frame = Measure(
+        name="copy_score_any",
+        title="Copies of any frame, %",
+        how="above",
+        threshold=threshold,
+        digits=1,
+        better="lower",
+    )
+    return (
+        Column(name="copy_similarity_first", title="Similarity to an exemplar's first frame"),
+        Column(name="copy_similarity_any", title="Similarity to any exemplar frame", measure=any_frame),
+        Column(name="regularization_similarity", title="Similarity to a regularization clip"),
+        Column(name="copied", kind="truth", measure=copies),
+        Column(name="nearest_clip", kind="text"),
+        Column(name="nearest_frame", kind="integer"),
+    )
+
+
+class Copying(Metric):
     """Columns copy_similarity_first (maximum over the video's frames and the first frames of the exemplars: the text
     of Sec. 4.2), copy_similarity_any (and all frames of the exemplars: Supp. C), copied (`first` above the threshold),
     nearest_clip and nearest_frame (of `any`; frames count from 0), and regularization_similarity (all frames of the
@@ -60,48 +89,38 @@ class Copying(StreamingMetric):
 
     Args:
         descriptor: of images.
-        exemplars: at the training crop, all frames, not augmented.
-        regularization: likewise.
         threshold: similarity above which a video counts as copied.
-        cache: folder that keeps the clips' descriptors; None keeps none.
-
-    Raises:
-        VmcError: no exemplars, or one without frames.
     """
 
     name = "copying"
-    columns = (
-        "copy_similarity_first",
-        "copy_similarity_any",
-        "regularization_similarity",
-        "copied",
-        "nearest_clip",
-        "nearest_frame",
-    )
+    columns = copy_columns()
 
-    def __init__(
-        self,
-        *,
-        descriptor: Descriptor,
-        exemplars: NamedClips,
-        regularization: NamedClips = (),
-        threshold: float = COPY_THRESHOLD,
-        cache: Path | None = None,
-    ) -> None:
-        super().__init__()
-        self.descriptor, self.threshold, self.cache = descriptor, threshold, cache
-        found = self._reference(exemplars, label="exemplars")
+    def __init__(self, *, descriptor: Descriptor, threshold: float = COPY_THRESHOLD) -> None:
+        self.descriptor, self.threshold = descriptor, threshold
+        self.columns = copy_columns(threshold)
+
+    def prepare(self, run: RunContext) -> bool:
+        """Describe the run's clips; their descriptors are cached.
+
+        Raises:
+            VmcError: no exemplars, or a clip without frames.
+        """
+        if run.exemplars is None:
+            return False
+        self.cache = run.cache
+        found = self._reference(run.exemplars, label="exemplars")
         if found is None:
             raise VmcError("there are no exemplars to compare with; give the clips that the model was trained on")
         self.exemplars = found
         self.first = torch.tensor([frame == 0 for frame in found.frames])
-        self.regularization = self._reference(regularization, label="regularization clips")
+        self.regularization = self._reference(run.regularization, label="regularization clips")
+        return True
 
     @torch.no_grad()
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
         """Of each column the values of these videos."""
         descriptors_BFD = in_parts(self.descriptor, frames_BFCHW.flatten(0, 1)).unflatten(0, frames_BFCHW.shape[:2])
-        values: dict[str, list[Value]] = {column: [] for column in self.columns}
+        values: dict[str, list[Value]] = {column.name: [] for column in self.columns}
         for descriptors_FD in descriptors_BFD:
             similarity_R = (descriptors_FD @ self.exemplars.descriptors_RD.T).amax(0)
             nearest = int(similarity_R.argmax())

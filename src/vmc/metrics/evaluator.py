@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from vmc.errors import VmcError
-from vmc.metrics.base import COLUMNS, Metric, Value
+from vmc.metrics.base import Metric
+from vmc.metrics.columns import Value, check_apart
+from vmc.metrics.declared import BASE, columns_with
 from vmc.metrics.record import Record
 from vmc.metrics.validity import SETTINGS, as_uint8, problem
 
@@ -25,17 +27,19 @@ Row = dict[str, Value]
 class Evaluator:
     """Shows each valid video to all metrics and keeps the rows of all videos in the order they came.
 
-    An invalid video has no values but `predicted` "" and, where the motion has a class, `motion_correct` False.
+    An invalid video has the values that the columns of its metrics declare for it.
 
     Args:
         metrics: of which no two have a column in common.
+
+    Raises:
+        VmcError: two have.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
-        columns = [column for metric in metrics for column in metric.columns]
-        if len(columns) != len(set(columns)) or not set(columns) <= set(COLUMNS):
-            raise VmcError(f"the metrics give the columns {', '.join(columns)}; each of them once, and none unknown")
+        check_apart((f"the metric {metric.name}", column) for metric in metrics for column in metric.columns)
         self.metrics = list(metrics)
+        self.columns = columns_with(metrics)
         self._size: tuple[int, int] | None = None  # of the first video, which others are told apart from
         self._told = False
         self.reset()
@@ -80,7 +84,7 @@ class Evaluator:
 
     def rows(self) -> list[Row]:
         """One row a video with all columns, in the order they came."""
-        values = {column: part for metric in self.metrics for column, part in metric.result().items()}
+        values = {column: part for metric in self.metrics for column, part in metric.compute().items()}
         return [self._row(record, place, values) for record, place in self._records]
 
     def protocol(self) -> dict[str, Any]:
@@ -88,18 +92,13 @@ class Evaluator:
         return {"validity": dict(SETTINGS), **{metric.name: metric.describe() for metric in self.metrics}}
 
     def _row(self, record: Record, place: int | None, values: dict[str, list[Value]]) -> Row:
-        row: Row = dict.fromkeys(COLUMNS)
-        row |= {name: value for name, value in asdict(record).items() if name in COLUMNS}
+        row: Row = {column.name: None for column in self.columns}
+        base = {column.name for column in BASE}
+        row |= {name: value for name, value in asdict(record).items() if name in base}
         row["valid"] = place is not None
         if place is not None:
             return row | {column: part[place] for column, part in values.items()}
-        if "predicted" in values:
-            row["predicted"] = ""
-            row["motion_correct"] = False if self._has_class() else None
-        return row
-
-    def _has_class(self) -> bool:
-        return any(getattr(metric, "target", None) is not None for metric in self.metrics)
+        return row | {column.name: column.invalid for metric in self.metrics for column in metric.columns}
 
     def _tell_of_sizes(self, videos: Sequence[Tensor | None], records: Sequence[Record]) -> None:
         """Warn once where a video has another size than the first: every network scales what it is shown."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vmc.errors import VmcError
-from vmc.metrics.values import KEYS, metrics_of
+from vmc.metrics.values import KEYS, names_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def interpolate_values(
             f"the evaluations of steps {crossing.before} and {crossing.after} have {len(before)} and {len(after)}"
             f" videos, {len(common)} in common; evaluate both on the same prompts and seeds"
         )
-    metrics = [metric for metric in metrics_of(after) if metric in before.columns]
+    metrics = [metric for metric in names_of(after) if metric in before.columns]
     old, new = before.loc[common, metrics], after.loc[common, metrics]
     table = new if crossing.before == crossing.after else old + crossing.weight * (new - old)
     return table.dropna(axis="columns", how="all").reset_index().sort_values(KEYS, ignore_index=True)

@@ -8,17 +8,25 @@ from typing import Any
 
 from torch import Tensor
 
-from vmc.metrics.base import StreamingMetric, Value
+from vmc.metrics.base import Metric
+from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.record import Record
 
 MOVED = 25.5  # a tenth of the range: more than noise and compression change a pixel
 
 
-class Quality(StreamingMetric):
+class Quality(Metric):
     """Columns flicker and dynamic_degree."""
 
     name = "quality"
-    columns = ("flicker", "dynamic_degree")
+    columns = (
+        Column(name="flicker", title="Stillness", measure=Measure(name="flicker", title="Stillness", better="neither")),
+        Column(
+            name="dynamic_degree",
+            title="Dynamic degree",
+            measure=Measure(name="dynamic_degree", title="Dynamic degree", better="neither"),
+        ),
+    )
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
         """Of each column the values of these videos."""

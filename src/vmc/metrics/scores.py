@@ -1,5 +1,6 @@
 """`scores.csv`: a row a video, read back exactly as it was written."""
 
+import csv
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ import pandas as pd
 
 from vmc.errors import VmcError
 from vmc.files import written_whole
-from vmc.metrics.base import COLUMNS, Value
+from vmc.metrics.columns import Column, Kind, Value
+from vmc.metrics.declared import BASE, COLUMNS
 from vmc.metrics.evaluator import Row
 from vmc.metrics.record import Record
 
@@ -28,64 +30,84 @@ def _whole(value: Any) -> int:
     return number
 
 
-KINDS: dict[str, Callable[[Any], Value]] = {
-    **dict.fromkeys(("prompt", "subject", "video", "predicted", "nearest_clip"), str),
-    **dict.fromkeys(("seed", "nearest_frame"), _whole),
-    **dict.fromkeys(("valid", "motion_correct", "copied"), _yes_or_no),
-}
-"""Of the columns that hold no plain number."""
+READ: dict[Kind, Callable[[Any], Value]] = {"text": str, "integer": _whole, "truth": _yes_or_no, "number": float}
+NEEDED = ("prompt", "video", "valid")
+"""Columns without an empty cell."""
 
 
-def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row]) -> None:
+def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> None:
     """Write the table whole, or not at all.
 
     Raises:
         VmcError: as `scores_text`.
     """
-    text = scores_text(scores, path=path)
+    text = scores_text(scores, path=path, columns=columns)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def scores_text(scores: pd.DataFrame | Sequence[Row], *, path: Path) -> str:
-    """The content of the table's file; `path` is named where the rows do not fit.
+def scores_text(scores: pd.DataFrame | Sequence[Row], *, path: Path, columns: Sequence[Column] = COLUMNS) -> str:
+    """The content of the table's file: the declared columns, then whatever else the rows hold.
+
+    Args:
+        scores: the rows; a declared column that one lacks is an empty cell.
+        path: of the file, named where the rows do not fit.
+        columns: declarations.
 
     Raises:
-        VmcError: other columns, a value of another kind, or two rows of one prompt and seed, or of one video.
+        VmcError: a base column is missing, a value is of another kind, or two rows are of one prompt and seed, or of
+            one video.
     """
     rows: list[dict[Any, Any]] = scores.to_dict("records") if isinstance(scores, pd.DataFrame) else list(scores)
     for row in rows:
-        if set(row) != set(COLUMNS):
+        if not {column.name for column in BASE} <= set(row):
             raise VmcError(f"a row for {path} has the columns {', '.join(map(str, row))}; {_needed()}")
+    declared = {column.name: column for column in columns}
+    names = list(dict.fromkeys([*declared, *(name for row in rows for name in row)]))
     clean = [
-        {column: _value(column, row[column], place=f"row {number} for {path}") for column in COLUMNS}
+        {name: _value(name, row.get(name), declared.get(name), place=f"row {number} for {path}") for name in names}
         for number, row in enumerate(rows, start=1)
     ]
     _check_once(clean, path=path)
     cells = [[_cell(value) for value in row.values()] for row in clean]
-    return pd.DataFrame(cells, columns=list(COLUMNS)).to_csv(index=False)
+    return pd.DataFrame(cells, columns=names).to_csv(index=False)
 
 
-def read_scores(path: Path) -> pd.DataFrame:
+def read_scores(path: Path, *, columns: Sequence[Column] = COLUMNS) -> pd.DataFrame:
     """The rows: numbers as they were, None where a cell is empty; every column holds Python's own objects.
 
+    A declared column that the file lacks is empty. One that nobody has declared holds numbers where all its cells read
+    as such, else text.
+
     Raises:
-        VmcError: no such file, other columns, a value that does not read, or two rows of one video.
+        VmcError: no such file, a base column is missing, a value that does not read, or two rows of one video.
     """
     if not path.is_file():
         raise VmcError(f"{path} does not exist; score the videos first")
     try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            head = next(csv.reader(stream), [])
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, csv.Error) as error:
         raise VmcError(f"{path} does not read as a table ({error}); remove it and score the videos again") from error
-    if list(table.columns) != list(COLUMNS):
-        raise VmcError(f"{path} has the columns {', '.join(table.columns)}; {_needed()}")
+    if len(set(head)) < len(head) or not {column.name for column in BASE} <= set(head):
+        raise VmcError(f"{path} has the columns {', '.join(head)}; {_needed()}")
+    declared = {column.name: column for column in columns}
+    kinds = declared | {name: Column(name=name, kind=_kind(table[name])) for name in head if name not in declared}
     rows: list[Row] = [
-        {str(column): _value(str(column), cell, place=f"{path}, line {line},") for column, cell in row.items()}
+        {name: _value(name, row.get(name), column, place=f"{path}, line {line},") for name, column in kinds.items()}
         for line, row in enumerate(table.to_dict("records"), start=2)
     ]
     _check_once(rows, path=path)
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return pd.DataFrame(rows, columns=list(kinds), dtype=object)
+
+
+def _kind(cells: Iterable[str]) -> Kind:
+    """What a column looks like."""
+    try:
+        return "number" if [float(cell) for cell in cells if cell] else "text"
+    except ValueError:
+        return "text"
 
 
 def check_same_test_set(scores: pd.DataFrame, records: Iterable[Record], *, path: Path) -> None:
@@ -103,17 +125,19 @@ def check_same_test_set(scores: pd.DataFrame, records: Iterable[Record], *, path
             )
 
 
-def _value(column: str, cell: Any, *, place: str) -> Value:
+def _value(name: str, cell: Any, column: Column | None, *, place: str) -> Value:
     """A cell as Python's own object; a table that was built of rows with and without a value has NaN for None."""
     absent = cell is None or (isinstance(cell, float) and math.isnan(cell)) or cell is pd.NA
-    if absent or (cell == "" and column != "predicted"):
-        if column in ("prompt", "video", "valid"):
-            raise VmcError(f"{place} has no {column}; remove the file and score the videos again")
+    if absent or (cell == "" and (column is None or column.invalid != "")):
+        if name in NEEDED:
+            raise VmcError(f"{place} has no {name}; remove the file and score the videos again")
         return None
+    if column is None:
+        return cell
     try:
-        return KINDS.get(column, float)(cell)
+        return READ[column.kind](cell)
     except (TypeError, ValueError):
-        raise VmcError(f"{place} has '{cell}' under {column}; remove the file and score the videos again") from None
+        raise VmcError(f"{place} has '{cell}' under {name}; remove the file and score the videos again") from None
 
 
 def _cell(value: Value) -> str:
@@ -121,7 +145,7 @@ def _cell(value: Value) -> str:
 
 
 def _needed() -> str:
-    return f"scores have {', '.join(COLUMNS)}"
+    return f"scores have {', '.join(column.name for column in BASE)} and those of the metrics, each once"
 
 
 def _check_once(rows: Sequence[Row], *, path: Path) -> None:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from vmc.errors import VmcError
-from vmc.metrics.values import COPY_THRESHOLD, SHARES, metrics_of, values_of_run
+from vmc.metrics.columns import Column, Measure, measures_of, united
+from vmc.metrics.declared import COLUMNS, MEASURES
+from vmc.metrics.values import names_of, values_of_run
 from vmc.randomness import derive_seed
 
 RESAMPLES = 10_000
@@ -50,11 +52,12 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The values of one trained model: one motion, one training seed."""
+    """The values of one trained model: one motion, one training seed; and what its measures are."""
 
     motion: str
     seed: int
     values: pd.DataFrame
+    measures: Sequence[Measure] = MEASURES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,25 +75,28 @@ class Resampled:
     subjects_V: NDArray[np.int64]
 
 
-def intervals_of_run(scores: pd.DataFrame, *, copy_threshold: float = COPY_THRESHOLD) -> dict[str, Interval]:
+def intervals_of_run(scores: pd.DataFrame, *, columns: Sequence[Column] = COLUMNS) -> dict[str, Interval]:
     """Every measured metric of one evaluation of one run, from the table of `scores.csv`; see `values_of_run`."""
-    return intervals_of_values(values_of_run(scores, copy_threshold=copy_threshold))
+    return intervals_of_values(values_of_run(scores, columns=columns), measures=measures_of(columns))
 
 
-def intervals_of_values(values: pd.DataFrame, *, resamples: int = RESAMPLES) -> dict[str, Interval]:
+def intervals_of_values(
+    values: pd.DataFrame, *, measures: Sequence[Measure] = MEASURES, resamples: int = RESAMPLES
+) -> dict[str, Interval]:
     """Every metric of one run: percentile bootstrap over subjects, all videos of a subject drawn together.
 
     The percentiles are widened for few subjects as Hesterberg (2015, "What teachers should know about the bootstrap")
     has it, such that with normal data they are those of Student's t; with 100 subjects this hardly shows. A share's
     interval reaches at least as far as that of a run without a single hit (`no_hit_bound`).
     """
-    metrics = metrics_of(values)
+    metrics, shares = names_of(values), shares_of(measures)
     drawn = resample([Run(motion="", seed=0, values=values)], metrics=metrics, resamples=resamples)
     found = {}
     for place, metric in enumerate(metrics):
         value, subjects = float(drawn.value_V[place]), int(drawn.subjects_V[place])
         low, high = _percentiles(drawn.draws_RV[:, place], clusters=subjects)
-        found[metric] = _bounded(metric, Interval(value, low, high, ONE_MODEL), subjects=subjects)
+        interval = Interval(value, low, high, ONE_MODEL)
+        found[metric] = _bounded(interval, subjects=subjects) if metric in shares else interval
     return found
 
 
@@ -105,18 +111,20 @@ def intervals_of_runs(runs: Sequence[Run], *, resamples: int = RESAMPLES) -> dic
     if not runs:
         raise VmcError("there are no runs to take an interval of; give at least one")
     if len(runs) == 1:
-        return intervals_of_values(runs[0].values, resamples=resamples)
-    held = [set(metrics_of(run.values)) for run in runs]
-    metrics = [metric for metric in metrics_of(runs[0].values) if all(metric in names for names in held)]
+        return intervals_of_values(runs[0].values, measures=runs[0].measures, resamples=resamples)
+    held = [set(names_of(run.values)) for run in runs]
+    metrics = [metric for metric in names_of(runs[0].values) if all(metric in names for names in held)]
+    shares = shares_of(united(*(run.measures for run in runs)))
     drawn = resample(runs, metrics=metrics, resamples=resamples)
     found = {}
     for place, metric in enumerate(metrics):
         value, draws_R = float(drawn.value_V[place]), drawn.draws_RV[:, place]
         reach = student_reach(deviation(draws_R, clusters=clusters(runs)), clusters=clusters(runs))
-        alike = metric in SHARES and value in (0.0, 1.0)  # then the runs cannot tell how much runs differ
+        alike = metric in shares and value in (0.0, 1.0)  # then the runs cannot tell how much runs differ
         label = "these runs only: other subjects (every video alike)" if alike else speaks_of(runs)
         interval = Interval(value, value - reach, value + reach, label)
-        found[metric] = _bounded(metric, interval, subjects=int(drawn.subjects_V[place]))
+        subjects = int(drawn.subjects_V[place])
+        found[metric] = _bounded(interval, subjects=subjects) if metric in shares else interval
     return found
 
 
@@ -217,10 +225,13 @@ def _percentiles(draws_R: Array, *, clusters: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _bounded(metric: str, interval: Interval, *, subjects: int) -> Interval:
+def shares_of(measures: Sequence[Measure]) -> frozenset[str]:
+    """Names of the measures that count videos; they lie between 0 and 1."""
+    return frozenset(measure.name for measure in measures if measure.percent)
+
+
+def _bounded(interval: Interval, *, subjects: int) -> Interval:
     """A share's interval, within 0..1 and never tighter at either end than without a single hit or miss."""
-    if metric not in SHARES:
-        return interval
     bound = no_hit_bound(subjects)
     # A single subject has no bootstrap: np.fmin and fmax pass over its NaN.
     low = np.clip(np.fmin(interval.low, 1 - bound), 0.0, interval.value)

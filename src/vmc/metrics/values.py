@@ -1,47 +1,34 @@
-"""A run's scores as numbers: a row a video, a column a metric, empty where a video has no such value."""
+"""A run's scores as numbers: a row a video, a column a measure, empty where a video has no such value."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from vmc.errors import VmcError
-
-COLUMNS = {
-    "motion_accuracy": "motion_correct",
-    "appearance": "appearance",
-    "text_alignment": "text_alignment",
-    "copy_score": "copied",
-    "copy_score_any": "copy_similarity_any",
-    "frame_consistency": "frame_consistency",
-    "flicker": "flicker",
-    "dynamic_degree": "dynamic_degree",
-    "valid": "valid",
-}
-"""Of each metric, the column of `scores.csv` that it is the mean of; of copy_score_any, the share above a threshold."""
-
-SHARES = frozenset({"motion_accuracy", "copy_score", "copy_score_any", "valid"})
-"""Metrics that count videos; they lie between 0 and 1."""
+from vmc.metrics.columns import Column, measured
+from vmc.metrics.declared import COLUMNS
 
 KEYS = ["subject", "prompt", "seed"]
 """What names a video within a run: subject is the prompt where the test set names none, seed the file without one."""
 
-COPY_THRESHOLD = 0.25  # SSCD similarity above which a video counts as copied (paper, Sec. 4.2)
 
+def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) -> pd.DataFrame:
+    """One row a video, sorted by KEYS, with a column for every measure that was taken.
 
-def values_of_run(scores: pd.DataFrame, *, copy_threshold: float = COPY_THRESHOLD) -> pd.DataFrame:
-    """One row a video, sorted by KEYS, with a column for every metric that was measured.
-
-    An invalid video (black, NaN, unreadable) counts as wrong in `motion_accuracy`, whatever its cell says, so that the
-    denominator stays what it was; every other metric leaves it out. A column that is empty throughout was not measured
-    and has no metric: so it is with `motion_correct` for a motion that the classifier does not know.
+    An invalid video (black, NaN, unreadable) counts as its column says, whatever its cell says: as wrong in
+    `motion_accuracy`, so that the denominator stays what it was; most others leave it out. A column that is empty
+    throughout was not measured and has no measure: so it is with `motion_correct` for a motion that the classifier does
+    not know.
 
     Args:
         scores: the table of `scores.csv`.
-        copy_threshold: similarity above which a video counts towards `copy_score_any`.
+        columns: declarations of its columns.
 
     Raises:
         VmcError: no videos, no column prompt, seed or valid, a video twice, a cell that is no number, or a valid video
-            without `motion_correct` where others have it.
+            without a value where an invalid one counts.
     """
     if missing := sorted({"prompt", "seed", "valid"} - set(scores.columns)):
         raise VmcError(f"the scores have no column {missing[0]}; give the scores.csv that vmc.evaluate wrote")
@@ -51,25 +38,24 @@ def values_of_run(scores: pd.DataFrame, *, copy_threshold: float = COPY_THRESHOL
     valid = _numbers(scores["valid"])
     if np.isnan(valid).any():
         raise VmcError(f"the scores do not say whether '{_first(scores, np.isnan(valid))}' is valid; evaluate again")
-    for metric, column in COLUMNS.items():
-        if column not in scores.columns or np.isnan(numbers := _numbers(scores[column])).all():
+    for column in measured(columns):
+        assert column.measure is not None
+        if column.name not in scores.columns or np.isnan(numbers := _numbers(scores[column.name])).all():
             continue
-        if metric == "motion_accuracy":
-            if (unscored := np.isnan(numbers) & (valid == 1)).any():
-                raise VmcError(f"motion_correct of '{_first(scores, unscored)}' is empty; evaluate again")
-            numbers = np.where(valid == 1, numbers, 0.0)
-        elif metric != "valid":
-            numbers = np.where(valid == 1, numbers, np.nan)
-        if metric == "copy_score_any":
-            numbers = np.where(np.isnan(numbers), np.nan, numbers > copy_threshold)
+        if column.invalid is not None and (unscored := np.isnan(numbers) & (valid == 1)).any():
+            raise VmcError(f"{column.name} of '{_first(scores, unscored)}' is empty; evaluate again")
+        counted = np.nan if column.invalid is None else float(column.invalid)
+        numbers = np.where(valid == 1, numbers, counted)
+        if column.measure.threshold is not None:
+            numbers = np.where(np.isnan(numbers), np.nan, numbers > column.measure.threshold)
         if not np.isnan(numbers).all():
-            values[metric] = numbers
+            values[column.measure.name] = numbers
     return values.sort_values(KEYS, ignore_index=True)
 
 
-def metrics_of(values: pd.DataFrame) -> list[str]:
-    """The metrics that a table of values holds, in the order of COLUMNS."""
-    return [metric for metric in COLUMNS if metric in values.columns]
+def names_of(values: pd.DataFrame) -> list[str]:
+    """The measures that a table of values holds, in the order in which they are listed."""
+    return [str(name) for name in values.columns if name not in KEYS]
 
 
 def _keys(scores: pd.DataFrame) -> pd.DataFrame:

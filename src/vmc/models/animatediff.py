@@ -148,6 +148,11 @@ class AnimateDiff(LatentDiffusion):
         """The adapter is a part where the UNet does not have it in itself."""
         return tuple(part for part in super().parts_of(role) if part != ADAPTER or not self.has_motion)
 
+    @property
+    def described(self) -> str:
+        """Both, where the adapter is not within the pipeline."""
+        return str(self.path) if self.motion_adapter is None else f"{self.path} with {self.motion_adapter}"
+
     # --- what a family gives -----------------------------------------------------------------------------------------
 
     def schedule(self) -> dict[str, Any]:
@@ -158,6 +163,11 @@ class AnimateDiff(LatentDiffusion):
         """The UNet with the motion modules in it."""
         unet = self.open("unet", dtype)
         return self.with_attention(unet if self.has_motion else self._insert(unet, self.open(ADAPTER, dtype)))
+
+    def empty_denoiser(self) -> UNetMotionModel:
+        """The same on the meta device."""
+        unet = self.empty("unet")
+        return unet if self.has_motion else self._insert(unet, self.empty(ADAPTER))
 
     def _insert(self, unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:
         """Both in one. Their tensors have the same names there, so none is copied and none drawn at random."""

@@ -25,7 +25,7 @@ from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.fitting import shapes_of
 from vmc.models.loading import cast, download, quiet_loading
-from vmc.models.weight_files import first_line, is_harmless, problem, weight_files
+from vmc.models.weight_files import empty_network, first_line, is_harmless, problem, weight_files
 
 if TYPE_CHECKING:
     from vmc.models.text import TextEncoder
@@ -251,6 +251,11 @@ class VideoModel(ABC):
         return self.fingerprint("denoiser", "autoencoder", "text")
 
     @property
+    def described(self) -> str:
+        """What it is made of, for messages and what is said of weights."""
+        return str(self.path)
+
+    @property
     def remedy(self) -> str:
         """What to do about a damaged part."""
         return f"get the complete file again ({self.get or 'a published one: python -m vmc.weights get NAME'})"
@@ -273,6 +278,15 @@ class VideoModel(ABC):
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise VmcError(f"{file} is no JSON ({first_line(error)}); {self.remedy}") from error
+
+    def empty(self, part: str) -> Any:
+        """A part's network on the meta device, by its config file: names and shapes, and no memory."""
+        with quiet_loading():
+            return empty_network(self.network(part), self.config(part))
+
+    def empty_denoiser(self) -> Any:
+        """The denoiser on the meta device; a family whose denoiser is of several parts puts them together."""
+        return self.empty(self.parts_of("denoiser")[0])
 
     def open(self, part: str, dtype: torch.dtype) -> Any:
         """Load one part in `dtype` (`cast`), frozen and in eval mode; a missing or misshaped tensor is an error and

@@ -21,7 +21,7 @@ def families() -> dict[str, type[VideoModel]]:
 
 def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
     direct = kind.__subclasses__()
-    return [one for one in direct if hasattr(one, "family")] + [far for one in direct for far in _subclasses(one)]
+    return [one for one in direct if "family" in vars(one)] + [far for one in direct for far in _subclasses(one)]
 
 
 def family_of(folder: Path) -> type[VideoModel]:

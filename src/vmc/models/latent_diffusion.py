@@ -112,3 +112,8 @@ class LatentDiffusion(VideoModel):
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
         """(C, F, h, w): every frame is kept."""
         return image_latent_shape(self.config("vae"), frames=frames, size=size)
+
+    def mismatch(self) -> str | None:
+        """Text features must be as wide as the UNet takes them."""
+        given, taken = self.config("text_encoder")["hidden_size"], self.config("unet")["cross_attention_dim"]
+        return f"has text features of width {given}, but the UNet takes {taken}" if given != taken else None

@@ -52,11 +52,6 @@ class UNet3D(LatentDiffusion):
         """`transformer_in` and every down, mid and up block."""
         return blocks(denoiser)
 
-    def mismatch(self) -> str | None:
-        """Text features must be as wide as the UNet takes them."""
-        given, taken = self.config("text_encoder")["hidden_size"], self.config("unet")["cross_attention_dim"]
-        return f"has text features of width {given}, but the UNet takes {taken}" if given != taken else None
-
     def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
         """A folder that `TextToVideoSDPipeline` opens, with the solver that `generate` uses."""
         save_pipeline(

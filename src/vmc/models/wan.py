@@ -138,7 +138,7 @@ class Wan(VideoModel):
                 f" {' or '.join(SOLVERS)} of flow matching with a fixed shift"
             )
         return FlowMatching(
-            make_solver=partial(SOLVERS[name].from_config, settings),
+            make_solver=partial(SOLVERS[str(name)].from_config, settings),
             shift=float(settings.get("flow_shift", settings.get("shift", 1.0))),
             scale=float(settings.get("num_train_timesteps", 1000)),
         )

@@ -3,6 +3,7 @@
 The libraries that load them say it in words that are meant for programmers, or do not say it.
 """
 
+import json
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +98,8 @@ def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | N
             return f"{file} does not load as {kind.__name__}: {error}"
     if expected is None:
         try:
-            expected = _expected(folder, kind)
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            expected = shapes_of(empty_network(kind, config).state_dict())
         except Exception as error:  # the libraries raise of every kind
             return f"{folder / 'config.json'} is no config of {kind.__name__} ({first_line(error).rstrip('.')})"
     named = _named_as(expected, found)
@@ -143,13 +145,17 @@ def _unreadable(file: Path, error: Exception) -> str:
     return "it is no file of PyTorch"
 
 
-def _expected(folder: Path, kind: Any) -> Shapes:
+def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
+    """A network on the meta device: names and shapes, and no memory.
+
+    Args:
+        kind: its class, of diffusers or transformers.
+        config: the content of its config file.
+    """
     with torch.device("meta"):
-        if hasattr(kind, "load_config"):
-            network = kind.from_config(kind.load_config(folder))
-        else:
-            network = kind(kind.config_class.from_pretrained(folder))
-    return shapes_of(network.state_dict())
+        if hasattr(kind, "config_class"):
+            return kind(kind.config_class.from_dict(dict(config)))
+        return kind.from_config(dict(config))
 
 
 def _named_as(expected: Shapes, found: Shapes) -> Shapes:

@@ -1,19 +1,15 @@
 """A W&B workspace as code: what the paper plots, against the training step, arm by arm."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
 from vmc.errors import VmcError
+from vmc.metrics.columns import Measure
+from vmc.metrics.declared import MEASURES
 from vmc.runs.mirror import EVALUATION, VIDEOS
 
 NAME = "Motion customization"
-PANELS = {
-    "motion_accuracy": "Motion accuracy",
-    "appearance": "Appearance",
-    "copy_score": "Copy score",
-    "text_alignment": "Text alignment",
-}
-"""Titles of the curves by their metrics."""
 MOST_RUNS = 200
 """In a panel; W&B itself shows ten."""
 
@@ -28,13 +24,16 @@ def check_extra() -> None:
         raise VmcError("dashboard needs a package that is not installed; pip install 'vmc[dashboards]'")
 
 
-def build_dashboard(*, entity: str, project: str, group: str | None = None) -> Any:
+def build_dashboard(
+    *, entity: str, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
+) -> Any:
     """The workspace, not yet saved; building it asks no server.
 
     Args:
         entity: user or team in W&B that the project belongs to.
         project: in W&B.
         group: whose runs are shown; None shows all.
+        measures: those of the runs; a curve is drawn of what stands in a table or a figure.
 
     Raises:
         VmcError: the extra `dashboards` is not installed.
@@ -52,7 +51,8 @@ def build_dashboard(*, entity: str, project: str, group: str | None = None) -> A
         x=wr.SummaryMetric(f"{EVALUATION}/appearance"),
         y=wr.SummaryMetric(f"{EVALUATION}/motion_accuracy"),
     )
-    curves = [_curve(title, f"{EVALUATION}/{metric}") for metric, title in PANELS.items()]
+    drawn = [measure for measure in measures if measure.tables or measure.curve]
+    curves = [_curve(_title(measure), f"{EVALUATION}/{measure.name}") for measure in drawn]
     videos = wr.WeavePanelSummaryTable(table_name=f"{EVALUATION}/{VIDEOS}")
     wide = ws.SectionLayoutSettings(columns=1, rows=1)
     return ws.Workspace(
@@ -67,6 +67,11 @@ def build_dashboard(*, entity: str, project: str, group: str | None = None) -> A
         settings=ws.WorkspaceSettings(x_axis="step", max_runs=MOST_RUNS),
         runset_settings=ws.RunsetSettings(filters=filters, groupby=[ws.Config("arm")]),
     )
+
+
+def _title(measure: Measure) -> str:
+    better = "" if measure.better == "neither" else f" ({measure.better} is better)"
+    return f"{measure.title.removesuffix(', %')}{better}"
 
 
 def _curve(title: str, metric: str) -> Any:
@@ -85,7 +90,9 @@ def _curve(title: str, metric: str) -> Any:
     )
 
 
-def save_dashboard(*, entity: str | None, project: str, group: str | None = None) -> str:
+def save_dashboard(
+    *, entity: str | None, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
+) -> str:
     """Save the workspace in W&B; its address.
 
     Raises:
@@ -93,7 +100,7 @@ def save_dashboard(*, entity: str | None, project: str, group: str | None = None
     """
     if entity is None:
         raise VmcError("the dashboard is not made, since W&B's server does not answer; run the same command again")
-    workspace = build_dashboard(entity=entity, project=project, group=group)
+    workspace = build_dashboard(entity=entity, project=project, group=group, measures=measures)
     try:
         return str(workspace.save().url)
     except Exception as error:  # the package raises what its layers raise: wandb's, requests' and its own

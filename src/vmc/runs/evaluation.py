@@ -21,6 +21,8 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.errors import VmcError
 from vmc.files import sweep
+from vmc.metrics.columns import Column
+from vmc.metrics.declared import COLUMNS, told_columns
 from vmc.metrics.evaluator import Evaluator, Row
 from vmc.metrics.record import Record
 from vmc.metrics.statistics import intervals_of_run
@@ -68,7 +70,6 @@ class Evaluation:
         prompts: the whole test set; a part of it may be scored.
         evaluator: the metrics.
         made_with: what else the videos depend on (sampler, frames, size), for the record.
-        copy_threshold: similarity above which a video counts as copied.
         threshold: of the appearance score, at which training stops; None where it does not.
         names: of the videos' files; None names them after their prompts.
         videos: their folder; None is `videos/` in the evaluation's own.
@@ -80,7 +81,6 @@ class Evaluation:
     prompts: Sequence[Prompt]
     evaluator: Evaluator
     made_with: Mapping[str, Any]
-    copy_threshold: float
     threshold: float | None = None
     names: Sequence[str] = ()
     videos: Path | None = None
@@ -196,7 +196,8 @@ class Evaluation:
             raise VmcError(f"{folder} has no scores of {len(lacking)} videos ({lacking[0]}, ...); run this again")
         videos = {**known.videos, **{name: digest for name, (_, digest) in new.items() if digest}}
         scores = [rows[name] for name in self.names if name in rows]
-        metrics = summarise(scores, copy_threshold=self.copy_threshold)
+        columns = self.evaluator.columns
+        metrics = summarise(scores, columns=columns)
         summary = {
             "step": step,
             "videos": len(scores),
@@ -205,7 +206,8 @@ class Evaluation:
             "stop": {"appearance": self.threshold, "reached": has_fallen(metrics, self.threshold)},
             "protocol": self.protocol,
         }
-        write_scores_and_summary(folder, scores, summary, videos=videos)
+        summary |= told_columns(columns, summary)
+        write_scores_and_summary(folder, scores, summary, videos=videos, columns=columns)
         for file in folder.glob(".rows-*.jsonl"):
             file.unlink()
 
@@ -221,9 +223,9 @@ def has_fallen(metrics: Mapping[str, Mapping[str, float | None]], threshold: flo
     return value is None or value <= threshold
 
 
-def summarise(scores: Sequence[Row], *, copy_threshold: float) -> dict[str, dict[str, float | None]]:
+def summarise(scores: Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> dict[str, dict[str, float | None]]:
     """Every metric of one model with its interval, as `summary.json` holds it."""
-    intervals = intervals_of_run(pd.DataFrame(list(scores)), copy_threshold=copy_threshold)
+    intervals = intervals_of_run(pd.DataFrame(list(scores)), columns=columns)
     return {name: interval.to_json() for name, interval in intervals.items()}
 
 

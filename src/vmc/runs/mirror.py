@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 
 from vmc.errors import VmcError
 from vmc.files import written_whole
-from vmc.metrics.base import COLUMNS
+from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
 from vmc.runs.wandb_run import WandbRun
 
@@ -142,16 +142,17 @@ class WandbMirror:
         summary = json.loads((folder / "summary.json").read_text())
 
         def show(run: Any) -> None:
-            table = {f"{name}/{VIDEOS}": self._table(folder, shown)} if shown else {}
+            table = {f"{name}/{VIDEOS}": self._table(folder, shown, summary)} if shown else {}
             run.log({**numbers(summary, name=name), **table, "step": step})
 
         self._do(show)
 
-    def _table(self, folder: Path, shown: Sequence[str]) -> Any:
+    def _table(self, folder: Path, shown: Sequence[str], summary: Mapping[str, Any]) -> Any:
         import wandb
 
-        rows = {row["video"]: row for row in read_scores(folder / "scores.csv").to_dict("records")}
-        columns = [column for column in COLUMNS if column != "video"]
+        scores = read_scores(folder / "scores.csv", columns=columns_of(summary))
+        rows = {row["video"]: row for row in scores.to_dict("records")}
+        columns = [column for column in scores.columns if column != "video"]
         table = wandb.Table(columns=["video", *columns])
         for name in shown:
             video = wandb.Video(str(folder / "videos" / name), caption=str(rows[name]["prompt"]), format="mp4")

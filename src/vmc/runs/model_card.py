@@ -23,6 +23,8 @@ from vmc.runs.folder import read_config
 CARD = "README.md"
 EXAMPLES = 6
 """Prompts of the test set that are shown."""
+LICENCES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CreativeML Open RAIL-M": "creativeml-openrail-m"}
+"""Names -> what the hub calls them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Card:
 
     Args:
         base: the base model, a hub name or a local folder.
+        pipeline: the class of diffusers that opens it.
         mark: SHA-256 of what the pipeline was made from, so that the folder is known again.
         frames, size, fps: of the videos that the model makes; size in px.
         sampler: steps and guidance.
@@ -43,6 +46,7 @@ class Card:
     """
 
     base: str
+    pipeline: str
     mark: str
     frames: int
     size: int
@@ -123,9 +127,9 @@ class Card:
         yield (
             "```python\n"
             "import torch\n"
-            "from diffusers import TextToVideoSDPipeline\n"
+            f"from diffusers import {self.pipeline}\n"
             "from diffusers.utils import export_to_video\n\n"
-            f'pipeline = TextToVideoSDPipeline.from_pretrained("{place}", torch_dtype=torch.float16)\n'
+            f'pipeline = {self.pipeline}.from_pretrained("{place}", torch_dtype=torch.float16)\n'
             'pipeline = pipeline.to("cuda")\n'
             "video = pipeline(\n"
             f"    {json.dumps(prompt or 'a man', ensure_ascii=False)}, num_frames={self.frames}, height={self.size},"
@@ -154,10 +158,12 @@ class Card:
         rows = [
             ("base model", self._base_name),
             ("arm", config["arm"]),
-            ("trained parameters of the UNet", trained),
+            *([("started from", config["init"])] if config.get("init") else []),
+            ("trained parameters", trained),
             ("token", f"{self._word}, {'trained' if config['token'].get('trained') else 'frozen'}"),
             ("steps, batch, seed", f"{self.step}, {config['batch_size']}, {config['seed']}"),
             ("learning rate", f"{config['optimizer']['lr']:g}"),
+            ("objective", _last_name(config["objective"])),
             ("timesteps", _last_name(config["timesteps"])),
             ("regularization", _last_name(config["regularization"])),
             ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
@@ -187,7 +193,9 @@ class Card:
         if self.config is None:
             return None
         template = self.config["motion"]["prompt"] or prompt_of(self.config["motion"]["caption"])
-        return fill(template, token=self._word, subject="A firefighter")
+        further = self.config["token"].get("further") or {}
+        words = {f"{name}_token": token["word"] for name, token in further.items()}
+        return fill(template, token=self._word, subject="A firefighter", **words)
 
 
 def base_licence(base: str) -> tuple[str | None, str]:
@@ -200,7 +208,7 @@ def base_licence(base: str) -> tuple[str | None, str]:
             return metadata["license"], f"It names {metadata['license']}."
     for source in SOURCES.values():
         if isinstance(source, HubSource) and source.repository == base:
-            short = "cc-by-nc-4.0" if source.licence.startswith("CC BY-NC 4.0") else None
+            short = next((short for name, short in LICENCES.items() if source.licence.startswith(name)), None)
             return short, f"It is {source.licence}."
     return None, "It is not known here: look it up before these weights are given to others."
 

@@ -13,6 +13,8 @@ import pandas as pd
 
 from vmc.errors import VmcError
 from vmc.files import written_whole
+from vmc.metrics.columns import Column
+from vmc.metrics.declared import COLUMNS, columns_of
 from vmc.metrics.evaluator import Row
 from vmc.metrics.scores import read_scores, scores_text
 
@@ -67,7 +69,7 @@ def read_known(folder: Path, protocol: Mapping[str, Any]) -> Known:
         log.warning("%s is not as it was written; its videos are scored again", scores)
         return Known()
     try:
-        rows = table_rows(read_scores(scores))
+        rows = table_rows(read_scores(scores, columns=columns_of(summary)))
     except VmcError as error:
         log.warning("%s; they are scored again", error)
         return Known()
@@ -102,7 +104,12 @@ def check_protocol(folder: Path, summary: Mapping[str, Any], protocol: Mapping[s
 
 
 def write_scores_and_summary(
-    folder: Path, rows: Sequence[Row], summary: Mapping[str, Any], *, videos: Mapping[str, str]
+    folder: Path,
+    rows: Sequence[Row],
+    summary: Mapping[str, Any],
+    *,
+    videos: Mapping[str, str],
+    columns: Sequence[Column] = COLUMNS,
 ) -> None:
     """Write both files, so that whenever this is cut off the next evaluation knows which rows stand.
 
@@ -111,8 +118,9 @@ def write_scores_and_summary(
         rows: of the table.
         summary: of these rows.
         videos: SHA-256 of videos, where that is to be noted.
+        columns: declarations of the table's columns.
     """
-    text = scores_text(rows, path=folder / SCORES)
+    text = scores_text(rows, path=folder / SCORES, columns=columns)
     notes = {DIGEST: hashlib.sha256(text.encode()).hexdigest()} | ({VIDEOS: dict(videos)} if videos else {})
     scores, whole = folder / SCORES, {**summary, **notes}
     if not scores.is_file() or sha256_of(scores) != notes[DIGEST]:

@@ -164,7 +164,7 @@ def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict
     """The summary over all known gestures, written into their common folder."""
     tables = {path.name: read_scores(path / "scores.csv") for path in gestures}
     rows = [row for table in tables.values() for row in table_rows(table)]
-    metrics = summarise(rows, copy_threshold=1.0)
+    metrics = summarise(rows)
     each = {name: float(pd.Series(table["motion_correct"]).astype(float).mean()) for name, table in tables.items()}
     summary = {
         "step": step,

@@ -1,7 +1,7 @@
 """What a run's evaluation is made of, equally while it trains and when it is evaluated later."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -22,23 +22,23 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
     Raises:
         VmcError: a clip is missing, or an exemplar's caption lacks the token.
     """
-    motion, word = experiment.motion, experiment.token.word
+    motion, words = experiment.motion, experiment.token.words
     exemplars = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
     filled = [
-        [replace(clip, caption=fill(clip.caption, token=word)) for clip in clips]
+        [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
         for clips in (exemplars, experiment.regularization.clips())
     ]
-    check_token(filled[0], word)
+    check_token(filled[0], words["token"])
     return [*filled[0], *filled[1]]
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
-    """No caption of an exemplar and no prompt may name the motion where the text encoder no longer reads.
+    """No caption but a regularization clip's and no prompt may use a token's word where no text is read any more.
 
     Raises:
         VmcError: naming the clip or the prompt, and its number of tokens.
     """
-    texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role == "exemplar"}
+    texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role != "regularization"}
     texts |= {f"prompt {number}": prompt.text for number, prompt in enumerate(experiment.prompts, start=1)}
     check_word_is_read(experiment.model, experiment.token, texts)
 
@@ -67,7 +67,7 @@ def check_evaluation(experiment: Experiment) -> None:
     assert suite is not None
     suite.check(target=experiment.motion.label)
     if threshold is not None:
-        if suite.appearance is None:
+        if not any(measure.name == "appearance" for measure in suite.measures):
             raise VmcError(
                 f"stop.appearance is {threshold}, but metrics has no appearance model;"
                 " give stop.appearance=null, or metrics that have one"
@@ -90,7 +90,7 @@ def build_evaluation(
         experiment: its metrics, and what its videos are made with.
         prompts: the test set.
         label: the motion's class; None where the classifier has none.
-        clips: those of the run, which videos are compared with; None leaves the copy scores out.
+        clips: those of the run, which videos are compared with; None leaves out what needs them.
         made_with: what the videos depend on besides model and prompt, where the experiment does not make them.
         more: see `vmc.runs.evaluation.Evaluation`.
     """
@@ -98,8 +98,8 @@ def build_evaluation(
     assert suite is not None
     evaluator = suite.evaluator(
         target=label,
-        exemplars=None if clips is None else _frames(clips, "exemplar", size),
-        regularization=() if clips is None else _frames(clips, "regularization", size),
+        exemplars=None if clips is None else ClipFrames(clips, "exemplar", size),
+        regularization=() if clips is None else ClipFrames(clips, "regularization", size),
         cache=experiment.cache / "descriptors",
         device=experiment.hardware.device,
     )
@@ -110,14 +110,27 @@ def build_evaluation(
         prompts=prompts,
         evaluator=evaluator,
         made_with=made_with,
-        copy_threshold=suite.copy_threshold,
         threshold=experiment.threshold,
         **more,
     )
 
 
-def _frames(clips: Sequence[Clip], role: str, size: int) -> Iterator[tuple[str, Tensor]]:
-    """Names and frames_FCHW of clips for the copy score: all frames, at the training crop, not augmented."""
-    for clip in clips:
-        if clip.role == role:
-            yield clip.path.name, resize_and_crop(read_frames(clip.path), size)
+@dataclass(frozen=True)
+class ClipFrames:
+    """Names and frames_FCHW of a run's clips, as metrics compare videos with them: whole, at the training crop, not
+    augmented. Each is read anew whenever it is its turn.
+
+    Args:
+        clips: of the run.
+        role: of those that are meant.
+        size: px, the training crop.
+    """
+
+    clips: Sequence[Clip]
+    role: str
+    size: int
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        for clip in self.clips:
+            if clip.role == self.role:
+                yield clip.path.name, resize_and_crop(read_frames(clip.path), self.size)

@@ -17,7 +17,8 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.jester import Jester
 from vmc.data.transform import ClipTransform
 from vmc.data.video import read_frames
-from vmc.metrics.copying import Copying
+from vmc.metrics.base import NamedClips, RunContext
+from vmc.metrics.copying import Copying, Descriptor
 from vmc.mini.card.intervals import Clustered, Figure, area, mean
 from vmc.mini.card.networks import Networks, Remembering, RoundTrip, in_batches
 from vmc.mini.card.plan import Plan
@@ -50,7 +51,7 @@ class ExemplarSets:
             for target in TARGETS
         }
         self._compared = {
-            target: [Copying(descriptor=descriptor, exemplars=_whole(paths, size)) for paths in draws]
+            target: [compared_with(descriptor, _whole(paths, size)) for paths in draws]
             for target, draws in self.drawn.items()
         }
 
@@ -65,6 +66,13 @@ class ExemplarSets:
         index = self.source.index(split)
         paths = [self.source.frames_folder(split, name) for name in index["id"][index["label"] == target]]
         return [path for path in paths if path not in self.drawn[target][draw]]
+
+
+def compared_with(descriptor: Descriptor, exemplars: NamedClips) -> Copying:
+    """The copying metric of a run with these exemplars."""
+    metric = Copying(descriptor=descriptor)
+    metric.prepare(RunContext(exemplars=exemplars))
+    return metric
 
 
 def _whole(paths: list[Path], size: int) -> Iterator[tuple[str, Tensor]]:

@@ -22,8 +22,7 @@ from vmc.metrics.networks import CopyNetwork, ImageTextNetwork
 from vmc.metrics.suite import Suite
 from vmc.metrics.validity import problem
 from vmc.mini.card.settings import Settings
-from vmc.models.base import Autoencoder
-from vmc.models.unet3d import UNet3D
+from vmc.models.base import Autoencoder, VideoModel
 
 AT_ONCE = 16
 """Videos that are scored together."""
@@ -51,7 +50,7 @@ class Networks:
         Suite(classifier=self.classifier, appearance=self.appearance, copying=self.copying).check()
 
     @cached_property
-    def base(self) -> UNet3D:
+    def base(self) -> VideoModel:
         """The base model."""
         return self.settings.base(self.weights / "pipeline")
 

@@ -1,16 +1,18 @@
-"""What the card takes from the configs, so that it measures what runs use; read as plain YAML."""
+"""What the card takes from the configs, so that it measures what runs use."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
+from omegaconf import DictConfig
 
-import vmc
+from vmc.config.build import build_part
+from vmc.config.composing import compose
+from vmc.config.folders import config_folder
 from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
+from vmc.models.base import VideoModel
 from vmc.models.token import MotionToken
-from vmc.models.unet3d import UNet3D
+from vmc.plain_yaml import read_yaml
 
 MOTION = "swiping_down"
 """Whose prompt is asked: the five targets have the same one."""
@@ -21,18 +23,18 @@ class Settings:
     """Of the miniature's stack.
 
     Args:
+        config: of a run.
         sampler: of videos.
-        model: the keys of `conf/model/mini.yaml` that a `UNet3D` takes, its path aside.
         token: the rare word.
         template: of a test prompt, with `{subject}` and `{token}`.
     """
 
+    config: DictConfig
     sampler: Sampler
-    model: dict[str, Any]
     token: MotionToken
     template: str
 
-    def base(self, pipeline: Path) -> UNet3D:
+    def base(self, pipeline: Path) -> VideoModel:
         """The base model in a folder.
 
         Raises:
@@ -40,13 +42,7 @@ class Settings:
         """
         if not pipeline.is_dir():
             raise VmcError(f"--weights has no folder {pipeline.name}; run `python -m vmc.mini ship` to put it there")
-        return UNet3D(path=pipeline, **self.model)
-
-
-def config_folder() -> Path:
-    """The configs: inside the package when it is installed, beside `src` in a checkout."""
-    package = Path(str(vmc.__file__)).parent
-    return package / "conf" if (package / "conf").is_dir() else package.parents[1] / "conf"
+        return build_part(self.config, "model", path=pipeline)
 
 
 def stack_file() -> Path:
@@ -55,38 +51,19 @@ def stack_file() -> Path:
 
 
 def read_settings(stack: Path) -> Settings:
-    """The settings of a stack's file and of the groups that it stands for.
+    """The settings of a run with the miniature's stack, and with what the file of a stack sets in its place.
 
     Raises:
-        VmcError: a file is missing or does not read, or a key is not there.
+        VmcError: a file does not read.
     """
-    groups = config_folder()
-    model, token, motion = (groups / name for name in ("model/mini.yaml", "token/frozen.yaml", f"motion/{MOTION}.yaml"))
-    sampler = {name: _value(model, "sampler", name) for name in ("steps", "guidance")}
-    sampler |= _read(stack).get("sampler") or {}  # a stack may have its own, as it may in a run
-    return Settings(
-        sampler=Sampler(**sampler),
-        model={name: _value(model, "model", name) for name in ("frames", "size", "fps", "attention")},
-        token=MotionToken(word=_value(token, "word")),
-        template=_value(motion, "prompt"),
-    )
-
-
-def _value(file: Path, *keys: str) -> Any:
-    node = _read(file)
-    try:
-        for key in keys:
-            node = node[key]
-    except (KeyError, TypeError) as error:
-        raise VmcError(f"{file} has no {'.'.join(keys)} ({type(error).__name__}); get the file again") from error
-    return node
-
-
-def _read(file: Path) -> Any:
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise VmcError(f"{file} does not read ({type(error).__name__}); get the file again") from error
+    config = compose("train", ["stack=mini", f"motion={MOTION}"])
+    found = read_yaml(stack, remedy="get the file again")
     if not isinstance(found, dict):
-        raise VmcError(f"{file} holds no keys; get the file again")
-    return found
+        raise VmcError(f"{stack} holds no keys; get the file again")
+    config.merge_with({key: value for key, value in found.items() if key != "defaults"})
+    return Settings(
+        config=config,
+        sampler=build_part(config, "sampler"),
+        token=build_part(config, "token"),
+        template=build_part(config, "motion").template,
+    )

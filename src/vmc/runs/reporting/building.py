@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from vmc.metrics.columns import Measure
 from vmc.runs.reporting.catalogue import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.runs.reporting.checks import check_comparable, common_threshold
 from vmc.runs.reporting.choosing import check_once, for_curves, for_tables
@@ -18,7 +19,7 @@ from vmc.runs.reporting.output import report_folder
 from vmc.runs.reporting.overview import metrics_csv, metrics_table, runs_csv, runs_table
 from vmc.runs.reporting.page import page
 from vmc.runs.reporting.rows import ResultTable, result_table
-from vmc.runs.reporting.standing import ArmResult, ControlResult, arm_results, control_result
+from vmc.runs.reporting.standing import ArmResult, ControlResult, all_measures, arm_results, control_result
 from vmc.runs.reporting.text_table import TextTable, to_latex, to_markdown
 from vmc.runs.reporting.wording import compact, text_table
 
@@ -59,6 +60,11 @@ class Report:
         """Floor and ceiling, measured or not; the untuned model asked in natural language where it was."""
         known = {kind: control_result(kind, self.found.controls) for kind in (FLOOR, LANGUAGE, CEILING)}
         return [one for kind, one in known.items() if one.controls or kind != LANGUAGE]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Of all that was measured."""
+        return all_measures(self.results, self.controls)
 
     @cached_property
     def tables(self) -> list[ResultTable]:

@@ -2,26 +2,9 @@
 
 from dataclasses import dataclass
 
+from vmc.metrics.declared import MEASURES
+
 METHOD = "method"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """A metric as a table shows it.
-
-    Args:
-        name: as in `summary.json`.
-        title: heading of its column.
-        short: its name within a sentence.
-        percent: whether it is a share, shown in percent.
-        digits: after the point.
-    """
-
-    name: str
-    title: str
-    short: str
-    percent: bool = False
-    digits: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +23,6 @@ class Layout:
     Args:
         name: of its files.
         title: above it.
-        measures: its columns.
         lines: its arms, in order; an arm may stand in several parts.
         parts: titles of the parts by their letter.
         paper: what is said of the paper's own values.
@@ -49,7 +31,6 @@ class Layout:
 
     name: str
     title: str
-    measures: tuple[Measure, ...]
     lines: tuple[Listed, ...]
     paper: str
     parts: dict[str, str]
@@ -68,30 +49,14 @@ CONTROLS = {
 }
 """Rows below the arms of every table."""
 
-ACCURACY = Measure(name="motion_accuracy", title="Accuracy, %", short="accuracy", percent=True, digits=1)
-ALIGNMENT = Measure(name="text_alignment", title="Text alignment", short="text alignment")
-COPIES = Measure(name="copy_score", title="Copies, %", short="copies", percent=True, digits=1)
-APPEARANCE = Measure(name="appearance", title="Appearance", short="appearance")
-
-MEASURES = (
-    ACCURACY,
-    APPEARANCE,
-    ALIGNMENT,
-    COPIES,
-    Measure(name="copy_score_any", title="Copies of any frame, %", short="copies of any frame", percent=True, digits=1),
-    Measure(name="frame_consistency", title="Frame consistency", short="frame consistency"),
-    Measure(name="flicker", title="Stillness", short="stillness"),
-    Measure(name="dynamic_degree", title="Dynamic degree", short="dynamic degree"),
-    Measure(name="valid", title="Valid videos, %", short="valid videos", percent=True, digits=1),
-)
-"""All metrics of `vmc.metrics.values.COLUMNS`."""
+APPEARANCE = next(measure for measure in MEASURES if measure.name == "appearance")
+"""At which arms are compared."""
 
 _SETTING = "The paper's values are means over five motions, of ZeroScope on Jester at an appearance of 0.265."
 
 TABLE1 = Layout(
     name="table1",
     title="Table 1: the method and its baselines",
-    measures=(ACCURACY, ALIGNMENT),
     controls=(FLOOR, LANGUAGE, CEILING),
     parts={},
     lines=(
@@ -106,7 +71,6 @@ TABLE1 = Layout(
 TABLE2 = Layout(
     name="table2",
     title="Table 2: ablations of the method",
-    measures=(ACCURACY, COPIES),
     controls=(FLOOR, CEILING),
     parts={
         "a": "Spatial parameters",

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from vmc.metrics.columns import Measure, united
+from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import Run, intervals_of_runs
-from vmc.runs.reporting.catalogue import ACCURACY, APPEARANCE, COPIES
 from vmc.runs.reporting.found import FoundRun
 from vmc.runs.reporting.standing import mean_over_motions
 
-SHOWN = (ACCURACY, APPEARANCE, COPIES)
 RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
 
 
@@ -38,20 +38,33 @@ class Curve:
 
     Args:
         arm: its name.
+        measures: that are drawn.
         points: by metric, ascending in steps.
         runs: how many it is the mean of, and `of`, how many there are.
         finished: whether those that it is the mean of are.
     """
 
     arm: str
+    measures: Sequence[Measure]
     points: dict[str, list[Point]]
     runs: int
     of: int
     finished: bool
 
+    def having(self, measure: Measure) -> list[Point]:
+        """The points of a metric; none where it was not measured."""
+        return self.points.get(measure.name, [])
+
+
+def drawn_of(runs: Sequence[FoundRun]) -> list[Measure]:
+    """The metrics of runs that are drawn."""
+    scored = [one.measures for run in runs for one in run.evaluations.values()]
+    return [measure for measure in united(MEASURES, *scored) if measure.curve]
+
 
 def curve_of_run(run: FoundRun) -> Curve:
     """One run, with the intervals of its `summary.json`."""
+    measures = drawn_of([run])
     points = {
         measure.name: [
             Point(
@@ -65,9 +78,9 @@ def curve_of_run(run: FoundRun) -> Curve:
             for step, scored in run.evaluations.items()
             if not math.isnan(scored.value(measure.name))
         ]
-        for measure in SHOWN
+        for measure in measures
     }
-    return Curve(arm=run.arm, points=points, runs=1, of=1, finished=run.finished)
+    return Curve(arm=run.arm, measures=measures, points=points, runs=1, of=1, finished=run.finished)
 
 
 def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
@@ -78,13 +91,17 @@ def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
     of, runs = len(runs), [run for run in runs if run.finished] or runs
     if len(runs) == 1:
         return replace(curve_of_run(runs[0]), of=of)
-    points: dict[str, list[Point]] = {measure.name: [] for measure in SHOWN}
+    measures = drawn_of(runs)
+    points: dict[str, list[Point]] = {measure.name: [] for measure in measures}
     for step in sorted(set.intersection(*(set(run.evaluations) for run in runs))):
         scored = [run.evaluations[step] for run in runs]
-        tables = [Run(motion=run.motion, seed=run.seed, values=run.evaluations[step].values) for run in runs]
+        tables = [
+            Run(motion=run.motion, seed=run.seed, values=one.values, measures=one.measures)
+            for run, one in zip(runs, scored, strict=True)
+        ]
         intervals = intervals_of_runs(tables, resamples=RESAMPLES)
         updates = mean_over_motions([(run.motion, _updates(run, step)) for run in runs])
-        for measure in SHOWN:
+        for measure in measures:
             if found := intervals.get(measure.name):
                 points[measure.name].append(
                     Point(
@@ -96,7 +113,8 @@ def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
                         whole=all(one.whole for one in scored),
                     )
                 )
-    return Curve(arm=runs[0].arm, points=points, runs=len(runs), of=of, finished=runs[0].finished)
+    finished = runs[0].finished
+    return Curve(arm=runs[0].arm, measures=measures, points=points, runs=len(runs), of=of, finished=finished)
 
 
 def _updates(run: FoundRun, step: int) -> float:

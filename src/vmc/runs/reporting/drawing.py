@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from vmc.metrics.columns import united
 from vmc.runs.reporting.catalogue import APPEARANCE, METHOD, NOT_REACHED, arm_order, baselines
 from vmc.runs.reporting.copies import Descriptor, all_pairs
 from vmc.runs.reporting.curves import curve_of_arm, curve_of_run
@@ -94,9 +95,12 @@ def _curves(name: str, runs: Sequence[FoundRun], *, threshold: float | None) -> 
         single = {arm: [curve_of_run(run) for run in found] for arm, found in of.items() if len(found) > 1}
         if not any(points for curve in curves for points in curve.points.values()):
             continue
-        figure = draw_curves(curves, single, threshold=threshold, title=f"Accuracy, appearance and copies{_said(end)}")
+        shown = [measure.short for measure in united(*(curve.measures for curve in curves))]
+        others = _listed([name for name in shown if name != APPEARANCE.short])
+        title = f"{_listed(shown).capitalize()}{_said(end)}"
+        figure = draw_curves(curves, single, threshold=threshold, title=title)
         caption = (
-            f"Figure 7{_said(end)}: accuracy, appearance and copies against training steps and exemplar updates. Bands:"
+            f"Figure 7{_said(end)}: {_listed(shown)} against training steps and exemplar updates. Bands:"
             " 95 % intervals, the method's alone where there are many arms; of several runs the mean of those that are"
             " finished, at the steps at which all of them were evaluated, the runs thin. Filled: the whole test set;"
             " hollow: a part of it. Dotted: half-finished or failed."
@@ -106,12 +110,12 @@ def _curves(name: str, runs: Sequence[FoundRun], *, threshold: float | None) -> 
         if threshold is not None:
             caption += f" Dashed: the threshold of {threshold:.4f}."
         yield f"{name}{end}", figure, caption
-        if any(curve.points[APPEARANCE.name] for curve in curves):
-            title = f"Accuracy and copies at equal appearance{_said(end)}"
+        if any(curve.having(APPEARANCE) for curve in curves):
+            title = f"{others.capitalize()} at equal appearance{_said(end)}"
             yield (
                 f"{name}{end}_balance",
                 draw_balance(curves, threshold=threshold, title=title),
-                f"The same evaluations{_said(end)}: accuracy and copies against the appearance score, which falls as"
+                f"The same evaluations{_said(end)}: {others} against the appearance score, which falls as"
                 " training goes on. Where one line lies above another, its arm has learned more at an equal loss.",
             )
 
@@ -151,6 +155,11 @@ def _timesteps(samplers: Mapping[str, Sampler]) -> Iterator[Drawn]:
             draw_timesteps(samplers),
             "How often each timestep is drawn in training, over a uniform draw.",
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _said(end: str) -> str:

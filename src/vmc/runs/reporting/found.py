@@ -16,8 +16,12 @@ from safetensors import SafetensorError, safe_open
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.errors import VmcError
 from vmc.files import fingerprint
+from vmc.metrics.columns import Column, Measure, measures_of
+from vmc.metrics.copying import COPY_THRESHOLD
+from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
-from vmc.metrics.values import COPY_THRESHOLD, values_of_run
+from vmc.metrics.statistics import Run
+from vmc.metrics.values import values_of_run
 from vmc.runs.score_files import DIGEST, SCORES, SUMMARY, sha256_of
 
 log = logging.getLogger(__name__)
@@ -55,6 +59,10 @@ class Scored:
             if not isinstance(summary[key], kind):
                 raise VmcError(f"{file} has {summary[key]!r} as {key}; remove it and score the videos again")
         _check_numbers(summary, file)
+        try:
+            columns_of(summary)
+        except VmcError as error:
+            raise VmcError(f"{file}: {error}; remove it and score the videos again") from error
         if DIGEST in summary and summary[DIGEST] != sha256_of(self.folder / SCORES):
             raise VmcError(
                 f"{file} is not of the {SCORES} beside it; run the command of its run again, or `python -m"
@@ -63,9 +71,19 @@ class Scored:
         return summary
 
     @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Declarations of the columns of `scores.csv`."""
+        return columns_of(self.summary)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What the columns say of the run."""
+        return measures_of(self.columns)
+
+    @cached_property
     def scores(self) -> pd.DataFrame:
         """The table of `scores.csv`."""
-        return read_scores(self.folder / SCORES)
+        return read_scores(self.folder / SCORES, columns=self.columns)
 
     @cached_property
     def values(self) -> pd.DataFrame:
@@ -76,7 +94,7 @@ class Scored:
         """
         scores = self.scores
         try:
-            return values_of_run(scores, copy_threshold=self.copy_threshold)
+            return values_of_run(scores, columns=self.columns)
         except VmcError as error:
             raise VmcError(f"{self.folder / SCORES}: {error}") from error
 
@@ -273,6 +291,11 @@ class Control:
     motion: str
     seed: int
     scored: Scored
+
+    @property
+    def as_run(self) -> Run:
+        """Its values, for statistics."""
+        return Run(motion=self.motion, seed=self.seed, values=self.scored.values, measures=self.scored.measures)
 
 
 @dataclass(frozen=True)

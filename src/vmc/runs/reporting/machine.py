@@ -4,8 +4,9 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Interval
-from vmc.runs.reporting.catalogue import APPEARANCE, Measure
+from vmc.runs.reporting.catalogue import APPEARANCE
 from vmc.runs.reporting.numbers import plain
 from vmc.runs.reporting.rows import ResultTable, Row
 
@@ -15,7 +16,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def result_csv(table: ResultTable) -> str:
     """A row an arm, in every part that it stands in."""
-    return to_csv([_record(row, table.layout.measures) for row in table.rows])
+    return to_csv([_record(row, table.measures) for row in table.rows])
 
 
 def to_csv(records: Sequence[Mapping[str, str]]) -> str:

@@ -2,9 +2,9 @@
 
 import math
 
+from vmc.metrics.columns import Measure
 from vmc.metrics.comparison import Difference
 from vmc.metrics.statistics import Interval
-from vmc.runs.reporting.catalogue import Measure
 
 NOTHING = "—"
 

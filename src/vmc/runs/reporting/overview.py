@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vmc.runs.reporting.catalogue import CONTROLS, MEASURES, NOT_REACHED, arm_name, arm_order
+from vmc.runs.reporting.catalogue import CONTROLS, NOT_REACHED, arm_name, arm_order
 from vmc.runs.reporting.found import DAMAGED, FoundRun
 from vmc.runs.reporting.machine import interval_columns, to_csv
 from vmc.runs.reporting.numbers import NOTHING, plain, rounded, with_interval
-from vmc.runs.reporting.standing import ArmResult, ControlResult
+from vmc.runs.reporting.standing import ArmResult, ControlResult, all_measures
 from vmc.runs.reporting.text_table import TextTable
 
 METRICS, RUNS = "metrics", "runs"
@@ -18,7 +18,7 @@ def metrics_table(results: Mapping[str, ArmResult], controls: Sequence[ControlRe
     """Arms as rows, every metric that one of them has as a column."""
     known = [results[arm] for arm in sorted(results, key=arm_order)]
     measured = {name for one in known for name in one.intervals} | {name for one in controls for name in one.intervals}
-    have = [measure for measure in MEASURES if measure.name in measured]
+    have = [measure for measure in all_measures(results, controls) if measure.name in measured]
     behind = [result.arm for result in known if any(result.behind(stand) for stand in result.stands)]
     lines = [
         (
@@ -55,7 +55,7 @@ def metrics_table(results: Mapping[str, ArmResult], controls: Sequence[ControlRe
 
 def metrics_csv(results: Mapping[str, ArmResult], controls: Sequence[ControlResult]) -> str:
     """The same for machines."""
-    records = []
+    records, measures = [], all_measures(results, controls)
     for arm in sorted(results, key=arm_order):
         result = results[arm]
         reached = str(result.reached) if result.matched and result.stands else ""
@@ -64,7 +64,7 @@ def metrics_csv(results: Mapping[str, ArmResult], controls: Sequence[ControlResu
             | {"step": plain(result.step)}
             | {
                 key: text
-                for m in MEASURES
+                for m in measures
                 for key, text in interval_columns(m.name, result.intervals.get(m.name)).items()
             }
         )
@@ -72,7 +72,7 @@ def metrics_csv(results: Mapping[str, ArmResult], controls: Sequence[ControlResu
         records.append(
             {"arm": one.kind, "status": "" if one.controls else "not measured", "runs": str(len(one.controls))}
             | {"reached": "", "step": ""}
-            | {key: text for m in MEASURES for key, text in interval_columns(m.name, one.intervals.get(m.name)).items()}
+            | {key: text for m in measures for key, text in interval_columns(m.name, one.intervals.get(m.name)).items()}
         )
     return to_csv(records)
 

@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vmc.metrics.columns import Measure
 from vmc.metrics.comparison import Difference
 from vmc.metrics.statistics import Interval
 from vmc.runs.reporting.against import Against, against
 from vmc.runs.reporting.catalogue import CONTROLS, METHOD, Layout, Listed
 from vmc.runs.reporting.paper import PaperValue, paper_values
-from vmc.runs.reporting.standing import NOT_RUN, ArmResult, ControlResult
+from vmc.runs.reporting.standing import NOT_RUN, ArmResult, ControlResult, all_measures
 
 NOT_MEASURED = "not measured"
 
@@ -52,12 +53,14 @@ class ResultTable:
 
     Args:
         layout: which.
+        measures: its columns.
         threshold: the appearance at which arms are compared; None where there is none.
         rows: arms, then controls.
         comparisons: how many differences were tested together.
     """
 
     layout: Layout
+    measures: Sequence[Measure]
     threshold: float | None
     rows: Sequence[Row]
     comparisons: int
@@ -71,19 +74,32 @@ def result_table(
     threshold: float | None,
 ) -> ResultTable:
     """A table: every arm that it lists, those without a run too, then the controls."""
-    metrics = _names(layout)
+    measures = [measure for measure in all_measures(results, controls) if layout.name in measure.tables]
+    metrics = [measure.name for measure in measures]
     arms = [line.arm for line in layout.lines]
     found = against(results, reference=METHOD, arms=arms, metrics=metrics)
-    rows = [_arm_row(line, results.get(line.arm), found, layout) for line in layout.lines]
-    rows += [_control_row(control, layout) for control in controls if control.kind in layout.controls]
-    return ResultTable(layout=layout, threshold=threshold, rows=rows, comparisons=len(found.tested))
+    rows = [
+        _arm_row(line, results.get(line.arm), found, metrics, paper=_paper(layout, line.arm, metrics))
+        for line in layout.lines
+    ]
+    rows += [
+        _control_row(control, paper=_paper(layout, control.kind, metrics))
+        for control in controls
+        if control.kind in layout.controls
+    ]
+    return ResultTable(layout=layout, measures=measures, threshold=threshold, rows=rows, comparisons=len(found.tested))
 
 
-def _arm_row(line: Listed, result: ArmResult | None, found: Against, layout: Layout) -> Row:
-    paper = _paper(layout, line.arm)
+def _arm_row(
+    line: Listed,
+    result: ArmResult | None,
+    found: Against,
+    metrics: Sequence[str],
+    *,
+    paper: Mapping[str, PaperValue],
+) -> Row:
     if result is None:
         return Row(listed=line, status=NOT_RUN, paper=paper)
-    metrics = _names(layout)
     return Row(
         listed=line,
         status=result.status,
@@ -101,7 +117,7 @@ def _arm_row(line: Listed, result: ArmResult | None, found: Against, layout: Lay
     )
 
 
-def _control_row(control: ControlResult, layout: Layout) -> Row:
+def _control_row(control: ControlResult, *, paper: Mapping[str, PaperValue]) -> Row:
     line = Listed(arm=control.kind, label=CONTROLS[control.kind])
     return Row(
         listed=line,
@@ -110,14 +126,10 @@ def _control_row(control: ControlResult, layout: Layout) -> Row:
         videos=control.videos,
         of=control.of,
         intervals=control.intervals,
-        paper=_paper(layout, control.kind),
+        paper=paper,
     )
 
 
-def _paper(layout: Layout, arm: str) -> dict[str, PaperValue]:
+def _paper(layout: Layout, arm: str, metrics: Sequence[str]) -> dict[str, PaperValue]:
     values = paper_values()
-    return {name: values[key] for name in _names(layout) if (key := (layout.name, arm, name)) in values}
-
-
-def _names(layout: Layout) -> list[str]:
-    return [measure.name for measure in layout.measures]
+    return {name: values[key] for name in metrics if (key := (layout.name, arm, name)) in values}

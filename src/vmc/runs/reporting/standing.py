@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from vmc.errors import VmcError
+from vmc.metrics.columns import Measure, united
+from vmc.metrics.declared import MEASURES
 from vmc.metrics.matching import Crossing, find_crossing, interpolate_values
 from vmc.metrics.statistics import ONE_MODEL, Interval, Run, intervals_of_runs
 from vmc.runs.reporting.catalogue import CEILING, THESE_CLIPS
@@ -34,6 +36,12 @@ class Stand:
     of: int
     shown: int
 
+    @property
+    def as_run(self) -> Run:
+        """Its values, for statistics."""
+        measures = self.run.evaluations[self.shown].measures
+        return Run(motion=self.run.motion, seed=self.run.seed, values=self.values, measures=measures)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:
@@ -56,7 +64,12 @@ class ArmResult:
     @property
     def runs(self) -> list[Run]:
         """The counting runs' values."""
-        return [Run(motion=stand.run.motion, seed=stand.run.seed, values=stand.values) for stand in self.stands]
+        return [stand.as_run for stand in self.stands]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What was measured of them."""
+        return united(*(run.measures for run in self.runs))
 
     @property
     def reached(self) -> bool:
@@ -121,7 +134,7 @@ def arm_result(arm: str, runs: Sequence[FoundRun], *, threshold: float | None) -
             stands.append(stand(run, threshold=threshold))
         except VmcError as error:
             left_out.append((run, f"cannot be matched: {error}"))
-    counting = [Run(motion=found.run.motion, seed=found.run.seed, values=found.values) for found in stands]
+    counting = [found.as_run for found in stands]
     intervals = intervals_of_runs(counting) if counting else {}
     return ArmResult(arm=arm, stands=stands, left_out=left_out, intervals=intervals, matched=threshold is not None)
 
@@ -141,6 +154,11 @@ class ControlResult:
     intervals: Mapping[str, Interval]
 
     @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What was measured of them."""
+        return united(*(control.scored.measures for control in self.controls))
+
+    @property
     def of(self) -> int:
         """Videos of a whole test set."""
         return max((control.scored.of for control in self.controls), default=0)
@@ -154,7 +172,7 @@ class ControlResult:
 def control_result(kind: str, controls: Sequence[Control]) -> ControlResult:
     """All controls of a kind."""
     chosen = [control for control in controls if control.kind == kind]
-    runs = [Run(motion=control.motion, seed=control.seed, values=control.scored.values) for control in chosen]
+    runs = [control.as_run for control in chosen]
     intervals = intervals_of_runs(runs) if runs else {}
     if kind == CEILING:
         intervals = {
@@ -162,6 +180,11 @@ def control_result(kind: str, controls: Sequence[Control]) -> ControlResult:
             for name, one in intervals.items()
         }
     return ControlResult(kind=kind, controls=chosen, intervals=intervals)
+
+
+def all_measures(results: Mapping[str, ArmResult], controls: Sequence[ControlResult]) -> tuple[Measure, ...]:
+    """Those that every reader knows, and whatever else was measured."""
+    return united(MEASURES, *(one.measures for one in results.values()), *(one.measures for one in controls))
 
 
 def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from vmc.metrics.columns import Measure
 from vmc.metrics.comparison import Difference
-from vmc.runs.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, Measure, arm_name
+from vmc.runs.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name
 from vmc.runs.reporting.numbers import NOTHING, rounded, shown, with_interval, with_test
 from vmc.runs.reporting.rows import NOT_MEASURED, ResultTable, Row
 from vmc.runs.reporting.standing import NOT_RUN
@@ -16,7 +17,7 @@ MEANINGS = {NOT_REACHED: "threshold not reached, at the last evaluation", PART_O
 
 def text_table(table: ResultTable) -> TextTable:
     """The table with all its notes."""
-    measures, parts = table.layout.measures, table.layout.parts
+    measures, parts = table.measures, table.layout.parts
     header = ["Part"] * bool(parts) + ["Arm", "Runs"]
     for measure in measures:
         header += [measure.title, "from the method"]
@@ -46,7 +47,7 @@ def text_table(table: ResultTable) -> TextTable:
 
 def compact(table: ResultTable) -> TextTable:
     """Arms with their metrics alone, for the terminal; arms without a run are left out."""
-    measures = table.layout.measures
+    measures = table.measures
     rows, marks = [], ""
     for row in _once(table.rows):
         if row.status in (NOT_RUN, NOT_MEASURED):
@@ -150,7 +151,7 @@ def _about_intervals(table: ResultTable) -> Iterator[str]:
     for row in _once(table.rows):
         known = {
             measure: row.intervals[measure.name].speaks_of
-            for measure in table.layout.measures
+            for measure in table.measures
             if measure.name in row.intervals
         }
         for label in dict.fromkeys(known.values()):

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from vmc.runs.reporting.catalogue import ACCURACY, APPEARANCE, COPIES, Measure
+from vmc.metrics.columns import Measure, united
+from vmc.runs.reporting.catalogue import APPEARANCE
 from vmc.runs.reporting.curves import Curve
 from vmc.runs.reporting.figures.curves import DOTTED, handle_of
 from vmc.runs.reporting.figures.style import MUTED, looks
-
-PANELS = (ACCURACY, COPIES)
 
 
 def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) -> Figure:
@@ -21,9 +20,10 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
         threshold: of the appearance score.
         title: above it.
     """
-    figure = Figure(figsize=(10.2, 4.4), layout="constrained")
+    panels = [measure for measure in united(*(curve.measures for curve in arms)) if measure.name != APPEARANCE.name]
+    figure = Figure(figsize=(5.1 * len(panels), 4.4), layout="constrained")
     drawn = looks([curve.arm for curve in arms])
-    for measure, axes in zip(PANELS, figure.subplots(1, len(PANELS), squeeze=False)[0], strict=True):
+    for measure, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         for curve in reversed(arms):
             x, y, whole = _joined(curve, measure)
             look = drawn[curve.arm]
@@ -45,8 +45,8 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
 
 def _joined(curve: Curve, measure: Measure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Appearance, the metric (in percent where it is a share) and whether the whole test set was scored, by step."""
-    appearance = {point.step: point for point in curve.points[APPEARANCE.name]}
-    points = [point for point in curve.points[measure.name] if point.step in appearance]
+    appearance = {point.step: point for point in curve.having(APPEARANCE)}
+    points = [point for point in curve.having(measure) if point.step in appearance]
     factor = 100 if measure.percent else 1
     return (
         np.array([appearance[point.step].value for point in points]),

@@ -9,8 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from vmc.runs.reporting.catalogue import APPEARANCE, METHOD, Measure, arm_name
-from vmc.runs.reporting.curves import SHOWN, Curve, Point
+from vmc.metrics.columns import Measure, united
+from vmc.runs.reporting.catalogue import APPEARANCE, METHOD, arm_name
+from vmc.runs.reporting.curves import Curve, Point
 from vmc.runs.reporting.figures.style import BANDS, MUTED, Look, looks
 
 DOTTED = (0, (1, 2))
@@ -23,7 +24,7 @@ AXES = (("step", "training step"), ("updates", "exemplar updates"))
 def draw_curves(
     arms: Sequence[Curve], single: Mapping[str, Sequence[Curve]], *, threshold: float | None, title: str
 ) -> Figure:
-    """Three rows of metrics, against steps at the left and against exemplar updates at the right.
+    """A row a metric, against steps at the left and against exemplar updates at the right.
 
     Args:
         arms: one curve an arm, the first on top, with a band for its 95 % interval; of many, the method alone has one.
@@ -31,12 +32,13 @@ def draw_curves(
         threshold: of the appearance score.
         title: above it.
     """
-    figure = Figure(figsize=(10.2, 8.2), layout="constrained")
-    grid = figure.subplots(len(SHOWN), len(AXES), sharey="row", sharex="col", squeeze=False)
+    shown = united(*(curve.measures for curve in arms))
+    figure = Figure(figsize=(10.2, 8.2 * len(shown) / 3), layout="constrained")
+    grid = figure.subplots(len(shown), len(AXES), sharey="row", sharex="col", squeeze=False)
     drawn, few = looks([curve.arm for curve in arms]), len(arms) <= BANDS
     every = [*arms, *(one for runs in single.values() for one in runs)]
     banded = [curve for curve in arms if few or curve.arm == METHOD]
-    for measure, line in zip(SHOWN, grid, strict=True):
+    for measure, line in zip(shown, grid, strict=True):
         for (attribute, label), axes in zip(AXES, line, strict=True):
             for curve in banded:
                 _band(axes, curve, measure, attribute, drawn[curve.arm], SHADE / len(banded), edge=0.3 if few else 0)
@@ -44,9 +46,9 @@ def draw_curves(
                 for one in single.get(curve.arm, ()):
                     _thin(axes, one, measure, attribute, drawn[curve.arm])
                 _thick(axes, curve, measure, attribute, drawn[curve.arm])
-            if measure is APPEARANCE and threshold is not None:
+            if measure.name == APPEARANCE.name and threshold is not None:
                 axes.axhline(threshold, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-            if measure is SHOWN[-1]:
+            if measure is shown[-1]:
                 axes.set_xlabel(label)
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         line[0].set_ylabel(measure.title)
@@ -63,9 +65,9 @@ def _limits(
     curves: Sequence[Curve], banded: Sequence[Curve], measure: Measure, threshold: float | None
 ) -> tuple[float, float]:
     """Of the vertical axis: so that curves can be read where bands of few runs reach far beyond them."""
-    values = [point.value for curve in curves for point in curve.points[measure.name]]
-    points = [point for curve in banded for point in curve.points[measure.name]]
-    if measure is APPEARANCE and threshold is not None:
+    values = [point.value for curve in curves for point in curve.having(measure)]
+    points = [point for curve in banded for point in curve.having(measure)]
+    if measure.name == APPEARANCE.name and threshold is not None:
         values.append(threshold)
     least, most = min(values, default=0.0), max(values, default=1.0)
     room = max(0.5 * (most - least), 0.1 if measure.percent else 0.01)
@@ -109,7 +111,7 @@ def _thin(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look)
 
 
 def _having(curve: Curve, measure: Measure, attribute: str) -> list[Point]:
-    return [point for point in curve.points[measure.name] if not np.isnan(getattr(point, attribute))]
+    return [point for point in curve.having(measure) if not np.isnan(getattr(point, attribute))]
 
 
 def _numbers(points: Sequence[Point], measure: Measure, attribute: str) -> tuple[np.ndarray, ...]:

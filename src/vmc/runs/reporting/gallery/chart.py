@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vmc.runs.reporting.catalogue import METHOD, Measure, arm_name, arm_order
-from vmc.runs.reporting.curves import SHOWN, Curve, Point, curve_of_arm, curve_of_run
+from vmc.metrics.columns import Measure, united
+from vmc.runs.reporting.catalogue import METHOD, arm_name, arm_order
+from vmc.runs.reporting.curves import Curve, Point, curve_of_arm, curve_of_run, drawn_of
 from vmc.runs.reporting.figures.style import BANDS, looks
 from vmc.runs.reporting.found import FoundRun
 
@@ -19,7 +20,8 @@ def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None)
         curves: runs by the name of their figure.
         threshold: of the appearance score.
     """
-    sets = [{"title": TITLES.get(name, name), "arms": _arms(runs)} for name, runs in curves.items()]
+    shown = united(*(drawn_of(runs) for runs in curves.values()))
+    sets = [{"title": TITLES.get(name, name), "arms": _arms(runs, shown)} for name, runs in curves.items()]
     panels = [
         {
             "name": m.name,
@@ -27,12 +29,12 @@ def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None)
             "digits": m.digits,
             "threshold": threshold if m.name == "appearance" else None,
         }
-        for m in SHOWN
+        for m in shown
     ]
     return {"sets": [one for one in sets if one["arms"]], "panels": panels, "bands": BANDS}
 
 
-def _arms(runs: Sequence[FoundRun]) -> list[dict[str, Any]]:
+def _arms(runs: Sequence[FoundRun], shown: Sequence[Measure]) -> list[dict[str, Any]]:
     arms = sorted({run.arm for run in runs}, key=arm_order)
     drawn, found = looks(arms), []
     for arm in arms:
@@ -47,8 +49,8 @@ def _arms(runs: Sequence[FoundRun]) -> list[dict[str, Any]]:
                 "note": _note(curve),
                 "colour": None if arm == METHOD else drawn[arm].colour,
                 "dash": "2 4" if not curve.finished else _dash(drawn[arm].dash),
-                "points": _points(curve),
-                "runs": [_points(curve_of_run(run)) for run in own] if len(own) > 1 else [],
+                "points": _points(curve, shown),
+                "runs": [_points(curve_of_run(run), shown) for run in own] if len(own) > 1 else [],
             }
         )
     return found
@@ -64,8 +66,8 @@ def _dash(dash: object) -> str:
     return " ".join(f"{2 * length:g}" for length in dash[1]) if isinstance(dash, tuple) else ""
 
 
-def _points(curve: Curve) -> dict[str, list[list[Any]]]:
-    return {measure.name: [_point(point, measure) for point in curve.points[measure.name]] for measure in SHOWN}
+def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]]:
+    return {measure.name: [_point(point, measure) for point in curve.having(measure)] for measure in shown}
 
 
 def _point(point: Point, measure: Measure) -> list[Any]:

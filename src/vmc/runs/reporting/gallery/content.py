@@ -1,28 +1,17 @@
 """What the gallery shows of each motion and training seed: arms as columns, prompts as rows, a video in each cell."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from vmc.errors import VmcError
+from vmc.metrics.declared import COLUMNS
 from vmc.runs.reporting.catalogue import CONTROLS, FLOOR, LANGUAGE, arm_name, arm_order
 from vmc.runs.reporting.found import Control, FoundRun, Scored
 from vmc.runs.reporting.standing import ArmResult
 
-FIELDS = {
-    "predicted": "Classified as",
-    "motion_probability": "Probability of the motion",
-    "appearance": "Appearance",
-    "text_alignment": "Text alignment",
-    "copy_similarity_first": "Similarity to an exemplar's first frame",
-    "copy_similarity_any": "Similarity to any exemplar frame",
-    "regularization_similarity": "Similarity to a regularization clip",
-    "frame_consistency": "Frame consistency",
-    "flicker": "Stillness",
-    "dynamic_degree": "Dynamic degree",
-}
-"""Scores of a video in the order in which they are listed, and what they are called."""
 FLAGS = ("valid", "motion_correct", "copied", "nearest_clip", "nearest_frame")
 """Columns of `scores.csv` that the page looks at itself."""
 
@@ -142,7 +131,17 @@ def key_of(row: Mapping[Any, Any]) -> Key:
     return row["subject"] or row["prompt"], row["prompt"], row["seed"]
 
 
-def scores_of(row: Mapping[Any, Any]) -> list[Any]:
-    """Flags, then scores, as the page reads them; numbers with four digits."""
-    values = [row[name] for name in (*FLAGS, *FIELDS)]
+def fields_of(places: Sequence[Place]) -> dict[str, str]:
+    """Scores of a video in the order in which they are listed, and what they are called."""
+    columns = chain(COLUMNS, *(column.scored.columns for place in places for column in place.columns))
+    titles: dict[str, str] = {}
+    for column in columns:
+        if column.title:
+            titles.setdefault(column.name, column.title)
+    return titles
+
+
+def scores_of(row: Mapping[Any, Any], fields: Iterable[str]) -> list[Any]:
+    """Flags, then the scores of these names, as the page reads them; numbers with four digits."""
+    values = [row.get(name) for name in (*FLAGS, *fields)]
     return [round(value, 4) if isinstance(value, float) else value for value in values]

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from vmc.runs.reporting.figures.style import MUTED, looks
 from vmc.runs.reporting.found import Control, FoundRun
 from vmc.runs.reporting.gallery.assets import film_of, link_videos, write_exemplars
 from vmc.runs.reporting.gallery.chart import charts
-from vmc.runs.reporting.gallery.content import FIELDS, FLAGS, Column, Place, places, scores_of
+from vmc.runs.reporting.gallery.content import FLAGS, Column, Place, fields_of, places, scores_of
 from vmc.runs.reporting.standing import ArmResult
 from vmc.runs.reporting.text_table import BREAKS, TextTable
 
@@ -50,11 +50,13 @@ def write_gallery(
         tables: in order.
         figures: captions by the name of the figure's files.
     """
-    found = [_data(place, folder, number) for number, place in enumerate(places(results, controls))]
+    every = places(results, controls)
+    fields = fields_of(every)
+    found = [_data(place, folder, number, fields) for number, place in enumerate(every)]
     page = render(
         runs=str(runs),
         places=[one for one in found if one["rows"]],
-        common={"fields": list(FIELDS.values()), "flags": list(FLAGS)},
+        common={"fields": list(fields.values()), "flags": list(FLAGS)},
         charts=charts(curves, threshold=threshold),
         tables=tables,
         table_files={table.name: _files(table, folder) for table in tables},
@@ -102,7 +104,7 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _data(place: Place, folder: Path, number: int) -> dict[str, Any]:
+def _data(place: Place, folder: Path, number: int, fields: Iterable[str]) -> dict[str, Any]:
     """What the page knows of a motion and training seed; its videos are put beside the page."""
     looked = looks([column.arm for column in place.columns if column.arm != FLOOR])
     columns, first = [], list[Path]()
@@ -111,7 +113,7 @@ def _data(place: Place, folder: Path, number: int) -> dict[str, Any]:
         linked = link_videos(column.scored, column.rows.values(), folder / beside)
         first += [folder / beside / file for file in list(linked.values())[:1]]
         colour = None if column.arm == METHOD else MUTED if column.arm == FLOOR else looked[column.arm].colour
-        columns.append(_column(place, column, linked) | {"folder": beside, "colour": colour})
+        columns.append(_column(place, column, linked, fields) | {"folder": beside, "colour": colour})
     film = film_of(first)
     exemplars = f"exemplars/{number}"
     return {
@@ -127,11 +129,11 @@ def _data(place: Place, folder: Path, number: int) -> dict[str, Any]:
     }
 
 
-def _column(place: Place, column: Column, linked: Mapping[str, str]) -> dict[str, Any]:
+def _column(place: Place, column: Column, linked: Mapping[str, str], fields: Iterable[str]) -> dict[str, Any]:
     """Its cells hold the video's file, or null where it is missing, and its scores."""
     cells: list[list[Any] | None] = []
     for key in place.keys:
         row = column.rows.get(key)
-        cells.append(None if row is None else [linked.get(str(row["video"])), *scores_of(row)])
+        cells.append(None if row is None else [linked.get(str(row["video"])), *scores_of(row, fields)])
     shown = {"name": column.name, "detail": column.detail, "state": column.state, "cells": cells}
     return shown | {"threshold": column.scored.copy_threshold}

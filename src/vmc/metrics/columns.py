@@ -1,0 +1,164 @@
+"""What a metric declares of its columns: how they are read and written, and what is made of them.
+
+Nothing else lists names of columns: `scores.csv`, `summary.json`, intervals, tables, the gallery and W&B go by these
+declarations. Those that a reader cannot know stand in `summary.json`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from itertools import chain
+from typing import Any, Literal, get_args
+
+from vmc.errors import VmcError
+
+Value = float | int | bool | str | None
+"""Of one video in one column; None where there is none."""
+Kind = Literal["text", "integer", "number", "truth"]
+How = Literal["mean", "share", "above"]
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """The number that a column gives of a run, with its interval, in `summary.json` and in the report.
+
+    Args:
+        name: in `summary.json`.
+        title: heading of its column in a table.
+        how: the mean of the values; the share of videos of which a truth holds; the share above `threshold`.
+        threshold: of `above`.
+        digits: after the point; of a share, of its percentage.
+        better: which values are the better ones.
+        rank: measures are listed by it: 0 for the paper's own, 1 for all others, 2 for what is said of videos as such.
+        tables: those of the paper's tables that it is a column of, `table1` or `table2`.
+        curve: whether it is drawn against training (Fig. 7).
+    """
+
+    name: str
+    title: str
+    how: How = "mean"
+    threshold: float | None = None
+    digits: int = 4
+    better: Better = "higher"
+    rank: int = 1
+    tables: tuple[str, ...] = ()
+    curve: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", tuple(self.tables))
+        _check(self, {"how": get_args(How), "better": get_args(Better), "digits": range(10), "rank": range(3)})
+        if (self.how == "above") == (self.threshold is None):
+            raise VmcError(f"the measure {self.name} is made by '{self.how}' with the threshold {self.threshold}")
+
+    @property
+    def percent(self) -> bool:
+        """Whether it counts videos: it lies between 0 and 1 and is shown in percent."""
+        return self.how != "mean"
+
+    @property
+    def short(self) -> str:
+        """Its name within a sentence."""
+        name = self.title.removesuffix(", %")
+        return name if name[1:2].isupper() else f"{name[0].lower()}{name[1:]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of `scores.csv`.
+
+    Args:
+        name: in its head.
+        kind: of its values; an empty cell is no value.
+        title: what the gallery calls it beside a video's score; empty where it is not shown there.
+        invalid: what an invalid video has; where that is no number, the measure leaves invalid videos out.
+        measure: what it says of a run; None where nothing.
+    """
+
+    name: str
+    kind: Kind = "number"
+    title: str = ""
+    invalid: Value = None
+    measure: Measure | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, {"kind": get_args(Kind)})
+        if self.measure is not None and self.kind == "text":
+            raise VmcError(f"the column {self.name} holds text, of which there is no {self.measure.name}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the defaults, as `summary.json` holds it."""
+        plain = _changed(self)
+        return plain if self.measure is None else plain | {"measure": _changed(self.measure)}
+
+
+def _check(declared: Column | Measure, choices: dict[str, Sequence[Any]]) -> None:
+    """Refuse a declaration that cannot be; it may come from a file.
+
+    Raises:
+        VmcError: naming the first value that does not fit.
+    """
+    kinds: dict[str, Any] = {"name": str, "title": str, "threshold": float | int | None, "tables": tuple, "curve": bool}
+    kinds |= {"invalid": Value, "measure": Measure | None}
+    for part in fields(declared):
+        value = getattr(declared, part.name)
+        fits = value in choices[part.name] if part.name in choices else isinstance(value, kinds[part.name])
+        if not fits or (value == "" and part.default is MISSING):
+            raise VmcError(f"a {type(declared).__name__.lower()} is declared with {value!r} as {part.name}")
+
+
+def _changed(declared: Column | Measure) -> dict[str, Any]:
+    given = {part.name: getattr(declared, part.name) for part in fields(declared) if part.name != "measure"}
+    defaults = {part.name: part.default for part in fields(declared) if part.default is not MISSING}
+    return {name: value for name, value in given.items() if name not in defaults or value != defaults[name]}
+
+
+def measures_of(columns: Iterable[Column]) -> tuple[Measure, ...]:
+    """The measures that columns give, in the order in which they are listed."""
+    return united(column.measure for column in columns if column.measure)
+
+
+def measured(columns: Iterable[Column]) -> list[Column]:
+    """The columns that give a measure, in the order in which those are listed."""
+    found = [(column.measure.rank, column) for column in columns if column.measure]
+    return [column for _, column in sorted(found, key=lambda pair: pair[0])]
+
+
+def united(*several: Iterable[Measure]) -> tuple[Measure, ...]:
+    """All measures of several, each once, as the first declares it, in the order in which they are listed."""
+    once: dict[str, Measure] = {}
+    for measure in chain.from_iterable(several):
+        once.setdefault(measure.name, measure)
+    return tuple(sorted(once.values(), key=lambda measure: measure.rank))
+
+
+def check_apart(columns: Iterable[tuple[str, Column]]) -> None:
+    """Refuse two columns, or two measures, of one name.
+
+    Args:
+        columns: each with what declares it.
+
+    Raises:
+        VmcError: naming both.
+    """
+    owners: dict[tuple[str, str], str] = {}
+    for owner, column in columns:
+        for kind, name in (("column", column.name), ("measure", column.measure.name if column.measure else "")):
+            if name and (other := owners.get((kind, name))):
+                raise VmcError(f"{other} and {owner} both have the {kind} {name}; take one of them out")
+            owners[kind, name] = owner
+
+
+def read_columns(content: Any) -> tuple[Column, ...]:
+    """Columns from plain JSON.
+
+    Raises:
+        VmcError: it declares none.
+    """
+    try:
+        return tuple(_column(**one) for one in content)
+    except (TypeError, ValueError) as error:
+        raise VmcError(f"columns are not declared as they should be ({error})") from error
+
+
+def _column(*, measure: Any = None, **more: Any) -> Column:
+    return Column(**more, measure=None if measure is None else Measure(**measure))

@@ -1,0 +1,64 @@
+"""The columns that every table of scores has, and those of an evaluation: what a reader knows without being told."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vmc.metrics.appearance import Appearance
+from vmc.metrics.base import Metric
+from vmc.metrics.columns import Column, Measure, measures_of, read_columns
+from vmc.metrics.copying import COPY_THRESHOLD, Copying, copy_columns
+from vmc.metrics.motion import MotionAccuracy
+from vmc.metrics.quality import Quality
+
+BASE = (
+    Column(name="prompt", kind="text"),
+    Column(name="subject", kind="text"),
+    Column(name="seed", kind="integer"),
+    Column(name="video", kind="text"),
+    Column(
+        name="valid",
+        kind="truth",
+        invalid=False,
+        measure=Measure(name="valid", title="Valid videos, %", how="share", digits=1, rank=2),
+    ),
+)
+"""Columns that no metric fills."""
+KEY = "columns"
+"""Of `summary.json`: the declarations that a reader cannot know."""
+
+
+def known_columns(copy_threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
+    """Of every table, in this order, empty where nobody has measured them."""
+    pictures, consistency = Appearance.columns[:2], Appearance.columns[2:]
+    copying = copy_columns(copy_threshold)
+    return (*BASE, *MotionAccuracy.columns, *pictures, *copying, *consistency, *Quality.columns)
+
+
+COLUMNS = known_columns()
+MEASURES = measures_of(COLUMNS)
+"""Of them."""
+
+
+def columns_with(metrics: Iterable[Metric]) -> tuple[Column, ...]:
+    """The known columns, each as one of these metrics declares it, then the metrics' others."""
+    found = {column.name: column for column in COLUMNS}
+    return tuple((found | {column.name: column for metric in metrics for column in metric.columns}).values())
+
+
+def columns_of(summary: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns of the table beside a `summary.json`.
+
+    Raises:
+        VmcError: what it declares is no column.
+    """
+    copying = summary["protocol"].get(Copying.name) or {}
+    found = known_columns(copying.get("threshold", COPY_THRESHOLD))
+    told = {column.name: column for column in read_columns(summary.get(KEY, ()))}
+    return tuple(({column.name: column for column in found} | told).values())
+
+
+def told_columns(columns: Iterable[Column], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `summary.json` has to say of columns besides the rest of it; empty where a reader knows them all."""
+    known = columns_of(summary)
+    own = [column.to_json() for column in columns if column not in known]
+    return {KEY: own} if own else {}
