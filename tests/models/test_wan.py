@@ -234,7 +234,7 @@ def test_a_word_behind_the_last_position_is_refused(model):
 def test_an_added_token_is_merged_into_the_table_that_an_export_has(model, tmp_path):
     text = model.text_encoder(MotionToken(word="<motion>", added=True, start="sign", trained=True, learning_rate=1e-3))
     with torch.no_grad():
-        text.token_embedding.row += 1
+        text.token_embedding.row.add_(1)
     ids_BL = text.token_ids(["a man doing the <motion> sign"])
     embeddings = text.encode_ids(ids_BL).embeddings_BLD
     embeddings.sum().backward()
