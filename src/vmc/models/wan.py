@@ -92,6 +92,7 @@ class Wan(VideoModel):
         "text": ("text_encoder", "tokenizer"),
     }
     prefix: ClassVar[str] = "transformer"
+    half: ClassVar[str] = "bfloat16"  # UMT5's numbers grow beyond float16
     groups: ClassVar[Groups] = {
         "self_attention": _matches(r"blocks\.\d+\.attn1\..+"),
         "self_qk": _matches(r"blocks\.\d+\.attn1\.to_[qk]\.(weight|bias)"),
