@@ -8,16 +8,16 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vmc.cli import config_folder, quote_free_text
 from vmc.config.build import build_session
+from vmc.config.composing import compose
 from vmc.data.video import write_video
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.metrics.sscd import SSCDNetwork
@@ -106,9 +106,11 @@ def metrics(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def train_into(blank, clips) -> Callable[..., RunFolder]:
-    """Train in this process with the overrides given, on the clips, into a folder, and return the run folder."""
+    """Train in this process with the overrides and parts of a session given, on the clips, into a folder, and return
+    the run folder.
+    """
 
-    def run(output: Path, *overrides: str) -> RunFolder:
+    def run(output: Path, *overrides: str, **parts: Any) -> RunFolder:
         settings = [
             f"model.path={blank}",
             "data=videos",
@@ -128,7 +130,7 @@ def train_into(blank, clips) -> Callable[..., RunFolder]:
             f"output={output}",
         ]
         folder, session = compose_session([*settings, *overrides])
-        session.train()
+        replace(session, **parts).train()
         return folder
 
     return run
@@ -137,13 +139,12 @@ def train_into(blank, clips) -> Callable[..., RunFolder]:
 @pytest.fixture
 def train(train_into, tmp_path) -> Callable[..., RunFolder]:
     """As `train_into`, into a folder of the test's own where none is given."""
-    return lambda *overrides, output=None: train_into(output or tmp_path / "run", *overrides)
+    return lambda *overrides, output=None, **parts: train_into(output or tmp_path / "run", *overrides, **parts)
 
 
 def compose_session(overrides: Sequence[str]):
     """The run folder and the session of a command line."""
-    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        config = compose("train", overrides=quote_free_text(overrides))
+    config = compose("train", overrides)
     folder = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))
     folder.check()
     return folder, build_session(config, folder)

@@ -1,7 +1,7 @@
 """The run that is asked about: a stack with overrides of `vmc.train`, composed as that does and not begun."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from vmc.cli import user_error
 from vmc.config.build import build_part
 from vmc.config.composing import check_values, compose
+from vmc.download.hub import cached_folder
 from vmc.download.sources import SOURCES, HubSource
 from vmc.errors import VmcError
 from vmc.fullsize.sizes import ZEROSCOPE
@@ -34,12 +34,14 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
     """
     config = compose("train", [f"stack={stack}", *words])
     check_values(config, "train")  # a path that is not given is a finding of the table, and no error
-    chosen = Chosen(config)
+    chosen, made = Chosen(config), {}
     for part in PARTS:
         try:
-            chosen.value(part)
+            made[part] = chosen.value(part)
         except InstantiationException as error:
-            raise VmcError(user_error(error) or f"{part} cannot be made ({error}); give other overrides") from error
+            raise VmcError(f"{part} cannot be made ({error}); give other overrides") from error
+    if chosen.trains:
+        made["parameters"].check(made["model"].groups)
     return chosen
 
 
@@ -76,9 +78,11 @@ class Chosen:
     @cached_property
     def base(self) -> VideoModel | None:
         """The base model by its config files, or as published; None where no files are here that could be read."""
-        model = self.value("model")
-        if not Path(self.model).expanduser().is_dir():
+        model, folder = self.value("model"), Path(self.model).expanduser()
+        found = folder if folder.is_dir() else cached_folder(self.model, model.family)
+        if found is None:
             return ZEROSCOPE if self.model in PUBLISHED and model.family == ZEROSCOPE.family else None
+        model = replace(model, path=found)
         try:
             model.folder  # noqa: B018
         except VmcError:  # a finding of its own
@@ -92,7 +96,7 @@ class Chosen:
             return None
         config, trainer = self.config, self.config.trainer
         beside = {
-            "text": self.trains and self.value("token").trained,
+            "text": self.trains and self.value("token").trains,
             "autoencoder": self.evaluates and not trainer.offload,
         }
         return Load.of(
