@@ -176,7 +176,7 @@ def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return dict(read_yaml(file, remedy="install the project anew") or {})
+    return dict(read_yaml(file, remedy="correct it, or install the project anew where it is the project's") or {})
 
 
 def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:
