@@ -6,6 +6,8 @@ run folder came with the folder, which people share: it must be of this table, u
 
 import re
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from vmc.errors import VmcError
@@ -64,7 +66,20 @@ def allowed(place: str, target: Any) -> bool:
 
         named = getattr(torch.optim, found[1], None)
         return isinstance(named, type) and issubclass(named, torch.optim.Optimizer)
+    if re.fullmatch(r"metrics\.\w+", place) and target not in TARGETS.get(place, ()):
+        return _is_metric(target)
     return target in TARGETS.get(place, ())
+
+
+def _is_metric(target: str) -> bool:
+    """Whether it is one of the project's own metrics."""
+    module, _, name = target.rpartition(".")
+    if not re.fullmatch(r"vmc\.metrics\.\w+", module) or find_spec(module) is None:
+        return False
+    from vmc.metrics.base import Metric
+
+    named = getattr(import_module(module), name, None)
+    return isinstance(named, type) and issubclass(named, Metric)
 
 
 def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> None:

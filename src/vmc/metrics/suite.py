@@ -43,7 +43,7 @@ class Suite:
         appearance: ImageTextNetwork | None = None,
         copying: CopyNetwork | None = None,
         copy_threshold: float = COPY_THRESHOLD,
-        **metrics: Any,
+        **metrics: Metric | None,
     ) -> None:
         if not -1 <= copy_threshold <= 1:
             raise VmcError(f"metrics.copy_threshold is {copy_threshold}; a similarity lies between -1 and 1")
