@@ -50,13 +50,7 @@ class MotionFidelity(Metric):
     """
 
     name = "motion_fidelity"
-    columns = (
-        Column(
-            name="motion_fidelity",
-            title="Motion fidelity",
-            measure=Measure(name="motion_fidelity", title="Motion fidelity"),
-        ),
-    )
+    columns = (Column("motion_fidelity", measure=Measure("motion_fidelity", "Motion fidelity")),)
 
     def __init__(self, *, steps: Literal["length", "equal"] = "length") -> None:
         if steps not in ("length", "equal"):

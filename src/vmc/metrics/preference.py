@@ -54,9 +54,7 @@ class Preference(Metric):
     """
 
     name = "preference"
-    columns = (
-        Column(name="preference", title="Preference", measure=Measure(name="preference", title="Preference", digits=2)),
-    )
+    columns = (Column("preference", measure=Measure("preference", "Preference", digits=2)),)
 
     def __init__(self, *, path: str | Path, get: str = "") -> None:
         self.model = JudgeFolder(path=path, get=get)

@@ -63,6 +63,8 @@ class Suite:
         for place, metric in self.metrics.items():
             if not isinstance(metric, Metric):
                 raise VmcError(f"metrics.{place} is {metric}, which is no metric; give one as _target_, or null")
+            if not isinstance(metric.columns, tuple):
+                raise VmcError(f"metrics.{place} has {metric.columns} as columns; give a tuple of declarations")
             if other := names.get(metric.name):
                 raise VmcError(f"metrics.{other} and metrics.{place} are both the metric {metric.name}; take one out")
             names[metric.name] = place
