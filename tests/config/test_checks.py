@@ -46,7 +46,7 @@ def refused(*overrides: str, command: str = "train") -> str:
         ("optimiser.lr", "optimizer"),
         ("evaluate_evry", "evaluate_every"),
         ("stop.apearance", "stop.appearance"),
-        ("metrics.clasifier.path", "metrics.classifier"),
+        ("metrics.clasifier.path", "metrics.classifier.path"),
         ("data.source.exemplar", "data.source.exemplars"),
         ("ablaton", "+ablation"),
     ],

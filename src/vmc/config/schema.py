@@ -115,7 +115,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _takes_any(target: str, name: str) -> bool:
     """Whether an argument of a class is a mapping, below which any key may stand: names of classes, captions."""
-    kind = annotations(target).get(name, Any)
+    kind = annotations(target).get(name)
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
     return any(one is Any or (isinstance(one, type) and issubclass(one, Mapping)) for one in made)
 
