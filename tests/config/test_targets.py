@@ -42,8 +42,9 @@ def targets(node, place):
 @pytest.mark.parametrize("file", YAMLS, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_every_class_that_ships_is_allowed_at_its_place(file):
     content = yaml.safe_load(file.read_text())
-    is_global = file.read_text().startswith("# @package _global_")
-    for place, target in targets(content, "" if is_global else file.parent.name):
+    head = file.read_text().partition("\n")[0]
+    package = head.removeprefix("# @package ") if head.startswith("# @package ") else file.parent.name
+    for place, target in targets(content, "" if package == "_global_" else package):
         assert allowed(place, target), f"{place}: {target}"
 
 
