@@ -57,7 +57,7 @@ def test_further_tokens_and_a_start_are_keys_of_a_training():
         ("optimiser.lr", "optimizer"),
         ("evaluate_evry", "evaluate_every"),
         ("stop.apearance", "stop.appearance"),
-        ("metrics.clasifier.path", "metrics.classifier.path"),
+        ("metrics.clasifier.path", "metrics.classifier"),
         ("data.source.exemplar", "data.source.exemplars"),
         ("ablaton", "+ablation"),
     ],

@@ -118,7 +118,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _takes_any(target: str, name: str) -> bool:
     """Whether an argument of a class is a mapping, below which any key may stand: names of classes, captions."""
-    kind = annotations(target).get(name)
+    kind = annotations(target).get(name, Any)
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
     return any(one is Any or (isinstance(one, type) and issubclass(one, Mapping)) for one in made)
 
