@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vmc.cli import config_folder, quote_free_text
 from vmc.config.build import build_session
+from vmc.config.composing import compose
 from vmc.data.video import write_video
 from vmc.fullsize.sizes import ZEROSCOPE, Sizes
 from vmc.metrics.sscd import SSCDNetwork
@@ -142,8 +141,7 @@ def train(train_into, tmp_path) -> Callable[..., RunFolder]:
 
 def compose_session(overrides: Sequence[str]):
     """The run folder and the session of a command line."""
-    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        config = compose("train", overrides=quote_free_text(overrides))
+    config = compose("train", overrides)
     folder = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))
     folder.check()
     return folder, build_session(config, folder)

@@ -206,7 +206,8 @@ def bytes_written(size: int) -> None:
         (["train", "model.path=nowhere"], "model.path is nowhere"),
         (["train", "stesp=1"], "stesp is unknown; did you mean steps?"),
         (["train", "batch_size=0"], "batch_size is 0; it must be a whole number of at least 1"),
-        (["train", "parameters=null"], "parameters is null, which trains nothing"),
+        (["train", "+baseline=pretrained"], "parameters is null, which trains nothing"),
+        (["train", "parameters=null"], "Config group override must be a string"),
         (["startup", "stesp=1"], "stesp is unknown; did you mean steps?"),
     ],
 )

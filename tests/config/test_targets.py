@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from vmc.cli import config_folder
+from vmc.config import composing
+from vmc.config.checks import check_config, check_parts
 from vmc.config.foreign import checked
 from vmc.config.targets import allowed, check_foreign, named_targets
 from vmc.errors import VmcError
@@ -177,7 +180,7 @@ def test_a_class_of_ones_own_is_built_where_it_is_trusted(tmp_path, monkeypatch)
     config["token"] = {"_target_": "own_token.Rare", "word": "zxq", "strength": 0.5}
     with pytest.raises(
         VmcError,
-        match=r"own_token.Rare, which is no class that a YAML here names for token; give trust=true",
+        match=r"token._target_: own_token.Rare, which is no class that a YAML here names for token; give trust=true",
     ):
         checked(config, GENERATED, source="config.yaml")
     assert checked(config, GENERATED, source="config.yaml", trust=True)["token"] == config["token"]
@@ -204,3 +207,53 @@ def test_a_report_builds_nothing_that_a_run_brings(tmp_path, monkeypatch, caplog
     assert descriptor_of([run]) is None
     assert not Path("owned").exists()
     assert caplog.text.count("trust=true") == 2
+
+
+# --- folders of one's own --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of configs with a class of one's own, and below it a run folder of somebody else."""
+    (tmp_path / "own_times.py").write_text(
+        "class Sharp:\n    def __init__(self, *, edge: float, names: dict | None = None): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "mine"
+    (folder / "timesteps").mkdir(parents=True)
+    (folder / "timesteps" / "sharp.yaml").write_text("_target_: own_times.Sharp\nedge: 0.5\n")
+    (folder / "stack").mkdir()
+    (folder / "stack" / "large.yaml").write_text("# @package _global_\nrates: {method: 0.1, sharp: 0.2}\n")
+    write_run(folder / "runs", {"timesteps": {"_target_": "os.system"}})
+    (folder / "config.yaml").write_text("timesteps: {_target_: os.system}\n")
+    yield folder
+    HydraConfig.instance().cfg = None
+
+
+def composed_with(folder, *overrides: str):
+    return composing.compose("train", [f"hydra.searchpath=[{folder}]", *overrides])
+
+
+def test_a_class_that_a_yaml_of_a_given_folder_names_needs_no_trust(own):
+    config = composed_with(own, "timesteps=sharp")
+    assert allowed("timesteps", "own_times.Sharp") and not allowed("token", "own_times.Sharp")
+    plain = OmegaConf.to_container(config, resolve=True)
+    check_foreign(plain["timesteps"], "timesteps", source="config.yaml")
+    HydraConfig.instance().cfg = None
+    with pytest.raises(VmcError, match=r"own_times.Sharp, which is no class that a YAML here names .* --config-dir$"):
+        check_foreign(plain["timesteps"], "timesteps", source="config.yaml")
+
+
+def test_runs_below_a_given_folder_name_nothing(own):
+    composed_with(own)
+    assert not any(allowed(place, "os.system") for place in [*named_targets(), "timesteps", "runs.timesteps"])
+
+
+def test_keys_of_ones_own_classes_and_yamls_are_known(own):
+    config = composed_with(own, "timesteps=sharp", "stack=large", "timesteps.edge=0.25")
+    OmegaConf.update(config, "timesteps.names", {"any": "word"}, force_add=True)
+    check_config(config, "train")
+    check_parts(config)
+    OmegaConf.update(config, "timesteps.blunt", 1, force_add=True)
+    with pytest.raises(VmcError, match=r"^timesteps.blunt is unknown"):
+        check_config(config, "train")

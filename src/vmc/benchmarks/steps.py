@@ -124,9 +124,10 @@ def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
     Raises:
         VmcError: the run trains nothing.
     """
-    session = build_session(config, RunFolder(Path("benchmark"), config={}))
-    if not isinstance(session, Session):
+    if config.get("parameters") is None:
         raise VmcError("parameters is null, which trains nothing; choose what is trained")
+    session = build_session(config, RunFolder(Path("benchmark"), config={}))
+    assert isinstance(session, Session)
     experiment = session.experiment
     model, token, hardware = experiment.model, experiment.token, experiment.hardware
     hardware.use_threads()

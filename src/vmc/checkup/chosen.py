@@ -10,7 +10,6 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from vmc.cli import user_error
 from vmc.config.build import build_part
 from vmc.config.composing import check_values, compose
 from vmc.download.sources import SOURCES, HubSource
@@ -34,12 +33,14 @@ def choose(stack: str, words: Sequence[str] = ()) -> "Chosen":
     """
     config = compose("train", [f"stack={stack}", *words])
     check_values(config, "train")  # a path that is not given is a finding of the table, and no error
-    chosen = Chosen(config)
+    chosen, made = Chosen(config), {}
     for part in PARTS:
         try:
-            chosen.value(part)
+            made[part] = chosen.value(part)
         except InstantiationException as error:
-            raise VmcError(user_error(error) or f"{part} cannot be made ({error}); give other overrides") from error
+            raise VmcError(f"{part} cannot be made ({error}); give other overrides") from error
+    if chosen.trains:
+        made["parameters"].check(made["model"].groups)
     return chosen
 
 

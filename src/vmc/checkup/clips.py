@@ -1,12 +1,10 @@
 """The run's clips: found and counted, none of them opened."""
 
-from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from vmc.checkup.chosen import Chosen
 from vmc.checkup.rows import Row
-from vmc.cli import user_error
 from vmc.config.build import build_regularization
 from vmc.errors import VmcError
 from vmc.training.synthetic import SyntheticRegularization
@@ -23,9 +21,8 @@ def clips(chosen: Chosen) -> list[Row]:
         return []
     try:
         exemplars, related = _count(chosen)
-    except (VmcError, InstantiationException) as error:
-        found = user_error(error) or str(error).splitlines()[0]
-        return [Row(part=part, state="fails", found=found, remedy="set data.path to a folder of such clips")]
+    except VmcError as error:
+        return [Row(part=part, state="fails", found=str(error), remedy="set data.path to a folder of such clips")]
     found = f"{exemplars} exemplars and {related} regularization clips in {chosen.config.data.path}, none opened"
     remedy = f"python -m vmc.prepare jester {chosen.config.data.path} looks for every frame" if jester else ""
     return [Row(part=part, state="ok", found=found, remedy=remedy)]

@@ -4,12 +4,11 @@ import os
 from pathlib import Path
 
 import torch
-from hydra.errors import InstantiationException
 
 from vmc.checkup.chosen import Chosen
 from vmc.checkup.disk import disk
 from vmc.checkup.rows import Row
-from vmc.cli import user_error
+from vmc.errors import VmcError
 from vmc.training.hardware import has_bfloat16
 from vmc.training.memory import GIB, Load
 
@@ -105,7 +104,7 @@ def _optimizer(chosen: Chosen) -> list[Row]:
     """Only one whose package is missing is worth a row."""
     try:
         chosen.value("optimizer")
-    except InstantiationException as error:
-        found, _, remedy = (user_error(error) or str(error)).partition("; ")
+    except VmcError as error:
+        found, _, remedy = str(error).partition("; ")
         return [Row(part="optimizer", state="fails", found=found, remedy=remedy)]
     return []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -34,10 +35,22 @@ def build_part(config: Config, key: str, **more: Any) -> Any:
         config: composed.
         key: `model`, `metrics.classifier`.
         more: further arguments of its class.
+
+    Raises:
+        VmcError: its class refuses what it is given.
     """
     tree = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     node = OmegaConf.select(tree, key, throw_on_missing=False)
-    return instantiate(node, **more) if isinstance(node, DictConfig) else node
+    return _make(node, **more) if isinstance(node, DictConfig) else node
+
+
+def _make(node: Any, **more: Any) -> Any:
+    try:
+        return instantiate(node, **more)
+    except InstantiationException as error:  # Hydra's, around what the class says
+        if isinstance(error.__cause__, VmcError):
+            raise error.__cause__ from None
+        raise
 
 
 def build_experiment(config: Config) -> Experiment:
@@ -47,15 +60,15 @@ def build_experiment(config: Config) -> Experiment:
         config: composed and checked, of any command; without data there are no clips, without metrics no scores.
 
     Raises:
-        VmcError: a class refuses what it is given, wrapped by Hydra.
+        VmcError: a class refuses what it is given.
     """
-    data = instantiate(config["data"]) if "data" in config else None
-    motion, token = instantiate(config["motion"]), instantiate(config["token"])
+    data = _make(config["data"]) if "data" in config else None
+    motion, token = _make(config["motion"]), _make(config["token"])
     video = {} if data is None else {"frames": data.frames, "size": data.size, "fps": data.fps}
-    model = instantiate(config["model"], **video)
+    model = _make(config["model"], **video)
     if data is None:
         data = MotionData(source=NoClips(), frames=model.frames, size=model.size, fps=model.fps)
-    hardware, cache = instantiate(config["trainer"]), Path(config.get("cache") or cache_root())
+    hardware, cache = _make(config["trainer"]), Path(config.get("cache") or cache_root())
     prompts, seed = _prompts(config, motion, token), config.get("seed", 0)
     regularization: Any = NoRegularization()
     if "regularization" in config:
@@ -66,10 +79,10 @@ def build_experiment(config: Config) -> Experiment:
         data=data,
         motion=motion,
         token=token,
-        sampler=instantiate(config["sampler"]),
+        sampler=_make(config["sampler"]),
         hardware=hardware,
         regularization=regularization,
-        suite=instantiate(config["metrics"]) if "metrics" in config and _is_scored(config) else None,
+        suite=_make(config["metrics"]) if "metrics" in config and _is_scored(config) else None,
         prompts=prompts,
         threshold=threshold_of(config),
         generation_batch=config.get("generation_batch"),
@@ -80,23 +93,23 @@ def build_experiment(config: Config) -> Experiment:
 
 def build_regularization(config: Config, **given: Any) -> Any:
     """The regularization clips, with what no config has: the run's source, its seed and its base model's videos."""
-    return instantiate(config["regularization"], _partial_=True)(**given)
+    return _make(config["regularization"], _partial_=True)(**given)
 
 
 def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
     """A training, or where no parameters are trained the scoring of the base model alone."""
     experiment = build_experiment(config)
     if config.get("parameters") is None:
-        return Pretrained(experiment=experiment, run=run, mirror=instantiate(config["logger"]))
+        return Pretrained(experiment=experiment, run=run, mirror=_make(config["logger"]))
     return Session(
         experiment=experiment,
         run=run,
-        subset=instantiate(config["parameters"]),
-        timestep_sampler=instantiate(config["timesteps"]),
-        objective=instantiate(config["objective"]),
-        optimizer=instantiate(config["optimizer"]),
-        lr_schedule=instantiate(config["lr_schedule"]),
-        mirror=instantiate(config["logger"]),
+        subset=_make(config["parameters"]),
+        timestep_sampler=_make(config["timesteps"]),
+        objective=_make(config["objective"]),
+        optimizer=_make(config["optimizer"]),
+        lr_schedule=_make(config["lr_schedule"]),
+        mirror=_make(config["logger"]),
         steps=config["steps"],
         batch_size=config["batch_size"],
         evaluate_every=config["evaluate_every"],
@@ -123,7 +136,7 @@ def _prompts(config: Config, motion: Motion, token: MotionToken) -> list[Prompt]
         return [Prompt(text=fill(config["prompt"], token=token.word), seed=seed) for seed in config["seeds"]]
     if not _is_scored(config):
         return []
-    asked = instantiate(config["prompts"])
+    asked = _make(config["prompts"])
     if asked["file"] is None:
         if "prompt" in config:
             return []

@@ -29,7 +29,7 @@ def compose(command: str, overrides: Sequence[str] = ()) -> DictConfig:
     try:
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
             config = hydra.compose(command, overrides=quote_free_text(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
         raise retold(error, command) from error
     HydraConfig.instance().set_config(config)  # which says where its YAMLs lie
     choices = config.hydra.runtime.choices
