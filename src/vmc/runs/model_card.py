@@ -153,7 +153,9 @@ class Card:
 
     def _made(self) -> Iterator[str]:
         config = self.config or {}
-        trained = ", ".join((config.get("parameters") or {}).get("groups") or ()) or "adapters or the token alone"
+        chosen = config.get("parameters") or {}
+        groups = chosen.get("groups", [_last_name(chosen or None)])  # a subset of another kind has none
+        trained = ", ".join(groups) or "the token alone"
         data = config["data"]
         rows = [
             ("base model", self._base_name),
