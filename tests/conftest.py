@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,11 @@ def metrics(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def train_into(blank, clips) -> Callable[..., RunFolder]:
-    """Train in this process with the overrides given, on the clips, into a folder, and return the run folder."""
+    """Train in this process with the overrides and parts of a session given, on the clips, into a folder, and return
+    the run folder.
+    """
 
-    def run(output: Path, *overrides: str) -> RunFolder:
+    def run(output: Path, *overrides: str, **parts: Any) -> RunFolder:
         settings = [
             f"model.path={blank}",
             "data=videos",
@@ -127,7 +130,7 @@ def train_into(blank, clips) -> Callable[..., RunFolder]:
             f"output={output}",
         ]
         folder, session = compose_session([*settings, *overrides])
-        session.train()
+        replace(session, **parts).train()
         return folder
 
     return run
@@ -136,7 +139,7 @@ def train_into(blank, clips) -> Callable[..., RunFolder]:
 @pytest.fixture
 def train(train_into, tmp_path) -> Callable[..., RunFolder]:
     """As `train_into`, into a folder of the test's own where none is given."""
-    return lambda *overrides, output=None: train_into(output or tmp_path / "run", *overrides)
+    return lambda *overrides, output=None, **parts: train_into(output or tmp_path / "run", *overrides, **parts)
 
 
 def compose_session(overrides: Sequence[str]):

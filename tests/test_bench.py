@@ -114,12 +114,13 @@ def test_the_plain_loop_trains_on_the_same_batches(small):
     cached, plain = (loop.batches for loop in loops)
     assert isinstance(plain, PlainBatches)
     for step in range(2):
-        one, other = cached.batch(step, range(2)), plain.batch(step, range(2))
+        pair = cached.batch(step, range(2)), plain.batch(step, range(2))
+        (one,), (other,) = (batch.groups for batch in pair)
         assert torch.equal(one.noise_BCFHW, other.noise_BCFHW) and torch.equal(one.times_B, other.times_B)
         assert torch.allclose(one.latents_BCFHW, other.latents_BCFHW, atol=1e-4)
         assert torch.allclose(one.text.embeddings_BLD, other.text.embeddings_BLD, atol=1e-4)
         assert len(one.latents_BCFHW) == 4, "an exemplar and a regularization clip in each draw"
-        losses = [loop.module.training_step(batch, 0).item() for loop, batch in zip(loops, (one, other), strict=True)]
+        losses = [loop.module.training_step(batch, 0).item() for loop, batch in zip(loops, pair, strict=True)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 

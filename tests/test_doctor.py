@@ -65,7 +65,7 @@ def test_the_doctor_looks_at_the_run_that_is_chosen(elsewhere, blank, capsys):
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': mini modelscope"),
+        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': animatediff mini"),
         ("stesp=3", "stesp is unknown; did you mean steps?"),
         ("paramters=lora", "paramters is unknown; did you mean parameters?"),
         ("+paramters=lora", "paramters is unknown; did you mean parameters?"),
@@ -116,7 +116,8 @@ def test_a_cached_pipeline_is_found_and_a_folder_without_a_part_is_not(blank, tm
     broken = networks.networks(choose("paper", [f"model.path={tmp_path}"]))[0]
     assert broken.state == "fails" and "has no unet/config.json" in broken.found
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(blank))
-    assert networks.networks(choose("paper"))[0].state == "ok"
+    run = choose("paper")
+    assert networks.networks(run)[0].state == "ok" and run.base.path == blank
 
 
 def test_clips_are_counted_and_not_opened(tmp_path):

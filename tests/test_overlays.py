@@ -150,7 +150,6 @@ def test_an_arm_trains_exactly_its_parameters_at_its_rates(overlay, stack, base,
         subset=instantiate(config.parameters),
         optimizer=instantiate(config.optimizer),
         encoder=encoder,
-        token_learning_rate=token.learning_rate,
     )
     expected = {f"unet.{name}" for kind in arm.trained for name in of_kind(kind, dict(unet.named_parameters()))}
     assert len(expected) == arm.tensors

@@ -127,7 +127,6 @@ def test_adamw_decays_the_unet_and_not_the_tokens_row(base):
         subset=instantiate(config.parameters),
         optimizer=instantiate(config.optimizer),
         encoder=base.text_encoder(token),
-        token_learning_rate=token.learning_rate,
     )
     optimizer = module.configure_optimizers()
     unet, row = optimizer.param_groups

@@ -39,7 +39,7 @@ class Recipe:
     @property
     def files(self) -> dict[str, str]:
         """Contents by path: blocks of code whose first line names a file."""
-        return {path: code for path, code in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", self.text, re.M | re.S)}
+        return dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", self.text, re.M | re.S))
 
     @property
     def command(self) -> list[str]:

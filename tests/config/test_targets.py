@@ -180,7 +180,7 @@ def test_a_class_of_ones_own_is_built_where_it_is_trusted(tmp_path, monkeypatch)
     config["token"] = {"_target_": "own_token.Rare", "word": "zxq", "strength": 0.5}
     with pytest.raises(
         VmcError,
-        match=r"token._target_: own_token.Rare, which is no class that a YAML here names for token; give trust=true",
+        match=r"own_token.Rare, which is no class that a YAML here names for token; give trust=true",
     ):
         checked(config, GENERATED, source="config.yaml")
     assert checked(config, GENERATED, source="config.yaml", trust=True)["token"] == config["token"]
@@ -223,7 +223,8 @@ def own(tmp_path, monkeypatch):
     (folder / "timesteps").mkdir(parents=True)
     (folder / "timesteps" / "sharp.yaml").write_text("_target_: own_times.Sharp\nedge: 0.5\n")
     (folder / "stack").mkdir()
-    (folder / "stack" / "large.yaml").write_text("# @package _global_\nrates: {method: 0.1, sharp: 0.2}\n")
+    large = "# @package _global_\nstack_name: large\nrates: {method: 0.1, sharp: 0.2}\n"
+    (folder / "stack" / "large.yaml").write_text(large)
     write_run(folder / "runs", {"timesteps": {"_target_": "os.system"}})
     (folder / "config.yaml").write_text("timesteps: {_target_: os.system}\n")
     yield folder

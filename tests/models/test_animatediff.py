@@ -13,12 +13,16 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from safetensors.torch import load_file, save_file
 
 from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Sampler
 from vmc.errors import VmcError
 from vmc.mini.__main__ import main as mini
 from vmc.mini.blank import write_blank
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import select_names
+from vmc.training.base_videos import BaseVideos
+from vmc.training.delta import Delta
+from vmc.training.hardware import Hardware
 
 STABLE_DIFFUSION = {
     "act_fn": "silu",
@@ -154,6 +158,14 @@ def test_the_unet_is_that_of_diffusers_and_nothing_is_drawn(model, folder):
     assert {tensor.dtype for tensor in model.denoiser(dtype=torch.bfloat16).parameters()} == {torch.bfloat16}
 
 
+def test_without_memory_it_has_the_same_parameters(model, exported):
+    shapes = {name: parameter.shape for name, parameter in model.denoiser().named_parameters()}
+    for one in (model, AnimateDiff(path=exported)):
+        empty = dict(one.empty_denoiser().named_parameters())
+        assert {name: parameter.shape for name, parameter in empty.items()} == shapes
+        assert all(parameter.is_meta for parameter in empty.values())
+
+
 def test_the_kind_of_attention_is_as_chosen(model):
     for kind, processor in (("plain", AttnProcessor), ("fused", AttnProcessor2_0)):
         unet = dataclasses.replace(model, attention=kind).denoiser()
@@ -202,6 +214,19 @@ def test_the_fingerprint_covers_unet_and_adapter(folder, copy, exported):
     changed(copy / "motion_adapter" / "config.json", note="another")
     assert marks(folder, copy / "motion_adapter") != same
     assert len(same.split()) == 2 and len(marks(exported, None).split()) == 1
+
+
+def test_what_is_made_with_one_adapter_is_not_taken_for_anothers(model, copy, tmp_path):
+    changed(copy / "motion_adapter" / "config.json", note="another")
+    other = dataclasses.replace(model, motion_adapter=copy / "motion_adapter")
+    delta = Delta(tensors={}, about={"family": "animatediff", "base": model.described, "base_fingerprint": "x"})
+    with pytest.raises(
+        VmcError, match=f"is {other.described}, but .* on another model, {model.described}; use that one"
+    ):
+        delta.check_base(other)
+    sampler = Sampler(steps=1, guidance=1.0)
+    made = [BaseVideos(base=one, hardware=Hardware(), cache=tmp_path).describe(sampler) for one in (model, other)]
+    assert made[0] != made[1]
 
 
 def refusal(**fields: object) -> str:

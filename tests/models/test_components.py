@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
+import vmc
 from vmc.errors import VmcError
 from vmc.mini.blank import write_blank
 from vmc.models.families import families
@@ -254,3 +255,10 @@ def test_networks_without_memory_are_those_that_are_loaded(family, tmp_path):
             name: tensor.shape for name, tensor in network.named_parameters()
         }
         assert all(tensor.is_meta for tensor in empty.parameters())
+
+
+def test_the_families_and_the_miniature_alone_name_classes_of_networks():
+    source = Path(vmc.__file__).parent
+    named = re.compile("UNet3DConditionModel|CLIPTextModel|CLIPTokenizer|AutoencoderKL|DDIMScheduler")
+    files = [file.relative_to(source) for file in source.rglob("*.py") if named.search(file.read_text())]
+    assert {file.parts[0] for file in files} == {"models", "mini"}

@@ -76,7 +76,7 @@ class Family:
 
 FAMILIES = [
     Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 30, {"motion_adapter": "motion_adapter"}),
-    Family(Wan, 9, ["self_attention", "text_kv"], 80),
+    Family(Wan, 9, ["self_attention", "text_kv"], 60),
 ]
 
 

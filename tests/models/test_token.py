@@ -54,6 +54,31 @@ def test_an_untrained_row_changes_nothing(base):
     assert torch.equal(frozen(text).embeddings_BLD, separate(text).embeddings_BLD)
 
 
+def test_of_several_tokens_each_has_its_row_and_those_that_are_trained_move(base):
+    further = {
+        "subject": {"word": "pll", "trained": True, "learning_rate": 0.1},
+        "place": {"word": "<place>", "added": True, "start": "sign"},
+    }
+    token = MotionToken(trained=True, learning_rate=0.1, further=further)
+    assert token.words == {"token": "sks", "subject_token": "pll", "place_token": "<place>"}
+    encoder = base.text_encoder(token)
+    text = "a pll man doing the sks sign in a <place>"
+    assert torch.equal(
+        encoder(text).embeddings_BLD, base.text_encoder()(text.replace("<place>", "sign")).embeddings_BLD
+    )
+    before = {name: row.clone() for name, row in encoder.rows.items()}
+    table = encoder.token_embedding.table.weight.clone()
+    optimizer = torch.optim.AdamW([row for row in encoder.rows.values() if row.requires_grad], lr=0.1)
+    encoder.encode_ids(encoder.token_ids([text])).embeddings_BLD.square().sum().backward()
+    optimizer.step()
+    moved = {name for name, row in encoder.rows.items() if not torch.equal(row, before[name])}
+    assert moved == {"motion", "subject"}
+    assert torch.equal(encoder.token_embedding.table.weight, table)
+    expected = encoder(text).embeddings_BLD
+    merge_row(encoder.token_embedding, encoder.tokenizer, encoder.network)
+    assert torch.equal(encoder(text).embeddings_BLD, expected)
+
+
 def test_an_added_token_starts_as_the_word_it_copies(base):
     encoder = base.text_encoder(MotionToken(word="<motion>", added=True, start="sign"))
     plain = base.text_encoder(MotionToken())
@@ -81,6 +106,11 @@ def test_the_merged_table_reads_as_the_separate_row_did(base, added):
         ({"word": "<m>", "added": True}, r"token\.start"),
         ({"word": "<m>", "added": True, "start": "zzyzxq"}, r"token\.start is 'zzyzxq'"),
         ({"trained": True}, r"token\.learning_rate"),
+        ({"further": {"subject": {"word": "SKS"}}}, r"token\.further\.subject\.word is 'SKS', as token\.word is"),
+        ({"further": {"subject": {"trained": True}}}, r"token\.further\.subject has no word"),
+        ({"further": {"subject": {"word": "pll", "rate": 1}}}, r"token\.further\.subject\.rate is unknown"),
+        ({"further": {"subject": {"word": "pll", "trained": True}}}, r"token\.further\.subject\.learning_rate is not"),
+        ({"further": {"subject": {"word": "V*"}}}, r"token\.further\.subject\.word is 'V\*'.* splits into 2"),
     ],
 )
 def test_a_token_that_cannot_serve_is_refused(base, arguments, words):

@@ -1,21 +1,33 @@
 """What a step draws: a function of seed, step and place alone, whatever rank or micro-batch makes it."""
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from vmc.data.clips import Clip
+from vmc.data.transform import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.errors import VmcError
 from vmc.training.batches import Batch, StepPlan, TrainingBatches
-from vmc.training.regularization import Mixture, check_mix
+from vmc.training.regularization import ClipSet, Mixture, check_mix
 
 EXEMPLARS, OTHERS = 3, 20
 
 
-def mixture(mix="paired", ratio="balanced", others=OTHERS) -> Mixture:
+STILLS = ClipSet(
+    name="subject",
+    clips=[Clip(path=Path(f"{number}.png"), caption="a man", role="subject") for number in range(5)],
+    transform=ClipTransform(frames=1),
+    share=0.25,
+)
+
+
+def mixture(mix="paired", ratio="balanced", others=OTHERS, further=()) -> Mixture:
     return Mixture(
         exemplars=EXEMPLARS,
         regularization=others,
@@ -24,6 +36,7 @@ def mixture(mix="paired", ratio="balanced", others=OTHERS) -> Mixture:
         mix=mix,
         weight=0.5,
         ratio=ratio,
+        further=further,
     )
 
 
@@ -42,8 +55,10 @@ def batches(steps: StepPlan, **parallel) -> TrainingBatches:
     wanted = steps.wanted(range(10))
     return TrainingBatches(
         plan=steps,
-        moments={pair: torch.rand(2, 4, 2, 3, 3, generator=source) for pair in wanted},
-        texts=[Conditioning(torch.full((1, 5, 6), float(clip))) for clip in range(EXEMPLARS + OTHERS)],
+        moments={
+            pair: torch.rand(2, 4, 2 if pair[0] < EXEMPLARS + OTHERS else 1, 3, 3, generator=source) for pair in wanted
+        },
+        texts=[Conditioning(torch.full((1, 5, 6), float(clip))) for clip in range(EXEMPLARS + OTHERS + 5)],
         steps=10,
         start=lambda: 0,
         **parallel,
@@ -51,10 +66,12 @@ def batches(steps: StepPlan, **parallel) -> TrainingBatches:
 
 
 def joined(parts: list[Batch]) -> dict[str, torch.Tensor]:
+    """Of the clips that have one shape."""
     names = ("latents_BCFHW", "noise_BCFHW", "times_B", "weights_B", "is_exemplar_B")
-    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-    seeds = torch.tensor([seed for part in parts for seed in part.objective_seeds_B])
-    return tensors | {"text": Conditioning.cat([part.text for part in parts]).embeddings_BLD, "objective": seeds}
+    groups = [group for part in parts for group in part.groups if group.clip_set is None]
+    tensors = {name: torch.cat([getattr(group, name) for group in groups]) for name in names}
+    seeds = torch.tensor([seed for group in groups for seed in group.objective_seeds_B])
+    return tensors | {"text": Conditioning.cat([group.text for group in groups]).embeddings_BLD, "objective": seeds}
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -84,8 +101,10 @@ def test_a_resumed_stream_goes_on_with_the_same_bits():
 
 
 def test_everything_changes_with_step_and_seed():
-    first = batches(plan()).batch(0, range(4))
-    for other in (batches(plan()).batch(1, range(4)), batches(plan(seed=1)).batch(0, range(4))):
+    first, *others = (
+        batches(plan(seed=seed)).batch(step, range(4)).groups[0] for seed, step in [(0, 0), (0, 1), (1, 0)]
+    )
+    for other in others:
         assert not torch.equal(first.noise_BCFHW, other.noise_BCFHW)
         assert not torch.equal(first.times_B, other.times_B)
         assert set(first.objective_seeds_B).isdisjoint(other.objective_seeds_B)
@@ -129,6 +148,46 @@ def test_without_regularization_every_draw_is_an_exemplar():
     drawn = [item for step in range(50) for item in plan(others=0).draw(step, 0)]
     assert len(drawn) == 50
     assert all(item.is_exemplar for item in drawn)
+
+
+def test_a_further_set_takes_its_share_and_leaves_the_other_draws_as_they_are():
+    plain, mixed = plan(), plan(further=[STILLS])
+    draws = [(plain.draw(step, 0), mixed.draw(step, 0)) for step in range(2000)]
+    stills = [drawn for _, (drawn, *_) in draws if drawn.clip_set]
+    assert len(stills) / 2000 == pytest.approx(0.25, abs=0.03)
+    assert {drawn.clip for drawn in stills} == set(range(EXEMPLARS + OTHERS, EXEMPLARS + OTHERS + 5))
+    assert {(drawn.clip_set, drawn.is_exemplar, drawn.weight) for drawn in stills} == {("subject", False, 1.0)}
+    assert all(before == after for before, after in draws if not after[0].clip_set)
+
+
+def test_clips_of_another_length_are_a_group_of_their_own():
+    steps = plan(further=[STILLS])
+    step = next(step for step in range(50) if len({steps.draw(step, index)[0].clip_set for index in range(4)}) == 2)
+    batch = batches(steps).batch(step, range(4))
+    shapes = {group.clip_set: tuple(group.latents_BCFHW.shape[2:]) for group in batch.groups}
+    assert shapes == {None: (2, 3, 3), "subject": (1, 3, 3)}
+    assert batch.draws == 4
+    sizes = Counter(item.clip_set for index in range(4) for item in steps.draw(step, index))
+    assert sizes == {group.clip_set: len(group.weights_B) for group in batch.groups}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"share": 0.0}, r"subject.share is 0.0; it must be above 0"),
+        ({"clips": []}, "subject has no clips"),
+        ({"variants": 0}, r"subject.variants is 0"),
+        ({"name": "motion"}, "named 'motion'"),
+    ],
+)
+def test_a_set_that_cannot_be_drawn_from_is_refused(changes, words):
+    with pytest.raises(VmcError, match=words):
+        replace(STILLS, **changes)
+
+
+def test_shares_of_more_than_all_draws_are_refused():
+    with pytest.raises(VmcError, match=r"subject.share, other.share are 1.25 together"):
+        mixture(further=[STILLS, replace(STILLS, name="other", share=1.0)])
 
 
 def test_wanted_is_exactly_what_the_steps_read():

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from vmc.cli import config_folder
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import Clip
 from vmc.data.transform import ClipTransform
@@ -17,6 +18,7 @@ from vmc.runs.clip_sheet import EXEMPLARS, GAP, OTHERS, write_clip_sheet
 from vmc.runs.sheet import FRAME, TEXT
 
 ROW = FRAME + TEXT
+MODELS = ", ".join(sorted(file.stem for file in (config_folder() / "model").glob("*.yaml")))
 
 
 def squares(frames: int, size: int = 64) -> torch.Tensor:
@@ -188,7 +190,7 @@ def test_the_rate_of_folders_of_frames_can_be_given(tmp_path, capsys):
         (["--fps", "nan"], "data.fps is nan; it must be a number greater than 0, in frames a second, for example 12"),
         (["--frames", "0"], "data.frames is 0; it must be a whole number of at least 1"),
         (["--size", "4"], "data.size is 4; it must be at least 8, height and width in pixels"),
-        (["--model", "sora"], "--model is sora; it must be one of mini, modelscope, zeroscope"),
+        (["--model", "sora"], f"--model is sora; it must be one of {MODELS}"),
         (["--output", "clips.mp4"], "--output is clips.mp4; the picture is a PNG: name it FILE.png"),
     ],
 )

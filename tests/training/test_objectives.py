@@ -69,17 +69,34 @@ class Shrunk(Objective):
 '''
 
 
-def test_an_own_objective_is_one_class_and_one_yaml(entered, tmp_path, monkeypatch):
+OWN_TIMES = '''
+from vmc.diffusion.timesteps import TimestepSampler
+
+
+class Middle(TimestepSampler):
+    """Times near 1/2."""
+
+    def density(self, times_T):
+        return ((times_T - 0.5).abs() < 0.1).double()
+'''
+
+
+def test_an_own_objective_and_own_times_are_a_class_and_a_yaml_each(entered, tmp_path, monkeypatch):
     (tmp_path / "own_losses.py").write_text(OWN)
-    (tmp_path / "own" / "objective").mkdir(parents=True)
-    (tmp_path / "own" / "objective" / "shrunk.yaml").write_text("_target_: own_losses.Shrunk\nfactor: 0.5\n")
+    (tmp_path / "own_times.py").write_text(OWN_TIMES)
+    for name, said in (
+        ("objective/shrunk.yaml", "_target_: own_losses.Shrunk\nfactor: 0.5\n"),
+        ("timesteps/middle.yaml", "_target_: own_times.Middle\n"),
+    ):
+        (tmp_path / "own" / name).parent.mkdir(parents=True)
+        (tmp_path / "own" / name).write_text(said)
     monkeypatch.syspath_prepend(tmp_path)
     logged = []
     monkeypatch.setattr(NoMirror, "log", lambda self, values, *, step: logged.append((step, values)))
     words = ("data=videos", "motion=custom", "motion.caption=a {token}", "regularization=none", "batch_size=2")
     words += ("logger=csv", "evaluate_every=0", "trainer.threads=1", "data.fps=12", "stop.appearance=null")
     words += (f"model.path={entered.model}", f"data.path={entered.clips}", "steps=2", "output=run")
-    words = ("--config-dir", str(tmp_path / "own"), "objective=shrunk", *words)
+    words = ("--config-dir", str(tmp_path / "own"), "objective=shrunk", "timesteps=middle", *words)
     status, said = entered(main, *words, "objective.factor=0.25")
     assert status == 0, said
     found = rows(tmp_path / "run")

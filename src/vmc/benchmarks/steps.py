@@ -132,11 +132,11 @@ def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
     model, token, hardware = experiment.model, experiment.token, experiment.hardware
     hardware.use_threads()
     frames = [clip for _, clip in noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
-    exemplar, other = fill(experiment.motion.caption or "{token}", token=token.word), "a person doing other things"
+    exemplar, other = fill(experiment.motion.caption or "{token}", **token.words), "a person doing other things"
     captions = [exemplar] * CLIPS + [other] * CLIPS
     dtype = hardware.frozen_dtype if plain else torch.float32
     autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
-    encoder = None if token.trained else model.text_encoder(token, dtype=dtype)
+    encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
     cached = TrainingBatches(
         plan=session.plan(CLIPS, CLIPS),
         moments={(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},

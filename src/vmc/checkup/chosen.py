@@ -1,7 +1,7 @@
 """The run that is asked about: a stack with overrides of `vmc.train`, composed as that does and not begun."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from vmc.config.build import build_part
 from vmc.config.composing import check_values, compose
+from vmc.download.hub import cached_folder
 from vmc.download.sources import SOURCES, HubSource
 from vmc.errors import VmcError
 from vmc.fullsize.sizes import ZEROSCOPE
@@ -77,9 +78,11 @@ class Chosen:
     @cached_property
     def base(self) -> VideoModel | None:
         """The base model by its config files, or as published; None where no files are here that could be read."""
-        model = self.value("model")
-        if not Path(self.model).expanduser().is_dir():
+        model, folder = self.value("model"), Path(self.model).expanduser()
+        found = folder if folder.is_dir() else cached_folder(self.model, model.family)
+        if found is None:
             return ZEROSCOPE if self.model in PUBLISHED and model.family == ZEROSCOPE.family else None
+        model = replace(model, path=found)
         try:
             model.folder  # noqa: B018
         except VmcError:  # a finding of its own
@@ -93,7 +96,7 @@ class Chosen:
             return None
         config, trainer = self.config, self.config.trainer
         beside = {
-            "text": self.trains and self.value("token").trained,
+            "text": self.trains and self.value("token").trains,
             "autoencoder": self.evaluates and not trainer.offload,
         }
         return Load.of(

@@ -100,6 +100,8 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
     """A training, or where no parameters are trained the scoring of the base model alone."""
     experiment = build_experiment(config)
     if config.get("parameters") is None:
+        if config["init"] is not None:
+            raise VmcError(f"init is {config['init']}, but parameters is null, which trains nothing; give parameters")
         return Pretrained(experiment=experiment, run=run, mirror=_make(config["logger"]))
     return Session(
         experiment=experiment,
@@ -110,6 +112,7 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
         optimizer=_make(config["optimizer"]),
         lr_schedule=_make(config["lr_schedule"]),
         mirror=_make(config["logger"]),
+        init=config["init"],
         steps=config["steps"],
         batch_size=config["batch_size"],
         evaluate_every=config["evaluate_every"],
@@ -133,7 +136,7 @@ def _is_scored(config: Config) -> bool:
 def _prompts(config: Config, motion: Motion, token: MotionToken) -> list[Prompt]:
     """The test set of a run, or what `vmc.generate` is asked for; none where nothing is scored."""
     if config.get("prompt") is not None:
-        return [Prompt(text=fill(config["prompt"], token=token.word), seed=seed) for seed in config["seeds"]]
+        return [Prompt(text=fill(config["prompt"], **token.words), seed=seed) for seed in config["seeds"]]
     if not _is_scored(config):
         return []
     asked = _make(config["prompts"])
@@ -144,5 +147,5 @@ def _prompts(config: Config, motion: Motion, token: MotionToken) -> list[Prompt]
     seeds = list(asked["seeds"] if "seeds" in asked else config["seeds"])
     language = None if "prompt" in config else motion.language
     file = Path(asked["file"])
-    tests = read_prompts(file, template=motion.template, token=token.word, seeds=seeds, language=language)
+    tests = read_prompts(file, template=motion.template, seeds=seeds, language=language, **token.words)
     return spread(tests, asked["limit"])

@@ -116,7 +116,8 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _takes_any(target: str, name: str) -> bool:
     """Whether an argument of a class is a mapping, below which any key may stand: names of classes, captions."""
     kind = annotations(target).get(name, Any)
-    return any(one is Any or (get_origin(one) or one) is Mapping for one in (kind, *get_args(kind)))
+    made = [get_origin(one) or one for one in (kind, *get_args(kind))]
+    return any(one is Any or (isinstance(one, type) and issubclass(one, Mapping)) for one in made)
 
 
 @cache

@@ -33,6 +33,7 @@ BOUNDS = {
     "figure3.seed": Bounds(0, LARGEST, f"a whole number from 0 to {LARGEST}"),
     "optimizer.lr": Bounds(0, math.inf, "a rate of 0 or more"),
     "token.learning_rate": Bounds(0, math.inf, "a rate of 0 or more"),
+    "token.further.*.learning_rate": Bounds(0, math.inf, "a rate of 0 or more"),
     "rates.*": Bounds(0, math.inf, "a rate of 0 or more"),
     "optimizer.betas.*": Bounds(0, math.nextafter(1, 0), "a number from 0 to below 1"),
     "optimizer.eps": Bounds(0, math.inf, "a number of 0 or more"),
@@ -40,7 +41,7 @@ BOUNDS = {
 }
 KINDS: dict[str, Any] = {
     # Keys outside of any class whose default is null or a list. All others have the kind of their default.
-    **dict.fromkeys(("cache", "control", "export", "prompt", "push", "run", "videos"), str | None),
+    **dict.fromkeys(("cache", "control", "export", "init", "prompt", "push", "run", "videos"), str | None),
     **dict.fromkeys(("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed"), int | None),
     **dict.fromkeys(("figure3.motion", "figure3.subject"), str | None),
     **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),

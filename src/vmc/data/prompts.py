@@ -1,6 +1,6 @@
 """Prompts and their seeds, from the command line, a text file or a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Prompt:
 
 
 def read_prompts(
-    file: Path, *, template: str, token: str, seeds: Sequence[int], language: str | None = None
+    file: Path, *, template: str, seeds: Sequence[int], language: str | None = None, **words: str
 ) -> list[Prompt]:
     """Prompts of a file, in its order, each prompt's seeds together.
 
@@ -40,9 +40,9 @@ def read_prompts(
     Args:
         file: the file, in UTF-8 or as a spreadsheet saves it.
         template: the motion's prompt, with `{subject}` and `{token}`.
-        token: the word that `{token}` stands for.
         seeds: used where the file gives none.
         language: the motion's prompt in natural language, with `{subject}`; filled where the file has no such column.
+        words: what stands for `{token}` and other placeholders.
 
     Raises:
         VmcError: no such file, no prompts or over 100,000 of them, unknown columns or a seed that is no whole number.
@@ -50,17 +50,19 @@ def read_prompts(
     if not exists(file):
         raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
     if file.suffix.lower() in (".csv", ".tsv"):
-        prompts = _from_table(file, template=template, token=token, seeds=seeds, language=language)
+        prompts = _from_table(file, template=template, seeds=seeds, language=language, words=words)
     else:
         lines = read_lines(file)
         _check_number(len(lines) * len(seeds), file)
-        prompts = [Prompt(text=fill(line, token=token), seed=seed) for line in lines for seed in seeds]
+        prompts = [Prompt(text=fill(line, **words), seed=seed) for line in lines for seed in seeds]
     if not prompts:
         raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
     return prompts
 
 
-def _from_table(file: Path, *, template: str, token: str, seeds: Sequence[int], language: str | None) -> list[Prompt]:
+def _from_table(
+    file: Path, *, template: str, seeds: Sequence[int], language: str | None, words: Mapping[str, str]
+) -> list[Prompt]:
     columns, rows = read_table(file, wanted=("prompt", "subject"))
     seed_columns = [column for column in columns if column == "seed" or column.startswith("seed_")]
     if not {"prompt", "subject"} & set(columns):
@@ -77,10 +79,10 @@ def _from_table(file: Path, *, template: str, token: str, seeds: Sequence[int], 
             raise VmcError(
                 f"{file}, row {number}, names no {'prompt' if 'prompt' in columns else 'subject'}; remove it"
             )
-        values = {"subject": subject} if subject else {}
+        values = {**words, "subject": subject} if subject else words
         own_seeds = [_seed(row[column], file=file, row=number) for column in seed_columns] or seeds
-        said = row.get("language") or (fill(language, token=token, **values) if language and subject else None)
-        text = fill(text, token=token, **values)
+        said = row.get("language") or (fill(language, **values) if language and subject else None)
+        text = fill(text, **values)
         check_characters(text, where=str(file))
         prompts += [Prompt(text=text, seed=seed, subject=subject, language=said) for seed in own_seeds]
     return prompts

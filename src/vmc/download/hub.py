@@ -75,14 +75,20 @@ def _fetched(repository: str, parts: Iterable[str], weighted: Iterable[str], *, 
 
 def is_cached(repository: str, family: str) -> bool:
     """Whether every part is in the hub's cache, with its weights, as far as can be known without asking."""
+    return cached_folder(repository, family) is not None
+
+
+def cached_folder(repository: str, family: str) -> Path | None:
+    """Where a pipeline is in the hub's cache; None where a part or its weights are not, or nobody can tell."""
     from vmc.models.families import families
     from vmc.models.weight_files import snapshot
 
     try:
         kind = families()[family]
-        return kind.incomplete(snapshot(repository, kind.parts, kind.networks, local=True)) is None
+        folder = snapshot(repository, kind.parts, kind.networks, local=True)
+        return folder if kind.incomplete(folder) is None else None
     except Exception:
-        return False
+        return None
 
 
 def check_contents(folder: Path) -> int:

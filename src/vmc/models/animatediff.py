@@ -148,6 +148,11 @@ class AnimateDiff(LatentDiffusion):
         """The adapter is a part where the UNet does not have it in itself."""
         return tuple(part for part in super().parts_of(role) if part != ADAPTER or not self.has_motion)
 
+    @property
+    def described(self) -> str:
+        """Both, where the adapter is not within the pipeline."""
+        return str(self.path) if self.motion_adapter is None else f"{self.path} with {self.motion_adapter}"
+
     # --- what a family gives -----------------------------------------------------------------------------------------
 
     def schedule(self) -> dict[str, Any]:

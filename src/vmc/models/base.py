@@ -251,6 +251,11 @@ class VideoModel(ABC):
         return self.fingerprint("denoiser", "autoencoder", "text")
 
     @property
+    def described(self) -> str:
+        """What it is made of, for messages and what is said of weights."""
+        return str(self.path)
+
+    @property
     def remedy(self) -> str:
         """What to do about a damaged part."""
         return f"get the complete file again ({self.get or 'a published one: python -m vmc.weights get NAME'})"

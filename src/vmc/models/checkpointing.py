@@ -5,27 +5,54 @@ its blocks ignore the flag.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+from torch.nn import Module, Parameter
 from torch.utils.checkpoint import checkpoint
 
 
-def checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """`forward`, recomputed in backward; unchanged where no gradient is recorded (sampling)."""
+def checkpointed(block: Module) -> Callable[..., Any]:
+    """A block's `forward`, recomputed in backward; unchanged where no gradient is recorded (sampling)."""
+    forward = block.forward
 
     @functools.wraps(forward)
     def recomputed(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
+        trained = {parameter for parameter in block.parameters() if parameter.requires_grad}
         # No layer draws random numbers (dropout is off), so the generators need not be saved and restored.
-        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+        return checkpoint(
+            forward,
+            *args,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            context_fn=lambda: (nullcontext(), _frozen_but(block, trained)),
+            **kwargs,
+        )
 
     return recomputed
+
+
+@contextmanager
+def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
+    """Within, gradients are recorded for the parameters for which the first forward pass recorded them.
+
+    Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
+    """
+    before = {parameter: parameter.requires_grad for parameter in block.parameters()}
+    try:
+        for parameter in before:
+            parameter.requires_grad_(parameter in trained)
+        yield
+    finally:
+        for parameter, was_trained in before.items():
+            parameter.requires_grad_(was_trained)
 
 
 def checkpoint_activations(blocks: Iterable[Any]) -> None:
     """Wrap the blocks of a denoiser (`VideoModel.blocks`); gradients stay the same."""
     for block in blocks:
-        block.forward = checkpointed(block.forward)
+        block.forward = checkpointed(block)

@@ -6,6 +6,7 @@ peft wraps the layers for it, which renames their parameters. Outside this file 
 """
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from torch import Tensor
 from torch.nn import Conv2d, Conv3d, Linear, Module, Parameter, init
 
 from vmc.errors import VmcError
@@ -125,6 +127,22 @@ def _as_first_argument(layer: Module, args: tuple[Any, ...], named: dict[str, An
     return (named.pop("input"), *args), named
 
 
+def adapted_parameter(name: str) -> str:
+    """The parameter of the base model that an adapter's tensor stands beside; another parameter's name is its own."""
+    return re.sub(r"\.lora_[AB]\.weight$", ".weight", name)
+
+
+@torch.no_grad()
+def merge(denoiser: Module) -> dict[str, Tensor]:
+    """Make adapters part of the layers that they stand beside, for good; the weights that change by it, by name."""
+    merged = {name: _merged(layer) for name, layer in _adapted(denoiser).items()}
+    for name, layer in merged.items():
+        denoiser.set_submodule(name, layer)
+    if merged:
+        del denoiser.peft_config  # else peft takes the next adapters for further ones beside these
+    return {f"{name}.weight": layer.weight for name, layer in merged.items()}
+
+
 @contextmanager
 @torch.no_grad()
 def merged(denoiser: Module) -> Iterator[None]:
@@ -132,15 +150,23 @@ def merged(denoiser: Module) -> Iterator[None]:
 
     A denoiser without adapters stays as it is.
     """
-    adapted: dict[str, Any] = {
-        name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)
-    }
+    adapted = _adapted(denoiser)
     try:
         for name, layer in adapted.items():
-            plain = copy.deepcopy(layer.get_base_layer())
-            plain.weight += layer.get_delta_weight(ADAPTER).to(plain.weight.dtype)
-            denoiser.set_submodule(name, plain)
+            denoiser.set_submodule(name, _merged(layer))
         yield
     finally:
         for name, layer in adapted.items():
             denoiser.set_submodule(name, layer)
+
+
+def _adapted(denoiser: Module) -> dict[str, Any]:
+    """Layers with adapters, by name."""
+    return {name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)}
+
+
+def _merged(layer: Any) -> Any:
+    """A plain layer that computes what a layer and its adapter do."""
+    plain = copy.deepcopy(layer.get_base_layer())
+    plain.weight += layer.get_delta_weight(ADAPTER).to(plain.weight.dtype)
+    return plain

@@ -36,8 +36,8 @@ def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Gro
     return [name for name in names if name in chosen]
 
 
-def check_groups(chosen: Sequence[str], groups: Groups) -> None:
-    """Refuse a group that the family lacks.
+def check_groups(chosen: Sequence[str], groups: Groups, *, key: str = "parameters.groups") -> None:
+    """Refuse a group that the family lacks; `key` is the setting that names it.
 
     Raises:
         VmcError: naming those that it has.
@@ -45,7 +45,7 @@ def check_groups(chosen: Sequence[str], groups: Groups) -> None:
     for group in chosen:
         if group not in groups:
             raise VmcError(
-                f"parameters.groups names '{group}', which this family of models lacks; its groups are"
+                f"{key} names '{group}', which this family of models lacks; its groups are"
                 f" {', '.join(groups)} (for adapters: parameters=lora)"
             )
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.errors import VmcError
@@ -21,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | None:
-    """What is wrong with a text whose motion is named where the text encoder no longer reads; None where it is read.
+    """What is wrong with a text that uses a word where the text encoder no longer reads; None where it is read.
 
     Args:
         tokenizer: with the word in its vocabulary.
         text: a caption or prompt.
-        word: the motion's.
+        word: a token's.
         length: positions of the text encoder.
     """
     ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
@@ -39,62 +40,65 @@ def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | Non
         return None
     return (
         f"'{shortened(text)}' has {len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} "
-        "stands behind them: shorten it, or name the motion earlier"
+        "stands behind them: shorten it, or put the word earlier"
     )
 
 
 def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
-    """Refuse captions and prompts whose motion is named where the text encoder no longer reads; no weights are loaded.
+    """Refuse captions and prompts that use a token's word where no text is read any more; no weights are loaded.
 
     Args:
         base: gives the tokenizer and the number of positions.
-        token: the motion's.
+        token: the motion's, with the others.
         texts: each by what it is the text of, for the message.
 
     Raises:
         VmcError: naming the first of them.
     """
     tokenizer, length = base.tokenizer(), base.text_length()
-    if token.added:
-        tokenizer.add_tokens(token.word)
+    tokenizer.add_tokens([one.word for one in token.tokens.values() if one.added])
     for name, text in texts.items():
-        if reason := lost_word(tokenizer, text, token.word, length=length):
-            raise VmcError(f"{name} {reason}")
+        for word in token.words.values():
+            if reason := lost_word(tokenizer, text, word, length=length):
+                raise VmcError(f"{name} {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextEncoder:
-    """Tokenizer, text encoder and, where the token has one, its separate embedding row.
+    """Tokenizer, text encoder and, where there are tokens, their embedding rows.
 
     A family whose denoiser reads anything but the last hidden state overrides `encode_ids`.
 
     Args:
-        tokenizer: of the model, with the token in its vocabulary.
+        tokenizer: of the model, with the tokens in its vocabulary.
         network: from ids to `last_hidden_state`, frozen.
         length: positions: how many tokens of a text are read, its begin and end among them.
-        token_embedding: the table with the token's row; None where the word's own frozen row serves.
-        word: the motion's, which no text may lose by being cut; None where no text holds one.
+        token_embedding: the table with the tokens' rows; None where there are no tokens.
+        token: the motion's, with the others; no text may lose a word of theirs by being cut.
     """
 
     tokenizer: Any
     network: Any
     length: int
     token_embedding: TokenEmbedding | None = None
-    word: str | None = None
+    token: MotionToken | None = None
 
     @classmethod
     def load(cls, tokenizer: Any, network: Any, token: MotionToken | None, *, length: int) -> Self:
-        """A model's tokenizer and text encoder with the motion's token installed, where one is given."""
-        if token is None:
-            return cls(tokenizer=tokenizer, network=network, length=length)
-        row = token.install(tokenizer, network)
-        return cls(tokenizer=tokenizer, network=network, length=length, token_embedding=row, word=token.word)
+        """A model's tokenizer and text encoder with the motion's token and the others installed, where one is given."""
+        rows = token.install(tokenizer, network) if token else None
+        return cls(tokenizer=tokenizer, network=network, length=length, token_embedding=rows, token=token)
+
+    @property
+    def rows(self) -> dict[str, Parameter]:
+        """The embedding rows of the tokens, by their names."""
+        return dict(self.token_embedding.rows.items()) if self.token_embedding else {}
 
     def token_ids(self, texts: list[str]) -> Tensor:
         """ids_BL on the CPU, padded to the encoder's length; a longer text is cut, with a warning.
 
         Raises:
-            VmcError: what is cut off holds the motion's word, and the rest does not.
+            VmcError: what is cut off holds a token's word, and the rest does not.
         """
         for text in texts:
             self.check(text)
@@ -106,12 +110,13 @@ class TextEncoder:
         return batch.input_ids
 
     def check(self, text: str) -> None:
-        """Raises a VmcError where the motion's word would be cut off a text."""
-        if self.word and (reason := lost_word(self.tokenizer, text, self.word, length=self.length)):
-            raise VmcError(f"the text {reason}")
+        """Raises a VmcError where a token's word would be cut off a text."""
+        for word in self.token.words.values() if self.token else ():
+            if reason := lost_word(self.tokenizer, text, word, length=self.length):
+                raise VmcError(f"the text {reason}")
 
     def encode_ids(self, ids_BL: Tensor) -> Conditioning:
-        """What the denoiser reads, differentiable where the token's row is trained."""
+        """What the denoiser reads, differentiable where a token's row is trained."""
         return Conditioning(self.network(ids_BL.to(self.network.device)).last_hidden_state)
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
-"""The motion's token: a rare word of the vocabulary, or an added one, frozen or with its one embedding row trained."""
+"""Words for what is learned: rare ones of the vocabulary or added ones, their embedding rows frozen or trained."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -9,31 +10,47 @@ from torch.nn import functional as F
 
 from vmc.errors import VmcError
 
+MOTION = "motion"
+"""The name of the motion's token among all of them."""
+
 
 class TokenEmbedding(nn.Module):
-    """A frozen embedding table in which one row is a parameter of its own.
+    """A frozen embedding table in which the rows of some tokens are parameters of their own.
 
     Weight decay, momentum and the averages of AdamW therefore cannot touch any other row (they move rows with a zero
     gradient too).
     """
 
-    def __init__(self, table: nn.Embedding, *, token_id: int, start_id: int) -> None:
+    def __init__(self, table: nn.Embedding) -> None:
         super().__init__()
         self.table = table.requires_grad_(False)
-        self.token_id = token_id
-        self.row = nn.Parameter(table.weight[start_id].detach().clone().float())
+        self.rows = nn.ParameterDict()
+        self.ids: dict[str, int] = {}
+
+    def add(self, name: str, *, token_id: int, start_id: int, trained: bool) -> None:
+        """Give a token a row of its own, a copy of the table's at `start_id`."""
+        row = self.table.weight[start_id].detach().clone().float()
+        self.rows[name] = nn.Parameter(row, requires_grad=trained)
+        self.ids[name] = token_id
+
+    @property
+    def row(self) -> nn.Parameter:
+        """The motion's."""
+        return self.rows[MOTION]
 
     def forward(self, ids_BL: Tensor) -> Tensor:
         """embeddings_BLD of token ids."""
         known_BL = ids_BL.clamp(max=self.table.num_embeddings - 1)
         embeddings_BLD = F.embedding(known_BL, self.table.weight)
-        is_token_BL1 = (ids_BL == self.token_id).unsqueeze(-1)
-        return torch.where(is_token_BL1, self.row.to(embeddings_BLD.dtype), embeddings_BLD)
+        for name, row in self.rows.items():
+            is_token_BL1 = (ids_BL == self.ids[name]).unsqueeze(-1)
+            embeddings_BLD = torch.where(is_token_BL1, row.to(embeddings_BLD.dtype), embeddings_BLD)
+        return embeddings_BLD
 
 
 @dataclass(frozen=True, kw_only=True)
-class MotionToken:
-    """The word that names the motion in captions and prompts.
+class Token:
+    """A word that names something in captions and prompts; the `MotionToken` that holds it checks it.
 
     Args:
         word: a word that is one token and means little ("sks", "pll"), or the name of an added token ("<motion>").
@@ -43,52 +60,124 @@ class MotionToken:
         learning_rate: of that row; a UNet's rate of 5e-6 would hardly move it.
     """
 
-    word: str = "sks"
+    word: str
     added: bool = False
     start: str | None = None
     trained: bool = False
     learning_rate: float | None = None
 
-    def __post_init__(self) -> None:
+    def check(self, key: str) -> None:
+        """Refuse settings that cannot be; `key` is the token's in the config."""
         if not self.word or self.word.split() != [self.word]:
-            raise VmcError(f"token.word is '{self.word}'; it must be one word without spaces")
+            raise VmcError(f"{key}.word is '{self.word}'; it must be one word without spaces")
         if self.added and not self.start:
-            raise VmcError(f"token.added adds '{self.word}', but token.start is not set; name the word it starts as")
+            raise VmcError(f"{key}.added adds '{self.word}', but {key}.start is not set; name the word it starts as")
         if self.trained and not self.learning_rate:
-            raise VmcError("token.trained is true, but token.learning_rate is not set; 1e-3 is a place to begin")
+            raise VmcError(f"{key}.trained is true, but {key}.learning_rate is not set; 1e-3 is a place to begin")
 
-    @property
-    def separate(self) -> bool:
-        """Whether the text encoder needs a row of its own for the token."""
-        return self.added or self.trained
-
-    def install(self, tokenizer: Any, text_encoder: Any) -> TokenEmbedding | None:
-        """Give the token its row in the text encoder (and a place in the tokenizer when it is added).
-
-        Returns:
-            The embedding that holds the row, or None where the word's own frozen row serves.
+    def place(self, tokenizer: Any, *, key: str) -> tuple[int, int]:
+        """The token's id, and that of the word whose row it starts as; the tokenizer is given the word if it is added.
 
         Raises:
             VmcError: the word is not one token, or is to be added and already known.
         """
-        if self.added:
-            start_id = one_token(tokenizer, self.start or "", key="token.start")
-            token_id = self._add(tokenizer)
-        else:
-            token_id = start_id = one_token(tokenizer, self.word, key="token.word")
-        if not self.separate:
-            return None
-        embedding = TokenEmbedding(text_encoder.get_input_embeddings(), token_id=token_id, start_id=start_id)
-        embedding.row.requires_grad_(self.trained)
+        if not self.added:
+            token_id = one_token(tokenizer, self.word, key=f"{key}.word")
+            return token_id, token_id
+        start_id = one_token(tokenizer, self.start or "", key=f"{key}.start")
+        ids = tokenizer(self.word, add_special_tokens=False).input_ids
+        if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
+            raise VmcError(f"{key}.added adds '{self.word}', which the vocabulary already has; choose another word")
+        tokenizer.add_tokens(self.word)
+        return int(tokenizer.convert_tokens_to_ids(self.word)), start_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionToken(Token):
+    """The word that names the motion, and with it the words of other things.
+
+    Args:
+        further: tokens by name, or their settings; the word of NAME stands for `{NAME_token}`.
+
+    Raises:
+        VmcError: settings that cannot be, or two tokens with one word.
+    """
+
+    word: str = "sks"
+    further: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        made = {name: _token(name, settings) for name, settings in self.further.items()}
+        object.__setattr__(self, "further", made)
+        words: dict[str, str] = {}
+        for name, token in self.tokens.items():
+            key, word = key_of(name), token.word.casefold()  # CLIP's tokenizer reads small letters alone
+            token.check(key)
+            if word in words:
+                raise VmcError(f"{key}.word is '{token.word}', as {words[word]}.word is; give each token its own word")
+            words[word] = key
+
+    @property
+    def tokens(self) -> dict[str, Token]:
+        """All of them by name, the motion's first."""
+        return {MOTION: self, **self.further}
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What stands for each placeholder of captions and prompts: `token`, `subject_token`."""
+        return {"token": self.word, **{f"{name}_token": token.word for name, token in self.further.items()}}
+
+    @property
+    def trains(self) -> bool:
+        """Whether any row is trained."""
+        return any(token.trained for token in self.tokens.values())
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What a text's embedding depends on before any training, besides the model."""
+        further = [(name, one.word, one.added, one.start) for name, one in self.further.items()]
+        return self.word, self.added, self.start, *further
+
+    def describe(self) -> dict[str, Any]:
+        """What a delta says of the tokens."""
+        told = {
+            name: {"word": token.word, "added": token.added, "start": token.start}
+            for name, token in self.tokens.items()
+        }
+        motion = told.pop(MOTION)
+        return {**motion, "further": told} if told else motion
+
+    def install(self, tokenizer: Any, text_encoder: Any) -> TokenEmbedding:
+        """Give each token its row in the text encoder (and a place in the tokenizer where it is added).
+
+        Raises:
+            VmcError: a word is not one token, or is to be added and already known.
+        """
+        embedding = TokenEmbedding(text_encoder.get_input_embeddings())
+        for name, token in self.tokens.items():
+            token_id, start_id = token.place(tokenizer, key=key_of(name))
+            embedding.add(name, token_id=token_id, start_id=start_id, trained=token.trained)
         text_encoder.set_input_embeddings(embedding)
         return embedding
 
-    def _add(self, tokenizer: Any) -> int:
-        ids = tokenizer(self.word, add_special_tokens=False).input_ids
-        if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
-            raise VmcError(f"token.added adds '{self.word}', which the vocabulary already has; choose another word")
-        tokenizer.add_tokens(self.word)
-        return int(tokenizer.convert_tokens_to_ids(self.word))
+
+def key_of(name: str) -> str:
+    """The key of a token's settings in the config."""
+    return "token" if name == MOTION else f"token.further.{name}"
+
+
+def _token(name: str, settings: Token | Mapping[str, Any]) -> Token:
+    """A further token, made of its settings where they are not one already."""
+    if not str(name).isidentifier() or name == MOTION:
+        raise VmcError(f"token.further has a token '{name}'; a name is letters, digits and _, and not '{MOTION}'")
+    if isinstance(settings, Token):
+        return settings
+    known = [one.name for one in fields(Token)]
+    if not isinstance(settings, Mapping) or "word" not in settings:
+        raise VmcError(f"token.further.{name} has no word; give token.further.{name}.word, a rare one")
+    if unknown := [key for key in settings if key not in known]:
+        raise VmcError(f"token.further.{name}.{unknown[0]} is unknown; a token has {', '.join(known)}")
+    return Token(**settings)
 
 
 def one_token(tokenizer: Any, word: str, *, key: str) -> int:
@@ -103,9 +192,10 @@ def one_token(tokenizer: Any, word: str, *, key: str) -> int:
 
 
 def merge_row(embedding: TokenEmbedding, tokenizer: Any, text_encoder: Any) -> None:
-    """Write the row into the ordinary embedding table again, enlarged if the token was added (for export)."""
+    """Write the rows into the ordinary embedding table again, enlarged where a token was added (for export)."""
     text_encoder.set_input_embeddings(embedding.table)
-    if embedding.token_id >= embedding.table.num_embeddings:
+    if max(embedding.ids.values()) >= embedding.table.num_embeddings:
         text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
-        text_encoder.get_input_embeddings().weight[embedding.token_id] = embedding.row
+        for name, row in embedding.rows.items():
+            text_encoder.get_input_embeddings().weight[embedding.ids[name]] = row

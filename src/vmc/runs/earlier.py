@@ -18,6 +18,7 @@ RENAMED = {
 ADDED: Mapping[str, Any] = {
     "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
     "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
+    "init": None,
 }
 """Keys that configs of earlier versions lack, with the values that they ran with."""
 

@@ -48,7 +48,17 @@ FREE_KEYS = (
 NO_TRAINING = "no training"
 COMPLETE = ("appearance", NO_TRAINING)
 """Reasons for which a run is finished whatever `steps` says."""
-MADE = ("run.json", "train.csv", "clips.csv", "clips.png", "evaluation", "weights", "checkpoints", "wandb/id")
+MADE = (
+    "run.json",
+    "train.csv",
+    "clips.csv",
+    "clips.png",
+    "evaluation",
+    "weights",
+    "checkpoints",
+    "wandb/id",
+    "init.safetensors",
+)
 """What a run writes besides its config, for one that is begun anew; the runs of W&B that it logged stay."""
 TELLING = 60.0
 """Seconds between two notes in `run.json` of how long a run has trained."""

@@ -160,6 +160,7 @@ class Card:
         rows = [
             ("base model", self._base_name),
             ("arm", config["arm"]),
+            *([("started from", config["init"])] if config.get("init") else []),
             ("trained parameters", trained),
             ("token", f"{self._word}, {'trained' if config['token'].get('trained') else 'frozen'}"),
             ("steps, batch, seed", f"{self.step}, {config['batch_size']}, {config['seed']}"),
@@ -194,7 +195,9 @@ class Card:
         if self.config is None:
             return None
         template = self.config["motion"]["prompt"] or prompt_of(self.config["motion"]["caption"])
-        return fill(template, token=self._word, subject="A firefighter")
+        further = self.config["token"].get("further") or {}
+        words = {f"{name}_token": token["word"] for name, token in further.items()}
+        return fill(template, token=self._word, subject="A firefighter", **words)
 
 
 def base_licence(base: str) -> tuple[str | None, str]:

@@ -34,8 +34,10 @@ class BaseVideos:
 
     def describe(self, sampler: Sampler) -> dict[str, Any]:
         """All that a video depends on besides caption and seed: fingerprints of the model's parts, sampler, window."""
+        # The denoiser may be of a part that lies beside the pipeline, too.
+        parts = dict.fromkeys((*self.base.parts, *self.base.parts_of("denoiser")))
         return {
-            "base": {part: self.base.fingerprint(part) for part in self.base.parts},
+            "base": {part: self.base.fingerprint(part) for part in parts},
             "latents": list(self.base.latent_shape(frames=self.base.frames, size=self.base.size)),
             "fps": self.base.fps,
             "sampler": asdict(sampler),

@@ -28,22 +28,34 @@ from vmc.training.regularization import Drawn, Mixture
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A micro-batch: `draws` draws, each of one clip or of a pair. Of what its objective draws it has a seed a clip."""
+class ClipGroup:
+    """Clips of one latent shape, which go through the denoiser together. Of what an objective draws each has a seed."""
 
     latents_BCFHW: Tensor
     noise_BCFHW: Tensor
     times_B: Tensor
-    text: Conditioning | Tensor  # ids_BL where the token is trained
+    text: Conditioning | Tensor  # ids_BL where a token is trained
     weights_B: Tensor
     is_exemplar_B: Tensor
-    draws: int
     objective_seeds_B: tuple[int, ...]
+    clip_set: str | None = None  # that all of them are of; None for exemplars and regularization clips
+
+    def to(self, device: torch.device) -> "ClipGroup":
+        """The group on another device."""
+        parts: dict[str, Any] = {name: part for name, part in vars(self).items() if hasattr(part, "to")}
+        return replace(self, **{name: part.to(device) for name, part in parts.items()})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch: `draws` draws, each of one clip or of a pair, the clips in groups of one shape and set."""
+
+    groups: tuple[ClipGroup, ...]
+    draws: int
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
-        parts: dict[str, Any] = {name: part for name, part in vars(self).items() if hasattr(part, "to")}
-        return replace(self, **{name: part.to(device) for name, part in parts.items()})
+        return replace(self, groups=tuple(group.to(device) for group in self.groups))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +175,15 @@ class TrainingBatches(IterableDataset):
 
     def batch(self, step: int, indices: range) -> Batch:
         """The draws `indices` of a step."""
-        items = [(item, index) for index in indices for item in self.plan.draw(step, index)]
+        groups: dict[Any, list[tuple[Drawn, int]]] = {}
+        for index in indices:
+            for item in self.plan.draw(step, index):
+                key = item.clip_set, self.moments[item.clip, item.variant].shape
+                groups.setdefault(key, []).append((item, index))
+        return Batch(tuple(self._group(step, items) for items in groups.values()), draws=len(indices))
+
+    def _group(self, step: int, items: Sequence[tuple[Drawn, int]]) -> ClipGroup:
+        """Clips of one shape and set, each with the place of its draw in the batch."""
         latents, noise, times = [], [], []
         for item, index in items:
             moments_MCFHW = self.moments[item.clip, item.variant]
@@ -171,17 +191,17 @@ class TrainingBatches(IterableDataset):
             latents.append(sample_posterior(moments_MCFHW, self.plan.noise(item, step, index, "posterior", shape)))
             noise.append(self.plan.noise(item, step, index, "noise", shape))
             times.append(self.plan.time(item, step, index))
-        return Batch(
+        return ClipGroup(
             latents_BCFHW=torch.stack(latents),
             noise_BCFHW=torch.stack(noise),
             times_B=torch.cat(times),
             text=_together([self.texts[item.clip] for item, _ in items]),
             weights_B=torch.tensor([item.weight for item, _ in items]),
             is_exemplar_B=torch.tensor([item.is_exemplar for item, _ in items]),
-            draws=len(indices),
             objective_seeds_B=tuple(
                 derive_seed(self.plan.seed, step, index, item.slot, "objective") for item, index in items
             ),
+            clip_set=items[0][0].clip_set,
         )
 
 

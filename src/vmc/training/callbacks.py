@@ -45,8 +45,9 @@ class StepCallback(pl.Callback):
 class LossLog(StepCallback):
     """Logs the losses of every step to `train.csv` and the mirror.
 
-    `loss`, `loss_motion` (of the exemplars alone) and `loss_regularization`; `loss_NAME`, what a part that the
-    objective gives a name adds to `loss`; `lr`, the first group's rate in the step, where a schedule changes it.
+    `loss`, `loss_motion` (of the exemplars alone), `loss_regularization` and that of each further set of clips;
+    `loss_NAME`, what a part that the objective gives a name adds to `loss`; `lr`, the first group's rate in the step,
+    where a schedule changes it.
     """
 
     def __init__(self, *, run: RunFolder, mirror: Mirror) -> None:
@@ -78,11 +79,14 @@ class LossLog(StepCallback):
         total = dict(zip(names, trainer.strategy.reduce(sums, reduce_op="sum").tolist(), strict=True))
         now = time.perf_counter()
         self.seconds, self._clock = self.seconds + now - self._clock, now
-        self.exemplar_updates += round(total["exemplars"])
+        self.exemplar_updates += round(total["motion clips"])
         losses = {
             "loss": total["loss"] / total["micro_batches"],
-            "loss_motion": _ratio(total["motion"], total["exemplars"]),
-            "loss_regularization": _ratio(total["regularization"], total["others"]),
+            **{
+                f"loss_{kind}": _ratio(total[kind], total[f"{kind} clips"])
+                for kind in total
+                if f"{kind} clips" in total
+            },
             **{name: value / total["micro_batches"] for name, value in total.items() if name.startswith("loss_")},
         }
         if not math.isfinite(losses["loss"] or 0.0):
@@ -161,7 +165,7 @@ class Checkpoints(StepCallback):
         """Write the trained tensors and the state for resuming, each whole."""
         step = self._saved = trainer.global_step
         if trainer.is_global_zero:
-            delta = Delta(tensors=module.trained_tensors(), about={**self.about, "step": step})
+            delta = Delta(tensors=module.weights(), about={**self.about, "step": step})
             delta.save(self.run.weights(step), dtype=self.dtype)
             with written_whole(self.run.checkpoint(step)) as temporary:
                 trainer.save_checkpoint(temporary)

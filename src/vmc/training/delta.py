@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 
 from vmc.errors import DamagedError, VmcError
 from vmc.models.base import VideoModel
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset, Subset
-from vmc.models.token import TokenEmbedding
+from vmc.models.text import TextEncoder
+from vmc.models.token import MOTION
 from vmc.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 FORMAT = "vmc-delta-1"
@@ -21,15 +22,17 @@ FIRST_FAMILY = "unet3d"
 """Of files that do not say theirs: the only one there was."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOKEN = "text_encoder.token"
+"""The name of the motion's row; that of another token NAME is `text_encoder.token.NAME`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delta:
-    """Trained tensors by name (`PREFIX.NAME` with the prefix of the model's family, `text_encoder.token`) and what they
-    belong to.
+    """What a run's model has in place of the base's: trained tensors, and those of the run that it started from.
 
-    `about` holds family, base (path), base_fingerprint (of the base's denoiser), groups, token (word, added, start),
-    step, and where adapters were trained lora (rank, alpha, targets).
+    They are named `PREFIX.NAME` with the prefix of the model's family, and `text_encoder.token`. `about` says what they
+    belong to: family, base (path), base_fingerprint (of the base's denoiser), groups, token (word, added, start, and
+    further ones by name), step, where adapters were trained lora (rank, alpha, targets), and init (SHA-256 of the
+    weights that the run started from).
     """
 
     tensors: Mapping[str, Tensor]
@@ -72,19 +75,20 @@ class Delta:
             )
         if self.about.get("base_fingerprint") != model.fingerprint("denoiser"):
             raise VmcError(
-                f"model.path is {model.path}, but these weights were trained on another model,"
+                f"model.path is {model.described}, but these weights were trained on another model,"
                 f" {self.about.get('base')}; use that one"
             )
 
     @torch.no_grad()
-    def apply(self, model: VideoModel, denoiser: Module, token_embedding: TokenEmbedding | None = None) -> None:
+    def apply(self, model: VideoModel, denoiser: Module, text: TextEncoder | None = None) -> None:
         """Copy the tensors into a fresh base, which is given adapters where the delta has them.
 
         Raises:
             VmcError: a tensor has no place there, or its shape differs.
         """
-        subset = subset_of(self.about)
-        places = trained_places(subset.places(denoiser, model.groups), model.prefix, token_embedding)
+        # Adapters rename the layers that they stand beside, so the others' places are found before there are any.
+        places = named_places(dict(denoiser.named_parameters()), text.rows if text else {}, prefix=model.prefix)
+        places |= named_places(subset_of(self.about).places(denoiser, model.groups), {}, prefix=model.prefix)
         for name, tensor in self.tensors.items():
             if name not in places:
                 raise VmcError(f"the weights hold {name}, which this model does not have; use the model of the run")
@@ -120,11 +124,14 @@ def subset_of(about: Mapping[str, Any]) -> Subset:
     return LoraSubset(**about["lora"]) if "lora" in about else ParameterSubset(groups=about.get("groups", ()))
 
 
-def trained_places(
-    denoiser: Mapping[str, Tensor], prefix: str, token_embedding: TokenEmbedding | None
-) -> dict[str, Tensor]:
-    """The denoiser's parameters and the token's row under the names a delta gives them."""
+def named_places(
+    denoiser: Mapping[str, Parameter], rows: Mapping[str, Parameter], *, prefix: str
+) -> dict[str, Parameter]:
+    """Parameters of the denoiser and rows of tokens under the names that a delta gives them."""
     places = {f"{prefix}.{name}": parameter for name, parameter in denoiser.items()}
-    if token_embedding is not None:
-        places[TOKEN] = token_embedding.row
-    return places
+    return places | {row_name(name): row for name, row in rows.items()}
+
+
+def row_name(token: str) -> str:
+    """What a delta calls the row of a token."""
+    return TOKEN if token == MOTION else f"{TOKEN}.{token}"

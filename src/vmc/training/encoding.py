@@ -13,16 +13,19 @@ from vmc.diffusion.conditioning import Conditioning
 from vmc.models.text import TextEncoder
 from vmc.training.batches import LatentClips
 from vmc.training.experiment import Experiment
+from vmc.training.initial import InitialWeights
 
 
 class Encoders:
     """The base model's encoders, each loaded when something is asked for that no cache holds.
 
     Args:
-        experiment: its model, the token that texts may hold, where encoders run and how that rounds, and the cache.
+        experiment: its model, the tokens that texts may hold, where encoders run and how that rounds, and the cache.
+        init: weights that the run starts from, which may hold rows of tokens.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, init: InitialWeights | None = None) -> None:
+        self.init = init
         self.model, self.token, self.hardware = experiment.model, experiment.token, experiment.hardware
         self.latent_cache = TensorCache(folder=experiment.cache / "latents")
         self._text_cache = TensorCache(folder=experiment.cache / "texts")
@@ -31,7 +34,12 @@ class Encoders:
     @property
     def token_mark(self) -> str:
         """What a text's embedding depends on before any training, besides the model."""
-        return f"{self.token.word} {self.token.added} {self.token.start}"
+        return " ".join(map(str, (*self.token.identity, *self.init_mark)))
+
+    @property
+    def init_mark(self) -> tuple[str, ...]:
+        """What tells the weights that the run starts from; nothing for the base model's own."""
+        return () if self.init is None else (f"init {self.init.fingerprint}",)
 
     @property
     def vae_mark(self) -> str:
@@ -40,9 +48,11 @@ class Encoders:
 
     @property
     def prompt_encoder(self) -> TextEncoder:
-        """The text encoder, the one that is trained where the token is."""
+        """The text encoder, the one that is trained where a token is."""
         if self._prompt_encoder is None:
             self._prompt_encoder = self.model.text_encoder(self.token)
+            if self.init is not None:
+                self.init.apply_rows(self._prompt_encoder)
         return self._prompt_encoder
 
     def moments(self, latents: LatentClips, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor]:
@@ -72,5 +82,5 @@ class Encoders:
         return lambda caption: encoder(caption).tensors()
 
     def text(self, text: str) -> Conditioning:
-        """What the denoiser reads of a prompt: from the cache, or by the encoder as it is if the token is trained."""
-        return self.prompt_encoder(text) if self.token.trained else self.texts([text])[0]
+        """What the denoiser reads of a prompt: from the cache, or by the encoder as it is if a token is trained."""
+        return self.prompt_encoder(text) if self.token.trains else self.texts([text])[0]

@@ -28,7 +28,7 @@ class TrainingGenerator:
     def __call__(self, module: MotionModule) -> VideoGenerator:
         """The generator of this moment."""
         parts, hardware = self.experiment, self.experiment.hardware
-        if self._made is None or parts.token.trained:
+        if self._made is None or parts.token.trains:
             self._made = VideoGenerator(
                 model=parts.model,
                 denoiser=module.denoiser,

@@ -115,7 +115,7 @@ class Evaluations(StepCallback):
         if not step and low:
             value, threshold = summary["metrics"]["appearance"]["value"], self.evaluation.threshold
             raise VmcError(
-                f"the base model's appearance score is {value:.4f} before any training, not above stop.appearance"
+                f"the model's appearance score is {value:.4f} before any training, not above stop.appearance"
                 f" ({threshold}); lower the threshold, or give stop.appearance=null to train without stopping"
             )
         if low:
@@ -181,7 +181,7 @@ class Evaluations(StepCallback):
     def _keep_weights(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
         """Weights of every evaluated step stay: the stop needs those before it; step 0's until it is past them."""
         if trainer.is_global_zero and not self.run.weights(step).is_file():
-            Delta(tensors=module.trained_tensors(), about={**self.about, "step": step}).save(self.run.weights(step))
+            Delta(tensors=module.weights(), about={**self.about, "step": step}).save(self.run.weights(step))
         self.evaluation.ranks.barrier()
 
     def _show(self, trainer: pl.Trainer, step: int) -> None:
@@ -213,7 +213,9 @@ class _WeightsOf:
 
     def __enter__(self) -> None:
         self.kept = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
-        self.module.load_state_dict(_on(self.module.device, dict(Delta.load(self.weights).tensors)))
+        tensors = Delta.load(self.weights).tensors.items()
+        trained = {name: tensor for name, tensor in tensors if name not in self.module.inherited}
+        self.module.load_state_dict(_on(self.module.device, trained))
 
     def __exit__(self, *error: object) -> None:
         self.module.load_state_dict(self.kept)

@@ -1,11 +1,13 @@
 """The Lightning module: denoiser, loss and optimiser, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from vmc.diffusion.conditioning import Conditioning
@@ -13,15 +15,17 @@ from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses, 
 from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 from vmc.models.loading import cast
-from vmc.models.parameters import Subset
+from vmc.models.lora import adapted_parameter
+from vmc.models.parameters import Subset, check_groups
 from vmc.models.text import TextEncoder
-from vmc.training.batches import Batch
-from vmc.training.delta import trained_places
+from vmc.training.batches import Batch, ClipGroup
+from vmc.training.delta import named_places, row_name
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, make_optimizer
+from vmc.training.regularization import ClipSet
 
 
 class MotionModule(pl.LightningModule):
-    """Trains a subset of a denoiser, and the token's embedding row where it has one to train.
+    """Trains a subset of a denoiser, and the embedding rows of tokens where some are to be trained.
 
     Args:
         model: the base model.
@@ -30,8 +34,10 @@ class MotionModule(pl.LightningModule):
         optimizer: makes the optimiser from parameter groups.
         objective: the loss of a clip; None is Eq. 1.
         lr_schedule: makes what changes the rates of all groups from step to step.
-        encoder: the text encoder, given only if the token's row is trained; it then runs in the step.
-        token_learning_rate: of that row.
+        encoder: the text encoder, given only if a token's row is trained; it then runs in the step.
+        clip_sets: sets of clips that move a part of what is trained.
+        inherited: weights of the run that this one starts from: what is trained begins as they are, and those that
+            are not trained are written with this one's own.
         frozen_dtype: of the frozen weights.
     """
 
@@ -45,7 +51,8 @@ class MotionModule(pl.LightningModule):
         objective: Objective | None = None,
         lr_schedule: ScheduleFactory | None = None,
         encoder: TextEncoder | None = None,
-        token_learning_rate: float | None = None,
+        clip_sets: Sequence[ClipSet] = (),
+        inherited: Mapping[str, Tensor] | None = None,
         frozen_dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
@@ -55,7 +62,6 @@ class MotionModule(pl.LightningModule):
         cast(denoiser, frozen_dtype, {name for name, tensor in denoiser.named_parameters() if not tensor.requires_grad})
         self.encoder = encoder
         self.text_encoder = encoder.network if encoder else None
-        self.token_learning_rate = token_learning_rate
         self.objective = objective or Denoising()
         self._make_optimizer, self._make_schedule = optimizer, lr_schedule or Constant()
         self._scheduled = False
@@ -63,41 +69,81 @@ class MotionModule(pl.LightningModule):
         self.losses: list[dict[str, Tensor]] = []  # of the micro-batches since the last step
         if not self.trained_tensors():
             raise VmcError("nothing is trained: parameters.groups is empty and token.trained is false; set one")
+        self.inherited = self._begin_as(inherited or {})
+        self._movable = movable(clip_sets, self.trained_tensors(), model)
 
     def train(self, mode: bool = True) -> "MotionModule":
         """Stay in eval mode: dropout would draw from the global generator (and the release has it off)."""
         return super().train(False)
 
-    def trained_tensors(self) -> dict[str, Tensor]:
+    def trained_tensors(self) -> dict[str, Parameter]:
         """Exactly what is trained, under the names of the delta."""
-        row = self.encoder.token_embedding if self.encoder else None
-        return trained_places(
-            self.trained, self.model.prefix, row if row is not None and row.row.requires_grad else None
-        )
+        rows = self.encoder.rows if self.encoder else {}
+        trained = {name: row for name, row in rows.items() if row.requires_grad}
+        return named_places(self.trained, trained, prefix=self.model.prefix)
+
+    @torch.no_grad()
+    def _begin_as(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Have what is trained begin as these weights are; those that are not trained."""
+        trained = self.trained_tensors()
+        for name in trained.keys() & weights.keys():
+            trained[name].copy_(weights[name])
+        return {name: tensor for name, tensor in weights.items() if name not in trained}
+
+    def weights(self) -> dict[str, Tensor]:
+        """All that differs from the base model, under the names of the delta."""
+        return {**self.inherited, **self.trained_tensors()}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a micro-batch (Eq. 1 and 3)."""
-        text = batch.text if isinstance(batch.text, Conditioning) else self._encoded(batch.text)
-        noisy_BCFHW = self.process.add_noise(batch.latents_BCFHW, batch.noise_BCFHW, batch.times_B)
-        target_BCFHW = self.process.target(batch.latents_BCFHW, batch.noise_BCFHW, batch.times_B)
-        timesteps_B = self.process.timesteps(batch.times_B)
+        losses = []
+        kinds = ("motion", "regularization", *(name for name in self._movable if name))
+        zero = batch.groups[0].weights_B.new_zeros(())
+        sums = {name: zero for kind in kinds for name in (kind, f"{kind} clips")}
+        for group in batch.groups:
+            with self._moving(group.clip_set):
+                losses_B, named = self._losses(group)
+            losses.append(weighted_loss(losses_B, group.weights_B, batch.draws))
+            parts = _sums(losses_B.detach(), group)
+            for name, part_B in named.items():
+                parts[f"loss_{name}"] = weighted_loss(part_B.detach(), group.weights_B, batch.draws)
+            sums |= {name: sums.get(name, zero) + part for name, part in parts.items()}
+        loss = sum(losses[1:], losses[0])
+        self.losses.append(sums | {"loss": loss.detach(), "micro_batches": loss.new_tensor(1.0)})
+        return loss
+
+    def _losses(self, group: ClipGroup) -> tuple[Tensor, dict[str, Tensor]]:
+        """losses_B of clips of one shape, and the parts of them that have a name."""
+        text = group.text if isinstance(group.text, Conditioning) else self._encoded(group.text)
+        noisy_BCFHW = self.process.add_noise(group.latents_BCFHW, group.noise_BCFHW, group.times_B)
+        target_BCFHW = self.process.target(group.latents_BCFHW, group.noise_BCFHW, group.times_B)
+        timesteps_B = self.process.timesteps(group.times_B)
         prediction_BCFHW = self.model.predict(self.denoiser, noisy_BCFHW, timesteps_B, text)
         context = Context(
             process=self.process,
-            latents_BCFHW=batch.latents_BCFHW,
+            latents_BCFHW=group.latents_BCFHW,
             noisy_BCFHW=noisy_BCFHW,
-            times_B=batch.times_B,
-            generators_B=[torch.Generator().manual_seed(seed) for seed in batch.objective_seeds_B],
+            times_B=group.times_B,
+            generators_B=[torch.Generator().manual_seed(seed) for seed in group.objective_seeds_B],
         )
         losses = self.objective(prediction_BCFHW.float(), target_BCFHW.float(), context)
-        losses_B, named = clip_losses(losses, clips=len(batch.weights_B))
-        loss = weighted_loss(losses_B, batch.weights_B, batch.draws)
-        parts = {
-            f"loss_{name}": weighted_loss(part_B.detach(), batch.weights_B, batch.draws)
-            for name, part_B in named.items()
-        }
-        self.losses.append(_sums(loss, losses_B.detach(), batch.is_exemplar_B) | parts)
-        return loss
+        return clip_losses(losses, clips=len(group.weights_B))
+
+    @contextmanager
+    def _moving(self, clip_set: str | None) -> Iterator[None]:
+        """Within, gradients are recorded for what the clips of a set may move, and for nothing else.
+
+        What no clip of a step may move so has no gradient at all, and AdamW leaves it alone. Several processes draw
+        clips of different sets, so DDP must find out for itself what has a gradient (`find_unused_parameters`).
+        """
+        others = [tensor for name, tensor in self.trained_tensors().items() if name not in self._movable[clip_set]]
+        try:
+            for tensor in others:
+                tensor.requires_grad_(False)
+            yield
+        finally:
+            for tensor in others:
+                tensor.requires_grad_(True)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Note the rate of the step."""
@@ -110,14 +156,15 @@ class MotionModule(pl.LightningModule):
         return self.encoder.encode_ids(ids_BL)
 
     def configure_optimizers(self) -> Any:
-        """One group for the denoiser, one without decay for the token's row; the schedule is of both."""
+        """One group for the denoiser, one without decay for each token's row; the schedule is of all."""
         groups: list[dict[str, Any]] = []
         if self.trained:
             groups.append({"params": list(self.trained.values())})
-        row = self.trained_tensors().keys() - {f"{self.model.prefix}.{name}" for name in self.trained}
-        if row:
-            tensors = [self.trained_tensors()[name] for name in row]
-            groups.append({"params": tensors, "lr": self.token_learning_rate, "weight_decay": 0.0})
+        if self.encoder and self.encoder.token:
+            for name, token in self.encoder.token.tokens.items():
+                if token.trained:
+                    row = self.encoder.rows[name]
+                    groups.append({"params": [row], "lr": token.learning_rate, "weight_decay": 0.0})
         optimizer = make_optimizer(self._make_optimizer, groups)
         scheduler = self._make_schedule(optimizer)
         self._scheduled = scheduler is not None
@@ -146,15 +193,40 @@ class MotionModule(pl.LightningModule):
                 tensor.copy_(state_dict[name])
 
 
-def _sums(loss: Tensor, losses_B: Tensor, is_exemplar_B: Tensor) -> dict[str, Tensor]:
-    """Sums that add up over micro-batches and ranks to what `train.csv` shows."""
-    motion, others = losses_B[is_exemplar_B], losses_B[~is_exemplar_B]
-    count = losses_B.new_tensor
-    return {
-        "loss": loss.detach(),
-        "micro_batches": count(1.0),
-        "motion": motion.sum(),
-        "exemplars": count(float(len(motion))),
-        "regularization": others.sum(),
-        "others": count(float(len(others))),
+def movable(sets: Sequence[ClipSet], trained: Iterable[str], model: VideoModel) -> dict[str | None, frozenset[str]]:
+    """Names of the trained tensors that the clips of each set may move; under None, exemplars and regularization clips.
+
+    Raises:
+        VmcError: a set names a group that the family lacks, or may move nothing that is trained.
+    """
+    trained = frozenset(trained)
+    found: dict[str | None, frozenset[str]] = {
+        None: trained - {row_name(token) for one in sets for token in one.tokens}
     }
+    for one in sets:
+        check_groups(one.groups or (), model.groups, key=f"{one.name}.groups")
+        rows = {row_name(token) for token in one.tokens}
+        found[one.name] = frozenset(name for name in trained if name in rows or _in_groups(name, one.groups, model))
+        if not found[one.name]:
+            raise VmcError(
+                f"the clips of {one.name} may move {', '.join([*(one.groups or ()), *one.tokens]) or 'nothing'}, of"
+                " which nothing is trained; name groups that parameters names too, or a token that is trained"
+            )
+    return found
+
+
+def _in_groups(name: str, groups: Sequence[str] | None, model: VideoModel) -> bool:
+    """Whether a trained tensor of the denoiser, or the layer that an adapter stands beside, is in one of the groups."""
+    prefix = f"{model.prefix}."
+    parameter = adapted_parameter(name.removeprefix(prefix))
+    return name.startswith(prefix) and (groups is None or any(model.groups[group](parameter) for group in groups))
+
+
+def _sums(losses_B: Tensor, group: ClipGroup) -> dict[str, Tensor]:
+    """Sums that add up over groups, micro-batches and ranks to what `train.csv` shows of each kind of clip."""
+    if group.clip_set:
+        kinds = {group.clip_set: losses_B}
+    else:
+        kinds = {"motion": losses_B[group.is_exemplar_B], "regularization": losses_B[~group.is_exemplar_B]}
+    sums = {kind: part.sum() for kind, part in kinds.items()}
+    return sums | {f"{kind} clips": part.new_tensor(float(len(part))) for kind, part in kinds.items()}

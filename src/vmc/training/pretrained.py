@@ -92,7 +92,7 @@ class Pretrained:
         parts = self.experiment
         made_with = (
             f"{parts.model.identity} {parts.model.fingerprint('scheduler')}",
-            (parts.token.word, parts.token.added, parts.token.start),
+            parts.token.identity,
             (parts.sampler, parts.data.frames, parts.data.size, parts.data.fps),
             (parts.hardware.rounding, parts.hardware.precision, parts.generation_batch),
         )

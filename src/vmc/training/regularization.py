@@ -1,4 +1,6 @@
-"""What keeps the base model's knowledge while it learns the motion (paper, Eq. 3 and Table 2e)."""
+"""What keeps the base model's knowledge while it learns the motion (paper, Eq. 3 and Table 2e), and which clips a step
+draws of all that there are.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import torch
 
 from vmc.data.clips import Clip, ClipSource
 from vmc.data.folder import VideoFolder
+from vmc.data.transform import ClipTransform
 from vmc.errors import VmcError
 from vmc.randomness import generator
 
@@ -122,11 +125,51 @@ class Drawn:
     weight: float
     is_exemplar: bool
     slot: str  # tells apart the draws of the two halves of a pair
+    clip_set: str | None = None  # the name of a `ClipSet`
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSet:
+    """Clips beside the motion's that are drawn by themselves, such as stills of a subject.
+
+    Args:
+        name: of the set; `loss_NAME` is what its clips lose.
+        clips: with their captions filled in.
+        transform: how each becomes frames; stills have one frame.
+        share: of the draws that take one of these clips, above 0 and at most 1.
+        variants: of each clip that are encoded and drawn from.
+        groups: of the model's parameters, those that these clips may move; None for all that are trained.
+        tokens: names of the tokens whose rows these clips move, and no others do.
+
+    Raises:
+        VmcError: a set that cannot be drawn from.
+    """
+
+    name: str
+    clips: Sequence[Clip]
+    transform: ClipTransform
+    share: float
+    variants: int = 1
+    groups: Sequence[str] | None = None
+    tokens: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name in ("motion", "regularization"):
+            raise VmcError(f"a set of clips is named '{self.name}'; give it a name of letters, digits and _ of its own")
+        if not self.clips:
+            raise VmcError(f"{self.name} has no clips; give it some, or leave it out")
+        if not 0 < self.share <= 1:
+            raise VmcError(f"{self.name}.share is {self.share}; it must be above 0 and at most 1, a part of the draws")
+        if self.variants < 1:
+            raise VmcError(f"{self.name}.variants is {self.variants}; it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """Which clips a draw of a step takes: a pure function of the seed, the step and the draw's place in the batch."""
+    """Which clips a draw of a step takes: a pure function of the seed, the step and the draw's place in the batch.
+
+    A run's clips are in the order exemplars, regularization clips, those of each further set.
+    """
 
     exemplars: int
     regularization: int
@@ -135,12 +178,36 @@ class Mixture:
     mix: Mix
     weight: float
     ratio: Ratio
+    further: Sequence[ClipSet] = ()
+
+    def __post_init__(self) -> None:
+        if (shares := sum(one.share for one in self.further)) > 1:
+            names = ", ".join(f"{one.name}.share" for one in self.further)
+            raise VmcError(f"{names} are {shares} together; all draws are 1, so give less")
 
     def draw(self, *place: int) -> Sequence[Drawn]:
         """The clips of the draw at `place`, which is (run seed, step, index in the global batch)."""
+        if further := self._from_further(*place):
+            return (further,)
         if self.mix == "paired" and self.regularization:
             return self._exemplar(*place), self._regularizer(*place, weight=self.weight)
         return (self._exemplar(*place),) if self._from_exemplars(*place) else (self._regularizer(*place, weight=1.0),)
+
+    def _from_further(self, *place: int) -> Drawn | None:
+        """The clip of a draw from one of the further sets; None for a draw of exemplars and regularization clips."""
+        if not self.further:
+            return None
+        left = torch.rand((), generator=generator(*place, "further set")).item()
+        first = self.exemplars + self.regularization
+        for one in self.further:
+            if left < one.share:
+                clip = first + _below(len(one.clips), *place, one.name, "clip")
+                variant = _below(one.variants, *place, one.name, "variant")
+                return Drawn(
+                    clip=clip, variant=variant, weight=1.0, is_exemplar=False, slot=one.name, clip_set=one.name
+                )
+            left, first = left - one.share, first + len(one.clips)
+        return None
 
     def _from_exemplars(self, *place: int) -> bool:
         if not self.regularization:

@@ -22,23 +22,23 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
     Raises:
         VmcError: a clip is missing, or an exemplar's caption lacks the token.
     """
-    motion, word = experiment.motion, experiment.token.word
+    motion, words = experiment.motion, experiment.token.words
     exemplars = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
     filled = [
-        [replace(clip, caption=fill(clip.caption, token=word)) for clip in clips]
+        [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
         for clips in (exemplars, experiment.regularization.clips())
     ]
-    check_token(filled[0], word)
+    check_token(filled[0], words["token"])
     return [*filled[0], *filled[1]]
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
-    """No caption of an exemplar and no prompt may name the motion where the text encoder no longer reads.
+    """No caption but a regularization clip's and no prompt may use a token's word where no text is read any more.
 
     Raises:
         VmcError: naming the clip or the prompt, and its number of tokens.
     """
-    texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role == "exemplar"}
+    texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role != "regularization"}
     texts |= {f"prompt {number}": prompt.text for number, prompt in enumerate(experiment.prompts, start=1)}
     check_word_is_read(experiment.model, experiment.token, texts)
 

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vmc.data.cache import sweep_caches
-from vmc.data.clips import Clip
+from vmc.data.clips import Clip, check_readable, fill
 from vmc.data.timing import tell_timing
 from vmc.data.transform import ClipTransform
 from vmc.diffusion.objective import Denoising, Objective
@@ -29,10 +30,11 @@ from vmc.training.encoding import Encoders
 from vmc.training.evaluating import TrainingGenerator, build_schedule
 from vmc.training.evaluations import Evaluations
 from vmc.training.experiment import Experiment
+from vmc.training.initial import InitialWeights
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
-from vmc.training.regularization import Mixture
+from vmc.training.regularization import ClipSet, Mixture
 from vmc.training.saving import usable_checkpoint
 from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, readable
 from vmc.training.synthetic import SyntheticRegularization
@@ -52,6 +54,8 @@ class Session:
         optimizer: makes the optimizer of the trained parameters.
         objective: the loss of a clip.
         lr_schedule: how the optimizer's rates change from step to step.
+        init: a run, or a file of weights, that the run starts from in place of the base model.
+        clip_sets: clips beside the motion's, with draws and a length of their own.
         steps: optimiser steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
@@ -70,6 +74,8 @@ class Session:
     batch_size: int
     objective: Objective = field(default_factory=Denoising)
     lr_schedule: ScheduleFactory = field(default_factory=Constant)
+    init: str | Path | None = None
+    clip_sets: Sequence[ClipSet] = ()
     evaluate_every: int = 0
     evaluate_subset: int = 12
     checkpoint_every: int = 0
@@ -85,7 +91,9 @@ class Session:
         check_optimizer(self.optimizer)
         check_schedule(self.lr_schedule, steps=self.steps)
         self.subset.check(self.experiment.model.groups)
-        self._encoders = Encoders(self.experiment)
+        self._init = self._initial_weights()
+        self._encoders = Encoders(self.experiment, self._init)
+        self._sets = list(self.clip_sets)
         self._seconds, self._step = 0.0, 0
         self._load: Load | None = None
         if self.evaluates:
@@ -99,7 +107,7 @@ class Session:
     def train(self) -> int:
         """Train, or go on training, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.experiment.hardware.use_threads()
-        self.objective.check(frames=self.experiment.latent_shape[1], process=self.experiment.model.process)
+        self.objective.check(frames=self._shortest_clip(), process=self.experiment.model.process)
         self.timestep_sampler.probabilities(self.experiment.model.process.times)  # of none there is nothing to draw
         if isinstance(self.experiment.regularization, SyntheticRegularization):  # whose clips the base model makes
             self._check_memory()
@@ -112,7 +120,7 @@ class Session:
         if self.experiment.hardware.rank == 0:
             tell_timing(clips, self._transforms(clips))
         module = self.module()
-        plan = self.plan(exemplars, len(clips) - exemplars)
+        plan = self.plan(exemplars, len(clips) - exemplars - sum(len(one.clips) for one in self._sets))
         batches = self._batches(clips, plan, module)
         with StopOnSignal() as stop:
             try:
@@ -139,17 +147,59 @@ class Session:
 
     # --- what is needed before the first step ------------------------------------------------------------------------
 
+    def _initial_weights(self) -> InitialWeights | None:
+        if self.init is None:
+            return None
+        parts = self.experiment
+        return InitialWeights.find(self.init, run=self.run, model=parts.model, token=parts.token)
+
+    def _shortest_clip(self) -> int:
+        """Frames of the shortest clip's latent.
+
+        Raises:
+            VmcError: sets of clips that the model cannot hold, or that several processes could not share.
+        """
+        hardware, model = self.experiment.hardware, self.experiment.model
+        frames = [self.experiment.latent_shape[1]]
+        for one in self.clip_sets:
+            try:
+                frames.append(model.latent_shape(frames=one.transform.frames, size=one.transform.size)[1])
+            except VmcError as error:
+                raise VmcError(f"{one.name} has clips of {one.transform.frames} frames: {error}") from error
+            if unknown := [name for name in one.tokens if name not in self.experiment.token.tokens]:
+                raise VmcError(
+                    f"{one.name}.tokens names '{unknown[0]}'; give its word as token.further.{unknown[0]}.word"
+                )
+        if self.clip_sets and hardware.devices > 1 and "find_unused_parameters_true" not in hardware.strategy:
+            raise VmcError(
+                f"trainer.strategy is {hardware.strategy}, but the clips of {self.clip_sets[0].name} leave parameters"
+                " without gradients; give trainer.strategy=ddp_find_unused_parameters_true"
+            )
+        return min(frames)
+
     def _clips(self) -> tuple[list[Clip], int]:
-        """The run's clips, exemplars first, captions filled in and checked; and the number of exemplars."""
+        """The run's clips and the number of exemplars.
+
+        Exemplars are first, then regularization clips, then those of each set; captions are filled in and checked.
+        """
+        words, skip_bad = self.experiment.token.words, self.experiment.data.skip_bad
         found = gather_clips(self.experiment)
-        check_texts(self.experiment, found)
-        return readable(found, skip_bad=self.experiment.data.skip_bad)
+        further = [[replace(clip, caption=fill(clip.caption, **words)) for clip in one.clips] for one in self.clip_sets]
+        check_texts(self.experiment, [*found, *(clip for clips in further for clip in clips)])
+        clips, exemplars = readable(found, skip_bad=skip_bad)
+        self._sets = [
+            replace(one, clips=check_readable(clips, skip_bad=skip_bad))
+            for one, clips in zip(self.clip_sets, further, strict=True)
+        ]
+        return [*clips, *(clip for one in self._sets for clip in one.clips)], exemplars
 
     def _transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
-        """How each clip becomes frames: exemplars are augmented."""
+        """How each clip becomes frames: exemplars are augmented, those of a set have a transform of their own."""
         data, mirror = self.experiment.data, self.experiment.motion.mirror
         own, others = data.transform(augmented=True, mirror=mirror), data.transform(augmented=False, mirror=False)
-        return [own if clip.role == "exemplar" else others for clip in clips]
+        further = [one.transform for one in self._sets for _ in one.clips]
+        drawn = clips[: len(clips) - len(further)]
+        return [*(own if clip.role == "exemplar" else others for clip in drawn), *further]
 
     def _different_clips(self, rows: Sequence[Mapping[str, str]]) -> str:
         """How the clips differ from those that the run was begun with; empty where they do not.
@@ -173,12 +223,13 @@ class Session:
             subset=self.subset,
             optimizer=self.optimizer,
             batch_size=self.batch_size,
-            text_trained=self.experiment.token.trained,
+            text_trained=self.experiment.token.trains,
         )
 
     def module(self) -> MotionModule:
         """The denoiser with what of it is trained."""
         denoiser = self.experiment.model.denoiser()
+        inherited = self._init.apply(self.experiment.model, denoiser, self.subset) if self._init else {}
         if self.experiment.hardware.checkpoint_activations:
             checkpoint_activations(self.experiment.model.blocks(denoiser))
         return MotionModule(
@@ -188,8 +239,9 @@ class Session:
             optimizer=self.optimizer,
             objective=self.objective,
             lr_schedule=self.lr_schedule,
-            encoder=self._encoders.prompt_encoder if self.experiment.token.trained else None,
-            token_learning_rate=self.experiment.token.learning_rate,
+            encoder=self._encoders.prompt_encoder if self.experiment.token.trains else None,
+            clip_sets=self._sets,
+            inherited=inherited,
             frozen_dtype=self.experiment.hardware.frozen_dtype,
         )
 
@@ -204,6 +256,7 @@ class Session:
             mix=regularization.mix,
             weight=regularization.weight,
             ratio=regularization.ratio,
+            further=self._sets,
         )
         return StepPlan(
             seed=parts.seed,
@@ -229,7 +282,7 @@ class Session:
         # The last step's in any case: Lightning reads a batch even where no step is left.
         moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
         captions = [clip.caption for clip in clips]
-        texts = self.token_ids(captions) if self.experiment.token.trained else self._encoders.texts(captions)
+        texts = self.token_ids(captions) if self.experiment.token.trains else self._encoders.texts(captions)
         batches = TrainingBatches(
             plan=plan,
             moments=moments,
@@ -246,6 +299,9 @@ class Session:
 
     def _begin(self, clips: Sequence[Clip], module: MotionModule) -> None:
         self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
+        if self._init:
+            self._init.keep(self.run.path)
+            self.run.update(init_fingerprint=self._init.fingerprint)
         tensors = list(module.trained_tensors().values())
         exemplars, others = (sum(clip.role == role for clip in clips) for role in ("exemplar", "regularization"))
         log.info(
@@ -297,10 +353,11 @@ class Session:
         model, token = self.experiment.model, self.experiment.token
         return {
             "family": model.family,
-            "base": str(model.path),
+            "base": model.described,
             "base_fingerprint": model.fingerprint("denoiser"),
             **self.subset.describe(),
-            "token": {"word": token.word, "added": token.added, "start": token.start},
+            "token": token.describe(),
+            **({"init": self._init.fingerprint} if self._init else {}),
         }
 
     def _end(self, status: str, reason: str, exit_code: int) -> None:

@@ -45,7 +45,7 @@ class TunedModel:
             delta.check_base(base)
         denoiser, encoder = base.denoiser(), base.text_encoder(token)
         if delta is not None:
-            delta.apply(base, denoiser, encoder.token_embedding)
+            delta.apply(base, denoiser, encoder)
         return cls(base=base, denoiser=denoiser, encoder=encoder, hardware=hardware, weights=weights)
 
     def generator(self, *, sampler: Sampler, batch_size: int | None) -> VideoGenerator:

@@ -108,7 +108,7 @@ def figure3(
 
 
 def figure7(report: "Report") -> Iterator[Drawn]:
-    """Curves against training, and what an arm gains for what it loses; runs that nothing stops apart from the others."""
+    """Curves against training, and what an arm gains for what it loses; of what stops apart from the rest."""
     for name, runs in report.curves.items():
         yield from _curves(name, runs, threshold=report.threshold)
 
