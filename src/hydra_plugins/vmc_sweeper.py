@@ -25,6 +25,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vmc.cli import Job, Task, check_complete, check_config, check_overlays, tell
+from vmc.config.folders import config_folders
 from vmc.errors import VmcError
 from vmc.launchers import check_launcher
 from vmc.processes import PARENT, end_with_parent, handled, interrupt, run_module, take_place
@@ -36,7 +37,7 @@ JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 State = dict[str, Any]
 
 # What a resolved config needs to be a primary config of its own.
-ALONE = {
+ALONE: dict[str, Any] = {
     "defaults": ["_self_", {"override hydra/job_logging": "stdout"}, {"override hydra/hydra_logging": "none"}],
     "hydra": {"run": {"dir": "."}, "output_subdir": None, "job": {"name": "train", "chdir": False}},
 }
@@ -210,7 +211,8 @@ def train_apart(config: DictConfig) -> State:
     """Train an arm in a process of its own, from its resolved config; its state."""
     plain = OmegaConf.to_container(config, resolve=True)
     with tempfile.TemporaryDirectory(prefix="vmc-arm-") as folder:
-        text = yaml.safe_dump({**ALONE, **_literal(plain)}, sort_keys=False, allow_unicode=True)
+        hydra = {**ALONE["hydra"], "searchpath": [f"file://{place}" for place in config_folders()]}
+        text = yaml.safe_dump({**ALONE, "hydra": hydra, **_literal(plain)}, sort_keys=False, allow_unicode=True)
         (Path(folder) / "config.yaml").write_text(text, encoding="utf-8")
         code = run_module("vmc.train", "--config-path", folder, "--config-name", "config")
     state = shown_state(Path(config.output))

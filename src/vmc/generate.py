@@ -58,8 +58,9 @@ def export(config: DictConfig, model: Any) -> None:
     from vmc.runs.upload import upload
 
     folder, base = Path(config.export), model.base
-    made = {"base": str(base.path), "pipeline": base.pipelines[0], "mark": model.mark, "sampler": dict(config.sampler)}
-    made |= {"frames": base.frames, "size": base.size, "fps": base.fps, "name": config.push}
+    made = {"base": str(base.path), "pipeline": base.pipelines[0], "dtype": base.half, "mark": model.mark}
+    made |= {"frames": base.frames, "size": base.size, "fps": base.fps}
+    made |= {"sampler": dict(config.sampler), "name": config.push}
     card = folder / CARD
     if config.push and card.is_file() and model.mark in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")

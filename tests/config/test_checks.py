@@ -38,6 +38,17 @@ def refused(*overrides: str, command: str = "train") -> str:
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
+def test_further_tokens_and_a_start_are_keys_of_a_training():
+    token = "+token.further={subject: {word: pll, trained: true, learning_rate: 1e-3}}"
+    config = composed(token, "init=~/a, folder")
+    check_config(config, "train")
+    check_parts(config)
+    assert instantiate(config.token).tokens["subject"].learning_rate == 1e-3
+    assert config.init == str(Path.home() / "a, folder")
+    assert "token.further.subject.learning_rate is -1" in refused(token.replace("1e-3", "-1"))
+    assert refused("init=3").startswith("init is 3; it must be text or null")
+
+
 @pytest.mark.parametrize(
     ("key", "near"),
     [

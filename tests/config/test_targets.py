@@ -42,8 +42,9 @@ def targets(node, place):
 @pytest.mark.parametrize("file", YAMLS, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_every_class_that_ships_is_allowed_at_its_place(file):
     content = yaml.safe_load(file.read_text())
-    is_global = file.read_text().startswith("# @package _global_")
-    for place, target in targets(content, "" if is_global else file.parent.name):
+    head = file.read_text().partition("\n")[0]
+    package = head.removeprefix("# @package ") if head.startswith("# @package ") else file.parent.name
+    for place, target in targets(content, "" if package == "_global_" else package):
         assert allowed(place, target), f"{place}: {target}"
 
 
@@ -222,6 +223,8 @@ def own(tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     (folder / "timesteps").mkdir(parents=True)
     (folder / "timesteps" / "sharp.yaml").write_text("_target_: own_times.Sharp\nedge: 0.5\n")
+    (folder / "metrics").mkdir()
+    (folder / "metrics" / "list.yaml").write_text("parts:\n- _target_: own_times.Part # or own_times.other.Part\n")
     (folder / "stack").mkdir()
     large = "# @package _global_\nstack_name: large\nrates: {method: 0.1, sharp: 0.2}\n"
     (folder / "stack" / "large.yaml").write_text(large)
@@ -243,6 +246,15 @@ def test_a_class_that_a_yaml_of_a_given_folder_names_needs_no_trust(own):
     HydraConfig.instance().cfg = None
     with pytest.raises(VmcError, match=r"own_times.Sharp, which is no class that a YAML here names .* --config-dir$"):
         check_foreign(plain["timesteps"], "timesteps", source="config.yaml")
+
+
+def test_a_class_in_a_list_may_be_any_of_its_items(own):
+    (own / "metrics" / "broken.yaml").write_bytes(b"_target_: {\xff")
+    composed_with(own)
+    node = {"parts": [{"_target_": "own_times.other.Part"}, {"_target_": "own_times.Part"}]}
+    check_foreign(node, "metrics", source="config.yaml")
+    with pytest.raises(VmcError, match=r"metrics.parts.0._target_: own_times.Sharp, which is no class"):
+        check_foreign({"parts": [{"_target_": "own_times.Sharp"}]}, "metrics", source="config.yaml")
 
 
 def test_runs_below_a_given_folder_name_nothing(own):

@@ -5,6 +5,7 @@ import pytest
 
 from vmc.data.prompts import Prompt, jester_test_set, read_prompts
 from vmc.errors import VmcError
+from vmc.models.token import MotionToken
 
 
 def read(file, seeds=(7,)):
@@ -14,6 +15,15 @@ def read(file, seeds=(7,)):
 def test_the_papers_test_set_is_read():
     prompts = read(jester_test_set())
     assert len(prompts) == 300 and prompts[0].text.endswith(" doing the sks sign.")
+
+
+def test_a_prompt_may_hold_the_words_of_several_tokens(tmp_path):
+    (tmp_path / "prompts.txt").write_text("a {subject_token} man doing the {token} sign\n")
+    words = MotionToken(further={"subject": {"word": "pll"}}).words
+    (prompt,) = read_prompts(tmp_path / "prompts.txt", template="", seeds=[1], **words)
+    assert prompt.text == "a pll man doing the sks sign"
+    with pytest.raises(VmcError, match=r"holds '\{subject_token\}', which has no value here"):
+        read(tmp_path / "prompts.txt")
 
 
 @pytest.mark.parametrize(

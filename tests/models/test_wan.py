@@ -224,10 +224,17 @@ def test_a_word_of_several_pieces_is_refused_as_the_token(model):
         model.text_encoder(MotionToken(word="qzx"))
 
 
+def test_a_word_behind_the_last_position_is_refused(model):
+    text = model.text_encoder(MotionToken())
+    assert text.token_ids(["a man " * 250 + "sks"]).shape == (1, 512)
+    with pytest.raises(VmcError, match=r"has 522 tokens, of which the text encoder reads the first 512, and 'sks'"):
+        text.token_ids(["a man " * 260 + "sks"])
+
+
 def test_an_added_token_is_merged_into_the_table_that_an_export_has(model, tmp_path):
     text = model.text_encoder(MotionToken(word="<motion>", added=True, start="sign", trained=True, learning_rate=1e-3))
     with torch.no_grad():
-        text.token_embedding.row += 1
+        text.token_embedding.row.add_(1)
     ids_BL = text.token_ids(["a man doing the <motion> sign"])
     embeddings = text.encode_ids(ids_BL).embeddings_BLD
     embeddings.sum().backward()
@@ -244,12 +251,17 @@ def test_an_added_token_is_merged_into_the_table_that_an_export_has(model, tmp_p
 # --- denoiser and solver ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("guidance", [1.0, 5.0])
-@pytest.mark.parametrize("euler", [False, True])
-def test_videos_are_those_of_the_pipeline(changed, euler, guidance):
-    kind = FlowMatchEulerDiscreteScheduler if euler else UniPCMultistepScheduler
-    model = changed("model_index.json", scheduler=["diffusers", kind.__name__])
-    if euler:
+@pytest.mark.parametrize(
+    ("kind", "guidance", "more"),
+    [
+        (UniPCMultistepScheduler, 1.0, {}),
+        (UniPCMultistepScheduler, 5.0, {"expand_timesteps": True}),  # Wan 2.2's model of 5 billion parameters
+        (FlowMatchEulerDiscreteScheduler, 5.0, {}),
+    ],
+)
+def test_videos_are_those_of_the_pipeline(changed, kind, guidance, more):
+    model = changed("model_index.json", scheduler=["diffusers", kind.__name__], **more)
+    if kind is FlowMatchEulerDiscreteScheduler:
         kind(shift=3.0).save_pretrained(model.path / "scheduler")
     pipeline = WanPipeline.from_pretrained(model.path)
     pipeline.set_progress_bar_config(disable=True)
@@ -313,6 +325,16 @@ def test_what_diffusers_keeps_in_float32_stays_so(model, folder):
         }
     assert opened.scale_shift_table.dtype == torch.float32
     assert opened.blocks[0].attn1.to_q.weight.dtype == torch.bfloat16
+
+
+def test_the_time_is_embedded_in_float32_where_all_else_is_rounded(model):
+    denoiser = model.denoiser()
+    embedder, timesteps = denoiser.condition_embedder.time_embedder, torch.linspace(-1, 1, 256)[None]
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = denoiser.proj_out(torch.ones(1, 128))
+        found = embedder(timesteps)
+    assert (rounded.dtype, found.dtype) == (torch.bfloat16, torch.float32)
+    assert torch.equal(found, embedder(timesteps))
 
 
 def test_the_blocks_are_the_transformers(model):

@@ -31,7 +31,7 @@ def appearance(monkeypatch):
     """Lets a test say what the appearance score of an evaluation is, by its step and number of videos."""
 
     def by(values):
-        def summarise(scores, *, copy_threshold):
+        def summarise(scores, *, columns):
             return {"appearance": {"value": values(len(scores)), "low": 0.0, "high": 1.0}}
 
         monkeypatch.setattr(evaluations, "summarise", summarise)
@@ -185,7 +185,7 @@ def test_what_an_evaluation_lacks_is_said_before_training(train, metrics, tmp_pa
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_damaged_network_is_found_before_the_base_model_is_opened(train, metrics, tmp_path, monkeypatch, place):
-    monkeypatch.setattr(UNet3D, "_open", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(UNet3D, "open", lambda *arguments: 1 / 0)
     key, _, path = metrics[place].partition("=")
     damaged = tmp_path / Path(path).name
     (shutil.copytree if Path(path).is_dir() else shutil.copyfile)(path, damaged)
@@ -197,7 +197,7 @@ def test_a_damaged_network_is_found_before_the_base_model_is_opened(train, metri
 
 
 def test_an_unknown_class_is_found_before_the_base_model_is_opened(train, metrics, tmp_path, monkeypatch):
-    monkeypatch.setattr(UNet3D, "_open", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(UNet3D, "open", lambda *arguments: 1 / 0)
     with pytest.raises(VmcError, match=r"motion\.label is 'Dab', which the gesture classifier does not know"):
         train(*metrics, "motion.label=Dab", "evaluate_every=2")
     assert not (tmp_path / "run").exists()

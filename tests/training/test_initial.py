@@ -10,8 +10,9 @@ import torch
 from vmc.errors import VmcError
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
+from vmc.tensor_files import save_tensors
 from vmc.training import session as sessions
-from vmc.training.delta import TOKEN, Delta
+from vmc.training.delta import FORMAT, TOKEN, Delta
 from vmc.training.hardware import Hardware
 from vmc.training.initial import NAME
 from vmc.training.tuned import TunedModel
@@ -143,6 +144,30 @@ def test_a_run_of_a_version_without_init_goes_on(train):
     assert train("steps=3").weights(3).is_file()
 
 
+def test_weights_of_a_version_with_one_token_and_one_family_are_read(base, tmp_path):
+    row, name = torch.arange(64.0), "conv_in.bias"
+    bias = dict(base.denoiser().named_parameters())[name] + 1
+    about = {"format": FORMAT, "base": "a folder", "base_fingerprint": base.fingerprint("denoiser"), "groups": ["all"]}
+    about["token"] = {"word": "sks", "added": False, "start": None}
+    save_tensors({TOKEN: row, f"unet.{name}": bias}, tmp_path / "old.safetensors", about=about)
+    model = TunedModel.load(base, MotionToken(), tmp_path / "old.safetensors", hardware=Hardware())
+    assert torch.equal(model.encoder.rows["motion"], row)
+    assert torch.equal(dict(model.denoiser.named_parameters())[name], bias)
+
+
+def test_the_rows_of_several_tokens_come_back_from_a_file(base, tmp_path):
+    token = MotionToken(further={"subject": {"word": "pll"}})
+    rows = {TOKEN: torch.rand(64), f"{TOKEN}.subject": torch.rand(64)}
+    about = {"base_fingerprint": base.fingerprint("denoiser"), "family": "unet3d", "token": token.describe()}
+    Delta(tensors=rows, about=about).save(tmp_path / "rows.safetensors")
+    assert Delta.load(tmp_path / "rows.safetensors").about["token"]["further"]["subject"]["word"] == "pll"
+    encoder = TunedModel.load(base, token, tmp_path / "rows.safetensors", hardware=Hardware()).encoder
+    assert torch.equal(encoder.rows["motion"], rows[TOKEN])
+    assert torch.equal(encoder.rows["subject"], rows[f"{TOKEN}.subject"])
+    with pytest.raises(VmcError, match=r"hold text_encoder\.token\.subject, which this model does not have"):
+        TunedModel.load(base, MotionToken(), tmp_path / "rows.safetensors", hardware=Hardware())
+
+
 def test_another_start_is_another_run(train, motion_run, tmp_path):
     train("steps=2")
     with pytest.raises(VmcError, match=r"different config \(init differ\)"):
@@ -182,5 +207,5 @@ def test_a_start_that_cannot_be_is_refused_in_a_sentence(train, wrong, motion_ru
         with pytest.raises(VmcError, match=words):
             train(f"init={init}", output=tmp_path / "run")
     with pytest.raises(VmcError, match="parameters is null, which trains nothing"):
-        train(f"init={motion_run.path}", "parameters=null", output=tmp_path / "run")
+        train(f"init={motion_run.path}", "+baseline=pretrained", output=tmp_path / "run")
     assert not (tmp_path / "run").exists()

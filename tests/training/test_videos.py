@@ -16,6 +16,7 @@ from vmc.diffusion.sampling import Sampler
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
+from vmc.training.evaluating import TrainingGenerator
 from vmc.training.hardware import Hardware
 from vmc.training.tuned import TunedModel
 
@@ -36,10 +37,11 @@ def run(request, train, monkeypatch):
     kept = {}
     begin = sessions.Session._fit
 
-    def fit(self, module, batches, latent_shape, stop):
-        reason = begin(self, module, batches, latent_shape, stop)
-        generator = self._generator(latent_shape)(module)
-        kept["frames"] = generator.frames([Prompt(text=PROMPT.replace("{token}", self.token.word), seed=5)])[0]
+    def fit(self, module, batches, stop):
+        reason = begin(self, module, batches, stop)
+        generator = TrainingGenerator(experiment=self.experiment, encoders=self._encoders)(module)
+        text = PROMPT.replace("{token}", self.experiment.token.word)
+        kept["frames"] = generator.frames([Prompt(text=text, seed=5)])[0]
         return reason
 
     monkeypatch.setattr(sessions.Session, "_fit", fit)

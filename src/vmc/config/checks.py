@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vmc.config.folders import config_folder
+from vmc.config.folders import group_files
 from vmc.config.names import check_name
 from vmc.config.places import expand_paths
 from vmc.config.schema import OVERLAYS, arguments, schema_of
@@ -101,8 +101,7 @@ def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
     node = OmegaConf.to_container(config[group], resolve=False) if config.get(group) is not None else {}
     if not isinstance(node, dict) or not isinstance(target := node.get("_target_"), str):
         return
-    files = sorted((config_folder() / group).glob("*.yaml"))
-    settings = [read_yaml(file, remedy="install the project anew") for file in files]
+    settings = [read_yaml(file, remedy="correct it") or {} for file in group_files(group)]
     if any(one.get("_target_") == target and node.keys() <= one.keys() for one in settings):
         return  # its own; nothing is imported for it
     taken = arguments(target)

@@ -45,6 +45,9 @@ def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
     said = {key: OmegaConf.select(config, key) for key in given if "." in key}
     OmegaConf.set_struct(config, False)
     for key in keys:
+        if key == "metrics":  # those that are added here stay beside the run's own
+            own = schema_of("train").tree[key]
+            ours[key] |= {name: node for name, node in config[key].items() if name not in own}
         if key not in given:
             config[key] = ours[key]
         elif key != "trainer":  # trainer=cpu serves a run that was made on a GPU

@@ -19,6 +19,8 @@ OVERLAYS = ("ablation", "baseline")
 """Groups that a training adds with a plus."""
 FREE = ("hydra", "prompts.known", "figures")
 """Keys of no class below which any key may stand."""
+LISTS = ("metrics",)
+"""Groups in which a class, or null, may stand under any key."""
 ABSENT = object()
 RETIRED = {"data.step": "clips are sampled in time: data.fps says how many frames a second are taken"}
 """Keys of earlier versions, and what stands in their place."""
@@ -51,7 +53,8 @@ class Schema:
                 continue
             if below is ABSENT and isinstance(target, str):  # imported for a key that no YAML has
                 taken = arguments(target)
-                below = None if taken is None or name in taken else ABSENT
+                named = value is None or (isinstance(value, Mapping) and "_target_" in value)
+                below = None if name in (taken or ()) or (taken is None and (named or place not in LISTS)) else ABSENT
             if below is ABSENT:
                 yield key
                 continue
@@ -176,7 +179,7 @@ def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return dict(read_yaml(file, remedy="install the project anew") or {})
+    return dict(read_yaml(file, remedy="correct it, or install the project anew where it is the project's") or {})
 
 
 def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:

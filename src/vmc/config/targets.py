@@ -39,10 +39,10 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
     # Of no other folders: below one that is given may lie runs of somebody else.
     files = [(group, file) for group in group_names() for file in group_files(group, folders)]
     for group, file in [*(("", file) for file in config_folder().glob("*.yaml")), *files]:
-        text = file.read_text(encoding="utf-8")
         try:
+            text = file.read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=SafeLoader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             continue  # a run that chooses it is told of it
         lines = text.splitlines()
         for place, name, value, line in _scalars(node, package_of(text, group)):
@@ -53,7 +53,7 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
             elif name == "_partial_":
                 found.setdefault(f"{place}._partial_", set()).add(value)
             elif same := re.fullmatch(r"\$\{([\w.]+)\}", value):
-                other_place[f"{place}.{name}"] = same[1]
+                other_place[_joined(place, name)] = same[1]
     for place, other in other_place.items():
         found.setdefault(place, set()).update(found.get(other, ()))
     return {place: frozenset(names) for place, names in found.items()}
@@ -62,14 +62,17 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
 def _scalars(node: Any, place: str, name: str = "") -> Iterator[tuple[str, str, str, int]]:
     """Of every value: the place of its mapping, its key, its text, and the number of its line."""
     if isinstance(node, yaml.MappingNode):
-        below = ".".join(part for part in (place, name) if part)
         for key, value in node.value:
-            yield from _scalars(value, below, str(key.value))
+            yield from _scalars(value, _joined(place, name), str(key.value))
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _scalars(value, f"{place}.{name}", "*")
+            yield from _scalars(value, _joined(place, name), "*")
     elif isinstance(node, yaml.ScalarNode):
         yield place, name, node.value, node.start_mark.line
+
+
+def _joined(place: str, name: str) -> str:
+    return ".".join(part for part in (place, name) if part)
 
 
 def allowed(place: str, target: Any) -> bool:

@@ -39,21 +39,9 @@ class Appearance(Metric):
 
     name = "appearance"
     columns = (
-        Column(
-            name="appearance",
-            title="Appearance",
-            measure=Measure(name="appearance", title="Appearance", rank=0, curve=True),
-        ),
-        Column(
-            name="text_alignment",
-            title="Text alignment",
-            measure=Measure(name="text_alignment", title="Text alignment", rank=0, tables=("table1",)),
-        ),
-        Column(
-            name="frame_consistency",
-            title="Frame consistency",
-            measure=Measure(name="frame_consistency", title="Frame consistency", better="neither"),
-        ),
+        Column("appearance", measure=Measure("appearance", "Appearance", rank=0, curve=True)),
+        Column("text_alignment", measure=Measure("text_alignment", "Text alignment", rank=0, tables=("table1",))),
+        Column("frame_consistency", measure=Measure("frame_consistency", "Frame consistency", better="neither")),
     )
 
     def __init__(self, *, model: ImageText) -> None:

@@ -66,7 +66,11 @@ class Metric(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What the values depend on: network files with their SHA-256, and settings; plain JSON."""
+        """What the values depend on: network files with their SHA-256, and settings; plain JSON.
+
+        What differs between motions, seeds and arms stands under `target`, `exemplars` and `regularization`: runs that
+        differ in these alone may be compared.
+        """
 
     def prepare(self, run: RunContext) -> bool:
         """Take what is needed of a run; False where it has not got it, which leaves the columns empty."""

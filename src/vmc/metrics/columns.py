@@ -5,7 +5,7 @@ declarations. Those that a reader cannot know stand in `summary.json`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import KW_ONLY, MISSING, dataclass, fields
 from itertools import chain
 from typing import Any, Literal, get_args
 
@@ -18,7 +18,7 @@ How = Literal["mean", "share", "above"]
 Better = Literal["higher", "lower", "neither"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Measure:
     """The number that a column gives of a run, with its interval, in `summary.json` and in the report.
 
@@ -36,6 +36,7 @@ class Measure:
 
     name: str
     title: str
+    _: KW_ONLY
     how: How = "mean"
     threshold: float | None = None
     digits: int = 4
@@ -45,7 +46,8 @@ class Measure:
     curve: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tables", tuple(self.tables))
+        if isinstance(self.tables, list):  # as JSON has them
+            object.__setattr__(self, "tables", tuple(self.tables))
         _check(self, {"how": get_args(How), "better": get_args(Better), "digits": range(10), "rank": range(3)})
         if (self.how == "above") == (self.threshold is None):
             raise VmcError(f"the measure {self.name} is made by '{self.how}' with the threshold {self.threshold}")
@@ -56,27 +58,34 @@ class Measure:
         return self.how != "mean"
 
     @property
+    def plain(self) -> str:
+        """Its title without a unit."""
+        return self.title.removesuffix(", %")
+
+    @property
     def short(self) -> str:
         """Its name within a sentence."""
-        name = self.title.removesuffix(", %")
+        name = self.plain
         return name if name[1:2].isupper() else f"{name[0].lower()}{name[1:]}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Column:
     """A column of `scores.csv`.
 
     Args:
         name: in its head.
         kind: of its values; an empty cell is no value.
-        title: what the gallery calls it beside a video's score; empty where it is not shown there.
+        title: what the gallery calls it beside a video's score; empty where it is not shown there, None for what its
+            measure is called.
         invalid: what an invalid video has; where that is no number, the measure leaves invalid videos out.
         measure: what it says of a run; None where nothing.
     """
 
     name: str
+    _: KW_ONLY
     kind: Kind = "number"
-    title: str = ""
+    title: str | None = None
     invalid: Value = None
     measure: Measure | None = None
 
@@ -84,6 +93,11 @@ class Column:
         _check(self, {"kind": get_args(Kind)})
         if self.measure is not None and self.kind == "text":
             raise VmcError(f"the column {self.name} holds text, of which there is no {self.measure.name}")
+
+    @property
+    def label(self) -> str:
+        """What the gallery calls it; empty where it is not shown there."""
+        return (self.measure.plain if self.measure else "") if self.title is None else self.title
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, as `summary.json` holds it."""
@@ -97,12 +111,12 @@ def _check(declared: Column | Measure, choices: dict[str, Sequence[Any]]) -> Non
     Raises:
         VmcError: naming the first value that does not fit.
     """
-    kinds: dict[str, Any] = {"name": str, "title": str, "threshold": float | int | None, "tables": tuple, "curve": bool}
-    kinds |= {"invalid": Value, "measure": Measure | None}
+    kinds: dict[str, Any] = {"name": str, "title": str | None, "tables": tuple, "curve": bool}
+    kinds |= {"threshold": float | int | None, "invalid": Value, "measure": Measure | None}
     for part in fields(declared):
         value = getattr(declared, part.name)
         fits = value in choices[part.name] if part.name in choices else isinstance(value, kinds[part.name])
-        if not fits or (value == "" and part.default is MISSING):
+        if not fits or (not value and part.default is MISSING):
             raise VmcError(f"a {type(declared).__name__.lower()} is declared with {value!r} as {part.name}")
 
 

@@ -54,30 +54,18 @@ class Reference:
 def copy_columns(threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
     """The columns of `Copying`, for a similarity above which a video counts as copied."""
     copies = Measure(
-        name="copy_score",
-        title="Copies, %",
-        how="share",
-        digits=1,
-        better="lower",
-        rank=0,
-        tables=("table2",),
-        curve=True,
+        "copy_score", "Copies, %", how="share", digits=1, better="lower", rank=0, tables=("table2",), curve=True
     )
     any_frame = Measure(
-        name="copy_score_any",
-        title="Copies of any frame, %",
-        how="above",
-        threshold=threshold,
-        digits=1,
-        better="lower",
+        "copy_score_any", "Copies of any frame, %", how="above", threshold=threshold, digits=1, better="lower"
     )
     return (
-        Column(name="copy_similarity_first", title="Similarity to an exemplar's first frame"),
-        Column(name="copy_similarity_any", title="Similarity to any exemplar frame", measure=any_frame),
-        Column(name="regularization_similarity", title="Similarity to a regularization clip"),
-        Column(name="copied", kind="truth", measure=copies),
-        Column(name="nearest_clip", kind="text"),
-        Column(name="nearest_frame", kind="integer"),
+        Column("copy_similarity_first", title="Similarity to an exemplar's first frame"),
+        Column("copy_similarity_any", title="Similarity to any exemplar frame", measure=any_frame),
+        Column("regularization_similarity", title="Similarity to a regularization clip"),
+        Column("copied", kind="truth", title="", measure=copies),
+        Column("nearest_clip", kind="text"),
+        Column("nearest_frame", kind="integer"),
     )
 
 

@@ -11,15 +11,16 @@ from vmc.metrics.motion import MotionAccuracy
 from vmc.metrics.quality import Quality
 
 BASE = (
-    Column(name="prompt", kind="text"),
-    Column(name="subject", kind="text"),
-    Column(name="seed", kind="integer"),
-    Column(name="video", kind="text"),
+    Column("prompt", kind="text"),
+    Column("subject", kind="text"),
+    Column("seed", kind="integer"),
+    Column("video", kind="text"),
     Column(
-        name="valid",
+        "valid",
         kind="truth",
+        title="",
         invalid=False,
-        measure=Measure(name="valid", title="Valid videos, %", how="share", digits=1, rank=2),
+        measure=Measure("valid", "Valid videos, %", how="share", digits=1, rank=2),
     ),
 )
 """Columns that no metric fills."""

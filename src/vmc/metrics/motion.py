@@ -11,13 +11,7 @@ from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.record import Record
 
 ACCURACY = Measure(
-    name="motion_accuracy",
-    title="Accuracy, %",
-    how="share",
-    digits=1,
-    rank=0,
-    tables=("table1", "table2"),
-    curve=True,
+    "motion_accuracy", "Accuracy, %", how="share", digits=1, rank=0, tables=("table1", "table2"), curve=True
 )
 
 
@@ -33,9 +27,9 @@ class MotionAccuracy(Metric):
 
     name = "motion"
     columns: tuple[Column, ...] = (
-        Column(name="predicted", kind="text", title="Classified as", invalid=""),
-        Column(name="motion_correct", kind="truth", invalid=False, measure=ACCURACY),
-        Column(name="motion_probability", title="Probability of the motion"),
+        Column("predicted", kind="text", title="Classified as", invalid=""),
+        Column("motion_correct", kind="truth", title="", invalid=False, measure=ACCURACY),
+        Column("motion_probability", title="Probability of the motion"),
     )
 
     def __init__(self, *, classifier: GestureClassifier) -> None:

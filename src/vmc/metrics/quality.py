@@ -20,12 +20,8 @@ class Quality(Metric):
 
     name = "quality"
     columns = (
-        Column(name="flicker", title="Stillness", measure=Measure(name="flicker", title="Stillness", better="neither")),
-        Column(
-            name="dynamic_degree",
-            title="Dynamic degree",
-            measure=Measure(name="dynamic_degree", title="Dynamic degree", better="neither"),
-        ),
+        Column("flicker", measure=Measure("flicker", "Stillness", better="neither")),
+        Column("dynamic_degree", measure=Measure("dynamic_degree", "Dynamic degree", better="neither")),
     )
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:

@@ -43,7 +43,7 @@ class Suite:
         appearance: ImageTextNetwork | None = None,
         copying: CopyNetwork | None = None,
         copy_threshold: float = COPY_THRESHOLD,
-        **metrics: Any,
+        **metrics: Metric | None,
     ) -> None:
         if not -1 <= copy_threshold <= 1:
             raise VmcError(f"metrics.copy_threshold is {copy_threshold}; a similarity lies between -1 and 1")
@@ -63,6 +63,8 @@ class Suite:
         for place, metric in self.metrics.items():
             if not isinstance(metric, Metric):
                 raise VmcError(f"metrics.{place} is {metric}, which is no metric; give one as _target_, or null")
+            if not isinstance(metric.columns, tuple):
+                raise VmcError(f"metrics.{place} has {metric.columns} as columns; give a tuple of declarations")
             if other := names.get(metric.name):
                 raise VmcError(f"metrics.{other} and metrics.{place} are both the metric {metric.name}; take one out")
             names[metric.name] = place

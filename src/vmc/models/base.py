@@ -105,6 +105,8 @@ class VideoModel(ABC):
     """What can be trained by name (`parameters`)."""
     prefix: ClassVar[str]
     """Of the denoiser's tensors in weight files, as in diffusers' adapter files: `unet`, `transformer`."""
+    half: ClassVar[str] = "float16"
+    """The precision in which an export is to be opened, by its name in torch."""
 
     def __post_init__(self) -> None:
         if self.attention not in ("fused", "plain"):

@@ -45,7 +45,7 @@ def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | Non
 
 
 def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
-    """Refuse captions and prompts that use a token's word where no text is read any more; no weights are loaded.
+    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded.
 
     Args:
         base: gives the tokenizer and the number of positions.
@@ -85,7 +85,7 @@ class TextEncoder:
 
     @classmethod
     def load(cls, tokenizer: Any, network: Any, token: MotionToken | None, *, length: int) -> Self:
-        """A model's tokenizer and text encoder with the motion's token and the others installed, where one is given."""
+        """A model's tokenizer and text encoder, with the tokens installed where there are some."""
         rows = token.install(tokenizer, network) if token else None
         return cls(tokenizer=tokenizer, network=network, length=length, token_embedding=rows, token=token)
 

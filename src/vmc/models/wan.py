@@ -51,6 +51,16 @@ def _matches(pattern: str) -> Callable[[str], bool]:
     return lambda name: compiled.fullmatch(name) is not None
 
 
+def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same where autocast would round: Wan embeds the time in float32, less makes neighbours alike."""
+
+    def computed(timestep: Tensor) -> Tensor:
+        with torch.autocast(timestep.device.type, enabled=False):
+            return forward(timestep)
+
+    return computed
+
+
 class Wan(VideoModel):
     """`WanTransformer3DModel` in the layout of `WanPipeline`, text to video with one denoiser (Wan 2.1).
 
@@ -82,6 +92,7 @@ class Wan(VideoModel):
         "text": ("text_encoder", "tokenizer"),
     }
     prefix: ClassVar[str] = "transformer"
+    half: ClassVar[str] = "bfloat16"  # UMT5's numbers grow beyond float16
     groups: ClassVar[Groups] = {
         "self_attention": _matches(r"blocks\.\d+\.attn1\..+"),
         "self_qk": _matches(r"blocks\.\d+\.attn1\.to_[qk]\.(weight|bias)"),
@@ -139,6 +150,8 @@ class Wan(VideoModel):
         for block in transformer.blocks:
             for attention in (block.attn1, block.attn2):
                 attention.set_attention_backend(ATTENTION[self.attention])
+        embedder = transformer.condition_embedder.time_embedder
+        embedder.forward = _in_float32(embedder.forward)
         return transformer
 
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:

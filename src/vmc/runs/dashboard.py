@@ -71,7 +71,7 @@ def build_dashboard(
 
 def _title(measure: Measure) -> str:
     better = "" if measure.better == "neither" else f" ({measure.better} is better)"
-    return f"{measure.title.removesuffix(', %')}{better}"
+    return f"{measure.plain}{better}"
 
 
 def _curve(title: str, metric: str) -> Any:

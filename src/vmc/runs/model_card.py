@@ -43,6 +43,7 @@ class Card:
         clips: rows of the run's `clips.csv`.
         summary: the evaluation's `summary.json`; None without one.
         prompts: of its test set.
+        dtype: the precision that it is to be opened in, by its name in torch.
     """
 
     base: str
@@ -58,6 +59,7 @@ class Card:
     clips: Sequence[Mapping[str, str]] = ()
     summary: Mapping[str, Any] | None = None
     prompts: Sequence[str] = field(default=())
+    dtype: str = "float16"
 
     @classmethod
     def of_run(cls, run: Path, *, step: int, **made: Any) -> "Card":
@@ -129,7 +131,7 @@ class Card:
             "import torch\n"
             f"from diffusers import {self.pipeline}\n"
             "from diffusers.utils import export_to_video\n\n"
-            f'pipeline = {self.pipeline}.from_pretrained("{place}", torch_dtype=torch.float16)\n'
+            f'pipeline = {self.pipeline}.from_pretrained("{place}", torch_dtype=torch.{self.dtype})\n'
             'pipeline = pipeline.to("cuda")\n'
             "video = pipeline(\n"
             f"    {json.dumps(prompt or 'a man', ensure_ascii=False)}, num_frames={self.frames}, height={self.size},"

@@ -134,7 +134,7 @@ class ClipSet:
 
     Args:
         name: of the set; `loss_NAME` is what its clips lose.
-        clips: with their captions filled in.
+        clips: captions may hold placeholders.
         transform: how each becomes frames; stills have one frame.
         share: of the draws that take one of these clips, above 0 and at most 1.
         variants: of each clip that are encoded and drawn from.

@@ -33,7 +33,7 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
-    """No caption but a regularization clip's and no prompt may use a token's word where no text is read any more.
+    """No prompt and no caption, regularization clips' aside, may use a token's word behind what the text encoder reads.
 
     Raises:
         VmcError: naming the clip or the prompt, and its number of tokens.

@@ -9,11 +9,11 @@ from vmc.runs.folder import differing_keys
 from vmc.runs.reporting.catalogue import CEILING
 from vmc.runs.reporting.found import FINGERPRINT, Control, FoundRun
 
-OF_THE_MOTION = ("prompts", "motion.target")
-"""Parts of a protocol that differ between motions: prompts hold the motion in natural language."""
-OF_THE_SEED = ("copying.exemplars",)
+OF_THE_MOTION = ("prompts", "*.target")
+"""Parts of a protocol, of whatever metric, that differ between motions: prompts hold it in natural language."""
+OF_THE_SEED = ("*.exemplars",)
 """Parts that differ between motions and training seeds, which draw other exemplars."""
-OF_THE_ARM = ("copying.regularization",)
+OF_THE_ARM = ("*.regularization",)
 """Parts that differ between arms."""
 OF_THE_MODEL = ("sampler", "latents")
 """Parts that decide what a model makes, and nothing about clips that were filmed."""
@@ -75,18 +75,26 @@ def _check_prompts(runs: Sequence[FoundRun]) -> None:
 
 
 def _check_protocols(runs: Sequence[FoundRun]) -> None:
-    """Every evaluation against the first one, the first of its motion, and the first of its motion and seed."""
-    first: dict[tuple[object, ...], tuple[Mapping[str, Any], FoundRun]] = {}
+    """Every part against the first one that has it, the first of its motion, and the first of its motion and seed.
+
+    A metric that one run has and another has not is an empty cell, and no difference.
+    """
+    first: dict[tuple[object, ...], dict[str, tuple[Any, FoundRun]]] = {}
     for run in runs:
         for scored in run.evaluations.values():
             protocol = scored.summary["protocol"]
-            for place, part, what in (
+            for place, parts, what in (
                 ((run.motion,), _kept(protocol, OF_THE_MOTION), "test sets"),
                 ((), _without(protocol, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM)), "protocols"),
                 (run.place, _kept(protocol, OF_THE_SEED), "exemplars"),
             ):
-                known, earlier = first.setdefault(place, (part, run))
-                _refuse_where(known, part, earlier, run, what=what)
+                known = first.setdefault(place, {})
+                for name, part in parts.items():
+                    known.setdefault(name, (part, run))
+                for earlier in {id(owner): owner for _, owner in known.values()}.values():
+                    theirs = {name: part for name, (part, owner) in known.items() if owner is earlier and name in parts}
+                    ours = {name: parts[name] for name in theirs}
+                    _refuse_where(theirs, ours, earlier, run, what=what)
 
 
 def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> None:
@@ -119,17 +127,18 @@ def _refuse_where(one: Any, other: Any, first: FoundRun, second: FoundRun, *, wh
 
 
 def _kept(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: _at(protocol, name) for name in names}
+    kept = {name: protocol[name] for name in names if name in protocol}
+    inner = [name.removeprefix("*.") for name in names if name.startswith("*.")]
+    for key, part in protocol.items():
+        kept |= {f"{key}.{name}": part[name] for name in inner if isinstance(part, Mapping) and name in part}
+    return kept
 
 
 def _without(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     kept = {key: dict(part) if isinstance(part, Mapping) else part for key, part in protocol.items()}
-    for name in names:
-        key, _, inner = name.partition(".")
-        if inner and isinstance(kept.get(key), dict):
-            kept[key].pop(inner, None)
-        elif not inner:
-            kept.pop(key, None)
+    for key in _kept(protocol, names):
+        outer, _, inner = key.partition(".")
+        kept[outer].pop(inner) if inner else kept.pop(outer)
     return kept
 
 

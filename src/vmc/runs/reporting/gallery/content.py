@@ -136,8 +136,8 @@ def fields_of(places: Sequence[Place]) -> dict[str, str]:
     columns = chain(COLUMNS, *(column.scored.columns for place in places for column in place.columns))
     titles: dict[str, str] = {}
     for column in columns:
-        if column.title:
-            titles.setdefault(column.name, column.title)
+        if column.label:
+            titles.setdefault(column.name, column.label)
     return titles
 
 
