@@ -197,8 +197,6 @@ def test_a_metric_fills_its_column_and_has_an_interval(kitchen, metrics):
     assert said["low"] <= said["value"] <= said["high"]
     assert "brightness" in kitchen.run("vmc.evaluate", "--config-dir", "own", "run=run", "output=anew")
     assert rows(Path("anew/scores.csv")) == scores
-    kitchen.run("vmc.report", "runs=run", "output=report")  # which needs no more than the run
-    assert "Brightness" in Path("report/tables/metrics.md").read_text()
 
 
 def test_a_figure_is_drawn_and_stands_in_the_report(kitchen, train_into):
