@@ -56,10 +56,10 @@ def recipes() -> dict[str, Recipe]:
 RECIPES = recipes()
 
 
-def ships() -> dict[Path, tuple[int, int]]:
-    """Every file of the project's code and configs, with its size and when it was written."""
-    files = [file for part in ("src", "conf") for file in (ROOT / part).rglob("*") if file.suffix in (".py", ".yaml")]
-    return {file: (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+def written(*folders: Path) -> set[Path]:
+    """The files of some folders, what Python compiles left out."""
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    return {file for file in files if "__pycache__" not in file.parts}
 
 
 class Kitchen:
@@ -70,13 +70,13 @@ class Kitchen:
 
     def follow(self, name: str, *more: str) -> str:
         """Write the files of a recipe, run its command with further overrides, and return what it said."""
-        before = ships()
+        shipped = ROOT / "src", ROOT / "conf"
+        before = written(*shipped)
         for path, content in RECIPES[name].files.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(content)
         said = self.run(*RECIPES[name].command, *more)
-        own = [file for file in (self.folder / "own").rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-        assert len(own) == 2 and ships() == before
+        assert written(self.folder / "own", *shipped) - before == {self.folder / path for path in RECIPES[name].files}
         return said
 
     def run(self, module: str, *words: str) -> str:
