@@ -81,7 +81,8 @@ def test_what_is_quoted_already_stays():
 def test_every_config_composes_and_instantiates(choice, tmp_path, blank, monkeypatch):
     monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: True)  # bitsandbytes need not be there
     group, name = choice.parts
-    override = f"+{group}={name}" if group in ("ablation", "baseline") else f"{group}={name}"
+    added = group in ("ablation", "baseline", "metric")
+    override = f"+{group}={name}" if added else f"{group}={name}"
     config = composed(override, f"model.path={blank}")
     config.data.path = str(tmp_path)
     if config.trainer.accelerator == "gpu":
