@@ -18,6 +18,7 @@ from vmc.train import main as train
 from vmc.train import outcome
 
 CONFIGS = sorted(path.relative_to(config_folder()).with_suffix("") for path in config_folder().glob("*/*.yaml"))
+FIGURES = [choice.name for choice in CONFIGS if choice.parts[0] == "figures"]  # of vmc.report; all others of vmc.train
 GROUPS = (
     *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "lr_schedule", "sampler", "trainer"),
     *("logger", "prompts"),
@@ -76,11 +77,12 @@ def test_what_is_quoted_already_stays():
     assert OverridesParser.create().parse_override(quote_free_text(['prompt="a" and "b"'])[0]).value() == '"a" and "b"'
 
 
-@pytest.mark.parametrize("choice", CONFIGS, ids=str)
+@pytest.mark.parametrize("choice", [one for one in CONFIGS if one.parts[0] != "figures"], ids=str)
 def test_every_config_composes_and_instantiates(choice, tmp_path, blank, monkeypatch):
     monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: True)  # bitsandbytes need not be there
     group, name = choice.parts
-    override = f"+{group}={name}" if group in ("ablation", "baseline") else f"{group}={name}"
+    added = group in ("ablation", "baseline", "metric")
+    override = f"+{group}={name}" if added else f"{group}={name}"
     config = composed(override, f"model.path={blank}")
     config.data.path = str(tmp_path)
     if config.trainer.accelerator == "gpu":
@@ -89,6 +91,14 @@ def test_every_config_composes_and_instantiates(choice, tmp_path, blank, monkeyp
     instantiate(config.optimizer)
     instantiate(config.regularization, _partial_=True)(source=parts["data"].source, seed=config.seed, base_videos=None)
     assert OmegaConf.missing_keys(config) == set()
+
+
+@pytest.mark.parametrize("choice", FIGURES)
+def test_every_choice_of_figures_composes_and_instantiates(choice):
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        config = compose("report", overrides=[f"figures={choice}", "runs=a", "output=b"])
+    figures = instantiate(config.figures)
+    assert figures and all(callable(draw) for draw in figures.values())
 
 
 @pytest.mark.parametrize("name", ["params_kv", "temporal_trained", "token_frozen", "timesteps_coarse", "reg_real"])

@@ -160,6 +160,7 @@ def test_texts_of_several_lines_do_not_break_the_page():
         "data": {"frames": 8, "size": 64, "fps": 3.0, "step": 1},
         **{"arm": "method", "batch_size": 1, "seed": 0, "optimizer": {"lr": 1.0}, "timesteps": None, "objective": None},
         "regularization": None,
+        "parameters": {"_target_": "own.norms.Norms"},
     }
     made = {
         "base": "b",
@@ -173,4 +174,6 @@ def test_texts_of_several_lines_do_not_break_the_page():
     clips = [{"role": "exemplar", "caption": "a man\ndoing pll"}]
     page = Card(**made, config=config, clips=clips, prompts=["a cat\n\ndoing pll"]).text()
     assert "| 1 | exemplar | a man doing pll |" in page and "- a cat doing pll\n" in page
+    assert "| trained parameters | Norms |" in page
+    assert "| objective | Denoising |" in page  # which a run of an earlier version does not say
     assert "“A firefighter doing pll”" in page and "from diffusers import AnimateDiffPipeline" in page

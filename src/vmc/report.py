@@ -19,13 +19,12 @@ def report(config: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from vmc.runs.reporting.building import Report, write_report
-    from vmc.runs.reporting.drawing import Figure3
     from vmc.runs.reporting.finding import find_runs
     from vmc.runs.reporting.output import check_output
     from vmc.runs.reporting.text_table import to_terminal
 
     check_config(config, "report")
-    check_parts(config, ("logger",))
+    check_parts(config, ("logger", "figures"))
     runs, output = Path(config.runs), Path(config.output)
     check_place("output", output)
     check_output(output)
@@ -33,14 +32,9 @@ def report(config: DictConfig) -> None:
     found = find_runs(runs)
     mirror = instantiate(with_place_of(found.runs, config.logger))
     made = Report(found=found, chosen_threshold=config.stop.appearance)
-    figures = write_report(
-        made,
-        output,
-        runs=runs,
-        samplers=samplers_of(made.runs, trust=config.trust),
-        descriptor=descriptor_of(made.runs, trust=config.trust),
-        figure3=Figure3(**config.figure3),
-    )
+    made.samplers = samplers_of(made.runs, trust=config.trust)
+    made.descriptor = descriptor_of(made.runs, trust=config.trust)
+    figures = write_report(made, output, runs=runs, figures=instantiate(config.figures))
     for table in made.short:
         print(to_terminal(table), end="\n\n")
     for line in made.damaged:

@@ -17,17 +17,18 @@ from vmc.errors import VmcError
 from vmc.files import fingerprint
 from vmc.report import main as report
 from vmc.runs.reporting.building import Report, write_report
-from vmc.runs.reporting.drawing import Figure3
+from vmc.runs.reporting.drawing import figure3, figure7, figure8
 from vmc.runs.reporting.finding import find_runs
 from vmc.runs.reporting.gallery.assets import link_videos, write_exemplars
 from vmc.runs.reporting.machine import to_csv
 from vmc.runs.reporting.output import check_output, report_folder
 
 FAR_AWAY = "evaluation/000100/videos/0000.mp4"
+FIGURES = {"figure3_strips": figure3, "figure7": figure7, "figure8_copies": figure8}
 
 
 def write(made: Report, output: Path, runs: Path) -> Path:
-    write_report(made, output, runs=runs, samplers={}, descriptor=None, figure3=Figure3())
+    write_report(made, output, runs=runs, figures=FIGURES)
     return output
 
 

@@ -18,7 +18,7 @@ from vmc.data.video import count_frames, write_video
 from vmc.files import fingerprint
 from vmc.runs.clip_table import COLUMNS
 from vmc.runs.reporting.building import Report, write_report
-from vmc.runs.reporting.drawing import Figure3
+from vmc.runs.reporting.drawing import figure3, figure7, figure8
 from vmc.runs.reporting.figures.style import BANDS
 from vmc.runs.reporting.finding import find_runs
 from vmc.runs.reporting.gallery.content import FLAGS, places
@@ -28,6 +28,7 @@ SUBJECTS = ("A man", "A <script>document.title = 'run'</script>", "A robot", "A 
 SEEDS = (1, 2, 3)
 FRAMES = 8
 ARMS = ("method", "reg_none", "lora")
+FIGURES = {"figure3_strips": figure3, "figure7": figure7, "figure8_copies": figure8}
 
 
 def film(seed: int, frames: int) -> torch.Tensor:
@@ -70,7 +71,7 @@ def write(made: Any, scored: Callable[..., Any], folder: Path) -> Path:
                     if (arm, index) != ("reg_none", 1):
                         shutil.copyfile(pool[(index + place) % 3], videos / f"{index:04d}.mp4")
     report = Report(found=find_runs(made.root))
-    write_report(report, folder, runs=made.root, samplers={}, descriptor=None, figure3=Figure3())
+    write_report(report, folder, runs=made.root, figures=FIGURES)
     return folder
 
 
@@ -182,7 +183,7 @@ def test_a_video_outside_its_folder_is_not_taken(made_up, scored, tmp_path):
     path = made_up.run(evaluations={100: rows})
     write_video(path / "evaluation" / "secret.mp4", film(0, 2), fps=3)
     found = Report(found=find_runs(made_up.root))
-    write_report(found, tmp_path / "out", runs=made_up.root, samplers={}, descriptor=None, figure3=Figure3())
+    write_report(found, tmp_path / "out", runs=made_up.root, figures=FIGURES)
     assert not list((tmp_path / "out" / "videos").rglob("*.mp4"))
 
 

@@ -16,7 +16,7 @@ from vmc.metrics.scores import read_scores
 from vmc.runs.dashboard import build_dashboard
 from vmc.runs.mirror import WandbMirror
 from vmc.runs.reporting.building import Report, write_report
-from vmc.runs.reporting.drawing import Figure3
+from vmc.runs.reporting.drawing import figure3, figure7
 from vmc.runs.reporting.finding import find_runs
 from vmc.train import main
 
@@ -78,7 +78,7 @@ class Recorded:
 
 
 def gallery_of(report: Report, folder: Path, runs: Path) -> str:
-    write_report(report, folder, runs=runs, samplers={}, descriptor=None, figure3=Figure3())
+    write_report(report, folder, runs=runs, figures={"figure3_strips": figure3, "figure7": figure7})
     return (folder / "index.html").read_text()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from matplotlib.figure import Figure
 
 from vmc.cli import config_folder
 from vmc.data.video import write_video
@@ -23,7 +24,7 @@ from vmc.runs.clip_table import COLUMNS
 from vmc.runs.reporting.building import Report
 from vmc.runs.reporting.copies import nearest, pairs
 from vmc.runs.reporting.curves import Curve, Point, curve_of_arm
-from vmc.runs.reporting.drawing import groups
+from vmc.runs.reporting.drawing import Drawn, draw_figures, groups
 from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import Strip, draw_strips
 from vmc.runs.reporting.figures.style import looks, save, styled
@@ -426,6 +427,21 @@ def test_many_arms_are_drawn_apart_and_none_alike():
     many = looks([f"arm{number}" for number in range(15)])
     assert len({(many[arm].colour, str(many[arm].dash)) for arm in many}) == len(many)
     assert looks(["lora", "mine"])["lora"] == looks(["lora", "dreambooth", "reg_none"])["lora"]
+
+
+def test_a_figures_files_are_named_by_its_key_and_its_end(made_up, scored, tmp_path):
+    def two(report):
+        return [Drawn(figure=Figure(), caption=f"{len(report.runs)} run", end=end) for end in ("", "_b")]
+
+    made_up.run(evaluations={100: scored(appearance=0.24, correct=(1,) * 4)})
+    made = Report(found=find_runs(made_up.root))
+    captions = draw_figures(made, {"a": two, "left_out": None, "empty": lambda report: ()}, tmp_path / "figures")
+    assert captions == {"a": "1 run", "a_b": "1 run"}
+    assert {file.stem for file in (tmp_path / "figures").iterdir()} == set(captions)
+    with pytest.raises(VmcError, match=r"^figures.a_b draws a_b, which another figure is named; give it another name$"):
+        draw_figures(made, {"a": two, "a_b": two}, tmp_path / "figures")
+    with pytest.raises(VmcError, match=r"^figures.a is 5, which is no function; give its YAML _partial_: true$"):
+        draw_figures(made, {"a": 5}, tmp_path / "figures")
 
 
 def test_equal_figures_are_equal_files(tmp_path):

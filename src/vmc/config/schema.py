@@ -17,7 +17,7 @@ from vmc.plain_yaml import read_yaml
 
 OVERLAYS = ("ablation", "baseline")
 """Groups that a training adds with a plus."""
-FREE = ("hydra", "prompts.known")
+FREE = ("hydra", "prompts.known", "figures")
 """Keys of no class below which any key may stand."""
 LISTS = ("metrics",)
 """Groups in which a class, or null, may stand under any key."""

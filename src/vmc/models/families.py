@@ -1,4 +1,4 @@
-"""The families of base models that are known: those in this package's files."""
+"""The families of base models that are known: those in this package's files, and those imported from elsewhere."""
 
 import json
 import pkgutil
@@ -11,12 +11,16 @@ from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 
 
-@cache
 def families() -> dict[str, type[VideoModel]]:
     """By name, in the order of their files."""
+    _import_own()
+    return {family.family: family for family in _subclasses(VideoModel)}  # type: ignore[type-abstract]
+
+
+@cache
+def _import_own() -> None:
     for module in pkgutil.iter_modules(vmc.models.__path__):
         import_module(f"{vmc.models.__name__}.{module.name}")
-    return {family.family: family for family in _subclasses(VideoModel)}  # type: ignore[type-abstract]
 
 
 def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:

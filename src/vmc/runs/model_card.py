@@ -155,7 +155,9 @@ class Card:
 
     def _made(self) -> Iterator[str]:
         config = self.config or {}
-        trained = ", ".join((config.get("parameters") or {}).get("groups") or ()) or "adapters or the token alone"
+        chosen = config.get("parameters") or {}
+        groups = chosen.get("groups", [_last_name(chosen or None)])  # a subset of another kind has none
+        trained = ", ".join(groups) or "the token alone"
         data = config["data"]
         rows = [
             ("base model", self._base_name),
@@ -165,7 +167,7 @@ class Card:
             ("token", f"{self._word}, {'trained' if config['token'].get('trained') else 'frozen'}"),
             ("steps, batch, seed", f"{self.step}, {config['batch_size']}, {config['seed']}"),
             ("learning rate", f"{config['optimizer']['lr']:g}"),
-            ("objective", _last_name(config["objective"])),
+            ("objective", _last_name(config.get("objective", FIRST_OBJECTIVE))),
             ("timesteps", _last_name(config["timesteps"])),
             ("regularization", _last_name(config["regularization"])),
             ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
@@ -238,6 +240,10 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 def _spread(texts: Sequence[str], count: int) -> list[str]:
     return [texts[place * len(texts) // count] for place in range(count)] if len(texts) > count else list(texts)
+
+
+FIRST_OBJECTIVE = {"_target_": "vmc.diffusion.objective.Denoising"}
+"""Of runs that name none: the only one there was."""
 
 
 def _last_name(node: Mapping[str, Any] | None) -> str:

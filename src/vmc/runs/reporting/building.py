@@ -10,7 +10,7 @@ from vmc.runs.reporting.catalogue import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.runs.reporting.checks import check_comparable, common_threshold
 from vmc.runs.reporting.choosing import check_once, for_curves, for_tables
 from vmc.runs.reporting.copies import Descriptor
-from vmc.runs.reporting.drawing import Figure3, draw_figures
+from vmc.runs.reporting.drawing import DrawFigure, draw_figures
 from vmc.runs.reporting.figures.timesteps import Sampler
 from vmc.runs.reporting.found import Found, FoundRun
 from vmc.runs.reporting.gallery.writing import write_gallery
@@ -31,6 +31,8 @@ class Report:
     Args:
         found: the runs and controls.
         chosen_threshold: appearance score at which arms are compared; None takes the runs' own.
+        samplers: of timesteps, by what they are called.
+        descriptor: by which generated frames are compared with exemplars; None where it is not there.
 
     Raises:
         VmcError: runs that do not belong together.
@@ -38,6 +40,8 @@ class Report:
 
     found: Found
     chosen_threshold: float | None = None
+    samplers: Mapping[str, Sampler] = field(default_factory=dict)
+    descriptor: Descriptor | None = None
     threshold: float | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +58,11 @@ class Report:
     def results(self) -> dict[str, ArmResult]:
         """Every arm that has a run which trains something."""
         return arm_results(for_tables(self.runs), threshold=self.threshold)
+
+    @cached_property
+    def curves(self) -> dict[str, list[FoundRun]]:
+        """Runs that are drawn together, by what they are called."""
+        return for_curves(self.runs)
 
     @cached_property
     def controls(self) -> list[ControlResult]:
@@ -100,52 +109,33 @@ class Report:
         return [table for table in map(compact, self.tables) if table.rows]
 
 
-def write_report(
-    report: Report,
-    output: Path,
-    *,
-    runs: Path,
-    samplers: Mapping[str, Sampler],
-    descriptor: Descriptor | None,
-    figure3: Figure3,
-) -> list[str]:
+def write_report(report: Report, output: Path, *, runs: Path, figures: Mapping[str, DrawFigure | None]) -> list[str]:
     """Write the folder whole; the names of its figures.
 
     Args:
         report: the results.
         output: a folder that is not there, empty, or an earlier report.
         runs: the folder that was reported on.
-        samplers: of timesteps, by what they are called.
-        descriptor: by which generated frames are compared with exemplars; None where it is not there.
-        figure3: which video it shows.
+        figures: functions that draw them, by the name of their files.
 
     Raises:
-        VmcError: see `report_folder`, or a choice for figure 3 that no run has.
+        VmcError: see `report_folder` and `draw_figures`, or a choice for figure 3 that no run has.
     """
     with report_folder(output) as folder:
         _write_tables(folder / "tables", report)
-        curves = for_curves(report.runs)
-        figures = draw_figures(
-            report.results,
-            curves,
-            folder / "figures",
-            threshold=report.threshold,
-            samplers=samplers,
-            descriptor=descriptor,
-            figure3=figure3,
-        )
-        _write(folder / "report.md", page(runs=runs, tables=report.texts, figures=figures, damaged=report.damaged))
+        captions = draw_figures(report, figures, folder / "figures")
+        _write(folder / "report.md", page(runs=runs, tables=report.texts, figures=captions, damaged=report.damaged))
         write_gallery(
             folder,
             runs=runs,
             results=report.results,
             controls=report.found.controls,
-            curves=curves,
+            curves=report.curves,
             threshold=report.threshold,
             tables=report.texts,
-            figures=figures,
+            figures=captions,
         )
-    return list(figures)
+    return list(captions)
 
 
 def _write_tables(folder: Path, report: Report) -> None:

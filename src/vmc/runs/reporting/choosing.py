@@ -34,10 +34,10 @@ def for_tables(runs: Sequence[FoundRun]) -> list[FoundRun]:
 
 
 def for_curves(runs: Sequence[FoundRun]) -> dict[str, list[FoundRun]]:
-    """Runs that are drawn together, by the name of the figure: those that nothing stops apart from those that stop."""
+    """Runs that are drawn together: those that nothing stops (`tradeoff`) apart from those that stop (`stopping`)."""
     evaluated = [run for run in runs if run.trains and run.evaluations]
     unstopped = [run for run in evaluated if run.threshold is None]
     stopping = [run for run in evaluated if run.threshold is not None]
     if unstopped and stopping:
-        return {"figure7_tradeoff": unstopped, "figure7_stopping": stopping}
-    return {"figure7_tradeoff": evaluated} if evaluated else {}
+        return {"tradeoff": unstopped, "stopping": stopping}
+    return {"tradeoff": evaluated} if evaluated else {}

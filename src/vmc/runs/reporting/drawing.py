@@ -1,64 +1,77 @@
-"""All figures of a report, each as SVG and PNG, with a caption that says what it shows."""
+"""All figures of a report, each as SVG and PNG, with a caption that says what it shows.
 
-from collections.abc import Iterator, Mapping, Sequence
+A figure is a function of the report and a YAML in `conf/figures`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from vmc.errors import VmcError
 from vmc.metrics.columns import united
 from vmc.runs.reporting.catalogue import APPEARANCE, METHOD, NOT_REACHED, arm_order, baselines
-from vmc.runs.reporting.copies import Descriptor, all_pairs
+from vmc.runs.reporting.copies import all_pairs
 from vmc.runs.reporting.curves import curve_of_arm, curve_of_run
 from vmc.runs.reporting.figures.balance import draw_balance
 from vmc.runs.reporting.figures.copies import draw_copies
 from vmc.runs.reporting.figures.curves import draw_curves
 from vmc.runs.reporting.figures.strips import draw_strips
 from vmc.runs.reporting.figures.style import save, styled
-from vmc.runs.reporting.figures.timesteps import Sampler, draw_timesteps
+from vmc.runs.reporting.figures.timesteps import draw_timesteps
 from vmc.runs.reporting.found import FoundRun
 from vmc.runs.reporting.standing import ArmResult
 from vmc.runs.reporting.strips import choose, strips
+
+if TYPE_CHECKING:
+    from vmc.runs.reporting.building import Report
 
 TOGETHER = 8
 """Arms that are drawn into one figure of curves; more are drawn apart, as the tables list them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure3:
-    """Which video the strips show; None takes the paper's where there is one, else the first."""
+class Drawn:
+    """A figure of a report.
 
-    motion: str | None = None
-    subject: str | None = None
-    seed: int | None = None
+    Args:
+        figure: as it was drawn.
+        caption: what it shows, in sentences.
+        end: of the name of its files, which begins with the figure's key in the YAML.
+    """
+
+    figure: Figure
+    caption: str
+    end: str = ""
 
 
-Drawn = tuple[str, Figure, str]
-"""Name of the files, figure, caption."""
+DrawFigure = Callable[["Report"], Iterable[Drawn]]
+"""Draws what a report has something for: no figure, one, or several with names of different ends."""
 
 
-def draw_figures(
-    results: Mapping[str, ArmResult],
-    curves: Mapping[str, Sequence[FoundRun]],
-    folder: Path,
-    *,
-    threshold: float | None,
-    samplers: Mapping[str, Sampler],
-    descriptor: Descriptor | None,
-    figure3: Figure3,
-) -> dict[str, str]:
-    """Write every figure that there is something for; captions by name."""
-    captions = {}
+def draw_figures(report: "Report", figures: Mapping[str, DrawFigure | None], folder: Path) -> dict[str, str]:
+    """Write every figure that there is something for; captions by the name of its files.
+
+    Args:
+        report: what is drawn.
+        figures: functions by the name of the files; None draws nothing.
+        folder: of the files.
+
+    Raises:
+        VmcError: something is no function, or two figures have one name.
+    """
+    captions: dict[str, str] = {}
     with styled():
-        drawn = (
-            *_strips(results, figure3),
-            *(drawn for name, runs in curves.items() for drawn in _curves(name, runs, threshold=threshold)),
-            *_copies(results, descriptor),
-            *_timesteps(samplers),
-        )
-        for name, figure, caption in drawn:
-            save(figure, folder, name)
-            captions[name] = caption
+        for name, draw in figures.items():
+            if draw is not None and not callable(draw):
+                raise VmcError(f"figures.{name} is {draw}, which is no function; give its YAML _partial_: true")
+            for drawn in () if draw is None else draw(report):
+                if (file := f"{name}{drawn.end}") in captions:
+                    raise VmcError(f"figures.{name} draws {file}, which another figure is named; give it another name")
+                save(drawn.figure, folder, file)
+                captions[file] = drawn.caption
     return captions
 
 
@@ -73,19 +86,31 @@ def groups(arms: Sequence[str], *, together: int) -> dict[str, list[str]]:
     return {end: part for end, part in parts.items() if set(part) - {METHOD}} or {"": arms}
 
 
-def _strips(results: Mapping[str, ArmResult], figure3: Figure3) -> Iterator[Drawn]:
+def figure3(
+    report: "Report", *, motion: str | None = None, subject: str | None = None, seed: int | None = None
+) -> Iterator[Drawn]:
+    """Frame strips of one prompt, a row an arm.
+
+    Args:
+        report: what is drawn.
+        motion, subject, seed: which video they show; None takes the paper's where there is one, else the first.
+    """
+    results = report.results
     for end, arms in groups(list(results), together=0).items():
-        chosen = choose(results, arms, motion=figure3.motion, subject=figure3.subject, seed=figure3.seed)
+        chosen = choose(results, arms, motion=motion, subject=subject, seed=seed)
         if chosen is None:
             continue
-        motion, seed = chosen.place
         title = f"“{chosen.prompt}”, seed {chosen.seed}"
-        figure = draw_strips(strips(results, arms, chosen), title=f"{title}: {motion}, training seed {seed}")
-        caption = (
-            f"Figure 3{_said(end)}: {title}; motion {motion}, training seed {seed}."
-            f" {_where([results[arm] for arm in arms])}"
-        )
-        yield f"figure3_strips{end}", figure, caption
+        place = f"{chosen.place[0]}, training seed {chosen.place[1]}"
+        figure = draw_strips(strips(results, arms, chosen), title=f"{title}: {place}")
+        caption = f"Figure 3{_said(end)}: {title}; motion {place}. {_where([results[arm] for arm in arms])}"
+        yield Drawn(figure=figure, caption=caption, end=end)
+
+
+def figure7(report: "Report") -> Iterator[Drawn]:
+    """Curves against training, and what an arm gains for what it loses; of what stops apart from the rest."""
+    for name, runs in report.curves.items():
+        yield from _curves(name, runs, threshold=report.threshold)
 
 
 def _curves(name: str, runs: Sequence[FoundRun], *, threshold: float | None) -> Iterator[Drawn]:
@@ -109,33 +134,35 @@ def _curves(name: str, runs: Sequence[FoundRun], *, threshold: float | None) -> 
             caption += " Runs stop at the threshold."
         if threshold is not None:
             caption += f" Dashed: the threshold of {threshold:.4f}."
-        yield f"{name}{end}", figure, caption
+        yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}")
         if any(curve.having(APPEARANCE) for curve in curves):
             title = f"{others.capitalize()} at equal appearance{_said(end)}"
-            yield (
-                f"{name}{end}_balance",
-                draw_balance(curves, threshold=threshold, title=title),
+            caption = (
                 f"The same evaluations{_said(end)}: {others} against the appearance score, which falls as"
-                " training goes on. Where one line lies above another, its arm has learned more at an equal loss.",
+                " training goes on. Where one line lies above another, its arm has learned more at an equal loss."
             )
+            figure = draw_balance(curves, threshold=threshold, title=title)
+            yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}_balance")
 
 
-def _copies(results: Mapping[str, ArmResult], descriptor: Descriptor | None) -> Iterator[Drawn]:
+def figure8(report: "Report") -> Iterator[Drawn]:
+    """Generated frames beside the exemplars' nearest to them."""
+    results = report.results
     ordered = [results[arm] for arm in sorted(results, key=arm_order)]
-    found = all_pairs(ordered, descriptor=descriptor)
+    found = all_pairs(ordered, descriptor=report.descriptor)
     if not found:
         return
     stands = next(results[arm].stands for arm in found)
     threshold = stands[0].run.evaluations[stands[0].shown].copy_threshold
     behind = [one.arm for one in ordered if any(one.behind(stand) for stand in one.stands)]
-    figure = draw_copies(found, threshold=threshold, by_network=descriptor is not None, behind=behind)
+    figure = draw_copies(found, threshold=threshold, by_network=report.descriptor is not None, behind=behind)
     caption = (
         "Figure 8: generated frames beside the first frames of exemplars nearest to them, around the copy threshold of"
         f" {threshold:g}. {_where(ordered)}"
     )
     if any(pair.generated is not None and not pair.confirmed for each in found.values() for pair in each):
         caption += " A question mark: the generated frame was found again without the similarity that was measured."
-    yield "figure8_copies", figure, caption
+    yield Drawn(figure=figure, caption=caption)
 
 
 def _where(results: Sequence[ArmResult]) -> str:
@@ -148,13 +175,11 @@ def _where(results: Sequence[ArmResult]) -> str:
     return f"{said}."
 
 
-def _timesteps(samplers: Mapping[str, Sampler]) -> Iterator[Drawn]:
-    if samplers:
-        yield (
-            "timesteps",
-            draw_timesteps(samplers),
-            "How often each timestep is drawn in training, over a uniform draw.",
-        )
+def timesteps(report: "Report") -> Iterator[Drawn]:
+    """How likely each timestep is, of every sampler that the runs have."""
+    if report.samplers:
+        caption = "How often each timestep is drawn in training, over a uniform draw."
+        yield Drawn(figure=draw_timesteps(report.samplers), caption=caption)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,14 +10,14 @@ from vmc.runs.reporting.curves import Curve, Point, curve_of_arm, curve_of_run, 
 from vmc.runs.reporting.figures.style import BANDS, looks
 from vmc.runs.reporting.found import FoundRun
 
-TITLES = {"figure7_tradeoff": "Figure 7", "figure7_stopping": "Runs that stop at the threshold"}
+TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}
 
 
 def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
     """Every set of curves, by the panels that they are drawn into.
 
     Args:
-        curves: runs by the name of their figure.
+        curves: runs that are drawn together, by what they are called.
         threshold: of the appearance score.
     """
     shown = united(*(drawn_of(runs) for runs in curves.values()))

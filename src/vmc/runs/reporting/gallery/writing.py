@@ -45,7 +45,7 @@ def write_gallery(
         runs: the folder that was reported on.
         results: every arm.
         controls: evaluations of the untuned model.
-        curves: runs that are drawn together, by the name of the figure.
+        curves: runs that are drawn together, by what they are called.
         threshold: the appearance score at which arms are compared.
         tables: in order.
         figures: captions by the name of the figure's files.
