@@ -37,8 +37,9 @@ from vmc.mini.pretraining.plan import Plan
 from vmc.mini.pretraining.progress import Progress
 from vmc.mini.pretraining.reading import Lessons, teach
 from vmc.mini.pretraining.session import open_session
+from vmc.models.latent_diffusion import forward_process
 from vmc.models.text import TextEncoder
-from vmc.models.unet3d import UNet3D, forward_process
+from vmc.models.unet3d import UNet3D
 
 TINY = Plan(
     clips=3,

@@ -5,8 +5,8 @@ import json
 import pytest
 from wandb.sdk import wandb_setup
 
+from vmc.metrics.declared import MEASURES
 from vmc.runs import evaluation as evaluations
-from vmc.runs.dashboard import PANELS
 from vmc.runs.folder import RunFolder, read_state
 from vmc.runs.mirror import numbers
 
@@ -40,7 +40,8 @@ def test_an_offline_run_holds_every_metric_at_every_evaluation(mirrored, logged)
             assert item[f"evaluation/{metric}"] == part["value"]
             assert (item[f"evaluation/{metric}/low"], item[f"evaluation/{metric}/high"]) == (part["low"], part["high"])
         assert item["evaluation/videos.nrows"] == 2
-    assert {f"evaluation/{metric}" for metric in PANELS} | {"loss_motion", "step"} <= {
+    drawn = [measure.name for measure in MEASURES if measure.tables or measure.curve]
+    assert {f"evaluation/{metric}" for metric in drawn} | {"loss_motion", "step"} <= {
         key for one in history for key in one
     }
     tables = [record["artifact"]["manifest"]["contents"] for record in records if record["type"] == "artifact"]
@@ -51,7 +52,7 @@ def test_an_offline_run_holds_every_metric_at_every_evaluation(mirrored, logged)
 def test_an_evaluation_that_is_completed_at_the_stop_is_shown_again(mirrored, logged, monkeypatch):
     values = iter([0.3, 0.3, 0.2, 0.2, 0.28])  # steps 0 and 2; step 4, subset and whole; step 2, whole
 
-    def summarise(scores, *, copy_threshold):
+    def summarise(scores, *, columns):
         return {"appearance": {"value": next(values), "low": 0.0, "high": 1.0}}
 
     monkeypatch.setattr(evaluations, "summarise", summarise)
