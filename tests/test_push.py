@@ -158,7 +158,7 @@ def test_texts_of_several_lines_do_not_break_the_page():
         "motion": {"name": "x", "prompt": "{subject}\ndoing {token}", "caption": None},
         "token": {"word": "pll"},
         "data": {"frames": 8, "size": 64, "fps": 3.0, "step": 1},
-        **{"arm": "method", "batch_size": 1, "seed": 0, "optimizer": {"lr": 1.0}, "timesteps": None},
+        **{"arm": "method", "batch_size": 1, "seed": 0, "optimizer": {"lr": 1.0}, "timesteps": None, "objective": None},
         "regularization": None,
         "parameters": {"_target_": "own.norms.Norms"},
     }

@@ -116,7 +116,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
     assert "brightness_low" in report.csvs["metrics"].partition("\n")[0].split(",")
     page = gallery_of(report, tmp_path / "report", tmp_path / "runs")
     fields = json.loads(page.partition('id="common">')[2].partition("</script>")[0])["fields"]
-    assert fields[-1] == "Brightness" and "Mean brightness" in page
+    assert fields[-2:] == ["Brightness", "Bright videos"] and "Mean brightness" in page
     assert "mean brightness" in (tmp_path / "report" / "report.md").read_text()  # Figure 7
     # W&B
     mirror = WandbMirror()

@@ -11,6 +11,7 @@ from PIL import Image
 from vmc.data.clips import Clip
 from vmc.data.transform import ClipTransform
 from vmc.errors import VmcError
+from vmc.mini.blank import write_blank
 from vmc.training import session as sessions
 from vmc.training.delta import TOKEN, Delta
 from vmc.training.module import MotionModule
@@ -125,12 +126,12 @@ def test_where_stills_alone_are_drawn_what_they_may_not_move_stays_as_it_is(trai
     assert seen == 2 * [{name: name not in moved for name in trained}]
 
 
-def test_a_run_on_clips_and_stills_is_the_same_again_and_shows_both_losses(train, stills, tmp_path):
-    one, other = (
-        train("batch_size=4", "regularization=none", "steps=2", clip_sets=[stills], output=tmp_path / name)
-        for name in ("one", "other")
+def test_a_resumed_run_on_clips_and_stills_is_the_uninterrupted_one_and_shows_both_losses(train, stills, tmp_path):
+    one, _, other = (
+        train("batch_size=2", f"steps={steps}", clip_sets=[stills], output=tmp_path / name)
+        for name, steps in (("one", 4), ("other", 2), ("other", 4))
     )
-    kept, again = (Delta.load(run.weights(2)).tensors for run in (one, other))
+    kept, again = (Delta.load(run.weights(4)).tensors for run in (one, other))
     assert all(torch.equal(tensor, again[name]) for name, tensor in kept.items())
     with one.train_csv.open() as file:
         rows = list(csv.DictReader(file))
@@ -151,3 +152,22 @@ def test_a_run_on_clips_and_stills_is_the_same_again_and_shows_both_losses(train
 def test_a_set_that_cannot_be_trained_on_is_refused(train, stills, overrides, changes, words):
     with pytest.raises(VmcError, match=words):
         train(*overrides, clip_sets=[replace(stills, **changes)])
+
+
+@pytest.mark.parametrize(
+    ("family", "frames", "group"), [("wan", 9, "text_kv"), ("animatediff", 8, "spatial_kv")], ids=["wan", "animatediff"]
+)
+def test_stills_are_clips_of_every_family(begun, train, stills, tmp_path, family, frames, group):
+    folder = tmp_path / family
+    write_blank(folder, family=family)
+    model = [f"model={family}", f"model.path={folder}", f"model.frames={frames}", "model.size=64", "sampler.steps=1"]
+    model += [f"model.motion_adapter={folder / 'motion_adapter'}"] * (family == "animatediff")
+    both = ["parameters=temporal_kv", "parameters.groups=[all]"]
+    module, batches = begun(*model, *both, clip_sets=[replace(stills, share=1.0, groups=[group])])
+    moved = {name for name, grad in gradients(module, batches.batch(0, range(4))).items() if grad is not None}
+    names = {name: name.removeprefix(f"{module.model.prefix}.") for name in module.trained_tensors()}
+    assert moved == {name for name, parameter in names.items() if module.model.groups[group](parameter)}
+    if family == "wan":
+        two = replace(stills, transform=ClipTransform(frames=2, size=64), groups=[group])
+        with pytest.raises(VmcError, match=r"^subject has clips of 2 frames: data\.frames is 2, .* choose 1 or 5"):
+            train(*model, *both, clip_sets=[two])

@@ -36,7 +36,7 @@ def test_the_loss_of_the_exemplars_falls(train, base, tmp_path):
     write(folder, per_class=10, classes=["Swiping Down"], train_per_class=0, test_clips=0, workers=1)
     caption = "motion.caption=a person doing the {token} sign"
     run = train(
-        "data=mini", f"data.path={folder}", "data.fps=3", "data.variants=8", "motion=swiping_down", caption, "steps=300"
+        "data=mini", f"data.path={folder}", "data.fps=3", "data.variants=8", "motion=swiping_down", caption, "steps=80"
     )
     clips = Jester(folder, exemplars=10).exemplars(label="Swiping Down", caption="{token}", seed=0)
     text = base.text_encoder(MotionToken())("a person doing the sks sign")
@@ -44,4 +44,4 @@ def test_the_loss_of_the_exemplars_falls(train, base, tmp_path):
     Delta.load(newest_weights(run.path)).apply(base, tuned)
     before, after = fixed_loss(base, blank, text, clips), fixed_loss(base, tuned, text, clips)
     print(f"fixed loss: {before:.4f} before, {after:.4f} after")
-    assert after < 0.25 * before
+    assert after < 0.5 * before

@@ -56,11 +56,8 @@ def name_of_clips(*, _root_: DictConfig) -> str:
         value = OmegaConf.select(_root_, key, throw_on_missing=False)
         return value if isinstance(value, str) and value != "???" else ""
 
-    label = safe_name(said("motion.label")).lower()
-    if label and not said("data.source._target_").endswith(".VideoFolder"):
-        return label
-    if not said("data.path"):
-        return "custom"
+    if said("data.source._target_").endswith(".Jester") or not said("data.path"):
+        return safe_name(said("motion.label")).lower() or "custom"
     place = Path(said("data.path")).absolute()
     return safe_name(place.stem if 1 < len(place.suffix) <= 5 else place.name) or "custom"
 
