@@ -184,6 +184,7 @@ def test_help_lists_the_groups_and_loads_nothing_heavy(tmp_path):
 
 
 REFUSED = [
+    (["parameters=null"], ["a group is given as null", "+baseline=pretrained"]),
     (["+ablation=params_kv", "+baseline=dreambooth"], ["+ablation=params_kv and +baseline=dreambooth", "choose one"]),
     (["+baseline=nothing"], ["baseline/nothing", "dreambooth"]),
     (["+ablation=nothing"], ["ablation/nothing", "params_kv"]),

@@ -93,7 +93,7 @@ def run_hydra(task: Task, config_name: str) -> None:
     with _raising():
         try:
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
             tell(retold(error, config_name))
             sys.exit(1)
     if job.exit_code:

@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-from vmc.cli import config_folder
+from vmc.cli import check_config, config_folder
 from vmc.data.video import write_video
 from vmc.diffusion.timesteps import CoarseNoise, TimeRange
 from vmc.errors import VmcError
@@ -132,7 +132,8 @@ def test_a_choice_that_no_run_has_leaves_nothing_behind(entered, filmed):
 
 def test_the_config_composes():
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        config = compose("report", overrides=["runs=a", "output=b"])
+        config = compose("report", overrides=["runs=a", "output=b", "figures.figure8_copies=null"])
+    check_config(config, "report")
     assert config.stop.appearance is None and config.figure3.subject is None
 
 

@@ -33,7 +33,10 @@ def scored(tmp_path) -> Path:
     rows = []
     for seed in range(3):
         film(folder / "videos" / f"{seed}.mp4", seed)
-        rows.append(dict.fromkeys(column.name for column in COLUMNS) | {"prompt": "a man", "seed": seed, "video": f"{seed}.mp4", "valid": True})
+        rows.append(
+            dict.fromkeys(column.name for column in COLUMNS)
+            | {"prompt": "a man", "seed": seed, "video": f"{seed}.mp4", "valid": True}
+        )
     write_scores_and_summary(folder, rows, {"videos": 3, "protocol": {}}, videos={})
     (folder / "sheet.png").write_text("of this run")
     keep(folder, tmp_path / "shared")

@@ -24,5 +24,7 @@ def retold(error: Exception, command: str) -> VmcError:
         else:
             said = f"is unknown; {schema.advice(key)}"
         told = VmcError(f"{key} {said}")
+    if "Config group override must be a string" in str(told):
+        told = VmcError("a group is given as null; name one of its choices (for the base model: +baseline=pretrained)")
     told.__cause__ = error
     return told

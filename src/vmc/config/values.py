@@ -51,8 +51,8 @@ KINDS: dict[str, Any] = {
     "stop.appearance": float | None,
     "rates.*": float,
 }
-NULLABLE = ("parameters",)
-"""Groups that may be null: nothing is trained."""
+NULLABLE = ("parameters", "figures.*")
+"""Keys, by pattern, that may be null where a YAML has a mapping: nothing is trained, a figure is not drawn."""
 WORDS = {
     bool: "true or false",
     int: "a whole number",
@@ -100,7 +100,7 @@ def check_loose(config: Mapping[str, Any], tree: Mapping[str, Any], place: str =
         if isinstance(value, Mapping) and (kind is None or "_target_" in value):
             check_loose(value, default if isinstance(default, Mapping) else {}, key)
         elif isinstance(default, Mapping) and kind is None:
-            if value is not None or key not in NULLABLE:
+            if value is not None or not any(fnmatchcase(key, pattern) for pattern in NULLABLE):
                 raise VmcError(f"{key} is {_said(value)}; it must be a mapping {{key: value}} or a choice of a group")
         elif kind is not None:
             if value is not None or default is not None:  # a default of null may stay

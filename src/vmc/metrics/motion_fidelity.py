@@ -6,6 +6,7 @@ Axes: F frames, C colours, H and W, N points of one video, M of the other, T ste
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Literal
@@ -97,7 +98,7 @@ class MotionFidelity(Metric):
 
 def grey(frames_FCHW: Tensor) -> NDArray[np.uint8]:
     """frames_FHW, the shorter side at `SIDE` px."""
-    import cv2
+    cv2: Any = import_module("cv2")  # an extra, whose types are not always there
 
     height, width = frames_FCHW.shape[-2:]
     scale = SIDE / min(height, width)
@@ -112,7 +113,7 @@ def track(frames_FHW: NDArray[np.uint8]) -> Array:
     Args:
         frames_FHW: grey.
     """
-    import cv2
+    cv2: Any = import_module("cv2")  # an extra, whose types are not always there
 
     height, width = frames_FHW.shape[1:]
     rows, columns = (side * (np.arange(POINTS, dtype=np.float32) + 0.5) / POINTS for side in (height, width))
