@@ -33,7 +33,7 @@ def add_arguments(parser: ArgumentParser, command: str) -> None:
         count = 16 if command == "generate" else 24
         parser.add_argument("--videos", type=int, default=count, metavar="N", help=f"of the test set ({count})")
     if command == "train":
-        plain = "with a loop that runs text encoder and VAE in every step"
+        plain = "with a loop that runs text encoder and autoencoder in every step"
         parser.add_argument("--compare", choices=["plain"], help=plain)
         parser.add_argument("--steps", type=int, default=10, metavar="N", help="measured at a time (10)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of every measurement (3)")

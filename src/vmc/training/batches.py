@@ -60,28 +60,28 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentClips:
-    """The run's clips with their captions, seen through the cache of VAE posteriors.
+    """The run's clips with their captions, seen through the cache of the autoencoder's posteriors.
 
     Args:
         clips: exemplars first.
         transforms: of each clip.
         cache: of posterior moments.
-        vae: fingerprint of the autoencoder, and of what decides its rounding.
+        autoencoder: its fingerprint, and what decides its rounding.
     """
 
     clips: Sequence[Clip]
     transforms: Sequence[ClipTransform]
     cache: TensorCache
-    vae: str
+    autoencoder: str
 
     def keys(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
-        """Cache keys of (clip, variant) pairs: clip bytes, transform, variant and VAE, never the run's seed.
+        """Cache keys of (clip, variant) pairs: clip bytes, transform, variant and autoencoder, never the run's seed.
 
         Equal clips under two names have one key.
         """
         marks = {clip: fingerprint(Path(self.clips[clip].path)) for clip in sorted({clip for clip, _ in wanted})}
         return {
-            (clip, variant): cache_key(marks[clip], self.transforms[clip].describe(), variant, self.vae)
+            (clip, variant): cache_key(marks[clip], self.transforms[clip].describe(), variant, self.autoencoder)
             for clip, variant in wanted
         }
 

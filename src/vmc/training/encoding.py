@@ -42,7 +42,7 @@ class Encoders:
         return () if self.init is None else (f"init {self.init.fingerprint}",)
 
     @property
-    def vae_mark(self) -> str:
+    def autoencoder_mark(self) -> str:
         """What posterior moments depend on, besides the frames."""
         return f"{self.model.fingerprint('autoencoder')} {self.hardware.rounding}"
 

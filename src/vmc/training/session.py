@@ -275,7 +275,7 @@ class Session:
             clips=clips,
             transforms=self._transforms(clips),
             cache=self._encoders.latent_cache,
-            vae=self._encoders.vae_mark,
+            autoencoder=self._encoders.autoencoder_mark,
         )
         newest = usable_checkpoint(self.run)
         first = int(newest.stem) if newest else 0
