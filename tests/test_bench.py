@@ -208,7 +208,7 @@ def bytes_written(size: int) -> None:
         (["train", "stesp=1"], "stesp is unknown; did you mean steps?"),
         (["train", "batch_size=0"], "batch_size is 0; it must be a whole number of at least 1"),
         (["train", "+baseline=pretrained"], "parameters is null, which trains nothing"),
-        (["train", "parameters=null"], "Config group override must be a string"),
+        (["train", "parameters=null"], "a group is given as null"),
         (["startup", "stesp=1"], "stesp is unknown; did you mean steps?"),
     ],
 )

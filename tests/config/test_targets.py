@@ -216,15 +216,15 @@ def test_a_report_builds_nothing_that_a_run_brings(tmp_path, monkeypatch, caplog
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """A folder of configs with a class of one's own, and below it a run folder of somebody else."""
-    (tmp_path / "own_times.py").write_text(
+    (tmp_path / "own_ideas.py").write_text(
         "class Sharp:\n    def __init__(self, *, edge: float, names: dict | None = None): ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "mine"
     (folder / "timesteps").mkdir(parents=True)
-    (folder / "timesteps" / "sharp.yaml").write_text("_target_: own_times.Sharp\nedge: 0.5\n")
+    (folder / "timesteps" / "sharp.yaml").write_text("_target_: own_ideas.Sharp\nedge: 0.5\n")
     (folder / "metrics").mkdir()
-    (folder / "metrics" / "list.yaml").write_text("parts:\n- _target_: own_times.Part # or own_times.other.Part\n")
+    (folder / "metrics" / "list.yaml").write_text("parts:\n- _target_: own_ideas.Part # or own_ideas.other.Part\n")
     (folder / "stack").mkdir()
     large = "# @package _global_\nstack_name: large\nrates: {method: 0.1, sharp: 0.2}\n"
     (folder / "stack" / "large.yaml").write_text(large)
@@ -240,21 +240,21 @@ def composed_with(folder, *overrides: str):
 
 def test_a_class_that_a_yaml_of_a_given_folder_names_needs_no_trust(own):
     config = composed_with(own, "timesteps=sharp")
-    assert allowed("timesteps", "own_times.Sharp") and not allowed("token", "own_times.Sharp")
+    assert allowed("timesteps", "own_ideas.Sharp") and not allowed("token", "own_ideas.Sharp")
     plain = OmegaConf.to_container(config, resolve=True)
     check_foreign(plain["timesteps"], "timesteps", source="config.yaml")
     HydraConfig.instance().cfg = None
-    with pytest.raises(VmcError, match=r"own_times.Sharp, which is no class that a YAML here names .* --config-dir$"):
+    with pytest.raises(VmcError, match=r"own_ideas.Sharp, which is no class that a YAML here names .* --config-dir$"):
         check_foreign(plain["timesteps"], "timesteps", source="config.yaml")
 
 
 def test_a_class_in_a_list_may_be_any_of_its_items(own):
     (own / "metrics" / "broken.yaml").write_bytes(b"_target_: {\xff")
     composed_with(own)
-    node = {"parts": [{"_target_": "own_times.other.Part"}, {"_target_": "own_times.Part"}]}
+    node = {"parts": [{"_target_": "own_ideas.other.Part"}, {"_target_": "own_ideas.Part"}]}
     check_foreign(node, "metrics", source="config.yaml")
-    with pytest.raises(VmcError, match=r"metrics.parts.0._target_: own_times.Sharp, which is no class"):
-        check_foreign({"parts": [{"_target_": "own_times.Sharp"}]}, "metrics", source="config.yaml")
+    with pytest.raises(VmcError, match=r"metrics.parts.0._target_: own_ideas.Sharp, which is no class"):
+        check_foreign({"parts": [{"_target_": "own_ideas.Sharp"}]}, "metrics", source="config.yaml")
 
 
 def test_runs_below_a_given_folder_name_nothing(own):

@@ -61,9 +61,9 @@ class Generator(VideoGenerator):
 def generator() -> Generator:
     model = SimpleNamespace(device=torch.device("cpu"))
     return Generator(
-        unet=model,
-        vae=model,
-        solver=None,
+        model=None,
+        denoiser=model,
+        autoencoder=model,
         encode=None,
         sampler=Sampler(steps=1, guidance=1.0),
         latent_shape=(4, 3, 8, 8),

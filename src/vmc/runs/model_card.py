@@ -167,7 +167,7 @@ class Card:
             ("token", f"{self._word}, {'trained' if config['token'].get('trained') else 'frozen'}"),
             ("steps, batch, seed", f"{self.step}, {config['batch_size']}, {config['seed']}"),
             ("learning rate", f"{config['optimizer']['lr']:g}"),
-            ("objective", _last_name(config.get("objective", FIRST_OBJECTIVE))),
+            ("objective", _last_name(config.get("objective") or FIRST_OBJECTIVE)),
             ("timesteps", _last_name(config["timesteps"])),
             ("regularization", _last_name(config["regularization"])),
             ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
