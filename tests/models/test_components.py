@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import vmc
 from vmc.errors import VmcError
 from vmc.mini.blank import write_blank
-from vmc.models.families import families
+from vmc.models.families import families, family_of
 from vmc.models.unet3d import UNet3D
 from vmc.models.weight_files import problem
 
@@ -40,6 +40,16 @@ def test_a_path_that_is_nothing_is_refused(tmp_path):
     for path in (tmp_path / "absent", "no-one/no-such-model"):
         with pytest.raises(VmcError, match=r"model\.path"):
             _ = UNet3D(path=path).folder
+
+
+def test_a_family_that_is_not_known_is_told_beside_those_that_are(copy):
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | {"_class_name": "MochiPipeline"}))
+    known = ("unet3d", "TextToVideoSDPipeline", "AnimateDiffPipeline", "WanPipeline")
+    for opened in (lambda: UNet3D(path=copy).folder, lambda: family_of(copy)):
+        with pytest.raises(VmcError, match="is a MochiPipeline, ") as caught:
+            opened()
+        assert all(name in str(caught.value) for name in known)
 
 
 def test_a_missing_tensor_is_refused(copy, capfd):
