@@ -26,8 +26,23 @@ from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.blank import write_blank
 from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
+from vmc.training import session
+from vmc.training.module import MotionModule
 
 torch.set_num_threads(1)  # the models are tiny, and the tests may run side by side
+
+
+@pytest.fixture
+def module(monkeypatch) -> dict[str, MotionModule]:
+    """Keeps the module of the last run."""
+    kept = {}
+
+    def make(**parts):
+        kept["module"] = MotionModule(**parts)
+        return kept["module"]
+
+    monkeypatch.setattr(session, "MotionModule", make)
+    return kept
 
 
 @pytest.fixture(scope="session", autouse=True)

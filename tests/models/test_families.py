@@ -29,10 +29,8 @@ from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.token import MotionToken
 from vmc.models.wan import Wan
 from vmc.runs.folder import RunFolder, newest_weights
-from vmc.training import session
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
-from vmc.training.module import MotionModule
 from vmc.training.tuned import TunedModel
 
 SIZE = 64
@@ -108,19 +106,6 @@ def trained(family, folder, ten_clips, metrics, train_into, tmp_path_factory) ->
     chosen = [*metrics, *family.overrides(folder), *data, "parameters=temporal_kv", "parameters.groups=[all]"]
     caption = "motion.caption=a person doing the {token} sign"
     return train_into(tmp_path_factory.mktemp("run") / "run", *chosen, caption, f"steps={family.steps}", "batch_size=4")
-
-
-@pytest.fixture
-def module(monkeypatch) -> dict[str, MotionModule]:
-    """Keeps the module of the last run."""
-    kept = {}
-
-    def make(**parts):
-        kept["module"] = MotionModule(**parts)
-        return kept["module"]
-
-    monkeypatch.setattr(session, "MotionModule", make)
-    return kept
 
 
 @torch.no_grad()

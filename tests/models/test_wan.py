@@ -171,7 +171,7 @@ def test_another_number_of_frames_is_refused_with_the_nearest(model, frames, nea
 
 
 def test_a_size_that_the_transformer_cannot_divide_is_refused(model):
-    with pytest.raises(VmcError, match=r"data\.size is 72, which is not divisible by 16"):
+    with pytest.raises(VmcError, match=r"data\.size is 72; it must be divisible by 16, for example 64"):
         model.latent_shape(frames=9, size=72)
 
 

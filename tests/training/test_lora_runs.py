@@ -9,10 +9,8 @@ from safetensors.torch import load_file
 from vmc.errors import VmcError
 from vmc.models.lora import LoraSubset
 from vmc.models.token import MotionToken
-from vmc.training import session
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
-from vmc.training.module import MotionModule
 from vmc.training.tuned import TunedModel
 
 LORA = ("+ablation=lora", "optimizer.lr=1e-2", "parameters.rank=2")
@@ -29,19 +27,6 @@ def losses(run) -> list[float]:
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.fixture
-def module(monkeypatch) -> dict[str, MotionModule]:
-    """Keeps the module of the last run."""
-    kept = {}
-
-    def make(**parts):
-        kept["module"] = MotionModule(**parts)
-        return kept["module"]
-
-    monkeypatch.setattr(session, "MotionModule", make)
-    return kept
 
 
 def test_the_base_stays_bit_identical_and_every_adapter_moves(train, base, module):

@@ -39,6 +39,21 @@ DECODE_FRAMES = 64
 """Frames that are decoded at a time where nobody says otherwise."""
 
 
+def check_size(size: int, divisor: int) -> None:
+    """Refuse frames that an autoencoder cannot hold.
+
+    Args:
+        size: px, height and width.
+        divisor: px, what a model's latents and tokens divide it by.
+
+    Raises:
+        VmcError: the size is no multiple of it.
+    """
+    if size % divisor:
+        nearest = max(divisor, round(size / divisor) * divisor)
+        raise VmcError(f"data.size is {size}; it must be divisible by {divisor}, for example {nearest}")
+
+
 class Autoencoder(ABC):
     """Frames to latents and back, in the scale that the denoiser computes in.
 

@@ -11,8 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vmc.errors import VmcError
-from vmc.models.base import DECODE_FRAMES, Autoencoder
+from vmc.models.base import DECODE_FRAMES, Autoencoder, check_size
 
 ENCODE_FRAMES = 16
 """Frames that are encoded at a time."""
@@ -75,7 +74,5 @@ def image_latent_shape(config: dict[str, Any], *, frames: int, size: int) -> tup
         VmcError: the size is not divisible by the autoencoder's reduction.
     """
     reduction = 2 ** (len(config["block_out_channels"]) - 1)
-    if size % reduction:
-        nearest = max(reduction, round(size / reduction) * reduction)
-        raise VmcError(f"data.size is {size}; it must be divisible by {reduction}, for example {nearest}")
+    check_size(size, reduction)
     return int(config["latent_channels"]), frames, size // reduction, size // reduction

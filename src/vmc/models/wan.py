@@ -28,7 +28,7 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
 from vmc.errors import VmcError
-from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel
+from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel, check_size
 from vmc.models.image_autoencoder import to_uint8
 from vmc.models.loading import quiet_loading
 from vmc.models.text import TextEncoder
@@ -185,9 +185,7 @@ class Wan(VideoModel):
                 f"data.frames is {frames}, which this model's autoencoder cannot hold: it takes {time}n + 1 frames, so"
                 f" choose {below} or {below + time}"
             )
-        patch = max(self.config("transformer")["patch_size"][1:])
-        if size % (space * patch):
-            raise VmcError(f"data.size is {size}, which is not divisible by {space * patch}; choose a multiple of it")
+        check_size(size, space * max(self.config("transformer")["patch_size"][1:]))
         return int(vae["z_dim"]), (frames - 1) // time + 1, size // space, size // space
 
     def blocks(self, denoiser: Any) -> Sequence[Module]:
