@@ -10,9 +10,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import check_config, check_overlays, check_parts, run_hydra
-from vmc.config.places import check_cache, check_place
-from vmc.processes import end_with_parent
+from vmc.config.checks import check_cache, check_place
+from vmc.config.command import check_config, check_overlays, check_parts, run_hydra
+from vmc.utils.processes import end_with_parent
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ import torch
 from diffusers import UNet3DConditionModel
 from safetensors import safe_open
 
-from vmc.errors import VmcError
-from vmc.models.export import export_pipeline
 from vmc.models.lora import LoraSubset, merged
 from vmc.models.parameters import ParameterSubset
+from vmc.models.pipelines import export_pipeline
 from vmc.models.token import MotionToken
 from vmc.models.unet3d import UNet3D
-from vmc.randomness import generator
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 METHOD = ["temporal", "spatial_kv"]
 GROUPS = UNet3D.groups

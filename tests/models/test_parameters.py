@@ -4,9 +4,9 @@ import pytest
 import torch
 from diffusers import UNet3DConditionModel
 
-from vmc.errors import VmcError
 from vmc.models.parameters import ParameterSubset, select_names
 from vmc.models.unet3d import UNet3D
+from vmc.utils.errors import VmcError
 
 GROUPS = UNet3D.groups
 

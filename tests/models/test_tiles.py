@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from vmc.diffusion.sampling import lent
-from vmc.errors import VmcError
 from vmc.training.hardware import Hardware
+from vmc.utils.errors import VmcError
 
 
 @pytest.fixture(scope="module")

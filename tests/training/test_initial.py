@@ -7,15 +7,15 @@ import shutil
 import pytest
 import torch
 
-from vmc.errors import VmcError
+from vmc.evaluation.tuned import TunedModel
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
-from vmc.tensor_files import save_tensors
 from vmc.training import session as sessions
 from vmc.training.delta import FORMAT, TOKEN, Delta
 from vmc.training.hardware import Hardware
 from vmc.training.initial import NAME
-from vmc.training.tuned import TunedModel
+from vmc.utils.errors import VmcError
+from vmc.utils.tensor_files import save_tensors
 
 LORA = ("parameters=lora", "parameters.rank=2", "optimizer.lr=1e-2")
 

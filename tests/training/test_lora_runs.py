@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.errors import VmcError
+from vmc.evaluation.tuned import TunedModel
 from vmc.models.lora import LoraSubset
 from vmc.models.token import MotionToken
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
-from vmc.training.tuned import TunedModel
+from vmc.utils.errors import VmcError
 
 LORA = ("+ablation=lora", "optimizer.lr=1e-2", "parameters.rank=2")
 

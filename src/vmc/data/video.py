@@ -24,13 +24,25 @@ from av.video.stream import VideoStream
 from einops import rearrange
 from torch import Tensor
 
-from vmc.data.containers import gif_size, is_cut_off
-from vmc.data.images import IMAGE_SUFFIXES, animation, check_image, count_images, image_times, load_image
+from vmc.data.completeness import gif_size, irregularity, is_cut_off
+from vmc.data.images import (
+    BT709,
+    IMAGE_SUFFIXES,
+    LIMITED_RANGE,
+    animation,
+    check_image,
+    count_images,
+    enlargement,
+    image_times,
+    load_image,
+    scale_mark,
+    shown_width,
+    to_rgb,
+    to_yuv420p,
+)
 from vmc.data.limits import MAX_PIXELS, check_regular, check_size, entries, is_folder
-from vmc.data.numbering import irregularity
-from vmc.data.pixels import BT709, LIMITED_RANGE, enlargement, scale_mark, shown_width, to_rgb, to_yuv420p
-from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.utils.errors import VmcError
+from vmc.utils.files import written_whole
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from torch.nn import Module
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import Solver
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """prediction_BCFHW of noisy_BCFHW, a timestep and texts."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Kind, Value
 from vmc.metrics.declared import BASE, COLUMNS
-from vmc.metrics.evaluator import Row
-from vmc.metrics.record import Record
+from vmc.metrics.suite import Row
+from vmc.utils.errors import VmcError
+from vmc.utils.files import written_whole
 
 
 def _yes_or_no(value: Any) -> bool:

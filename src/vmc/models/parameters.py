@@ -12,8 +12,8 @@ from typing import Any
 
 from torch.nn import Module, Parameter
 
-from vmc.errors import VmcError
 from vmc.models.base import Groups
+from vmc.utils.errors import VmcError
 
 
 def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Groups) -> list[str]:

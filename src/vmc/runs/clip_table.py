@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmc.data.clips import Clip
-from vmc.files import fingerprint, written_whole
+from vmc.utils.files import fingerprint, written_whole
 
 log = logging.getLogger(__name__)
 

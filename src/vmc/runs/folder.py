@@ -16,9 +16,6 @@ from typing import Any
 
 import yaml
 
-from vmc.errors import UnwritableError, VmcError
-from vmc.files import is_leftover, sweep, told_unwritable, written_whole
-from vmc.plain_yaml import read_yaml
 from vmc.runs.earlier import (
     TRAIN_COLUMNS,
     checkpoints,
@@ -29,6 +26,10 @@ from vmc.runs.earlier import (
     up_to_date,
 )
 from vmc.runs.lock import LOCK, holder
+from vmc.utils.errors import UnwritableError, VmcError
+from vmc.utils.files import is_leftover, sweep, told_unwritable, written_whole
+from vmc.utils.plain_yaml import read_yaml
+from vmc.utils.processes import processor
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ class RunFolder:
             "step": step,
             "seconds": earlier.get("seconds", 0.0),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-            "machine": {"platform": platform.platform(), "processor": _processor(), "ranks": world},
+            "machine": {"platform": platform.platform(), "processor": processor(), "ranks": world},
             "threads": threads,
             "command": os.environ.get(COMMAND) or shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -285,16 +286,6 @@ def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str
     missing = object()
     pairs = [(f"{prefix}.{key}" if prefix else key, one.get(key, missing), other.get(key, missing)) for key in keys]
     return [name for key, left, right in pairs for name in differing_keys(left, right, key)]
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def newest_weights(path: Path, *, step: int | None = None) -> Path:

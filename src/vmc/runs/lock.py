@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 LOCK = ".lock"
 PATIENCE = 1.0

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
 from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
 from vmc.runs.wandb_run import WandbRun
+from vmc.utils.errors import VmcError
+from vmc.utils.files import written_whole
 
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
 MODES = ("online", "offline", "disabled")

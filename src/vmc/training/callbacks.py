@@ -13,12 +13,12 @@ import pytorch_lightning as pl
 import torch
 from tqdm import tqdm
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
 from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
+from vmc.utils.errors import VmcError
+from vmc.utils.files import written_whole
 
 STOPPING = b"stopping after the step or the videos in hand; the same signal again stops at once\n"
 

@@ -10,12 +10,12 @@ import torch
 from torch.nn import Module
 from torch.optim import Adam, AdamW
 
-from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import Subset
 from vmc.training.hardware import LOW, Hardware, Precision, has_bfloat16
 from vmc.training.optimizers import AdamW8bit
+from vmc.utils.errors import VmcError
 
 GIB = 2**30
 FROZEN: dict[str, torch.dtype] = {"32-true": torch.float32, **LOW}

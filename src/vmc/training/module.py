@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses, weighted_loss
-from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter
@@ -22,6 +21,7 @@ from vmc.training.batches import Batch, ClipGroup
 from vmc.training.delta import named_places, row_name
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, make_optimizer
 from vmc.training.regularization import ClipSet
+from vmc.utils.errors import VmcError
 
 
 class MotionModule(pl.LightningModule):

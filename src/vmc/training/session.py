@@ -15,29 +15,28 @@ from vmc.data.timing import tell_timing
 from vmc.data.transform import ClipTransform
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.errors import VmcError
+from vmc.evaluation.callback import Evaluations, TrainingGenerator, build_schedule
+from vmc.evaluation.score import build_evaluation, check_evaluation, check_texts, gather_clips, readable
+from vmc.evaluation.synthetic import SyntheticRegularization
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
-from vmc.runs.clip_sheet import NAME as CLIP_SHEET
-from vmc.runs.clip_sheet import write_clip_sheet
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
+from vmc.runs.sheets import NAME as CLIP_SHEET
+from vmc.runs.sheets import write_clip_sheet
 from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TrainingBatches
 from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
+from vmc.training.checkpoints import usable_checkpoint
 from vmc.training.delta import check_dtype
 from vmc.training.encoding import Encoders
-from vmc.training.evaluating import TrainingGenerator, build_schedule
-from vmc.training.evaluations import Evaluations
 from vmc.training.experiment import Experiment
 from vmc.training.initial import InitialWeights
 from vmc.training.memory import Load, fitting_load, told_in_a_sentence
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import ClipSet, Mixture
-from vmc.training.saving import usable_checkpoint
-from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, readable
-from vmc.training.synthetic import SyntheticRegularization
+from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vmc.files import written_whole
 from vmc.mini.card.bars import ALSO, BARS, Bar
 from vmc.mini.card.reading import CARD, PAGE
 from vmc.mini.card.rules import PERCENT
+from vmc.utils.files import written_whole
 
 _HEAD = """\
 # Weights of the miniature

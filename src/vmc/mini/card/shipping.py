@@ -9,12 +9,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vmc.errors import VmcError
-from vmc.files import folder_written_whole
 from vmc.mini.card.reading import CARD, PAGE, TRAININGS
-from vmc.mini.hashing import renderer_hash
-from vmc.mini.learning.state import STATE
+from vmc.mini.world.hashing import renderer_hash
 from vmc.models.unet3d import UNet3D
+from vmc.tools.learning.state import STATE
+from vmc.utils.errors import VmcError
+from vmc.utils.files import folder_written_whole
 
 MOST_BYTES = 40_000_000
 """Of all weights together."""
