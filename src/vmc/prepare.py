@@ -319,10 +319,10 @@ def _check_empty(folder: Path) -> None:
 def _export(folder: Path, parts: "Mapping[str, Sequence[Clip]]") -> None:
     """A folder of clips for each part, with a `captions.csv`, as `data=videos` reads them; whole or not at all."""
     from vmc.data.video import FOLDER_RATE, read_frames, write_video
-    from vmc.utils.files import folder_written_whole
+    from vmc.utils.files import atomic_folder
 
     try:
-        with folder_written_whole(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             for part, clips in parts.items():
                 if not clips:
                     continue

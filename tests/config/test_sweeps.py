@@ -20,7 +20,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from vmc.config.command import check_overlays, config_folder, find_sweep, sweeps_folder
 from vmc.runs.folder import RunFolder, differing_keys
-from vmc.runs.lock import LOCK, sole_writer
+from vmc.runs.lock import LOCK, run_lock
 from vmc.tools.rates import SEARCHED
 from vmc.train import main
 
@@ -257,7 +257,7 @@ def test_a_finished_sweep_is_quick_and_changes_nothing(entered, settings, tmp_pa
 
 def test_an_arm_in_other_hands_is_left_alone(entered, settings, monkeypatch):
     monkeypatch.setattr("vmc.config.build.build_session", lambda *_: pytest.fail("training began"))
-    with sole_writer(Path("outputs/mini/method/custom/seed0")):
+    with run_lock(Path("outputs/mini/method/custom/seed0")):
         status, said = entered(main, "-m", "+ablation=params_kv", *settings)
     assert status == 1
     assert "1 running" in said

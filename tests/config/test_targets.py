@@ -26,7 +26,7 @@ OWN = (
     "vmc.utils.processes.end_with_parent",
     "vmc.utils.processes.run_module",
     "vmc.config.command.run_hydra",
-    "vmc.utils.files.written_whole",
+    "vmc.utils.files.atomic_write",
 )
 OTHERS = (
     *("pathlib.Path.write_text", "os.system", "subprocess.run", "builtins.eval", "torch.load", "vmc", ""),

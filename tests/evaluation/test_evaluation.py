@@ -25,7 +25,7 @@ from vmc.metrics.quality import Quality
 from vmc.metrics.scores import read_scores, write_scores
 from vmc.metrics.suite import Evaluator
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 PROMPTS = [Prompt(text=f"a man {number}", seed=number, subject="a man") for number in range(9)]
 SUBSET = (0, 3, 6)
@@ -113,7 +113,7 @@ def undisturbed(tmp_path, monkeypatch) -> dict[str, str]:
     """The files of an evaluation that nothing cut off; its videos are not encoded, which would take longest."""
 
     def write(path, frames_FCHW, *, fps):
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(frames_FCHW.numpy().tobytes())
 
     def read(path):
@@ -276,7 +276,7 @@ def test_what_killed_writers_left_is_removed_and_what_others_write_stays(tmp_pat
     score(tmp_path)
     for name in (".scores.csv-abc12345.tmp", ".rows-0.jsonl-abc12345.tmp", "videos/.1.mp4-abc12345.tmp"):
         (tmp_path / name).mkdir()
-    with written_whole(tmp_path / "sheet.png") as written:
+    with atomic_write(tmp_path / "sheet.png") as written:
         written.write_text("")
         evaluation().score(tmp_path, generator().write, step=5)
     assert {file.name for file in tmp_path.iterdir()} == {"scores.csv", "summary.json", "videos", "sheet.png"}

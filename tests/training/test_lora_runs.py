@@ -34,7 +34,9 @@ def test_the_base_stays_bit_identical_and_every_adapter_moves(train, base, modul
     fresh = dict(base.denoiser().named_parameters())
     held = {name.replace(".base_layer", ""): tensor for name, tensor in module["module"].denoiser.named_parameters()}
     assert all(torch.equal(tensor, held[name]) for name, tensor in fresh.items())
-    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).freeze_rest(base.denoiser(), base.groups)
+    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).select_trainable(
+        base.denoiser(), base.groups
+    )
     assert trained.keys() == {f"unet.{name}" for name in begun}
     assert not any(torch.equal(trained[f"unet.{name}"], tensor) for name, tensor in begun.items())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.runs.lock import LOCK, holder, remove_stale_lock, sole_writer
+from vmc.runs.lock import LOCK, holder, remove_stale_lock, run_lock
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import handled, run_module
 
@@ -113,9 +113,9 @@ def test_a_process_ends_with_the_one_that_started_it(module):
 
 def test_a_folder_has_one_writer_and_nothing_is_left_of_the_lock(tmp_path):
     folder = tmp_path / "a" / "b"
-    with sole_writer(folder):
+    with run_lock(folder):
         assert holder(folder) == (folder / LOCK).read_text().strip()
-        with pytest.raises(VmcError, match=f"output is {folder}.*pid {os.getpid()}"), sole_writer(folder):
+        with pytest.raises(VmcError, match=f"output is {folder}.*pid {os.getpid()}"), run_lock(folder):
             pass
         assert holder(folder), "who was refused has not taken it away"
     assert not (tmp_path / "a").exists()
@@ -123,7 +123,7 @@ def test_a_folder_has_one_writer_and_nothing_is_left_of_the_lock(tmp_path):
 
 
 def test_what_a_run_has_written_stays(tmp_path):
-    with sole_writer(tmp_path / "a" / "b"):
+    with run_lock(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "run.json").write_text("{}")
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["run.json"]
 
@@ -131,7 +131,7 @@ def test_what_a_run_has_written_stays(tmp_path):
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(VmcError, match=f"output is {path}, which .*choose another folder"), sole_writer(path):
+        with pytest.raises(VmcError, match=f"output is {path}, which .*choose another folder"), run_lock(path):
             pass
 
 
@@ -139,6 +139,6 @@ def test_a_lock_that_a_killed_process_left_is_removed_and_a_living_ones_stays(tm
     (tmp_path / LOCK).write_text("pid 1 on a machine\n")
     remove_stale_lock(tmp_path)
     assert not (tmp_path / LOCK).exists()
-    with sole_writer(tmp_path):
+    with run_lock(tmp_path):
         remove_stale_lock(tmp_path)
         assert (tmp_path / LOCK).exists()

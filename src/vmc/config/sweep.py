@@ -12,7 +12,7 @@ from typing import Any
 from vmc.runs.folder import RunFolder, differing_keys, is_done, shown_state
 from vmc.runs.lock import holder
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 METRICS = ("motion_accuracy", "appearance", "copy_score")
 COLUMNS = ("arm", "motion", "seed", "status", "reason", "step", "seconds", "videos", *METRICS, "folder")
@@ -107,7 +107,7 @@ def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writerows(rows)
     if file.is_file() and file.read_text() == stream.getvalue():
         return
-    with written_whole(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_text(stream.getvalue())
 
 

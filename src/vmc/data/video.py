@@ -42,7 +42,7 @@ from vmc.data.images import (
 )
 from vmc.data.limits import MAX_PIXELS, check_regular, check_size, entries, is_folder
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -253,7 +253,7 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
     height, width = frames_FCHW.shape[2:]
     factor = enlargement(height, width)
     rate = Fraction(fps).limit_denominator(1001)
-    with written_whole(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
+    with atomic_write(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
         file.metadata["comment"] = scale_mark(factor, height, width)
         # One thread: x264 decides by its number of threads what it writes.
         stream: Any = file.add_stream("libx264", rate=rate, options={"crf": "10", "threads": "1"})

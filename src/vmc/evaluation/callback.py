@@ -267,7 +267,7 @@ class TrainingGenerator:
     def base_mark(self) -> str:
         """What the untouched model's videos depend on besides the protocol."""
         hardware = self.experiment.hardware
-        marks = [self.experiment.model.identity, self.encoders.token_mark, hardware.rounding, hardware.precision]
+        marks = [self.experiment.model.identity, self.encoders.token_fingerprint, hardware.rounding, hardware.precision]
         return " ".join([*marks, *((f"tiles of {tile}",) if (tile := hardware.decode_tile) else ())])
 
 

@@ -36,7 +36,7 @@ from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.training.callbacks import StopOnSignal
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
-from vmc.utils.files import short_reason, written_whole
+from vmc.utils.files import atomic_write, short_reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +256,7 @@ def _copied(original: Path, file: Path) -> bool:
         if _checksum(original).read_text(encoding="utf-8").strip() != sha256_of(original):
             log.warning("the shared video %s is damaged; it is made again", original)
             return False
-        with written_whole(file) as temporary:
+        with atomic_write(file) as temporary:
             shutil.copyfile(original, temporary)
     except (OSError, UnicodeDecodeError, VmcError) as error:
         log.warning("the shared video %s cannot be copied (%s); it is made again", original, short_reason(error))
@@ -267,9 +267,9 @@ def _copied(original: Path, file: Path) -> bool:
 def _kept(file: Path, original: Path) -> bool:
     """Keep a video for other runs, its checksum first; whether that could be done."""
     try:
-        with written_whole(_checksum(original)) as temporary:
+        with atomic_write(_checksum(original)) as temporary:
             temporary.write_text(sha256_of(file) + "\n", encoding="utf-8")
-        with written_whole(original) as temporary:
+        with atomic_write(original) as temporary:
             shutil.copyfile(file, temporary)
     except (OSError, VmcError) as error:
         log.warning(

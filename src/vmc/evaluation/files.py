@@ -17,7 +17,7 @@ from vmc.metrics.declared import COLUMNS, columns_of
 from vmc.metrics.scores import read_scores, scores_text
 from vmc.metrics.suite import Row
 from vmc.utils.errors import VmcError
-from vmc.utils.files import folder_written_whole, short_reason, written_whole
+from vmc.utils.files import atomic_folder, atomic_write, short_reason
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def write_scores_and_summary(
     scores, whole = folder / SCORES, {**summary, **notes}
     if not scores.is_file() or sha256_of(scores) != notes[DIGEST]:
         write_json(folder / CONCLUDING, notes)
-        with written_whole(scores) as temporary:
+        with atomic_write(scores) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
     if _read_object(folder / SUMMARY) != json.loads(json.dumps(whole)):
         write_summary(folder, whole)
@@ -140,7 +140,7 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object whole."""
-    with written_whole(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -191,7 +191,7 @@ class RowsSoFar:
         kept = self.read() | {str(row["video"]): (row, digest) for row, digest in rows}
         body = "".join(f"{json.dumps(line)}\n" for line in kept.values())
         head = {**self.about, "sha256": hashlib.sha256(body.encode()).hexdigest()}
-        with written_whole(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             temporary.write_text(f"{json.dumps(head)}\n{body}", encoding="utf-8", newline="")
 
 
@@ -216,7 +216,7 @@ def take(shared: Path, folder: Path) -> bool:
     if not shared.is_dir():
         return False
     try:
-        with folder_written_whole(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             for name, digest in _checksums(shared).items():
                 copy = temporary / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -243,7 +243,7 @@ def keep(folder: Path, shared: Path) -> None:
         if _intact(shared):
             return
         names = [SCORES, SUMMARY, *(f"videos/{file.name}" for file in sorted(folder.glob("videos/[!.]*.mp4")))]
-        with folder_written_whole(shared) as temporary:
+        with atomic_folder(shared) as temporary:
             (temporary / "videos").mkdir()
             for name in names:
                 shutil.copyfile(folder / name, temporary / name)

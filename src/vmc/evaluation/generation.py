@@ -21,7 +21,7 @@ from tqdm import tqdm
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.diffusion.conditioning import Conditioning
-from vmc.diffusion.sampling import Sampler, initial_noise, lent
+from vmc.diffusion.sampling import Sampler, initial_noise, on_device
 from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel
 from vmc.utils.errors import VmcError
 
@@ -201,7 +201,7 @@ class VideoGenerator:
                 text=text,
                 empty=self._text("").to(device),
             )
-        with lent(self.autoencoder.module, device):
+        with on_device(self.autoencoder.module, device):
             return self.autoencoder.decode(latents_BCFHW, frames_at_once=self.decode_frames, tile=self.decode_tile)
 
     def _text(self, text: str) -> Conditioning:

@@ -35,7 +35,7 @@ from vmc.models.base import VideoModel
 from vmc.training.hardware import Hardware
 from vmc.training.regularization import Mix, Ratio, check_mix
 from vmc.utils.errors import VmcError
-from vmc.utils.files import sweep, written_whole
+from vmc.utils.files import atomic_write, sweep
 from vmc.utils.randomness import derive_seed
 from vmc.utils.text_files import read_table
 
@@ -199,11 +199,11 @@ class SyntheticRegularization:
                 "seed": [prompt.seed for prompt in prompts],
             }
         )
-        with written_whole(folder / CAPTIONS) as temporary:
+        with atomic_write(folder / CAPTIONS) as temporary:
             table.to_csv(temporary, index=False)
         hardware, model = self.base_videos.hardware, str(self.base_videos.base.path)
         made_on = {"device": hardware.device.type, "precision": hardware.precision}
-        with written_whole(folder / ABOUT) as temporary:
+        with atomic_write(folder / ABOUT) as temporary:
             sums = {file.name: sha256_of(file) for file in (*files, folder / CAPTIONS)}
             told = {"format": FORMAT, "model": model, "clips": len(files), "made_on": made_on, **about, SUMS: sums}
             temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from vmc.models.lora import merged
 from vmc.models.text import TextEncoder
 from vmc.models.token import merge_row
 from vmc.utils.errors import VmcError
-from vmc.utils.files import folder_written_whole
+from vmc.utils.files import atomic_folder
 
 
 def families() -> dict[str, type[VideoModel]]:
@@ -65,6 +65,6 @@ def export_pipeline(model: VideoModel, denoiser: Any, text: TextEncoder, folder:
         raise VmcError(f"export is {folder}, which exists already; choose a new folder or remove it")
     if text.token_embedding is not None:
         merge_row(text.token_embedding, text.tokenizer, text.network)
-    with merged(denoiser), folder_written_whole(folder) as temporary:
+    with merged(denoiser), atomic_folder(folder) as temporary:
         model.save(temporary, denoiser=denoiser, text=text)
         (temporary / "README.md").write_text(card, encoding="utf-8")

@@ -22,7 +22,7 @@ from vmc.diffusion.conditioning import Conditioning
 from vmc.models.base import VideoModel
 from vmc.models.token import MotionToken, TokenEmbedding
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 from vmc.utils.text_files import shortened
 
 POSITIONS = 77  # of CLIP's texts
@@ -40,7 +40,7 @@ def save_clip_text(folder: Path, tokenizer: Any) -> None:
     with safe_open(file, framework="pt") as stored:
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in tensors.items()}
-    with written_whole(file) as temporary:
+    with atomic_write(file) as temporary:
         save_file(prefixed, temporary, metadata={"format": "pt"})
 
 

@@ -58,7 +58,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Against:
+class Comparison:
     """Differences from the method in one table.
 
     Args:
@@ -76,14 +76,14 @@ class Against:
 
 def against(
     results: Mapping[str, ArmResult], *, reference: str, arms: Sequence[str], metrics: Sequence[str]
-) -> Against:
+) -> Comparison:
     """Each arm less the reference, over the motions, training seeds and videos that both have.
 
     An arm that did not reach the threshold stands at another appearance and is not compared. A difference rests on one
     run alone where both have a single one in common; it is given, and not tested.
     """
     if reference not in results or not results[reference].reached:
-        return Against({}, {})
+        return Comparison({}, {})
     values, tested = dict[tuple[str, str], float](), dict[tuple[str, str], Difference]()
     for arm in dict.fromkeys(arms):
         if arm == reference or arm not in results or not results[arm].reached:
@@ -97,7 +97,7 @@ def against(
             if len(runs) > 1:
                 tested[arm, metric] = paired_difference(runs, others, metric=metric, names=(arm, reference))
     corrected = holm({place: difference.p for place, difference in tested.items()})
-    return Against(values, {place: replace(found, p_corrected=corrected[place]) for place, found in tested.items()})
+    return Comparison(values, {place: replace(found, p_corrected=corrected[place]) for place, found in tested.items()})
 
 
 def alike(one: Sequence[Run], other: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -201,7 +201,7 @@ def result_table(
 def _arm_row(
     line: Listed,
     result: ArmResult | None,
-    found: Against,
+    found: Comparison,
     metrics: Sequence[str],
     *,
     paper: Mapping[str, PaperValue],

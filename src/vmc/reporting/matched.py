@@ -19,7 +19,7 @@ NOT_EVALUATED = "not evaluated: run `python -m vmc.evaluate` on it"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stand:
+class MatchedRun:
     """One run where it is compared.
 
     Args:
@@ -56,7 +56,7 @@ class ArmResult:
     """
 
     arm: str
-    stands: Sequence[Stand]
+    stands: Sequence[MatchedRun]
     left_out: Sequence[tuple[FoundRun, str]]
     intervals: Mapping[str, Interval]
     matched: bool
@@ -76,7 +76,7 @@ class ArmResult:
         """Whether every counting run has reached the threshold."""
         return self.matched and bool(self.stands) and all(stand.crossing.reached for stand in self.stands)
 
-    def behind(self, stand: Stand) -> bool:
+    def behind(self, stand: MatchedRun) -> bool:
         """Whether one of its counting runs did not reach the threshold."""
         return self.matched and not stand.crossing.reached
 
@@ -97,7 +97,7 @@ class ArmResult:
         return f"{len(self.left_out)} runs, none of them complete"
 
 
-def stand(run: FoundRun, *, threshold: float | None) -> Stand:
+def stand(run: FoundRun, *, threshold: float | None) -> MatchedRun:
     """A finished run at the matched appearance, or at its last evaluation where there is no threshold.
 
     Raises:
@@ -117,12 +117,12 @@ def stand(run: FoundRun, *, threshold: float | None) -> Stand:
     values = interpolate_values({step: scored.values for step, scored in beside.items()}, crossing, common_only=True)
     nearer = crossing.before if crossing.weight < 0.5 and crossing.before else crossing.after
     of = max(scored.of for scored in beside.values())
-    return Stand(run=run, crossing=crossing, values=values, of=of, shown=nearer)
+    return MatchedRun(run=run, crossing=crossing, values=values, of=of, shown=nearer)
 
 
 def arm_result(arm: str, runs: Sequence[FoundRun], *, threshold: float | None) -> ArmResult:
     """An arm at the matched appearance; runs that are unfinished or cannot be matched are left out, with the reason."""
-    stands, left_out = list[Stand](), list[tuple[FoundRun, str]]()
+    stands, left_out = list[MatchedRun](), list[tuple[FoundRun, str]]()
     for run in sorted(runs, key=lambda run: run.place):
         if not run.finished:
             left_out.append((run, run.progress))

@@ -27,7 +27,7 @@ from vmc.runs.earlier import (
 )
 from vmc.runs.lock import LOCK, holder
 from vmc.utils.errors import UnwritableError, VmcError
-from vmc.utils.files import is_leftover, sweep, told_unwritable, written_whole
+from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
 from vmc.utils.plain_yaml import read_yaml
 from vmc.utils.processes import processor
 
@@ -157,7 +157,7 @@ class RunFolder:
         if stored_state(self.path) is None:
             log.warning("%s does not read; it is written anew by what the folder holds", self.path / "run.json")
         earlier = read_state(self.path)
-        with written_whole(self.path / "config.yaml") as file:
+        with atomic_write(self.path / "config.yaml") as file:
             file.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
         self._state = {
             "status": "running",
@@ -176,7 +176,7 @@ class RunFolder:
         """Change the state in `run.json`."""
         self._state |= changes
         self._told = time.monotonic()
-        with written_whole(self.path / "run.json") as file:
+        with atomic_write(self.path / "run.json") as file:
             file.write_text(json.dumps(self._state, indent=2) + "\n")
 
     def conclude(self, *, status: str, reason: str, **changes: Any) -> None:
@@ -215,7 +215,7 @@ class RunFolder:
             self.update()
 
     def _write_losses(self, rows: Iterable[Mapping[str, str]]) -> None:
-        with written_whole(self.train_csv) as temporary, temporary.open("w", newline="") as file:
+        with atomic_write(self.train_csv) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vmc.data.clips import Clip
 from vmc.data.frames import typical_interval
 from vmc.data.transform import ClipTransform
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 FRAME = 128  # px of a frame's longer side
 SHOWN = 8  # frames a row
@@ -35,7 +35,7 @@ def contact_sheet(
         draw.text((4, top + 2), _fitted(" ".join(caption.split()), draw, font, width - 8), fill="black", font=font)
         sheet.paste(row, (0, top + TEXT))
         top += row.height + TEXT
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         sheet.save(temporary)
 
 

@@ -19,7 +19,7 @@ from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.matched import stand
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 from vmc.utils.tables import TextTable, to_markdown
 
 SEARCHED = {
@@ -197,11 +197,11 @@ def _place(trial: Trial) -> tuple[float, ...]:
 def write_search(search: Search, folder: Path) -> list[Path]:
     """Write `STACK.csv`, and `STACK.md` for people; the files."""
     table, page = folder / f"{search.stack}.csv", folder / f"{search.stack}.md"
-    with written_whole(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(_row(search, trial) for trial in search.trials)
-    with written_whole(page) as temporary:
+    with atomic_write(page) as temporary:
         temporary.write_text(to_markdown(text_table(search), level=1), encoding="utf-8")
     return [table, page]
 

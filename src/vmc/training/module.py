@@ -58,7 +58,7 @@ class MotionModule(pl.LightningModule):
         super().__init__()
         self.model, self.process = model, model.process
         self.denoiser = denoiser
-        self.trained = subset.freeze_rest(denoiser, model.groups)
+        self.trained = subset.select_trainable(denoiser, model.groups)
         cast(denoiser, frozen_dtype, {name for name, tensor in denoiser.named_parameters() if not tensor.requires_grad})
         self.encoder = encoder
         self.text_encoder = encoder.network if encoder else None

@@ -32,7 +32,7 @@ from vmc.training.delta import check_dtype
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
 from vmc.training.initial import InitialWeights
-from vmc.training.memory import Load, fitting_load, told_in_a_sentence
+from vmc.training.memory import Load, explain_oom, fitting_load
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import ClipSet, Mixture
@@ -274,7 +274,7 @@ class Session:
             clips=clips,
             transforms=self._transforms(clips),
             cache=self._encoders.latent_cache,
-            autoencoder=self._encoders.autoencoder_mark,
+            autoencoder=self._encoders.autoencoder_fingerprint,
         )
         newest = usable_checkpoint(self.run)
         first = int(newest.stem) if newest else 0
@@ -324,7 +324,7 @@ class Session:
         )
         trainer = self.experiment.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints])
         loader: DataLoader = DataLoader(batches.dataset, batch_size=None, num_workers=0)
-        with told_in_a_sentence(self._load, self.experiment.hardware.device):
+        with explain_oom(self._load, self.experiment.hardware.device):
             trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
         self._seconds, self._step = losses.seconds, trainer.global_step
         if evaluations and evaluations.reached is not None:

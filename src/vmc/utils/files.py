@@ -29,7 +29,7 @@ _LEFT = re.compile(r"\..+-[a-z0-9_]{8}\.tmp")
 
 
 @contextmanager
-def written_whole(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
+def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
 
     It has the name of `path`, because video and image writers choose their format by the suffix.
@@ -49,8 +49,8 @@ def written_whole(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_written_whole(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
-    """As `written_whole`, for a folder. If another process made `path` meanwhile, its folder stays."""
+def atomic_folder(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
+    """As `atomic_write`, for a folder. If another process made `path` meanwhile, its folder stays."""
     with _room_beside(path, remedy) as room:
         temporary = room / path.name
         temporary.mkdir()

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Ten times as fast where it was built; a full sweep has two hundred configs."""
@@ -135,7 +135,7 @@ def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
     if _loaded(text) != wanted:
         lines = ", ".join(f"{outer}.{inner}: {value}" for (outer, inner), value in values.items())
         raise VmcError(f"--stack is {stack}, which is not written as expected; put {lines} in by hand")
-    with written_whole(stack) as temporary:
+    with atomic_write(stack) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

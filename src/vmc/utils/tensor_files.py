@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vmc.utils.errors import DamagedError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 COUNTER = "num_batches_tracked"
 """How the names of BatchNorm's counters end; old files have none, and only training reads them."""
@@ -71,12 +71,12 @@ def save_tensors(
         tensors: on the CPU, contiguous.
         path: of the file.
         about: what else the file says of itself, as JSON can hold it.
-        remedy: see `vmc.utils.files.written_whole`.
+        remedy: see `vmc.utils.files.atomic_write`.
     """
     told = {**(about or {}), CHECKSUM: _checksum(tensors, about or {})}
     # One key: files with several differ in their order from write to write.
     metadata = {"vmc": json.dumps(told, sort_keys=True)}
-    with written_whole(path, remedy=remedy) as temporary:
+    with atomic_write(path, remedy=remedy) as temporary:
         save_file(dict(tensors), temporary, metadata=metadata)
 
 

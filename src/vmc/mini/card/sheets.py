@@ -11,7 +11,7 @@ from vmc.data.video import read_frames
 from vmc.mini.card.plan import SHOWN
 from vmc.mini.card.videos import Asked
 from vmc.mini.world.contact_sheet import contact_sheet
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 FRAMES = 4
 """Of a video on the sheet of gestures."""
@@ -55,5 +55,5 @@ def _image(video_FCHW: Tensor, place: float) -> np.ndarray:
 
 
 def _save(path: Path, sheet: Image.Image) -> None:
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         sheet.save(temporary)

@@ -16,7 +16,7 @@ from vmc.models.latent_diffusion import scheduler
 from vmc.models.text import POSITIONS, clip_tokenizer
 from vmc.models.unet3d import save_pipeline
 from vmc.utils.errors import VmcError
-from vmc.utils.files import cache_root, folder_written_whole
+from vmc.utils.files import atomic_folder, cache_root
 
 FRAMES = 8
 SIZE = 64
@@ -81,7 +81,7 @@ def write_blank(folder: Path, *, seed: int = 0, family: str = "unet3d") -> None:
     """
     if folder.exists():
         raise VmcError(f"--output is {folder}, which exists already; choose a new folder or remove it")
-    with folder_written_whole(folder) as temporary, torch.random.fork_rng(devices=[]):
+    with atomic_folder(folder) as temporary, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         import_module(FAMILIES[family]).write(temporary)
 

@@ -22,7 +22,7 @@ from vmc.mini.world.people import Pool, generator
 from vmc.mini.world.renderer import render
 from vmc.mini.world.specs import sample_clip
 from vmc.utils.errors import VmcError
-from vmc.utils.files import cache_root, folder_written_whole
+from vmc.utils.files import atomic_folder, cache_root
 
 FRAME_SIZE = (100, 132)
 """Height and width of the written frames."""
@@ -110,7 +110,7 @@ def write(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise VmcError(f"{folder} exists and is not empty; name a folder that does not exist yet, or empty it")
     clips = _plan(counts, seed=seed, train_per_class=train_per_class, test_clips=test_clips)
-    with folder_written_whole(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         _write_tables(temporary, clips)
         _write_clips(temporary / "20bn-jester-v1", clips, workers)
         if folder.exists():

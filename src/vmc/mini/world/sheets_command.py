@@ -22,7 +22,7 @@ def run(arguments: Namespace) -> None:
     from vmc.mini.world.renderer import ClipSpec, render
     from vmc.mini.world.specs import sample_clip
     from vmc.mini.world.test_set import subjects
-    from vmc.utils.files import written_whole
+    from vmc.utils.files import atomic_write
 
     shown = np.linspace(2, LENGTH - 3, FRAMES).astype(int)
     clips = [
@@ -32,6 +32,6 @@ def run(arguments: Namespace) -> None:
     persons = [render(ClipSpec(persons=(person_from_phrase(phrase),), frames=1))[0] for phrase in subjects()]
     rows = [("", persons[start : start + 10]) for start in range(0, len(persons), 10)]
     for name, sheet in (("gestures", contact_sheet(gestures, margin=190)), ("subjects", contact_sheet(rows, margin=0))):
-        with written_whole(arguments.output / f"{name}.png") as temporary:
+        with atomic_write(arguments.output / f"{name}.png") as temporary:
             sheet.save(temporary)
     print(f"{arguments.output}: gestures.png and subjects.png")

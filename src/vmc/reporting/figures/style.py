@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vmc.reporting.catalogue import METHOD, known_arms
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "vmc",  # else the names inside a file are drawn at random
@@ -72,7 +72,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[str]:
     """Write `NAME.svg` and `NAME.png`; the names of the files."""
     files = []
     for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        with written_whole(folder / f"{name}.{suffix}") as temporary:
+        with atomic_write(folder / f"{name}.{suffix}") as temporary:
             figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
         files.append(f"{name}.{suffix}")
     return files

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from vmc.training.hardware import Hardware
@@ -100,7 +100,7 @@ class Report:
         Raises:
             VmcError: it cannot be written there.
         """
-        with written_whole(file, remedy="name another file by --output") as temporary:
+        with atomic_write(file, remedy="name another file by --output") as temporary:
             temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
     def lines(self) -> list[str]:

@@ -13,7 +13,7 @@ from vmc.data.jester_check import label_file
 from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.tools.classifier.clips import Split
 from vmc.tools.learning.course import Progress
-from vmc.utils.files import fingerprint, written_whole
+from vmc.utils.files import atomic_write, fingerprint
 
 
 def summary_file(output: Path) -> Path:
@@ -63,9 +63,9 @@ def publish(
         "seconds": round(progress.seconds),
     }
     # Before the checkpoint, so that there is none without it.
-    with written_whole(summary_file(output)) as temporary:
+    with atomic_write(summary_file(output)) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    with written_whole(output) as temporary:
+    with atomic_write(output) as temporary:
         shutil.copyfile(best, temporary)
     print("\n".join(_told(summary)))
     print(f"wrote {output}; use it: {_use(output, validation)}")

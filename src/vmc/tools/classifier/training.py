@@ -23,7 +23,7 @@ from vmc.tools.classifier.trn import EDGES, RATE, loss_of, make_network
 from vmc.tools.learning.course import Course, Options, Progress, standing, train
 from vmc.tools.learning.loop import Clock
 from vmc.utils.errors import VmcError
-from vmc.utils.files import fingerprint, written_whole
+from vmc.utils.files import atomic_write, fingerprint
 
 BEST = "best.pth.tar"
 
@@ -163,7 +163,7 @@ def keep_best(network: TRN, file: Path, *, arch: str, epoch: int, accuracy: floa
     before = best_accuracy(file)
     better = before is None or 100 * accuracy > before
     if better:
-        with written_whole(file) as temporary:
+        with atomic_write(file) as temporary:
             save_trn(network, temporary, arch=arch, epoch=epoch, accuracy=100 * accuracy)
     told = "the best so far" if better else f"the best is {before:.2f} %"
     tqdm.write(f"epoch {epoch}: {accuracy:.2%} of the validation clips are read right, {told}")

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 ATTEMPTS = 5
 """In a row without a single byte, before the download is given up."""
@@ -145,7 +145,7 @@ class Part:
         # A weak tag does not promise equal bytes, so it cannot be resumed by.
         tag = answer.headers.get("ETag") or ""
         version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
-        with written_whole(self.state) as temporary:
+        with atomic_write(self.state) as temporary:
             temporary.write_text(json.dumps({"url": self.url, "version": version, "bytes": total}), encoding="utf-8")
 
     def _receive(self, answer: Any, *, start: int, total: int | None) -> None:

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from vmc.tools.downloads.part import Part, read_json
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -106,7 +106,7 @@ class Transfer:
             "checksum": "published" if self.sha256 else "recorded on first use: none is published",
         }
         if read_json(self.record) != said:
-            with written_whole(self.record) as temporary:
+            with atomic_write(self.record) as temporary:
                 temporary.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
     def _accepted(self, part: Part) -> str:

@@ -16,7 +16,7 @@ from vmc.models.text import TEXT_PREFIX, clip_tokenizer
 from vmc.tools.full_size.sizes import DTYPE, Shapes, Sizes, count, shapes_of
 from vmc.tools.full_size.streamed import write_bin, write_safetensors
 from vmc.utils.errors import VmcError
-from vmc.utils.files import folder_written_whole
+from vmc.utils.files import atomic_folder
 from vmc.utils.randomness import generator
 
 Format = Literal["bin", "safetensors"]
@@ -46,7 +46,7 @@ def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: i
             )
         return False
     shapes = part_shapes(sizes)
-    with folder_written_whole(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         _write_configs(temporary, sizes)
         total = sum(count(part) for part in shapes.values())
         with tqdm(total=total, desc="random weights", unit="", unit_scale=True, disable=None, leave=False) as bar:

@@ -23,12 +23,12 @@ from vmc.mini.world.jester_folder import write as write_clips
 from vmc.models.base import Groups
 from vmc.models.parameters import select_names
 from vmc.runs.folder import newest_weights
-from vmc.runs.lock import LOCK, sole_writer
+from vmc.runs.lock import LOCK, run_lock
 from vmc.tools.bench.measure import machine
 from vmc.tools.full_size.folder import Format, part_shapes, random_folder
 from vmc.tools.full_size.sizes import DTYPE, ZEROSCOPE, Shapes, Sizes, count
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 Command: TypeAlias = Callable[[Path, str, Sequence[str], Path], tuple[int, str]]
 """Runs a module of ours with words, its figures written to a file and its caches elsewhere; exit code, what it said."""
@@ -77,7 +77,7 @@ class Proof:
             VmcError: a folder of something else, too little room, a command that fails, or counts that do not agree.
         """
         self._check_folder()
-        with sole_writer(self.output):
+        with run_lock(self.output):
             runs = self.output / "runs"
             shutil.rmtree(runs, ignore_errors=True)  # of a proof that was killed
             shapes = part_shapes(self.sizes)
@@ -95,7 +95,7 @@ class Proof:
             finally:
                 shutil.rmtree(runs, ignore_errors=True)
             result = self._result(shapes, expected, found)
-            with written_whole(self.output / RESULT) as temporary:
+            with atomic_write(self.output / RESULT) as temporary:
                 temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         return result
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import cache_root, written_whole
+from vmc.utils.files import atomic_write, cache_root
 
 Array = NDArray[np.uint8]
 
@@ -99,7 +99,7 @@ class Shards:
 def write_shard(make: Callable[[Sequence[int]], Array], path: Path, numbers: Sequence[int]) -> None:
     """Make these items into one file."""
     items = make(numbers)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         np.save(temporary, items)
 
 

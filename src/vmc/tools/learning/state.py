@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vmc.tools.learning.learner import Learner
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 STATE, OPTIMIZER, LOG = "state.safetensors", "optimizer.pt", "log.csv"
 COLUMNS = ("phase", "step", "loss", "validation", "seconds")
@@ -56,9 +56,9 @@ class Folder(Generic[P]):
     def write(self, progress: P, tensors: Mapping[str, Tensor], learner: Learner | None = None) -> None:
         """Replace the state, the optimiser's state first: one that is a little too new does no harm."""
         if learner is not None:
-            with written_whole(self.optimizer) as temporary:
+            with atomic_write(self.optimizer) as temporary:
                 torch.save(learner.optimizer_state(), temporary)
-        with written_whole(self.state) as temporary:
+        with atomic_write(self.state) as temporary:
             save_file(dict(tensors), temporary, metadata={"vmc": json.dumps(asdict(cast(Any, progress)))})
 
     def read(self) -> tuple[P, dict[str, Tensor]] | None:
@@ -103,7 +103,7 @@ class Folder(Generic[P]):
             return
         with self.log.open(newline="", encoding="utf-8") as stream:
             rows = [row for row in csv.DictReader(stream) if _is_kept(row, progress.steps_done)]
-        with written_whole(self.log) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        with atomic_write(self.log) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)

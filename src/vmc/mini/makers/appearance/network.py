@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vmc.mini.makers.appearance.frames import SIZE
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 from vmc.utils.randomness import derive_seed
 
 CONTEXT = 48
@@ -110,12 +110,12 @@ def _loss(logits_BT: Tensor, true_BT: Tensor) -> Tensor:
 
 def write_model(model: CLIP, folder: Path) -> None:
     """The model as a folder that open_clip opens as `local-dir:FOLDER`, in half precision."""
-    with written_whole(folder / CONFIG) as temporary:
+    with atomic_write(folder / CONFIG) as temporary:
         text = json.dumps({"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}, indent=2)
         temporary.write_text(f"{text}\n", encoding="utf-8")
     tensors = {
         name: tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in model.state_dict().items()
     }
-    with written_whole(folder / WEIGHTS) as temporary:
+    with atomic_write(folder / WEIGHTS) as temporary:
         temporary.write_bytes(save(tensors, metadata={"format": "pt"}))

@@ -27,7 +27,7 @@ from vmc.models.unet3d import UNet3D
 from vmc.tools.learning.course import Course, Options, Progress, train
 from vmc.tools.learning.loop import Clock
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 from vmc.utils.randomness import derive_seed, generator
 
 BATCH = 64
@@ -170,7 +170,7 @@ def _write_figures(folder: Path, measured: dict[str, Measured]) -> None:
     """What the written model can do, on frames as rendered and after the autoencoder."""
     model = cast(CLIP, load_image_text(folder=folder).model)
     found = {name: figures(model, shown) for name, shown in measured.items()}
-    with written_whole(folder / FIGURES) as temporary:
+    with atomic_write(folder / FIGURES) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     for name, values in found.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))

@@ -19,7 +19,7 @@ from vmc.mini.world.gestures import LABELS
 from vmc.tools.classifier.trn import EDGES, RATE, loss_of, make_network
 from vmc.tools.learning.course import Course, Options, Progress, train
 from vmc.tools.learning.loop import Clock
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 ARCH = "SmallResNet"
 FILE = "classifier.pth.tar"
@@ -118,7 +118,7 @@ def exporter(accuracy: Callable[[nn.ModuleDict], float]) -> Callable[[nn.ModuleD
     def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
         network: TRN = networks["trn"]  # type: ignore[assignment]
         per_cent = 100 * accuracy(networks)
-        with written_whole(folder / FILE) as temporary:
+        with atomic_write(folder / FILE) as temporary:
             save_trn(copy.deepcopy(network).half(), temporary, arch=ARCH, epoch=progress.step, accuracy=per_cent)
 
     return export

@@ -30,7 +30,7 @@ from vmc.mini.makers.copying.people import (
 from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.renderer import FPS, render
 from vmc.utils.errors import VmcError
-from vmc.utils.files import cache_root, fingerprint, written_whole
+from vmc.utils.files import atomic_write, cache_root, fingerprint
 from vmc.utils.randomness import generator
 
 SIZE = 64
@@ -104,13 +104,13 @@ class Pictures:
     def prepare(self, enough: Callable[[], bool] = lambda: False) -> bool:
         """Make what is missing; whether all is there. `enough` is asked after each file."""
         if not self._validation.is_file():
-            with written_whole(self._validation) as temporary:
+            with atomic_write(self._validation) as temporary:
                 np.save(temporary, self._validation_sets())
         missing = [shard for shard in self._shards if not shard[0].is_file()]
         for path, numbers in tqdm(missing, desc="rendering shards", unit="shard", disable=None if missing else True):
             if enough():
                 return False
-            with written_whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 np.save(temporary, self._shard(numbers))
         return True
 

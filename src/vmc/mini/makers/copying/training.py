@@ -19,7 +19,7 @@ from vmc.mini.makers.copying.people import GROUP
 from vmc.mini.makers.copying.pictures import PICTURES, SIZE, Pictures
 from vmc.mini.makers.copying.plan import EDGES, RATE, STEPS, Shape
 from vmc.tools.learning.course import Course, Progress
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 from vmc.utils.randomness import derive_seed, generator
 
 SHORT_SIDE = SIZE
@@ -93,10 +93,10 @@ def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
     """Write both published formats; weights are rounded to half precision, so that both describe alike."""
     network = cast(SSCDNetwork, networks["copying"])
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in _state(network).items()}
-    with written_whole(folder / TORCHVISION) as temporary:
+    with atomic_write(folder / TORCHVISION) as temporary:
         torch.save(halves, temporary)
     rounded = SSCDNetwork.of(halves).requires_grad_(False).eval()
-    with warnings.catch_warnings(), written_whole(folder / TORCHSCRIPT) as temporary:
+    with warnings.catch_warnings(), atomic_write(folder / TORCHSCRIPT) as temporary:
         warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # the published format is TorchScript
         torch.jit.trace(rounded, torch.zeros(1, 3, SIZE, SIZE)).save(str(temporary))
 

@@ -26,7 +26,7 @@ from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.renderer import FPS, ClipSpec, Framing, render
 from vmc.mini.world.specs import Variety, sample_clip
 from vmc.utils.errors import VmcError
-from vmc.utils.files import cache_root, written_whole
+from vmc.utils.files import atomic_write, cache_root
 from vmc.utils.randomness import generator
 
 FRAMES, STEP, SIZE = 8, 4, 64
@@ -151,7 +151,7 @@ class Clips:
 def write_shard(path: Path, numbers: Sequence[int]) -> None:
     """Render these clips into one file."""
     frames_NFHWC = np.concatenate([render_windows(number) for number in numbers])
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         np.save(temporary, frames_NFHWC)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from vmc.mini.makers import blank
-from vmc.utils.files import folder_written_whole
+from vmc.utils.files import atomic_folder
 
 _REDUNDANT = "tokenizer.json"
 """3.6 MB that `vocab.json` and `merges.txt` say again."""
@@ -26,7 +26,7 @@ def write_pipeline(
         shutil.rmtree(left, ignore_errors=True)
     # torch's own `to`, because diffusers' warns of a list of exceptions that is empty here.
     halves: list[Any] = [nn.Module.to(copy.deepcopy(part), "cpu", torch.float16) for part in (unet, vae, text_encoder)]
-    with folder_written_whole(fresh) as temporary:
+    with atomic_folder(fresh) as temporary:
         blank.write_pipeline(temporary, unet=halves[0], vae=halves[1], text_encoder=halves[2])
         (temporary / "tokenizer" / _REDUNDANT).unlink(missing_ok=True)
     if folder.exists():

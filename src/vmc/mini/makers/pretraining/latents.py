@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vmc.mini.makers.pretraining.clips import CLIPS_A_SHARD, WINDOWS, Clips
 from vmc.utils.errors import VmcError
-from vmc.utils.files import written_whole
+from vmc.utils.files import atomic_write
 
 _AT_ONCE = 16
 """Windows encoded in one go."""
@@ -58,7 +58,7 @@ class Latents:
             numbers = shards[shard][1]
             first = shard * CLIPS_A_SHARD * WINDOWS
             means_NCFHW = self._encode(range(first, first + len(numbers) * WINDOWS))
-            with written_whole(self._path(numbers)) as temporary:
+            with atomic_write(self._path(numbers)) as temporary:
                 np.save(temporary, means_NCFHW)
         return True
 
