@@ -24,7 +24,7 @@ from vmc.data.video import read_frames
 from vmc.reporting.catalogue import NOT_REACHED, arm_name
 from vmc.reporting.figures.style import MUTED, WRONG, enlarged
 from vmc.reporting.loaded import FoundRun, Scored
-from vmc.reporting.matched import ArmResult, Stand
+from vmc.reporting.matched import ArmResult, MatchedRun
 from vmc.utils.errors import VmcError
 
 Descriptor = Callable[[Tensor], Tensor]
@@ -80,7 +80,7 @@ def pairs(result: ArmResult, *, descriptor: Descriptor | None) -> list[Pair]:
     return [_pair(stand, row, exemplars[stand.run.path], descriptor) for stand, row in chosen]
 
 
-def _scored(stand: Stand) -> Scored:
+def _scored(stand: MatchedRun) -> Scored:
     return stand.run.evaluations[stand.shown]
 
 
@@ -91,7 +91,7 @@ def _first_frames(run: FoundRun) -> dict[str, Tensor]:
     return {name: resize_and_crop(frames, size)[0] for name, frames in found.items() if frames is not None}
 
 
-def _pair(stand: Stand, row: dict[Any, Any], exemplars: dict[str, Tensor], descriptor: Descriptor | None) -> Pair:
+def _pair(stand: MatchedRun, row: dict[Any, Any], exemplars: dict[str, Tensor], descriptor: Descriptor | None) -> Pair:
     video = _read(lambda: read_frames(_scored(stand).video(row["video"])))
     clip, generated, found = "", None, float("nan")
     if exemplars and video is not None:

@@ -17,7 +17,7 @@ from vmc.data.video import count_frames, read_frames
 from vmc.reporting.catalogue import METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.reporting.figures.style import MUTED, RIGHT, SHOWN_FRAMES, WRONG, enlarged, evenly, shortened
 from vmc.reporting.loaded import FoundRun, Scored
-from vmc.reporting.matched import ArmResult, Stand
+from vmc.reporting.matched import ArmResult, MatchedRun
 from vmc.utils.errors import VmcError
 
 GAP = 4  # px between frames
@@ -172,11 +172,11 @@ def strips(results: Mapping[str, ArmResult], arms: Sequence[str], chosen: Chosen
     return rows
 
 
-def _stand(result: ArmResult, chosen: Chosen) -> Stand | None:
+def _stand(result: ArmResult, chosen: Chosen) -> MatchedRun | None:
     return next((stand for stand in result.stands if stand.run.place == chosen.place), None)
 
 
-def _shown(stand: Stand) -> Scored:
+def _shown(stand: MatchedRun) -> Scored:
     return stand.run.evaluations[stand.shown]
 
 
