@@ -14,7 +14,6 @@ from PIL import Image
 from vmc.config.command import check_complete, config_folder, quote_free_text
 from vmc.data.folder import VideoFolder
 from vmc.data.jester import Jester, plain
-from vmc.data.jester_check import check_split
 from vmc.data.video import count_frames
 from vmc.prepare import main
 
@@ -259,4 +258,4 @@ def test_a_damaged_picture_among_the_drawn_is_found(release, capsys):
 
 def test_check_counts_without_opening(release):
     found = check_split(Jester(release), "validation")
-    assert found.clips == 12 and found.is_unpacked and found.problem() is None and set(found.frames) == {FRAMES}
+    assert found.labels.total() == 12 and found.problem is None and f"{FRAMES} to {FRAMES} frames" in found.summary

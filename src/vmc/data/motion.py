@@ -3,17 +3,15 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import ClipSource
+from vmc.data.frames import Start
 from vmc.data.transform import ClipTransform
 from vmc.data.video import FOLDER_RATE
 from vmc.utils.errors import VmcError
 
-SUBJECT = re.compile(
-    r"\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b", re.IGNORECASE
-)
+_PERSON = r"(?i)\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b"
 """Whom a caption names before the motion: in a test prompt another subject stands there."""
 
 
@@ -22,10 +20,10 @@ class Motion:
     """A motion to be learned.
 
     Args:
-        name: used in folder names.
+        name: name of the motion in folder names.
         label: its class in Jester; None for a motion that no classifier knows.
-        caption: of every exemplar, with `{token}`; None takes the captions from files.
-        prompt: of the test set, with `{subject}` and `{token}`; None makes it of the caption (`prompt_of`).
+        caption: caption of every exemplar, with `{token}`; None takes the captions from files.
+        prompt: prompt of the test set, with `{subject}` and `{token}`; None makes it of the caption (`prompt_of`).
         language: the prompt in natural language, for the untuned model (Supplement D) and for text alignment.
         mirror: whether a mirrored clip still shows the motion.
     """
@@ -53,10 +51,8 @@ def prompt_of(caption: str | None) -> str:
     if caption is None:
         return "{subject} doing the {token} motion."
     said = caption.strip().rstrip(".")
-    person = SUBJECT.search(said.partition("{token}")[0])
-    if person is None:
-        return f"{{subject}}, {said}."
-    return f"{said[: person.start()]}{{subject}}{said[person.end() :]}."
+    person = re.search(_PERSON, said.partition("{token}")[0])
+    return f"{said[: person.start()]}{{subject}}{said[person.end() :]}." if person else f"{{subject}}, {said}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +60,14 @@ class MotionData:
     """Where a run's clips come from and how they become frames.
 
     Args:
-        source: gives exemplars and regularization clips.
-        path: of the source; here for the configuration alone, where the source refers to it.
+        source: source of exemplars and regularization clips.
+        path: path of the source; here for the configuration alone, where the source refers to it.
         frames: F, frames of a training clip.
         start: first frame of the window: random, first or centre.
-        size: px, height and width of a training clip.
+        size: height and width of a training clip, px.
         fps: frames a second at which clips are sampled by their timestamps, and of the videos that are written.
-        augmentation: of the exemplars; None for none.
-        variants: of each exemplar that are encoded and drawn from.
+        augmentation: augmentation of the exemplars; None for none.
+        variants: variants of each exemplar that are encoded and drawn from.
         skip_bad: leave unreadable clips out, saying so, in place of stopping.
         frame_folder_fps: frames a second of clips that are folders of frames, which do not say.
     """
@@ -79,7 +75,7 @@ class MotionData:
     source: ClipSource
     path: str | Path | None = None
     frames: int = 16
-    start: Literal["random", "first", "centre"] = "random"
+    start: Start = "random"
     size: int = 384
     fps: float = 12.0
     augmentation: Augmentation | None = None
