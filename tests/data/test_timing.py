@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from vmc.data.clips import Clip
-from vmc.data.timing import TimedClip, tell_timing, time_clip, timing_sentences
-from vmc.data.transform import ClipTransform
+from vmc.data.transform import ClipTransform, TimedClip, log_timing, time_clip, timing_sentences
 
 
 def timed(seconds, *, role="exemplar", rate=30.0, slow=False, padded=0, name="clip.mp4"):
@@ -113,7 +112,7 @@ def test_it_is_said_whatever_was_done_before(mp4, caplog):
     clip = Clip(path=mp4, caption="", role="exemplar")
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            tell_timing([clip], [transform])
+            log_timing([clip], [transform])
     whole = "16 frames at 4 fps: 4.0 s, the whole of clips of 1.2 s"
     short = "1 of 1 exemplar is shorter than 16 frames at 4 fps, its last frame is repeated: clip.mp4 (1.2 s, 11 times)"
     assert [record.message for record in caplog.records] == [whole, short] * 2

@@ -158,9 +158,7 @@ def _is_animated(image: Path) -> bool:
         return False
 
 
-def _choose(
-    path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool, named: Collection[Path]
-) -> list[Path]:
+def _choose(path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool, named: Collection[Path]) -> list[Path]:
     """The clips of a folder in natural order; single images where they are `stills`, or `named` by a caption."""
     frames = [folder for folder, files in found.items() if files.are_frames and folder != path]
     images = [image for folder, files in found.items() if folder not in frames for image in files.images]

@@ -17,7 +17,16 @@ from torch import Tensor
 from vmc.data.augmentation import Augmentation
 from vmc.data.checks import MAX_SIDE
 from vmc.data.clips import Clip
-from vmc.data.frames import Start, Window, check_rate, check_window, is_slower, resize_and_crop, typical_interval, window
+from vmc.data.frames import (
+    Start,
+    Window,
+    check_rate,
+    check_window,
+    is_slower,
+    resize_and_crop,
+    typical_interval,
+    window,
+)
 from vmc.data.video import FOLDER_RATE, frame_times, read_frames
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
