@@ -19,7 +19,7 @@ from vmc.utils.tables import aligned
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
     from vmc.data.clips import Clip
-    from vmc.data.jester import Jester, Keys, SplitCheck
+    from vmc.data.jester import Jester, SplitCheck
     from vmc.tools.jester_command import ChosenMotion
 
 Item = TypeVar("Item")
@@ -275,11 +275,10 @@ def _next(source: "Jester", motion: "ChosenMotion", arguments: Namespace) -> str
     return f"train on them: {train_command(source, motion, seed=arguments.seed, exported=arguments.export)}"
 
 
-def _keys(*, split: str) -> "Keys":
+def _keys(*, split: str) -> dict[str, str]:
     """What the settings of the clips are called here."""
-    from vmc.data.jester import Keys
-
-    return Keys(path="PATH", exemplars="--exemplars", regularization_count="--regularization-count", split=split)
+    options = {"exemplars": "--exemplars", "regularization_count": "--regularization-count"}
+    return {"path": "PATH", **options, "split": split}
 
 
 def _names(source: "Jester") -> Sequence[str]:

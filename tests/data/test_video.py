@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vmc.data import images
 from vmc.data.images import enlargement
 from vmc.data.video import check_clip, count_frames, frame_rate, frame_times, read_frames, write_video
 from vmc.utils.errors import VmcError
@@ -58,11 +59,9 @@ def test_wanted_frames_come_in_the_order_wanted(clip, make):
 
 def test_unwanted_frames_are_not_decoded(monkeypatch, mp4):
     """Frames behind the last wanted one stay undecoded, the others before it unconverted."""
-    from vmc.data import video
-
     converted = []
-    real = video.to_rgb
-    monkeypatch.setattr(video, "to_rgb", lambda frame, *rest: converted.append(frame.pts) or real(frame, *rest))
+    real = images.to_rgb
+    monkeypatch.setattr(images, "to_rgb", lambda frame, *rest: converted.append(frame.pts) or real(frame, *rest))
     read_frames(mp4, [1, 4, 1])
     assert len(converted) == 2
 

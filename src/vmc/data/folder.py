@@ -2,9 +2,8 @@
 
 import logging
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -64,13 +63,15 @@ class VideoFolder:
         return self._clips("regularization.path", self.regularization_path, None, "regularization")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
-        files, captions = find_clips(check_path(path, key=key), key=key, stills=self.stills, caption=caption)
-        for file, found in zip(files, captions, strict=True):
-            if found is None:
-                remedies = f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
-                remedies = f"set motion.caption, {remedies}" if role == "exemplar" else remedies
-                raise VmcError(f"clip {file} has no caption: {remedies}")
-        return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
+        clips = []
+        found = find_clips(check_path(path, key=key), key=key, stills=self.stills, caption=caption)
+        for file, text in zip(*found, strict=True):
+            if text is None:
+                remedy = "set motion.caption, " if role == "exemplar" else ""
+                remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
+                raise VmcError(f"clip {file} has no caption: {remedy}")
+            clips.append(Clip(path=file, caption=text, role=role))
+        return clips
 
 
 @explain_permissions()
@@ -86,23 +87,25 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
     Raises:
         VmcError: no clips, or captions that cannot be read or name what is no clip.
     """
-    names = _Names()
     found = _scan(path, key=key) if path.is_dir() else {}
+    names = _index([*found, *(file for files in found.values() for kind in files for file in kind)], root=path)
     rows = [row for folder in found for row in _read_captions(folder, names)] if caption is None else []
-    named = {row.clip for row in rows}
+    named = {clip for _, clip, _ in rows}
     if caption is None:
         named |= {image for files in found.values() for image in files.images if _caption_file(image, names)}
     clips = _choose(path, found, key=key, stills=stills, named=named) if found else [path]
-    texts = [_caption_file(clip, names) for clip in clips]
-    used = set(clips)
-    if wrong := next((row for row in rows if row.clip not in used), None):
-        raise VmcError(f"{wrong.table} names {wrong.clip.name!r}, which is no clip: correct or remove that row")
+    used = {*clips}
+    if wrong := [(table, clip.name) for table, clip, _ in rows if clip not in used]:
+        raise VmcError(f"{wrong[0][0]} names {wrong[0][1]!r}, which is no clip: correct or remove that row")
     if caption is None and clips == [path]:
+        names |= _index(path.parent.iterdir(), root=path.parent)
         rows += _read_captions(path.parent, names)
-    _report(path, found, clips, key=key, beside={*texts, *(names.find(folder, TABLE) for folder in found)})
+    texts = [_caption_file(clip, names) for clip in clips]
+    beside = {*texts, *(table for folder in found for table in _meant(names, folder, TABLE))}
+    logger.info(f"{key}: {_summary(path, found, clips, beside) if found else f'1 clip, {path}'}")
     if caption is not None:
         return clips, [caption] * len(clips)
-    captions = {row.clip: row.caption for row in rows if row.caption}  # of two tables, the nearer one counts
+    captions = {clip: text for _, clip, text in rows if text}  # of two tables, the nearer one counts
     return clips, [captions.get(clip) or _read_caption(text) for clip, text in zip(clips, texts, strict=True)]
 
 
@@ -180,17 +183,12 @@ def _choose(path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool,
     raise VmcError(f"{key} is {path}, which holds no clips: put {kinds} files, images or folders of frames into it")
 
 
-def _report(
-    path: Path, found: Mapping[Path, _Files], clips: Collection[Path], *, key: str, beside: Collection[Path | None]
-) -> None:
-    """Say in one line how many clips of how many files are used, and which are left out; captions do not count."""
-    if not found:
-        logger.info(f"{key}: 1 clip, {path}")
-        return
+def _summary(path: Path, found: Mapping[Path, _Files], clips: Collection[Path], beside: Collection[Path | None]) -> str:
+    """How many clips of how many files are used, and which are left out; captions `beside` the clips do not count."""
     files = [file for kinds in found.values() for kind in kinds for file in kind if file not in beside]
-    used = set(clips)
-    left_out = [file for file in files if file not in used and file.parent not in used]
-    said = f"{key}: {_count(clips, 'clip')} of {_count(files, 'file')} in {path}"
+    used = {*clips}
+    left_out = [file for file in files if not {file, file.parent} & used]
+    said = f"{_count(clips, 'clip')} of {_count(files, 'file')} in {path}"
     if inner := {clip.parent for clip in clips} - {path, path.parent}:
         within = sum(clip.parent in inner for clip in clips)
         said += f", {'' if within == len(clips) else f'{within} of them '}in {_count(inner, 'subfolder')}"
@@ -199,74 +197,54 @@ def _report(
         shown = [f"{file.relative_to(path)} ({why[file.suffix.lower() in IMAGE_SUFFIXES]})" for file in left_out]
         more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         said += f"; left out {len(left_out)}: {', '.join(shown[:_SHOWN])}{more}"
-    logger.info(said)
+    return said
 
 
 def _count(things: Collection[Path], name: str) -> str:
     return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
-class _Row(NamedTuple):
-    table: Path
-    clip: Path
-    caption: str
+_Index = dict[tuple[Path, str], list[Path]]
+"""What a name means that is relative to a folder, as people write them: in another case or Unicode form, or without the
+suffix."""
 
 
-class _Names:
-    """The names in folders, found as people write them: in another case or Unicode form, or without the suffix."""
+def _index(paths: Iterable[Path], *, root: Path) -> _Index:
+    index: _Index = {}
+    for path in paths:
+        for folder in path.parents[: len(path.parts) - len(root.parts)]:
+            inner = path.relative_to(folder)
+            clip = path.suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES
+            for name in (inner, inner.with_suffix("")) if clip else (inner,):
+                index.setdefault((folder, _plain(name.as_posix())), []).append(path)
+    return index
 
-    def __init__(self) -> None:
-        self._listed = cache(self._list)
 
-    def find(self, folder: Path, name: str) -> Path | None:
-        """What a name means that is relative to a folder; None for nothing, or nothing alone."""
-        found = self.find_all(folder, name)
-        return found[0] if len(found) == 1 else None
-
-    def find_all(self, folder: Path, name: str) -> list[Path]:
-        """What a name may mean; it has slashes of either kind, and leads into sub-folders and not out of the folder."""
-        *parents, last = PurePosixPath(name.replace("\\", "/")).parts or [".."]
-        if ".." in (*parents, last) or PurePosixPath(*parents, last).is_absolute():
-            return []
-        for part in parents:
-            inner = self.find(folder, part)
-            if inner is None:
-                return []
-            folder = inner
-        names, stems = self._listed(folder)
-        alike = names.get(_plain(last)) or stems.get(_plain(last), [])
-        return [path for path in alike if path.name == last] or sorted(alike)
-
-    @staticmethod
-    def _list(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-        """Entries by their plain names, and clips by those without the suffix."""
-        names: dict[str, list[Path]] = {}
-        stems: dict[str, list[Path]] = {}
-        for path in folder.iterdir() if folder.is_dir() else []:
-            names.setdefault(_plain(path.name), []).append(path)
-            if path.suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
-                stems.setdefault(_plain(path.stem), []).append(path)
-        return names, stems
+def _meant(index: _Index, folder: Path, name: str) -> list[Path]:
+    """What a name, with slashes of either kind, may mean in a folder: one path where it is clear."""
+    name = PurePosixPath(name.replace("\\", "/")).as_posix()
+    alike = index.get((folder, _plain(name)), [])
+    return [path for path in alike if path == folder / name] or sorted(alike)
 
 
 def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _read_captions(folder: Path, names: _Names) -> list[_Row]:
-    """Read the rows of a folder's table, as a spreadsheet may have saved it; none without one.
+def _read_captions(folder: Path, index: _Index) -> list[tuple[Path, Path, str]]:
+    """Read the rows of a folder's table, as a spreadsheet may have saved it: table, clip and caption; none without one.
 
     Raises a VmcError where the table lacks a column, names what is absent, unclear, no clip, or named already.
     """
-    table = names.find(folder, TABLE)
-    if table is None or not table.exists():
+    table = next(iter(_meant(index, folder, TABLE)), None)
+    if table is None:
         return []
     columns, rows = read_table(table, wanted=("file", "caption"))
     if not {"file", "caption"} <= set(columns):
         raise VmcError(f"{table} has the columns {', '.join(columns) or 'none'}: its first line must be file,caption")
-    captions: dict[Path, _Row] = {}
+    captions: dict[Path, str] = {}
     for row in rows:
-        name, meant = row["file"], names.find_all(folder, row["file"])
+        name, meant = row["file"], _meant(index, folder, row["file"])
         if row[""]:
             raise VmcError(f"{table} has too many columns for {name!r}: quote captions that hold commas")
         if not meant:
@@ -279,8 +257,8 @@ def _read_captions(folder: Path, names: _Names) -> list[_Row]:
             raise VmcError(f"{table} names {name!r} twice: remove one of the rows")
         if not clip.is_dir() and clip.suffix.lower() not in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
             raise VmcError(f"{table} names {name!r}, which is no video or image that is read: convert it to mp4 or png")
-        captions[clip] = _Row(table, clip, " ".join(row["caption"].split()))
-    return list(captions.values())
+        captions[clip] = " ".join(row["caption"].split())
+    return [(table, clip, caption) for clip, caption in captions.items()]
 
 
 def _caption_name(clip: Path) -> str:
@@ -288,8 +266,9 @@ def _caption_name(clip: Path) -> str:
     return f"{clip.name if clip.is_dir() else clip.stem}.txt"
 
 
-def _caption_file(clip: Path, names: _Names) -> Path | None:
-    return names.find(clip.parent, _caption_name(clip))
+def _caption_file(clip: Path, index: _Index) -> Path | None:
+    meant = _meant(index, clip.parent, _caption_name(clip))
+    return meant[0] if len(meant) == 1 else None
 
 
 def _read_caption(file: Path | None) -> str | None:

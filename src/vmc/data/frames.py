@@ -35,7 +35,7 @@ class Window(NamedTuple):
 def check_window(*, frames: int, fps: float, start: str) -> None:
     """Raises a VmcError naming the argument that no window can be made of."""
     if not isinstance(frames, int) or not 1 <= frames <= MAX_FRAMES:
-        most = f"from 1 to {MAX_FRAMES}, as a window is held in memory"
+        most = f"from 1 to {MAX_FRAMES}, as windows lie in memory"
         raise VmcError(f"data.frames is {frames}; it must be a whole number {most}")
     check_rate("data.fps", fps)
     if start not in get_args(Start):

@@ -40,11 +40,6 @@ def enlargement(height: int, width: int) -> int:
     return 2 * max(1, -(-SHORTER_SIDE // (2 * min(height, width))))
 
 
-def scale_comment(factor: int, height: int, width: int) -> str:
-    """The comment in a written file by which `to_rgb` knows how to undo the enlargement."""
-    return f"vmc_scale={factor} size={width}x{height}"
-
-
 def to_yuv420p(frame_CHW: np.ndarray, factor: int) -> np.ndarray:
     """The planes of an enlarged frame one below the other, as PyAV wants them: uint8 (H * factor * 3/2, W * factor).
 
@@ -119,22 +114,11 @@ def load_image(file: Path) -> np.ndarray:
     """image_HWC of a still, which may be read-only: turned as its EXIF orientation says, 16 bit scaled to 8,
     transparency over white.
     """
-    return next(animation(file))[0]
-
-
-def check_image(file: Path) -> tuple[int, int]:
-    """Decode a frame of a folder, a JPEG coarsely; give its width and height in pixels as they are shown.
-
-    Raises a VmcError where it cannot be read, or is an animation.
-    """
     with _opened(file) as image:
         if (count := len(_places(image))) > 1:
             raise VmcError(f"clip {file} is an animation of {count} frames in a folder of frames: move it out of there")
-        width, height = image.size
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        image.draft("RGB", (1, 1))
-        _to_rgb8(image)
-        return (height, width) if turned else (width, height)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb8(image)
 
 
 def count_images(file: Path) -> int:
@@ -146,8 +130,7 @@ def count_images(file: Path) -> int:
 def animation(file: Path) -> Iterator[tuple[np.ndarray, float]]:
     """The frames of an image file, one by one: image_HWC, and for how many seconds it is shown (0 for a still)."""
     with _opened(file) as image:
-        places = _places(image)
-        if len(places) == 1:
+        if len(places := _places(image)) == 1:
             ImageOps.exif_transpose(image, in_place=True)
             yield _to_rgb8(image), 0.0
             return

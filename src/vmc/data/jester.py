@@ -9,10 +9,9 @@ import logging
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -38,20 +37,13 @@ REGULARIZATION = {
 """The paper's regularization classes and their captions (Sec. 4)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Keys:
-    """What the user of a `Jester` calls its settings, for messages: keys of the configuration, or options.
-
-    Where the split cannot be chosen, it has no name.
-    """
-
-    path: str = "data.path"
-    exemplars: str = "data.source.exemplars"
-    regularization_count: str = "data.source.regularization_count"
-    split: str = "data.source.split"
-
-
-KEYS = Keys()
+KEYS = {
+    "path": "data.path",
+    "exemplars": "data.source.exemplars",
+    "regularization_count": "data.source.regularization_count",
+    "split": "data.source.split",
+}
+"""What the user of a `Jester` calls its settings, for messages; the split has no name where it cannot be chosen."""
 
 
 class Jester:
@@ -76,16 +68,16 @@ class Jester:
         regularization: Mapping[str, str] = REGULARIZATION,
         regularization_count: int = 50,
         split: str = "validation",
-        keys: Keys = KEYS,
+        keys: Mapping[str, str] = KEYS,
     ) -> None:
         if exemplars < 1:
-            raise VmcError(f"{keys.exemplars} is {exemplars}; it must be at least 1")
+            raise VmcError(f"{keys['exemplars']} is {exemplars}; it must be at least 1")
         if regularization_count < 0:
-            raise VmcError(f"{keys.regularization_count} is {regularization_count}; it must be 0 or more")
+            raise VmcError(f"{keys['regularization_count']} is {regularization_count}; it must be 0 or more")
         if split not in SPLITS:
-            raise VmcError(f"{keys.split} is {split!r}; it must be one of {', '.join(SPLITS)}")
+            raise VmcError(f"{keys['split']} is {split!r}; it must be one of {', '.join(SPLITS)}")
         self.keys = keys
-        self.path = None if path is None or not str(path) else check_path(path, key=keys.path, missing=True)
+        self.path = None if path is None or not str(path) else check_path(path, key=keys["path"], missing=True)
         self.exemplar_count = exemplars
         self.regularization_captions = dict(regularization)
         self.regularization_count = regularization_count
@@ -121,7 +113,7 @@ class Jester:
         drawn = self._draw(label, "", count=total, seed=seed, role="exemplar")[self.exemplar_count :]
         if not drawn:
             leaves = f"{self.exemplar_count}, which leaves no clip of {self.known_label(label)!r} held out"
-            raise VmcError(f"{self.keys.exemplars} is {leaves}; set it to less than {total}")
+            raise VmcError(f"{self.keys['exemplars']} is {leaves}; set it to less than {total}")
         return drawn
 
     def labels(self) -> list[str]:
@@ -157,7 +149,7 @@ class Jester:
         file, mirror = self.table_file(split), self._layout[1]
         if not file.is_file():
             raise VmcError(f"{file} does not exist: add the table of Jester's {split} split")
-        format = {"sep": ","} if mirror else {"sep": ";", "names": ["id", "label"]}
+        format: dict[str, Any] = {"sep": ","} if mirror else {"sep": ";", "names": ["id", "label"]}
         try:
             table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", **format)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
@@ -193,16 +185,16 @@ class Jester:
                 if any(_table_file(root, mirror, split).exists() for split in SPLITS[:2]):
                     return root, mirror
         raise VmcError(
-            f"{self.keys.path} is {self.path}, where no table of Jester lies: "
+            f"{self.keys['path']} is {self.path}, where no table of Jester lies: "
             "put jester-v1-validation.csv or Validation.csv there, beside the frames"
         )
 
     def _roots(self) -> Iterator[Path]:
         """Where the tables may lie: in `path`, beside it if it is the folder of frames, else one level below it."""
         if self.path is None:
-            raise VmcError(f"{self.keys.path} is not set: give the folder that holds Jester's tables and frames")
+            raise VmcError(f"{self.keys['path']} is not set: give the folder that holds Jester's tables and frames")
         if not self.path.is_dir():
-            raise VmcError(f"{self.keys.path} is {self.path}, which is no folder: give the one with Jester's tables")
+            raise VmcError(f"{self.keys['path']} is {self.path}, which is no folder: give the one with Jester's tables")
         yield self.path
         if self.path.name in (RELEASE, *map(str.capitalize, SPLITS)):
             yield self.path.parent  # not below, where 148,092 clips lie
@@ -220,14 +212,14 @@ class Jester:
         stated = self._of_class(label)
         ids = list(stated)
         if len(ids) < count:
-            key = self.keys.exemplars if role == "exemplar" else self.keys.regularization_count
+            key = self.keys["exemplars"] if role == "exemplar" else self.keys["regularization_count"]
             remedies = [f"set it to {len(ids)} or less"] if ids else []
-            remedies += [f"choose another {self.keys.split}"] if self.keys.split else []
+            remedies += [f"choose another {self.keys['split']}"] if self.keys["split"] else []
             raise VmcError(
                 f"{key} is {count}, but the {self.split} split has {len(ids)} clips of {label!r}: "
                 f"{', or '.join(remedies) or 'get the whole of Jester'}"
             )
-        logger.info(f"{self.keys.path}: {count} of the {len(ids)} clips of {label!r} in the {self.split} split")
+        logger.info(f"{self.keys['path']}: {count} of the {len(ids)} clips of {label!r} in the {self.split} split")
         purpose = "exemplars" if role == "exemplar" else role
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
         folders = {ids[place]: self.frames_folder(self.split, ids[place]) for place in order}

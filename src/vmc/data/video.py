@@ -26,20 +26,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from vmc.data import images
 from vmc.data.checks import MAX_PIXELS, check_regular, check_size, explain_permissions, find_irregularity, is_cut_off
-from vmc.data.images import (
-    BT709,
-    IMAGE_SUFFIXES,
-    LIMITED_RANGE,
-    animation,
-    check_image,
-    enlargement,
-    load_image,
-    scale_comment,
-    shown_width,
-    to_rgb,
-    to_yuv420p,
-)
+from vmc.data.images import IMAGE_SUFFIXES
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 
@@ -103,7 +92,7 @@ def frame_rate(path: Path) -> float | None:
         case "folder":
             return FOLDER_RATE
         case "image":
-            seconds = [shown for _, shown in animation(path)]
+            seconds = [shown for _, shown in images.animation(path)]
             return len(seconds) / sum(seconds) if sum(seconds) else None
     with _opened(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
@@ -132,11 +121,10 @@ def check_clip(path: Path) -> None:
     """
     match _kind(path):
         case "folder":
-            files = frame_files(path)
-            sizes = [check_image(file) for file in files]
+            sizes = [image().shape[1::-1] for _, image in _frames(path)]
             for index, size in enumerate(sizes):
                 _check_equal(path, index, size, sizes[0])
-            if reason := find_irregularity(files):
+            if reason := find_irregularity(frame_files(path)):
                 logger.warning(f"clip {path} {reason}: its frames are taken as they follow each other")
         case "image":
             count_frames(path)
@@ -159,21 +147,21 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
     if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or frames_FCHW.shape[1] != 3 or not len(frames_FCHW):
         raise ValueError(f"frames are {tuple(frames_FCHW.shape)} {frames_FCHW.dtype}; they must be F3HW uint8, F > 0")
     height, width = frames_FCHW.shape[2:]
-    factor = enlargement(height, width)
+    factor = images.enlargement(height, width)
     rate = Fraction(fps).limit_denominator(1001)
     with atomic_write(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
-        file.metadata["comment"] = scale_comment(factor, height, width)
+        file.metadata["comment"] = f"vmc_scale={factor} size={width}x{height}"  # see `images.to_rgb`
         # One thread: x264 decides by its number of threads what it writes.
         stream: Any = file.add_stream("libx264", rate=rate, options={"crf": "10", "threads": "1"})
         stream.width, stream.height, stream.pix_fmt = width * factor, height * factor, "yuv420p"
         stream.codec_context.thread_count = 1
-        stream.codec_context.color_range = LIMITED_RANGE
+        stream.codec_context.color_range = images.LIMITED_RANGE
         for name in ("colorspace", "color_primaries", "color_trc"):
-            setattr(stream.codec_context, name, BT709)
+            setattr(stream.codec_context, name, images.BT709)
         for index, frame_CHW in enumerate(frames_FCHW.cpu().numpy()):
-            frame = VideoFrame.from_ndarray(to_yuv420p(frame_CHW, factor), format="yuv420p")
+            frame = VideoFrame.from_ndarray(images.to_yuv420p(frame_CHW, factor), format="yuv420p")
             frame.pts, frame.time_base = index, 1 / rate
-            frame.color_range, frame.colorspace = LIMITED_RANGE, BT709
+            frame.color_range, frame.colorspace = images.LIMITED_RANGE, images.BT709
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
 
@@ -217,10 +205,10 @@ def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]
     """
     match _kind(path):
         case "folder":
-            yield from ((None, partial(load_image, file)) for file in frame_files(path))
+            yield from ((None, partial(images.load_image, file)) for file in frame_files(path))
         case "image":
             time = 0.0
-            for image_HWC, seconds in animation(path):
+            for image_HWC, seconds in images.animation(path):
                 yield time, partial(np.asarray, image_HWC)
                 time += seconds
         case "video":
@@ -231,9 +219,9 @@ def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]
 
 def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: VideoStream) -> np.ndarray:
     aspect = stream.sample_aspect_ratio
-    check_size(path, shown_width(frame, aspect), frame.height)
+    check_size(path, images.shown_width(frame, aspect), frame.height)
     try:
-        return to_rgb(frame, container.metadata.get("comment", ""), aspect)
+        return images.to_rgb(frame, container.metadata.get("comment", ""), aspect)
     except (av.FFmpegError, ValueError) as error:  # a ValueError for pixels that PyAV does not know
         raise _unreadable(path, error) from error
 
