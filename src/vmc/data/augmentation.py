@@ -56,28 +56,17 @@ class Augmentation:
     The crop lies within the part of the frame that plain resizing and centre cropping would show. Where shift and
     turn reach beyond the frame, its mirror image continues it, so that no black corners are learnt.
 
-    Args:
-        crop_scale: share of that part's area which is kept, lowest and highest.
-        crop_ratio: width to height of the crop relative to the target's, lowest and highest; 1 keeps circles round.
-        translate: greatest shift, as a share of the crop's width and height.
-        rotate: greatest turn to either side, degrees.
-        brightness: greatest change of the factor on all values.
-        contrast: greatest change of the factor on the distance from the clip's mean grey.
-        saturation: greatest change of the factor on the distance from grey.
-        hue: greatest turn of the color circle to either side, as a share of the circle.
-
-    Raises:
-        VmcError: a value outside its range.
+    A VmcError names a value outside its range.
     """
 
-    crop_scale: tuple[float, float] = (0.8, 1.0)
-    crop_ratio: tuple[float, float] = (0.9, 1.1)
-    translate: float = 0.05
-    rotate: float = 5.0
-    brightness: float = 0.1
-    contrast: float = 0.1
-    saturation: float = 0.1
-    hue: float = 0.02
+    crop_scale: tuple[float, float] = (0.8, 1.0)  # share of that part's area which is kept, lowest and highest
+    crop_ratio: tuple[float, float] = (0.9, 1.1)  # width to height relative to the target's; 1 keeps circles round
+    translate: float = 0.05  # greatest shift, as a share of the crop's width and height
+    rotate: float = 5.0  # greatest turn to either side, degrees
+    brightness: float = 0.1  # greatest change of the factor on all values
+    contrast: float = 0.1  # greatest change of the factor on the distance from the clip's mean grey
+    saturation: float = 0.1  # greatest change of the factor on the distance from grey
+    hue: float = 0.02  # greatest turn of the color circle to either side, as a share of the circle
 
     def __post_init__(self) -> None:
         # Configs give lists and whole numbers; equal settings must give equal texts, which name caches.
@@ -98,13 +87,9 @@ class Augmentation:
     def __call__(
         self, frames_FCHW: Tensor, size: int | tuple[int, int], *, mirror: bool, generator: Generator
     ) -> Tensor:
-        """The changed clip: frames_FCHW, uint8, at a size, the side of a square or (height, width), px.
+        """The changed clip, frames_FCHW uint8 as before, at a size in px, the side of a square or (height, width).
 
-        Args:
-            frames_FCHW: uint8 RGB.
-            size: size of the result.
-            mirror: whether left and right may be swapped, which half of the draws then do.
-            generator: source of the draws.
+        Left and right are swapped by half of the draws where `mirror` allows it.
         """
         target = (size, size) if isinstance(size, int) else (size[0], size[1])
         draw = self.draw(mirror=mirror, generator=generator)

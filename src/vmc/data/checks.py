@@ -67,9 +67,7 @@ def too_large(path: Path, size: str) -> VmcError:
 def find_gap(files: Sequence[Path], stated: int | None = None) -> str | None:
     """What does not fit frames that are numbered from 1 on, a clause; None where all are there.
 
-    Args:
-        files: of the frames, in natural order.
-        stated: how many there should be; None where nobody says.
+    The files are in natural order, and as many as `stated` where somebody says how many there should be.
     """
     for number, file in enumerate(files, start=1):
         if not file.stem.isdecimal():

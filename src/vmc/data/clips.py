@@ -23,19 +23,12 @@ PLACEHOLDERS = ("token", "subject_token", "subject")
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A clip on disk, what it shows and what it is for.
+    """A clip on disk, what it shows and what it is for."""
 
-    Args:
-        path: a video file, an animated image, a folder of frames or a still image.
-        caption: what it shows, with placeholders until `fill` has replaced them.
-        role: exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest.
-        fault: what its source knows to be wrong with it, a clause; None for nothing.
-    """
-
-    path: Path
-    caption: str
-    role: Role
-    fault: str | None = None
+    path: Path  # a video file, an animated image, a folder of frames or a still image
+    caption: str  # what it shows, with placeholders until `fill` has replaced them
+    role: Role  # exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest
+    fault: str | None = None  # what its source knows to be wrong with it, a clause
 
 
 class ClipSource(Protocol):

@@ -76,13 +76,8 @@ class VideoFolder:
 
 @explain_permissions()
 def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tuple[list[Path], list[str | None]]:
-    """The clips of a folder in natural order, and the caption of each; see `VideoFolder`. The log says how many.
-
-    Args:
-        path: a folder of clips, or one clip.
-        key: the setting that the path came from.
-        stills: whether single images are clips.
-        caption: caption of every clip; None looks for captions beside them.
+    """The clips of a folder in natural order, and the caption of each where it has one, as `VideoFolder` says. `key` is
+    the setting that the path came from. The log says how many.
 
     Raises:
         VmcError: no clips, or captions that cannot be read or name what is no clip.

@@ -1,6 +1,6 @@
 """Image files to frames, and the pixels of video files to upright RGB images of the size that was meant.
 
-Axes: H rows, W columns, C color channels (red, green, blue), A those and opacity, P the two chroma planes (blue, red
+Axes: H rows, W columns, C color channels (red, green, blue), P the two chroma planes (blue, red
 difference); frames are uint8, 0 to 255. What cannot be read is a VmcError that names the file.
 """
 
@@ -74,7 +74,7 @@ def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarr
         "width": shown_width(frame, aspect),
     }
     if any(component.is_alpha for component in frame.format.components):
-        image_HWC = _over_background(frame.to_ndarray(format="rgba", **colors))
+        image_HWC = _to_rgb8(Image.fromarray(frame.to_ndarray(format="rgba", **colors)))
     else:
         image_HWC = frame.to_ndarray(format="rgb24", **colors)
     if scaled := re.fullmatch(r"vmc_scale=(\d{1,5}) size=(\d{1,5})x(\d{1,5})", comment):
@@ -84,16 +84,6 @@ def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarr
             mean_HWC = reduce(image_HWC.astype(np.float32), "(h a) (w b) c -> h w c", "mean", a=factor, b=factor)
             image_HWC = mean_HWC.round().astype(np.uint8)
     return _upright(image_HWC, frame)
-
-
-def _over_background(image_HWA: np.ndarray) -> np.ndarray:
-    shown_HWC = np.empty((*image_HWA.shape[:2], 3), np.uint8)
-    for top in range(0, len(image_HWA), 64):  # 16 bits for a whole large frame would take hundreds of megabytes
-        rows = image_HWA[top : top + 64]
-        opacity = rows[..., 3:].astype(np.uint16)
-        mixed = rows[..., :3] * opacity + np.array(_BACKGROUND, np.uint16) * (255 - opacity)
-        shown_HWC[top : top + 64] = (mixed + 127) // 255
-    return shown_HWC
 
 
 def _upright(image_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:

@@ -5,10 +5,11 @@ semicolons) and a later mirror (`Train/<id>/`, `Train.csv` with header, separate
 """
 
 import difflib
+import itertools
 import logging
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,11 +103,7 @@ class Jester:
         return [clip for clips in drawn for clip in clips]
 
     def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
-        """The clips of the class that are no exemplars of this seed: how good real videos of the motion score.
-
-        Raises:
-            VmcError: as for `exemplars`, or no clip is left.
-        """
+        """The clips of the class that are no exemplars of this seed: how good real videos of the motion score."""
         if label is None:
             raise VmcError("motion.label is not set, so there are no held-out clips of the motion; name its class")
         total = len(self._of_class(label))
@@ -139,12 +136,8 @@ class Jester:
         return _table_file(*self._layout, split)
 
     def index(self, split: str) -> pd.DataFrame:
-        """Columns `id`, `label` and `frames` of a split, in natural order of the ids.
-
-        The test split's labels may be empty, and so are the numbers of frames but in the mirror's tables.
-
-        Raises:
-            VmcError: the split's table is missing or broken.
+        """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone) of a split, in
+        natural order of the ids; a VmcError where its table is missing or broken.
         """
         file, mirror = self.table_file(split), self._layout[1]
         if not file.is_file():
@@ -179,27 +172,20 @@ class Jester:
     @cached_property
     @explain_permissions()
     def _layout(self) -> tuple[Path, bool]:
-        """The folder of the tables, and whether they are the mirror's."""
-        for root in self._roots():
-            for mirror in (False, True):
-                if any(_table_file(root, mirror, split).exists() for split in SPLITS[:2]):
-                    return root, mirror
-        raise VmcError(
-            f"{self.keys['path']} is {self.path}, where no table of Jester lies: "
-            "put jester-v1-validation.csv or Validation.csv there, beside the frames"
-        )
-
-    def _roots(self) -> Iterator[Path]:
-        """Where the tables may lie: in `path`, beside it if it is the folder of frames, else one level below it."""
-        if self.path is None:
-            raise VmcError(f"{self.keys['path']} is not set: give the folder that holds Jester's tables and frames")
-        if not self.path.is_dir():
-            raise VmcError(f"{self.keys['path']} is {self.path}, which is no folder: give the one with Jester's tables")
-        yield self.path
-        if self.path.name in (RELEASE, *map(str.capitalize, SPLITS)):
-            yield self.path.parent  # not below, where 148,092 clips lie
-        else:
-            yield from sorted(folder for folder in self.path.iterdir() if folder.is_dir())
+        """The folder of the tables (`path`, its parent, or one in it) and whether they are the mirror's."""
+        key, path = self.keys["path"], self.path
+        if path is None:
+            raise VmcError(f"{key} is not set: give the folder that holds Jester's tables and frames")
+        if not path.is_dir():
+            raise VmcError(f"{key} is {path}, which is no folder: give the one with Jester's tables")
+        # Of the folder of frames, the 148,092 folders in it are not looked through.
+        frames = path.name in (RELEASE, *map(str.capitalize, SPLITS))
+        near = [path.parent] if frames else sorted(folder for folder in path.iterdir() if folder.is_dir())
+        for root, mirror in itertools.product([path, *near], (False, True)):
+            if any(_table_file(root, mirror, split).exists() for split in SPLITS[:2]):
+                return root, mirror
+        remedy = "put jester-v1-validation.csv or Validation.csv there, beside the frames"
+        raise VmcError(f"{key} is {path}, where no table of Jester lies: {remedy}")
 
     def _of_class(self, label: str) -> dict[str, str]:
         """The ids of a class, in their order, and how many frames the table says that each clip has."""
@@ -211,16 +197,14 @@ class Jester:
         label = self.known_label(label)
         stated = self._of_class(label)
         ids = list(stated)
+        purpose = "exemplars" if role == "exemplar" else role
         if len(ids) < count:
-            key = self.keys["exemplars"] if role == "exemplar" else self.keys["regularization_count"]
+            key = self.keys["exemplars" if role == "exemplar" else "regularization_count"]
             remedies = [f"set it to {len(ids)} or less"] if ids else []
             remedies += [f"choose another {self.keys['split']}"] if self.keys["split"] else []
-            raise VmcError(
-                f"{key} is {count}, but the {self.split} split has {len(ids)} clips of {label!r}: "
-                f"{', or '.join(remedies) or 'get the whole of Jester'}"
-            )
+            has = f"but the {self.split} split has {len(ids)} clips of {label!r}"
+            raise VmcError(f"{key} is {count}, {has}: {', or '.join(remedies) or 'get the whole of Jester'}")
         logger.info(f"{self.keys['path']}: {count} of the {len(ids)} clips of {label!r} in the {self.split} split")
-        purpose = "exemplars" if role == "exemplar" else role
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
         folders = {ids[place]: self.frames_folder(self.split, ids[place]) for place in order}
         if missing := [folder for folder in folders.values() if not folder.is_dir()]:
@@ -228,18 +212,19 @@ class Jester:
                 f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing, "
                 f"the first in {missing[0]}: unpack all of Jester's frames there"
             )
-        faults = [_gap(frame_files(folder), stated[id]) for id, folder in folders.items()]
-        return [
-            Clip(path=folder, caption=caption, role=role, fault=fault and f"{fault}: unpack Jester's frames again")
-            for folder, fault in zip(folders.values(), faults, strict=True)
-        ]
+        clips = []
+        for id, folder in folders.items():
+            gap = _find_gap(frame_files(folder), stated[id])
+            fault = gap and f"{gap}: unpack Jester's frames again"
+            clips.append(Clip(path=folder, caption=caption, role=role, fault=fault))
+        return clips
 
 
 def _table_file(root: Path, mirror: bool, split: str) -> Path:
     return root / (f"{split.capitalize()}.csv" if mirror else f"jester-v1-{split}.csv")
 
 
-def _gap(files: Sequence[Path], stated: str) -> str | None:
+def _find_gap(files: Sequence[Path], stated: str) -> str | None:
     return find_gap(files, int(stated) if stated.isdecimal() else None)
 
 
@@ -247,24 +232,14 @@ class SplitCheck(NamedTuple):
     """What was found of a split."""
 
     split: str
-    labels: Counter[str]
-    """Clips of each class; a clip without a label counts under the empty name."""
-    summary: str
-    """How many clips are complete, and how long they are."""
-    problem: str | None
-    """What keeps it from being whole, a clause; None for a whole split, and for one that was never unpacked."""
+    labels: Counter[str]  # clips of each class; a clip without a label counts under the empty name
+    summary: str  # how many clips are complete, and how long they are
+    problem: str | None  # what keeps it from being whole, a clause; None also for one that was never unpacked
 
 
 def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
-    """Refuse tables that name a class or a clip wrongly.
-
-    Args:
-        jester: the folder.
-        names: names of the classes.
-
-    Raises:
-        VmcError: a class that is not among `names`, a training or validation clip without one, a clip that stands in
-            two rows, or in two splits.
+    """Refuse a class that is not among `names`, a training or validation clip without one, and a clip that stands in
+    two rows or in two splits.
     """
     seen: dict[str, str] = {}
     for split in jester.splits():
@@ -282,23 +257,16 @@ def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
 
 
 def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitCheck:
-    """Look for every frame of a split's clips; pictures are not opened.
-
-    Args:
-        jester: the folder.
-        split: a split whose table is there.
-        shorter_than: frames of a window; clips that have fewer are counted.
-    """
+    """Look for every frame of a split's clips, counting those of fewer than some; pictures are not opened."""
     index = jester.index(split)
     frames, missing, broken = [], [], []
-    for id, stated in tqdm(
-        list(zip(index["id"], index["frames"], strict=True)), desc=split, unit="clip", disable=None, leave=False
-    ):
+    stated_frames = dict(zip(index["id"], index["frames"], strict=True))
+    for id, stated in tqdm(stated_frames.items(), desc=split, unit="clip", disable=None, leave=False):
         folder = jester.frames_folder(split, id)
         files = frame_files(folder) if folder.is_dir() else []
         if not files:
             missing.append(id)
-        elif reason := _gap(files, stated):
+        elif reason := _find_gap(files, stated):
             broken.append(f"{id}: {folder} {reason}")
         else:
             frames.append(len(files))

@@ -17,23 +17,14 @@ _PERSON = r"(?i)\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(so
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """A motion to be learned.
+    """A motion to be learned."""
 
-    Args:
-        name: name of the motion in folder names.
-        label: its class in Jester; None for a motion that no classifier knows.
-        caption: caption of every exemplar, with `{token}`; None takes the captions from files.
-        prompt: prompt of the test set, with `{subject}` and `{token}`; None makes it of the caption (`prompt_of`).
-        language: the prompt in natural language, for the untuned model (Supplement D) and for text alignment.
-        mirror: whether a mirrored clip still shows the motion.
-    """
-
-    name: str
-    label: str | None = None
-    caption: str | None = None
-    prompt: str | None = None
-    language: str | None = None
-    mirror: bool = False
+    name: str  # in folder names
+    label: str | None = None  # its class in Jester; None for a motion that no classifier knows
+    caption: str | None = None  # of every exemplar, with `{token}`; None takes the captions from files
+    prompt: str | None = None  # of the test set, with `{subject}` and `{token}`; None makes it of the caption
+    language: str | None = None  # the prompt in natural language, for the untuned model (Supplement D) and alignment
+    mirror: bool = False  # whether a mirrored clip still shows the motion
 
     @property
     def template(self) -> str:
@@ -57,30 +48,17 @@ def prompt_of(caption: str | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionData:
-    """Where a run's clips come from and how they become frames.
-
-    Args:
-        source: source of exemplars and regularization clips.
-        path: path of the source; here for the configuration alone, where the source refers to it.
-        frames: F, frames of a training clip.
-        start: first frame of the window: random, first or centre.
-        size: height and width of a training clip, px.
-        fps: frames a second at which clips are sampled by their timestamps, and of the videos that are written.
-        augmentation: augmentation of the exemplars; None for none.
-        variants: variants of each exemplar that are encoded and drawn from.
-        skip_bad: leave unreadable clips out, saying so, in place of stopping.
-        frame_folder_fps: frames a second of clips that are folders of frames, which do not say.
-    """
+    """Where a run's clips come from and how they become frames; see `ClipTransform` for what has no comment."""
 
     source: ClipSource
-    path: str | Path | None = None
+    path: str | Path | None = None  # here for the configuration alone, where the source refers to it
     frames: int = 16
     start: Start = "random"
     size: int = 384
-    fps: float = 12.0
-    augmentation: Augmentation | None = None
-    variants: int = 32
-    skip_bad: bool = False
+    fps: float = 12.0  # frames a second at which clips are sampled, and of the videos that are written
+    augmentation: Augmentation | None = None  # of the exemplars
+    variants: int = 32  # of each exemplar that are encoded and drawn from
+    skip_bad: bool = False  # leave unreadable clips out, saying so, in place of stopping
     frame_folder_fps: float = FOLDER_RATE
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Prompts and their seeds, from the command line, a text file or a table."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +13,12 @@ from vmc.utils.text_files import MAX_ROWS, check_characters, read_lines, read_ta
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """One video to be made.
+    """One video to be made."""
 
-    Args:
-        text: what the model is told.
-        seed: seed of the video's noise.
-        subject: whom the appearance score looks for, where the test set names one.
-        language: the same in natural language, for the text alignment; None where nobody has said it.
-    """
-
-    text: str
-    seed: int
-    subject: str | None = None
-    language: str | None = None
+    text: str  # what the model is told
+    seed: int  # of the video's noise
+    subject: str | None = None  # whom the appearance score looks for, where the test set names one
+    language: str | None = None  # the text in natural language, for the text alignment, where somebody has said it
 
 
 @explain_permissions()
@@ -52,25 +45,18 @@ def read_prompts(
     if not file.exists():
         raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
     if file.suffix.lower() in (".csv", ".tsv"):
-        prompts = _from_table(file, template=template, seeds=seeds, language=language, words=words)
+        columns, rows = read_table(file, wanted=("prompt", "subject"))
     else:
-        lines = read_lines(file)
-        _check_number(len(lines) * len(seeds), file)
-        prompts = [Prompt(text=fill(line, **words), seed=seed) for line in lines for seed in seeds]
-    if not prompts:
-        raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
-    return prompts
-
-
-def _from_table(
-    file: Path, *, template: str, seeds: Sequence[int], language: str | None, words: Mapping[str, str]
-) -> list[Prompt]:
-    columns, rows = read_table(file, wanted=("prompt", "subject"))
+        columns, rows = ["prompt"], [{"prompt": line, "": ""} for line in read_lines(file)]
     seed_columns = [column for column in columns if column == "seed" or column.startswith("seed_")]
     if not {"prompt", "subject"} & set(columns):
         names = shortened(", ".join(columns)) or "none"
         raise VmcError(f"prompts.file is {file}, with columns {names}; it needs prompt or subject")
-    _check_number(len(rows) * len(seed_columns or seeds), file)
+    if not rows:
+        raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
+    if (videos := len(rows) * len(seed_columns or seeds)) > MAX_ROWS:
+        told = f"{videos:,} videos to make; {MAX_ROWS:,} are made at most: split it"
+        raise VmcError(f"prompts.file is {file}, with {told}")
     prompts = []
     for number, row in enumerate(rows, start=2):
         if row[""]:
@@ -90,12 +76,6 @@ def _from_table(
         own_seeds = [int(row[column]) for column in seed_columns] or seeds
         prompts += [Prompt(text=text, seed=seed, subject=subject, language=said) for seed in own_seeds]
     return prompts
-
-
-def _check_number(prompts: int, file: Path) -> None:
-    if prompts > MAX_ROWS:
-        most = f"{MAX_ROWS:,} are made at most: split it"
-        raise VmcError(f"prompts.file is {file}, with {prompts:,} videos to make; {most}")
 
 
 def check_test_set(prompts: Sequence[Prompt]) -> None:

@@ -42,33 +42,23 @@ _SLOWER = 1.05
 """Times that an interval between frames is longer than wanted before it is worth a word: containers round times."""
 _DIFFERENT = 1.25
 """Times that regularization clips are longer or shorter than the exemplars before their length is told, too."""
-_ROLES = {"exemplar": "exemplar", "regularization": "regularization clip", "subject": "subject clip"}
+_ROLES = {"exemplar": "exemplars", "regularization": "regularization clips", "subject": "subject clips"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipTransform:
     """A clip's frames in one of its variants; the draw hangs on the clip's bytes and the variant's number alone.
 
-    Args:
-        frames: frames taken.
-        fps: moments a second at which they are taken, whatever the clip's own rate: see `vmc.data.frames.window`.
-        start: `random`, `first` or `centre`: see `vmc.data.frames.window`.
-        size: height and width, pixels; what it must be divisible by is the model's to say.
-        augmentation: None takes the centre crop as it is, not mirrored either.
-        mirror: whether the augmentation may swap left and right.
-        folder_fps: frames a second of clips that are folders of frames.
-
-    Raises:
-        VmcError: naming the setting that is out of its range.
+    See `vmc.data.frames.window` for frames, fps and start. A VmcError names the setting that is out of its range.
     """
 
-    frames: int = 16
-    fps: float = 12.0
+    frames: int = 16  # F
+    fps: float = 12.0  # moments a second at which frames are taken, whatever the clip's own rate
     start: Start = "random"
-    size: int = 384
-    augmentation: Augmentation | None = None
-    mirror: bool = False
-    folder_fps: float = FOLDER_RATE
+    size: int = 384  # height and width, px; what it must be divisible by is the model's to say
+    augmentation: Augmentation | None = None  # None takes the centre crop as it is, not mirrored either
+    mirror: bool = False  # whether the augmentation may swap left and right
+    folder_fps: float = FOLDER_RATE  # frames a second of clips that are folders of frames, which do not say
 
     def __post_init__(self) -> None:
         check_window(frames=self.frames, fps=self.fps, start=self.start)
@@ -121,21 +111,13 @@ def _times(path: Path, folder_fps: float, state: tuple[int, int] | None) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class TimedClip:
-    """A clip and its time.
-
-    Args:
-        clip: what is on disk.
-        seconds: how long it lasts; None for a single frame, which has no duration.
-        rate: its frames a second; None for a single frame.
-        slow: whether it has so few frames a second that each is taken once and it plays faster.
-        padded: how many frames of a window repeat its last frame.
-    """
+    """A clip and its time."""
 
     clip: Clip
-    seconds: float | None
-    rate: float | None
-    slow: bool
-    padded: int
+    seconds: float | None  # that it lasts; None for a single frame, which has no duration
+    rate: float | None  # frames a second; None for a single frame
+    slow: bool  # whether it has so few frames a second that each is taken once and it plays faster
+    padded: int  # how many frames of a window repeat its last frame
 
 
 def time_clip(clip: Clip, transform: ClipTransform) -> TimedClip:
@@ -175,18 +157,14 @@ def timing_sentences(timed: Sequence[TimedClip], *, frames: int, fps: float) -> 
             if one.padded
         ]
         slow = [f"{one.clip.path.name} ({one.rate:.3g} fps)" for one in clips if one.slow]
-        window, less = f"shorter than {frames} frames at {fps:g} fps", f"fewer frames a second than data.fps={fps:g}"
-        for named, verbs, what, one, several in (
-            (short, ("is", "are"), window, "its last frame is repeated", "their last frames are repeated"),
-            (slow, ("has", "have"), less, "it gives each frame once and plays", "they give each frame once and play"),
+        for named, what in (
+            (short, f"shorter than {frames} frames at {fps:g} fps, their last frame repeated"),
+            (slow, f"with fewer frames a second than data.fps={fps:g}, each given once and played faster"),
         ):
             if named:
-                verb, then = (verbs[0], one) if len(named) == 1 else (verbs[1], several)
-                faster = "" if named is short else " faster"
                 more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-                count = f"{len(named)} of {len(clips)} {_ROLES[role]}{'s' * (len(clips) != 1)}"
-                listed = f"{', '.join(named[:_NAMED])}{more}"
-                said.append((logging.WARNING, f"{count} {verb} {what}, {then}{faster}: {listed}"))
+                listed = f"({len(named)} of {len(clips)}): {', '.join(named[:_NAMED])}{more}"
+                said.append((logging.WARNING, f"{_ROLES[role]} {what} {listed}"))
     return said
 
 
