@@ -17,9 +17,8 @@ from PIL import Image
 from vmc.config.command import config_folder
 from vmc.data import video
 from vmc.data.folder import VideoFolder
-from vmc.data.frames import typical_interval
+from vmc.data.frames import ClipTransform, typical_interval
 from vmc.data.motion import MotionData
-from vmc.data.transform import ClipTransform
 from vmc.data.video import frame_times
 from vmc.utils.errors import VmcError
 

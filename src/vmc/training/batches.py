@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 
 from vmc.data.cache import TensorCache, cache_key
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import sample_posterior
