@@ -83,10 +83,8 @@ def check_test_set(prompts: Sequence[Prompt]) -> None:
     seen = set()
     for prompt in prompts:
         if prompt.subject is None:
-            raise VmcError(
-                f"the prompt '{prompt.text}' names no subject, which the appearance score looks for;"
-                " give prompts.file a column subject"
-            )
+            missing = "names no subject, which the appearance score looks for; give prompts.file a column subject"
+            raise VmcError(f"the prompt '{prompt.text}' {missing}")
         if (prompt.text, prompt.seed) in seen:
             raise VmcError(f"the prompt '{prompt.text}' stands twice with seed {prompt.seed}; remove one of the rows")
         seen.add((prompt.text, prompt.seed))
