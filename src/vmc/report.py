@@ -18,8 +18,9 @@ def report(config: DictConfig) -> None:
     """Write the report, print its tables, and show it in W&B where `logger=wandb` asks for it."""
     from hydra.utils import instantiate
 
-    from vmc.reporting.build import Report, check_output, write_report
+    from vmc.reporting.build import check_output, write_report
     from vmc.reporting.load import find_runs
+    from vmc.reporting.results import Report
     from vmc.utils.tables import to_terminal
 
     check_config(config, "report")

@@ -15,12 +15,15 @@ import pytest
 import torch
 
 from vmc.data.video import count_frames, write_video
-from vmc.reporting.build import Report, write_report
-from vmc.reporting.drawing import figure3, figure7, figure8
-from vmc.reporting.figures.style import BANDS
+from vmc.reporting.build import write_report
+from vmc.reporting.figures.common import BANDS
+from vmc.reporting.figures.copies import figure8
+from vmc.reporting.figures.curves import figure7
+from vmc.reporting.figures.strips import figure3
 from vmc.reporting.gallery.content import FLAGS, places
 from vmc.reporting.gallery.writing import render
 from vmc.reporting.load import find_runs
+from vmc.reporting.results import Report
 from vmc.runs.clip_table import COLUMNS
 from vmc.utils.files import fingerprint
 

@@ -10,10 +10,12 @@ from vmc.metrics.columns import Column, Measure
 from vmc.metrics.declared import COLUMNS, KEY
 from vmc.metrics.networks.files import NetworkFile
 from vmc.metrics.scores import read_scores
-from vmc.reporting.build import Report, write_report
+from vmc.reporting.build import write_report
 from vmc.reporting.dashboard import build_dashboard
-from vmc.reporting.drawing import figure3, figure7
+from vmc.reporting.figures.curves import figure7
+from vmc.reporting.figures.strips import figure3
 from vmc.reporting.load import find_runs
+from vmc.reporting.results import Report
 from vmc.runs.mirror import WandbMirror
 from vmc.tools.doctor.chosen import choose
 from vmc.tools.doctor.networks import networks

@@ -10,10 +10,10 @@ import pytest
 
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import ONE_MODEL
-from vmc.reporting.build import Report
 from vmc.reporting.catalogue import LAYOUTS, METHOD
 from vmc.reporting.compare import paper_values
 from vmc.reporting.load import find_runs
+from vmc.reporting.results import Report
 from vmc.utils.tables import to_latex, to_markdown
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -256,7 +256,7 @@ def test_runs_that_nothing_stops_leave_the_tables_to_those_that_stop(made_up, sc
     made_up.run(evaluations=free, threshold=None, folder="tradeoff/method")
     made_up.run("lora", evaluations=free, threshold=None, folder="tradeoff/lora")
     report = Report(found=find_runs(made_up.root))
-    assert [stand.run.threshold for stand in report.results["method"].stands] == [0.25]
+    assert [one.run.threshold for one in report.results["method"].matched] == [0.25]
     assert records(report, "table2")["lora"]["step"] == "5.000000"
     text = report.csvs["runs"]
     assert text.count("for Figure 7") == 1

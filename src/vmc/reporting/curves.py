@@ -1,8 +1,11 @@
 """Fig. 7: how each arm's metrics go with training, over its motions and training seeds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
 
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
@@ -11,25 +14,7 @@ from vmc.reporting.loaded import FoundRun
 from vmc.reporting.matched import mean_over_motions
 
 RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """An arm at one step.
-
-    Args:
-        step: of training.
-        updates: exemplar updates until then; NaN where `train.csv` is gone.
-        value, low, high: of the metric; NaN ends where there is no interval.
-        whole: whether the whole test set was scored.
-    """
-
-    step: int
-    updates: float
-    value: float
-    low: float
-    high: float
-    whole: bool
+COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,48 +24,49 @@ class Curve:
     Args:
         arm: its name.
         measures: that are drawn.
-        points: by metric, ascending in steps.
+        points: a row an evaluation and metric, ascending in steps: exemplar updates until then (NaN where `train.csv`
+            is gone), the value, both ends of its interval (NaN where there is none), whether the whole test set was
+            scored.
         runs: how many it is the mean of, and `of`, how many there are.
         finished: whether those that it is the mean of are.
     """
 
     arm: str
     measures: Sequence[Measure]
-    points: dict[str, list[Point]]
+    points: pd.DataFrame
     runs: int
     of: int
     finished: bool
 
-    def having(self, measure: Measure) -> list[Point]:
+    def having(self, measure: Measure) -> pd.DataFrame:
         """The points of a metric; none where it was not measured."""
-        return self.points.get(measure.name, [])
+        return self.points[self.points["metric"] == measure.name]
+
+    @property
+    def note(self) -> str:
+        """What is to be said of its runs beside its name."""
+        count = f"{self.runs} runs" if self.runs == self.of else f"{self.runs} of {self.of} runs"
+        return ", ".join([count] * (self.of > 1) + ["half-finished"] * (not self.finished))
 
 
-def drawn_of(runs: Sequence[FoundRun]) -> list[Measure]:
-    """The metrics of runs that are drawn."""
-    scored = [one.measures for run in runs for one in run.evaluations.values()]
-    return [measure for measure in united(MEASURES, *scored) if measure.curve]
+def group_runs(runs: Sequence[FoundRun]) -> dict[str, list[FoundRun]]:
+    """Runs that are drawn together: those that nothing stops (`tradeoff`) apart from those that stop (`stopping`)."""
+    evaluated = [run for run in runs if run.trains and run.evaluations]
+    unstopped = [run for run in evaluated if run.threshold is None]
+    if len(unstopped) in (0, len(evaluated)):
+        return {"tradeoff": evaluated} if evaluated else {}
+    return {"tradeoff": unstopped, "stopping": [run for run in evaluated if run.threshold is not None]}
 
 
 def curve_of_run(run: FoundRun) -> Curve:
     """One run, with the intervals of its `summary.json`."""
-    measures = drawn_of([run])
-    points = {
-        measure.name: [
-            Point(
-                step=step,
-                updates=_updates(run, step),
-                value=scored.value(measure.name),
-                low=scored.value(measure.name, "low"),
-                high=scored.value(measure.name, "high"),
-                whole=scored.whole,
-            )
-            for step, scored in run.evaluations.items()
-            if not math.isnan(scored.value(measure.name))
-        ]
-        for measure in measures
-    }
-    return Curve(arm=run.arm, measures=measures, points=points, runs=1, of=1, finished=run.finished)
+    measures = drawn_measures([run])
+    rows = [
+        (m.name, step, _updates(run, step), *(one.value(m.name, end) for end in ("value", "low", "high")), one.whole)
+        for step, one in run.evaluations.items()
+        for m in measures
+    ]
+    return _curve([run], measures, rows)
 
 
 def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
@@ -91,30 +77,30 @@ def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
     of, runs = len(runs), [run for run in runs if run.finished] or runs
     if len(runs) == 1:
         return replace(curve_of_run(runs[0]), of=of)
-    measures = drawn_of(runs)
-    points: dict[str, list[Point]] = {measure.name: [] for measure in measures}
+    measures, rows = drawn_measures(runs), []
     for step in sorted(set.intersection(*(set(run.evaluations) for run in runs))):
-        scored = [run.evaluations[step] for run in runs]
+        scored = [(run, run.evaluations[step]) for run in runs]
         tables = [
-            Run(motion=run.motion, seed=run.seed, values=one.values, measures=one.measures)
-            for run, one in zip(runs, scored, strict=True)
+            Run(motion=run.motion, seed=run.seed, values=one.values, measures=one.measures) for run, one in scored
         ]
         intervals = intervals_of_runs(tables, resamples=RESAMPLES)
         updates = mean_over_motions([(run.motion, _updates(run, step)) for run in runs])
-        for measure in measures:
-            if found := intervals.get(measure.name):
-                points[measure.name].append(
-                    Point(
-                        step=step,
-                        updates=updates,
-                        value=found.value,
-                        low=found.low,
-                        high=found.high,
-                        whole=all(one.whole for one in scored),
-                    )
-                )
-    finished = runs[0].finished
-    return Curve(arm=runs[0].arm, measures=measures, points=points, runs=len(runs), of=of, finished=finished)
+        whole = all(one.whole for _, one in scored)
+        found = [(measure.name, intervals[measure.name]) for measure in measures if measure.name in intervals]
+        rows += [(name, step, updates, one.value, one.low, one.high, whole) for name, one in found]
+    return replace(_curve(runs, measures, rows), of=of)
+
+
+def drawn_measures(runs: Iterable[FoundRun]) -> list[Measure]:
+    """The metrics of runs that are drawn."""
+    scored = [one.measures for run in runs for one in run.evaluations.values()]
+    return [measure for measure in united(MEASURES, *scored) if measure.curve]
+
+
+def _curve(runs: Sequence[FoundRun], measures: Sequence[Measure], rows: Sequence[tuple[Any, ...]]) -> Curve:
+    points = pd.DataFrame(rows, columns=list(COLUMNS)).dropna(subset="value")
+    finished, count = runs[0].finished, len(runs)
+    return Curve(arm=runs[0].arm, measures=measures, points=points, runs=count, of=count, finished=finished)
 
 
 def _updates(run: FoundRun, step: int) -> float:

@@ -2,33 +2,34 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import COLUMNS
-from vmc.reporting.catalogue import CONTROLS, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
-from vmc.reporting.curves import Curve, Point, curve_of_arm, curve_of_run, drawn_of
-from vmc.reporting.figures.style import BANDS, looks
+from vmc.reporting.catalogue import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
+from vmc.reporting.curves import Curve, curve_of_arm, curve_of_run, drawn_measures
+from vmc.reporting.figures.common import BANDS, looks
 from vmc.reporting.loaded import Control, FoundRun, Scored
-from vmc.reporting.matched import ArmResult
+from vmc.reporting.matched import Result
 from vmc.utils.errors import VmcError
 
 FLAGS = ("valid", "motion_correct", "copied", "nearest_clip", "nearest_frame")
 """Columns of `scores.csv` that the page looks at itself."""
+TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}
+"""Of sets of curves."""
 
-Key = tuple[str, str, int | None]
+VideoKey = tuple[str, str, int | None]
 """Subject, prompt and seed: what names a video within a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class ArmColumn:
     """An arm, or the untuned model.
 
     Args:
         arm: its name, or the kind of control.
-        name: above the column.
         detail: which evaluation is shown.
         state: what is to be said of the run where it does not stand in the tables as the others do; else empty.
         scored: the evaluation.
@@ -36,11 +37,10 @@ class Column:
     """
 
     arm: str
-    name: str
     detail: str
     state: str
     scored: Scored
-    rows: Mapping[Key, Mapping[Any, Any]]
+    rows: Mapping[VideoKey, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,93 +48,68 @@ class Place:
     """A motion and training seed.
 
     Args:
-        motion, seed: which.
+        label: what it is called.
         runs: all of them that train something.
         columns: the method first, the untuned model last; asked in natural language where nothing else is there.
         keys: rows, in the order of the test set.
         notes: on runs that have nothing to show.
     """
 
-    motion: str
-    seed: int
+    label: str
     runs: Sequence[FoundRun]
-    columns: Sequence[Column]
-    keys: Sequence[Key]
-    notes: Sequence[str] = field(default_factory=tuple)
-
-    @property
-    def label(self) -> str:
-        """What it is called."""
-        return f"{self.motion.replace('_', ' ')}, training seed {self.seed}"
+    columns: Sequence[ArmColumn]
+    keys: Sequence[VideoKey]
+    notes: Sequence[str]
 
 
-def places(results: Mapping[str, ArmResult], controls: Sequence[Control]) -> list[Place]:
+def places(results: Mapping[str, Result], controls: Sequence[Control]) -> list[Place]:
     """Every motion and training seed of which a run was made, sorted, and motions of the untuned model alone."""
-    made = {run.place for result in results.values() for run in _runs(result)}
-    alone = {(control.motion, control.seed) for control in controls if control.kind in (FLOOR, LANGUAGE)}
-    motions = {motion for motion, _ in made}
-    return [_place(at, results, controls) for at in sorted(made | {at for at in alone if at[0] not in motions})]
+    runs = [
+        run for one in results.values() for run in (*(m.run for m in one.matched), *(run for run, _ in one.left_out))
+    ]
+    made, motions = {run.place for run in runs}, {run.motion for run in runs}
+    alone = {(one.motion, one.seed) for one in controls if one.kind in (FLOOR, LANGUAGE) and one.motion not in motions}
+    return [_place(place, results, controls) for place in sorted(made | alone)]
 
 
-def _runs(result: ArmResult) -> list[FoundRun]:
-    return [*(stand.run for stand in result.stands), *(run for run, _ in result.left_out)]
-
-
-def _place(place: tuple[str, int], results: Mapping[str, ArmResult], controls: Sequence[Control]) -> Place:
-    columns, notes, runs = list[Column](), list[str](), list[FoundRun]()
+def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequence[Control]) -> Place:
+    columns, notes, runs = list[ArmColumn](), list[str](), list[FoundRun]()
     for arm in sorted(results, key=arm_order):
-        runs += [run for run in _runs(results[arm]) if run.place == place]
-        columns += _standing(results[arm], place)
-        for column, note in _left_out(results[arm], place):
-            columns += [column] if column else []
-            notes += [note] if note else []
-    columns += [*_untuned(FLOOR, place, controls), *(() if runs else _untuned(LANGUAGE, place, controls))]
+        for one in (one for one in results[arm].matched if one.run.place == place):
+            runs.append(one.run)
+            state = "did not reach the threshold" if one.behind else ""
+            columns.append(_column(arm, one.scored, step=one.shown, state=state))
+        for run, reason in ((run, reason) for run, reason in results[arm].left_out if run.place == place):
+            runs.append(run)
+            last = next(_columns_of(run, reason), None)
+            columns += [last] if last else []
+            notes += [] if last else [f"{arm_name(arm)}, nothing to show: {reason}"]
+    for kind in (FLOOR,) if runs else (FLOOR, LANGUAGE):
+        # Any training seed's will do, as nothing was trained.
+        found = [control for control in controls if control.kind == kind and control.motion == place[0]]
+        for control in sorted(found, key=lambda control: control.seed != place[1])[:1]:
+            columns.append(_column(kind, control.scored, step=0))
     keys = dict.fromkeys(key for column in columns for key in column.rows)
-    return Place(motion=place[0], seed=place[1], runs=runs, columns=columns, keys=list(keys), notes=notes)
+    label = f"{place[0].replace('_', ' ')}, training seed {place[1]}"
+    return Place(label=label, runs=runs, columns=columns, keys=list(keys), notes=notes)
 
 
-def _standing(result: ArmResult, place: tuple[str, int]) -> Iterator[Column]:
-    for stand in result.stands:
-        if stand.run.place == place:
-            state = "did not reach the threshold" if result.behind(stand) else ""
-            yield _column(result.arm, stand.run.evaluations[stand.shown], step=stand.shown, state=state)
-
-
-def _left_out(result: ArmResult, place: tuple[str, int]) -> Iterator[tuple[Column | None, str]]:
-    """The last evaluation of a run that stands in no table, or a note that there is none."""
-    for run, reason in result.left_out:
-        if run.place != place:
+def _columns_of(run: FoundRun, state: str) -> Iterator[ArmColumn]:
+    """The evaluations of a run that stands in no table, the last one first; without those whose scores are damaged."""
+    for step in sorted(run.evaluations, reverse=True):
+        try:
+            yield _column(run.arm, run.evaluations[step], step=step, state=state)
+        except VmcError:
             continue
-        for step in sorted(run.evaluations, reverse=True):
-            try:
-                yield _column(result.arm, run.evaluations[step], step=step, state=reason), ""
-            except VmcError:  # damaged scores: the evaluation before may read
-                continue
-            break
-        else:
-            yield None, f"{arm_name(result.arm)}, nothing to show: {reason}"
 
 
-def _untuned(kind: str, place: tuple[str, int], controls: Sequence[Control]) -> Iterator[Column]:
-    """The untuned model; any training seed's will do, as nothing was trained."""
-    found = [control for control in controls if control.kind == kind and control.motion == place[0]]
-    for control in sorted(found, key=lambda control: control.seed != place[1])[:1]:
-        yield _column(kind, control.scored, step=0, state="")
-
-
-def _column(arm: str, scored: Scored, *, step: int, state: str) -> Column:
+def _column(arm: str, scored: Scored, *, step: int, state: str = "") -> ArmColumn:
     appearance = "" if math.isnan(scored.appearance) else f", appearance {scored.appearance:.4f}"
-    rows = {key_of(row): row for row in scored.scores.to_dict("records")}
-    name = CONTROLS.get(arm) or arm_name(arm)
-    return Column(arm=arm, name=name, detail=f"step {step}{appearance}", state=state, scored=scored, rows=rows)
+    rows = {(row["subject"] or row["prompt"], row["prompt"], row["seed"]): row for row in scored.rows}
+    return ArmColumn(arm=arm, detail=f"step {step}{appearance}", state=state, scored=scored, rows=rows)
 
 
-def key_of(row: Mapping[Any, Any]) -> Key:
-    """What names a video within a run."""
-    return row["subject"] or row["prompt"], row["prompt"], row["seed"]
-
-
-def fields_of(places: Sequence[Place]) -> dict[str, str]:
+def fields_of(places: Iterable[Place]) -> dict[str, str]:
     """Scores of a video in the order in which they are listed, and what they are called."""
     columns = chain(COLUMNS, *(column.scored.columns for place in places for column in place.columns))
     titles: dict[str, str] = {}
@@ -144,13 +119,10 @@ def fields_of(places: Sequence[Place]) -> dict[str, str]:
     return titles
 
 
-def scores_of(row: Mapping[Any, Any], fields: Iterable[str]) -> list[Any]:
+def scores_of(row: Mapping[str, Any], fields: Iterable[str]) -> list[Any]:
     """Flags, then the scores of these names, as the page reads them; numbers with four digits."""
     values = [row.get(name) for name in (*FLAGS, *fields)]
     return [round(value, 4) if isinstance(value, float) else value for value in values]
-
-
-TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}
 
 
 def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
@@ -160,16 +132,16 @@ def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None)
         curves: runs that are drawn together, by what they are called.
         threshold: of the appearance score.
     """
-    shown = united(*(drawn_of(runs) for runs in curves.values()))
+    shown = united(*(drawn_measures(runs) for runs in curves.values()))
     sets = [{"title": TITLES.get(name, name), "arms": _arms(runs, shown)} for name, runs in curves.items()]
     panels = [
         {
-            "name": m.name,
-            "title": m.title,
-            "digits": m.digits,
-            "threshold": threshold if m.name == "appearance" else None,
+            "name": measure.name,
+            "title": measure.title,
+            "digits": measure.digits,
+            "threshold": threshold if measure.name == APPEARANCE.name else None,
         }
-        for m in shown
+        for measure in shown
     ]
     return {"sets": [one for one in sets if one["arms"]], "panels": panels, "bands": BANDS}
 
@@ -179,39 +151,30 @@ def _arms(runs: Sequence[FoundRun], shown: Sequence[Measure]) -> list[dict[str, 
     drawn, found = looks(arms), []
     for arm in arms:
         own = [run for run in runs if run.arm == arm]
-        curve = curve_of_arm(own)
-        if not any(curve.points.values()):
-            continue
-        found.append(
-            {
+        curve, dash = curve_of_arm(own), drawn[arm].dash
+        # A line in SVG has lengths in units of about half of matplotlib's, which are of the line's width.
+        lengths = " ".join(f"{2 * length:g}" for length in dash[1]) if isinstance(dash, tuple) else ""
+        if not curve.points.empty:
+            one = {
                 "arm": arm,
                 "name": arm_name(arm),
-                "note": _note(curve),
+                "note": curve.note,
                 "colour": None if arm == METHOD else drawn[arm].colour,
-                "dash": "2 4" if not curve.finished else _dash(drawn[arm].dash),
+                "dash": lengths if curve.finished else "2 4",
                 "points": _points(curve, shown),
                 "runs": [_points(curve_of_run(run), shown) for run in own] if len(own) > 1 else [],
             }
-        )
+            found.append(one)
     return found
 
 
-def _note(curve: Curve) -> str:
-    count = f"{curve.runs} runs" if curve.runs == curve.of else f"{curve.runs} of {curve.of} runs"
-    return ", ".join([count] * (curve.of > 1) + ["half-finished"] * (not curve.finished))
-
-
-def _dash(dash: object) -> str:
-    """Of a line in SVG, from matplotlib's: lengths in units of about twice the line's width."""
-    return " ".join(f"{2 * length:g}" for length in dash[1]) if isinstance(dash, tuple) else ""
-
-
 def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]]:
-    return {measure.name: [_point(point, measure) for point in curve.having(measure)] for measure in shown}
-
-
-def _point(point: Point, measure: Measure) -> list[Any]:
-    """Step, exemplar updates, value, both ends of its interval, whether it is of the whole test set."""
-    factor = 100 if measure.percent else 1
-    numbers = [point.updates, *(factor * number for number in (point.value, point.low, point.high))]
-    return [point.step, *(None if math.isnan(n) else round(n, 6) for n in numbers), point.whole]
+    """By metric: step, exemplar updates, value, both ends of its interval, whether it is of the whole test set."""
+    found: dict[str, list[list[Any]]] = {}
+    for measure in shown:
+        factor = 100 if measure.percent else 1
+        for _, step, updates, *numbers, whole in curve.having(measure).itertuples(index=False):
+            numbers = [updates, *(factor * number for number in numbers)]
+            point = [step, *(None if math.isnan(number) else round(number, 6) for number in numbers), whole]
+            found.setdefault(measure.name, []).append(point)
+    return {measure.name: found.get(measure.name, []) for measure in shown}

@@ -1,0 +1,114 @@
+"""All that a report shows, worked out once from the runs that were found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from torch import Tensor
+
+from vmc.metrics.columns import Measure
+from vmc.reporting.catalogue import CEILING, FLOOR, LANGUAGE, LAYOUTS
+from vmc.reporting.checks import check_comparable, check_once, common_threshold
+from vmc.reporting.compare import ResultTable, result_table
+from vmc.reporting.curves import group_runs
+from vmc.reporting.loaded import Found, FoundRun
+from vmc.reporting.matched import Result, all_measures, arm_results, control_result
+from vmc.reporting.tables import compact_table, metrics_table, paper_table, runs_table
+from vmc.utils.tables import TextTable
+
+Descriptor = Callable[[Tensor], Tensor]
+"""descriptors_ND, of length one, of RGB uint8 frames_NCHW."""
+
+
+class TimestepSampler(Protocol):
+    """Draws times of the noise process."""
+
+    def density(self, times_T: Tensor) -> Tensor:
+        """density_T of any scale at times in [0, 1]."""
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Results of runs that belong into one table.
+
+    Args:
+        found: the runs and controls.
+        chosen_threshold: appearance score at which arms are compared; None takes the runs' own.
+        samplers: of timesteps, by what they are called.
+        descriptor: by which generated frames are compared with exemplars; None where it is not there.
+
+    Raises:
+        VmcError: runs that do not belong together.
+    """
+
+    found: Found
+    chosen_threshold: float | None = None
+    samplers: Mapping[str, TimestepSampler] = field(default_factory=dict)
+    descriptor: Descriptor | None = None
+    threshold: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_once(self.runs)
+        check_comparable(self.runs, self.found.controls)
+        self.threshold = common_threshold(self.runs, chosen=self.chosen_threshold)
+
+    @property
+    def runs(self) -> list[FoundRun]:
+        """All of them."""
+        return self.found.runs
+
+    @cached_property
+    def results(self) -> dict[str, Result]:
+        """Every arm that has a run which trains something."""
+        return arm_results(self.runs, threshold=self.threshold)
+
+    @cached_property
+    def curves(self) -> dict[str, list[FoundRun]]:
+        """Runs that are drawn together, by what they are called."""
+        return group_runs(self.runs)
+
+    @cached_property
+    def controls(self) -> list[Result]:
+        """Floor and ceiling, measured or not; the untuned model asked in natural language where it was."""
+        known = [control_result(kind, self.found.controls) for kind in (FLOOR, LANGUAGE, CEILING)]
+        return [one for one in known if one.runs or one.arm != LANGUAGE]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Of all that was measured."""
+        return all_measures([*self.results.values(), *self.controls])
+
+    @cached_property
+    def paper_tables(self) -> list[ResultTable]:
+        """The paper's tables."""
+        return [result_table(layout, self.results, self.controls, threshold=self.threshold) for layout in LAYOUTS]
+
+    @cached_property
+    def tables(self) -> list[tuple[TextTable, str]]:
+        """All tables, the paper's first, each for people and as a CSV for machines."""
+        return [
+            *map(paper_table, self.paper_tables),
+            metrics_table(self.results, self.controls),
+            runs_table(self.runs, self.results, self.found.lost),
+        ]
+
+    @property
+    def texts(self) -> list[TextTable]:
+        """All tables for people."""
+        return [text for text, _ in self.tables]
+
+    @property
+    def csvs(self) -> dict[str, str]:
+        """All tables for machines, by name."""
+        return {text.name: table for text, table in self.tables}
+
+    @property
+    def damaged(self) -> list[str]:
+        """Of each folder that is left out because a file in it does not read, which file that is."""
+        return [f"left out, damaged: {folder}: {reason}" for folder, reason in self.found.damaged]
+
+    @property
+    def short(self) -> list[TextTable]:
+        """The paper's tables as far as there are arms for them, for the terminal."""
+        return [table for table in map(compact_table, self.paper_tables) if table.rows]
