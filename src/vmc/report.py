@@ -21,6 +21,7 @@ def report(config: DictConfig) -> None:
     from vmc.reporting.build import check_output, write_report
     from vmc.reporting.load import find_runs
     from vmc.reporting.results import Report
+    from vmc.reporting.tables import compact_table
     from vmc.utils.tables import to_terminal
 
     check_config(config, "report")
@@ -35,9 +36,10 @@ def report(config: DictConfig) -> None:
     made.samplers = samplers_of(made.runs, trust=config.trust)
     made.descriptor = descriptor_of(made.runs, trust=config.trust)
     figures = write_report(made, output, runs=runs, figures=instantiate(config.figures))
-    for table in made.short:
-        print(to_terminal(table), end="\n\n")
-    for line in made.damaged:
+    for table in map(compact_table, made.paper_tables):
+        if table.rows:
+            print(to_terminal(table), end="\n\n")
+    for line in made.found.notes:
         print(line)
     what = f"{len(made.runs)} runs of {len(made.results)} arms"
     print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")

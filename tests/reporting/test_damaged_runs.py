@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from vmc.data.video import read_frames, write_video
 from vmc.report import main as report
 from vmc.reporting.build import report_folder, write_report
+from vmc.reporting.figures.common import DrawFigure
 from vmc.reporting.figures.copies import figure8
 from vmc.reporting.figures.curves import figure7
 from vmc.reporting.figures.strips import figure3
@@ -30,8 +31,8 @@ FAR_AWAY = "evaluation/000100/videos/0000.mp4"
 FIGURES = {"figure3_strips": figure3, "figure7": figure7, "figure8_copies": figure8}
 
 
-def write(made: Report, output: Path, runs: Path) -> Path:
-    write_report(made, output, runs=runs, figures=FIGURES)
+def write(made: Report, output: Path, runs: Path, **figures: DrawFigure) -> Path:
+    write_report(made, output, runs=runs, figures=figures)
     return output
 
 
@@ -93,7 +94,7 @@ def test_a_run_of_which_a_file_is_damaged_is_shown_so_and_the_others_are_reporte
 
 
 def csv_rows(found: Report) -> dict[str, dict[str, str]]:
-    return {row["arm"]: row for row in csv.DictReader(io.StringIO(found.csvs["runs"]))}
+    return {row["arm"]: row for row in csv.DictReader(io.StringIO(found.tables[-1][1]))}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_damaged_scores_leave_out_what_needs_them(two, tmp_path, step):
     found = Report(found=find_runs(two.root))
     assert found.results["method"].matched
     assert not found.results["lora"].matched and str(file) in found.results["lora"].left_out[0][1]
-    page = write(found, tmp_path / "out", two.root) / "report.md"
+    page = write(found, tmp_path / "out", two.root, **FIGURES) / "report.md"
     assert "scores.csv" in page.read_text()
 
 
@@ -235,7 +236,7 @@ def test_weights_that_do_not_say_what_they_are_of_are_passed_over(two, about):
 
 
 def test_figures_of_a_foreign_run_show_nothing_of_the_readers(foreign, two, tmp_path):
-    out = write(Report(found=find_runs(two.root)), tmp_path / "out", two.root)
+    out = write(Report(found=find_runs(two.root)), tmp_path / "out", two.root, **FIGURES)
     played = list(out.rglob("*.mp4"))
     secret = (tmp_path / "secret" / "0001.mp4").read_bytes()
     assert played and not any(file.read_bytes() == secret for file in played)

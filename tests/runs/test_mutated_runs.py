@@ -98,7 +98,7 @@ def test_a_report_answers_whatever_became_of_a_file(reported, tmp_path, name, se
         assert "do not belong in one table" in str(error) and name.endswith("summary.json")  # which holds the protocol
         return
     assert report.results["method"].matched
-    assert report.texts and report.csvs["runs"].count("\n") >= 3
+    assert report.texts and report.tables[-1][1].count("\n") >= 3
     assert places(report.results, report.found.controls)
     assert time.monotonic() - begun < LONGEST
 

@@ -52,8 +52,8 @@ def page(report: Report, runs: Path, figures: Mapping[str, str]) -> str:
     """
     gallery = "All videos side by side, with what stands here: [index.html](index.html).\n"
     parts = [f"# Report on {escape_markdown(str(runs))}\n", gallery]
-    if report.damaged:
-        parts.append("\n".join(f"- {escape_markdown(one)}" for one in report.damaged) + "\n")
+    if notes := report.found.notes:
+        parts.append("\n".join(f"- {escape_markdown(one)}" for one in notes) + "\n")
     parts += [to_markdown(table) for table in report.texts]
     parts += ["## Figures\n"] * bool(figures)
     for name, caption in figures.items():

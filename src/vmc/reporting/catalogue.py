@@ -33,22 +33,13 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """A table of the paper.
+    """A table of the paper: its arms, of which one may stand in several parts, and the controls below them."""
 
-    Args:
-        name: of its files.
-        title: above it.
-        lines: its arms, in order; an arm may stand in several parts.
-        controls: rows below its arms.
-        parts: titles of the parts by their letter.
-        paper: what is said of the paper's own values.
-    """
-
-    name: str
+    name: str  # of its files
     title: str
     lines: Sequence[Line]
     controls: Sequence[str]
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)  # titles by their letter
     paper: str = "The paper's values are means over five motions, of ZeroScope on Jester at an appearance of 0.265."
 
 

@@ -19,19 +19,12 @@ FILE = Path(__file__).with_name("paper.csv")
 
 @dataclass(frozen=True)
 class PaperValue:
-    """A number as the paper prints it, or what it says where the number is not known.
+    """A number as the paper prints it, or what it says where the number is not known."""
 
-    Args:
-        text: as printed; empty where it is not known.
-        percent: whether it is in percent.
-        standing: `paper`, `second-hand` or `unknown`.
-        says: what the paper says of it besides.
-    """
-
-    text: str
+    text: str  # as printed; empty where it is not known
     percent: bool
-    standing: str
-    says: str
+    standing: str  # `paper`, `second-hand` or `unknown`
+    says: str  # what the paper says of it besides
 
     @property
     def value(self) -> float | None:
@@ -106,19 +99,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultTable:
-    """A table of the paper with what was measured.
-
-    Args:
-        layout: which.
-        measures: its columns.
-        threshold: the appearance at which arms are compared; None where there is none.
-        rows: every arm that it lists, those without a run too, then the controls.
-    """
+    """A table of the paper with what was measured."""
 
     layout: Layout
-    measures: Sequence[Measure]
-    threshold: float | None
-    rows: Sequence[Row]
+    measures: Sequence[Measure]  # its columns
+    threshold: float | None  # the appearance at which arms are compared
+    rows: Sequence[Row]  # every arm that it lists, those without a run too, then the controls
 
     @property
     def arms(self) -> list[Row]:

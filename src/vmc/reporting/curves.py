@@ -21,22 +21,16 @@ COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
 class Curve:
     """An arm, or one of its runs.
 
-    Args:
-        arm: its name.
-        measures: that are drawn.
-        points: a row an evaluation and metric, ascending in steps: exemplar updates until then (NaN where `train.csv`
-            is gone), the value, both ends of its interval (NaN where there is none), whether the whole test set was
-            scored.
-        runs: how many it is the mean of, and `of`, how many there are.
-        finished: whether those that it is the mean of are.
+    A point is an evaluation and metric, ascending in steps: exemplar updates (NaN where `train.csv` is gone),
+    the value, both ends of its interval (NaN where there is none), whether the whole test set was scored.
     """
 
     arm: str
     measures: Sequence[Measure]
-    points: pd.DataFrame
-    runs: int
-    of: int
-    finished: bool
+    points: pd.DataFrame  # with the columns COLUMNS
+    runs: int  # that it is the mean of
+    of: int  # runs that there are
+    finished: bool  # whether those that it is the mean of are
 
     def having(self, measure: Measure) -> pd.DataFrame:
         """The points of a metric; none where it was not measured."""

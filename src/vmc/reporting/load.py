@@ -6,13 +6,11 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
-from vmc.metrics.declared import columns_of
 from vmc.reporting.catalogue import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
 from vmc.runs.earlier import up_to_date
@@ -156,16 +154,15 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
         right = isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < math.inf
         if not right and number is not None:
             raise VmcError(f"{file} has {number!r} under {key}; {SCORE_AGAIN}")
-    try:
-        columns_of(summary)
-    except VmcError as error:
-        raise VmcError(f"{file}: {error}; {SCORE_AGAIN}") from error
     if DIGEST in summary and summary[DIGEST] != sha256_of(scores):
         raise VmcError(
             f"{file} is not of the {SCORES} beside it; run the command of its run again, or `python -m vmc.evaluate`"
             " on it"
         )
-    return Scored(folder, root, summary)
+    try:
+        return Scored(folder, root, summary)
+    except VmcError as error:  # a column that is declared as none can be
+        raise VmcError(f"{file}: {error}; {SCORE_AGAIN}") from error
 
 
 def _get(part: Any, key: str) -> Any:
@@ -223,19 +220,8 @@ def _is_clip(path: Path, digest: str | None) -> bool:
     """Whether a path is that of a clip, by its suffix, with the content of this SHA-256; it may be gone."""
     try:
         if path.is_dir():  # of frames; one with others in it is none, and may be the whole disk
-            return all(part.is_file() for part in path.iterdir()) and _is_of(path, digest)
+            return all(part.is_file() for part in path.iterdir()) and bool(digest) and fingerprint(path) == digest
         known = path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
-        return known and (not path.exists() or (path.is_file() and _is_of(path, digest)))
+        return known and (not path.exists() or (path.is_file() and bool(digest) and fingerprint(path) == digest))
     except (OSError, ValueError):  # a folder that is shut, or a path that is none
         return False
-
-
-def _is_of(path: Path, digest: str | None) -> bool:
-    about = path.stat()
-    return bool(digest) and _fingerprint(path, about.st_mtime_ns, about.st_size) == digest
-
-
-@lru_cache(maxsize=4096)
-def _fingerprint(path: Path, changed: int, size: int) -> str:
-    """Read once in a report: many arms have the same clips."""
-    return fingerprint(path)

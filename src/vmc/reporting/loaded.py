@@ -12,8 +12,8 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from vmc.data.video import VIDEO_SUFFIXES
-from vmc.evaluation.files import SCORES
-from vmc.metrics.columns import Column, Measure, measures_of
+from vmc.evaluation.files import SCORES, table_rows
+from vmc.metrics.columns import measures_of
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
@@ -27,29 +27,21 @@ FINGERPRINT = "denoiser"
 """Key of the base model's denoiser among what tells base models apart."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Scored:
-    """An evaluation that is complete.
-
-    Args:
-        folder: of `scores.csv` and `summary.json`.
-        root: the run that it is part of, beyond which no video is taken.
-        summary: the content of `summary.json`.
-    """
+    """An evaluation that is complete: it has `scores.csv` and `summary.json`."""
 
     folder: Path
-    root: Path
-    summary: Mapping[str, Any]
+    root: Path  # the run that it is part of, beyond which no video is taken
+    summary: Mapping[str, Any]  # the content of `summary.json`
 
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """Declarations of the columns of `scores.csv`."""
-        return columns_of(self.summary)
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """What the columns say of the run."""
-        return measures_of(self.columns)
+    def __post_init__(self) -> None:
+        self.columns = columns_of(self.summary)
+        self.measures = measures_of(self.columns)
+        self.of = int(self.summary.get("of") or self.summary["videos"])  # videos of the whole test set
+        self.whole = self.summary["videos"] == self.of
+        self.copy_threshold = float((self.summary["protocol"].get("copying") or {}).get("threshold", COPY_THRESHOLD))
+        self.appearance = self.value("appearance")
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -59,7 +51,7 @@ class Scored:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The table of `scores.csv`, a dict a video."""
-        return [{str(name): value for name, value in row.items()} for row in self.scores.to_dict("records")]
+        return table_rows(self.scores)
 
     @cached_property
     def values(self) -> pd.DataFrame:
@@ -70,30 +62,10 @@ class Scored:
         except VmcError as error:
             raise VmcError(f"{self.folder / SCORES}: {error}") from error
 
-    @property
-    def copy_threshold(self) -> float:
-        """Similarity above which a video counts as copied."""
-        return float((self.summary["protocol"].get("copying") or {}).get("threshold", COPY_THRESHOLD))
-
-    @property
-    def appearance(self) -> float:
-        """The appearance score; NaN where there is none."""
-        return self.value("appearance")
-
     def value(self, metric: str, end: str = "value") -> float:
         """A metric, or the `low` or `high` end of its interval; NaN where there is none."""
         number = self.summary["metrics"].get(metric, {}).get(end)
         return math.nan if number is None else float(number)
-
-    @property
-    def of(self) -> int:
-        """Videos of the whole test set."""
-        return int(self.summary.get("of", self.summary["videos"]))
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is of the whole test set."""
-        return self.summary["videos"] == self.of
 
     def video(self, name: str) -> Path:
         """A video's file, which may be missing.
@@ -110,62 +82,24 @@ class Scored:
         return file
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class FoundRun:
-    """A run folder, read only. Of a damaged one only its config is known.
-
-    Args:
-        path: the folder.
-        config: the resolved config.
-        state: the content of `run.json`.
-        evaluations: complete evaluations of the test set by step, ascending.
-        controls: other complete evaluations, by `floor`, `language` or `ceiling`.
-        updates: exemplar updates after each step.
-        exemplars: paths of its clips by name; they may be gone.
-    """
+    """A run folder, read only. Of a damaged one only its config is known."""
 
     path: Path
     config: Mapping[str, Any]
-    state: Mapping[str, Any]
-    evaluations: Mapping[int, Scored] = field(default_factory=dict)
-    controls: Mapping[str, Scored] = field(default_factory=dict)
-    updates: Mapping[int, int] = field(default_factory=dict)
-    exemplars: Mapping[str, Path] = field(default_factory=dict)
+    state: Mapping[str, Any]  # the content of `run.json`
+    evaluations: Mapping[int, Scored] = field(default_factory=dict)  # complete ones by step, ascending
+    controls: Mapping[str, Scored] = field(default_factory=dict)  # complete ones by `floor`, `language` or `ceiling`
+    updates: Mapping[int, int] = field(default_factory=dict)  # exemplar updates after each step
+    exemplars: Mapping[str, Path] = field(default_factory=dict)  # by name; they may be gone
 
-    @property
-    def arm(self) -> str:
-        """The variant's name."""
-        return str(self.config["arm"])
-
-    @property
-    def motion(self) -> str:
-        """The motion's name."""
-        return str(self.config["motion"]["name"])
-
-    @property
-    def seed(self) -> int:
-        """Of the training."""
-        return int(self.config["seed"])
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Motion and training seed."""
-        return self.motion, self.seed
-
-    @property
-    def label(self) -> str:
-        """Motion and training seed, for notes."""
-        return f"{self.motion}, seed {self.seed}"
-
-    @property
-    def threshold(self) -> float | None:
-        """The appearance score at which it stops."""
-        return (self.config.get("stop") or {}).get("appearance")
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything is trained; a run of no steps scores the untouched model."""
-        return bool(self.config["steps"])
+    def __post_init__(self) -> None:
+        self.arm, self.motion = str(self.config["arm"]), str(self.config["motion"]["name"])
+        self.seed, self.trains = int(self.config["seed"]), bool(self.config["steps"])  # of no steps: the base model
+        self.place, self.label = (self.motion, self.seed), f"{self.motion}, seed {self.seed}"
+        self.finished = self.state.get("status") == "finished"
+        self.threshold: float | None = (self.config.get("stop") or {}).get("appearance")  # at which it stops
 
     @property
     def damaged(self) -> str:
@@ -176,11 +110,6 @@ class FoundRun:
     def counts(self) -> bool:
         """Whether it has been evaluated, and so has to be comparable with others."""
         return bool(self.evaluations or self.controls)
-
-    @property
-    def finished(self) -> bool:
-        """Whether it came to its end."""
-        return self.state.get("status") == "finished"
 
     @property
     def step(self) -> int:
@@ -230,22 +159,21 @@ class Control:
 
 @dataclass(frozen=True)
 class Found:
-    """All that lies below a folder.
+    """All that lies below a folder."""
 
-    Args:
-        runs: sorted by path.
-        controls: of runs and of untouched base models.
-        lost: folders of which not even the config reads, or that hold a damaged control, and what is wrong with them.
-    """
-
-    runs: list[FoundRun]
-    controls: list[Control]
-    lost: Sequence[tuple[Path, str]] = ()
+    runs: list[FoundRun]  # sorted by path
+    controls: list[Control]  # of runs and of untouched base models
+    lost: Sequence[tuple[Path, str]] = ()  # folders without a config or control that reads, and what is wrong with them
 
     @property
     def damaged(self) -> list[tuple[Path, str]]:
         """Every folder with damaged files, and what is wrong with them."""
         return [*((run.path, run.damaged) for run in self.runs if run.damaged), *self.lost]
+
+    @property
+    def notes(self) -> list[str]:
+        """The same in sentences."""
+        return [f"left out, damaged: {folder}: {reason}" for folder, reason in self.damaged]
 
 
 def one_line(text: object) -> str:

@@ -21,23 +21,14 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedRun:
-    """One run where it is compared.
-
-    Args:
-        run: the run.
-        crossing: where its appearance score has fallen to the threshold; without a threshold its last evaluation.
-        behind: whether there is a threshold that it did not reach.
-        values: of every video there.
-        of: videos of the whole test set.
-        shown: step of the evaluation next to it, whose videos are shown.
-    """
+    """One run where it is compared."""
 
     run: FoundRun
-    crossing: Crossing
-    behind: bool
-    values: pd.DataFrame
-    of: int
-    shown: int
+    crossing: Crossing  # where its appearance has fallen to the threshold; without a threshold its last evaluation
+    behind: bool  # whether there is a threshold that it did not reach
+    values: pd.DataFrame  # of every video there
+    of: int  # videos of the whole test set
+    shown: int  # step of the evaluation next to it, whose videos are shown
 
     @property
     def scored(self) -> Scored:
@@ -52,30 +43,18 @@ class MatchedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """An arm, or a control, over its motions and training seeds.
+    """An arm, or a control, over its motions and training seeds."""
 
-    Args:
-        arm: its name, or the kind of control.
-        status: what stands in place of numbers where no run counts; empty where one does.
-        runs: values of those that count.
-        intervals: of every metric that all of them have.
-        videos: of the run with the fewest; `of`, of a whole test set.
-        step: where it stands, mean over motions of the mean over seeds; NaN where that means nothing.
-        reached: whether every run has reached the threshold; None where that means nothing.
-        matched: runs of an arm that count.
-        left_out: runs of an arm that do not, with the reason.
-    """
-
-    arm: str
-    status: str = ""
-    runs: Sequence[Run] = ()
-    intervals: Mapping[str, Interval] = field(default_factory=dict)
-    videos: int = 0
-    of: int = 0
-    step: float = math.nan
-    reached: bool | None = None
-    matched: Sequence[MatchedRun] = ()
-    left_out: Sequence[tuple[FoundRun, str]] = ()
+    arm: str  # or the kind of control
+    status: str = ""  # what stands in place of numbers where no run counts
+    runs: Sequence[Run] = ()  # values of those that count
+    intervals: Mapping[str, Interval] = field(default_factory=dict)  # of every metric that all of them have
+    videos: int = 0  # of the run with the fewest
+    of: int = 0  # videos of a whole test set
+    step: float = math.nan  # mean over motions of the mean over seeds
+    reached: bool | None = None  # whether every run has reached the threshold; None where there is none
+    matched: Sequence[MatchedRun] = ()  # runs of an arm that count
+    left_out: Sequence[tuple[FoundRun, str]] = ()  # runs of an arm that do not, with the reason
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from vmc.reporting.compare import ResultTable, result_table
 from vmc.reporting.curves import group_runs
 from vmc.reporting.loaded import Found, FoundRun
 from vmc.reporting.matched import Result, all_measures, arm_results, control_result
-from vmc.reporting.tables import compact_table, metrics_table, paper_table, runs_table
+from vmc.reporting.tables import metrics_table, paper_table, runs_table
 from vmc.utils.tables import TextTable
 
 Descriptor = Callable[[Tensor], Tensor]
@@ -97,18 +97,3 @@ class Report:
     def texts(self) -> list[TextTable]:
         """All tables for people."""
         return [text for text, _ in self.tables]
-
-    @property
-    def csvs(self) -> dict[str, str]:
-        """All tables for machines, by name."""
-        return {text.name: table for text, table in self.tables}
-
-    @property
-    def damaged(self) -> list[str]:
-        """Of each folder that is left out because a file in it does not read, which file that is."""
-        return [f"left out, damaged: {folder}: {reason}" for folder, reason in self.found.damaged]
-
-    @property
-    def short(self) -> list[TextTable]:
-        """The paper's tables as far as there are arms for them, for the terminal."""
-        return [table for table in map(compact_table, self.paper_tables) if table.rows]

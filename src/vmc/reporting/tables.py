@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ MEANINGS = {NOT_REACHED: "threshold not reached, at the last evaluation", PART_O
 """Of the marks, in the few words that a terminal has room for."""
 LEVEL = 0.05
 """Of a corrected p-value below which a difference is marked."""
+INTERVAL = ("", "_low", "_high", "_speaks_of")
+DIFFERENCE = ("_difference", "_difference_low", "_difference_high", "_p", "_p_corrected")
+"""Ends of the columns that a metric has in a CSV."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """With what a formula begins."""
 
@@ -94,10 +98,11 @@ def _cell(value: Any) -> str:
     return text
 
 
-def _interval_cells(result: Result, name: str) -> dict[str, Any]:
-    keys = (name, f"{name}_low", f"{name}_high", f"{name}_speaks_of")
-    one = result.intervals.get(name)
-    return dict(zip(keys, (one.value, one.low, one.high, one.speaks_of) if one else [None] * 4, strict=True))
+def _spread(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
+    """The fields of an interval or a difference, by the name of the metric and what is put behind it."""
+    return {
+        f"{name}{end}": value for end, value in zip(ends, astuple(one) if one else [None] * len(ends), strict=False)
+    }
 
 
 # --- Tables 1 and 2 --------------------------------------------------------------------------------------------------
@@ -135,28 +140,18 @@ def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     """All but the part."""
     result, paper = row.result, [row.paper.get(measure.name) for measure in measures]
     total = len(result.runs) + len(result.left_out)
-    runs = f"{len(result.runs)} of {total}" if result.left_out and result.runs else str(len(result.runs) or NOTHING)
-    numbers = [
-        text
-        for measure in measures
-        for text in (
-            with_interval(result.intervals.get(measure.name), measure),
-            with_test(row.differences.get(measure.name), measure),
-        )
-    ]
+    runs = f"{len(result.runs)} of {total}" if result.left_out else str(total or NOTHING)
+    numbers = []
+    for measure in measures:
+        numbers.append(with_interval(result.intervals.get(measure.name), measure))
+        numbers.append(with_test(row.differences.get(measure.name), measure))
     if result.status and numbers:
         numbers[0] = result.status
-    return [
-        " ".join([row.line.label, *_marks(result)]),
-        f"0 of {total}" if result.left_out and not result.runs else runs,
-        *numbers,
-        _appearance(result),
-        rounded(result.step, 0),
-        *(
-            value.text + SECOND_HAND * (value.standing == "second-hand") if value and value.text else NOTHING
-            for value in paper
-        ),
+    shares = [
+        one.text + SECOND_HAND * (one.standing == "second-hand") if one and one.text else NOTHING for one in paper
     ]
+    label = " ".join([row.line.label, *_marks(result)])
+    return [label, runs, *numbers, _appearance(result), rounded(result.step, 0), *shares]
 
 
 def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
@@ -174,15 +169,9 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
         "appearance": appearance.value if appearance else None,
     }
     for name in (measure.name for measure in measures):
-        difference, paper = row.differences.get(name), row.paper.get(name)
-        record |= _interval_cells(result, name)
-        record |= {
-            f"{name}_{key}": getattr(difference, attribute, None)
-            for key, attribute in (
-                *(("difference", "value"), ("difference_low", "low"), ("difference_high", "high")),
-                *(("p", "p"), ("p_corrected", "p_corrected")),
-            )
-        }
+        paper = row.paper.get(name)
+        record |= _spread(name, INTERVAL, result.intervals.get(name))
+        record |= _spread(name, DIFFERENCE, row.differences.get(name))
         record |= {f"{name}_paper": paper and paper.value, f"{name}_paper_standing": paper and paper.standing}
     return record
 
@@ -328,7 +317,7 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
     for one in every:
         record = {"arm": one.arm, "status": one.status, "runs": len(one.runs), "reached": one.reached, "step": one.step}
         for measure in measures:
-            record |= _interval_cells(one, measure.name)
+            record |= _spread(measure.name, INTERVAL, one.intervals.get(measure.name))
         records.append(record)
     return text, to_csv(records)
 

@@ -37,23 +37,14 @@ TALL, HEAD = 1.28, 0.72  # inches
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A generated frame and an exemplar's.
+    """A generated frame and an exemplar's; None for a frame whose file is missing."""
 
-    Args:
-        similarity: to the nearest first frame of an exemplar, as measured; by it a video counts as copied.
-        copied: whether it does.
-        clip: name of the exemplar; empty where none can be read.
-        generated: which frame of the video; None where one of the files is missing.
-        frames_FCHW: the generated frame and the exemplar's; None for a file that is missing.
-        confirmed: whether the generated frame has the measured similarity.
-    """
-
-    similarity: float
+    similarity: float  # to the nearest first frame of an exemplar, as measured; by it a video counts as copied
     copied: bool
-    clip: str = ""
-    generated: int | None = None
     frames_FCHW: tuple[Tensor | None, Tensor | None]
-    confirmed: bool = False
+    generated: int | None = None  # which frame of the video
+    clip: str = ""  # name of the exemplar
+    confirmed: bool = False  # whether the generated frame has the measured similarity
 
 
 def figure8(report: Report) -> Iterator[Drawn]:

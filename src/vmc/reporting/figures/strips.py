@@ -15,18 +15,8 @@ from matplotlib.patches import Rectangle
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import count_frames, read_frames
 from vmc.reporting.catalogue import METHOD, NOT_REACHED, arm_name, arm_order
-from vmc.reporting.figures.common import (
-    MUTED,
-    PLATE,
-    RIGHT,
-    WRONG,
-    Drawn,
-    enlarged,
-    groups,
-    say_part,
-    say_where,
-    shortened,
-)
+from vmc.reporting.figures import common
+from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarged, groups, shortened
 from vmc.reporting.loaded import FoundRun, Scored
 from vmc.reporting.matched import Result
 from vmc.reporting.results import Report
@@ -48,21 +38,13 @@ class Video(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """One video as a row of frames.
-
-    Args:
-        name: of the arm.
-        detail: below the name.
-        verdict: what the classifier says, and whether it is right; None where nobody asked it.
-        frames_FHWC: uint8; None for a video that is missing.
-        missing: what is said in place of frames.
-    """
+    """One video as a row of frames."""
 
     name: str
     detail: str = ""
-    verdict: tuple[str, bool] | None = None
+    verdict: tuple[str, bool] | None = None  # what the classifier says, and whether it is right
     frames_FHWC: np.ndarray | None = None
-    missing: str = ""
+    missing: str = ""  # what is said in place of frames
 
 
 def figure3(
@@ -79,7 +61,8 @@ def figure3(
         if chosen := choose(results, motion=motion, subject=subject, seed=seed):
             title = f"“{chosen.prompt}”, seed {chosen.seed}"
             place = f"{chosen.place[0]}, training seed {chosen.place[1]}"
-            caption = f"Figure 3{say_part(end)}: {title}; motion {place}. {say_where([*results.values()])}"
+            where = common.say_where([*results.values()])
+            caption = f"Figure 3{common.say_part(end)}: {title}; motion {place}. {where}"
             figure = draw_strips(strips(results, chosen), title=f"{title}: {place}")
             yield Drawn(figure=figure, caption=caption, end=end)
 
@@ -200,7 +183,7 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
             (-0.06, shortened(strip.detail, 36), {"size": 7.5, "color": MUTED}),
         ]
         if strip.verdict:
-            mark, colour = ("✓", RIGHT) if strip.verdict[1] else ("✗", WRONG)
+            mark, colour = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
             texts.append((-0.24, shortened(f"{mark} {strip.verdict[0]}", 36), {"size": 7.5, "color": colour}))
         for above, text, look in texts:
             figure.text(0.01, low + share / 2 + above * share, text, va="center", **look)

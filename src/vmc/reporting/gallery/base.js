@@ -1,29 +1,19 @@
 // What all parts use: finding and making elements. Text is only ever set as text, never as markup.
 const find = (id) => document.getElementById(id);
 const json = (element) => JSON.parse(element.textContent);
+const SVG = "http://www.w3.org/2000/svg";
 
-function make(kind, properties = {}, ...children) {
-  const element = document.createElement(kind);
+function furnish(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
-    if (name in element) element[name] = value;
+    if (name in element && element.namespaceURI !== SVG) element[name] = value;
     else element.setAttribute(name, value);
   }
   element.append(...children);
   return element;
 }
 
-function draw(kind, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", kind);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function fill(select, options) {
-  select.replaceChildren(...options.map(([value, text]) => make("option", { value, textContent: text })));
-}
-
-const remembered = {  // the browser may forbid it for files
-  get(key) { try { return localStorage.getItem(`vmc-${key}`); } catch { return null; } },
-  set(key, value) { try { localStorage.setItem(`vmc-${key}`, value); } catch { /* then it is not remembered */ } },
-};
+const make = (kind, properties = {}, ...children) => furnish(document.createElement(kind), properties, children);
+const draw = (kind, attributes = {}, ...children) => furnish(document.createElementNS(SVG, kind), attributes, children);
+const spans = (marks) => marks.map(([className, textContent]) => make("span", { className, textContent }));
+const fill = (select, options) => select.replaceChildren(...options.map(([value, textContent]) => make("option", { value, textContent })));
+const shownNumber = (value, digits) => value.toFixed(digits).replace("-", "−");

@@ -26,39 +26,23 @@ VideoKey = tuple[str, str, int | None]
 
 @dataclass(frozen=True, kw_only=True)
 class ArmColumn:
-    """An arm, or the untuned model.
-
-    Args:
-        arm: its name, or the kind of control.
-        detail: which evaluation is shown.
-        state: what is to be said of the run where it does not stand in the tables as the others do; else empty.
-        scored: the evaluation.
-        rows: of its `scores.csv`.
-    """
+    """An arm, or the untuned model, by one evaluation."""
 
     arm: str
     detail: str
-    state: str
+    state: str  # what is to be said of a run that does not stand in the tables as the others do
     scored: Scored
     rows: Mapping[VideoKey, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A motion and training seed.
-
-    Args:
-        label: what it is called.
-        runs: all of them that train something.
-        columns: the method first, the untuned model last; asked in natural language where nothing else is there.
-        keys: rows, in the order of the test set.
-        notes: on runs that have nothing to show.
-    """
+    """A motion and training seed, and what is to be said of its runs that have nothing to show."""
 
     label: str
     runs: Sequence[FoundRun]
-    columns: Sequence[ArmColumn]
-    keys: Sequence[VideoKey]
+    columns: Sequence[ArmColumn]  # the method first, the untuned model last
+    keys: Sequence[VideoKey]  # of the rows, in the order of the test set
     notes: Sequence[str]
 
 
