@@ -11,7 +11,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-from vmc.config.command import check_config, config_folder
+from vmc.config.checks import check_config
+from vmc.config.folders import config_folder
 from vmc.data.video import write_video
 from vmc.diffusion.timesteps import CoarseNoise, TimeRange
 from vmc.metrics.comparison import Difference
