@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader
 
 from vmc.data.cache import sweep_caches
 from vmc.data.clips import Clip, check_readable, fill
-from vmc.data.timing import tell_timing
-from vmc.data.transform import ClipTransform
+from vmc.data.transform import ClipTransform, log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations, TrainingGenerator, build_schedule
@@ -117,7 +116,7 @@ class Session:
         different = self._different_clips(rows)
         self._check_memory()
         if self.experiment.hardware.rank == 0:
-            tell_timing(clips, self._transforms(clips))
+            log_timing(clips, self._transforms(clips))
         module = self.module()
         plan = self.plan(exemplars, len(clips) - exemplars - sum(len(one.clips) for one in self._sets))
         batches = self._batches(clips, plan, module)
