@@ -11,3 +11,8 @@ class UnwritableError(VmcError):
 
 class DamagedError(VmcError):
     """A file does not hold what was written into it."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says of an error, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
