@@ -14,5 +14,6 @@ class DamagedError(VmcError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says of an error, in one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of what a library's error says, or the error's kind where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

@@ -4,7 +4,6 @@ Axes: B videos, F frames, S segments, C colors, H and W, K classes.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from vmc.metrics.networks.files import Network, NetworkFile
 from vmc.metrics.networks.trn import SEGMENTS, TRN, load_trn, segment_indices
 from vmc.metrics.networks.tsm import OnlineTSM, load_tsm
 from vmc.utils.errors import VmcError, first_line
+from vmc.utils.text_files import normalize_label
 
 _JESTER = """Doing other things, Drumming Fingers, No gesture, Pulling Hand In, Pulling Two Fingers In, \
 Pushing Hand Away, Pushing Two Fingers Away, Rolling Hand Backward, Rolling Hand Forward, Shaking Hand, \
@@ -51,17 +51,13 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
 
 def class_index(labels: Sequence[str], name: str) -> int:
     """The class of that name; case, spaces and underscores do not matter. An unknown one is refused."""
-    plain, wanted = [_plain(label) for label in labels], _plain(name)
+    plain, wanted = [normalize_label(label) for label in labels], normalize_label(name)
     if wanted not in plain:
         raise VmcError(
             f"motion.label is '{name}', which the gesture classifier does not know; its classes are {', '.join(labels)}"
             " (null for a motion without a class)"
         )
     return plain.index(wanted)
-
-
-def _plain(label: str) -> str:
-    return re.sub(r"[\W_]+", " ", label).strip().casefold()
 
 
 class GestureClassifier(NetworkFile[Network]):
