@@ -1,0 +1,75 @@
+"""The pages of the documentation: their links lead somewhere, and their commands are ones that there are."""
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+
+from vmc.config import composing
+from vmc.config.folders import sweeps_folder
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS]
+HYDRA = ("train", "generate", "evaluate", "report")
+NEEDS_PACKAGES = ("hydra/launcher", "hydra.launcher")
+
+
+def commands(page: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """The verb and the words of each `python -m vmc.VERB` of a page's blocks and lines."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    code = re.findall(r"^ *```bash\n(.*?)^ *```$", text, re.M | re.S) + re.findall(r"`([^`\n]*)`", text)
+    found = [re.search(r"python -m vmc\.(\w+)([^;]*)", line) for block in code for line in block.splitlines()]
+    return list(dict.fromkeys((one[1], tuple(shlex.split(one[2], comments=True))) for one in found if one))
+
+
+def test_there_are_pages_and_each_is_linked_from_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert DOCS and all(f"(docs/{page.name})" in readme for page in DOCS)
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "sweeps" / "README.md"], ids=lambda page: page.name
+)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_overrides_in_commands_are_known(page):
+    for verb, words in commands(page):
+        if verb in HYDRA:
+            check(verb, list(words))
+
+
+def check(verb: str, words: list[str]) -> None:
+    """Compose a command of Hydra's as it is written, of a sweep the first choices."""
+    sweep = "-m" in words or "--config-name" in words
+    if "--config-name" in words:
+        name = words[words.index("--config-name") + 1]
+        assert name == "mine" or (sweeps_folder() / f"{name}.yaml").is_file()
+    overrides = [word for word in words if "=" in word and not word.startswith(NEEDS_PACKAGES)]
+    sizes = [word for word in overrides if sweep and word.startswith("size=")]
+    assert all((sweeps_folder() / "size" / f"{word[5:]}.yaml").is_file() for word in sizes)
+    given = [word.partition(",")[0] if sweep else word for word in overrides if word not in sizes]
+    config = composing.compose(verb, given)
+    composing.check_values(config, verb)
+    HydraConfig.instance().cfg = None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_in_commands_are_known(page, capsys):
+    for verb, words in commands(page):
+        if verb in HYDRA or verb == "VERB":
+            continue
+        main = import_module(f"vmc.{verb}.__main__" if verb == "mini" else f"vmc.{verb}").main
+        below = [word for word in words[:1] if re.fullmatch("[a-z]+", word)]
+        with pytest.raises(SystemExit) as ended:
+            main([*below, "--help"])
+        assert ended.value.code == 0
+        known = capsys.readouterr().out
+        assert all(word in known for word in words if word.startswith("--") and word != "--help"), (verb, words)
