@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 from importlib import import_module
 from pathlib import Path
 
@@ -73,3 +75,14 @@ def test_options_in_commands_are_known(page, capsys):
         assert ended.value.code == 0
         known = capsys.readouterr().out
         assert all(word in known for word in words if word.startswith("--") and word != "--help"), (verb, words)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    "target", ["train", "sweep-ablations", "search-rates", "report", "bench", "setup", "test", "lint"]
+)
+def test_only_targets_of_development_install_its_tools(target, tmp_path):
+    line = ["make", "-n", f"VENV={tmp_path / 'venv'}", target]
+    said = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "pip install --editable .\n" in said
+    assert ("'.[dev]'" in said) == (target in ("setup", "test", "lint"))
