@@ -17,15 +17,15 @@ import torch
 from omegaconf import OmegaConf
 
 from vmc.config.build import build_session
-from vmc.config.composing import compose
+from vmc.config.command import compose
 from vmc.data.video import write_video
-from vmc.fullsize.sizes import ZEROSCOPE, Sizes
-from vmc.metrics.sscd import SSCDNetwork
-from vmc.metrics.trn import TRN, save_trn
-from vmc.mini.appearance.network import make_model, write_model
-from vmc.mini.blank import write_blank
+from vmc.metrics.networks.sscd import SSCDNetwork
+from vmc.metrics.networks.trn import TRN, save_trn
+from vmc.mini.makers.appearance.network import make_model, write_model
+from vmc.mini.makers.blank import write_blank
 from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
+from vmc.tools.full_size.sizes import ZEROSCOPE, Sizes
 from vmc.training import session
 from vmc.training.module import MotionModule
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from vmc.config import composing
+from vmc.config.command import check_values, compose
 from vmc.config.folders import sweeps_folder
 
 ROOT = Path(__file__).parents[1]
@@ -58,8 +58,8 @@ def check(verb: str, words: list[str]) -> None:
     sizes = [word for word in overrides if sweep and word.startswith("size=")]
     assert all((sweeps_folder() / "size" / f"{word[5:]}.yaml").is_file() for word in sizes)
     given = [word.partition(",")[0] if sweep else word for word in overrides if word not in sizes]
-    config = composing.compose(verb, given)
-    composing.check_values(config, verb)
+    config = compose(verb, given)
+    check_values(config, verb)
     HydraConfig.instance().cfg = None
 
 
@@ -86,3 +86,12 @@ def test_only_targets_of_development_install_its_tools(target, tmp_path):
     said = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "pip install --editable .\n" in said
     assert ("'.[dev]'" in said) == (target in ("setup", "test", "lint"))
+
+
+def test_the_readmes_python_makes_a_video(monkeypatch, tmp_path):
+    monkeypatch.setenv("VMC_CACHE", str(tmp_path))
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    names: dict = {}
+    exec(code, names)
+    (video_FCHW,) = names["frames_BFCHW"]
+    assert tuple(video_FCHW.shape) == (8, 3, 64, 64)

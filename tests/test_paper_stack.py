@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.metrics.sscd import SSCDNetwork
-from vmc.metrics.trn import TRN
-from vmc.mini.jester_folder import write
+from vmc.metrics.networks.sscd import SSCDNetwork
+from vmc.metrics.networks.trn import TRN
+from vmc.mini.world.jester_folder import write
 from vmc.train import main as train
 
 TRN_FILE = "TRN_jester_RGB_BNInception_TRNmultiscale_segment8_best.pth.tar"

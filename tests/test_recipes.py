@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from vmc.config import composing
-from vmc.config.foreign import checked
+from vmc.config import command as composing
+from vmc.config.run_config import checked
 from vmc.diffusion.process import VariancePreserving
 from vmc.evaluate import TAKEN_OVER
 from vmc.runs.folder import RunFolder, read_config

@@ -24,13 +24,13 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vmc.cli import Job, Task, check_complete, check_config, check_overlays, tell
+from vmc.config.command import Job, Task, check_complete, check_config, check_overlays, tell
 from vmc.config.folders import config_folders
-from vmc.errors import VmcError
-from vmc.launchers import check_launcher
-from vmc.processes import PARENT, end_with_parent, handled, interrupt, run_module, take_place
+from vmc.config.launchers import check_launcher
+from vmc.config.sweep import WAITING, Arm, distinct, row, table_lines, write_table
 from vmc.runs.folder import COMMAND, RunFolder, shown_state
-from vmc.runs.sweep import WAITING, Arm, distinct, row, table_lines, write_table
+from vmc.utils.errors import VmcError
+from vmc.utils.processes import PARENT, end_with_parent, handled, interrupt, run_module, take_place
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -48,7 +48,8 @@ class VmcSweeper(BasicSweeper):
 
     What can be known before is checked before: every arm composes, and no two different ones write one folder. An arm
     that is done is not launched at all; an interrupted or failed one goes on from its newest checkpoint. The task is a
-    `vmc.cli.Job`, whose exit code says whether all arms are finished. `params`, the grid, is as in Hydra's own sweeper.
+    `vmc.config.command.Job`, whose exit code says whether all arms are finished. `params`, the grid, is as in Hydra's
+    own sweeper.
     """
 
     hydra_context: HydraContext  # type: ignore[assignment]

@@ -8,8 +8,8 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.benchmarks.options import add_arguments, check
-from vmc.errors import VmcError
+from vmc.tools.bench.options import add_arguments, check
+from vmc.utils.errors import VmcError
 
 COMMANDS = {
     "generate": "videos a second in batches, against one video at a time",
@@ -17,7 +17,7 @@ COMMANDS = {
     "train": "seconds a training step, with latents and texts from the cache or made anew",
     "startup": "seconds until a command answers, and until the first training step",
 }
-"""Benchmark -> what it measures; the module of that name is in `vmc.benchmarks`."""
+"""Benchmark -> what it measures; the module of that name is in `vmc.tools.bench`."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments, others = parser.parse_known_args(words)
     try:
         check(arguments, others)
-        report = import_module(f"vmc.benchmarks.{arguments.command}").run(arguments)
+        report = import_module(f"vmc.tools.bench.{arguments.command}").run(arguments)
         if arguments.output is not None:
             report.write(arguments.output)
     except VmcError as error:

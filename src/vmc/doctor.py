@@ -5,9 +5,9 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.checkup.rows import STACKS, Row, Stack, lines
-from vmc.checkup.software import software
-from vmc.errors import VmcError
+from vmc.tools.doctor.rows import STACKS, Row, Stack, lines
+from vmc.tools.doctor.software import software
+from vmc.utils.errors import VmcError
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     arguments = parser.parse_intermixed_args(words)
     if arguments.memory:
-        print("\n".join(import_module("vmc.checkup.memory").table()))
+        print("\n".join(import_module("vmc.tools.doctor.memory").table()))
         return 0
     try:
         rows = examine(arguments.stack, arguments.overrides)
@@ -47,7 +47,7 @@ def examine(stack: Stack, overrides: Sequence[str] = ()) -> list[Row]:
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
     parts = ("chosen", "machine", "networks", "clips", "services")
-    chosen, machine, networks, clips, services = (import_module(f"vmc.checkup.{name}") for name in parts)
+    chosen, machine, networks, clips, services = (import_module(f"vmc.tools.doctor.{name}") for name in parts)
     run = chosen.choose(stack, overrides)
     return [*rows, *machine.machine(run), *networks.networks(run), *clips.clips(run), *services.services()]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import check_config, check_parts, run_hydra, take_over
-from vmc.config.places import check_cache, check_place
-from vmc.errors import VmcError
+from vmc.config.checks import check_cache, check_place
+from vmc.config.command import check_config, check_parts, run_hydra, take_over
+from vmc.utils.errors import VmcError
 
 TAKEN_OVER = (
     *("stack_name", "model", "data", "motion", "token", "regularization", "prompts", "metrics", "sampler", "trainer"),
@@ -94,8 +94,8 @@ def work_beside(config: dict[str, Any], rank: int, world: int, barrier: Any) -> 
 
 def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
     """This process's share; the first one prints the metrics."""
-    from vmc.runs.evaluation import Ranks, summary_lines
-    from vmc.training.rescoring import conclude_known
+    from vmc.evaluation.controls import conclude_known
+    from vmc.evaluation.score import Ranks, summary_lines
 
     folder, jobs = jobs_of(config)
     ranks = Ranks(rank, world, barrier.wait) if barrier else Ranks()
@@ -114,8 +114,8 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     """The scores in W&B, as a run of their own, where `logger=wandb` asks for it."""
     from vmc.config.build import build_part
     from vmc.data.prompts import evenly
+    from vmc.evaluation.callback import SHOWN
     from vmc.runs.folder import read_config
-    from vmc.training.evaluations import SHOWN
 
     arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
     made_here = job.evaluation.videos is None and config["ask"] != "known"
@@ -129,9 +129,9 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
 def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     """The folder of the scores, and what is to be done for them."""
     from vmc.config.build import build_experiment, build_part
+    from vmc.evaluation.controls import Rescoring, check_videos, find_videos
+    from vmc.evaluation.generation import video_names
     from vmc.runs.folder import newest_weights
-    from vmc.runs.generation import video_names
-    from vmc.training.rescoring import Rescoring, check_videos, find_videos
 
     if config["videos"] is not None:
         check_videos(Path(config["videos"]))
@@ -166,7 +166,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
 
 def named_videos(file: Path) -> list[str]:
     """The column `video` of a table of prompts; empty where it has none."""
-    from vmc.text_files import read_table
+    from vmc.utils.text_files import read_table
 
     if file.suffix.lower() not in (".csv", ".tsv"):
         return []

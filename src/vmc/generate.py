@@ -5,9 +5,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vmc.cli import check_config, check_parts, run_hydra, take_over
-from vmc.config.places import check_place
-from vmc.errors import VmcError
+from vmc.config.checks import check_place
+from vmc.config.command import check_config, check_parts, run_hydra, take_over
+from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
 SHOWN = 40  # videos on the contact sheet
@@ -29,8 +29,8 @@ def generate(config: DictConfig) -> None:
         if config[key] is not None:
             check_place(key, config[key])
     from vmc.config.build import build_experiment
+    from vmc.evaluation.tuned import TunedModel
     from vmc.runs.folder import newest_weights
-    from vmc.training.tuned import TunedModel
 
     experiment = build_experiment(config)
     experiment.hardware.use_threads()
@@ -45,7 +45,7 @@ def generate(config: DictConfig) -> None:
 
 def check_push(config: DictConfig) -> None:
     """Refuse, before anything is loaded, an upload that cannot be."""
-    from vmc.runs.upload import check_upload
+    from vmc.tools.model_card import check_upload
 
     if config.export is None:
         raise VmcError(f"push is {config.push}, but export is null; give export=DIR, the folder that is uploaded")
@@ -54,8 +54,7 @@ def check_push(config: DictConfig) -> None:
 
 def export(config: DictConfig, model: Any) -> None:
     """Write the pipeline with its card, and upload it; an earlier export of the same weights is uploaded as it is."""
-    from vmc.runs.model_card import CARD, Card
-    from vmc.runs.upload import upload
+    from vmc.tools.model_card import CARD, Card, upload
 
     folder, base = Path(config.export), model.base
     made = {"base": str(base.path), "pipeline": base.pipelines[0], "dtype": base.half, "mark": model.mark}
@@ -81,8 +80,8 @@ def default_output(run: str | None, weights: Path | None) -> Path:
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
-    from vmc.runs.generation import marked_names
-    from vmc.runs.sheet import contact_sheet
+    from vmc.evaluation.generation import marked_names
+    from vmc.runs.sheets import contact_sheet
 
     prompts, sampler = experiment.prompts, experiment.sampler
     for prompt in prompts:

@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vmc.columns import aligned
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
+from vmc.utils.tables import aligned
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
     from vmc.data.clips import Clip
     from vmc.data.jester import Jester, Keys
     from vmc.data.jester_check import SplitCheck
-    from vmc.data.jester_command import ChosenMotion
+    from vmc.tools.jester_command import ChosenMotion
 
 Item = TypeVar("Item")
 
@@ -169,7 +169,7 @@ def clips(arguments: Namespace) -> None:
     from vmc.data.limits import checked_path
     from vmc.data.motion import MotionData
     from vmc.data.timing import time_clip, timing_sentences
-    from vmc.runs.clip_sheet import write_clip_sheet
+    from vmc.runs.sheets import write_clip_sheet
 
     if arguments.output.suffix.lower() != ".png":
         raise VmcError(f"--output is {arguments.output}; the picture is a PNG: name it FILE.png")
@@ -231,8 +231,8 @@ def classifier(arguments: Namespace) -> None:
     import torch
 
     from vmc.data.jester import Jester
-    from vmc.jester_classifier.training import Plan, train_classifier
-    from vmc.mini.learning.course import Options
+    from vmc.tools.classifier.training import Plan, train_classifier
+    from vmc.tools.learning.course import Options
 
     output: Path = arguments.output
     source = Jester(
@@ -261,7 +261,7 @@ def classifier(arguments: Namespace) -> None:
 def _motion(name: str) -> "ChosenMotion":
     """A motion of the configs, or a class."""
     from vmc.config.folders import config_folder
-    from vmc.data.jester_command import choose_motion
+    from vmc.tools.jester_command import choose_motion
 
     motion = choose_motion(name, config_folder())
     if motion.label is None:
@@ -271,7 +271,7 @@ def _motion(name: str) -> "ChosenMotion":
 
 def _next(source: "Jester", motion: "ChosenMotion", arguments: Namespace) -> str:
     """How to train on the clips; of a regularization class, that no run does."""
-    from vmc.data.jester_command import train_command
+    from vmc.tools.jester_command import train_command
 
     if source.known_label(str(motion.label)) in map(source.known_label, source.regularization_captions):
         return f"no run learns {motion.label}, which motions are told apart from"
@@ -288,7 +288,7 @@ def _keys(*, split: str) -> "Keys":
 def _names(source: "Jester") -> Sequence[str]:
     """The classes, sorted: those of the release's list, else Jester's 27."""
     from vmc.data.jester_check import label_file
-    from vmc.metrics.classifiers import read_labels
+    from vmc.metrics.networks.classifiers import read_labels
 
     return read_labels(label_file(source))
 
@@ -319,10 +319,10 @@ def _check_empty(folder: Path) -> None:
 def _export(folder: Path, parts: "Mapping[str, Sequence[Clip]]") -> None:
     """A folder of clips for each part, with a `captions.csv`, as `data=videos` reads them; whole or not at all."""
     from vmc.data.video import FOLDER_RATE, read_frames, write_video
-    from vmc.files import folder_written_whole
+    from vmc.utils.files import atomic_folder
 
     try:
-        with folder_written_whole(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             for part, clips in parts.items():
                 if not clips:
                     continue

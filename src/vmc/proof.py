@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 _POSITIVE = ("frames", "size", "steps", "threads")
 
@@ -21,7 +21,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except VmcError as error:
         print(error, file=sys.stderr)
         return 2
-    from vmc.fullsize.table import lines
+    from vmc.tools.full_size.table import lines
 
     print("\n".join(["", *lines(result)]))
     return int(any("failed" in run for run in result["runs"]))
@@ -61,7 +61,7 @@ def prove(arguments: Namespace) -> dict:
             raise VmcError(f"--override is '{override}'; give KEY=VALUE, as to vmc.train")
     import torch
 
-    from vmc.fullsize.proving import Proof
+    from vmc.tools.full_size.proving import Proof
 
     device = arguments.device or ("gpu" if torch.cuda.is_available() else "cpu")
     if device == "gpu" and not torch.cuda.is_available():

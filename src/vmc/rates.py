@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -33,12 +33,12 @@ def report(arguments: Namespace) -> None:
     """Writes the tables, prints them with the chosen rates, and puts these into the stack where that is asked.
 
     Raises:
-        VmcError: see `vmc.runs.rates.read_search`; or rates are to be written while runs are not at their end.
+        VmcError: see `vmc.tools.rates.read_search`; or rates are to be written while runs are not at their end.
     """
     from vmc.config.folders import config_folder
-    from vmc.mini.card.stack import write_values, written
-    from vmc.runs.rates import read_search, text_table, write_search
-    from vmc.runs.reporting.text_table import to_terminal
+    from vmc.tools.rates import read_search, text_table, write_search
+    from vmc.utils.plain_yaml import write_values, written
+    from vmc.utils.tables import to_terminal
 
     search = read_search(arguments.runs, threshold=arguments.threshold)
     table = text_table(search)

@@ -6,10 +6,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import check_config, check_parts, run_hydra
-from vmc.config.places import check_place
+from vmc.config.checks import check_place
+from vmc.config.command import check_config, check_parts, run_hydra
 from vmc.config.targets import build_foreign
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +18,9 @@ def report(config: DictConfig) -> None:
     """Write the report, print its tables, and show it in W&B where `logger=wandb` asks for it."""
     from hydra.utils import instantiate
 
-    from vmc.runs.reporting.building import Report, write_report
-    from vmc.runs.reporting.finding import find_runs
-    from vmc.runs.reporting.output import check_output
-    from vmc.runs.reporting.text_table import to_terminal
+    from vmc.reporting.build import Report, check_output, write_report
+    from vmc.reporting.load import find_runs
+    from vmc.utils.tables import to_terminal
 
     check_config(config, "report")
     check_parts(config, ("logger", "figures"))
@@ -43,7 +42,7 @@ def report(config: DictConfig) -> None:
     print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")
     mirror.report(output, about={"runs": str(runs), "arms": list(made.results), "threshold": made.threshold})
     if config.dashboard:
-        from vmc.runs.dashboard import save_dashboard
+        from vmc.reporting.dashboard import save_dashboard
 
         place = {"project": mirror.project, "group": mirror.group}
         print(save_dashboard(entity=mirror.entity, **place, measures=made.measures))
@@ -55,7 +54,7 @@ def check_dashboard(config: DictConfig) -> None:
         return
     from hydra.utils import instantiate
 
-    from vmc.runs.dashboard import check_extra
+    from vmc.reporting.dashboard import check_extra
     from vmc.runs.mirror import WandbMirror
 
     check_extra()
@@ -76,7 +75,7 @@ def with_place_of(runs: list[Any], logger: DictConfig) -> DictConfig:
 
 def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
     """The runs' samplers of timesteps, by their settings and the arms that have them; the method's first."""
-    from vmc.runs.reporting.catalogue import arm_name, arm_order
+    from vmc.reporting.catalogue import arm_name, arm_order
 
     arms: dict[str, list[str]] = {}
     owners: dict[str, Any] = {}

@@ -10,9 +10,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.cli import check_config, check_overlays, check_parts, run_hydra
-from vmc.config.places import check_cache, check_place
-from vmc.processes import end_with_parent
+from vmc.config.checks import check_cache, check_place
+from vmc.config.command import check_config, check_overlays, check_parts, run_hydra
+from vmc.utils.processes import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     check_config(config, "train")
     # Here and not above: `--help`, a refused command line and a finished run must not wait for torch and diffusers.
     from vmc.runs.folder import RunFolder, is_done, read_state
-    from vmc.runs.lock import remove_stale_lock, sole_writer
+    from vmc.runs.lock import remove_stale_lock, run_lock
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     first = config.trainer.devices == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
@@ -40,7 +40,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     check_parts(config)
     from vmc.config.build import build_session
 
-    with sole_writer(run.path) if first else nullcontext():
+    with run_lock(run.path) if first else nullcontext():
         state = run.check()  # again: who wrote it until now may have finished it
         if state.get("status") == "running" and first:
             print(f"{run.path} was interrupted at step {state['step']}, its process is gone; it goes on")

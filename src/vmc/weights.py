@@ -6,11 +6,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.download.sources import SOURCES, FileSource, HubSource, weights_folder
-from vmc.errors import VmcError
+from vmc.tools.downloads.sources import SOURCES, FileSource, HubSource, weights_folder
+from vmc.utils.errors import VmcError
 
 KINDS = ("pipeline", "delta", "trn", "tsm", "sscd", "clip", "video-classifier")
-"""Those of `vmc.download.kinds`, which is imported only where it is needed."""
+"""Those of `vmc.tools.downloads.kinds`, which is imported only where it is needed."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -67,7 +67,7 @@ def get(arguments: Namespace) -> None:
 
 
 def _get_pipeline(source: HubSource) -> None:
-    from vmc.download.hub import check_contents, get_network, get_pipeline
+    from vmc.tools.downloads.hub import check_contents, get_network, get_pipeline
 
     folders = [get_pipeline(source.repository, source.family), *(get_network(name) for name in source.beside)]
     for folder in folders:
@@ -76,10 +76,10 @@ def _get_pipeline(source: HubSource) -> None:
 
 
 def _get_file(source: FileSource, folder: Path) -> None:
-    from vmc.download.hub import hub_is_offline
-    from vmc.download.kinds import check as check_kind
-    from vmc.download.part import read_json
-    from vmc.download.transfer import Transfer
+    from vmc.tools.downloads.hub import hub_is_offline
+    from vmc.tools.downloads.kinds import check as check_kind
+    from vmc.tools.downloads.part import read_json
+    from vmc.tools.downloads.transfer import Transfer
 
     path = folder / source.name
     transfer = Transfer(
@@ -98,8 +98,8 @@ def check(arguments: Namespace) -> None:
     Raises:
         VmcError: it is not what its loader needs.
     """
-    from vmc.download.kinds import Options
-    from vmc.download.kinds import check as check_kind
+    from vmc.tools.downloads.kinds import Options
+    from vmc.tools.downloads.kinds import check as check_kind
 
     options = Options(architecture=arguments.architecture, labels=arguments.labels)
     print(check_kind(arguments.file, kind=arguments.kind, options=options))

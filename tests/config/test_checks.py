@@ -10,14 +10,13 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
-from vmc.cli import config_folder, quote_free_text
-from vmc.config.checks import check_config, check_parts
-from vmc.config.places import check_place
-from vmc.errors import VmcError
+from vmc.config.checks import check_config, check_parts, check_place
+from vmc.config.command import config_folder, quote_free_text
 from vmc.generate import main as generate
 from vmc.report import main as report
 from vmc.train import main as train
 from vmc.training.optimizers import make_optimizer
+from vmc.utils.errors import VmcError
 
 
 def composed(*overrides: str, command: str = "train"):
@@ -174,7 +173,10 @@ def test_a_config_of_the_yamls_own_classes_is_checked_without_importing_them():
 def test_free_mappings_stay_free():
     config = composed("+data.source.regularization={Thumb Up: a thumb}", "+prompts.known.a=b", "logger=wandb")
     with open_dict(config):
-        config.regularization = {"_target_": "vmc.training.synthetic.SyntheticRegularization", "captions": {"a man": 2}}
+        config.regularization = {
+            "_target_": "vmc.evaluation.synthetic.SyntheticRegularization",
+            "captions": {"a man": 2},
+        }
     check_config(config, "train")
 
 
@@ -309,7 +311,7 @@ def test_a_place_that_cannot_be_written_to_is_said(tmp_path):
 
 
 def test_a_folder_without_permission_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("vmc.config.places.os.access", lambda *_: False)  # root may do everything
+    monkeypatch.setattr("vmc.config.checks.os.access", lambda *_: False)  # root may do everything
     with pytest.raises(VmcError, match=r"output is .*new, but .* cannot be written to \(permission\)"):
         check_place("output", tmp_path / "new")
     check_place("cache", tmp_path, read_only=True)

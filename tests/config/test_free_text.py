@@ -4,10 +4,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vmc.cli import config_folder, quote_free_text
 from vmc.config.checks import check_config
-from vmc.config.names import safe_name
-from vmc.errors import VmcError
+from vmc.config.command import config_folder, quote_free_text
+from vmc.config.folders import safe_name
+from vmc.utils.errors import VmcError
 
 NAMED = [
     "josé",

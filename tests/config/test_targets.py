@@ -9,20 +9,25 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from vmc.cli import config_folder
-from vmc.config import composing
+from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
-from vmc.config.foreign import checked
+from vmc.config.command import config_folder
+from vmc.config.run_config import checked
 from vmc.config.targets import allowed, check_foreign, named_targets
-from vmc.errors import VmcError
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.evaluate import main as evaluate
 from vmc.generate import TAKEN_OVER as GENERATED
 from vmc.generate import main as generate
 from vmc.runs.folder import read_config
+from vmc.utils.errors import VmcError
 
 YAMLS = sorted(config_folder().glob("[a-gi-z]*/*.yaml"))  # hydra/ holds launchers
-OWN = ("vmc.processes.end_with_parent", "vmc.processes.run_module", "vmc.cli.run_hydra", "vmc.files.written_whole")
+OWN = (
+    "vmc.utils.processes.end_with_parent",
+    "vmc.utils.processes.run_module",
+    "vmc.config.command.run_hydra",
+    "vmc.utils.files.atomic_write",
+)
 OTHERS = (
     *("pathlib.Path.write_text", "os.system", "subprocess.run", "builtins.eval", "torch.load", "vmc", ""),
     *("torch.optim.lr_scheduler.StepLR", "torch.optim.adamw.adamw", "torch.optim.Optimizer.load_state_dict"),
@@ -58,9 +63,9 @@ def test_so_is_every_class_of_a_composed_config(command):
 
 
 def test_alternatives_that_the_yamls_comments_name_are_allowed():
-    assert allowed("metrics.classifier", "vmc.metrics.classifiers.TSMClassifier")
-    assert allowed("metrics.classifier", "vmc.metrics.hf_classifier.HuggingFaceClassifier")
-    assert allowed("model.path", "vmc.mini.blank.blank_folder")
+    assert allowed("metrics.classifier", "vmc.metrics.networks.classifiers.TSMClassifier")
+    assert allowed("metrics.classifier", "vmc.metrics.networks.hugging_face.HuggingFaceClassifier")
+    assert allowed("model.path", "vmc.mini.makers.blank.blank_folder")
     assert allowed("optimizer", "torch.optim.RMSprop")
 
 
@@ -72,7 +77,7 @@ def test_nothing_else_is(target):
 def test_a_class_is_allowed_at_its_own_place_alone():
     assert not allowed("token", "vmc.models.unet3d.UNet3D")
     assert not allowed("model.get", "vmc.mini.shipped.shipped")
-    assert not allowed("data.source.regularization", "vmc.mini.jester_folder.default_folder")
+    assert not allowed("data.source.regularization", "vmc.mini.world.jester_folder.default_folder")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,9 @@ def test_what_would_run_or_look_up_is_refused_at_any_depth(node):
 
 @pytest.mark.parametrize("value", [True, 1, "false", "no", None])
 def test_a_run_does_not_say_itself_that_the_code_of_its_files_may_run(value):
-    node = {"copying": {"_target_": "vmc.metrics.networks.CopyNetwork", "path": "a.torchscript.pt", "trust": value}}
+    node = {
+        "copying": {"_target_": "vmc.metrics.networks.files.CopyNetwork", "path": "a.torchscript.pt", "trust": value}
+    }
     with pytest.raises(VmcError, match=r"^config.yaml has metrics.copying.trust: .*, which runs the code of a file; g"):
         check_foreign(node, "metrics", source="config.yaml")
     with pytest.raises(VmcError, match=r"copying.trust"):

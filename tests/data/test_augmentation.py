@@ -5,7 +5,7 @@ import torch
 
 from vmc.data.augmentation import Augmentation
 from vmc.data.frames import resize_and_crop
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 STILL = dict.fromkeys(("translate", "rotate", "brightness", "contrast", "saturation", "hue"), 0)
 STILL |= {"crop_scale": (1, 1), "crop_ratio": (1, 1)}

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from vmc.data.clips import Clip, check_readable, check_token, fill
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 
 def clip(path, caption="a person doing the sks sign", role="exemplar"):

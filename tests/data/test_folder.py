@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmc.data.folder import VideoFolder
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_a_link_that_leads_back_is_followed_once(folder):
 
 
 def test_a_folder_of_too_many_files_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("vmc.data.finding.MAX_ENTRIES", 5)
+    monkeypatch.setattr("vmc.data.folder.MAX_ENTRIES", 5)
     with pytest.raises(VmcError, match=r"data.path is .* holds more than 5 files"):
         VideoFolder(folder).exemplars(caption="x")
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmc.data.frames import even_times, is_slower, resize_and_crop, window
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 STARTS = ["random", "first", "centre"]
 

@@ -6,11 +6,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vmc.cli import config_folder
+from vmc.config.command import config_folder
 from vmc.data.clips import check_readable
 from vmc.data.jester import KEYS, REGULARIZATION, Jester
 from vmc.data.video import count_frames
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 LABELS = ["Doing other things", "No gesture", "Swiping Down", "Thumb Up"]
 CAPTION = "a person doing a {token} sign"

@@ -5,7 +5,7 @@ import pytest
 
 from vmc.data.clips import check_readable
 from vmc.data.folder import VideoFolder
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 
 def test_every_kind_of_clip_trains(train, make, portrait, tmp_path, caplog):

@@ -19,7 +19,7 @@ from vmc.data.clips import Clip, check_readable
 from vmc.data.folder import VideoFolder
 from vmc.data.prompts import read_prompts
 from vmc.data.video import check_clip, count_frames, frame_rate, read_frames
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 logging.disable()
 torch.set_num_threads(1)

@@ -4,8 +4,8 @@ import time
 import pytest
 
 from vmc.data.prompts import Prompt, jester_test_set, read_prompts
-from vmc.errors import VmcError
 from vmc.models.token import MotionToken
+from vmc.utils.errors import VmcError
 
 
 def read(file, seeds=(7,)):

@@ -14,14 +14,14 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from vmc.cli import config_folder
+from vmc.config.command import config_folder
 from vmc.data import video
 from vmc.data.folder import VideoFolder
 from vmc.data.frames import typical_interval
 from vmc.data.motion import MotionData
 from vmc.data.transform import ClipTransform
 from vmc.data.video import frame_times
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 SECONDS, SIDE, BAR = 2.0, 256, 16
 SPEED = (SIDE - BAR) / SECONDS

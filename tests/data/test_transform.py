@@ -9,7 +9,7 @@ from vmc.data.augmentation import Augmentation
 from vmc.data.frames import resize_and_crop
 from vmc.data.transform import ClipTransform
 from vmc.data.video import read_frames
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 PLAIN = {"frames": 4, "fps": 4.0, "start": "first", "size": 32, "augmentation": None, "mirror": False}
 

@@ -7,10 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vmc.data.images import image_times
-from vmc.data.pixels import enlargement
+from vmc.data.images import enlargement, image_times
 from vmc.data.video import check_clip, count_frames, frame_rate, read_frames, write_video
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "clips"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vmc.data.video import check_clip, count_frames, frame_rate, read_frames
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 CUT = {
     "webm": {"codec": "libvpx-vp9", "b": "2M"},

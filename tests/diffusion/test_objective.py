@@ -13,8 +13,8 @@ from vmc.diffusion.objective import (
     weighted_loss,
 )
 from vmc.diffusion.process import FlowMatching
-from vmc.errors import VmcError
-from vmc.randomness import generator
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 SHAPE = (3, 4, 5, 2, 2)
 PROCESS = FlowMatching()

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from vmc.diffusion.process import FlowMatching, NoiseProcess, VariancePreserving
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 SHAPE = (3, 4, 2, 5, 5)
 TIMES = torch.tensor([0, 500, 999])  # of 1000

@@ -8,8 +8,8 @@ from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.sampling import Sampler, initial_noise, sample_posterior
-from vmc.errors import VmcError
 from vmc.models.token import MotionToken
+from vmc.utils.errors import VmcError
 
 PROMPTS = ["A woman doing the sks sign.", "a man", "a red hat"]
 SEEDS = [3, 4, 5]

@@ -8,7 +8,7 @@ from scipy import stats
 
 from vmc.diffusion.process import FlowMatching, VariancePreserving
 from vmc.diffusion.timesteps import CoarseNoise, LogitNormal, Shifted, TimeRange, Uniform
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 T = 1000
 PROCESS = VariancePreserving(signal_T=torch.linspace(0.99, 0.01, T), prediction_type="epsilon")

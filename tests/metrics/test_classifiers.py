@@ -7,13 +7,12 @@ import pytest
 import torch
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-from vmc.errors import VmcError
-from vmc.metrics.base import RunContext
-from vmc.metrics.classifiers import JESTER_LABELS, class_index, read_labels
-from vmc.metrics.hf_classifier import HuggingFaceClassifier
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.motion import MotionAccuracy
-from vmc.metrics.record import Record
-from vmc.mini.gestures import LABELS
+from vmc.metrics.networks.classifiers import JESTER_LABELS, class_index, read_labels
+from vmc.metrics.networks.hugging_face import HuggingFaceClassifier
+from vmc.mini.world.gestures import LABELS
+from vmc.utils.errors import VmcError
 
 NAMES = ("Swiping Up", "Drumming Fingers", "Swiping Down")  # not sorted
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vmc.errors import VmcError
 from vmc.metrics.comparison import differences, holm, paired_difference
 from vmc.metrics.statistics import Run, no_hit_bound, resample
+from vmc.utils.errors import VmcError
 
 CELLS = [(motion, seed) for motion in ("a", "b", "c", "d") for seed in range(2)]
 

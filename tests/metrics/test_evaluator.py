@@ -6,19 +6,17 @@ import pandas as pd
 import pytest
 import torch
 
-from vmc.errors import VmcError
-from vmc.metrics.base import RunContext
-from vmc.metrics.classifiers import class_index
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import COLUMNS as DECLARED
 from vmc.metrics.declared import MEASURES, known_columns
-from vmc.metrics.evaluator import Evaluator
 from vmc.metrics.motion import MotionAccuracy
-from vmc.metrics.quality import Quality
-from vmc.metrics.record import Record
+from vmc.metrics.networks.classifiers import class_index
+from vmc.metrics.quality import Quality, problem
 from vmc.metrics.scores import check_same_test_set, read_scores, write_scores
 from vmc.metrics.statistics import intervals_of_run
-from vmc.metrics.validity import problem
+from vmc.metrics.suite import Evaluator
+from vmc.utils.errors import VmcError
 
 COLUMNS = tuple(column.name for column in DECLARED)
 

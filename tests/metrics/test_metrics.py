@@ -6,17 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from vmc.errors import VmcError
-from vmc.metrics import trn
 from vmc.metrics.appearance import Appearance
-from vmc.metrics.base import RunContext
-from vmc.metrics.classifiers import JESTER_LABELS, TRNClassifier
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.copying import Copying
 from vmc.metrics.motion import MotionAccuracy
-from vmc.metrics.networks import CopyNetwork
+from vmc.metrics.networks.classifiers import JESTER_LABELS, TRNClassifier
+from vmc.metrics.networks.files import CopyNetwork, trn
+from vmc.metrics.networks.sscd import SSCDNetwork
 from vmc.metrics.quality import Quality, dynamic_degree, flicker
-from vmc.metrics.record import Record
-from vmc.metrics.sscd import SSCDNetwork
+from vmc.utils.errors import VmcError
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

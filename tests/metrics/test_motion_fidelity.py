@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from vmc.errors import VmcError
-from vmc.metrics.base import RunContext
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.motion_fidelity import MotionFidelity, directions, fidelity
-from vmc.metrics.record import Record
-from vmc.mini.people import sample_person
-from vmc.mini.renderer import ClipSpec, render
-from vmc.mini.vocabulary import PLACES
+from vmc.mini.world.people import sample_person
+from vmc.mini.world.renderer import ClipSpec, render
+from vmc.mini.world.vocabulary import PLACES
+from vmc.utils.errors import VmcError
 
 pytest.importorskip("cv2")
 

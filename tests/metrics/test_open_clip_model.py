@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from vmc.errors import VmcError
-from vmc.metrics.open_clip_model import ImageText, load_image_text
+from vmc.metrics.networks.open_clip import ImageText, load_image_text
+from vmc.utils.errors import VmcError
 
 CONFIG = {
     "embed_dim": 24,

@@ -4,10 +4,9 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from vmc.errors import VmcError
-from vmc.metrics.base import RunContext
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.preference import Preference
-from vmc.metrics.record import Record
+from vmc.utils.errors import VmcError
 
 
 @pytest.fixture(scope="module")

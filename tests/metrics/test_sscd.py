@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
-from vmc.errors import VmcError
-from vmc.metrics.sscd import SSCDNetwork, generalized_mean, load_sscd
+from vmc.metrics.networks.sscd import SSCDNetwork, generalized_mean, load_sscd
+from vmc.utils.errors import VmcError
 
 
 @pytest.fixture(scope="module")

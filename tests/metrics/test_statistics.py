@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vmc.errors import VmcError
 from vmc.metrics.declared import known_columns
 from vmc.metrics.statistics import (
     Interval,
@@ -24,6 +23,7 @@ from vmc.metrics.statistics import (
     no_hit_bound,
     resample,
 )
+from vmc.utils.errors import VmcError
 
 
 def frame(values_NK: np.ndarray, *, metric: str = "appearance") -> pd.DataFrame:

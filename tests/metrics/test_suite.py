@@ -10,16 +10,16 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 
-from vmc.cli import config_folder
-from vmc.errors import VmcError
-from vmc.metrics.classifiers import TRNClassifier, TSMClassifier
+from vmc.config.command import config_folder
+from vmc.metrics.base import Record
 from vmc.metrics.declared import COLUMNS as DECLARED
-from vmc.metrics.networks import CopyNetwork, ImageTextNetwork
-from vmc.metrics.record import Record
-from vmc.metrics.sscd import SSCDNetwork
+from vmc.metrics.networks.classifiers import TRNClassifier, TSMClassifier
+from vmc.metrics.networks.files import CopyNetwork, ImageTextNetwork
+from vmc.metrics.networks.sscd import SSCDNetwork
+from vmc.metrics.networks.trn import TRN, save_trn
 from vmc.metrics.suite import Suite
-from vmc.metrics.trn import TRN, save_trn
-from vmc.mini.appearance.network import make_model, write_model
+from vmc.mini.makers.appearance.network import make_model, write_model
+from vmc.utils.errors import VmcError
 
 COLUMNS = tuple(column.name for column in DECLARED)
 
@@ -116,7 +116,7 @@ def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
 def test_another_classifier_and_a_tag_are_chosen_in_the_config():
     suite = composed(
         "paper",
-        "metrics.classifier._target_=vmc.metrics.classifiers.TSMClassifier",
+        "metrics.classifier._target_=vmc.metrics.networks.classifiers.TSMClassifier",
         "metrics.classifier.path=online.pth.tar",
         "metrics.appearance.path=null",
         "metrics.appearance.tag=openai",

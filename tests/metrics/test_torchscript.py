@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmc.download.kinds import check
-from vmc.errors import VmcError
-from vmc.metrics.hf_classifier import HuggingFaceClassifier
-from vmc.metrics.networks import CopyNetwork
-from vmc.metrics.open_clip_model import load_image_text
-from vmc.metrics.sscd import SSCDNetwork, load_sscd
-from vmc.metrics.torchscript import is_torchscript, read_tensors
-from vmc.mini.appearance.network import make_model, write_model
+from vmc.metrics.networks.files import CopyNetwork
+from vmc.metrics.networks.hugging_face import HuggingFaceClassifier
+from vmc.metrics.networks.open_clip import load_image_text
+from vmc.metrics.networks.sscd import SSCDNetwork, load_sscd
+from vmc.metrics.networks.torchscript import is_torchscript, read_tensors
+from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.shipped import shipped
+from vmc.tools.downloads.kinds import check
+from vmc.utils.errors import VmcError
 from vmc.weights import main as weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")

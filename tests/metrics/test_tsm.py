@@ -4,9 +4,9 @@ import pytest
 import torch
 from torchvision.models import mobilenet_v2
 
-from vmc.errors import VmcError
-from vmc.metrics.classifiers import JESTER_LABELS, TSMClassifier
-from vmc.metrics.tsm import OnlineTSM, load_tsm
+from vmc.metrics.networks.classifiers import JESTER_LABELS, TSMClassifier
+from vmc.metrics.networks.tsm import OnlineTSM, load_tsm
+from vmc.utils.errors import VmcError
 
 SHIFTED = (3, 5, 6, 8, 9, 10, 12, 13, 15, 16)  # of `features`, in the published network
 REMEMBERED = (3, 4, 4, 8, 8, 8, 12, 12, 20, 20)  # channels that each of these takes from the frame before

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vmc.errors import VmcError
 from vmc.metrics.declared import known_columns
 from vmc.metrics.values import KEYS, names_of, values_of_run
+from vmc.utils.errors import VmcError
 
 CSV = """prompt,subject,seed,video,valid,motion_correct,appearance,copied,copy_similarity_any,flicker
 a man waving,a man,1,a.mp4,True,True,0.30,False,0.20,0.9

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from vmc.errors import VmcError
-from vmc.metrics.open_clip_model import load_image_text
+from vmc.metrics.networks.open_clip import load_image_text
 from vmc.mini import __main__ as mini
-from vmc.mini.appearance import frames, measuring, network, training
-from vmc.mini.appearance.attributes import CLASSES, UNKNOWN, attribute_loss, classes_of, make_heads
-from vmc.mini.appearance.sentences import Content, altered, draw_content, draw_single, facts_of, true_of
-from vmc.mini.gestures import PHRASES
-from vmc.mini.learning.course import Options
-from vmc.mini.people import generator as numpy_generator
-from vmc.mini.phrases import attributes, person_from_phrase
-from vmc.mini.renderer import ClipSpec
-from vmc.randomness import generator
+from vmc.mini.makers.appearance import frames, measuring, network, training
+from vmc.mini.makers.appearance.attributes import CLASSES, UNKNOWN, attribute_loss, classes_of, make_heads
+from vmc.mini.makers.appearance.sentences import Content, altered, draw_content, draw_single, facts_of, true_of
+from vmc.mini.world.gestures import PHRASES
+from vmc.mini.world.people import generator as numpy_generator
+from vmc.mini.world.phrases import attributes, person_from_phrase
+from vmc.mini.world.renderer import ClipSpec
+from vmc.tools.learning.course import Options
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from vmc.config.folders import config_folder
-from vmc.errors import VmcError
 from vmc.metrics.appearance import Appearance
-from vmc.metrics.record import Record
-from vmc.metrics.sscd import SSCDNetwork
-from vmc.metrics.trn import TRN, save_trn
+from vmc.metrics.base import Record
+from vmc.metrics.networks.sscd import SSCDNetwork
+from vmc.metrics.networks.trn import TRN, save_trn
 from vmc.mini.__main__ import main
-from vmc.mini.appearance.network import make_model, write_model
 from vmc.mini.card import shipping
 from vmc.mini.card.bars import BARS, Bar
 from vmc.mini.card.copies import compared_with
@@ -29,13 +27,15 @@ from vmc.mini.card.reading import check_card, read_card
 from vmc.mini.card.rendered import spec_of, spec_of_subject
 from vmc.mini.card.rules import appearance_threshold, copy_threshold
 from vmc.mini.card.settings import read_settings, stack_file
-from vmc.mini.card.stack import with_value, write_thresholds
 from vmc.mini.card.videos import Maker, known_videos, language_videos
 from vmc.mini.card.videos import test_videos as asked_of_test_set
-from vmc.mini.gestures import KNOWN, TARGETS
-from vmc.mini.jester_folder import write
-from vmc.mini.learning.state import STATE
+from vmc.mini.makers.appearance.network import make_model, write_model
+from vmc.mini.world.gestures import KNOWN, TARGETS
+from vmc.mini.world.jester_folder import write
 from vmc.models.unet3d import UNet3D
+from vmc.tools.learning.state import STATE
+from vmc.utils.errors import VmcError
+from vmc.utils.plain_yaml import with_value, write_thresholds
 
 WRITTEN = ("card.json", "README.md")
 ONE_STEP = "sampler: {steps: 1}\n"

@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from vmc.errors import VmcError
-from vmc.metrics.trn import BACKBONES, TRN, load_trn
+from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn
 from vmc.mini.__main__ import main
-from vmc.mini.classifier import clips
-from vmc.mini.classifier.augmentation import changed
-from vmc.mini.classifier.batches import Batches
-from vmc.mini.classifier.clips import (
+from vmc.mini.makers.classifier import clips
+from vmc.mini.makers.classifier.batches import Batches
+from vmc.mini.makers.classifier.clips import (
     END,
     FAINT,
     LOWERED_Y,
@@ -23,14 +21,16 @@ from vmc.mini.classifier.clips import (
     render_views,
     rendered,
 )
-from vmc.mini.classifier.decoded import Decoder, clip_and_view, decoded_for_training
-from vmc.mini.classifier.learning import make_network
-from vmc.mini.classifier.measuring import Validation, confusions
-from vmc.mini.classifier.training import ARCH, FILE, Plan, train_classifier
-from vmc.mini.gestures import LABELS
-from vmc.mini.learning.course import Options
-from vmc.mini.learning.loop import Clock
-from vmc.randomness import generator
+from vmc.mini.makers.classifier.decoded import Decoder, clip_and_view, decoded_for_training
+from vmc.mini.makers.classifier.measuring import Validation, confusions
+from vmc.mini.makers.classifier.training import ARCH, FILE, Plan, train_classifier
+from vmc.mini.world.gestures import LABELS
+from vmc.tools.classifier.augmentation import changed
+from vmc.tools.classifier.trn import make_network
+from vmc.tools.learning.course import Options
+from vmc.tools.learning.loop import Clock
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 
 @pytest.fixture(scope="module")

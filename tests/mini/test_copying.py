@@ -6,20 +6,20 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vmc.errors import VmcError
-from vmc.metrics.sscd import load_sscd
+from vmc.metrics.networks.sscd import load_sscd
 from vmc.mini.__main__ import main
-from vmc.mini.copying import measuring, people, pictures
-from vmc.mini.copying.augmentation import augment, compress
-from vmc.mini.copying.objective import contrast, crowding
-from vmc.mini.copying.people import GROUP, training_clip, validation_clip
-from vmc.mini.copying.pictures import Pictures, copied, to_frames, to_images
-from vmc.mini.copying.plan import Shape
-from vmc.mini.copying.training import SHORT_SIDE, TORCHSCRIPT, TORCHVISION, Views, make_course
-from vmc.mini.gestures import TARGETS
-from vmc.mini.learning.course import Options, train
-from vmc.mini.vocabulary import RESERVED_CLOTHES, RESERVED_COLOURS, RESERVED_PLACES
-from vmc.randomness import generator
+from vmc.mini.makers.copying import measuring, people, pictures
+from vmc.mini.makers.copying.augmentation import augment, compress
+from vmc.mini.makers.copying.objective import contrast, crowding
+from vmc.mini.makers.copying.people import GROUP, training_clip, validation_clip
+from vmc.mini.makers.copying.pictures import Pictures, copied, to_frames, to_images
+from vmc.mini.makers.copying.plan import Shape
+from vmc.mini.makers.copying.training import SHORT_SIDE, TORCHSCRIPT, TORCHVISION, Views, make_course
+from vmc.mini.world.gestures import TARGETS
+from vmc.mini.world.vocabulary import RESERVED_CLOTHES, RESERVED_COLOURS, RESERVED_PLACES
+from vmc.tools.learning.course import Options, train
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 SMALL = Shape(stem=4, width=16, groups=2)
 

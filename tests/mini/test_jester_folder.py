@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vmc.errors import VmcError
-from vmc.mini import jester_folder
 from vmc.mini.__main__ import main
-from vmc.mini.gestures import LABELS
-from vmc.mini.hashing import SOURCES, renderer_hash
-from vmc.mini.jester_folder import LABEL_ORDER, default_folder, write
+from vmc.mini.world import jester_folder
+from vmc.mini.world.gestures import LABELS
+from vmc.mini.world.hashing import SOURCES, renderer_hash
+from vmc.mini.world.jester_folder import LABEL_ORDER, default_folder, write
+from vmc.utils.errors import VmcError
 
 CLASSES = ("Drumming Fingers", "No gesture")
 

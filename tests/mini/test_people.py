@@ -3,14 +3,14 @@ from dataclasses import astuple
 import pandas as pd
 import pytest
 
-from vmc.errors import VmcError
-from vmc.mini import vocabulary as words
-from vmc.mini.captions import RARE_WORDS, caption, full_caption, gesture_caption
-from vmc.mini.gestures import KNOWN, LABELS, PHRASES
-from vmc.mini.people import POOLS, RESERVED_POOLS, sample_person
-from vmc.mini.phrases import attributes, person_from_phrase, subject_phrase
-from vmc.mini.specs import Variety, sample_clip
-from vmc.mini.test_set import SUBJECTS, TEST_SET, subjects, table
+from vmc.mini.world import vocabulary as words
+from vmc.mini.world.captions import RARE_WORDS, caption, full_caption, gesture_caption
+from vmc.mini.world.gestures import KNOWN, LABELS, PHRASES
+from vmc.mini.world.people import POOLS, RESERVED_POOLS, sample_person
+from vmc.mini.world.phrases import attributes, person_from_phrase, subject_phrase
+from vmc.mini.world.specs import Variety, sample_clip
+from vmc.mini.world.test_set import SUBJECTS, TEST_SET, subjects, table
+from vmc.utils.errors import VmcError
 
 RESERVED_WORDS = (
     *words.RESERVED_COLOURS,

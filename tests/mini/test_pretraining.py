@@ -8,17 +8,10 @@ import torch
 from safetensors import safe_open
 
 from vmc.diffusion.sampling import Sampler, initial_noise
-from vmc.errors import VmcError
-from vmc.mini import blank
 from vmc.mini.__main__ import main
-from vmc.mini.captions import RARE_WORDS
-from vmc.mini.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
-from vmc.mini.learning.learner import LAST, WARM_UP, Learner
-from vmc.mini.learning.loop import Clock
-from vmc.mini.learning.muon import orthogonal
-from vmc.mini.learning.state import STATE, Folder
-from vmc.mini.pretraining import autoencoder, clips, marks, networks, phases, preview
-from vmc.mini.pretraining.clips import (
+from vmc.mini.makers import blank
+from vmc.mini.makers.pretraining import autoencoder, clips, marks, networks, phases, preview
+from vmc.mini.makers.pretraining.clips import (
     FRAMES,
     MODELS,
     PLAIN,
@@ -29,17 +22,24 @@ from vmc.mini.pretraining.clips import (
     render_windows,
     spec_of,
 )
-from vmc.mini.pretraining.denoiser import FINE, Drawing, caption_of, motion_weights, timestep_weights
-from vmc.mini.pretraining.latents import Latents
-from vmc.mini.pretraining.marks import Marking, leave_marks
-from vmc.mini.pretraining.phases import go_on
-from vmc.mini.pretraining.plan import Plan
-from vmc.mini.pretraining.progress import Progress
-from vmc.mini.pretraining.reading import Lessons, teach
-from vmc.mini.pretraining.session import open_session
+from vmc.mini.makers.pretraining.denoiser import FINE, Drawing, caption_of, motion_weights, timestep_weights
+from vmc.mini.makers.pretraining.latents import Latents
+from vmc.mini.makers.pretraining.marks import Marking, leave_marks
+from vmc.mini.makers.pretraining.phases import go_on
+from vmc.mini.makers.pretraining.plan import Plan
+from vmc.mini.makers.pretraining.progress import Progress
+from vmc.mini.makers.pretraining.reading import Lessons, teach
+from vmc.mini.makers.pretraining.session import open_session
+from vmc.mini.world.captions import RARE_WORDS
+from vmc.mini.world.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
 from vmc.models.latent_diffusion import forward_process
 from vmc.models.text import TextEncoder
 from vmc.models.unet3d import UNet3D
+from vmc.tools.learning.learner import LAST, WARM_UP, Learner
+from vmc.tools.learning.loop import Clock
+from vmc.tools.learning.muon import orthogonal
+from vmc.tools.learning.state import STATE, Folder
+from vmc.utils.errors import VmcError
 
 TINY = Plan(
     clips=3,
@@ -179,7 +179,7 @@ def test_a_folder_of_another_configuration_is_refused(finished, change):
 
 
 def test_a_folder_of_another_renderer_is_refused(finished, monkeypatch):
-    monkeypatch.setattr("vmc.mini.pretraining.plan.renderer_hash", lambda: "other")
+    monkeypatch.setattr("vmc.mini.makers.pretraining.plan.renderer_hash", lambda: "other")
     with pytest.raises(VmcError, match="renderer"):
         open_session(finished, TINY, device="cpu", clock=Clock())
 

@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vmc.errors import VmcError
-from vmc.mini.gestures import GESTURES, KNOWN, LABELS, PHRASES, REGULARIZATION, RELATIVES, TARGETS
-from vmc.mini.motion import perform
-from vmc.mini.people import POOLS, generator, sample_person
-from vmc.mini.poses import PITCH, SCALE, X, Y
-from vmc.mini.renderer import ClipSpec, render
-from vmc.mini.specs import PLAIN, Variety, sample_clip
-from vmc.mini.vocabulary import PLACES, RESERVED_PLACES
+from vmc.mini.world.gestures import GESTURES, KNOWN, LABELS, PHRASES, REGULARIZATION, RELATIVES, TARGETS
+from vmc.mini.world.motion import perform
+from vmc.mini.world.people import POOLS, generator, sample_person
+from vmc.mini.world.poses import PITCH, SCALE, X, Y
+from vmc.mini.world.renderer import ClipSpec, render
+from vmc.mini.world.specs import PLAIN, Variety, sample_clip
+from vmc.mini.world.vocabulary import PLACES, RESERVED_PLACES
+from vmc.utils.errors import VmcError
 
 MOVING = [label for label in LABELS if label != "No gesture"]
 

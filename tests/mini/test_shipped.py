@@ -5,13 +5,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from vmc.cli import config_folder
+from vmc.config.command import config_folder
 from vmc.data.prompts import Prompt
+from vmc.evaluation.tuned import TunedModel
 from vmc.mini.__main__ import main
-from vmc.mini.known import known_prompts
+from vmc.mini.world.known import known_prompts
 from vmc.models.token import MotionToken
 from vmc.training.hardware import Hardware
-from vmc.training.tuned import TunedModel
 
 DRAWN = ("Swiping Left", "Swiping Right", "Swiping Up", "Stop Sign", "Pulling Hand In", "Turning Hand Counterclockwise")
 """Known gestures, of which the card says that all 20 videos of each are right."""

@@ -14,15 +14,15 @@ from safetensors.torch import load_file, save_file
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.sampling import Sampler
-from vmc.errors import VmcError
+from vmc.evaluation.synthetic import BaseVideos
 from vmc.mini.__main__ import main as mini
-from vmc.mini.blank import write_blank
+from vmc.mini.makers.blank import write_blank
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import select_names
-from vmc.training.base_videos import BaseVideos
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
+from vmc.utils.errors import VmcError
 
 STABLE_DIFFUSION = {
     "act_fn": "silu",

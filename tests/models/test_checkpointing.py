@@ -8,7 +8,7 @@ from vmc.models.parameters import ParameterSubset
 
 def gradients(base, *, checkpointed: bool) -> tuple[dict[str, torch.Tensor], int]:
     unet = base.denoiser()
-    trained = ParameterSubset().freeze_rest(unet, base.groups)
+    trained = ParameterSubset().select_trainable(unet, base.groups)
     if checkpointed:
         checkpoint_activations(base.blocks(unet))
     calls = []

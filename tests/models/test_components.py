@@ -11,11 +11,11 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
 import vmc
-from vmc.errors import VmcError
-from vmc.mini.blank import write_blank
-from vmc.models.families import families, family_of
+from vmc.mini.makers.blank import write_blank
+from vmc.models.loading import problem
+from vmc.models.pipelines import families, family_of
 from vmc.models.unet3d import UNet3D
-from vmc.models.weight_files import problem
+from vmc.utils.errors import VmcError
 
 LOADERS = {
     "unet": lambda model, **options: model.denoiser(**options),

@@ -18,11 +18,11 @@ from vmc.data.jester import Jester
 from vmc.data.motion import MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.errors import VmcError
 from vmc.evaluate import main as evaluate
+from vmc.evaluation.tuned import TunedModel
 from vmc.generate import main as generate
-from vmc.mini.blank import write_blank
-from vmc.mini.jester_folder import write as write_jester
+from vmc.mini.makers.blank import write_blank
+from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.base import VideoModel
 from vmc.models.checkpointing import checkpoint_activations
@@ -31,7 +31,7 @@ from vmc.models.wan import Wan
 from vmc.runs.folder import RunFolder, newest_weights
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
-from vmc.training.tuned import TunedModel
+from vmc.utils.errors import VmcError
 
 SIZE = 64
 TIMES = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)

@@ -7,13 +7,13 @@ import torch
 from diffusers import UNet3DConditionModel
 from safetensors import safe_open
 
-from vmc.errors import VmcError
-from vmc.models.export import export_pipeline
 from vmc.models.lora import LoraSubset, merged
 from vmc.models.parameters import ParameterSubset
+from vmc.models.pipelines import export_pipeline
 from vmc.models.token import MotionToken
 from vmc.models.unet3d import UNet3D
-from vmc.randomness import generator
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 METHOD = ["temporal", "spatial_kv"]
 GROUPS = UNet3D.groups
@@ -41,7 +41,7 @@ def test_the_methods_layers_get_adapters_and_no_others(base):
     expected = {
         name.removesuffix(".weight") for name in ParameterSubset(groups=METHOD).select(unet, GROUPS) if name in weights
     }
-    adapters = subset().freeze_rest(unet, GROUPS)
+    adapters = subset().select_trainable(unet, GROUPS)
     assert {name.rpartition(".lora_")[0] for name in adapters} == expected
     for layer in expected:
         a, b = adapters[f"{layer}.lora_A.weight"], adapters[f"{layer}.lora_B.weight"]
@@ -82,7 +82,7 @@ def test_patterns_name_layers(base):
 
 def test_only_the_adapters_are_trained(base):
     unet = base.denoiser()
-    adapters = subset().freeze_rest(unet, GROUPS)
+    adapters = subset().select_trainable(unet, GROUPS)
     trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     assert {id(parameter) for parameter in trained} == {id(parameter) for parameter in adapters.values()}
     assert not any(module.training for module in unet.modules())
@@ -96,7 +96,7 @@ def test_only_the_adapters_are_trained(base):
 def test_the_adapted_model_begins_as_the_base_to_the_bit(base):
     unet = base.denoiser()
     before = outputs(unet)
-    adapters = subset().freeze_rest(unet, GROUPS)
+    adapters = subset().select_trainable(unet, GROUPS)
     assert torch.equal(outputs(unet), before)
     train_a_little(adapters)
     assert (outputs(unet) - before).abs().max() > 1e-2
@@ -105,7 +105,8 @@ def test_the_adapted_model_begins_as_the_base_to_the_bit(base):
 def test_initial_weights_are_those_of_the_seed_and_the_layer(base):
     def drawn(**changes):
         return {
-            name: tensor.detach() for name, tensor in subset(**changes).freeze_rest(base.denoiser(), GROUPS).items()
+            name: tensor.detach()
+            for name, tensor in subset(**changes).select_trainable(base.denoiser(), GROUPS).items()
         }
 
     torch.manual_seed(1)
@@ -126,7 +127,7 @@ def test_initial_weights_are_those_of_the_seed_and_the_layer(base):
 def test_merged_it_is_the_same_model_under_the_bases_names(base):
     unet = base.denoiser()
     plain = {name: tensor.clone() for name, tensor in unet.named_parameters()}
-    train_a_little(subset().freeze_rest(unet, GROUPS))
+    train_a_little(subset().select_trainable(unet, GROUPS))
     adapted, names = outputs(unet), [name for name, _ in unet.named_parameters()]
     with merged(unet):
         tensors = dict(unet.named_parameters())
@@ -150,7 +151,7 @@ def test_merging_leaves_a_plain_model_alone(base):
 
 def test_the_exported_model_is_plain_and_draws_the_same(base, tmp_path):
     unet = base.denoiser()
-    train_a_little(subset().freeze_rest(unet, GROUPS))
+    train_a_little(subset().select_trainable(unet, GROUPS))
     export_pipeline(base, unet, base.text_encoder(MotionToken()), tmp_path / "exported", card="")
     exported = UNet3DConditionModel.from_pretrained(tmp_path / "exported", subfolder="unet")
     assert [name for name, _ in exported.named_parameters()] == [name for name, _ in base.denoiser().named_parameters()]
@@ -182,7 +183,7 @@ def test_what_cannot_be_is_refused_at_once(changes, words):
 @pytest.mark.parametrize("target", ["tmeporal", "*.attn3.*", "norm_out"])
 def test_a_target_that_is_unknown_or_matches_nothing_is_refused(base, target):
     with pytest.raises(VmcError) as refused:
-        subset(targets=["temporal", target]).freeze_rest(base.denoiser(), GROUPS)
+        subset(targets=["temporal", target]).select_trainable(base.denoiser(), GROUPS)
     for word in ("parameters.targets", f"'{target}'", "matches none", "temporal, spatial_kv"):
         assert word in str(refused.value)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from diffusers import UNet3DConditionModel
 
-from vmc.errors import VmcError
 from vmc.models.parameters import ParameterSubset, select_names
 from vmc.models.unet3d import UNet3D
+from vmc.utils.errors import VmcError
 
 GROUPS = UNet3D.groups
 
@@ -88,7 +88,7 @@ def test_groups_of_single_names(name, groups):
 
 def test_freezing_leaves_gradients_to_the_subset_alone(base):
     unet = base.denoiser()
-    trained = ParameterSubset().freeze_rest(unet, GROUPS)
+    trained = ParameterSubset().select_trainable(unet, GROUPS)
     assert {name for name, parameter in unet.named_parameters() if parameter.requires_grad} == set(trained)
 
 

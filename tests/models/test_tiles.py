@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vmc.diffusion.sampling import lent
-from vmc.errors import VmcError
+from vmc.diffusion.sampling import on_device
 from vmc.training.hardware import Hardware
+from vmc.utils.errors import VmcError
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def test_a_network_is_lent_and_comes_back():
     module = torch.nn.Linear(2, 2, device="meta")
     moves = []
     module.to = lambda device: moves.append(device)
-    with lent(module, torch.device("meta")):
+    with on_device(module, torch.device("meta")):
         assert not moves
-    with pytest.raises(ZeroDivisionError), lent(module, torch.device("cpu")):
+    with pytest.raises(ZeroDivisionError), on_device(module, torch.device("cpu")):
         assert moves == [torch.device("cpu")]
         _ = 1 / 0
     assert moves == [torch.device("cpu"), torch.device("meta")]

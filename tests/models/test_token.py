@@ -4,10 +4,9 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from vmc.errors import VmcError
-from vmc.mini.blank import clip_tokenizer
-from vmc.models.text import TextEncoder, check_word_is_read
+from vmc.models.text import TextEncoder, check_word_is_read, clip_tokenizer
 from vmc.models.token import MotionToken, merge_row
+from vmc.utils.errors import VmcError
 
 
 def test_the_tokenizer_is_clips_own(blank):

@@ -10,15 +10,14 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, 
 
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Sampler, initial_noise
-from vmc.errors import VmcError
-from vmc.mini.blank import write_blank
-from vmc.models.export import export_pipeline
-from vmc.models.families import family_of
+from vmc.mini.makers.blank import write_blank
 from vmc.models.loading import cast, quiet_loading
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
+from vmc.models.pipelines import export_pipeline, family_of
 from vmc.models.token import MotionToken
 from vmc.models.wan import Wan
+from vmc.utils.errors import VmcError
 
 PUBLISHED = {
     "1.3B": {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960},

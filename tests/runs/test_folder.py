@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from vmc.data.clips import Clip
-from vmc.errors import UnwritableError, VmcError
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
 from vmc.runs.earlier import TRAIN_COLUMNS
 from vmc.runs.folder import RunFolder, is_done, newest_weights, read_config, read_state, shown_state
+from vmc.utils.errors import UnwritableError, VmcError
 
 CONFIG = {"parameters": {"groups": ["temporal"]}, "optimizer": {"lr": 1.0}, "steps": 5}
 ROW = {"exemplar_updates": 1, "loss": "0.5", "loss_motion": "0.5", "loss_regularization": ""}

@@ -10,8 +10,8 @@ import wandb
 import yaml
 
 from vmc.data.video import write_video
-from vmc.errors import VmcError
 from vmc.runs.mirror import WandbMirror, numbers, place_of
+from vmc.utils.errors import VmcError
 
 CONFIG = {"arm": "reg_none", "motion": {"name": "shaking_hand"}, "seed": 2, "stack_name": "mini"}
 

@@ -12,15 +12,15 @@ import torch
 
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.errors import VmcError
-from vmc.metrics.evaluator import Evaluator
+from vmc.evaluation import score as evaluations
+from vmc.evaluation.score import Evaluation
 from vmc.metrics.quality import Quality
 from vmc.metrics.scores import read_scores
-from vmc.runs import evaluation as evaluations
-from vmc.runs.evaluation import Evaluation
-from vmc.runs.reporting.building import Report
-from vmc.runs.reporting.finding import find_runs
-from vmc.runs.reporting.gallery.content import places
+from vmc.metrics.suite import Evaluator
+from vmc.reporting.build import Report
+from vmc.reporting.gallery.content import places
+from vmc.reporting.load import find_runs
+from vmc.utils.errors import VmcError
 
 LONGEST = 10.0
 """Seconds within which an answer must come."""

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import wandb
 
-from vmc.errors import VmcError
+from vmc.reporting.dashboard import save_dashboard
 from vmc.runs import wandb_run
-from vmc.runs.dashboard import save_dashboard
 from vmc.runs.mirror import WandbMirror
 from vmc.runs.wandb_run import within
+from vmc.utils.errors import VmcError
 
 CONFIG = {"arm": "method", "motion": {"name": "shaking_hand"}, "seed": 0, "stack_name": "mini"}
 PATIENCE = 4

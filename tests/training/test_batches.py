@@ -12,9 +12,9 @@ from vmc.data.transform import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.timesteps import CoarseNoise
-from vmc.errors import VmcError
 from vmc.training.batches import Batch, StepPlan, TrainingBatches
 from vmc.training.regularization import ClipSet, Mixture, check_mix
+from vmc.utils.errors import VmcError
 
 EXEMPLARS, OTHERS = 3, 20
 

@@ -10,12 +10,12 @@ from PIL import Image
 
 from vmc.data.clips import Clip
 from vmc.data.transform import ClipTransform
-from vmc.errors import VmcError
-from vmc.mini.blank import write_blank
+from vmc.mini.makers.blank import write_blank
 from vmc.training import session as sessions
 from vmc.training.delta import TOKEN, Delta
 from vmc.training.module import MotionModule
 from vmc.training.regularization import ClipSet
+from vmc.utils.errors import VmcError
 
 TOKENS = ("token=trained", "token.learning_rate=1e-2")
 SUBJECT = "+token.further={subject: {word: pll, trained: true, learning_rate: 1e-3}}"

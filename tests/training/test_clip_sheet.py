@@ -8,14 +8,13 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from vmc.cli import config_folder
+from vmc.config.command import config_folder
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import Clip
 from vmc.data.transform import ClipTransform
 from vmc.data.video import write_video
 from vmc.prepare import main
-from vmc.runs.clip_sheet import EXEMPLARS, GAP, OTHERS, write_clip_sheet
-from vmc.runs.sheet import FRAME, TEXT
+from vmc.runs.sheets import EXEMPLARS, FRAME, GAP, OTHERS, TEXT, write_clip_sheet
 
 ROW = FRAME + TEXT
 MODELS = ", ".join(sorted(file.stem for file in (config_folder() / "model").glob("*.yaml")))

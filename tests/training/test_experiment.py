@@ -6,9 +6,9 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 
 from vmc.config.build import build_experiment, build_part
-from vmc.config.composing import compose
-from vmc.errors import VmcError
+from vmc.config.command import compose
 from vmc.models.unet3d import UNet3D
+from vmc.utils.errors import VmcError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,18 +6,18 @@ from functools import partial
 import pytest
 import torch
 
-from vmc.errors import VmcError
-from vmc.fullsize.sizes import ZEROSCOPE
 from vmc.mini.shipped import shipped
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import read_state
+from vmc.tools.full_size.sizes import ZEROSCOPE
 from vmc.training import session
 from vmc.training.hardware import Hardware
-from vmc.training.memory import GIB, Load, fitting_load, state_bytes, told_in_a_sentence
+from vmc.training.memory import GIB, Load, explain_oom, fitting_load, state_bytes
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import AdamW8bit
+from vmc.utils.errors import VmcError
 
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
 
@@ -140,9 +140,9 @@ def test_memory_that_runs_out_in_a_step_is_a_sentence(train, gpu, zeroscope, tmp
 def test_other_errors_stay_what_they_are(gpu):
     gpu(24)
     device = torch.device("cuda")
-    with pytest.raises(RuntimeError, match="another"), told_in_a_sentence(None, device):
+    with pytest.raises(RuntimeError, match="another"), explain_oom(None, device):
         raise RuntimeError("another")
-    with pytest.raises(torch.OutOfMemoryError), told_in_a_sentence(None, device):
+    with pytest.raises(torch.OutOfMemoryError), explain_oom(None, device):
         raise torch.OutOfMemoryError("on something else")
 
 

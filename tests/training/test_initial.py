@@ -7,15 +7,15 @@ import shutil
 import pytest
 import torch
 
-from vmc.errors import VmcError
+from vmc.evaluation.tuned import TunedModel
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
-from vmc.tensor_files import save_tensors
 from vmc.training import session as sessions
 from vmc.training.delta import FORMAT, TOKEN, Delta
 from vmc.training.hardware import Hardware
 from vmc.training.initial import NAME
-from vmc.training.tuned import TunedModel
+from vmc.utils.errors import VmcError
+from vmc.utils.tensor_files import save_tensors
 
 LORA = ("parameters=lora", "parameters.rank=2", "optimizer.lr=1e-2")
 
@@ -101,7 +101,7 @@ def test_the_row_of_a_token_that_stands_still_is_read_by_captions_and_prompts(be
     assert not torch.equal(plain._encoders.text(text).embeddings_BLD, expected.embeddings_BLD)
     assert module.inherited.keys() == {TOKEN}, "the temporal layers are trained on"
     # Scores of step 0 are those of other runs of the base model alone.
-    assert session._encoders.token_mark != plain._encoders.token_mark
+    assert session._encoders.token_fingerprint != plain._encoders.token_fingerprint
 
 
 def test_adapters_are_put_beside_weights_that_another_run_has_trained(train, motion_run, base):

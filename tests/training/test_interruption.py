@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.errors import UnwritableError, VmcError
-from vmc.runs import generation
+from vmc.evaluation import generation
 from vmc.runs.folder import read_state
 from vmc.training import session as sessions
-from vmc.training.saving import StreamedCheckpoints, checkpoint_fault
+from vmc.training.checkpoints import StreamedCheckpoints, checkpoint_fault
+from vmc.utils.errors import UnwritableError, VmcError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from vmc.data.jester import Jester
 from vmc.data.motion import MotionData
 from vmc.diffusion.objective import denoising_loss
-from vmc.mini.jester_folder import write
+from vmc.mini.world.jester_folder import write
 from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
 from vmc.training.delta import Delta

@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.errors import VmcError
+from vmc.evaluation.tuned import TunedModel
 from vmc.models.lora import LoraSubset
 from vmc.models.token import MotionToken
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
-from vmc.training.tuned import TunedModel
+from vmc.utils.errors import VmcError
 
 LORA = ("+ablation=lora", "optimizer.lr=1e-2", "parameters.rank=2")
 
@@ -34,7 +34,9 @@ def test_the_base_stays_bit_identical_and_every_adapter_moves(train, base, modul
     fresh = dict(base.denoiser().named_parameters())
     held = {name.replace(".base_layer", ""): tensor for name, tensor in module["module"].denoiser.named_parameters()}
     assert all(torch.equal(tensor, held[name]) for name, tensor in fresh.items())
-    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).freeze_rest(base.denoiser(), base.groups)
+    begun = LoraSubset(rank=2, alpha=4, targets=["temporal", "spatial_kv"]).select_trainable(
+        base.denoiser(), base.groups
+    )
     assert trained.keys() == {f"unet.{name}" for name in begun}
     assert not any(torch.equal(trained[f"unet.{name}"], tensor) for name, tensor in begun.items())
 

@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.errors import VmcError
+from vmc.evaluation.tuned import TunedModel
 from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware
 from vmc.training.optimizers import AdamW8bit
-from vmc.training.tuned import TunedModel
+from vmc.utils.errors import VmcError
 
 
 def test_moments_of_eight_bits_learn_and_are_resumed_to_the_bit(train, tmp_path, base):

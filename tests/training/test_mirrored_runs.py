@@ -5,8 +5,8 @@ import json
 import pytest
 from wandb.sdk import wandb_setup
 
+from vmc.evaluation import score as evaluations
 from vmc.metrics.declared import MEASURES
-from vmc.runs import evaluation as evaluations
 from vmc.runs.folder import RunFolder, read_state
 from vmc.runs.mirror import numbers
 

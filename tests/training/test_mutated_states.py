@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmc.errors import VmcError
-from vmc.tensor_files import read_cached, write_cached
+from vmc.training.checkpoints import checkpoint_fault
 from vmc.training.delta import Delta
-from vmc.training.saving import checkpoint_fault
+from vmc.utils.errors import VmcError
+from vmc.utils.tensor_files import read_cached, write_cached
 
 EACH = 40
 """Mutations of each kind of file."""

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.errors import VmcError
 from vmc.runs.mirror import NoMirror
 from vmc.train import main
+from vmc.utils.errors import VmcError
 
 PARTS = ("loss_denoising", "loss_appearance_debiased")
 

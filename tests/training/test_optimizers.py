@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.errors import VmcError
 from vmc.training.optimizers import Constant, Schedule, check_optimizer, check_schedule, make_optimizer
+from vmc.utils.errors import VmcError
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from vmc.errors import VmcError
 from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import UNet3D
-from vmc.randomness import generator
 from vmc.runs.folder import RunFolder
 from vmc.training.delta import TOKEN, Delta
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 # Losses of the first ten steps of the method, run seed 0. A refactor must not change them; rounding on another machine
 # may, in the last digits. Model and clips are made so that no library's initialisation or codec has a part in them.

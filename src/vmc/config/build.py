@@ -11,19 +11,19 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-import vmc.config.names  # noqa: F401 - registers what configs compute
+import vmc.config.folders  # noqa: F401 - registers what configs compute
 from vmc.data.clips import NoClips, fill
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, read_prompts, spread
-from vmc.errors import VmcError
-from vmc.files import cache_root
+from vmc.evaluation.controls import Pretrained
+from vmc.evaluation.synthetic import BaseVideos
 from vmc.models.token import MotionToken
 from vmc.runs.folder import RunFolder
-from vmc.training.base_videos import BaseVideos
 from vmc.training.experiment import Experiment
-from vmc.training.pretrained import Pretrained
 from vmc.training.regularization import NoRegularization
 from vmc.training.session import Session
+from vmc.utils.errors import VmcError
+from vmc.utils.files import cache_root
 
 Config = Mapping[str, Any] | DictConfig
 

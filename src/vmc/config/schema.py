@@ -12,8 +12,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from vmc.config.folders import config_folder, config_folders, group_files, package_of
 from vmc.config.targets import INSTRUCTIONS, named_targets
-from vmc.errors import VmcError
-from vmc.plain_yaml import read_yaml
+from vmc.utils.errors import VmcError
+from vmc.utils.plain_yaml import read_yaml
 
 OVERLAYS = ("ablation", "baseline")
 """Groups that a training adds with a plus."""

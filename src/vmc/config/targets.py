@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from vmc.config.folders import config_folder, config_folders, group_files, group_names, package_of
-from vmc.errors import VmcError
-from vmc.plain_yaml import SafeLoader
+from vmc.utils.errors import VmcError
+from vmc.utils.plain_yaml import SafeLoader
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 """Keys that Hydra follows in place of handing them on."""

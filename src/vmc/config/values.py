@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from vmc.config.free_text import is_path
 from vmc.config.schema import annotations, arguments
 from vmc.config.targets import INSTRUCTIONS
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 LARGEST = 2**63 - 1
 

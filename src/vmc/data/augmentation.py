@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from vmc.data.frames import resize, to_uint8
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 _MUCH_LARGER = 1.33
 """From this ratio of source to target on, sampling points alone would skip pixels: the source is resized first."""

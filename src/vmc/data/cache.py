@@ -9,8 +9,8 @@ from typing import TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.files import sweep
-from vmc.tensor_files import ONLY, read_cached_tensors, write_cached_tensors
+from vmc.utils.files import sweep
+from vmc.utils.tensor_files import ONLY, read_cached_tensors, write_cached_tensors
 
 Item = TypeVar("Item")
 

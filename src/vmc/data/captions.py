@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from vmc.data.images import IMAGE_SUFFIXES
 from vmc.data.limits import entries
 from vmc.data.video import VIDEO_SUFFIXES
-from vmc.errors import VmcError
-from vmc.text_files import check_characters, read_table, read_text
+from vmc.utils.errors import VmcError
+from vmc.utils.text_files import check_characters, read_table, read_text
 
 TABLE = "captions.csv"
 

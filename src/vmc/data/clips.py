@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 from tqdm import tqdm
 
 from vmc.data.video import check_clip
-from vmc.errors import VmcError
-from vmc.text_files import shortened
+from vmc.utils.errors import VmcError
+from vmc.utils.text_files import shortened
 
 logger = logging.getLogger(__name__)
 

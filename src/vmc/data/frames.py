@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 Start = Literal["random", "first", "centre"]
 

@@ -16,12 +16,12 @@ import pandas as pd
 import torch
 
 from vmc.data.clips import Clip, Role
+from vmc.data.completeness import gap
 from vmc.data.limits import checked_path, entries, exists, is_folder
-from vmc.data.numbering import gap
 from vmc.data.video import frame_files, natural_order
-from vmc.errors import VmcError
-from vmc.randomness import generator
-from vmc.text_files import read_lines
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
+from vmc.utils.text_files import read_lines
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmc.data.completeness import gap
 from vmc.data.jester import Jester
-from vmc.data.numbering import gap
 from vmc.data.video import frame_files
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 PUBLISHED = {"train": 118_562, "validation": 14_787, "test": 14_743}
 """Clips of each split of the whole data set."""

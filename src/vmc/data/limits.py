@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 MAX_SIDE = 8192
 MAX_PIXELS = 32 << 20

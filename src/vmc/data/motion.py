@@ -9,7 +9,7 @@ from vmc.data.augmentation import Augmentation
 from vmc.data.clips import ClipSource
 from vmc.data.transform import ClipTransform
 from vmc.data.video import FOLDER_RATE
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 SUBJECT = re.compile(
     r"\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b", re.IGNORECASE

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from vmc.data.clips import fill
 from vmc.data.limits import exists
-from vmc.errors import VmcError
-from vmc.text_files import MAX_ROWS, check_characters, read_lines, read_table, shortened
+from vmc.utils.errors import VmcError
+from vmc.utils.text_files import MAX_ROWS, check_characters, read_lines, read_table, shortened
 
 
 @dataclass(frozen=True, kw_only=True)

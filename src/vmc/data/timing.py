@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from vmc.data.clips import Clip
 from vmc.data.frames import is_slower, typical_interval, window
 from vmc.data.transform import ClipTransform
-from vmc.randomness import generator
+from vmc.utils.randomness import generator
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from vmc.data.augmentation import Augmentation
 from vmc.data.frames import Start, Window, check_rate, check_window, resize_and_crop, window
 from vmc.data.limits import MAX_SIDE
 from vmc.data.video import FOLDER_RATE, frame_times, read_frames
-from vmc.errors import VmcError
-from vmc.files import fingerprint
-from vmc.randomness import generator
+from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
+from vmc.utils.randomness import generator
 
 _VERSION = 1
 """Raised whenever equal settings give other frames than before, so that no cache mixes the two."""

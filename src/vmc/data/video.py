@@ -24,13 +24,25 @@ from av.video.stream import VideoStream
 from einops import rearrange
 from torch import Tensor
 
-from vmc.data.containers import gif_size, is_cut_off
-from vmc.data.images import IMAGE_SUFFIXES, animation, check_image, count_images, image_times, load_image
+from vmc.data.completeness import gif_size, irregularity, is_cut_off
+from vmc.data.images import (
+    BT709,
+    IMAGE_SUFFIXES,
+    LIMITED_RANGE,
+    animation,
+    check_image,
+    count_images,
+    enlargement,
+    image_times,
+    load_image,
+    scale_mark,
+    shown_width,
+    to_rgb,
+    to_yuv420p,
+)
 from vmc.data.limits import MAX_PIXELS, check_regular, check_size, entries, is_folder
-from vmc.data.numbering import irregularity
-from vmc.data.pixels import BT709, LIMITED_RANGE, enlargement, scale_mark, shown_width, to_rgb, to_yuv420p
-from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -241,7 +253,7 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
     height, width = frames_FCHW.shape[2:]
     factor = enlargement(height, width)
     rate = Fraction(fps).limit_denominator(1001)
-    with written_whole(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
+    with atomic_write(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
         file.metadata["comment"] = scale_mark(factor, height, width)
         # One thread: x264 decides by its number of threads what it writes.
         stream: Any = file.add_stream("libx264", rate=rate, options={"crf": "10", "threads": "1"})

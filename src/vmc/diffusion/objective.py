@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from vmc.diffusion.process import NoiseProcess
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 Losses = Tensor | Mapping[str, Tensor]
 """losses_B, or several by name whose sum is the loss of a clip."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 

@@ -14,7 +14,7 @@ from torch.nn import Module
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import Solver
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """prediction_BCFHW of noisy_BCFHW, a timestep and texts."""
@@ -100,7 +100,7 @@ def check_tile(tile: int | None) -> None:
 
 
 @contextmanager
-def lent(module: Module, device: torch.device) -> Iterator[None]:
+def on_device(module: Module, device: torch.device) -> Iterator[None]:
     """A network on `device` for the length of a block, and back where it was; nothing where it is there already."""
     before = next(module.parameters()).device
     if before == device:

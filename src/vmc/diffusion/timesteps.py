@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from vmc.diffusion.process import NoiseProcess
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 
 class TimestepSampler(ABC):

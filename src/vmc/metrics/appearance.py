@@ -9,9 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vmc.metrics.base import Metric, RunContext, in_parts
+from vmc.metrics.base import Metric, Record, RunContext, in_parts
 from vmc.metrics.columns import Column, Measure, Value
-from vmc.metrics.record import Record
 
 
 class ImageText(Protocol):

@@ -14,10 +14,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vmc.errors import VmcError
 from vmc.metrics.columns import Column, Value
-from vmc.metrics.network_file import NetworkFile
-from vmc.metrics.record import Record
+from vmc.metrics.networks.files import NetworkFile
+from vmc.utils.errors import VmcError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One video and what it was made from.
+
+    Args:
+        video: its file name.
+        prompt: as the model was given it.
+        subject: the phrase that the appearance score looks for; None where the test set names none.
+        language: the full caption in natural language, for text alignment; None where there is none.
+        seed: of the video's noise; None for a video whose seed is not known.
+    """
+
+    video: str
+    prompt: str
+    subject: str | None = None
+    language: str | None = None
+    seed: int | None = None
+
 
 NamedClips = Iterable[tuple[str, Tensor]]
 """Names and frames_FCHW uint8 of clips; every metric that needs them goes through them anew."""

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, MISSING, dataclass, fields
 from itertools import chain
 from typing import Any, Literal, get_args
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 Value = float | int | bool | str | None
 """Of one video in one column; None where there is none."""

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from scipy.special import stdtr
 
-from vmc.errors import VmcError
 from vmc.metrics.statistics import (
     RESAMPLES,
     Run,
@@ -20,6 +19,7 @@ from vmc.metrics.statistics import (
     student_reach,
 )
 from vmc.metrics.values import KEYS
+from vmc.utils.errors import VmcError
 
 Place = TypeVar("Place")
 

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.errors import VmcError
-from vmc.metrics.base import Metric, NamedClips, RunContext, in_parts
+from vmc.metrics.base import Metric, NamedClips, Record, RunContext, in_parts
 from vmc.metrics.columns import Column, Measure, Value
-from vmc.metrics.record import Record
-from vmc.tensor_files import read_cached, write_cached
+from vmc.utils.errors import VmcError
+from vmc.utils.tensor_files import read_cached, write_cached
 
 COPY_THRESHOLD = 0.25  # SSCD similarity above which a video counts as copied (paper, Sec. 4.2)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vmc.errors import VmcError
 from vmc.metrics.values import KEYS, names_of
+from vmc.utils.errors import VmcError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from vmc.metrics.base import Metric, RunContext
-from vmc.metrics.classifiers import GestureClassifier, class_index
+from vmc.metrics.base import Metric, Record, RunContext
 from vmc.metrics.columns import Column, Measure, Value
-from vmc.metrics.record import Record
+from vmc.metrics.networks.classifiers import GestureClassifier, class_index
 
 ACCURACY = Measure(
     "motion_accuracy", "Accuracy, %", how="share", digits=1, rank=0, tables=("table1", "table2"), curve=True

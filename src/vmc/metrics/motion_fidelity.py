@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vmc.errors import VmcError
-from vmc.metrics.base import Metric, RunContext
+from vmc.metrics.base import Metric, Record, RunContext
 from vmc.metrics.columns import Column, Measure, Value
-from vmc.metrics.record import Record
+from vmc.utils.errors import VmcError
 
 SIDE = 128  # px of the shorter side, at which points are tracked: below, a hand is a few px wide
 WINDOW, LEVELS = 21, 3  # px around a point that is found again, and halvings of the picture: strides of a hand fit in

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vmc.metrics.base import Metric, in_parts
+from vmc.metrics.base import Metric, Record, in_parts
 from vmc.metrics.columns import Column, Measure, Value
-from vmc.metrics.network_file import NetworkFile
-from vmc.metrics.record import Record
+from vmc.metrics.networks.files import NetworkFile
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
+from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Kind, Value
 from vmc.metrics.declared import BASE, COLUMNS
-from vmc.metrics.evaluator import Row
-from vmc.metrics.record import Record
+from vmc.metrics.suite import Row
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
 
 
 def _yes_or_no(value: Any) -> bool:
@@ -42,7 +42,7 @@ def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row], *, columns: S
         VmcError: as `scores_text`.
     """
     text = scores_text(scores, path=path, columns=columns)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

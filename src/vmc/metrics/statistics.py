@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from vmc.errors import VmcError
 from vmc.metrics.columns import Column, Measure, measures_of, united
 from vmc.metrics.declared import COLUMNS, MEASURES
 from vmc.metrics.values import names_of, values_of_run
-from vmc.randomness import derive_seed
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import derive_seed
 
 RESAMPLES = 10_000
 TAIL = 0.025  # of a 95 % interval, on each side

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vmc.errors import VmcError
 from vmc.metrics.columns import Column, measured
 from vmc.metrics.declared import COLUMNS
+from vmc.utils.errors import VmcError
 
 KEYS = ["subject", "prompt", "seed"]
 """What names a video within a run: subject is the prompt where the test set names none, seed the file without one."""

@@ -8,16 +8,16 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "blank": ("vmc.mini.blank", "write a small pipeline with random weights"),
-    "render": ("vmc.mini.render_command", "write rendered clips in Jester's layout"),
-    "sheets": ("vmc.mini.sheets_command", "draw contact sheets of the rendered world"),
-    "pipeline": ("vmc.mini.pretraining.command", "pretrain the text-to-video pipeline from scratch"),
-    "classifier": ("vmc.mini.classifier.command", "train the gesture classifier from scratch"),
-    "appearance": ("vmc.mini.appearance.command", "train the appearance model"),
-    "copying": ("vmc.mini.copying.command", "train the copy descriptor"),
+    "blank": ("vmc.mini.makers.blank", "write a small pipeline with random weights"),
+    "render": ("vmc.mini.world.render_command", "write rendered clips in Jester's layout"),
+    "sheets": ("vmc.mini.world.sheets_command", "draw contact sheets of the rendered world"),
+    "pipeline": ("vmc.mini.makers.pretraining.command", "pretrain the text-to-video pipeline from scratch"),
+    "classifier": ("vmc.mini.makers.classifier.command", "train the gesture classifier from scratch"),
+    "appearance": ("vmc.mini.makers.appearance.command", "train the appearance model"),
+    "copying": ("vmc.mini.makers.copying.command", "train the copy descriptor"),
     "ship": ("vmc.mini.card.ship_command", "put the trained networks into the package"),
     "card": ("vmc.mini.card.command", "measure the shipped networks and set the thresholds"),
 }

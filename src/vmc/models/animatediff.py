@@ -17,12 +17,10 @@ from torch.nn import Module
 from transformers import CLIPTextModel
 
 from vmc.diffusion.conditioning import Conditioning
-from vmc.errors import VmcError
-from vmc.models.clip_text import save_clip_text
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
-from vmc.models.loading import download, quiet_loading
-from vmc.models.text import TextEncoder
-from vmc.models.weight_files import first_line, weight_files
+from vmc.models.loading import download, first_line, quiet_loading, weight_files
+from vmc.models.text import TextEncoder, save_clip_text
+from vmc.utils.errors import VmcError
 
 ADAPTER = "motion_adapter"
 PUBLISHED = "guoyww/animatediff-motion-adapter-v1-5-2"

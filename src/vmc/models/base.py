@@ -21,11 +21,19 @@ from torch.nn import Module
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import NoiseProcess
-from vmc.errors import VmcError
-from vmc.files import fingerprint
-from vmc.fitting import shapes_of
-from vmc.models.loading import cast, download, quiet_loading
-from vmc.models.weight_files import empty_network, first_line, is_harmless, problem, weight_files
+from vmc.models.loading import (
+    cast,
+    download,
+    empty_network,
+    first_line,
+    is_harmless,
+    problem,
+    quiet_loading,
+    weight_files,
+)
+from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
+from vmc.utils.tensor_files import shapes_of
 
 if TYPE_CHECKING:
     from vmc.models.text import TextEncoder
@@ -227,7 +235,7 @@ class VideoModel(ABC):
             return None
         if name is None or name in cls.pipelines:
             return None
-        from vmc.models.families import families  # imports every family
+        from vmc.models.pipelines import families  # imports every family
 
         known = "; ".join(f"{one} opens {' or '.join(family.pipelines)}" for one, family in families().items())
         return (

@@ -1,16 +1,188 @@
-"""Fetching a pipeline's folder and opening its parts without the libraries' own chatter."""
+"""A pipeline's folder: fetched, its weight files found whole or damaged, its parts opened.
 
-from collections.abc import Container, Iterable, Iterator
+The libraries that load them say it in words that are meant for programmers, or do not say it.
+"""
+
+import json
+import re
+import zipfile
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError, safe_open
 from transformers.utils import logging as transformers_logging
 
-from vmc.errors import VmcError
-from vmc.models.weight_files import snapshot
+from vmc.utils.errors import VmcError
+from vmc.utils.tensor_files import Shapes, shapes_misfit, shapes_of
+
+_STEMS = {"text_encoder": r"(pytorch_)?model"}
+_CUT_OFF = ("incomplete metadata", "header too small", "invalid header length")
+"""How safetensors calls a file that ends too early."""
+_FORMER = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""What diffusers called an autoencoder's attention before 0.18, as published files do."""
+_IGNORED = ["*.fp16.*", "*.non_ema.*", "*.msgpack", "*.h5", "*.onnx", "*.ckpt"]
+"""Files of the published repositories that nothing here opens."""
+_LFS = b"version https://git-lfs"
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Those of a part that are opened: safetensors where there are any, else pickles; never a variant's (`.fp16.`)."""
+    for suffix in ("safetensors", "bin"):
+        name = _weights(folder.name, suffix)
+        found = [file for file in folder.glob(f"*.{suffix}") if name.fullmatch(f"{folder.name}/{file.name}")]
+        if files := sorted(file for file in found if file.is_file()):
+            return files
+    return []
+
+
+def _weights(part: str, suffix: str) -> re.Pattern[str]:
+    """The names of a part's weights in its repository."""
+    stem = _STEMS.get(part, "diffusion_pytorch_model")
+    return re.compile(rf"{re.escape(_inside(part))}{stem}(-\d+-of-\d+)?\.{suffix}")
+
+
+def _inside(part: str) -> str:
+    """How the names of a part's files begin."""
+    return f"{part}/" if part else ""
+
+
+def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, local: bool = False) -> Path:
+    """The folder of a hub repository's pipeline in the hub's cache, downloaded where it is not complete there.
+
+    Of a part whose weights are published as safetensors and as pickles, the former alone are fetched.
+
+    Args:
+        repository: its name.
+        parts: its folders that are wanted; "" is the repository's own.
+        weighted: those of them that have weights.
+        local: do not ask the hub; what is in the cache may lack files then.
+
+    Raises:
+        Exception: whatever the hub's library raises.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    names: list[str] = []
+    try:
+        names = [] if local else [file.rfilename for file in HfApi().model_info(repository).siblings or ()]
+    except (HFValidationError, RepositoryNotFoundError):
+        raise
+    except Exception:  # offline, or without a network: it is in the cache or nowhere
+        local = True
+    twice = [part for part in weighted if any(_weights(part, "safetensors").fullmatch(name) for name in names)]
+    ignored = [*_IGNORED, *(f"{_inside(part)}*.bin*" for part in twice)]
+    allowed = ["model_index.json", *(f"{_inside(part)}*" for part in parts)]
+    found = snapshot_download(repository, allow_patterns=allowed, ignore_patterns=ignored, local_files_only=local)
+    return Path(found)
+
+
+def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | None:
+    """What is wrong with a part, a clause that names the file; None where its files read and fit.
+
+    Args:
+        folder: of the part.
+        kind: of its network.
+        expected: shapes of its tensors; None builds the network without memory to see.
+    """
+    files = weight_files(folder)
+    found: dict[str, Sequence[int]] = {}
+    if not files:
+        return f"{folder} has no weights"
+    for file in files:
+        try:
+            found |= read_shapes(file)
+        except VmcError as error:
+            return f"{file} does not load as {kind.__name__}: {error}"
+    if expected is None:
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            expected = shapes_of(empty_network(kind, config).state_dict())
+        except Exception as error:  # the libraries raise of every kind
+            return f"{folder / 'config.json'} is no config of {kind.__name__} ({first_line(error).rstrip('.')})"
+    named = _named_as(expected, found)
+    # A file need not hold what is another tensor's memory, as the second name of T5's table of embeddings.
+    tied = set(getattr(kind, "_tied_weights_keys", None) or ()) - named.keys()
+    reason = shapes_misfit({name: shape for name, shape in expected.items() if name not in tied}, named)
+    return reason and f"{files[0] if len(files) == 1 else folder} does not fit its config.json: {reason}"
+
+
+def read_shapes(file: Path) -> Shapes:
+    """Shapes of a file's tensors by their names; the tensors themselves are not read.
+
+    Raises:
+        VmcError: what the file is in place of one with tensors alone, a clause.
+    """
+    if file.open("rb").read(len(_LFS)) == _LFS:
+        raise VmcError("it is a mere pointer of Git LFS (`git lfs pull` replaces it by the file)")
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as opened:
+                return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        # Mapped, not read. Files of before 2020 cannot be mapped.
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise VmcError(_unreadable(file, error)) from error
+    if not isinstance(content, Mapping):
+        raise VmcError("it holds no tensors by their names")
+    return shapes_of({str(name): tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)})
+
+
+def _unreadable(file: Path, error: Exception) -> str:
+    start = file.open("rb").read(4)
+    told = str(error)
+    if file.suffix == ".safetensors":
+        cut_off = any(words in told for words in _CUT_OFF)
+        return f"it is truncated, at {file.stat().st_size:,} bytes" if cut_off else "it is no safetensors file"
+    if zipfile.is_zipfile(file) and isinstance(error, UnpicklingError):  # pickles are read as tensors only
+        return "it holds more than tensors and might run code"
+    if not start or start[:2] == b"PK" or (start[:1] == b"\x80" and ("truncated" in told or not told)):
+        return f"it is truncated, at {file.stat().st_size:,} bytes"
+    if start[:1] == b"\x80":
+        return "it is damaged, or holds more than tensors and might run code"
+    return "it is no file of PyTorch"
+
+
+def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
+    """A network on the meta device: names and shapes, and no memory.
+
+    Args:
+        kind: its class, of diffusers or transformers.
+        config: the content of its config file.
+    """
+    with torch.device("meta"):
+        if hasattr(kind, "config_class"):
+            return kind(kind.config_class.from_dict(dict(config)))
+        return kind.from_config(dict(config))
+
+
+def _named_as(expected: Shapes, found: Shapes) -> Shapes:
+    """A file's tensors by the names that the network has for them."""
+    return {_name_in(expected, name): shape for name, shape in found.items() if not is_harmless(name)}
+
+
+def _name_in(expected: Shapes, name: str) -> str:
+    if name in expected:
+        return name
+    head, _, leaf = name.rpartition(".")
+    block, _, former = head.rpartition(".")
+    candidates = (name.removeprefix("text_model."), f"text_model.{name}", f"{block}.{_FORMER.get(former)}.{leaf}")
+    return next((candidate for candidate in candidates if candidate in expected), name)
+
+
+def is_harmless(name: str) -> bool:
+    """Whether a tensor is one that older text encoders were written with and no network reads: a row of numbers."""
+    return name.endswith(".position_ids")
+
+
+def first_line(error: BaseException) -> str:
+    """Of what a library says."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from torch.nn import Conv2d, Conv3d, Linear, Module, Parameter, init
 
-from vmc.errors import VmcError
 from vmc.models.base import Groups
 from vmc.models.parameters import Subset
-from vmc.randomness import generator
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 ADAPTER = "default"
 ADAPTABLE = (Linear, Conv2d, Conv3d)

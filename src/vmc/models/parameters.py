@@ -12,8 +12,8 @@ from typing import Any
 
 from torch.nn import Module, Parameter
 
-from vmc.errors import VmcError
 from vmc.models.base import Groups
+from vmc.utils.errors import VmcError
 
 
 def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Groups) -> list[str]:
@@ -65,7 +65,7 @@ class Subset(ABC):
     def check(self, groups: Groups) -> None:  # noqa: B027 - most have nothing to refuse
         """Refuse, before anything is loaded, what the family lacks."""
 
-    def freeze_rest(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
+    def select_trainable(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
         """Let exactly the subset require gradients, and return it by name.
 
         What is frozen gets no gradient at all: a zero gradient would still let AdamW's decay move it.

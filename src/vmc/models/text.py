@@ -1,22 +1,48 @@
-"""Captions and prompts to what a denoiser reads of them.
+"""Captions and prompts to what a denoiser reads of them, and CLIP's text encoder and tokenizer on disk.
 
 Axes: B texts, L positions of the text encoder, D its width.
 """
 
+import gzip
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import Parameter
+from transformers import CLIPTokenizer
 
 from vmc.diffusion.conditioning import Conditioning
-from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 from vmc.models.token import MotionToken, TokenEmbedding
-from vmc.text_files import shortened
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
+from vmc.utils.text_files import shortened
+
+POSITIONS = 77  # of CLIP's texts
+TEXT_PREFIX = "text_model."
+
+
+def save_clip_text(folder: Path, tokenizer: Any) -> None:
+    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors.
+
+    transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
+    names, which older ones need to read the file.
+    """
+    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
+    file = folder / "text_encoder" / "model.safetensors"
+    with safe_open(file, framework="pt") as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in tensors.items()}
+    with atomic_write(file) as temporary:
+        save_file(prefixed, temporary, metadata={"format": "pt"})
+
 
 log = logging.getLogger(__name__)
 
@@ -124,3 +150,25 @@ class TextEncoder:
         """Of one text, in float32 on the CPU. One text at a time, so that no batch changes its bits."""
         found = self.encode_ids(self.token_ids([text]))
         return Conditioning(found.embeddings_BLD.float(), found.mask_BL).to("cpu")
+
+
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer, from the vocabulary that open_clip carries.
+
+    The order of the 49,408 entries is OpenAI's: 256 bytes, the same with the end-of-word mark, the merges, two specials
+    (github.com/openai/CLIP, `clip/simple_tokenizer.py`).
+    """
+    packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
+    lines = gzip.decompress(packed).decode().splitlines()[1 : 49152 - 256 - 2 + 1]
+    merges = [tuple(line.split()) for line in lines]
+    letters = list(_letters_of_bytes())
+    entries = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
+    vocabulary = {entry: index for index, entry in enumerate([*entries, "<|startoftext|>", "<|endoftext|>"])}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=POSITIONS)
+
+
+def _letters_of_bytes() -> list[str]:
+    """The printable letter that byte-level BPE writes for each byte (Radford et al., 2019): printable ones first."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = range(256 - len(printable))
+    return [chr(code) for code in printable] + [chr(256 + code) for code in others]

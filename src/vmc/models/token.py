@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 MOTION = "motion"
 """The name of the motion's token among all of them."""

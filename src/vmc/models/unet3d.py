@@ -13,10 +13,9 @@ from torch.nn import Module
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.diffusion.conditioning import Conditioning
-from vmc.models.clip_text import save_clip_text
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
 from vmc.models.loading import quiet_loading
-from vmc.models.text import TextEncoder
+from vmc.models.text import TextEncoder, save_clip_text
 
 TEMPORAL_MODULES = frozenset({"transformer_in", "temp_convs", "temp_attentions"})
 

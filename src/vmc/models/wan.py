@@ -27,12 +27,12 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
-from vmc.errors import VmcError
 from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel, check_size
-from vmc.models.image_autoencoder import to_uint8
+from vmc.models.latent_diffusion import to_uint8
 from vmc.models.loading import quiet_loading
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
+from vmc.utils.errors import VmcError
 
 POSITIONS = 512
 """Of the text: what `WanPipeline` reads where nobody says otherwise, and what the model was trained with."""

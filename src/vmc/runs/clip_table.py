@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmc.data.clips import Clip
-from vmc.files import fingerprint, written_whole
+from vmc.utils.files import atomic_write, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def clip_rows(clips: Sequence[Clip]) -> list[dict[str, str]]:
 
 def write_clips(rows: Sequence[Row], folder: Path) -> None:
     """Write the table of a run's clips."""
-    with written_whole(folder / NAME) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(folder / NAME) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -13,6 +13,21 @@ RENAMED = {
     "vmc.diffusion.lora.LoraSubset": "vmc.models.lora.LoraSubset",
     "vmc.diffusion.parameters.ParameterSubset": "vmc.models.parameters.ParameterSubset",
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
+    "vmc.cli.CheckLauncher": "vmc.config.command.CheckLauncher",
+    "vmc.metrics.classifiers.TRNClassifier": "vmc.metrics.networks.classifiers.TRNClassifier",
+    "vmc.metrics.networks.CopyNetwork": "vmc.metrics.networks.files.CopyNetwork",
+    "vmc.metrics.networks.ImageTextNetwork": "vmc.metrics.networks.files.ImageTextNetwork",
+    "vmc.mini.blank.blank_folder": "vmc.mini.makers.blank.blank_folder",
+    "vmc.mini.jester_folder.default_folder": "vmc.mini.world.jester_folder.default_folder",
+    "vmc.mini.known.known_prompts": "vmc.mini.world.known.known_prompts",
+    "vmc.mini.test_set.test_set_file": "vmc.mini.world.test_set.test_set_file",
+    "vmc.runs.reporting.drawing.figure3": "vmc.reporting.drawing.figure3",
+    "vmc.runs.reporting.drawing.figure7": "vmc.reporting.drawing.figure7",
+    "vmc.runs.reporting.drawing.figure8": "vmc.reporting.drawing.figure8",
+    "vmc.runs.reporting.drawing.timesteps": "vmc.reporting.drawing.timesteps",
+    "vmc.training.synthetic.SyntheticRegularization": "vmc.evaluation.synthetic.SyntheticRegularization",
+    "vmc.metrics.classifiers.TSMClassifier": "vmc.metrics.networks.classifiers.TSMClassifier",
+    "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.hugging_face.HuggingFaceClassifier",
 }
 """Classes that configs of earlier versions name otherwise."""
 ADDED: Mapping[str, Any] = {

@@ -16,9 +16,6 @@ from typing import Any
 
 import yaml
 
-from vmc.errors import UnwritableError, VmcError
-from vmc.files import is_leftover, sweep, told_unwritable, written_whole
-from vmc.plain_yaml import read_yaml
 from vmc.runs.earlier import (
     TRAIN_COLUMNS,
     checkpoints,
@@ -29,6 +26,10 @@ from vmc.runs.earlier import (
     up_to_date,
 )
 from vmc.runs.lock import LOCK, holder
+from vmc.utils.errors import UnwritableError, VmcError
+from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
+from vmc.utils.plain_yaml import read_yaml
+from vmc.utils.processes import processor
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class RunFolder:
         if stored_state(self.path) is None:
             log.warning("%s does not read; it is written anew by what the folder holds", self.path / "run.json")
         earlier = read_state(self.path)
-        with written_whole(self.path / "config.yaml") as file:
+        with atomic_write(self.path / "config.yaml") as file:
             file.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
         self._state = {
             "status": "running",
@@ -164,7 +165,7 @@ class RunFolder:
             "step": step,
             "seconds": earlier.get("seconds", 0.0),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-            "machine": {"platform": platform.platform(), "processor": _processor(), "ranks": world},
+            "machine": {"platform": platform.platform(), "processor": processor(), "ranks": world},
             "threads": threads,
             "command": os.environ.get(COMMAND) or shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -175,7 +176,7 @@ class RunFolder:
         """Change the state in `run.json`."""
         self._state |= changes
         self._told = time.monotonic()
-        with written_whole(self.path / "run.json") as file:
+        with atomic_write(self.path / "run.json") as file:
             file.write_text(json.dumps(self._state, indent=2) + "\n")
 
     def conclude(self, *, status: str, reason: str, **changes: Any) -> None:
@@ -214,7 +215,7 @@ class RunFolder:
             self.update()
 
     def _write_losses(self, rows: Iterable[Mapping[str, str]]) -> None:
-        with written_whole(self.train_csv) as temporary, temporary.open("w", newline="") as file:
+        with atomic_write(self.train_csv) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
@@ -285,16 +286,6 @@ def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str
     missing = object()
     pairs = [(f"{prefix}.{key}" if prefix else key, one.get(key, missing), other.get(key, missing)) for key in keys]
     return [name for key, left, right in pairs for name in differing_keys(left, right, key)]
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def newest_weights(path: Path, *, step: int | None = None) -> Path:

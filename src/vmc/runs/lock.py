@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 LOCK = ".lock"
 PATIENCE = 1.0
@@ -16,7 +16,7 @@ PATIENCE = 1.0
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> Iterator[None]:
     """Be the only writer of a run folder for the length of a block; what is made for the lock alone is removed again.
 
     Raises:
@@ -53,7 +53,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
 def remove_stale_lock(folder: Path) -> None:
     """Remove the lock file that a killed process has left in a folder where nothing is to be written any more."""
     if (folder / LOCK).is_file() and holder(folder) is None:
-        with suppress(VmcError), sole_writer(folder):
+        with suppress(VmcError), run_lock(folder):
             pass
 
 

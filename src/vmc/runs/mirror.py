@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
 from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
 from vmc.runs.wandb_run import WandbRun
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
 
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
 MODES = ("online", "offline", "disabled")
@@ -238,7 +238,7 @@ def _identity(folder: Path) -> str:
     file = folder / "wandb" / "id"
     given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
     if given or not file.is_file():
-        with written_whole(file) as temporary:
+        with atomic_write(file) as temporary:
             temporary.write_text(given or secrets.token_hex(4))
     return file.read_text().strip()
 

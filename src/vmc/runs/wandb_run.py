@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

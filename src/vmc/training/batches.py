@@ -21,10 +21,10 @@ from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.errors import VmcError
-from vmc.files import fingerprint
-from vmc.randomness import derive_seed, generator
 from vmc.training.regularization import Drawn, Mixture
+from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
+from vmc.utils.randomness import derive_seed, generator
 
 
 @dataclass(frozen=True)

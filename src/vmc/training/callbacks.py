@@ -13,12 +13,12 @@ import pytorch_lightning as pl
 import torch
 from tqdm import tqdm
 
-from vmc.errors import VmcError
-from vmc.files import written_whole
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
 from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
 
 STOPPING = b"stopping after the step or the videos in hand; the same signal again stops at once\n"
 
@@ -167,7 +167,7 @@ class Checkpoints(StepCallback):
         if trainer.is_global_zero:
             delta = Delta(tensors=module.weights(), about={**self.about, "step": step})
             delta.save(self.run.weights(step), dtype=self.dtype)
-            with written_whole(self.run.checkpoint(step)) as temporary:
+            with atomic_write(self.run.checkpoint(step)) as temporary:
                 trainer.save_checkpoint(temporary)
             self.run.update(step=step)
             self.run.drop_checkpoints(step, keep=self.KEPT)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from vmc.errors import DamagedError, VmcError
 from vmc.models.base import VideoModel
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset, Subset
 from vmc.models.text import TextEncoder
 from vmc.models.token import MOTION
-from vmc.tensor_files import CHECKSUM, load_tensors, save_tensors
+from vmc.utils.errors import DamagedError, VmcError
+from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 FORMAT = "vmc-delta-1"
 FIRST_FAMILY = "unet3d"

@@ -32,17 +32,17 @@ class Encoders:
         self._prompt_encoder: TextEncoder | None = None
 
     @property
-    def token_mark(self) -> str:
+    def token_fingerprint(self) -> str:
         """What a text's embedding depends on before any training, besides the model."""
-        return " ".join(map(str, (*self.token.identity, *self.init_mark)))
+        return " ".join(map(str, (*self.token.identity, *self.init_fingerprint)))
 
     @property
-    def init_mark(self) -> tuple[str, ...]:
+    def init_fingerprint(self) -> tuple[str, ...]:
         """What tells the weights that the run starts from; nothing for the base model's own."""
         return () if self.init is None else (f"init {self.init.fingerprint}",)
 
     @property
-    def autoencoder_mark(self) -> str:
+    def autoencoder_fingerprint(self) -> str:
         """What posterior moments depend on, besides the frames."""
         return f"{self.model.fingerprint('autoencoder')} {self.hardware.rounding}"
 
@@ -72,7 +72,7 @@ class Encoders:
     def texts(self, captions: Sequence[str]) -> list[Conditioning]:
         """What the denoiser reads of each caption, by the untouched encoder."""
         mark = f"{self.model.fingerprint('text')} {self.hardware.rounding}"
-        keys = {caption: cache_key(mark, self.token_mark, caption) for caption in captions}
+        keys = {caption: cache_key(mark, self.token_fingerprint, caption) for caption in captions}
         wanted = {key: caption for caption, key in keys.items()}
         read = self._text_cache.several(wanted, self._text_maker, label="encoding captions")
         return [Conditioning.of(read[keys[caption]]) for caption in captions]

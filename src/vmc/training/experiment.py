@@ -8,13 +8,13 @@ from pathlib import Path
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.errors import VmcError
-from vmc.files import cache_root
 from vmc.metrics.suite import Suite
 from vmc.models.base import VideoModel
 from vmc.models.token import MotionToken
 from vmc.training.hardware import Hardware
 from vmc.training.regularization import NoRegularization, RegularizationSource
+from vmc.utils.errors import VmcError
+from vmc.utils.files import cache_root
 
 
 @dataclass(frozen=True, kw_only=True)

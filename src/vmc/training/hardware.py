@@ -13,9 +13,9 @@ import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vmc.diffusion.sampling import check_tile
-from vmc.errors import VmcError
 from vmc.models.base import DECODE_FRAMES
-from vmc.training.saving import StreamedCheckpoints
+from vmc.training.checkpoints import StreamedCheckpoints
+from vmc.utils.errors import VmcError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

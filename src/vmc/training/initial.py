@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from vmc.errors import VmcError
-from vmc.files import fingerprint, written_whole
 from vmc.models.base import VideoModel
 from vmc.models.lora import merge
 from vmc.models.parameters import Subset
@@ -20,6 +18,8 @@ from vmc.models.text import TextEncoder
 from vmc.models.token import MOTION, MotionToken, key_of
 from vmc.runs.folder import RunFolder, newest_weights, read_config
 from vmc.training.delta import Delta, named_places, row_name
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write, fingerprint
 
 NAME = "init.safetensors"
 """The copy in the folder of the run that starts from them."""
@@ -69,7 +69,7 @@ class InitialWeights:
     def keep(self, folder: Path) -> None:
         """Copy the file into a run's folder, so that the run needs no other."""
         if self.file != folder / NAME:
-            with written_whole(folder / NAME) as temporary:
+            with atomic_write(folder / NAME) as temporary:
                 shutil.copyfile(self.file, temporary)
 
     def apply(self, model: VideoModel, denoiser: Module, subset: Subset) -> dict[str, Tensor]:

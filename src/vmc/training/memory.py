@@ -10,12 +10,12 @@ import torch
 from torch.nn import Module
 from torch.optim import Adam, AdamW
 
-from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import Subset
 from vmc.training.hardware import LOW, Hardware, Precision, has_bfloat16
 from vmc.training.optimizers import AdamW8bit
+from vmc.utils.errors import VmcError
 
 GIB = 2**30
 FROZEN: dict[str, torch.dtype] = {"32-true": torch.float32, **LOW}
@@ -58,7 +58,7 @@ class Load:
             settings: the other fields.
         """
         denoiser = model.empty_denoiser().requires_grad_(False)
-        trained = subset.freeze_rest(denoiser, model.groups) if subset else {}
+        trained = subset.select_trainable(denoiser, model.groups) if subset else {}
         others = [part for role in beside for part in model.parts_of(role) if part in model.networks]
         return cls(
             trained=sum(tensor.numel() for tensor in trained.values()),
@@ -143,7 +143,7 @@ def fitting_load(
 
 
 @contextmanager
-def told_in_a_sentence(load: Load | None, device: torch.device) -> Iterator[None]:
+def explain_oom(load: Load | None, device: torch.device) -> Iterator[None]:
     """Within, a GPU that has no memory left is an error with its remedy.
 
     Raises:

@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses, weighted_loss
-from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter
@@ -22,6 +21,7 @@ from vmc.training.batches import Batch, ClipGroup
 from vmc.training.delta import named_places, row_name
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, make_optimizer
 from vmc.training.regularization import ClipSet
+from vmc.utils.errors import VmcError
 
 
 class MotionModule(pl.LightningModule):
@@ -58,7 +58,7 @@ class MotionModule(pl.LightningModule):
         super().__init__()
         self.model, self.process = model, model.process
         self.denoiser = denoiser
-        self.trained = subset.freeze_rest(denoiser, model.groups)
+        self.trained = subset.select_trainable(denoiser, model.groups)
         cast(denoiser, frozen_dtype, {name for name, tensor in denoiser.named_parameters() if not tensor.requires_grad})
         self.encoder = encoder
         self.text_encoder = encoder.network if encoder else None

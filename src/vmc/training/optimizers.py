@@ -10,7 +10,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from vmc.errors import VmcError
+from vmc.utils.errors import VmcError
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 

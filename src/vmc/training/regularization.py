@@ -12,8 +12,8 @@ import torch
 from vmc.data.clips import Clip, ClipSource
 from vmc.data.folder import VideoFolder
 from vmc.data.transform import ClipTransform
-from vmc.errors import VmcError
-from vmc.randomness import generator
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import generator
 
 Mix = Literal["paired", "union"]
 Ratio = Literal["over_clips", "balanced"]

@@ -15,29 +15,28 @@ from vmc.data.timing import tell_timing
 from vmc.data.transform import ClipTransform
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.errors import VmcError
+from vmc.evaluation.callback import Evaluations, TrainingGenerator, build_schedule
+from vmc.evaluation.score import build_evaluation, check_evaluation, check_texts, gather_clips, readable
+from vmc.evaluation.synthetic import SyntheticRegularization
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
-from vmc.runs.clip_sheet import NAME as CLIP_SHEET
-from vmc.runs.clip_sheet import write_clip_sheet
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
+from vmc.runs.sheets import NAME as CLIP_SHEET
+from vmc.runs.sheets import write_clip_sheet
 from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TrainingBatches
 from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
+from vmc.training.checkpoints import usable_checkpoint
 from vmc.training.delta import check_dtype
 from vmc.training.encoding import Encoders
-from vmc.training.evaluating import TrainingGenerator, build_schedule
-from vmc.training.evaluations import Evaluations
 from vmc.training.experiment import Experiment
 from vmc.training.initial import InitialWeights
-from vmc.training.memory import Load, fitting_load, told_in_a_sentence
+from vmc.training.memory import Load, explain_oom, fitting_load
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import ClipSet, Mixture
-from vmc.training.saving import usable_checkpoint
-from vmc.training.scoring import build_evaluation, check_evaluation, check_texts, gather_clips, readable
-from vmc.training.synthetic import SyntheticRegularization
+from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +274,7 @@ class Session:
             clips=clips,
             transforms=self._transforms(clips),
             cache=self._encoders.latent_cache,
-            autoencoder=self._encoders.autoencoder_mark,
+            autoencoder=self._encoders.autoencoder_fingerprint,
         )
         newest = usable_checkpoint(self.run)
         first = int(newest.stem) if newest else 0
@@ -325,7 +324,7 @@ class Session:
         )
         trainer = self.experiment.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints])
         loader: DataLoader = DataLoader(batches.dataset, batch_size=None, num_workers=0)
-        with told_in_a_sentence(self._load, self.experiment.hardware.device):
+        with explain_oom(self._load, self.experiment.hardware.device):
             trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
         self._seconds, self._step = losses.seconds, trainer.global_step
         if evaluations and evaluations.reached is not None:

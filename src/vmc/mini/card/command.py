@@ -49,11 +49,11 @@ def run(arguments: Namespace) -> None:
 def _measure(arguments: Namespace) -> None:
     import os
 
-    from vmc.errors import VmcError
     from vmc.mini.card.measuring import Options, measure
     from vmc.mini.card.page import lines
     from vmc.mini.card.plan import QUICK, Plan
     from vmc.mini.card.settings import stack_file
+    from vmc.utils.errors import VmcError
 
     if arguments.threads is not None and arguments.threads < 1:
         raise VmcError(f"--threads is {arguments.threads}; it must be at least 1")
@@ -74,9 +74,9 @@ def _measure(arguments: Namespace) -> None:
 
 def _note(weights: Path, card: dict, tried: list[str]) -> None:
     """Puts what was tried on the card."""
-    from vmc.errors import VmcError
     from vmc.mini.card.bars import BARS
     from vmc.mini.card.page import write_card
+    from vmc.utils.errors import VmcError
 
     notes = dict(card.get("tried", {}))
     for note in tried:

@@ -23,7 +23,7 @@ from vmc.mini.card.intervals import Clustered, Figure, area, mean
 from vmc.mini.card.networks import Networks, Remembering, RoundTrip, in_batches
 from vmc.mini.card.plan import Plan
 from vmc.mini.card.rendered import spec_of, window_of
-from vmc.mini.gestures import TARGETS
+from vmc.mini.world.gestures import TARGETS
 
 CAPTION = "a person doing a {token} sign"
 OTHERS = 100_000

@@ -14,14 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vmc.data.video import read_frames
-from vmc.errors import VmcError
-from vmc.metrics.validity import problem
+from vmc.metrics.quality import problem
 from vmc.mini.card.copies import ExemplarSets
 from vmc.mini.card.intervals import Figure, mean, scaled, share_of_clips
 from vmc.mini.card.networks import Networks, in_batches
 from vmc.mini.card.rendered import subjects
 from vmc.mini.card.videos import Asked
-from vmc.mini.gestures import TARGETS
+from vmc.mini.world.gestures import TARGETS
+from vmc.utils.errors import VmcError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from vmc.metrics.statistics import intervals_of_values, no_hit_bound
-from vmc.randomness import derive_seed
+from vmc.utils.randomness import derive_seed
 
 Figure = dict[str, float | None]
 Array = NDArray[np.float64]

@@ -1,7 +1,6 @@
 """Everything on the card, measured."""
 
 import json
-import platform
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,9 +19,10 @@ from vmc.mini.card.reading import COMMAND, TRAININGS, hashes
 from vmc.mini.card.rendered import classifier_figures, subject_figures
 from vmc.mini.card.rules import appearance_threshold, copy_threshold
 from vmc.mini.card.settings import read_settings
-from vmc.mini.card.stack import write_thresholds
 from vmc.mini.card.videos import Maker, known_videos, language_videos, test_videos
-from vmc.mini.jester_folder import default_folder
+from vmc.mini.world.jester_folder import default_folder
+from vmc.utils.plain_yaml import write_thresholds
+from vmc.utils.processes import processor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +119,3 @@ def _made(options: Options) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("torch", "diffusers", "open_clip_torch")},
         "counts": asdict(options.plan),
     }
-
-
-def processor() -> str:
-    """The processor's name, where the system says it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()

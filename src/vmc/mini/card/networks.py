@@ -17,10 +17,10 @@ from torch import Tensor
 
 from vmc.data.video import read_frames, write_video
 from vmc.metrics.base import in_parts
-from vmc.metrics.classifiers import TRNClassifier
-from vmc.metrics.networks import CopyNetwork, ImageTextNetwork
+from vmc.metrics.networks.classifiers import TRNClassifier
+from vmc.metrics.networks.files import CopyNetwork, ImageTextNetwork
+from vmc.metrics.quality import problem
 from vmc.metrics.suite import Suite
-from vmc.metrics.validity import problem
 from vmc.mini.card.settings import Settings
 from vmc.models.base import Autoencoder, VideoModel
 

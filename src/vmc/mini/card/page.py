@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vmc.files import written_whole
 from vmc.mini.card.bars import ALSO, BARS, Bar
 from vmc.mini.card.reading import CARD, PAGE
 from vmc.mini.card.rules import PERCENT
+from vmc.utils.files import atomic_write
 
 _HEAD = """\
 # Weights of the miniature
@@ -42,7 +42,7 @@ _MET = {True: "yes", False: "**no**", None: ""}
 def write_card(weights: Path, card: Mapping[str, Any]) -> None:
     """Write the card and its page."""
     for name, text in ((CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n"), (PAGE, page(card))):
-        with written_whole(weights / name) as temporary:
+        with atomic_write(weights / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vmc.errors import VmcError
 from vmc.mini.card.bars import BARS
-from vmc.mini.hashing import renderer_hash
 from vmc.mini.shipped import WEIGHTS
+from vmc.mini.world.hashing import renderer_hash
+from vmc.utils.errors import VmcError
 
 CARD, PAGE, TRAININGS = "card.json", "README.md", "trainings.json"
 COMMAND = "python -m vmc.mini card"

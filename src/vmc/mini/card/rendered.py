@@ -11,19 +11,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vmc.data.frames import even_times, window
-from vmc.mini.captions import gesture_caption
 from vmc.mini.card.intervals import Figure, mean, share_of_clips
 from vmc.mini.card.networks import Networks, RoundTrip, in_batches
 from vmc.mini.card.plan import Plan
-from vmc.mini.gestures import LABELS
-from vmc.mini.jester_folder import CLIP_FRAMES
-from vmc.mini.people import generator as numpy_generator
-from vmc.mini.phrases import person_from_phrase
-from vmc.mini.renderer import FPS, ClipSpec, render
-from vmc.mini.specs import sample_clip
-from vmc.mini.test_set import subjects as test_subjects
-from vmc.mini.vocabulary import PLACES
-from vmc.randomness import derive_seed, generator
+from vmc.mini.world.captions import gesture_caption
+from vmc.mini.world.gestures import LABELS
+from vmc.mini.world.jester_folder import CLIP_FRAMES
+from vmc.mini.world.people import generator as numpy_generator
+from vmc.mini.world.phrases import person_from_phrase
+from vmc.mini.world.renderer import FPS, ClipSpec, render
+from vmc.mini.world.specs import sample_clip
+from vmc.mini.world.test_set import subjects as test_subjects
+from vmc.mini.world.vocabulary import PLACES
+from vmc.utils.randomness import derive_seed, generator
 
 NOISE = 2.0
 """Largest deviation of a webcam's noise, as `sample_clip` draws it."""

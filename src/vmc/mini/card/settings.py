@@ -6,13 +6,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from vmc.config.build import build_part
-from vmc.config.composing import compose
+from vmc.config.command import compose
 from vmc.config.folders import config_folder
 from vmc.diffusion.sampling import Sampler
-from vmc.errors import VmcError
 from vmc.models.base import VideoModel
 from vmc.models.token import MotionToken
-from vmc.plain_yaml import read_yaml
+from vmc.utils.errors import VmcError
+from vmc.utils.plain_yaml import read_yaml
 
 MOTION = "swiping_down"
 """Whose prompt is asked: the five targets have the same one."""

@@ -8,10 +8,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vmc.data.video import read_frames
-from vmc.files import written_whole
 from vmc.mini.card.plan import SHOWN
 from vmc.mini.card.videos import Asked
-from vmc.mini.contact_sheet import contact_sheet
+from vmc.mini.world.contact_sheet import contact_sheet
+from vmc.utils.files import atomic_write
 
 FRAMES = 4
 """Of a video on the sheet of gestures."""
@@ -55,5 +55,5 @@ def _image(video_FCHW: Tensor, place: float) -> np.ndarray:
 
 
 def _save(path: Path, sheet: Image.Image) -> None:
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         sheet.save(temporary)

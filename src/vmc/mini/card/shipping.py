@@ -9,12 +9,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vmc.errors import VmcError
-from vmc.files import folder_written_whole
 from vmc.mini.card.reading import CARD, PAGE, TRAININGS
-from vmc.mini.hashing import renderer_hash
-from vmc.mini.learning.state import STATE
+from vmc.mini.world.hashing import renderer_hash
 from vmc.models.unet3d import UNet3D
+from vmc.tools.learning.state import STATE
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_folder
 
 MOST_BYTES = 40_000_000
 """Of all weights together."""
@@ -82,7 +82,7 @@ def ship(trained: Path, output: Path, *, only: Collection[str] = tuple(SOURCES),
     fresh, former = (output.with_name(f".{output.name}-{age}") for age in ("new", "old"))
     for left in (fresh, former):
         shutil.rmtree(left, ignore_errors=True)
-    with folder_written_whole(fresh) as temporary:
+    with atomic_folder(fresh) as temporary:
         for file, place in [*copies, *_card(output)]:
             (temporary / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, temporary / place)  # without its mode: safetensors are written for one user alone

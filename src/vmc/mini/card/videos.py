@@ -8,19 +8,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vmc.data.prompts import Prompt, read_prompts, spread
-from vmc.errors import VmcError
-from vmc.mini.captions import gesture_caption
+from vmc.evaluation.generation import marked_names
+from vmc.evaluation.tuned import TunedModel
 from vmc.mini.card.bars import VIDEOS_TIMED
 from vmc.mini.card.intervals import Figure, per_item
 from vmc.mini.card.networks import Networks
 from vmc.mini.card.plan import SHOWN, Plan
 from vmc.mini.card.rendered import evenly_spaced, subjects
-from vmc.mini.gestures import KNOWN, TARGETS
-from vmc.mini.test_set import test_set_file
-from vmc.randomness import derive_seed
-from vmc.runs.generation import marked_names
+from vmc.mini.world.captions import gesture_caption
+from vmc.mini.world.gestures import KNOWN, TARGETS
+from vmc.mini.world.test_set import test_set_file
 from vmc.training.hardware import Hardware
-from vmc.training.tuned import TunedModel
+from vmc.utils.errors import VmcError
+from vmc.utils.randomness import derive_seed
 
 BATCH = 8
 """Videos at a time: the fastest on two cores."""

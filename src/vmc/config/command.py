@@ -1,0 +1,235 @@
+"""Composing a config and running a task on it, as every Hydra entry point does, with errors told as sentences."""
+
+import copy
+import errno
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from vmc.config.checks import check_complete, check_config, check_overlays, check_parts, missing_keys
+from vmc.config.folders import config_folder, find_sweep, sweeps_folder
+from vmc.config.free_text import quote_free_text
+from vmc.config.launchers import check_launcher
+from vmc.config.run_config import take_over
+from vmc.config.schema import schema_of
+from vmc.utils.errors import VmcError
+
+
+def retold(error: Exception, command: str) -> VmcError:
+    """The error as one sentence; for a key that is not there, the nearest one in place of Hydra's advice to add it.
+
+    Args:
+        error: what composing raised.
+        command: train, generate, evaluate or report.
+    """
+    said, *_ = str(error).partition("Config search path")
+    told = VmcError(" ".join(said.split()))
+    if found := re.search(r"Could not override '([^']+)'", str(told)):
+        key, schema = found[1], schema_of(command)
+        if choices := schema.choices(key):
+            said = f"belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
+        elif schema.knows(key):
+            said = f"stands in no file that is chosen; +{key}=... adds it"
+        else:
+            said = f"is unknown; {schema.advice(key)}"
+        told = VmcError(f"{key} {said}")
+    if "Config group override must be a string" in str(told):
+        told = VmcError("a group is given as null; name one of its choices (for the base model: +baseline=pretrained)")
+    told.__cause__ = error
+    return told
+
+
+def compose(command: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config of a command line.
+
+    Args:
+        command: train, generate, evaluate or report.
+        overrides: as they are typed; `hydra.searchpath=[DIR]` names a folder of further YAMLs.
+
+    Raises:
+        VmcError: they do not compose, or two overlays are chosen.
+    """
+    try:
+        with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+            config = hydra.compose(command, overrides=quote_free_text(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
+        raise retold(error, command) from error
+    HydraConfig.instance().set_config(config)  # which says where its YAMLs lie
+    choices = config.hydra.runtime.choices
+    with open_dict(config):
+        del config["hydra"]
+    check_overlays(config, choices)
+    return config
+
+
+def check_values(config: DictConfig, command: str) -> None:
+    """Check keys and values as the command does, but for the values that are not given yet.
+
+    Raises:
+        VmcError: naming the first that is wrong.
+    """
+    given = copy.deepcopy(config)
+    for key in missing_keys(config):
+        OmegaConf.update(given, key, "not-given")
+    check_config(given, command)
+    check_parts(given)
+
+
+__all__ = [
+    "CheckLauncher",
+    "Job",
+    "Task",
+    "check_complete",
+    "check_config",
+    "check_overlays",
+    "check_parts",
+    "config_folder",
+    "find_sweep",
+    "quote_free_text",
+    "run_hydra",
+    "sweeps_folder",
+    "take_over",
+    "tell",
+    "user_error",
+]
+
+log = logging.getLogger(__name__)
+# conf/hydra/launcher/joblib.yaml has the name of a schema of its plugin, and is meant to match it. Workers see it too.
+warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/joblib' is validated against ConfigStore schema")
+
+Task: TypeAlias = Callable[[DictConfig], dict[str, Any] | None]
+"""What an entry point does; a training returns the state of its run folder."""
+HYDRA_ERRORS, ASKED = "HYDRA_FULL_ERROR", "VMC_FULL_ERROR"
+"""Environment variables: whether Hydra raises its errors, and what the user had said there."""
+SYSTEM = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.EEXIST, errno.EIO),
+)
+"""Errors of the system that say what is wrong with a path or a disk, and are no defect."""
+
+
+class CheckLauncher(Callback):
+    """Named by the YAML of a launcher: what would keep it from working is said before any job begins.
+
+    Args:
+        name: the choice of hydra/launcher.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """End with exit code 1 where the launcher cannot work."""
+        try:
+            check_launcher(self.name)
+        except VmcError as error:
+            _exit(error)
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """End with exit code 1: Hydra would leave the launcher out without a word."""
+        _exit(VmcError(f"hydra/launcher={self.name} serves sweeps; add -m before the overrides, or leave it out"))
+
+
+def _exit(error: VmcError) -> None:
+    # Not the exception: Hydra makes a warning of what a callback raises.
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def run_hydra(task: Task, config_name: str) -> None:
+    """Compose the config, run the task, and end with exit code 1 and one sentence where it cannot be done."""
+    job = Job(task)
+    if not os.environ.get("VMC_WEIGHTS"):
+        os.environ.pop("VMC_WEIGHTS", None)  # an empty one is none, as for `python -m vmc.weights`
+    sys.argv[1:] = find_sweep(quote_free_text(sys.argv[1:]))
+    with _raising():
+        try:
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
+            tell(retold(error, config_name))
+            sys.exit(1)
+    if job.exit_code:
+        sys.exit(job.exit_code)
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """Let Hydra raise what does not compose: it would print an advice of its own. Further processes see both."""
+    before = {name: os.environ.get(name) for name in (HYDRA_ERRORS, ASKED)}
+    os.environ[ASKED] = before[ASKED] or before[HYDRA_ERRORS] or "0"
+    os.environ[HYDRA_ERRORS] = "1"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+class Job:
+    """A task as Hydra runs it, alone or in a sweep: it returns how the task ended, and never raises what failed.
+
+    A task that a signal stopped names the exit code, so that no script takes it for done.
+
+    `HYDRA_FULL_ERROR=1` shows the traceback of an error. An error that is no `VmcError` is a defect: its traceback
+    is always shown. An exception that left a job would end the sweep that it is part of.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.exit_code = 0
+
+    def __call__(self, config: DictConfig) -> dict[str, Any]:
+        """The state that the task returned, or `failed` with the error as its reason."""
+        try:
+            check_complete(config)
+            state = self.task(config) or {}
+            self.exit_code = state.pop("exit_code", 0)
+            return state
+        except KeyboardInterrupt:
+            self.exit_code = 130
+            print("interrupted", file=sys.stderr, flush=True)
+            return {"status": "stopped", "reason": "signal"}
+        except Exception as error:
+            self.exit_code = 1
+            return {"status": "failed", "reason": tell(error)}
+
+
+def tell(error: BaseException) -> str:
+    """Print an error as a sentence, a defect and what is asked for with its traceback; the sentence."""
+    sentence = user_error(error)
+    if sentence is None or log.isEnabledFor(logging.DEBUG) or _full_error():
+        log.error("the run failed", exc_info=error)
+    print(f"error: {sentence or error}", file=sys.stderr, flush=True)
+    return sentence or f"{type(error).__name__}: {error}".strip(": ")
+
+
+def user_error(error: BaseException | None) -> str | None:
+    """The sentence of the `VmcError` behind an error; Hydra wraps what a constructor raises. Also of what the system
+    refuses: a folder without permission, a full disk.
+    """
+    first = error
+    while error is not None:
+        if isinstance(error, VmcError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    if isinstance(first, OSError) and first.errno in SYSTEM:
+        place = f"{first.filename}: " if first.filename else ""
+        return f"{place}{first.strerror}; make room or give a path that can be read and written, and run it again"
+    return None
+
+
+def _full_error() -> bool:
+    return (os.environ.get(ASKED) or os.environ.get(HYDRA_ERRORS, "0")) not in ("", "0")

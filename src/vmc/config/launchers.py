@@ -1,0 +1,94 @@
+"""What can keep a sweep's launcher from working, found before any job begins; and watching Slurm's queue."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Collection
+from importlib.util import find_spec
+
+from vmc.utils.errors import VmcError
+
+# The package behind each choice of hydra/launcher, installed by the extra of the choice's name.
+PACKAGES = {"joblib": "hydra_plugins.hydra_joblib_launcher", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+QUEUE_EVERY = 5.0  # seconds between looks at Slurm's queue
+LATE = 30.0  # seconds within which a shared file system shows the result of a job that has left the queue
+
+
+def check_launcher(name: str) -> None:
+    """Refuse a launcher that cannot work here.
+
+    Raises:
+        VmcError: its package is not installed, or it is `slurm` and Slurm cannot be reached.
+    """
+    if find_spec(PACKAGES[name]) is None:
+        raise VmcError(f"hydra/launcher={name} needs a package that is not installed; pip install 'vmc[{name}]'")
+    if name == "slurm":
+        check_slurm()
+
+
+def check_slurm() -> None:
+    """Refuse to go on where jobs cannot be submitted.
+
+    Raises:
+        VmcError: Slurm's programs are not on the PATH, or its controller does not answer.
+    """
+    for program in ("sbatch", "srun", "squeue", "scontrol"):
+        if shutil.which(program) is None:
+            raise VmcError(
+                f"hydra/launcher=slurm needs Slurm, but there is no {program} on the PATH;"
+                " start the sweep where the cluster's jobs are submitted, or leave hydra/launcher out"
+            )
+    try:
+        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        answer = "no answer within a minute"
+    else:
+        if " is UP" in ping.stdout:  # of several controllers one is enough
+            return
+        answer = (ping.stdout.strip() or ping.stderr.strip()).partition("\n")[0]
+    raise VmcError(
+        f"hydra/launcher=slurm cannot reach Slurm (scontrol ping: {answer});"
+        " no job was submitted, run the same command again when the cluster answers"
+    )
+
+
+def queued_jobs() -> set[str] | None:
+    """Ids of the user's jobs that wait, run, or are being put back in the queue; None where Slurm does not say."""
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
+    try:
+        return set(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+    except subprocess.SubprocessError:
+        return None
+
+
+def job_state() -> str | None:
+    """What Slurm calls the state of the job that this process belongs to; None where it does not say."""
+    command = ["squeue", f"--jobs={os.environ['SLURM_JOB_ID']}", "--noheader", "--format=%T"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=15, check=True).stdout.strip()
+    except subprocess.SubprocessError:
+        return None
+
+
+def wait_for_jobs(
+    ids: Collection[str], has_result: Callable[[str], bool], *, every: float = QUEUE_EVERY, late: float = LATE
+) -> set[str]:
+    """Wait until every job has a result or is gone; the ids of those that are gone without one.
+
+    The queue is asked, not the accounting: many clusters have none, and a job that is gone leaves no other trace.
+    """
+    waiting, missing_since = set(ids), dict[str, float]()
+    while True:
+        queued = queued_jobs()
+        waiting = {job for job in waiting if not has_result(job)}
+        now = time.monotonic()
+        for job in waiting:
+            if queued is None or job in queued:
+                missing_since.pop(job, None)
+            else:
+                missing_since.setdefault(job, now)
+        gone = {job for job in waiting if now - missing_since.get(job, now) > late}
+        if waiting == gone:
+            return gone
+        time.sleep(every)

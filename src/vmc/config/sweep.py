@@ -1,0 +1,132 @@
+"""A sweep: the runs that it is made of, and the table that it ends with."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmc.runs.folder import RunFolder, differing_keys, is_done, shown_state
+from vmc.runs.lock import holder
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
+
+METRICS = ("motion_accuracy", "appearance", "copy_score")
+COLUMNS = ("arm", "motion", "seed", "status", "reason", "step", "seconds", "videos", *METRICS, "folder")
+WAITING = {"status": "waiting", "reason": "not begun"}
+WIDEST = 40
+"""Characters of a reason in the printed table; the file has it whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One run of a sweep.
+
+    Args:
+        run: its folder and resolved config.
+        overrides: what the launcher composes it from.
+    """
+
+    run: RunFolder
+    overrides: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """Arm, motion and seed."""
+        config = self.run.config
+        return f"{config['arm']} {config['motion']['name']} seed{config['seed']}"
+
+    def settled(self) -> dict[str, Any] | None:
+        """The state of an arm that is not to be run now: it is done, in other hands, or refused; else None."""
+        try:
+            state = self.run.check()
+        except VmcError as error:
+            return {"status": "failed", "reason": str(error)}
+        if is_done(state, self.run.config["steps"]):
+            return state
+        if by := holder(self.run.path):
+            return {**state, "status": "running", "reason": f"another process is writing it ({by})"}
+        return None
+
+    def state(self, returned: Mapping[str, Any] | None) -> dict[str, Any]:
+        """How it stands: what its folder says, and what its job returned, where there was one that did."""
+        return {**(shown_state(self.run.path) or WAITING), **(returned or {})}
+
+
+def distinct(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms without those that are another one's equal (five overlays of Table 2 are the method itself).
+
+    Raises:
+        VmcError: two different arms would write one folder.
+    """
+    kept: dict[Path, Arm] = {}
+    for arm in arms:
+        path = arm.run.path.absolute()
+        other = kept.setdefault(path, arm)
+        different = differing_keys(other.run.config, arm.run.config, free=("output", "logger"))
+        if different:
+            raise VmcError(
+                f"two different arms would write {arm.run.path} ({', '.join(different)} differ); name them apart,"
+                f" as in \"arm='{arm.run.config['arm']}-${{{different[0]}}}'\", or sweep over one of them only"
+            )
+    return list(kept.values())
+
+
+def row(arm: Arm, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The arm's row of the table."""
+    config = arm.run.config
+    known = {key: state[key] for key in ("status", "reason", "step", "seconds") if state.get(key) is not None}
+    return {
+        "arm": config["arm"],
+        "motion": config["motion"]["name"],
+        "seed": config["seed"],
+        **known,
+        **newest_metrics(arm.run.path),
+        "folder": str(arm.run.path),
+    }
+
+
+def newest_metrics(folder: Path) -> dict[str, Any]:
+    """The main metrics of a run's newest evaluation, and of how many videos; nothing where there is none."""
+    summaries = sorted((folder / "evaluation").glob("[0-9][0-9][0-9][0-9][0-9][0-9]/summary.json"))
+    if not summaries:
+        return {}
+    summary = json.loads(summaries[-1].read_text())
+    values = {name: summary["metrics"].get(name, {}).get("value") for name in METRICS}
+    return {"videos": summary["videos"], **{name: value for name, value in values.items() if value is not None}}
+
+
+def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The table as CSV, written whole; a file that holds it already is left alone."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    if file.is_file() and file.read_text() == stream.getvalue():
+        return
+    with atomic_write(file) as temporary:
+        temporary.write_text(stream.getvalue())
+
+
+def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table for the terminal: a line an arm, how many ended how, and why each failed one did."""
+    shown = [name for name in COLUMNS if name != "folder" and any(name in one for one in rows)]
+    cells = [shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    counts = Counter(one["status"] for one in rows)
+    lines.append(f"{len(rows)} arms: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    if any(one.get("appearance") is not None for one in rows):
+        lines.append("Scores are those of each run's newest evaluation; vmc.report compares arms at one appearance.")
+    lines += [f"{one['folder']} failed: {one['reason']}" for one in rows if one["status"] == "failed"]
+    return lines
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}" if name == "seconds" else f"{value:.4f}"
+    text = "" if value is None else " ".join(str(value).split())
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"

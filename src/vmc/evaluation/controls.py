@@ -1,0 +1,385 @@
+"""What is scored without being trained: a run again, its base model, real clips, anybody's videos."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vmc.data.cache import sweep_caches
+from vmc.data.clips import Clip
+from vmc.data.prompts import Prompt, check_test_set, evenly
+from vmc.data.video import write_video
+from vmc.evaluation.callback import show
+from vmc.evaluation.files import check_writable, sha256_of, table_rows, write_summary
+from vmc.evaluation.score import (
+    Evaluation,
+    Maker,
+    Ranks,
+    Stopped,
+    all_files,
+    build_evaluation,
+    gather_clips,
+    summarise,
+    summary_lines,
+)
+from vmc.evaluation.tuned import TunedModel
+from vmc.metrics.scores import read_scores
+from vmc.runs.folder import NO_TRAINING, RunFolder
+from vmc.runs.mirror import EVALUATION, Mirror
+from vmc.training.callbacks import StopOnSignal
+from vmc.training.experiment import Experiment
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write, short_reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One folder of videos to be made where they are missing, and scored."""
+
+    folder: Path
+    evaluation: Evaluation
+    make: Maker
+    step: int = 0
+
+    def run(self, ranks: Ranks) -> dict[str, Any]:
+        """Score; the content of `summary.json`."""
+        check_writable(self.folder)
+        self.evaluation.ranks = ranks
+        return self.evaluation.score(self.folder, self.make, step=self.step)
+
+
+@dataclass(kw_only=True)
+class Rescoring:
+    """What of an experiment can be scored without training.
+
+    Args:
+        experiment: with metrics, which are found to be there.
+        copying: whether videos are compared with the run's clips.
+        unreadable_is_wrong: see `vmc.evaluation.score.Evaluation`.
+
+    Raises:
+        VmcError: a network of the metrics is missing or damaged.
+    """
+
+    experiment: Experiment
+    copying: bool = True
+    unreadable_is_wrong: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.experiment.suite is not None
+        self.experiment.suite.check()
+
+    def model(self, folder: Path, *, weights: Path | None, step: int, language: bool) -> list[Job]:
+        """The test set, prompted with the token, or in natural language (paper, Supplement D)."""
+        prompts = list(self.experiment.prompts)
+        check_test_set(prompts)
+        if language:
+            if unsaid := [prompt for prompt in prompts if prompt.language is None]:
+                raise VmcError(
+                    f"ask is language, and nobody has said '{unsaid[0].text}' in natural language;"
+                    " set motion.language, or give prompts.file a column language"
+                )
+            prompts = [replace(prompt, text=str(prompt.language)) for prompt in prompts]
+        evaluation = self._evaluation(prompts, self.experiment.motion.label)
+        return [Job(folder=folder, evaluation=evaluation, make=self._maker(weights), step=step)]
+
+    def known(
+        self, folder: Path, *, weights: Path | None, step: int, known: Mapping[str, str] | None, each: int
+    ) -> list[Job]:
+        """Gestures that the base model knows: how many of them a tuned one has forgotten."""
+        if not known:
+            raise VmcError("ask is known, but prompts.known names no gestures that this base model draws; give them")
+        make = self._maker(weights)
+        jobs = []
+        for gesture, template in known.items():
+            chosen = [self.experiment.prompts[place] for place in evenly(len(self.experiment.prompts), each)]
+            texts = [template.replace("{subject}", prompt.subject or "a person") for prompt in chosen]
+            prompts = [replace(prompt, text=text, language=text) for prompt, text in zip(chosen, texts, strict=True)]
+            name = gesture.lower().replace(" ", "_")
+            evaluation = self._evaluation(prompts, gesture, copying=False)
+            jobs.append(Job(folder=folder / name, evaluation=evaluation, make=make, step=step))
+        return jobs
+
+    def real(self, folder: Path) -> list[Job]:
+        """Held-out clips of the motion, as training sees clips, through the autoencoder and back: the ceiling."""
+        held_out = getattr(self.experiment.data.source, "held_out", None)
+        if held_out is None:
+            raise VmcError("control is real, but this data holds no clips besides the exemplars; use data=jester")
+        clips = held_out(label=self.experiment.motion.label, seed=self.experiment.seed)
+        # Not `seed`: these videos are not drawn. The number tells clips apart.
+        prompts = [Prompt(text=f"held-out clip {clip.path.name}", seed=0) for clip in clips]
+        evaluation = self._evaluation(prompts, self.experiment.motion.label)
+        evaluation.threshold = None
+        return [Job(folder=folder, evaluation=evaluation, make=self._maker_of_real(clips, prompts))]
+
+    def videos(self, folder: Path, *, videos: Path, names: Sequence[str]) -> list[Job]:
+        """Videos that are there already, one for each prompt."""
+        if self.experiment.threshold is not None:
+            check_test_set(self.experiment.prompts)
+        evaluation = self._evaluation(
+            self.experiment.prompts,
+            self.experiment.motion.label,
+            names=names,
+            videos=videos,
+            made_with={"videos": "given"},
+        )
+        return [Job(folder=folder, evaluation=evaluation, make=_given(videos))]
+
+    def _evaluation(
+        self, prompts: Sequence[Prompt], label: str | None, *, copying: bool = True, **more: Any
+    ) -> Evaluation:
+        clips = gather_clips(self.experiment) if copying and self.copying else None
+        more["unreadable_is_wrong"] = self.unreadable_is_wrong
+        return build_evaluation(self.experiment, prompts, label=label, clips=clips, **more)
+
+    def _maker(self, weights: Path | None) -> Maker:
+        """Generates; the model is loaded when the first video is missing."""
+        loaded: list[Any] = []
+
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            if not loaded:
+                parts = self.experiment
+                model = TunedModel.load(parts.model, parts.token, weights, hardware=parts.hardware)
+                loaded.append(model.generator(sampler=parts.sampler, batch_size=parts.generation_batch))
+            return loaded[0].write(prompts, files)
+
+        return make
+
+    def _maker_of_real(self, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> Maker:
+        path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
+        transform = self.experiment.data.transform(augmented=False, mirror=False)
+
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            autoencoder = self.experiment.model.autoencoder().to(self.experiment.hardware.device)
+            for prompt, file in zip(prompts, files, strict=True):
+                if file.exists():
+                    continue
+                means_CFHW = autoencoder.encode(transform(path_of[prompt.text], variant=0))[0]
+                write_video(file, autoencoder.decode(means_CFHW[None])[0], fps=self.experiment.data.fps)
+                yield file
+
+        return make
+
+
+def _given(videos: Path) -> Maker:
+    def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+        for file in files:
+            if not file.exists():
+                raise VmcError(f"{videos} holds no {file.name}; give the video, or take its prompt out")
+        yield from ()
+
+    return make
+
+
+def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict[str, Any]:
+    """The summary over all known gestures, written into their common folder."""
+    tables = {path.name: read_scores(path / "scores.csv") for path in gestures}
+    rows = [row for table in tables.values() for row in table_rows(table)]
+    metrics = summarise(rows)
+    each = {name: float(pd.Series(table["motion_correct"]).astype(float).mean()) for name, table in tables.items()}
+    summary = {
+        "step": step,
+        "videos": len(rows),
+        "metrics": {"known_accuracy": metrics["motion_accuracy"]},
+        "gestures": each,
+        "protocol": json.loads((gestures[0] / "summary.json").read_text())["protocol"],
+    }
+    write_summary(folder, summary)
+    return summary
+
+
+def check_videos(videos: Path) -> None:
+    """Refuse a folder of videos that is not there or cannot be read, before anything is loaded.
+
+    Raises:
+        VmcError: naming it.
+    """
+    if not videos.is_dir():
+        what = "a file" if videos.exists() else "no folder"
+        raise VmcError(f"videos is {videos}, which is {what}; give a folder of mp4 files")
+    try:
+        next(os.scandir(videos), None)
+    except OSError as error:
+        raise VmcError(f"videos is {videos}, which cannot be read ({error.strerror}); allow it, or copy it") from error
+
+
+def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -> list[str]:
+    """The file of each prompt in a folder: with the name that vmc gives it, with or without the mark of its model.
+
+    Raises:
+        VmcError: a prompt without exactly one video.
+    """
+    found = []
+    for prompt, name in zip(prompts, names, strict=True):
+        stem = Path(name).stem
+        files = [path for path in videos.glob(f"{stem}*.mp4") if path.name == name or len(path.stem) == len(stem) + 9]
+        if len(files) != 1:
+            raise VmcError(
+                f"{videos} holds {len(files)} videos of '{prompt.text}' with seed {prompt.seed} ({name}, or with a mark"
+                " after its seed); give one, or name it in a column video of prompts.file"
+            )
+        found.append(files[0].name)
+    return found
+
+
+log = logging.getLogger(__name__)
+
+
+def shared_or_made(make: Maker, prompts: Sequence[Prompt], files: Sequence[Path], *, shared: Path) -> Iterator[Path]:
+    """Give each file that is missing, in order: a copy of the one in a shared folder, else made and kept there.
+
+    A shared video that is damaged is made again. A folder that cannot be written is told, and nothing else comes of it.
+    """
+    names = [hashlib.sha256(f"{prompt.seed} {prompt.text}".encode()).hexdigest()[:24] for prompt in prompts]
+    keeping, missing = True, [file for file in files if not file.exists()]
+    original = {file: shared / f"{name}.mp4" for file, name in zip(files, names, strict=True)}
+    made = [file for file in missing if not _copied(original[file], file)]
+    for file in all_files(make, prompts, files):
+        if file in made and keeping:
+            keeping = _kept(file, original[file])
+        if file in missing:
+            yield file
+
+
+def _copied(original: Path, file: Path) -> bool:
+    """Copy a shared video; whether it was there, and as it was written."""
+    try:
+        if not original.is_file():
+            return False
+        if _checksum(original).read_text(encoding="utf-8").strip() != sha256_of(original):
+            log.warning("the shared video %s is damaged; it is made again", original)
+            return False
+        with atomic_write(file) as temporary:
+            shutil.copyfile(original, temporary)
+    except (OSError, UnicodeDecodeError, VmcError) as error:
+        log.warning("the shared video %s cannot be copied (%s); it is made again", original, short_reason(error))
+        return False
+    return True
+
+
+def _kept(file: Path, original: Path) -> bool:
+    """Keep a video for other runs, its checksum first; whether that could be done."""
+    try:
+        with atomic_write(_checksum(original)) as temporary:
+            temporary.write_text(sha256_of(file) + "\n", encoding="utf-8")
+        with atomic_write(original) as temporary:
+            shutil.copyfile(file, temporary)
+    except (OSError, VmcError) as error:
+        log.warning(
+            "the base model's videos are not shared with other runs: %s cannot be written (%s)",
+            *(original, short_reason(error)),
+        )
+        return False
+    return True
+
+
+def _checksum(video: Path) -> Path:
+    return video.with_suffix(".sha256")
+
+
+@dataclass(kw_only=True)
+class Pretrained:
+    """The base model's run (`parameters: null`): the whole test set, with the token, and in natural language where the
+    motion has one.
+
+    One process does it. Its videos depend on neither motion nor seed of the run, so they are kept for all runs.
+    """
+
+    experiment: Experiment
+    run: RunFolder
+    mirror: Mirror
+
+    def __post_init__(self) -> None:
+        if not self.experiment.prompts:
+            raise VmcError(
+                "parameters is null, which trains nothing, and evaluate_every is 0, which scores nothing; set one"
+            )
+        self._scoring = Rescoring(experiment=self.experiment)
+
+    def train(self) -> int:
+        """Score the base model, or go on, and leave a finished, stopped or failed run folder; the exit code."""
+        threads = self.experiment.hardware.use_threads()
+        sweep_caches(self.experiment.cache)
+        with StopOnSignal() as stop:
+            jobs = self._jobs(stop)
+            try:
+                self.run.begin(threads=threads, world=1)
+                # No weights of its own say it.
+                self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
+                self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
+                self._score(jobs)
+            except Stopped:  # what has been scored stays; the same command goes on with it
+                self._end("stopped", "signal", stop.exit_code)
+            except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the videos in hand
+                self._end("stopped", "signal", 1)
+                raise
+            except BaseException as error:
+                self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
+                raise
+            else:
+                self._end("finished", NO_TRAINING, 0)
+                return 0
+        stop.pass_on()
+        return stop.exit_code
+
+    def _score(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            summary = job.run(Ranks())
+            shown = show(job.folder, job.evaluation, range(len(job.evaluation.prompts)))
+            name = EVALUATION if job is jobs[0] else f"{EVALUATION}-language"
+            self.mirror.evaluation(job.folder, step=0, shown=shown, name=name)
+            log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
+
+    def _jobs(self, stop: StopOnSignal) -> list[Job]:
+        folder = self.run.evaluation(0)
+        jobs = self._scoring.model(folder, weights=None, step=0, language=False)
+        if all(prompt.language is not None for prompt in self.experiment.prompts):
+            asked = folder.with_name(f"{folder.name}-language")
+            jobs += self._scoring.model(asked, weights=None, step=0, language=True)
+        else:
+            log.warning("motion.language is not set: the base model is asked with the token alone")
+        make = _until(stop, self._kept(jobs[0].make))
+        for job in jobs:
+            job.evaluation.stopped = lambda: stop.received is not None
+        return [replace(job, make=make) for job in jobs]
+
+    def _kept(self, make: Maker) -> Maker:
+        """The same videos, each made once for all runs and copied from the shared cache."""
+        parts = self.experiment
+        made_with = (
+            f"{parts.model.identity} {parts.model.fingerprint('scheduler')}",
+            parts.token.identity,
+            (parts.sampler, parts.data.frames, parts.data.size, parts.data.fps),
+            (parts.hardware.rounding, parts.hardware.precision, parts.generation_batch),
+        )
+
+        def kept(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            # Videos of other test sets had other company in their batches, which has a part in their last bits.
+            marks = [(prompt.text, prompt.seed) for prompt in prompts]
+            name = hashlib.sha256(repr((made_with, marks)).encode()).hexdigest()[:24]
+            return shared_or_made(make, prompts, files, shared=parts.cache / "base-videos" / name)
+
+        return kept
+
+    def _end(self, status: str, reason: str, exit_code: int) -> None:
+        self.run.conclude(status=status, reason=reason)
+        self.mirror.finish(exit_code)
+
+
+def _until(stop: StopOnSignal, make: Maker) -> Maker:
+    """The same videos, up to the one in which a signal comes."""
+
+    def made(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+        for file in make(prompts, files):
+            yield file
+            if stop.received:
+                return
+
+    return made

@@ -1,0 +1,301 @@
+"""Videos that the untouched base model makes, and regularization clips of them (Table 2e).
+
+A set is made once, kept in the shared cache and read by every arm, motion and seed. Its key is what it is made with:
+base model, captions, seeds, sampler, latents and frame rate. Which device made it is told and no part of the key. It is
+a folder of its own:
+
+    0000-a-person-...-SEED.mp4   a clip
+    captions.csv                 file, caption, seed
+    set.json                     what it was made with: the model's parts, sampler, latents, frame rate; and SHA-256 of
+                                 each file; written last
+"""
+
+import gc
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+
+from vmc.data.cache import cache_key
+from vmc.data.clips import Clip, ClipSource, fill
+from vmc.data.prompts import Prompt
+from vmc.diffusion.sampling import Sampler
+from vmc.evaluation.files import sha256_of
+from vmc.evaluation.generation import video_names
+from vmc.evaluation.tuned import TunedModel
+from vmc.models.base import VideoModel
+from vmc.training.hardware import Hardware
+from vmc.training.regularization import Mix, Ratio, check_mix
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write, sweep
+from vmc.utils.randomness import derive_seed
+from vmc.utils.text_files import read_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseVideos:
+    """Videos of the frames, size and rate that a run trains on, by its base model before any training.
+
+    Args:
+        base: with the frames, size and rate of the run's clips.
+        hardware: where videos are made.
+        cache: folder of the shared caches.
+        test_seeds: those of the run's test set, which nothing that is trained on may be made from.
+    """
+
+    base: VideoModel
+    hardware: Hardware
+    cache: Path
+    test_seeds: frozenset[int] = frozenset()
+
+    def describe(self, sampler: Sampler) -> dict[str, Any]:
+        """All that a video depends on besides caption and seed: fingerprints of the model's parts, sampler, window."""
+        # The denoiser may be of a part that lies beside the pipeline, too.
+        parts = dict.fromkeys((*self.base.parts, *self.base.parts_of("denoiser")))
+        return {
+            "base": {part: self.base.fingerprint(part) for part in parts},
+            "latents": list(self.base.latent_shape(frames=self.base.frames, size=self.base.size)),
+            "fps": self.base.fps,
+            "sampler": asdict(sampler),
+        }
+
+    def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, sampler: Sampler, label: str) -> None:
+        """Write each prompt's video to its file, where it is not there yet.
+
+        Each is made by itself, and on a CPU by one thread: so neither an interruption, nor memory, nor
+        `trainer.threads` has a part in its bits. On two cores a batch would be a tenth faster.
+        """
+        if all(file.is_file() for file in files):
+            return
+        with _one_thread(on_cpu=self.hardware.device.type == "cpu"):
+            encoder = self.base.text_encoder()
+            model = TunedModel(base=self.base, denoiser=self.base.denoiser(), encoder=encoder, hardware=self.hardware)
+            for _ in model.generator(sampler=sampler, batch_size=1).write(prompts, files, label=label):
+                pass
+        del model, encoder
+        gc.collect()
+        if self.hardware.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def _one_thread(*, on_cpu: bool) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if on_cpu else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+log = logging.getLogger(__name__)
+
+CAPTIONS, ABOUT = "captions.csv", "set.json"
+TABLE = ("file", "caption", "seed")
+SUMS = "sha256"
+"""The key of `set.json` under which each file has its checksum."""
+FORMAT = "vmc-synthetic-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticRegularization:
+    """Videos of the untouched base model: one for each real regularization clip, with its caption.
+
+    Args:
+        source: the run's data, whose related clips give captions and number; which of them a seed draws does not
+            matter.
+        seed: of the run; the clips do not depend on it.
+        base_videos: makes them.
+        sampler: they are made with.
+        mix, weight, ratio: see `vmc.training.regularization.RegularizationSource`.
+        captions: how many clips of each caption, in place of those of `source`.
+        path: a set that was made before, in place of the cache's.
+    """
+
+    # A clip is made as long and as fast as a training clip, so it has one window, and every frame is taken.
+    variants: ClassVar[int] = 1
+
+    source: ClipSource
+    seed: int
+    base_videos: BaseVideos
+    sampler: Sampler
+    mix: Mix = "paired"
+    weight: float = 0.5
+    ratio: Ratio = "balanced"
+    captions: Mapping[str, int] | None = None
+    path: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        check_mix(self.mix, self.weight, self.ratio, self.variants)
+        for caption, count in (self.captions or {}).items():
+            if not isinstance(count, int) or count < 1:
+                raise VmcError(f"regularization.captions asks for {count} clips of '{caption}'; give a whole number")
+
+    def clips(self) -> list[Clip]:
+        """The clips, made first where they are not there.
+
+        Raises:
+            VmcError: no captions; a set of another base model or window, one that is not complete, or one made from
+                seeds of the test set.
+        """
+        about = self.base_videos.describe(self.sampler)
+        folder = self._made(about) if self.path is None else Path(self.path).expanduser()
+        rows = _read(folder, about)
+        if shared := self.base_videos.test_seeds & {int(row["seed"]) for row in rows}:
+            raise VmcError(
+                f"the synthetic clips in {folder} and the test set share the seed {min(shared)}, so that copies would"
+                " look like the model's own; give the test set or the clips other seeds"
+            )
+        return [Clip(path=folder / row["file"], caption=row["caption"], role="regularization") for row in rows]
+
+    def _prompts(self) -> list[Prompt]:
+        """A caption and a seed for each clip."""
+        counts = self.captions or Counter(clip.caption for clip in self.source.regularization(seed=self.seed))
+        if not counts:
+            raise VmcError(
+                "regularization=synthetic has no captions: this data offers no related clips; give how many clips of"
+                " which caption, as in 'regularization.captions={a person dancing: 100}', or a set that is there as"
+                " regularization.path"
+            )
+        # `fill` without values refuses placeholders: the base model knows neither the motion's token nor a subject's.
+        return [
+            Prompt(text=fill(caption), seed=derive_seed("synthetic regularization", caption, number))
+            for caption, count in sorted(counts.items())
+            for number in range(count)
+        ]
+
+    def _made(self, about: Mapping[str, Any]) -> Path:
+        """The set's folder in the cache, complete."""
+        prompts = self._prompts()
+        told = json.dumps(about, sort_keys=True)
+        key = cache_key(FORMAT, told, *((prompt.text, prompt.seed) for prompt in prompts))[:24]
+        folder = self.base_videos.cache / "synthetic" / key
+        files = [folder / name for name in video_names(prompts)]
+        if not _complete(folder, files):
+            with _alone(folder.with_suffix(".lock")):
+                if not _complete(folder, files):
+                    self._make(folder, prompts, files, about)
+        return folder
+
+    def _make(self, folder: Path, prompts: Sequence[Prompt], files: Sequence[Path], about: Mapping[str, Any]) -> None:
+        """Write the clips that are missing, and what is told of them."""
+        sweep(folder)
+        _remove_damaged(folder)
+        have = sum(file.is_file() for file in files)
+        log.info("the base model makes %d regularization clips for all runs: %s", len(files) - have, folder)
+        self.base_videos.write(prompts, files, sampler=self.sampler, label="synthetic clips")
+        table = pd.DataFrame(
+            {
+                "file": [file.name for file in files],
+                "caption": [prompt.text for prompt in prompts],
+                "seed": [prompt.seed for prompt in prompts],
+            }
+        )
+        with atomic_write(folder / CAPTIONS) as temporary:
+            table.to_csv(temporary, index=False)
+        hardware, model = self.base_videos.hardware, str(self.base_videos.base.path)
+        made_on = {"device": hardware.device.type, "precision": hardware.precision}
+        with atomic_write(folder / ABOUT) as temporary:
+            sums = {file.name: sha256_of(file) for file in (*files, folder / CAPTIONS)}
+            told = {"format": FORMAT, "model": model, "clips": len(files), "made_on": made_on, **about, SUMS: sums}
+            temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def _complete(folder: Path, files: Sequence[Path]) -> bool:
+    """Whether all files of a set are there as they were written."""
+    sums = _noted(folder).get(SUMS)
+    return sums is not None and not any(_fault(file, sums) for file in (*files, folder / CAPTIONS))
+
+
+def _remove_damaged(folder: Path) -> None:
+    """Remove what is not as it was written, so that it is made again; which, the log says."""
+    if (folder / ABOUT).is_file() and not _noted(folder):
+        log.warning("%s does not read; it is written anew", folder / ABOUT)
+    sums = _noted(folder).get(SUMS, {})
+    for name in sums:
+        if fault := _fault(folder / name, sums):
+            log.warning("the synthetic clips lack %s, which %s; it is made again", folder / name, fault)
+            (folder / name).unlink(missing_ok=True)
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    """What a set says of itself; nothing where it does not read."""
+    try:
+        noted = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    plain = isinstance(noted, dict) and all(isinstance(noted.get(key, {}), dict) for key in ("base", SUMS))
+    named = plain and "base" in noted and all(Path(name).name == name for name in noted.get(SUMS, ()))
+    return noted if named else {}
+
+
+def _fault(file: Path, sums: Mapping[str, str]) -> str:
+    """What is wrong with a file of a set, a clause; empty where nothing is."""
+    if not file.is_file():
+        return "is gone"
+    return "" if sums.get(file.name) == sha256_of(file) else "is not as it was written"
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """No other process is in the block of this file; the lock of a killed process is free."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another process makes the synthetic clips of %s; waiting for it", file.with_suffix(""))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(folder: Path, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The rows of a set: file, caption, seed.
+
+    Raises:
+        VmcError: no complete set, a damaged one, or one that was made by another base model or in another window.
+    """
+    if not (folder / ABOUT).is_file() or not (folder / CAPTIONS).is_file():
+        raise VmcError(
+            f"regularization.path is {folder}, which holds no {ABOUT} and {CAPTIONS} of synthetic clips; give a folder"
+            " that regularization=synthetic has made, or leave regularization.path null to have one made"
+        )
+    again = "copy the whole folder, or leave regularization.path null to have a set made"
+    about = _noted(folder)
+    if lacking := [name for name in ("model", "latents", "fps") if name not in about]:
+        raise VmcError(f"regularization.path is {folder}, whose {ABOUT} is damaged (no {lacking[0]}); {again}")
+    if different := [part for part, mark in wanted["base"].items() if about["base"].get(part) != mark]:
+        raise VmcError(
+            f"regularization.path is {folder}, which another base model has made ({about['model']}; {different[0]}"
+            " differs); leave regularization.path null to have a set made by this one"
+        )
+    for name, said in (("latents", "data.frames and data.size"), ("fps", "data.fps")):
+        if about[name] != wanted[name]:
+            raise VmcError(
+                f"regularization.path is {folder}, whose clips have {name} {about[name]}, and this run's have"
+                f" {wanted[name]}; set {said} as they were, or leave regularization.path null to have a set made"
+            )
+    columns, rows = read_table(folder / CAPTIONS, wanted=TABLE)
+    if not set(TABLE) <= set(columns) or not all(row["seed"].isdecimal() for row in rows):
+        raise VmcError(f"regularization.path is {folder}, whose {CAPTIONS} is damaged; {again}")
+    names = [row["file"] for row in rows]
+    if missing := [name for name in names if Path(name).name != name or not (folder / name).is_file()]:
+        raise VmcError(
+            f"regularization.path is {folder}, where {len(missing)} of {len(names)} clips are missing, first"
+            f" {missing[0]}; {again}"
+        )
+    sums = about.get(SUMS)  # sets of earlier versions have none
+    if sums and (damaged := [name for name in (*names, CAPTIONS) if _fault(folder / name, sums)]):
+        raise VmcError(f"regularization.path is {folder}, where {damaged[0]} is not as it was written; {again}")
+    return rows

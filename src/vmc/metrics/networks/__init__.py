@@ -1,0 +1,1 @@
+"""Published architectures that metrics read, each as its own files have it."""

@@ -1,0 +1,184 @@
+"""The clips of pretraining, rendered once into shards in the cache and mapped into memory.
+
+A clip gives `WINDOWS` windows of eight frames, chosen as the customisation's data chooses them; a shard is an array of
+CLIPS_A_SHARD x WINDOWS windows. What a shard holds depends on the renderer and on this module alone, never on a seed.
+
+Axes: N windows, F frames, H and W pixels, C = 3 colours.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from vmc.data.frames import even_times, window
+from vmc.mini.world.gestures import KNOWN
+from vmc.mini.world.hashing import renderer_hash
+from vmc.mini.world.renderer import FPS, ClipSpec, Framing, render
+from vmc.mini.world.specs import Variety, sample_clip
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write, cache_root
+from vmc.utils.randomness import generator
+
+FRAMES, STEP, SIZE = 8, 4, 64
+"""Frames of a window, source frames from one to the next, pixels of a side: as the miniature's configs have them."""
+WINDOWS = 2
+CLIPS_A_SHARD = 250
+LENGTHS = (24, 40)
+"""Shortest and longest clip: a window shows 29 frames, and a shorter clip would mostly show its last frame."""
+VARIETY = Variety(still=0.06, two_people=0.06, tempo=0.10, sequence=0.04)
+"""Enough that the base model can draw two people, tempo and sequences, and five clips of six are one known gesture."""
+VALIDATION = 1_000_000
+"""Numbers from here on are clips that are measured and never trained on."""
+WEBCAM = 2_000_000
+"""Numbers from here on are clips of a camera that stands still before the person, as a webcam does.
+
+In the others framing, distance and drift of the camera vary, and of how a latent differs from its mean over time the
+gesture explains 0.2 %; here 0.9 %. The UNet begins to read gestures where they explain more.
+"""
+PLAIN = 3_000_000
+"""Numbers from here on are clips before a webcam in which a gesture is done as it is written: by the hand on the right,
+with usual reach, amplitude and pace, from about the same moment on. Here the gesture explains 4 %, and more where few
+persons are seen: every other such clip is of one of `MODELS` persons in their place.
+"""
+PLAIN_LENGTHS = (29, 33)
+MODELS = 24
+
+
+def spec_of(number: int) -> ClipSpec:
+    """Clip `number` of pretraining: one of the known gestures, as the web films it."""
+    if number >= PLAIN:
+        return _plain(number)
+    framing: Framing = "webcam" if number >= WEBCAM else "web"
+    return sample_clip("pretraining", number, gestures=KNOWN, framing=framing, frames=LENGTHS, variety=VARIETY)
+
+
+def _plain(number: int) -> ClipSpec:
+    spec = sample_clip("pretraining", number, gestures=KNOWN, framing="webcam", frames=PLAIN_LENGTHS)
+    if number % 2:
+        model = sample_clip("pretraining", PLAIN + number // 2 % MODELS)
+        spec = replace(spec, persons=model.persons, place=model.place)
+    person = spec.persons[0]
+    traits = replace(person.traits, side=1, reach_x=0.0, reach_y=0.0, amplitude=1.0, pace=1.0, lag=0.5)
+    return replace(spec, persons=(replace(person, traits=traits),))
+
+
+def render_windows(number: int) -> NDArray[np.uint8]:
+    """frames_NFHWC of a clip, N = `WINDOWS`; of a still portrait all frames are equal."""
+    frames_FHWC = render(spec_of(number), SIZE)
+    chosen = [_indices(number, index, len(frames_FHWC)) for index in range(WINDOWS)]
+    return frames_FHWC[np.array(chosen)]
+
+
+def _indices(number: int, index: int, total: int) -> tuple[int, ...]:
+    draw = generator("pretraining", number, index, "window")
+    return window(even_times(total, FPS), frames=FRAMES, fps=FPS / STEP, start="random", generator=draw).indices
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Consecutive clips in shards.
+
+    Args:
+        count: how many.
+        first: the number of the first.
+    """
+
+    count: int
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise VmcError(f"--clips is {self.count}; it must be at least 1")
+
+    def __len__(self) -> int:
+        """Windows in all."""
+        return self.count * WINDOWS
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the shards lie; another renderer has another folder."""
+        settings = (renderer_hash(), FRAMES, STEP, SIZE, WINDOWS, CLIPS_A_SHARD, LENGTHS, VARIETY)
+        key = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+        return cache_root() / "mini" / f"pretraining-{key}"
+
+    @property
+    def shards(self) -> list[tuple[Path, range]]:
+        """File and clip numbers of every shard."""
+        numbers = range(self.first, self.first + self.count)
+        parts = [numbers[start : start + CLIPS_A_SHARD] for start in range(0, self.count, CLIPS_A_SHARD)]
+        return [(self.folder / f"clips-{part.start}-{len(part)}.npy", part) for part in parts]
+
+    def number(self, index: int) -> int:
+        """The clip that window `index` is of."""
+        return self.first + index // WINDOWS
+
+    def prepare(self, *, workers: int, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Render the shards that are missing; whether all are there. `enough` is asked after each shard."""
+        missing = [shard for shard in self.shards if not shard[0].is_file()]
+        if not missing:
+            return True
+        bar: tqdm = tqdm(total=len(missing) * CLIPS_A_SHARD, desc="rendering clips", unit="clip", disable=None)
+        with bar:
+            if workers <= 1 or len(missing) == 1:
+                for path, numbers in missing:
+                    if enough():
+                        return False
+                    write_shard(path, numbers)
+                    bar.update(len(numbers))
+                return True
+            return _in_processes(missing, workers, enough, bar)
+
+    @cached_property
+    def _arrays(self) -> list[NDArray[np.uint8]]:
+        return [_opened(path, len(numbers) * WINDOWS) for path, numbers in self.shards]
+
+    def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """frames_NFHWC of the windows wanted."""
+        places = [divmod(index, CLIPS_A_SHARD * WINDOWS) for index in indices]
+        return np.stack([self._arrays[shard][row] for shard, row in places])
+
+
+def write_shard(path: Path, numbers: Sequence[int]) -> None:
+    """Render these clips into one file."""
+    frames_NFHWC = np.concatenate([render_windows(number) for number in numbers])
+    with atomic_write(path) as temporary:
+        np.save(temporary, frames_NFHWC)
+
+
+def _in_processes(
+    missing: Sequence[tuple[Path, range]], workers: int, enough: Callable[[], bool], bar: "tqdm[None]"
+) -> bool:
+    """`write_shard` for all, side by side; spawned, because a fork of a process with CUDA or threads is not sound."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,)) as pool:
+        waiting = {pool.submit(write_shard, path, numbers): len(numbers) for path, numbers in missing}
+        try:
+            for future in as_completed(waiting):
+                future.result()
+                bar.update(waiting[future])
+                if enough():
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    break
+        except BrokenProcessPool:
+            if not enough():
+                raise
+    return all(path.is_file() for path, _ in missing)
+
+
+def _opened(path: Path, windows: int) -> NDArray[np.uint8]:
+    try:
+        frames_NFHWC: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise VmcError(f"{path} is damaged ({error}); remove it and it is rendered again") from error
+    if frames_NFHWC.shape != (windows, FRAMES, SIZE, SIZE, 3):
+        raise VmcError(f"{path} holds {frames_NFHWC.shape}, not {windows} windows; remove it and it is rendered again")
+    return frames_NFHWC

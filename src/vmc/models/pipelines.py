@@ -1,0 +1,70 @@
+"""Of which family a pipeline's folder is, and a complete one written in the diffusers layout."""
+
+import json
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import vmc.models
+from vmc.models.base import VideoModel
+from vmc.models.lora import merged
+from vmc.models.text import TextEncoder
+from vmc.models.token import merge_row
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_folder
+
+
+def families() -> dict[str, type[VideoModel]]:
+    """By name, in the order of their files."""
+    _import_own()
+    return {family.family: family for family in _subclasses(VideoModel)}  # type: ignore[type-abstract]
+
+
+@cache
+def _import_own() -> None:
+    for module in pkgutil.iter_modules(vmc.models.__path__):
+        import_module(f"{vmc.models.__name__}.{module.name}")
+
+
+def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
+    direct = kind.__subclasses__()
+    return [one for one in direct if "family" in vars(one)] + [far for one in direct for far in _subclasses(one)]
+
+
+def family_of(folder: Path) -> type[VideoModel]:
+    """The family of a pipeline's folder, by the class that its `model_index.json` names.
+
+    Raises:
+        VmcError: it names none, or one of no family that is known.
+    """
+    try:
+        name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VmcError(
+            f"{folder} has no model_index.json that names a pipeline; get the complete folder again"
+        ) from error
+    for family in families().values():
+        if name in family.pipelines:
+            return family
+    known = ", ".join(f"{name} ({', '.join(family.pipelines)})" for name, family in families().items())
+    raise VmcError(f"{folder} is a {name}, which is of no family that is known here; known are {known}")
+
+
+def export_pipeline(model: VideoModel, denoiser: Any, text: TextEncoder, folder: Path, *, card: str) -> None:
+    """Write the pipeline, which then needs no code of ours, with `card`, the text of its `README.md`.
+
+    The scheduler written is the solver that `generate` uses. The token's row is merged into the text encoder's table,
+    and adapters into the weights that are written.
+
+    Raises:
+        VmcError: the folder exists already.
+    """
+    if folder.exists():
+        raise VmcError(f"export is {folder}, which exists already; choose a new folder or remove it")
+    if text.token_embedding is not None:
+        merge_row(text.token_embedding, text.tokenizer, text.network)
+    with merged(denoiser), atomic_folder(folder) as temporary:
+        model.save(temporary, denoiser=denoiser, text=text)
+        (temporary / "README.md").write_text(card, encoding="utf-8")

@@ -1,0 +1,156 @@
+"""What runs must have in common to stand in one table: base model, test set, protocol, threshold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vmc.reporting.catalogue import CEILING
+from vmc.reporting.loaded import FINGERPRINT, Control, FoundRun
+from vmc.runs.folder import differing_keys
+from vmc.utils.errors import VmcError
+
+OF_THE_MOTION = ("prompts", "*.target")
+"""Parts of a protocol, of whatever metric, that differ between motions: prompts hold it in natural language."""
+OF_THE_SEED = ("*.exemplars",)
+"""Parts that differ between motions and training seeds, which draw other exemplars."""
+OF_THE_ARM = ("*.regularization",)
+"""Parts that differ between arms."""
+OF_THE_MODEL = ("sampler", "latents")
+"""Parts that decide what a model makes, and nothing about clips that were filmed."""
+
+
+def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ()) -> None:
+    """Refuse runs that do not belong into one table. A run that was never evaluated stands in none.
+
+    Raises:
+        VmcError: other base models, test sets or protocols, naming what differs.
+    """
+    if counting := [run for run in runs if run.counts]:
+        _check_bases(counting)
+        _check_prompts(counting)
+        _check_protocols(counting)
+        _check_controls(counting, controls)
+
+
+def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float | None:
+    """The appearance score at which arms are compared: the one that is chosen, else the runs' own; None without any.
+
+    Raises:
+        VmcError: it is no number, or the runs stop at differing scores.
+    """
+    if chosen is not None:
+        if not isinstance(chosen, int | float) or not math.isfinite(chosen):
+            raise VmcError(f"stop.appearance is {chosen}; it must be a number to compare arms at, or null")
+        return float(chosen)
+    first: dict[float, FoundRun] = {}
+    for run in [run for run in runs if run.counts] or runs:
+        if run.threshold is not None:
+            first.setdefault(float(run.threshold), run)
+    if len(first) > 1:
+        (one, run), (other, second) = list(first.items())[:2]
+        raise VmcError(
+            f"stop.appearance is {one} in {run.path} and {other} in {second.path}; give stop.appearance=NUMBER to"
+            " compare all arms there"
+        )
+    return next(iter(first), None)
+
+
+def _check_bases(runs: Sequence[FoundRun]) -> None:
+    """Each run against the first, and against the first that knows its base's fingerprint."""
+    for first in (runs[0], *[run for run in runs if FINGERPRINT in run.base][:1]):
+        for run in runs:
+            one, other = dict(first.base), dict(run.base)
+            # Where both fingerprints are known they decide, and the same model may lie elsewhere.
+            unneeded = "path" if FINGERPRINT in one and FINGERPRINT in other else FINGERPRINT
+            for base in (one, other):
+                base.pop(unneeded, None)
+            _refuse_where(one, other, first, run, what="base models", prefix="model")
+
+
+def _check_prompts(runs: Sequence[FoundRun]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        one, other = (found.config.get("prompts", {}) for found in (first, run))
+        _refuse_where(one, other, first, run, what="test sets", prefix="prompts")
+
+
+def _check_protocols(runs: Sequence[FoundRun]) -> None:
+    """Every part against the first one that has it, the first of its motion, and the first of its motion and seed.
+
+    A metric that one run has and another has not is an empty cell, and no difference.
+    """
+    first: dict[tuple[object, ...], dict[str, tuple[Any, FoundRun]]] = {}
+    for run in runs:
+        for scored in run.evaluations.values():
+            protocol = scored.summary["protocol"]
+            for place, parts, what in (
+                ((run.motion,), _kept(protocol, OF_THE_MOTION), "test sets"),
+                ((), _without(protocol, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM)), "protocols"),
+                (run.place, _kept(protocol, OF_THE_SEED), "exemplars"),
+            ):
+                known = first.setdefault(place, {})
+                for name, part in parts.items():
+                    known.setdefault(name, (part, run))
+                for earlier in {id(owner): owner for _, owner in known.values()}.values():
+                    theirs = {name: part for name, (part, owner) in known.items() if owner is earlier and name in parts}
+                    ours = {name: parts[name] for name in theirs}
+                    _refuse_where(theirs, ours, earlier, run, what=what)
+
+
+def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> None:
+    """Controls are of other prompts, and real clips of no sampler; all else that both have must be that of the runs."""
+    protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()]
+    for control in controls:
+        aside = (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM, *(OF_THE_MODEL if control.kind == CEILING else ()))
+        one, other = (
+            _without(protocol, aside)
+            for protocol in (protocols[0] if protocols else {}, control.scored.summary["protocol"])
+        )
+        both = [name for name in one if one[name] and other.get(name)]
+        if different := differing_keys({name: one[name] for name in both}, {name: other[name] for name in both}):
+            raise VmcError(
+                f"{control.scored.folder} is of another protocol than the runs ({', '.join(different)} differ);"
+                " remove it, or score it with the runs' settings and metrics"
+            )
+
+
+def _refuse_where(one: Any, other: Any, first: FoundRun, second: FoundRun, *, what: str, prefix: str = "") -> None:
+    different = differing_keys(one, other, prefix)
+    if different:
+        inside = [_at(part, different[0].removeprefix(prefix).strip(".")) for part in (one, other)]
+        raise VmcError(
+            f"{first.path} and {second.path} have different {what} and do not belong in one table:"
+            f" {different[0]} is {_short(inside[0])} and {_short(inside[1])}"
+            + (f" ({', '.join(different[1:])} differ too)" if different[1:] else "")
+            + "; give a folder whose runs belong together"
+        )
+
+
+def _kept(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    kept = {name: protocol[name] for name in names if name in protocol}
+    inner = [name.removeprefix("*.") for name in names if name.startswith("*.")]
+    for key, part in protocol.items():
+        kept |= {f"{key}.{name}": part[name] for name in inner if isinstance(part, Mapping) and name in part}
+    return kept
+
+
+def _without(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    kept = {key: dict(part) if isinstance(part, Mapping) else part for key, part in protocol.items()}
+    for key in _kept(protocol, names):
+        outer, _, inner = key.partition(".")
+        kept[outer].pop(inner) if inner else kept.pop(outer)
+    return kept
+
+
+def _at(node: Any, name: str) -> Any:
+    """The value under a dotted name; a name that itself holds a point is tried first."""
+    if name in (node if isinstance(node, Mapping) else {}):
+        return node[name]
+    for part in name.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _short(value: object) -> str:
+    text = "not set" if value is None else " ".join(str(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."

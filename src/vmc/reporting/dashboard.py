@@ -1,0 +1,110 @@
+"""A W&B workspace as code: what the paper plots, against the training step, arm by arm."""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Any
+
+from vmc.metrics.columns import Measure
+from vmc.metrics.declared import MEASURES
+from vmc.runs.mirror import EVALUATION, VIDEOS
+from vmc.utils.errors import VmcError
+
+NAME = "Motion customization"
+MOST_RUNS = 200
+"""In a panel; W&B itself shows ten."""
+
+
+def check_extra() -> None:
+    """Refuse where the package that lays dashboards out is not installed.
+
+    Raises:
+        VmcError: naming the extra that brings it.
+    """
+    if find_spec("wandb_workspaces") is None:
+        raise VmcError("dashboard needs a package that is not installed; pip install 'vmc[dashboards]'")
+
+
+def build_dashboard(
+    *, entity: str, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
+) -> Any:
+    """The workspace, not yet saved; building it asks no server.
+
+    Args:
+        entity: user or team in W&B that the project belongs to.
+        project: in W&B.
+        group: whose runs are shown; None shows all.
+        measures: those of the runs; a curve is drawn of what stands in a table or a figure.
+
+    Raises:
+        VmcError: the extra `dashboards` is not installed.
+    """
+    check_extra()
+    import wandb_workspaces.workspaces as ws
+    from wandb_workspaces.reports import v2 as wr
+
+    # Further jobs (vmc.evaluate, vmc.report) have numbers of their own, which are no points of a curve.
+    filters = [ws.Metric("JobType") == "train"]
+    if group is not None:
+        filters.append(ws.Metric("Group") == group)
+    tradeoff = wr.ScatterPlot(
+        title="Accuracy against appearance where runs stand now (paper, Fig. 7)",
+        x=wr.SummaryMetric(f"{EVALUATION}/appearance"),
+        y=wr.SummaryMetric(f"{EVALUATION}/motion_accuracy"),
+    )
+    drawn = [measure for measure in measures if measure.tables or measure.curve]
+    curves = [_curve(_title(measure), f"{EVALUATION}/{measure.name}") for measure in drawn]
+    videos = wr.WeavePanelSummaryTable(table_name=f"{EVALUATION}/{VIDEOS}")
+    wide = ws.SectionLayoutSettings(columns=1, rows=1)
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=NAME if group is None else f"{NAME}: {group}",
+        sections=[
+            ws.Section(name="Scores", panels=[*curves, tradeoff], is_open=True),
+            ws.Section(name="Videos", panels=[videos], is_open=True, layout_settings=wide),
+            ws.Section(name="Training", panels=[_curve("Loss of the exemplars", "loss_motion")], layout_settings=wide),
+        ],
+        settings=ws.WorkspaceSettings(x_axis="step", max_runs=MOST_RUNS),
+        runset_settings=ws.RunsetSettings(filters=filters, groupby=[ws.Config("arm")]),
+    )
+
+
+def _title(measure: Measure) -> str:
+    better = "" if measure.better == "neither" else f" ({measure.better} is better)"
+    return f"{measure.plain}{better}"
+
+
+def _curve(title: str, metric: str) -> Any:
+    """A metric against the training step, arm by arm."""
+    from wandb_workspaces.reports import v2 as wr
+
+    return wr.LinePlot(
+        title=title,
+        x="step",
+        y=[metric],
+        title_x="training step",
+        groupby=wr.Config("arm"),
+        groupby_aggfunc="mean",
+        groupby_rangefunc="minmax",
+        max_runs_to_show=MOST_RUNS,
+    )
+
+
+def save_dashboard(
+    *, entity: str | None, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
+) -> str:
+    """Save the workspace in W&B; its address.
+
+    Raises:
+        VmcError: the extra is not installed, or W&B's server refuses or has not answered (there is no entity).
+    """
+    if entity is None:
+        raise VmcError("the dashboard is not made, since W&B's server does not answer; run the same command again")
+    workspace = build_dashboard(entity=entity, project=project, group=group, measures=measures)
+    try:
+        return str(workspace.save().url)
+    except Exception as error:  # the package raises what its layers raise: wandb's, requests' and its own
+        raise VmcError(
+            f"the dashboard of {entity}/{project} cannot be saved ({' '.join(str(error).split())});"
+            " check that you are logged in and may write there"
+        ) from error

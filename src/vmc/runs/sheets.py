@@ -1,0 +1,122 @@
+"""Contact sheets: a row of frames a video with its prompt, and what a run sees of its clips."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from vmc.data.clips import Clip
+from vmc.data.frames import typical_interval
+from vmc.data.transform import ClipTransform
+from vmc.utils.files import atomic_write
+
+FRAME = 128  # px of a frame's longer side
+SHOWN = 8  # frames a row
+TEXT = 22  # px of the line above a row
+
+
+def contact_sheet(
+    path: Path, videos: Iterable[Tensor], captions: Sequence[str], *, shown: int = SHOWN, gap: int = 0
+) -> None:
+    """Write the sheet; each video is frames_FCHW uint8, of which up to `shown` evenly spaced frames are shown.
+
+    A caption of several lines is shown in one; `gap` px of white stand between frames.
+    """
+    rows = [_strip(frames_FCHW, shown, gap) for frames_FCHW in videos]
+    width = max(row.width for row in rows)
+    sheet = Image.new("RGB", (width, sum(row.height + TEXT for row in rows)), "white")
+    draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=14), 0
+    for row, caption in zip(rows, captions, strict=True):
+        draw.text((4, top + 2), _fitted(" ".join(caption.split()), draw, font, width - 8), fill="black", font=font)
+        sheet.paste(row, (0, top + TEXT))
+        top += row.height + TEXT
+    with atomic_write(path) as temporary:
+        sheet.save(temporary)
+
+
+def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
+    count = min(shown, len(frames_FCHW))
+    chosen = torch.linspace(0, len(frames_FCHW) - 1, count).round().long()
+    shown_FCHW = frames_FCHW[chosen]
+    height, width = shown_FCHW.shape[-2:]
+    scale = FRAME / max(height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    mode = "nearest-exact" if scale >= 1 else "area"
+    enlarged = F.interpolate(shown_FCHW.float(), size=size, mode=mode).round().to(torch.uint8)
+    enlarged = F.pad(enlarged, (0, gap), value=255)
+    return Image.fromarray(rearrange(enlarged, "f c h w -> h (f w) c").numpy())
+
+
+def _fitted(text: str, draw: ImageDraw.ImageDraw, font: Any, width: int) -> str:
+    if draw.textlength(text, font=font) <= width:
+        return text
+    while text and draw.textlength(text + "…", font=font) > width:
+        text = text[:-1]
+    return text + "…"
+
+
+NAME = "clips.png"
+EXEMPLARS, OTHERS = 24, 4
+"""Clips shown at most; of more, as many evenly spaced ones."""
+FRAMES = 16
+"""Frames shown of a window at most."""
+GAP = 2
+"""px between frames, which a still background would hide."""
+
+
+def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> None:
+    """Write a row a clip with its caption and seconds: exemplars first, each in an augmented variant below.
+
+    Args:
+        path: of the PNG.
+        clips: of the run.
+        transforms: of each clip.
+
+    Raises:
+        VmcError: a clip cannot be read.
+    """
+    pairs = list(zip(clips, transforms, strict=True))
+    own = [pair for pair in pairs if pair[0].role == "exemplar"]
+    others = [pair for pair in pairs if pair[0].role != "exemplar"]
+    shown = [*_spaced(own, EXEMPLARS), *_spaced(others, OTHERS)]
+    captions = [text for clip, transform in shown for text in _texts(clip, transform)]
+    contact_sheet(path, _videos(shown), captions, shown=FRAMES, gap=GAP)
+
+
+def _videos(shown: Sequence[tuple[Clip, ClipTransform]]) -> Iterator[Tensor]:
+    """One at a time: all of them would take hundreds of megabytes."""
+    for clip, transform in shown:
+        plain, finished = transform.plain_and_finished(clip.path, variant=0)
+        yield plain
+        if transform.augmentation is not None:
+            yield finished
+
+
+def _texts(clip: Clip, transform: ClipTransform) -> list[str]:
+    """The line above a clip's row, and that above its augmented variant."""
+    name = f"{clip.path.name}, {_seconds(clip, transform)}"
+    line = f"{'regularization: ' * (clip.role == 'regularization')}{name}: {' '.join(clip.caption.split())}"
+    return [line, "  the same window, augmented"] if transform.augmentation is not None else [line]
+
+
+def _seconds(clip: Clip, transform: ClipTransform) -> str:
+    """`0.3 to 1.6 of 2.5 s`, and how often the last frame is repeated."""
+    times, taken = transform.times(clip.path), transform.window(clip.path, variant=0)
+    interval = typical_interval(times)
+    if not interval:
+        return "one frame"
+    length, first, last = times[-1] + interval, times[taken.indices[0]], times[taken.indices[-1]]
+    end = min(length, last + max(interval, 1 / transform.fps))
+    padded = f", last frame repeated {taken.padded} time{'s' * (taken.padded != 1)}" if taken.padded else ""
+    return f"{first:.2f} to {end:.2f} of {length:.2f} s{padded}"
+
+
+def _spaced(items: Sequence[tuple[Clip, ClipTransform]], count: int) -> list[tuple[Clip, ClipTransform]]:
+    if len(items) <= count:
+        return list(items)
+    return [items[place * (len(items) - 1) // (count - 1)] for place in range(count)]

@@ -1,0 +1,1 @@
+"""What the plain entry points do."""

@@ -1,0 +1,188 @@
+"""The clips of a Jester folder that a classifier learns from and is chosen by, decoded once into the cache.
+
+Axes: N clips, F frames, H and W pixels, C = 3 colours.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from math import prod
+from multiprocessing import parent_process
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vmc.data.frames import resize_and_crop
+from vmc.data.jester import Jester
+from vmc.data.video import count_frames, read_frames
+from vmc.metrics.networks.trn import BACKBONES, SEGMENTS, segment_indices
+from vmc.tools.learning.shards import Shards
+from vmc.utils.errors import VmcError
+from vmc.utils.files import cache_root
+
+HEIGHT = 100
+"""px of Jester's frames: a backbone that wants more enlarges them itself."""
+FRAMES = {"train": 2 * SEGMENTS, "validation": SEGMENTS}
+"""Of a clip: its middle frame in each of so many equal parts. Training draws one of two for each segment."""
+PER_FILE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Clips of a split and their classes.
+
+    Args:
+        source: the folder.
+        name: train or validation.
+        classes: sorted names.
+        arch: of the network that reads them; it decides their size.
+        left_out: ids of clips that are not used.
+    """
+
+    source: Jester
+    name: str
+    classes: Sequence[str]
+    arch: str
+    left_out: frozenset[str] = frozenset()
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Of all clips of the split."""
+        return self.source.index(self.name)["id"].tolist()
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each."""
+        number = {name: place for place, name in enumerate(self.classes)}
+        return np.array([number[name] for name in self.source.index(self.name)["label"]], np.int64)
+
+    @cached_property
+    def used(self) -> NDArray[np.int64]:
+        """The places of those that are not left out."""
+        return np.array([place for place, id in enumerate(self.ids) if id not in self.left_out], np.int64)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Used clips of each class."""
+        return np.bincount(self.labels[self.used], minlength=len(self.classes))
+
+    @property
+    def hash(self) -> str:
+        """Of ids and classes of the used clips."""
+        rows = [f"{self.ids[place]};{self.labels[place]}" for place in self.used]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]
+
+    @cached_property
+    def shards(self) -> Shards:
+        """All clips of the split, decoded; that some are left out changes no file."""
+        root, frames = str(Path(self.source.path or "").resolve()), FRAMES[self.name]
+        size = min(BACKBONES[self.arch].short_side, HEIGHT)
+        every = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+        return Shards(
+            name=f"jester {self.name}",
+            make=partial(decode, root=root, split=self.name, frames=frames, size=size),
+            shape=(frames, size, size, 3),
+            settings=(root, every),
+            count=len(self.ids),
+            per_shard=PER_FILE,
+        )
+
+    def check_folders(self) -> None:
+        """Look for the folder of every clip that is still to be decoded.
+
+        Raises:
+            VmcError: clips without one.
+        """
+        wanted = [self.ids[number] for _, numbers in self.shards.missing for number in numbers]
+        folders = [self.source.frames_folder(self.name, id) for id in wanted]
+        if missing := [folder for folder in folders if not folder.is_dir()]:
+            raise VmcError(
+                f"the frames of {len(missing):,} of {len(wanted):,} {self.name} clips are missing, the first in"
+                f" {missing[0]}: unpack all of Jester's frames there"
+            )
+
+
+def decode(numbers: Sequence[int], *, root: str, split: str, frames: int, size: int) -> NDArray[np.uint8]:
+    """frames_NFHWC of clips by their places in the split's table, cropped to a square.
+
+    Raises:
+        VmcError: a clip that cannot be read.
+    """
+    if parent_process() is not None:
+        torch.set_num_threads(1)  # every processor has a process already
+    source, ids = _opened(root, split)
+    items_NFHWC = np.empty((len(numbers), frames, size, size, 3), np.uint8)
+    for place, number in enumerate(numbers):
+        folder = source.frames_folder(split, ids[number])
+        frames_FCHW = read_frames(folder, segment_indices(count_frames(folder), frames))
+        items_NFHWC[place] = resize_and_crop(frames_FCHW, size).permute(0, 2, 3, 1).numpy()
+    return items_NFHWC
+
+
+@cache
+def _opened(root: str, split: str) -> tuple[Jester, list[str]]:
+    """Once in every process: the table is long."""
+    source = Jester(root)
+    return source, source.index(split)["id"].tolist()
+
+
+def drawn_by_runs(source: Jester, *, motions: Iterable[str], seeds: Iterable[int]) -> frozenset[str]:
+    """Ids of the clips that runs of these classes and seeds train on: exemplars, and their regularization clips.
+
+    Raises:
+        VmcError: a class that is unknown or has too few clips.
+    """
+    motions = tuple(motions)
+    clips = [
+        clip
+        for seed in seeds
+        for part in (
+            *(source.exemplars(label=label, caption="", seed=seed) for label in motions),
+            source.regularization(seed=seed),
+        )
+        for clip in part
+    ]
+    return frozenset(clip.path.name for clip in clips)
+
+
+def check_counts(training: Split, validation: Split) -> None:
+    """Every class must be there to be learned, and to be measured.
+
+    Raises:
+        VmcError: one that is not.
+    """
+    for label, learned, measured in zip(training.classes, training.counts, validation.counts, strict=True):
+        if not learned:
+            raise VmcError(
+                f"the training split has no clip of {label!r}: use a folder that holds all classes, or name those"
+                " that it holds in jester-v1-labels.csv, beside its tables"
+            )
+        if not measured:
+            raise VmcError(
+                f"the validation split has no clip of {label!r} that runs do not train on; lower --exemplars or"
+                " --regularization-count, or name fewer --run-seeds"
+            )
+
+
+def decoded(splits: Sequence[Split], *, workers: int, enough: Callable[[], bool]) -> bool:
+    """Decode what is not in the cache yet; whether all is there.
+
+    Raises:
+        VmcError: frames that are missing or broken, or no room for them.
+    """
+    missing = [(split, sum(len(numbers) for _, numbers in split.shards.missing)) for split in splits]
+    size = sum(count * prod(split.shards.shape) for split, count in missing)
+    place = next(folder for folder in (cache_root(), *cache_root().parents) if folder.is_dir())
+    free, clips = shutil.disk_usage(place).free, sum(count for _, count in missing)
+    told = f"{clips:,} decoded clips take {size / 1e9:.1f} GB in {cache_root()}"
+    if size > free:
+        raise VmcError(f"{told}, where {free / 1e9:.1f} GB are free; let $VMC_CACHE name a folder with more room")
+    if clips:
+        print(f"{told}; this is done once")
+    for split in splits:
+        split.check_folders()
+    return all(split.shards.prepare(workers=workers, enough=enough) for split in splits)

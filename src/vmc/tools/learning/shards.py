@@ -1,0 +1,140 @@
+"""Pictures made once and kept in the cache: arrays in files of equal size, mapped into memory."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write, cache_root
+
+Array = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """Consecutive items, uint8 arrays of one shape; item `number` is a function of its number and the settings.
+
+    Args:
+        name: of the folder and on the bar.
+        make: numbers -> the items stacked. Where several processes are to run it, it must be picklable: a function
+            of a module, or a `functools.partial` of one.
+        shape: of one item.
+        settings: all that decides an item besides its number, the renderer's hash among it; other settings have
+            another folder. Taken by their `repr`.
+        count: how many items.
+        first: the number of the first.
+        per_shard: items in a file.
+    """
+
+    name: str
+    make: Callable[[Sequence[int]], Array]
+    shape: tuple[int, ...]
+    settings: tuple[object, ...]
+    count: int
+    first: int = 0
+    per_shard: int = 250
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise VmcError(f"{self.name} are asked for {self.count} times; ask for 1 at least")
+
+    def __len__(self) -> int:
+        return self.count
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        key = hashlib.sha256(repr((self.settings, self.shape, self.per_shard)).encode()).hexdigest()[:12]
+        return cache_root() / "mini" / f"{self.name.replace(' ', '-')}-{key}"
+
+    @property
+    def files(self) -> list[tuple[Path, range]]:
+        """Path and numbers of every shard."""
+        numbers = range(self.first, self.first + self.count)
+        parts = [numbers[start : start + self.per_shard] for start in range(0, self.count, self.per_shard)]
+        return [(self.folder / f"items-{part.start}-{len(part)}.npy", part) for part in parts]
+
+    @property
+    def missing(self) -> list[tuple[Path, range]]:
+        """Those of `files` that are not made yet."""
+        return [file for file in self.files if not file[0].is_file()]
+
+    def prepare(self, *, workers: int, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Make the shards that are missing; whether all are there. `enough` is asked after each shard."""
+        missing = self.missing
+        if not missing:
+            return True
+        total = sum(len(numbers) for _, numbers in missing)
+        bar: tqdm = tqdm(total=total, desc=self.name, unit="item", disable=None)
+        with bar:
+            if workers > 1 and len(missing) > 1:
+                return _in_processes(self.make, missing, workers, enough, bar)
+            for path, numbers in missing:
+                if enough():
+                    return False
+                write_shard(self.make, path, numbers)
+                bar.update(len(numbers))
+        return True
+
+    @cached_property
+    def _arrays(self) -> list[Array]:
+        return [_opened(path, (len(numbers), *self.shape)) for path, numbers in self.files]
+
+    def items(self, indices: Sequence[int]) -> Array:
+        """The items wanted, stacked; index 0 is number `first`."""
+        places = [divmod(index, self.per_shard) for index in indices]
+        return np.stack([self._arrays[shard][row] for shard, row in places])
+
+
+def write_shard(make: Callable[[Sequence[int]], Array], path: Path, numbers: Sequence[int]) -> None:
+    """Make these items into one file."""
+    items = make(numbers)
+    with atomic_write(path) as temporary:
+        np.save(temporary, items)
+
+
+def _in_processes(
+    make: Callable[[Sequence[int]], Array],
+    missing: Sequence[tuple[Path, range]],
+    workers: int,
+    enough: Callable[[], bool],
+    bar: "tqdm[None]",
+) -> bool:
+    """`write_shard` for all, side by side; spawned, because a fork of a process with CUDA or threads is not sound."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,)) as pool:
+        waiting = {pool.submit(write_shard, make, path, numbers): len(numbers) for path, numbers in missing}
+        try:
+            for future in as_completed(waiting):
+                future.result()
+                bar.update(waiting[future])
+                if enough():
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    break
+        except BrokenProcessPool:
+            if not enough():
+                raise
+        except VmcError:
+            # Else hours of work that waits would be done before the error is seen.
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return all(path.is_file() for path, _ in missing)
+
+
+def _opened(path: Path, shape: tuple[int, ...]) -> Array:
+    try:
+        items: Array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise VmcError(f"{path} is damaged ({error}); remove it and it is made again") from error
+    if items.shape != shape:
+        raise VmcError(f"{path} holds {items.shape}, not {shape}; remove it and it is made again")
+    return items

@@ -1,0 +1,1 @@
+"""What every room uses: files that are never seen half-written, seeds, errors, tables of text."""

@@ -1,0 +1,214 @@
+"""Files that are never seen half-written, and what tells one file's content from another's.
+
+Whatever is written here appears under its name whole or not at all. Until then it lies in a folder of its own beside
+it, `.NAME-XXXXXXXX.tmp`, on which the writing process holds a lock. The lock ends with the process, however it ends:
+so `sweep` can tell what a killed one has left from what a living one is writing, and so can the next one that writes
+the same name.
+"""
+
+import errno
+import fcntl
+import glob
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vmc.utils.errors import UnwritableError, VmcError
+
+DAY = 86400.0
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EIO, errno.EFBIG)
+_LEFT = re.compile(r"\..+-[a-z0-9_]{8}\.tmp")
+
+
+@contextmanager
+def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    It has the name of `path`, because video and image writers choose their format by the suffix.
+
+    Args:
+        path: the file that is to appear.
+        remedy: what to do where it cannot be written, for the error; None for what suits any file.
+
+    Raises:
+        UnwritableError: the disk is full, or the place may not be written to.
+    """
+    with _room_beside(path, remedy) as room:
+        temporary = room / path.name
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that nobody else may read
+        temporary.replace(path)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
+    """As `atomic_write`, for a folder. If another process made `path` meanwhile, its folder stays."""
+    with _room_beside(path, remedy) as room:
+        temporary = room / path.name
+        temporary.mkdir()
+        yield temporary
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+
+
+@contextmanager
+def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
+    """Turn an error of the disk, whichever library raises it, into a sentence that names `path`.
+
+    Raises:
+        UnwritableError: in its place.
+    """
+    try:
+        yield
+    except VmcError:
+        raise
+    except Exception as error:
+        number = _disk_fault(error, path)
+        if number is None:
+            raise
+        usual = f"free some space on {_existing(path)}" if number in NO_SPACE else "choose a place that can be written"
+        raise UnwritableError(
+            f"{path} cannot be written ({os.strerror(number)}); {remedy or usual}, and give the same command again"
+        ) from error
+
+
+def short_reason(error: BaseException) -> str:
+    """What the system said behind an error, for another sentence; the error's own words where it said nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that are gone were writing in a folder and in those below it."""
+    for parent, names, _ in os.walk(folder):
+        for name in filter(is_leftover, list(names)):
+            names.remove(name)
+            _remove_unless_held(Path(parent, name))
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a folder's name is one under which something is being written, or was when its process ended."""
+    return _LEFT.fullmatch(name) is not None
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of the names and bytes of all files below a folder."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        if file != path:
+            digest.update(f"{file.relative_to(path).as_posix()}\x1f".encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def cache_root() -> Path:
+    """Where caches shared by all runs lie: `$VMC_CACHE`, else `vmc` under the user's cache folder."""
+    if chosen := os.environ.get("VMC_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmc"
+
+
+@contextmanager
+def _room_beside(path: Path, remedy: str | None) -> Iterator[Path]:
+    """A locked folder beside `path`, removed at the end."""
+    with told_unwritable(path, remedy=remedy):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
+            if is_leftover(left.name):
+                _remove_unless_held(left)
+        room, lock = _locked_folder(path)
+        try:
+            yield room
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+            os.close(lock)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:40]}-"
+
+
+def _locked_folder(path: Path) -> tuple[Path, int]:
+    """A new folder beside `path`, and the descriptor that holds the lock on it."""
+    while True:
+        room = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
+        try:
+            lock = os.open(room, os.O_RDONLY)
+        except FileNotFoundError:  # swept before it was locked
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            return room, lock
+        if os.fstat(lock).st_nlink and room.is_dir():
+            return room, lock
+        os.close(lock)
+
+
+def _remove_unless_held(room: Path) -> None:
+    try:
+        lock = os.open(room, os.O_RDONLY)
+    except OSError:  # it has gone meanwhile, or is another user's
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    except OSError:  # no locks here: nobody writes one file for a day
+        if time.time() - room.stat().st_mtime > DAY:
+            shutil.rmtree(room, ignore_errors=True)
+    else:
+        shutil.rmtree(room, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _disk_fault(error: BaseException | None, path: Path) -> int | None:
+    """The number of the system's error behind an error in writing `path`, where the disk or the place is to blame."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        # safetensors tells it in words.
+        if number is None and (found := re.search(r"\(os error (\d+)\)", str(error))):
+            number = int(found[1])
+        if number in NO_SPACE:
+            return number
+        if number in NOT_OURS + NO_PLACE and _is_of(getattr(error, "filename", None), path):
+            return number
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _is_of(name: object, path: Path) -> bool:
+    """Whether an error's file name is that of `path`, of a folder above it or of what is written beside it."""
+    if name is None or not isinstance(name, str | bytes | os.PathLike):
+        return True
+    named = Path(os.fsdecode(name)).absolute()
+    return path.absolute().is_relative_to(named) or named.is_relative_to(path.absolute().parent)
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above that is there."""
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,151 @@
+"""Processes that a sweep is made of: what each computes on, how signals reach it, and that none outlives the sweep."""
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+PARENT = "VMC_PARENT"
+"""Environment variable: the process that a process was started by and must not outlive."""
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""Signals that ask a run to stop; the last is a cluster's warning."""
+
+_place: FileLock | None = None
+_watched = False
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], Any], *numbers: signal.Signals) -> Iterator[dict[int, Any]]:
+    """Another handler of these signals for the length of a block; gives the handlers from before."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # others can have none
+        before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield before
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """As Ctrl-C does."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def run_module(module: str, *arguments: str) -> int:
+    """Run a module of ours as a process of its own, hand on what asks this one to stop, and give its exit code.
+
+    Who listened to the signal before is told when the process has ended.
+    """
+    received: list[int] = []
+    process: subprocess.Popen | None = None
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if process is not None:
+            process.send_signal(number)
+
+    with handled(hand_on, *STOPPING) as before:
+        # A session of its own: Ctrl-C in a terminal would reach it twice, and the second time ends it at once.
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env={**os.environ, PARENT: str(os.getpid())},
+            start_new_session=True,
+        )
+        for number in received:
+            process.send_signal(number)
+        code = process.wait()
+    if received and callable(before[received[0]]):
+        before[received[0]](received[0], None)
+    return code
+
+
+def end_with_parent() -> None:
+    """Where this process was started by a sweep: stop, as by SIGTERM, when the sweep's process is gone."""
+    global _watched
+    parent = os.getppid()
+    if os.environ.get(PARENT) == str(parent) and not _watched:
+        _watched = True
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> int:
+    """Be one of so many workers side by side for as long as this process lives, on cores and GPUs that no other uses.
+
+    Args:
+        folder: of the locks that tell places apart.
+        places: workers; with GPUs at most as many as there are groups of them get one of their own.
+        threads: cores of each, pinned where there are enough; None leaves it to the system.
+        gpus: GPUs of each; 0 for none.
+    """
+    global _place
+    if _place is not None:
+        return _number(_place)
+    for number in range(places):
+        lock = FileLock(folder / f"place-{number}")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        _place = lock
+        _pin_cores(number, places, threads)
+        if gpus:
+            _pin_gpus(number, gpus)
+        return number
+    raise RuntimeError(f"there are more than {places} workers in {folder}")
+
+
+def _number(place: FileLock) -> int:
+    return int(Path(place.lock_file).name.partition("-")[2])
+
+
+def _pin_cores(number: int, places: int, threads: int | None) -> None:
+    if threads is None or not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if places * threads <= len(cores):
+        os.sched_setaffinity(0, cores[number * threads : (number + 1) * threads])
+
+
+def _pin_gpus(number: int, gpus: int) -> None:
+    visible = _visible_gpus()
+    if groups := len(visible) // gpus:
+        first = number % groups * gpus
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + gpus])
+
+
+def _visible_gpus() -> Sequence[str]:
+    """Names of the GPUs that this process may use. Not asked of PyTorch, which would settle on all of them."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in named.split(",") if name]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, timeout=60).stdout.split()
+
+
+def processor() -> str:
+    """The name of the machine's processor, where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -1,0 +1,149 @@
+"""Tensors on disk with a checksum inside, and which tensor of a file does not fit a network."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vmc.utils.errors import DamagedError
+from vmc.utils.files import atomic_write
+
+COUNTER = "num_batches_tracked"
+"""How the names of BatchNorm's counters end; old files have none, and only training reads them."""
+
+Shapes = Mapping[str, Sequence[int]]
+"""Of tensors, by their names."""
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Of each tensor."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def misfit(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
+    """`shapes_misfit` of a network and the tensors that are meant for it."""
+    return shapes_misfit(shapes_of(network.state_dict()), shapes_of(state))
+
+
+def shapes_misfit(expected: Shapes, found: Shapes) -> str | None:
+    """The first tensor of another shape, else the first that is missing, else the first unknown; None where all fit."""
+    shapes = [
+        f"it holds {name} of shape {tuple(found[name])}, but {tuple(expected[name])} is needed"
+        for name in expected
+        if name in found and tuple(found[name]) != tuple(expected[name])
+    ]
+    missing = [
+        f"it has no {name} of shape {tuple(expected[name])}"
+        for name in expected
+        if name not in found and not name.endswith(COUNTER)
+    ]
+    unknown = [
+        f"it holds {name} of shape {tuple(found[name])}, which is unknown" for name in found if name not in expected
+    ]
+    problems = [*shapes, *missing, *unknown]
+    if not problems:
+        return None
+    return problems[0] if len(problems) == 1 else f"{problems[0]}, and {len(problems) - 1} tensors more do not fit"
+
+
+log = logging.getLogger(__name__)
+
+CHECKSUM = "sha256"
+"""The key of the checksum beside what else a file says of itself."""
+ONLY = "tensor"
+"""The name of the one tensor of a cache file."""
+CACHE_REMEDY = "choose another folder by cache=... or VMC_CACHE, or make room there"
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, *, about: Mapping[str, Any] | None = None, remedy: str | None = None
+) -> None:
+    """Write a safetensors file whole, with the checksum of everything in it.
+
+    Args:
+        tensors: on the CPU, contiguous.
+        path: of the file.
+        about: what else the file says of itself, as JSON can hold it.
+        remedy: see `vmc.utils.files.atomic_write`.
+    """
+    told = {**(about or {}), CHECKSUM: _checksum(tensors, about or {})}
+    # One key: files with several differ in their order from write to write.
+    metadata = {"vmc": json.dumps(told, sort_keys=True)}
+    with atomic_write(path, remedy=remedy) as temporary:
+        save_file(dict(tensors), temporary, metadata=metadata)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file, and what it says of itself, the checksum included where it has one.
+
+    Raises:
+        DamagedError: it does not read, or does not hold what was written.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("vmc", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not isinstance(about, dict):
+            raise TypeError("its metadata is no object")
+    # What a flipped bit in the header can do to a name, a type or a shape is raised as any of these.
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())})") from error
+    rest = {key: value for key, value in about.items() if key != CHECKSUM}
+    if CHECKSUM in about and about[CHECKSUM] != _checksum(tensors, rest):
+        raise DamagedError(f"{path} is damaged (its checksum is of another content)")
+    return tensors, about
+
+
+def read_cached_tensors(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of a cache file; None where it must be made: there is no file, it is damaged, which is said, or it is
+    of a version that wrote no checksum.
+    """
+    try:
+        if not path.is_file():
+            return None
+        tensors, about = load_tensors(path)
+    except PermissionError:  # who makes it again is told that it cannot be written
+        return None
+    except DamagedError as error:
+        log.warning("the cache file %s; it is made again", error)
+        return None
+    return tensors if CHECKSUM in about else None
+
+
+def write_cached_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Write a cache file; the tensors as they are read back, so that a cold and a full cache give the same bits.
+
+    Raises:
+        UnwritableError: it cannot be written.
+        DamagedError: the disk does not keep what is written.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_tensors(plain, path, remedy=CACHE_REMEDY)
+    return load_tensors(path)[0]
+
+
+def read_cached(path: Path) -> Tensor | None:
+    """As `read_cached_tensors`, of a file of one tensor."""
+    return (read_cached_tensors(path) or {}).get(ONLY)
+
+
+def write_cached(path: Path, tensor: Tensor) -> Tensor:
+    """As `write_cached_tensors`, of a file of one tensor."""
+    return write_cached_tensors(path, {ONLY: tensor})[ONLY]
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and bytes, and of what is said beside them."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\x1f{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1f".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,166 @@
+"""Text that people wrote: captions and prompts as editors and spreadsheets save them, bounded before it is read."""
+
+import codecs
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmc.utils.errors import VmcError
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 16 << 20
+"""Of one text file, so that a video that is named as one is refused at once."""
+MAX_ROWS = 100_000
+MAX_CHARACTERS = 10_000
+"""Of one caption or prompt, far above what any text encoder reads."""
+
+_MARKS = (  # UTF-32's begins as UTF-16's does, so it is looked for first
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_DELIMITERS = (",", ";", "\t")
+
+
+def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
+    """Read a text in UTF-8 or UTF-16, or else in Western Windows' encoding, which is said in the log.
+
+    Args:
+        path: a regular file.
+        limit: bytes that it may have.
+
+    Raises:
+        VmcError: no regular file, one that may not be read or is too large, or no text.
+    """
+    try:
+        if not path.is_file():
+            raise VmcError(f"{path} is no regular file: give a text file")
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise VmcError(f"{path} cannot be read ({error.strerror}): correct its permissions, or remove it") from error
+    if len(content) > limit:
+        raise VmcError(f"{path} has more than {limit >> 20} MiB, too much for such a text: split it, or name another")
+    text = _decoded(path, content)
+    if "\0" in text:
+        raise VmcError(f"{path} holds bytes that are no text: save it as text in UTF-8")
+    return text
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text without blanks at their ends; blank lines are left out.
+
+    Raises:
+        VmcError: as `read_text`, or a line or their number is too long.
+    """
+    lines = [stripped for line in read_text(path).splitlines() if (stripped := line.strip())]
+    if len(lines) > MAX_ROWS:
+        raise VmcError(f"{path} has {len(lines):,} lines, {MAX_ROWS:,} are read at most: split it")
+    for line in lines:
+        check_characters(line, where=str(path))
+    return lines
+
+
+def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
+    """Read the rows of a table whose first line names its columns, in upper or lower case.
+
+    Commas, semicolons and tabs may separate the columns: that one is taken by which the first line holds most of the
+    wanted names, and comma where it is a draw.
+
+    Args:
+        path: the file.
+        wanted: columns that the delimiter is told by.
+
+    Returns:
+        the columns' names in lower case, and each row's cells by them, without blanks around them and in one line;
+        rows without content are left out. Cells beyond the last column stand under the empty name.
+
+    Raises:
+        VmcError: as `read_text`, a column that is named twice, or a table that does not read as one or is too long.
+    """
+    lines = _without_hint(read_text(path))
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=lambda mark: len(set(_names(first, mark)) & set(wanted)))
+    rows: list[dict[str, str]] = []
+    try:
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        header = next(([_plain(cell) for cell in row] for row in reader if any(map(str.strip, row))), [])
+        while header and not header[-1]:
+            header.pop()
+        if twice := {name for name in header if name and header.count(name) > 1}:
+            raise VmcError(f"{path} has the column {min(twice)!r} twice: remove one of them")
+        for cells in reader:
+            cells = [" ".join(cell.splitlines()).strip() for cell in cells]
+            if not any(cells):
+                continue
+            if len(rows) == MAX_ROWS:
+                raise VmcError(f"{path} has more than {MAX_ROWS:,} rows: split it")
+            for cell in cells:
+                check_characters(cell, where=str(path))
+            cells += [""] * (len(header) - len(cells))
+            row = dict(zip(header, cells, strict=False))
+            rows.append(row | {"": delimiter.join(filter(None, cells[len(header) :]))})
+    except csv.Error as error:
+        raise VmcError(f"{path} does not read as a table ({error}): save it as comma-separated text") from error
+    return header, rows
+
+
+def check_characters(text: str, *, where: str) -> None:
+    """Raises a VmcError where a caption or prompt is far longer than any text encoder reads."""
+    if len(text) > MAX_CHARACTERS:
+        raise VmcError(
+            f"{where} holds a text of {len(text):,} characters ({shortened(text)!r}), {MAX_CHARACTERS:,} are read at "
+            "most: shorten it, or close a quote that was left open"
+        )
+
+
+def shortened(text: str, width: int = 80) -> str:
+    """The text, or its beginning where it is too long for a message."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None) or _guessed(content)
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise VmcError(f"{path} is cut off or damaged ({encoding}, {error.reason}): save it in UTF-8") from error
+    # Western Windows' encoding leaves five bytes open, which Latin-1 gives the same characters as a terminal would.
+    try:
+        text = content.decode("cp1252")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    logger.warning(f"{path} is not in UTF-8 and was read as Western European text; save it in UTF-8 to be sure")
+    return text
+
+
+def _guessed(content: bytes) -> str:
+    """UTF-16 without a mark, whose every other byte is zero in most languages of Europe; else UTF-8."""
+    even, odd = content[0:2000:2].count(0), content[1:2000:2].count(0)
+    pairs = min(len(content), 2000) // 2
+    if len(content) % 2 == 0 and pairs and max(even, odd) > 0.6 * pairs and min(even, odd) < 0.1 * pairs:
+        return "utf-16-le" if odd > even else "utf-16-be"
+    return "utf-8"
+
+
+def _without_hint(text: str) -> list[str]:
+    """The lines, without the `sep=;` by which a spreadsheet tells itself the delimiter."""
+    lines = list(io.StringIO(text, newline=None))
+    return lines[1:] if lines and lines[0].strip().lower() in {f"sep={mark}" for mark in (*_DELIMITERS, "")} else lines
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    try:
+        return [_plain(cell) for row in csv.reader([line], delimiter=delimiter, skipinitialspace=True) for cell in row]
+    except csv.Error:
+        return []
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()

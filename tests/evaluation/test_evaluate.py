@@ -1,0 +1,222 @@
+"""`vmc.evaluate` gives the scores that training gave, in any number of processes, and scores foreign videos."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vmc.data.video import write_video
+from vmc.evaluate import main as evaluate
+from vmc.evaluate import named_videos
+from vmc.evaluation.controls import check_videos
+from vmc.generate import main as generate
+from vmc.metrics.scores import read_scores
+from vmc.utils.errors import VmcError
+
+
+@pytest.fixture
+def run(train, metrics, tmp_path):
+    return train(
+        *metrics, "evaluate_every=2", "evaluate_subset=2", "steps=2", f"cache={tmp_path / 'cache'}", "optimizer.lr=1e-2"
+    )
+
+
+def scores_of(folder) -> list[dict]:
+    return list(csv.DictReader((Path(folder) / "scores.csv").open()))
+
+
+def test_a_run_scores_later_as_it_did_while_training(run, entered):
+    before = (run.evaluation(2) / "scores.csv").read_bytes()
+    status, said = entered(evaluate, f"run={run.path}")
+    assert status == 0, said
+    assert "6 videos" in said and "motion_accuracy" in said
+    assert (run.evaluation(2) / "scores.csv").read_bytes() == before
+    status, said = entered(evaluate, f"run={run.path}", "output=anew")
+    assert status == 0, said
+    assert Path("anew/scores.csv").read_bytes() == before
+    # The base model: the subset of training is completed to the whole test set.
+    assert len(scores_of(run.evaluation(0))) == 2
+    status, said = entered(evaluate, f"run={run.path}", "step=0")
+    assert status == 0, said
+    assert len(scores_of(run.evaluation(0))) == 6
+
+
+def test_processes_and_batches_change_no_score(run, entered):
+    status, said = entered(evaluate, f"run={run.path}", "output=two", "trainer.devices=2", "generation_batch=1")
+    assert status == 0, said
+    one, two = (read_scores(folder / "scores.csv") for folder in (run.evaluation(2), Path("two")))
+    assert list(one["video"]) == list(two["video"])
+    for column in ("motion_probability", "appearance", "text_alignment", "copy_similarity_any", "frame_consistency"):
+        # Videos made alone differ in single pixels from those made in a batch, which random networks make 2.5e-4 of.
+        assert one[column].astype(float).to_numpy() == pytest.approx(two[column].astype(float).to_numpy(), abs=1e-3)
+    assert not list(Path("two").glob(".rows*"))
+
+
+def test_in_natural_language_and_the_known_gestures(run, entered):
+    status, said = entered(evaluate, f"run={run.path}", "step=0", "ask=language", "prompts.limit=1")
+    assert status == 0, said
+    rows = scores_of(run.path / "evaluation" / "000000-language")
+    assert [row["prompt"] for row in rows] == ["A man swiping hand down"] * 2
+    status, said = entered(evaluate, f"run={run.path}", "ask=known", "known_videos=1", "prompts.limit=1")
+    assert status == 0, said
+    summary = json.loads((run.path / "evaluation" / "000002-known" / "summary.json").read_text())
+    assert summary["videos"] == 16 and len(summary["gestures"]) == 16
+    assert 0 <= summary["metrics"]["known_accuracy"]["value"] <= 1
+
+
+def test_a_folder_of_videos_made_by_anything_else(run, entered, metrics):
+    file = metrics[3].removeprefix("prompts.file=")
+    made = ["motion=swiping_down", "output=made", "sampler.steps=1", f"prompts.file={file}"]
+    status, said = entered(generate, f"model.path={entered.model}", *made)
+    assert status == 0, said
+    arguments = ["videos=made", "copying=false", *metrics]
+    status, said = entered(evaluate, *arguments)
+    assert status == 0, said
+    rows = read_scores(Path("made-scores/scores.csv"))
+    assert len(rows) == 6 and rows["copied"].isna().all() and rows["appearance"].notna().all()
+
+    # Again: nothing is scored twice, but a video that was replaced. Another test set: refused, and the scores stay.
+    before = Path("made-scores/scores.csv").read_bytes()
+    status, said = entered(evaluate, *arguments)
+    assert status == 0 and "changed" not in said, said
+    first, second = (next(Path("made").glob(f"000{place}-*.mp4")) for place in (0, 1))
+    kept = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    status, said = entered(evaluate, *arguments)
+    assert status == 0 and f"1 videos have changed since they were scored ({first.name})" in said
+    replaced = scores_of("made-scores")
+    assert replaced[0]["flicker"] == replaced[1]["flicker"]
+    first.write_bytes(kept)
+    status, said = entered(evaluate, *arguments)
+    assert status == 0 and scores_of("made-scores")[0]["flicker"] != replaced[0]["flicker"]
+    before = Path("made-scores/scores.csv").read_bytes()
+    Path("fewer.csv").write_text("subject,seed_1,seed_2\nA man,1,2\n")
+    status, said = entered(evaluate, *arguments, "prompts.file=fewer.csv")
+    assert status == 1
+    assert "another protocol (prompts differ)" in said
+    assert Path("made-scores/scores.csv").read_bytes() == before
+
+    # A video that cannot be read stops it, or counts as wrong where that is asked for.
+    video = next(Path("made").glob("0001-*.mp4"))
+    video.write_bytes(video.read_bytes()[:500])
+    status, said = entered(evaluate, *arguments, "output=again")
+    assert status == 1
+    assert video.name in said and not Path("again/scores.csv").exists()
+    status, said = entered(evaluate, *arguments, "output=again", "unreadable=wrong")
+    assert status == 0, said
+    assert [row["valid"] for row in scores_of("again")] == ["True", "False", *["True"] * 4]
+
+    # A video that is missing, and one of another size.
+    video.unlink()
+    status, said = entered(evaluate, *arguments, "output=third")
+    assert status == 1
+    assert "0 videos of 'A man doing the sks sign.' with seed 2" in said
+    draw = torch.Generator().manual_seed(0)
+    write_video(video, torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=draw), fps=3)
+    status, said = entered(evaluate, *arguments, "output=third")
+    assert status == 0, said
+    assert "32 x 32 px, the first video 64 x 64" in said
+    assert [row["valid"] for row in scores_of("third")] == ["True"] * 6
+
+
+def test_a_folder_of_videos_that_is_shut_is_said(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(VmcError, match=rf"videos is {tmp_path}, which cannot be read \(Permission denied\)"):
+        check_videos(tmp_path)
+    with pytest.raises(VmcError, match="which is a file; give a folder of mp4 files"):
+        check_videos(Path(__file__))
+
+
+def test_a_table_of_videos_is_read_as_a_spreadsheet_saves_it(tmp_path):
+    file = tmp_path / "prompts.csv"
+    file.write_bytes("\r\n\r\nVideo ;Prompt;;\r\none.mp4;He waves;;\r\n;;;\r\ntwö.mp4;She waves;;\r\n".encode("utf-16"))
+    assert named_videos(file) == ["one.mp4", "twö.mp4"]
+    file.write_text("video,prompt\n,He waves\n")
+    with pytest.raises(VmcError, match=r"prompts\.csv, row 2, names no video; name one"):
+        named_videos(file)
+    file.write_text("prompt\nHe waves\n")
+    assert named_videos(file) == []
+
+
+def test_videos_named_in_a_table(entered, metrics):
+    for name in ("one.mp4", "two.mp4"):
+        draw = torch.Generator().manual_seed(len(name))
+        frames = torch.randint(0, 256, (8, 3, 64, 64), dtype=torch.uint8, generator=draw)
+        write_video(Path("clips") / name, frames, fps=3)
+    Path("prompts.csv").write_text(
+        "video,prompt,subject,language,seed\none.mp4,He waves,a man,a man waving,1\ntwo.mp4,She waves,a woman,,2\n"
+    )
+    arguments = ["videos=clips", "copying=false", *metrics, "prompts.file=prompts.csv", "motion=custom"]
+    status, said = entered(evaluate, *(word for word in arguments if not word.startswith("motion.")))
+    assert status == 0, said
+    rows = read_scores(Path("clips-scores/scores.csv"))
+    assert list(rows["video"]) == ["one.mp4", "two.mp4"]
+    Path("clips").rename("elsewhere")
+    status, said = entered(evaluate, *(word for word in arguments if not word.startswith("motion.")))
+    assert status == 1 and "videos is clips, which is no folder" in said
+    assert rows["text_alignment"].notna().tolist() == [True, False]
+    assert rows["motion_correct"].isna().all()
+
+
+def test_held_out_clips_are_the_ceiling(entered, metrics):
+    from vmc.mini.world.jester_folder import write
+
+    write(Path("jester"), per_class=3, classes=("Swiping Down", "No gesture"), test_clips=0, workers=1)
+    status, said = entered(
+        evaluate, *metrics, f"model.path={entered.model}", "control=real", "output=real",
+        "data.path=jester", "data.source.exemplars=2", "regularization=none",
+    )  # fmt: skip
+    assert status == 0, said
+    (row,) = scores_of("real")
+    assert row["prompt"].startswith("held-out clip") and row["valid"] == "True" and row["motion_correct"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run=a", "videos=b"], "run and videos are both given"),
+        (["ask=nothing"], "ask is 'nothing'; it must be token or language or known"),
+        (["step=3"], "step is 3, but run is null"),
+        (["run=occupied"], "holds no config.yaml"),
+        (["videos=nowhere"], "videos is nowhere, which is no folder"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(entered, metrics, arguments, expected):
+    status, said = entered(evaluate, *metrics, f"model.path={entered.model}", "copying=false", *arguments)
+    assert status == 1
+    assert expected in said
+    assert "Traceback" not in said
+
+
+def test_scores_are_shown_in_wandb_where_that_is_asked_for(run, entered, monkeypatch):
+    begun, logged, ended = [], [], []
+
+    class Run:
+        def define_metric(self, *names, **options):
+            pass
+
+        def log(self, values):
+            logged.append(values)
+
+        def finish(self, exit_code):
+            ended.append(exit_code)
+
+    monkeypatch.setattr("wandb.init", lambda **options: begun.append(options) or Run())
+    status, said = entered(evaluate, f"run={run.path}", "logger=wandb", "logger.group=mine")
+    assert status == 0, said
+    names = [begun[0][key] for key in ("name", "job_type", "group")]
+    assert names == ["method-custom-seed0-evaluate", "evaluate", "mine"]
+    assert ended == [0]
+    assert {"evaluation/appearance", "evaluation/videos", "step"} <= logged[0].keys()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("text", ["prompt,Video\na man,a.mp4\n", "Prompt;video\na man;a.mp4\n"])
+def test_videos_are_named_by_a_table_as_a_spreadsheet_saves_it(text, encoding, tmp_path):
+    (tmp_path / "prompts.csv").write_text(text, encoding=encoding)
+    assert named_videos(tmp_path / "prompts.csv") == ["a.mp4"]

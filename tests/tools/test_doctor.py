@@ -1,0 +1,298 @@
+"""`python -m vmc.doctor`: its table, its remedies and its exit code."""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vmc import doctor
+from vmc.mini.makers.blank import write_blank
+from vmc.mini.world.jester_folder import write as write_jester
+from vmc.models.pipelines import families
+from vmc.tools.doctor import clips, disk, machine, networks, services, software
+from vmc.tools.doctor.chosen import choose
+from vmc.tools.doctor.rows import Row, lines
+from vmc.tools.downloads.sources import SOURCES
+from vmc.utils.errors import VmcError
+
+
+def told(capsys, *words: str) -> tuple[int, str]:
+    status = doctor.main(words)
+    return status, capsys.readouterr().out
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """No weights, no GPU, and no Slurm to wait for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VMC_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(services, "check_launcher", lambda name: None)
+    return tmp_path
+
+
+def test_the_miniature_can_run(elsewhere, capsys):
+    status, said = told(capsys)
+    assert status == 0 and said.endswith("stack=mini can run here\n")
+    assert "fails" not in said
+    for part in ("packages", "torchvision", "video codec", "memory", "disk", "GPU", "classifier", "W&B", "launcher"):
+        assert part in said
+    assert "estimate" in said
+
+
+def test_the_papers_stack_names_what_is_missing_and_its_commands(elsewhere, capsys):
+    status, said = told(capsys, "--stack", "paper")
+    assert status == 1 and "stack=paper cannot run here yet: GPU, zeroscope, trn, clip, sscd" in said
+    for name in ("zeroscope", "trn", "clip", "sscd"):
+        assert f"-> python -m vmc.weights get {name}" in said
+    assert "python -m vmc.prepare jester PATH" in said
+
+
+def test_the_doctor_looks_at_the_run_that_is_chosen(elsewhere, blank, capsys):
+    words = (f"model.path={blank}", "metrics=none", "trainer=cpu", "data=videos", "data.path=nowhere", "motion=custom")
+    status, said = told(capsys, "--stack", "paper", *words)
+    assert status == 1 and f"the folder {blank}" in said and "none, and none is needed" in said
+    assert said.endswith("motion=custom cannot run here yet: clips\n") and "data.path is nowhere" in said
+    assert "trn" not in said and "zeroscope" not in said
+    status, said = told(capsys, "model=modelscope", "optimizer=adamw8bit", "evaluate_every=0")
+    assert status == 1 and "modelscope" in said and "classifier" not in said
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("model=nope", "In 'train': Could not find 'model/nope' Available options in 'model': animatediff mini"),
+        ("stesp=3", "stesp is unknown; did you mean steps?"),
+        ("paramters=lora", "paramters is unknown; did you mean parameters?"),
+        ("+paramters=lora", "paramters is unknown; did you mean parameters?"),
+        ("data.size=x", "data.size is x; it must be a whole number"),
+        ("motion.mirror=no", "motion.mirror is no; it must be true or false"),
+        ("optimizer.betas=[2,2]", "optimizer.betas.0 is 2; it must be a number from 0 to below 1"),
+        ("seed=-1", "seed is -1; it must be a whole number from 0 to"),
+        ("parameters.groups=[nobody]", "parameters.groups names 'nobody'"),
+        ("sampler.steps=0", "sampler.steps is 0"),
+    ],
+)
+def test_wrong_overrides_are_one_sentence(elsewhere, capsys, word, sentence):
+    for stack in ("mini", "paper"):  # of which the second lacks the path of its data
+        assert doctor.main(["--stack", stack, word]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith(sentence) and said.err.count("\n") == 1
+
+
+def test_published_files_are_compared(elsewhere, monkeypatch):
+    monkeypatch.setenv("VMC_WEIGHTS", str(elsewhere / "own"))
+    (elsewhere / "own").mkdir()
+    trn, clip, sscd = (elsewhere / "own" / SOURCES[name].name for name in ("trn", "clip", "sscd"))
+    for file in (trn, clip):
+        file.write_bytes(b"x")
+    sscd.with_name(f"{sscd.name}.part").write_bytes(b"x")
+
+    def found() -> dict[str, Row]:
+        return {row.part: row for row in networks.networks(choose("paper"))}
+
+    rows = found()
+    assert [rows[name].state for name in ("trn", "clip", "sscd")] == ["fails"] * 3
+    assert "has 1e-06 MB, the published file about 50" in rows["trn"].found and "get trn" in rows["trn"].remedy
+    assert "another SHA-256 than is published" in rows["clip"].found
+    assert "is not complete" in rows["sscd"].found
+    # The first download's is recorded beside the file; a file of about the size without any is a note.
+    record = {"sha256": hashlib.sha256(b"x").hexdigest()}
+    trn.with_name(f"{trn.name}.json").write_text(json.dumps(record))
+    monkeypatch.setitem(SOURCES, "clip", replace(SOURCES["clip"], sha256=None, size=1e-9))
+    rows = found()
+    assert rows["trn"].state == "ok" and "recorded in" in rows["trn"].found
+    assert rows["clip"].state == "note" and rows["clip"].remedy == f"python -m vmc.weights check {clip}"
+    trn.write_bytes(b"y")
+    assert found()["trn"].state == "fails"
+
+
+def test_a_cached_pipeline_is_found_and_a_folder_without_a_part_is_not(blank, tmp_path, monkeypatch):
+    (tmp_path / "unet").mkdir()
+    broken = networks.networks(choose("paper", [f"model.path={tmp_path}"]))[0]
+    assert broken.state == "fails" and "has no unet/config.json" in broken.found
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(blank))
+    run = choose("paper")
+    assert networks.networks(run)[0].state == "ok" and run.base.path == blank
+
+
+def test_clips_are_counted_and_not_opened(tmp_path):
+    write_jester(
+        tmp_path / "jester",
+        per_class=3,
+        classes=("Swiping Down", "Doing other things", "No gesture"),
+        train_per_class=1,
+        test_clips=1,
+        workers=1,
+    )
+    few = ("data.source.exemplars=2", "data.source.regularization_count=3", f"data.path={tmp_path / 'jester'}")
+    (row,) = clips.clips(choose("paper", few))
+    assert row.state == "ok" and row.found.startswith("2 exemplars and 6 regularization clips in")
+    (row,) = clips.clips(choose("paper", [*few, "regularization=synthetic"]))
+    assert row.found.startswith("2 exemplars and no regularization clips")
+    (row,) = clips.clips(choose("paper", [*few, "motion=drumming_fingers"]))
+    assert row.state == "fails" and "Drumming Fingers" in row.found
+    assert clips.clips(choose("mini")) == []  # rendered when they are needed
+
+
+def test_a_shipped_network_that_is_gone_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
+    rows = networks.networks(choose("mini"))
+    assert [row.state for row in rows] == ["fails"] * 4 + ["ok"]  # quality needs no file
+    assert rows[1].remedy == "python -m vmc.mini classifier"
+
+
+def test_packages_that_do_not_fit_are_named():
+    needs = ["torch>=2.0", "numpy<1", "no-such-package>=3", "pytest>=999; extra == 'dev'"]
+    assert [need for need, _ in software.unmet(needs)] == ["numpy<1", "no-such-package>=3"]
+    assert list(software.unmet(["no-such-package>=3"])) == [("no-such-package>=3", None)]
+
+
+def test_nothing_else_is_looked_at_where_packages_are_missing(monkeypatch, capsys):
+    monkeypatch.setattr(software, "requires", lambda name: ["no-such-package>=3"])
+    monkeypatch.setattr(doctor, "import_module", lambda name: pytest.fail(name))
+    status, said = told(capsys)
+    assert status == 1 and "-> pip install 'no-such-package>=3'" in said and "cannot run here yet: packages" in said
+
+
+def test_a_codec_that_is_missing_fails(monkeypatch):
+    def refuse(*words, **more):
+        raise VmcError("no libx264")
+
+    monkeypatch.setattr("vmc.data.video.write_video", refuse)
+    row = software._codec()
+    assert row.state == "fails" and "libx264" in row.remedy
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Says what PyTorch would say of a GPU."""
+
+    def says(free: float, total: float, *, bf16: bool = True) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: "Some GPU")
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (int(free * 2**30), int(total * 2**30)))
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: bf16)
+
+    return says
+
+
+def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
+    run = choose("paper")
+    rows = {}
+    for total in (8, 10, 12, 80):
+        gpu(total - 1, total)
+        rows[total] = machine.gpu_memory(run.load, total - 1, total)
+    assert [row.state for row in rows.values()] == ["fails"] * 2 + ["ok"] * 2
+    held = "the run holds 10.4 of weights, gradients and optimizer state, and activations beside them"
+    assert held in rows[10].found and held in rows[80].found
+    assert "optimizer=adamw8bit, or parameters=lora" in rows[10].remedy
+    assert machine.gpu_memory(run.load, 10, 80).state == "note"
+    lora = choose("paper", ["parameters=lora", "evaluate_every=0"]).load
+    assert machine.gpu_memory(lora, 3, 4).state == "ok" and "parameters=lora" not in lora.savings()
+    assert machine.gpu_memory(None, 19, 20).state == "note"
+
+
+@pytest.mark.parametrize("family", ["unet3d", "wan"])
+def test_the_need_is_that_of_the_models_own_config_files(family, tmp_path):
+    write_blank(tmp_path / "model", family=family)
+    words = [] if family == "unet3d" else ["model=wan", "parameters=self_qk"]
+    run = choose("mini", [f"model.path={tmp_path / 'model'}", "token=trained", "trainer.offload=true", *words])
+    model = families()[family](path=tmp_path / "model")
+    networks = model.denoiser(), model.text_encoder().network
+    denoiser, text = (sum(tensor.numel() for tensor in network.parameters()) for network in networks)
+    assert (run.load.trained + run.load.frozen, run.load.beside) == (denoiser, text)
+    assert 0 < run.load.trained < denoiser
+
+
+def test_the_run_says_whether_it_takes_a_gpu_and_which_precision(gpu):
+    gpu(39, 40)
+    assert [row.state for row in machine.gpu(choose("paper"))] == ["ok"] * 3
+    assert [row.part for row in machine.gpu(choose("mini"))] == ["GPU"]
+    two = choose("mini", ["trainer=ddp", "batch_size=4"])
+    assert machine.gpu(two)[0].remedy == "give trainer.devices=1"
+    gpu(39, 40, bf16=False)
+    (precision,) = [row for row in machine.gpu(choose("paper")) if row.part == "precision"]
+    assert precision.state == "fails" and precision.remedy == "add trainer.precision=16-mixed"
+    assert machine.gpu(choose("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
+
+
+def test_room_is_computed_from_what_is_trained_and_how_often_it_is_saved():
+    method = disk.room(choose("paper"))
+    trained = 570_882_176
+    assert method.weights == 6 * trained * 4 and method.checkpoint == trained * 12
+    assert method.stays == pytest.approx(27.4e9, rel=2e-3) and method.most == pytest.approx(34.3e9, rel=2e-3)
+    words = ["weights_dtype=bfloat16", "optimizer=adamw8bit", "evaluate_every=750", "steps=1500", "checkpoint_every=0"]
+    less = disk.room(choose("paper", words))
+    assert less.weights == trained * (2 + 4) and less.checkpoint == trained * 6 and less.stays == less.most
+    assert disk.room(choose("paper", ["+baseline=pretrained"])).stays == 0
+    assert disk.room(choose("paper", ["model.path=somewhere/else"])) is None
+
+
+def test_the_page_on_the_paper_has_the_room_that_table_2_takes():
+    """Ten arms that differ; five motions."""
+    arms = ("params_none", "params_kv", "params_all", "temporal_frozen", "temporal_frozen_spatial", "token_trained")
+    arms += ("timesteps_uniform", "reg_none", "reg_synthetic", "lora")
+    in_all = 5 * sum(disk.room(choose("paper", [f"+ablation={arm}"])).stays for arm in arms) / 1e12
+    page = (Path(__file__).parents[2] / "docs" / "reproducing_the_paper.md").read_text()
+    (said,) = re.findall(r"Table 2's runs take up to ([0-9.]+) TB", page)
+    assert float(said) == pytest.approx(in_all, abs=0.05)
+
+
+def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
+    (tmp_path / "clip.mp4").write_text("a file")
+    monkeypatch.setenv("VMC_CACHE", str(tmp_path / "clip.mp4"))
+    row = disk.disk(choose("mini"))
+    assert row.state == "note" and "clip.mp4 cannot be written" in row.found and "VMC_CACHE" in row.remedy
+    row = disk.disk(choose("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
+    assert row.state == "fails" and row.found.startswith("output is") and "set output=" in row.remedy
+
+
+def test_little_memory_and_disk_are_notes(monkeypatch):
+    monkeypatch.setattr(machine, "available_memory", lambda: 0.5)
+    assert machine._memory("mini").state == "note" and machine._memory("mini").remedy
+    monkeypatch.setattr(machine, "available_memory", lambda: None)
+    assert "not known" in machine._memory("mini").found
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: disk.shutil._ntuple_diskusage(50e9, 20e9, 30e9))
+    row = disk.disk(choose("paper"))
+    assert row.state == "note" and "a run leaves about 28 and takes 35 while it saves" in row.found
+    assert "(estimate)" in row.found and "the download of zeroscope 3.7" in row.found
+    assert disk.disk(choose("mini")).state == "ok"
+
+
+def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr("vmc.runs.mirror.logged_in", lambda: False)
+
+    def refuse(name):
+        raise VmcError(f"{name} needs a package that is not installed; pip install 'vmc[{name}]'")
+
+    monkeypatch.setattr(services, "check_launcher", refuse)
+    rows = services.services()
+    assert [row.state for row in rows] == ["note"] * 3
+    assert rows[1].remedy == "pip install 'vmc[joblib]'"
+    monkeypatch.setattr("vmc.runs.mirror.logged_in", lambda: True)
+    assert services.services()[0].found.startswith("logged in")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert "disabled" in services.services()[0].found
+
+
+def test_the_table_has_each_remedy_below_its_finding():
+    rows = [Row(part="a", state="ok", found="fine"), Row(part="bb", state="fails", found="gone", remedy="get it")]
+    assert lines(rows) == ["ok     a   fine", "fails  bb  gone", "           -> get it"]
+
+
+def test_help_answers(capsys):
+    with pytest.raises(SystemExit) as stop:
+        doctor.main(["--help"])
+    assert stop.value.code == 0 and "--stack" in capsys.readouterr().out
+
+
+def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr("vmc.tools.doctor.memory.table", lambda: ["a table", "of two lines"])
+    assert told(capsys, "--memory") == (0, "a table\nof two lines\n")

@@ -1,0 +1,160 @@
+"""The proof, on a model of ZeroScope's layout in small."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vmc import proof
+from vmc.data.video import read_frames
+from vmc.generate import main as generate
+from vmc.tools.full_size import proving
+from vmc.tools.full_size.proving import Proof, in_a_process
+from vmc.tools.full_size.table import lines
+from vmc.train import main as train
+from vmc.utils.errors import VmcError
+
+MAINS = {"vmc.train": train, "vmc.generate": generate}
+
+
+@pytest.fixture
+def here(entered):
+    """Runs an entry point in this process, with figures that are made up."""
+
+    def command(file, module, words, cache):
+        status, said = entered(MAINS[module], *words, *([f"cache={cache}"] if module == "vmc.train" else []))
+        made_up = {
+            "seconds": 3.0,
+            "seconds_of_passes": [1.0],
+            "peak_memory_bytes": 2**31,
+            "peak_gpu_memory_bytes": None,
+        }
+        file.write_text(json.dumps(made_up))
+        return status, said
+
+    return command
+
+
+def test_it_loads_trains_and_draws_by_the_ordinary_commands(here, tiny, tmp_path):
+    given = Proof(output=tmp_path / "out", sizes=tiny, overrides=["trainer.threads=1"], command=here)
+    result = given.prove()
+    assert json.loads((tmp_path / "out" / "proof.json").read_text()) == result
+    kept, recomputed, drawn = result["runs"]
+    assert kept["loss"] == recomputed["loss"] and len(kept["loss"]) == 1
+    assert kept["seconds_of_steps"][0] > 0
+    trained = result["trained"]
+    assert (trained["groups"], trained["tensors"]) == (["temporal", "spatial_kv"], 826)
+    assert kept["weights_bytes"] == pytest.approx(4 * trained["parameters"], rel=0.2)
+    assert kept["checkpoint_bytes"] > 3 * 4 * trained["parameters"]
+    assert drawn["frames"] == [2, 3, 64, 64]
+    (video,) = (tmp_path / "out" / "videos").glob("*.mp4")
+    assert read_frames(video).any()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model", "clips", "videos", "proof.json"}
+
+    said = "\n".join(lines(result))
+    assert f"{trained['parameters']:,}" in said and "activations recomputed" in said and "2.00" in said
+    assert str(tmp_path) not in said
+
+    # Again: the model and the clips are those that are there.
+    stamps = {
+        path: path.stat().st_mtime_ns for part in ("model", "clips") for path in (tmp_path / "out" / part).rglob("*")
+    }
+    again = given.prove()
+    assert [run.get("loss") for run in again["runs"]] == [run.get("loss") for run in result["runs"]]
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def said_by(status: int, said: str):
+    def command(file, module, words, cache):
+        file.write_text("{}")
+        return status, said
+
+    return command
+
+
+def test_a_command_that_fails_is_told(tiny, tmp_path):
+    wrong = Proof(output=tmp_path / "out", sizes=tiny, command=said_by(1, "loading\nerror: the path is wrong\n"))
+    with pytest.raises(VmcError, match=r"vmc\.train ended with status 1 \(error: the path is wrong\)"):
+        wrong.prove()
+
+
+@pytest.mark.parametrize(("status", "said"), [(1, "error: CUDA out of memory. Tried ..."), (-9, "Loading")])
+def test_what_does_not_fit_into_memory_is_a_finding(tiny, tmp_path, status, said):
+    given = Proof(output=tmp_path / "out", sizes=tiny, command=said_by(status, said))
+    with pytest.raises(VmcError, match=r"no training fits into memory here; give a smaller --size"):
+        given.prove()
+
+
+def test_a_folder_of_something_else_and_a_full_disk_are_refused(tiny, tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(VmcError, match=r"which holds notes\.txt"):
+        Proof(output=tmp_path, sizes=tiny).prove()
+    with pytest.raises(VmcError, match="which is a file"):
+        Proof(output=tmp_path / "notes.txt", sizes=tiny).prove()
+    usage = proving.shutil._ntuple_diskusage(10, 5, 5)
+    monkeypatch.setattr(proving.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(VmcError, match="GB are free"):
+        Proof(output=tmp_path / "out", sizes=tiny).prove()
+    assert (tmp_path / "notes.txt").read_text() == "mine" and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--frames", "0"], "--frames is 0; it must be at least 1"),
+        (["--device", "gpu"], "finds no GPU here"),
+        (["-o", "steps"], "--override is 'steps'; give KEY=VALUE"),
+    ],
+)
+def test_refusals(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert proof.main(["--output", str(tmp_path / "out"), *words]) == 2
+    assert told in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_command_line_is_the_proof_and_its_exit_code_says_what_did_not_fit(tmp_path, monkeypatch, capsys):
+    given = []
+
+    def prove(self):
+        given.append(self)
+        run = {"name": "training", "failed": "error: out of memory"}
+        parts = {"unet": 1}
+        return {
+            "model": {"format": "bin", "dtype": "float16", "tensors": parts, "parameters": parts},
+            "trained": {"groups": ["temporal"], "tensors": 1, "parameters": 1},
+            **{"video": [2, 64], "precision": "32-true", "runs": [run], "machine": {"processor": "p", "versions": {}}},
+        }
+
+    monkeypatch.setattr(Proof, "prove", prove)
+    words = ["--device", "cpu", "--threads", "1", "-o", "trainer.precision=bf16-mixed", "--format", "safetensors"]
+    assert proof.main(["--output", str(tmp_path), *words]) == 1
+    assert "training failed: error: out of memory" in capsys.readouterr().out
+    assert given[0].overrides == ["trainer.threads=1", "trainer.precision=bf16-mixed"]
+    trainer = given[0].config.trainer
+    assert (trainer.precision, trainer.threads, given[0].format) == ("bf16-mixed", 1, "safetensors")
+    assert given[0]._video() == {"frames": 2, "size": 64}
+
+
+def test_a_gpu_takes_the_models_own_video(tmp_path):
+    assert Proof(output=tmp_path, device="gpu")._video() == {"frames": 16, "size": 384}
+    assert Proof(output=tmp_path, device="gpu").config.trainer.precision == "bf16-mixed"
+
+
+@pytest.mark.slow
+def test_figures_come_from_a_process_of_its_own(blank, tmp_path):
+    words = [f"model.path={blank}", "prompt=a man", "sampler.steps=2", f"output={tmp_path / 'videos'}", "batch_size=1"]
+    status, said = in_a_process(tmp_path / "figures.json", "vmc.generate", words, tmp_path / "cache")
+    assert status == 0, said
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert len(found["seconds_of_passes"]) == 2 and sum(found["seconds_of_passes"]) < found["seconds"]
+    assert found["peak_memory_bytes"] > 2**27 and found["peak_gpu_memory_bytes"] is None
+    status, said = in_a_process(tmp_path / "figures.json", "vmc.generate", ["run=absent", "prompt=a"], tmp_path)
+    assert status == 1 and "error: run is absent" in said
+
+
+def test_help_answers_without_torch():
+    line = [sys.executable, "-X", "importtime", "-m", "vmc.proof", "--help"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 0 and "--output" in done.stdout and " torch" not in done.stderr
