@@ -44,7 +44,7 @@ class StepCallback(pl.Callback):
 
 
 class LossLog(StepCallback):
-    """Logs the losses of every step to `train.csv` and the mirror.
+    """Logs the losses of every step to `train.csv` and the mirror, and moves a bar where there is a terminal.
 
     `loss`, `loss_motion` (of the exemplars alone), `loss_regularization` and that of each further set of clips;
     `loss_NAME`, what a part that the objective gives a name adds to `loss`; `lr`, the first group's rate in the step,
@@ -68,6 +68,9 @@ class LossLog(StepCallback):
         super().on_train_start(trainer, module)
         if trainer.is_global_zero:
             self.run.cut_back(trainer.global_step)
+        hidden = None if trainer.is_global_zero else True
+        steps, done = trainer.max_steps, trainer.global_step
+        self._bar = tqdm(total=steps, initial=done, desc="train", unit="step", disable=hidden)
         self._clock = time.perf_counter()
 
     def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
@@ -98,37 +101,16 @@ class LossLog(StepCallback):
             self.run.append(row | {name: "" if value is None else repr(value) for name, value in logged.items()})
             known = {name: value for name, value in logged.items() if value is not None}
             self.mirror.log({"exemplar_updates": self.exemplar_updates, **known}, step=step)
-
-    def skip_time(self) -> None:
-        """Do not count the time since the last step (spent on evaluating)."""
-        self._clock = time.perf_counter()
-
-
-class ProgressBar(StepCallback):
-    """A progress bar over the run's steps, silent where there is no terminal."""
-
-    def __init__(self, *, steps: int) -> None:
-        self.steps = steps
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Open the bar where the run begins or goes on."""
-        super().on_train_start(trainer, module)
-        hidden = None if trainer.is_global_zero else True
-        self._bar = tqdm(total=self.steps, initial=trainer.global_step, desc="train", unit="step", disable=hidden)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the bar; the loss is read off a GPU at every tenth step only."""
-        super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
-        if not self._bar.disable and trainer.global_step % 10 == 0:
-            self._bar.set_postfix(loss=f"{float(outputs['loss']):.4f}", refresh=False)
-
-    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """One step further."""
+        self._bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
         self._bar.update()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Close the bar."""
         self._bar.close()
+
+    def skip_time(self) -> None:
+        """Do not count the time since the last step (spent on evaluating)."""
+        self._clock = time.perf_counter()
 
 
 class Checkpoints(StepCallback):

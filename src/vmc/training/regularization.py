@@ -155,15 +155,18 @@ class Mixture:
     """Which clips a draw of a step takes: a pure function of the seed, the step and the draw's place in the batch.
 
     A run's clips are in the order exemplars, regularization clips, those of each further set.
+
+    Args:
+        exemplars, exemplar_variants: how many exemplars there are, and windows of each.
+        others: how many regularization clips.
+        regularization: how a step mixes the two.
+        further: sets of clips with a share of their own.
     """
 
     exemplars: int
-    regularization: int
     exemplar_variants: int
-    regularization_variants: int
-    mix: Mix
-    weight: float
-    ratio: Ratio
+    others: int
+    regularization: RegularizationSource
     further: Sequence[ClipSet] = ()
 
     def __post_init__(self) -> None:
@@ -175,11 +178,11 @@ class Mixture:
         """The clips of the draw at `place`, which is (run seed, step, index in the global batch)."""
         if further := self._further(*place):
             return (further,)
-        if self.mix == "paired" and self.regularization:
-            return self._exemplar(*place), self._regularizer(*place, weight=self.weight)
-        if not self.regularization:
+        if not self.others:
             return (self._exemplar(*place),)
-        share = self.exemplars / (self.exemplars + self.regularization) if self.ratio == "over_clips" else 0.5
+        if self.regularization.mix == "paired":
+            return self._exemplar(*place), self._regularizer(*place, weight=self.regularization.weight)
+        share = self.exemplars / (self.exemplars + self.others) if self.regularization.ratio == "over_clips" else 0.5
         is_exemplar = torch.rand((), generator=generator(*place, "set")).item() < share
         return (self._exemplar(*place) if is_exemplar else self._regularizer(*place, weight=1.0),)
 
@@ -188,7 +191,7 @@ class Mixture:
         if not self.further:
             return None
         left = torch.rand((), generator=generator(*place, "further set")).item()
-        first = self.exemplars + self.regularization
+        first = self.exemplars + self.others
         for one in self.further:
             if left < one.share:
                 clip, variant = _clip_and_variant(len(one.clips), one.variants, *place, one.name)
@@ -201,7 +204,7 @@ class Mixture:
         return Drawn(clip=clip, variant=variant, is_exemplar=True, slot="motion")
 
     def _regularizer(self, *place: int, weight: float) -> Drawn:
-        clip, variant = _clip_and_variant(self.regularization, self.regularization_variants, *place, "regularization")
+        clip, variant = _clip_and_variant(self.others, self.regularization.variants, *place, "regularization")
         return Drawn(clip=self.exemplars + clip, variant=variant, weight=weight, slot="regularization")
 
 

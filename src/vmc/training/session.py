@@ -25,7 +25,7 @@ from vmc.runs.mirror import Mirror, NoMirror
 from vmc.runs.sheets import NAME as CLIP_SHEET
 from vmc.runs.sheets import write_clip_sheet
 from vmc.training.batches import StepPlan, TrainingBatches
-from vmc.training.callbacks import Checkpoints, LossLog, ProgressBar, StopOnSignal, run_to_end
+from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end
 from vmc.training.checkpoints import usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
@@ -229,21 +229,17 @@ class Session:
 
     def plan(self, exemplars: int, others: int) -> StepPlan:
         """What each step draws of so many exemplars and regularization clips."""
-        parts, regularization = self.experiment, self.experiment.regularization
-        mixture = Mixture(
-            exemplars=exemplars,
-            regularization=others,
-            exemplar_variants=parts.data.variants,
-            regularization_variants=regularization.variants,
-            mix=regularization.mix,
-            weight=regularization.weight,
-            ratio=regularization.ratio,
-            further=self.clip_sets,
-        )
+        parts = self.experiment
         return StepPlan(
             seed=parts.seed,
             batch_size=self.batch_size,
-            mixture=mixture,
+            mixture=Mixture(
+                exemplars=exemplars,
+                exemplar_variants=parts.data.variants,
+                others=others,
+                regularization=parts.regularization,
+                further=self.clip_sets,
+            ),
             timestep_sampler=self.timestep_sampler,
             process=parts.model.process,
         )
@@ -295,7 +291,7 @@ class Session:
     ) -> str:
         """Train from the checkpoint on to the last step, the threshold or a signal; which of them it was."""
         losses = LossLog(run=self.run, mirror=self.mirror)
-        callbacks: list[Any] = [stop, losses, ProgressBar(steps=self.steps)]
+        callbacks: list[Any] = [stop, losses]
         evaluations = self._evaluations(clips, losses, stop, checkpoint) if self.evaluates else None
         if evaluations:
             callbacks.append(evaluations)
