@@ -94,12 +94,12 @@ class AnimateDiff(LatentDiffusion):
                 f" model.motion_adapter to an adapter's folder or hub name, such as {PUBLISHED}"
             )
         config = self.read_config(self.adapter / "config.json")
-        setting = f"model.motion_adapter is {self.motion_adapter}"
+        given = f"model.motion_adapter is {self.motion_adapter}"
         if (name := config.get("_class_name")) != "MotionAdapter":
-            raise VmcError(f"{setting}, which is of the class {name}; it must be a MotionAdapter, such as {PUBLISHED}")
+            raise VmcError(f"{given}, which is of the class {name}; it must be a MotionAdapter, such as {PUBLISHED}")
         if config.get("conv_in_channels"):
             raise VmcError(
-                f"{setting}, which takes a picture beside the noise (PIA); give one of text alone: {PUBLISHED}"
+                f"{given}, which takes a picture beside the noise (PIA); give one of text alone: {PUBLISHED}"
             )
         channels = [list(one.get("block_out_channels", (320, 640, 1280, 1280))) for one in (config, unet)]
         layers = [
@@ -109,7 +109,7 @@ class AnimateDiff(LatentDiffusion):
         for name, (found, needed) in {"channels": channels, "layers": layers}.items():
             if found != needed:
                 raise VmcError(
-                    f"{setting}, whose blocks have {found} {name}, but those of model.path={self.path} have {needed}; give"
+                    f"{given}, whose blocks have {found} {name}, but those of model.path={self.path} have {needed}; give"
                     " an adapter for this version of Stable Diffusion"
                 )
         return config
