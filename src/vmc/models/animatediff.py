@@ -109,8 +109,8 @@ class AnimateDiff(LatentDiffusion):
         for name, (found, needed) in {"channels": channels, "layers": layers}.items():
             if found != needed:
                 raise VmcError(
-                    f"{given}, whose blocks have {found} {name}, but those of model.path={self.path} have {needed}; give"
-                    " an adapter for this version of Stable Diffusion"
+                    f"{given}, whose blocks have {found} {name}, but those of model.path={self.path} have {needed};"
+                    " give an adapter for this version of Stable Diffusion"
                 )
         return config
 
