@@ -22,7 +22,16 @@ from torch.nn import Module
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import NoiseProcess
-from vmc.models.loading import cast, download, empty_network, is_harmless, problem, quiet_loading, weight_files
+from vmc.models.loading import (
+    cast,
+    download,
+    empty_network,
+    is_harmless,
+    pipeline_class,
+    problem,
+    quiet_loading,
+    weight_files,
+)
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
 from vmc.utils.tensor_files import shapes_of
@@ -231,10 +240,7 @@ class VideoModel(ABC):
     @classmethod
     def another_family(cls, folder: Path) -> str | None:
         """What a folder is where it says that it is of another family, a clause; None where it does not say so."""
-        try:
-            name = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
-        except (OSError, ValueError, AttributeError):
-            return None
+        name = pipeline_class(folder)
         if name is None or name in cls.pipelines:
             return None
         from vmc.models.pipelines import families  # imports every family

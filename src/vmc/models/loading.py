@@ -40,6 +40,14 @@ def weight_files(folder: Path) -> list[Path]:
     return []
 
 
+def pipeline_class(folder: Path) -> str | None:
+    """The class that a pipeline's `model_index.json` names; None where it names none."""
+    try:
+        return json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _weights(part: str, suffix: str) -> re.Pattern[str]:
     """The names of a part's weights in its repository; "" is the repository's own folder."""
     stem = _STEMS.get(part, "diffusion_pytorch_model")

@@ -1,6 +1,5 @@
 """Of which family a pipeline's folder is, and a complete one written in the diffusers layout."""
 
-import json
 import pkgutil
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import vmc.models
 from vmc.models.base import VideoModel
+from vmc.models.loading import pipeline_class
 from vmc.models.lora import merged
 from vmc.models.text import TextEncoder
 from vmc.models.token import merge_row
@@ -29,12 +29,9 @@ def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
 
 def family_of(folder: Path) -> type[VideoModel]:
     """The family of a pipeline's folder, by the class that its `model_index.json` names; a VmcError where none is."""
-    try:
-        name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VmcError(
-            f"{folder} has no model_index.json that names a pipeline; get the complete folder again"
-        ) from error
+    name = pipeline_class(folder)
+    if name is None:
+        raise VmcError(f"{folder} has no model_index.json that names a pipeline; get the complete folder again")
     for family in families().values():
         if name in family.pipelines:
             return family

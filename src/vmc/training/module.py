@@ -150,11 +150,11 @@ class MotionModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """One group for the denoiser, one without decay for each token's row; the schedule is of all."""
         groups: list[dict[str, Any]] = [{"params": list(self.trained.values())}] if self.trained else []
-        tokens = self.encoder.token.tokens if self.encoder and self.encoder.token else {}
-        for name, token in tokens.items():
-            if token.trained and self.encoder:
-                row = self.encoder.rows[name]
-                groups.append({"params": [row], "lr": token.learning_rate, "weight_decay": 0.0})
+        if self.encoder and self.encoder.token:
+            for name, token in self.encoder.token.tokens.items():
+                if token.trained:
+                    row = self.encoder.rows[name]
+                    groups.append({"params": [row], "lr": token.learning_rate, "weight_decay": 0.0})
         optimizer = make_optimizer(self._make_optimizer, groups)
         scheduler = self._make_schedule(optimizer)
         self._scheduled = scheduler is not None
