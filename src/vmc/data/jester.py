@@ -136,8 +136,8 @@ class Jester:
         return _table_file(*self._layout, split)
 
     def index(self, split: str) -> pd.DataFrame:
-        """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone) of a split, in
-        natural order of the ids; a VmcError where its table is missing or broken.
+        """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone) of a split,
+        in natural order of the ids; a VmcError where its table is missing or broken.
         """
         file, mirror = self.table_file(split), self._layout[1]
         if not file.is_file():

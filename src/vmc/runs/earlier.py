@@ -29,6 +29,7 @@ RENAMED = {
     "vmc.training.synthetic.SyntheticRegularization": "vmc.evaluation.synthetic.SyntheticRegularization",
     "vmc.metrics.classifiers.TSMClassifier": "vmc.metrics.networks.classifiers.TSMClassifier",
     "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.classifiers.HuggingFaceClassifier",
+    "vmc.training.optimizers.AdamW8bit": "bitsandbytes.optim.AdamW8bit",
 }
 """Classes that configs of earlier versions name otherwise."""
 ADDED: Mapping[str, Any] = {
@@ -46,6 +47,8 @@ def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(node: Any) -> Any:
     if isinstance(node, Mapping):
+        if node.get("_target_") == "vmc.training.optimizers.AdamW8bit":  # it made the optimizer by itself
+            node = {**node, "_partial_": True}
         return {key: _renamed(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_renamed(value) for value in node]
