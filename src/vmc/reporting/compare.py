@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from vmc.metrics.columns import Measure
-from vmc.metrics.comparison import Difference, holm, paired_difference
-from vmc.metrics.statistics import Run, resample
-from vmc.metrics.values import KEYS
+from vmc.metrics.scores import KEYS
+from vmc.metrics.statistics import Difference, Run, holm, paired_difference, resample
 from vmc.reporting.catalogue import METHOD, Layout, Line
 from vmc.reporting.matched import NOT_RUN, Result, all_measures
 
@@ -61,7 +60,7 @@ def compare_arms(
             if not all(metric in run.values.columns for run in [*runs, *others]):
                 continue
             if len(runs) > 1:
-                found[arm, metric] = paired_difference(runs, others, metric=metric, names=(arm, reference))
+                found[arm, metric] = paired_difference(runs, others, metric=metric)
             else:
                 one, other = (
                     float(resample(each, metrics=[metric], resamples=1).value_V[0]) for each in (runs, others)

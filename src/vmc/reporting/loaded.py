@@ -16,9 +16,8 @@ from vmc.evaluation.files import SCORES, table_rows
 from vmc.metrics.columns import measures_of
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
-from vmc.metrics.scores import read_scores
+from vmc.metrics.scores import read_scores, values_of_run
 from vmc.metrics.statistics import Run
-from vmc.metrics.values import values_of_run
 from vmc.utils.errors import VmcError
 
 DAMAGED = "damaged"

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vmc.metrics.columns import Measure
-from vmc.metrics.comparison import Difference
-from vmc.metrics.statistics import Interval
+from vmc.metrics.statistics import Difference, Interval
 from vmc.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.reporting.compare import ResultTable, Row
 from vmc.reporting.loaded import DAMAGED, FoundRun
