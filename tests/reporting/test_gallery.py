@@ -20,8 +20,7 @@ from vmc.reporting.figures.common import BANDS
 from vmc.reporting.figures.copies import figure8
 from vmc.reporting.figures.curves import figure7
 from vmc.reporting.figures.strips import figure3
-from vmc.reporting.gallery.content import FLAGS, places
-from vmc.reporting.gallery.writing import link_videos, render
+from vmc.reporting.gallery.writing import FLAGS, link_videos, places, render
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import Scored
 from vmc.reporting.results import Report

@@ -20,14 +20,13 @@ from vmc.metrics.scores import write_scores
 from vmc.metrics.statistics import Difference
 from vmc.report import main as report
 from vmc.reporting.build import check_output, report_folder
-from vmc.reporting.curves import COLUMNS as POINT
-from vmc.reporting.curves import Curve, curve_of_arm
 from vmc.reporting.figures.common import Drawn, draw_figures, groups, looks, save, styled
 from vmc.reporting.figures.copies import nearest, pairs
-from vmc.reporting.figures.curves import draw_curves
+from vmc.reporting.figures.curves import COLUMNS as POINT
+from vmc.reporting.figures.curves import Curve, curve_of_arm, draw_curves
 from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
 from vmc.reporting.figures.timesteps import draw_timesteps
-from vmc.reporting.gallery.content import places
+from vmc.reporting.gallery.writing import places
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.reporting.tables import p_value, rounded, shown, with_test

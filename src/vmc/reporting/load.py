@@ -193,8 +193,9 @@ def _read_table(file: Path) -> list[dict[str, Any]]:
 
 def _read_updates(file: Path) -> dict[int, int]:
     """Exemplar updates after each step; a half-written last row is passed over."""
+    rows = _read_table(file)
     try:
-        return {int(row["step"]): int(row["exemplar_updates"]) for row in _read_table(file) if row.get("seconds")}
+        return {int(row["step"]): int(row["exemplar_updates"]) for row in rows if row.get("seconds")}
     except (KeyError, TypeError, ValueError) as error:
         raise VmcError(f"{file} holds something else than steps ({one_line(error)})") from error
 

@@ -11,7 +11,6 @@ from vmc.metrics.columns import Measure
 from vmc.reporting.catalogue import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
 from vmc.reporting.compare import ResultTable, result_table
-from vmc.reporting.curves import group_runs
 from vmc.reporting.loaded import Found, FoundRun
 from vmc.reporting.matched import Result, all_measures, arm_results, control_result
 from vmc.reporting.tables import metrics_table, paper_table, runs_table
@@ -65,8 +64,12 @@ class Report:
 
     @cached_property
     def curves(self) -> dict[str, list[FoundRun]]:
-        """Runs that are drawn together, by what they are called."""
-        return group_runs(self.runs)
+        """Runs that are drawn together: those that nothing stops (`tradeoff`) apart from those that do (`stopping`)."""
+        evaluated = [run for run in self.runs if run.trains and run.evaluations]
+        unstopped = [run for run in evaluated if run.threshold is None]
+        if len(unstopped) in (0, len(evaluated)):
+            return {"tradeoff": evaluated} if evaluated else {}
+        return {"tradeoff": unstopped, "stopping": [run for run in evaluated if run.threshold is not None]}
 
     @cached_property
     def controls(self) -> list[Result]:

@@ -140,12 +140,8 @@ def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     result, paper = row.result, [row.paper.get(measure.name) for measure in measures]
     total = len(result.runs) + len(result.left_out)
     runs = f"{len(result.runs)} of {total}" if result.left_out else str(total or NOTHING)
-    numbers = []
-    for measure in measures:
-        numbers.append(with_interval(result.intervals.get(measure.name), measure))
-        numbers.append(with_test(row.differences.get(measure.name), measure))
-    if result.status and numbers:
-        numbers[0] = result.status
+    tests = [with_test(row.differences.get(measure.name), measure) for measure in measures]
+    numbers = [text for both in zip(_values(result, measures), tests, strict=True) for text in both]
     shares = [
         one.text + SECOND_HAND * (one.standing == "second-hand") if one and one.text else NOTHING for one in paper
     ]
@@ -179,15 +175,18 @@ def compact_table(table: ResultTable) -> TextTable:
     """Arms with their metrics alone, for the terminal; arms without a run are left out."""
     rows, marks = [], ""
     for result in (row.result for row in table.arms if row.result.status not in (NOT_RUN, NOT_MEASURED)):
-        cells = [with_interval(result.intervals.get(measure.name), measure) for measure in table.measures]
-        if result.status:
-            cells[0] = result.status
         marks += _marks(result)
-        rows.append([" ".join([result.name, *_marks(result)]), *cells, _appearance(result)])
+        label = " ".join([result.name, *_marks(result)])
+        rows.append([label, *_values(result, table.measures), _appearance(result)])
     said = "; ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks)
     title = f"{table.layout.title} ({said})" if said else table.layout.title
     header = ["", *(measure.title for measure in table.measures), APPEARANCE.title]
     return TextTable(name=table.layout.name, title=title, header=header, rows=rows)
+
+
+def _values(result: Result, measures: Sequence[Measure]) -> list[str]:
+    cells = [with_interval(result.intervals.get(measure.name), measure) for measure in measures]
+    return [result.status, *cells[1:]] if result.status and cells else cells
 
 
 def _marks(result: Result) -> str:
@@ -296,13 +295,10 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
     for one in every:
         if one.arm in CONTROLS and not one.runs:
             continue
-        cells = [with_interval(one.intervals.get(measure.name), measure) for measure in have]
-        if one.status and cells:
-            cells[0] = one.status
         first = one.intervals.get(have[0].name) if have else None
         name = f"{one.name} {NOT_REACHED}" if one.reached is False else one.name
         spoken = first.speaks_of if first else NOTHING
-        rows.append([name, str(len(one.runs) or NOTHING), rounded(one.step, 0), *cells, spoken])
+        rows.append([name, str(len(one.runs) or NOTHING), rounded(one.step, 0), *_values(one, have), spoken])
     note = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
     text = TextTable(
         name="metrics",
