@@ -15,7 +15,8 @@ RENAMED = {
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
     "vmc.cli.CheckLauncher": "vmc.config.command.CheckLauncher",
     "vmc.metrics.classifiers.TRNClassifier": "vmc.metrics.networks.classifiers.TRNClassifier",
-    "vmc.metrics.networks.CopyNetwork": "vmc.metrics.networks.files.CopyNetwork",
+    "vmc.metrics.networks.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
+    "vmc.metrics.networks.files.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
     "vmc.metrics.networks.ImageTextNetwork": "vmc.metrics.networks.files.ImageTextNetwork",
     "vmc.mini.blank.blank_folder": "vmc.mini.makers.blank.blank_folder",
     "vmc.mini.jester_folder.default_folder": "vmc.mini.world.jester_folder.default_folder",
@@ -27,8 +28,8 @@ RENAMED = {
     "vmc.runs.reporting.drawing.timesteps": "vmc.reporting.drawing.timesteps",
     "vmc.training.synthetic.SyntheticRegularization": "vmc.evaluation.synthetic.SyntheticRegularization",
     "vmc.metrics.classifiers.TSMClassifier": "vmc.metrics.networks.classifiers.TSMClassifier",
+    "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.classifiers.HuggingFaceClassifier",
     "vmc.training.optimizers.AdamW8bit": "bitsandbytes.optim.AdamW8bit",
-    "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.hugging_face.HuggingFaceClassifier",
 }
 """Classes that configs of earlier versions name otherwise."""
 ADDED: Mapping[str, Any] = {

@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader
 
 from vmc.data.cache import sweep_caches
 from vmc.data.clips import Clip, check_readable, fill
-from vmc.data.timing import tell_timing
-from vmc.data.transform import ClipTransform
+from vmc.data.transform import ClipTransform, log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations, TrainingGenerator, build_schedule
@@ -124,7 +123,7 @@ class Session:
         rows = clip_rows(clips)
         different = self._different_clips(rows)
         if is_first:
-            tell_timing(clips, self._transforms(clips))
+            log_timing(clips, self._transforms(clips))
 
         # The denoiser with what of it is trained, and all batches, from the checkpoint on that is there.
         module = self.module()
