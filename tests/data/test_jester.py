@@ -5,7 +5,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.data.clips import check_readable
 from vmc.data.jester import KEYS, REGULARIZATION, Jester
 from vmc.data.video import count_frames

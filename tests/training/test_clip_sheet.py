@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
