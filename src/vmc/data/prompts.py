@@ -21,7 +21,6 @@ class Prompt:
     language: str | None = None  # the text in natural language, for the text alignment, where somebody has said it
 
 
-@explain_permissions()
 def read_prompts(
     file: Path, *, template: str, seeds: Sequence[int], language: str | None = None, **words: str
 ) -> list[Prompt]:
@@ -42,18 +41,8 @@ def read_prompts(
     Raises:
         VmcError: no such file, no prompts or over 100,000 of them, unknown columns or a seed that is no whole number.
     """
-    if not file.exists():
-        raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
-    if file.suffix.lower() in (".csv", ".tsv"):
-        columns, rows = read_table(file, wanted=("prompt", "subject"))
-    else:
-        columns, rows = ["prompt"], [{"prompt": line, "": ""} for line in read_lines(file)]
+    columns, rows = _read_rows(file)
     seed_columns = [column for column in columns if column == "seed" or column.startswith("seed_")]
-    if not {"prompt", "subject"} & set(columns):
-        names = shortened(", ".join(columns)) or "none"
-        raise VmcError(f"prompts.file is {file}, with columns {names}; it needs prompt or subject")
-    if not rows:
-        raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
     if (videos := len(rows) * len(seed_columns or seeds)) > MAX_ROWS:
         told = f"{videos:,} videos to make; {MAX_ROWS:,} are made at most: split it"
         raise VmcError(f"prompts.file is {file}, with {told}")
@@ -76,6 +65,23 @@ def read_prompts(
         own_seeds = [int(row[column]) for column in seed_columns] or seeds
         prompts += [Prompt(text=text, seed=seed, subject=subject, language=said) for seed in own_seeds]
     return prompts
+
+
+@explain_permissions()
+def _read_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a table and its rows by them; a text has one column, `prompt`."""
+    if not file.exists():
+        raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
+    if file.suffix.lower() in (".csv", ".tsv"):
+        columns, rows = read_table(file, wanted=("prompt", "subject"))
+    else:
+        columns, rows = ["prompt"], [{"prompt": line, "": ""} for line in read_lines(file)]
+    if not {"prompt", "subject"} & set(columns):
+        names = shortened(", ".join(columns)) or "none"
+        raise VmcError(f"prompts.file is {file}, with columns {names}; it needs prompt or subject")
+    if not rows:
+        raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
+    return columns, rows
 
 
 def check_test_set(prompts: Sequence[Prompt]) -> None:
