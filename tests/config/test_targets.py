@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.config.run_config import checked
 from vmc.config.targets import allowed, check_foreign, named_targets
 from vmc.evaluate import TAKEN_OVER as EVALUATED

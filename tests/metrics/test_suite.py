@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.metrics.base import Record
 from vmc.metrics.declared import COLUMNS as DECLARED
 from vmc.metrics.networks.classifiers import TRNClassifier, TSMClassifier
