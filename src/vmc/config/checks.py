@@ -126,6 +126,14 @@ def missing_keys(config: DictConfig) -> list[str]:
     return list(_missing(OmegaConf.to_container(config)))
 
 
+def fill_missing(config: DictConfig) -> list[str]:
+    """Put `not-given` in the place of every value that is missing, so that the others can be checked; the keys."""
+    missing = missing_keys(config)
+    for key in missing:
+        OmegaConf.update(config, key, "not-given")
+    return missing
+
+
 def _missing(node: Any, name: str = "") -> Iterator[str]:
     if node == "???":
         yield name

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Stack = Literal["mini", "paper"]
-STACKS: tuple[Stack, ...] = ("mini", "paper")
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Row:
     """A finding.
 

@@ -1,5 +1,9 @@
-"""Versions of what vmc needs, and whether videos can be written and read back."""
+"""Versions of what vmc needs, whether videos can be written and read back, W&B, and the launchers of sweeps.
 
+Nothing is imported at the top that might be missing.
+"""
+
+import os
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,6 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from vmc.tools.doctor.rows import Row
+from vmc.utils.errors import VmcError
 
 SHOWN = ("torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av", "wandb")
 """Named with their versions where all is well."""
@@ -24,27 +29,25 @@ def _packages() -> Row:
     try:
         wrong = list(unmet(requires("vmc") or ()))
     except PackageNotFoundError:
-        return Row(part="packages", state="note", found=f"{name}, vmc is not installed", remedy="pip install -e .")
+        return Row("packages", "note", f"{name}, vmc is not installed", "pip install -e .")
     if wrong:
-        remedy = " ".join(f"'{need}'" for need, _ in wrong)
         found = "; ".join(f"{need} is needed, {have or 'none'} is there" for need, have in wrong)
-        return Row(part="packages", state="fails", found=found, remedy=f"pip install {remedy}")
-    return Row(part="packages", state="ok", found=", ".join([name, *(f"{part} {version(part)}" for part in SHOWN)]))
+        needed = " ".join(f"'{need}'" for need, _ in wrong)
+        return Row("packages", "fails", found, f"pip install {needed}")
+    return Row("packages", "ok", ", ".join([name, *(f"{part} {version(part)}" for part in SHOWN)]))
 
 
 def unmet(requirements: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Each requirement, extras left out, that is not met, with the version that is there."""
-    for text in requirements:
-        need = Requirement(text)
+    for need in map(Requirement, requirements):
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
         try:
-            have = version(need.name)
+            have: str | None = version(need.name)
         except PackageNotFoundError:
-            yield f"{need.name}{need.specifier}", None
-        else:
-            if not need.specifier.contains(have, prereleases=True):
-                yield f"{need.name}{need.specifier}", have
+            have = None
+        if have is None or not need.specifier.contains(have, prereleases=True):
+            yield f"{need.name}{need.specifier}", have
 
 
 def _torchvision() -> Row:
@@ -54,8 +57,8 @@ def _torchvision() -> Row:
         import torchvision.ops
     except Exception as error:  # it raises RuntimeError, or ImportError from deep within
         remedy = "pip install --force-reinstall torch torchvision, both from one index"
-        return Row(part="torchvision", state="fails", found=f"does not fit torch ({_line(error)})", remedy=remedy)
-    return Row(part="torchvision", state="ok", found=f"{torchvision.__version__} fits torch {torch.__version__}")
+        return Row("torchvision", "fails", f"does not fit torch ({_line(error)})", remedy)
+    return Row("torchvision", "ok", f"{torchvision.__version__} fits torch {torch.__version__}")
 
 
 def _codec() -> Row:
@@ -69,13 +72,41 @@ def _codec() -> Row:
             write_video(file, torch.full((2, 3, 32, 32), 128, dtype=torch.uint8), fps=12)
             frames = read_frames(file).shape[0]
     except Exception as error:
-        found = f"no H.264 video can be written ({_line(error)})"
         remedy = "pip install --force-reinstall --only-binary av av: its wheels bring libx264"
-        return Row(part="video codec", state="fails", found=found, remedy=remedy)
-    return Row(
-        part="video codec", state="ok", found=f"libx264 of PyAV {version('av')} writes, {frames} frames read back"
-    )
+        return Row("video codec", "fails", f"no H.264 video can be written ({_line(error)})", remedy)
+    return Row("video codec", "ok", f"libx264 of PyAV {version('av')} writes, {frames} frames read back")
 
 
 def _line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def services() -> list[Row]:
+    """W&B's state, and whether each launcher could work; a run needs none of them."""
+    from vmc.config.launchers import PACKAGES
+
+    return [_wandb(), *(_launcher(name) for name in PACKAGES)]
+
+
+def _wandb() -> Row:
+    from vmc.runs.mirror import logged_in
+
+    if mode := os.environ.get("WANDB_MODE"):
+        return Row("W&B", "ok", f"WANDB_MODE is {mode}")
+    if logged_in():
+        return Row("W&B", "ok", "logged in: runs are uploaded")
+    found, remedy = "not logged in: runs stay offline, in the run folder", "wandb login uploads them"
+    return Row("W&B", "note", found, f"{remedy}, logger=csv goes without")
+
+
+def _launcher(name: str) -> Row:
+    from vmc.config.launchers import check_launcher
+
+    try:
+        check_launcher(name)
+    except VmcError as error:
+        found, _, remedy = str(error).partition("; ")
+        if "pip install" not in remedy:
+            remedy = "start such sweeps where the cluster's jobs are submitted; all else works without"
+        return Row(f"launcher {name}", "note", found, remedy)
+    return Row(f"launcher {name}", "ok", f"hydra/launcher={name} can be used")

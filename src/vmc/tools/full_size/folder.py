@@ -1,29 +1,31 @@
 """A pipeline's folder with random weights, of any size, in the layout of ZeroScope's: half precision, `.bin` or not."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from math import prod
+from mmap import MAP_SHARED
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
+from torch.serialization import set_default_mmap_options, skip_data
 from tqdm import tqdm
 
 from vmc.models.latent_diffusion import scheduler
 from vmc.models.text import TEXT_PREFIX, clip_tokenizer
-from vmc.tools.full_size.sizes import DTYPE, Shapes, Sizes, count, shapes_of
-from vmc.tools.full_size.streamed import write_bin, write_safetensors
+from vmc.tools.full_size.sizes import DTYPE, Shapes, Sizes, count
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
 from vmc.utils.randomness import generator
 
 Format = Literal["bin", "safetensors"]
-WRITERS = {"bin": write_bin, "safetensors": write_safetensors}
-NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
-TEXT_NAMES = {"bin": "pytorch_model", "safetensors": "model"}
-MARK = "random.json"
+Draw: TypeAlias = Callable[[str, tuple[int, ...]], Tensor]
+"""Makes the tensor of a name and a shape."""
+NETWORKS = ("unet", "text_encoder", "vae")
+RECORD = "random.json"
 """In the folder: what its weights were drawn for."""
 LAYOUT = 1  # raised when what is written changes, so that an earlier folder is not taken for it
 
@@ -31,39 +33,48 @@ LAYOUT = 1  # raised when what is written changes, so that an earlier folder is 
 def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: int = 0) -> bool:
     """Write the pipeline, or leave it where it is there already; whether it was written.
 
-    A tensor is drawn when its bytes are due, from (seed, part, name): no more than the largest is in memory.
+    Every tensor is drawn from (seed, part, name), so that both formats hold the same weights.
 
     Raises:
         VmcError: the folder holds something else.
     """
-    mark = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.configs}))
+    record = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.configs}))
     if folder.exists():
-        have = json.loads((folder / MARK).read_text()) if (folder / MARK).is_file() else None
-        if have != mark:
+        if not (folder / RECORD).is_file() or json.loads((folder / RECORD).read_text()) != record:
             raise VmcError(
                 f"{folder} holds something else than these random weights (--format {format}, seed {seed});"
                 " remove it, or choose another --output"
             )
         return False
     shapes = part_shapes(sizes)
-    with atomic_folder(folder) as temporary:
+    total = sum(count(part) for part in shapes.values())
+    with (
+        atomic_folder(folder) as temporary,
+        tqdm(total=total, desc="random weights", unit="", unit_scale=True, disable=None, leave=False) as bar,
+    ):
         _write_configs(temporary, sizes)
-        total = sum(count(part) for part in shapes.values())
-        with tqdm(total=total, desc="random weights", unit="", unit_scale=True, disable=None, leave=False) as bar:
-            for part, tensors in shapes.items():
-                name = TEXT_NAMES[format] if part == "text_encoder" else NAMES[part]
-                WRITERS[format](temporary / part / f"{name}.{format}", tensors, _Drawing(part, seed, bar))
-        (temporary / MARK).write_text(json.dumps(mark, indent=2) + "\n")
+        for part, tensors in shapes.items():
+
+            def draw(name: str, shape: tuple[int, ...], part: str = part) -> Tensor:
+                bar.update(prod(shape))
+                return draw_tensor(name, shape, generator(seed, part, name))
+
+            stem = "diffusion_pytorch_model"
+            if part == "text_encoder":  # transformers' own
+                stem = "pytorch_model" if format == "bin" else "model"
+            WRITERS[format](temporary / part / f"{stem}.{format}", tensors, draw)
+        (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     return True
 
 
 def part_shapes(sizes: Sizes) -> Mapping[str, Shapes]:
     """The tensors of each weight file; transformers leaves out the prefix that the text encoder's files have."""
-    return {part: shapes_of(sizes.empty(part), prefix=_prefix(part)) for part in ("unet", "text_encoder", "vae")}
-
-
-def _prefix(part: str) -> str:
-    return TEXT_PREFIX if part == "text_encoder" else ""
+    prefixes = {"text_encoder": TEXT_PREFIX}
+    states = {part: sizes.empty(part).state_dict() for part in NETWORKS}
+    return {
+        part: {prefixes.get(part, "") + name: tuple(tensor.shape) for name, tensor in state.items()}
+        for part, state in states.items()
+    }
 
 
 def _write_configs(folder: Path, sizes: Sizes) -> None:
@@ -82,18 +93,26 @@ def _write_configs(folder: Path, sizes: Sizes) -> None:
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-class _Drawing:
-    """Draws the tensors of one part, and moves a progress bar."""
+def write_bin(path: Path, shapes: Shapes, draw: Draw) -> None:
+    """Write half-precision tensors with `torch.save`, their bytes through a mapping of the file: one tensor at a time
+    is in memory.
+    """
+    with skip_data():
+        torch.save({name: torch.empty(shape, dtype=DTYPE) for name, shape in shapes.items()}, path)
+    with set_default_mmap_options(MAP_SHARED):
+        for name, tensor in torch.load(path, mmap=True, weights_only=True).items():
+            tensor.copy_(draw(name, shapes[name]))
 
-    def __init__(self, part: str, seed: int, bar: tqdm) -> None:
-        self.part, self.seed, self.bar = part, seed, bar
 
-    def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        self.bar.update(prod(shape))
-        return drawn(name, shape, generator(self.seed, self.part, name))
+def write_safetensors(path: Path, shapes: Shapes, draw: Draw) -> None:
+    """Write half-precision tensors; its library takes those of a file together."""
+    save_file({name: draw(name, shape).to(DTYPE) for name, shape in shapes.items()}, path, {"format": "pt"})
 
 
-def drawn(name: str, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
+WRITERS: dict[str, Callable[[Path, Shapes, Draw], None]] = {"bin": write_bin, "safetensors": write_safetensors}
+
+
+def draw_tensor(name: str, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
     """A tensor in float32 as PyTorch begins with it, on the scale that keeps a deep network's activations finite.
 
     Norms are 1, biases 0, embeddings normal with a deviation of 0.02, all else uniform within 1 / sqrt(inputs).

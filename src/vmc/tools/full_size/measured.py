@@ -6,6 +6,8 @@ The entry point runs unchanged. The peak memory is that of this process, and of 
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,56 +18,44 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from vmc.models.unet3d import UNet3D
 from vmc.tools.bench.measure import resident_peak
 
-DENOISER = UNet3D.networks["unet"]
 
+@contextmanager
+def timed_passes() -> Iterator[list[float]]:
+    """Seconds of each pass through the UNet within, forward alone; hooks of PyTorch's change nothing."""
+    times: list[float] = []
 
-class Passes:
-    """Seconds of each pass through the UNet, forward alone, while it is entered; hooks of PyTorch's change nothing."""
+    def note(module: torch.nn.Module, *ignored: Any) -> None:
+        if isinstance(module, UNet3D.networks["unet"]):
+            if torch.cuda.is_initialized():  # a GPU does what it is given later
+                torch.cuda.synchronize()
+            now = time.perf_counter()
+            passes.append(now - times.pop()) if times else times.append(now)
 
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def __enter__(self) -> "Passes":
-        self._hooks = (register_module_forward_pre_hook(self._before), register_module_forward_hook(self._after))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for hook in self._hooks:
+    passes: list[float] = []
+    hooks = register_module_forward_pre_hook(note), register_module_forward_hook(note)
+    try:
+        yield passes
+    finally:
+        for hook in hooks:
             hook.remove()
-
-    def _before(self, module: torch.nn.Module, inputs: Any) -> None:
-        if isinstance(module, DENOISER):
-            self._began = _now()
-
-    def _after(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(module, DENOISER):
-            self.seconds.append(_now() - self._began)
-
-
-def _now() -> float:
-    """The time when a GPU, if this process uses one, has done what it was given."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def main() -> None:
     """Run the module's `main` with the words, and write the figures however it ends."""
     file, module, *words = sys.argv[1:]
-    began, passes = time.perf_counter(), Passes()
+    began = time.perf_counter()
     sys.argv = [module, *words]
-    try:
-        with passes:
+    with timed_passes() as passes:
+        try:
             import_module(module).main()
-    finally:
-        on_gpu = torch.cuda.is_initialized()
-        found = {
-            "seconds": time.perf_counter() - began,
-            "seconds_of_passes": passes.seconds,
-            "peak_memory_bytes": resident_peak(),
-            "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
-        }
-        Path(file).write_text(json.dumps(found))
+        finally:
+            found = {
+                "seconds": time.perf_counter() - began,
+                "seconds_of_passes": passes,
+                "peak_memory_bytes": resident_peak(),
+                "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,
+            }
+            Path(file).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

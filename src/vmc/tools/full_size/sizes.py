@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch.nn import Module
 
 from vmc.models.unet3d import UNet3D
 
@@ -65,11 +64,6 @@ ZEROSCOPE = Sizes(
     }
 )
 """`cerspense/zeroscope_v2_576w`, as its configs give them; `damo-vilab/text-to-video-ms-1.7b` has the same."""
-
-
-def shapes_of(network: Module, *, prefix: str = "") -> Shapes:
-    """The tensors of a network's file."""
-    return {prefix + name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def count(shapes: Shapes) -> int:
