@@ -4,6 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,14 +32,17 @@ def here(monkeypatch):
         task, on_gpu = prepare()
         task()
         assert not on_gpu
-        return {f"peak memory, {name}": ("MB", [2.0]), f"  above what is loaded, {name}": ("MB", [1.0])}
+        return {
+            f"peak memory, {name}": ("MB", np.array([2.0])),
+            f"  above what is loaded, {name}": ("MB", np.array([1.0])),
+        }
 
     for module in (videos, train):
         monkeypatch.setattr(module, "memory_figures", stated)
 
 
 def test_a_report_reads_and_is_a_table():
-    figures = {"one": ("s", [0.25, 0.5]), "another": ("MB", [1234.4])}
+    figures = {"one": ("s", np.array([0.25, 0.5])), "another": ("MB", np.array([1234.4]))}
     settings = {"videos": 2, "video": [8, 64, 64]}
     report = make_report("generate", settings, figures, ["A note."], Hardware(threads=1))
     assert json.loads(json.dumps(report)) == report
@@ -125,7 +129,6 @@ def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
 
 
 def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch, here):
-    monkeypatch.setattr(train, "MEMORY_STEPS", 1)
     words = ["train", *small, "batch_size=1", "--steps", "1", "--repeats", "1"]
     both = train.train(bench.parse([*words, "--compare", "plain"]))["figures"]
     expected = both["a step, plain"]["median"] / both["a step, cached"]["median"]

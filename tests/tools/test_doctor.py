@@ -255,14 +255,15 @@ def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
 
 def test_little_memory_and_disk_are_notes(monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 0.5)
-    assert machine._memory("mini").state == "note" and machine._memory("mini").remedy
+    run = plan("mini")
+    assert machine._memory(run).state == "note" and machine._memory(run).remedy
     monkeypatch.setattr(machine, "available_memory", lambda: None)
-    assert "not known" in machine._memory("mini").found
+    assert "not known" in machine._memory(run).found
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: machine.shutil._ntuple_diskusage(50e9, 20e9, 30e9))
     row = machine.disk(plan("paper"))
     assert row.state == "note" and "a run leaves about 28 and takes 35 while it saves" in row.found
     assert "(estimate)" in row.found and "the download of zeroscope 3.7" in row.found
-    assert machine.disk(plan("mini")).state == "ok"
+    assert machine.disk(run).state == "ok"
 
 
 def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
@@ -284,7 +285,7 @@ def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
 
 def test_the_table_has_each_remedy_below_its_finding():
     rows = [Row("a", "ok", "fine"), Row("bb", "fails", "gone", "get it")]
-    assert lines(rows) == ["ok     a   fine", "fails  bb  gone", "           -> get it"]
+    assert list(lines(rows)) == ["ok     a   fine", "fails  bb  gone", "           -> get it"]
 
 
 def test_help_answers(capsys):

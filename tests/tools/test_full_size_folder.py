@@ -23,9 +23,13 @@ def draw(name, shape):
     return draw_tensor(name, shape, generator(1, name))
 
 
+def drawn():
+    return ((name, draw(name, shape)) for name, shape in SHAPES.items())
+
+
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_pickle_is_what_pytorch_reads(tmp_path, mapped):
-    write_bin(tmp_path / "one.bin", SHAPES, draw)
+    write_bin(tmp_path / "one.bin", SHAPES, drawn())
     loaded = torch.load(tmp_path / "one.bin", weights_only=True, mmap=mapped)
     assert list(loaded) == list(SHAPES)
     for name, tensor in loaded.items():
@@ -34,7 +38,7 @@ def test_a_pickle_is_what_pytorch_reads(tmp_path, mapped):
 
 
 def test_a_safetensors_file_is_what_its_library_reads(tmp_path):
-    write_safetensors(tmp_path / "one.safetensors", SHAPES, draw)
+    write_safetensors(tmp_path / "one.safetensors", SHAPES, drawn())
     loaded = load_file(tmp_path / "one.safetensors")
     assert loaded.keys() == SHAPES.keys()
     assert all(torch.equal(tensor, draw(name, SHAPES[name]).half()) for name, tensor in loaded.items())

@@ -156,13 +156,13 @@ def write_search(search: RateSearch, folder: Path) -> list[Path]:
 def text_table(search: RateSearch) -> TextTable:
     """The table for people: the chosen rates are marked."""
     rows = []
-    for trial in search.trials.itertuples():
-        cells = (trial.status.partition(": ")[0], "", "", "")
-        if not pd.isna(trial.videos):
-            numbers = (f"{trial.step:.0f}", f"{100 * trial.accuracy:.1f}", f"{trial.appearance:.4f}")
-            cells = ("yes" if trial.reached else "no", *numbers)
-        rates = ", ".join(f"{key} {rate:g}" for key, rate in trial.rates.items())
-        rows.append((trial.arm, rates, *cells, "chosen" if trial.chosen else ""))
+    for trial in search.trials.to_dict("records"):
+        cells = (trial["status"].partition(": ")[0], "", "", "")
+        if not pd.isna(trial["videos"]):
+            numbers = (f"{trial['step']:.0f}", f"{100 * trial['accuracy']:.1f}", f"{trial['appearance']:.4f}")
+            cells = ("yes" if trial["reached"] else "no", *numbers)
+        rates = ", ".join(f"{key} {rate:g}" for key, rate in trial["rates"].items())
+        rows.append((trial["arm"], rates, *cells, "chosen" if trial["chosen"] else ""))
     stack, motion, seed = _one(search.runs[0])
     return TextTable(
         name=str(stack),

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from vmc.training.hardware import Hardware
@@ -22,7 +21,7 @@ from vmc.utils.processes import processor
 from vmc.utils.tables import TextTable, to_terminal
 
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av")
-Figures: TypeAlias = dict[str, tuple[str, ArrayLike]]
+Figures: TypeAlias = dict[str, tuple[str, np.ndarray]]
 """What was measured: its name -> its unit, and a value for each round."""
 Prepare: TypeAlias = Callable[[], tuple[Callable[[], Any], bool]]
 """Loads what a task needs; gives the task, and whether its memory is a GPU's."""
@@ -31,20 +30,14 @@ Prepare: TypeAlias = Callable[[], tuple[Callable[[], Any], bool]]
 def make_report(
     benchmark: str, settings: Mapping[str, Any], figures: Figures, notes: Sequence[str], hardware: Hardware
 ) -> dict[str, Any]:
-    """What a benchmark found, as its JSON file holds it.
-
-    Args:
-        benchmark: its name.
-        settings: that it was run with; numbers and words, no paths.
-        figures: in the order shown, ratios included.
-        notes: what is and what is not in the figures, a sentence each.
-        hardware: that the run computes on.
+    """What a benchmark found, as its JSON file holds it: settings without paths, figures with ratios, what is and what
+    is not in them, and what they were measured on.
     """
-    told = {}
+    found = {}
     for name, (unit, values) in figures.items():
         low, median, high = np.quantile(values, [0, 0.5, 1]).tolist()
-        told[name] = {"unit": unit, "median": median, "low": low, "high": high, "values": np.asarray(values).tolist()}
-    report = {"benchmark": benchmark, "settings": dict(settings), "figures": told, "notes": list(notes)}
+        found[name] = {"unit": unit, "median": median, "low": low, "high": high, "values": values.tolist()}
+    report = {"benchmark": benchmark, "settings": dict(settings), "figures": found, "notes": list(notes)}
     return report | {"machine": machine(hardware)}
 
 
@@ -95,12 +88,8 @@ def seconds(task: Callable[..., Any], *arguments: Any) -> float:
 
 
 def take_turns(tasks: Mapping[str, Callable[[], float]], *, repeats: int, label: str) -> dict[str, np.ndarray]:
-    """Seconds of each task in every round; every other round goes backwards, so that no task always comes first.
-
-    Args:
-        tasks: each gives its seconds, by name.
-        repeats: rounds.
-        label: of the progress bar.
+    """The seconds that each task gives in every round; every other round goes backwards, so that no task always comes
+    first.
     """
     found: dict[str, list[float]] = {name: [] for name in tasks}
     with tqdm(total=repeats * len(tasks), desc=label, unit="part", disable=None, leave=False) as bar:
@@ -114,11 +103,8 @@ def take_turns(tasks: Mapping[str, Callable[[], float]], *, repeats: int, label:
 def memory_figures(name: str, prepare: Prepare) -> Figures:
     """Peak memory of a process that does this alone, and how much of it came after everything was loaded."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        loaded, peak = pool.submit(_loaded_and_peak, prepare).result()
-    return {
-        f"peak memory, {name}": ("MB", [peak / 1e6]),
-        f"  above what is loaded, {name}": ("MB", [(peak - loaded) / 1e6]),
-    }
+        loaded, peak = np.array(pool.submit(_loaded_and_peak, prepare).result()).reshape(2, 1) / 1e6
+    return {f"peak memory, {name}": ("MB", peak), f"  above what is loaded, {name}": ("MB", peak - loaded)}
 
 
 def _loaded_and_peak(prepare: Prepare) -> tuple[int, int]:

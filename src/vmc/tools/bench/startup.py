@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,10 @@ def startup(arguments: Namespace) -> dict[str, Any]:
     """
     overrides = arguments.overrides
     hardware = build_part(compose("train", overrides), "trainer")
-    tasks = {"train --help": help_seconds, "first training step": partial(first_step_seconds, overrides)}
+    tasks: dict[str, Callable[[], float]] = {
+        "train --help": help_seconds,
+        "first training step": partial(first_step_seconds, overrides),
+    }
     timed = take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
     figures: Figures = {name: ("s", values[1:]) for name, values in timed.items()}
     figures |= {f"{name}, first run": ("s", values[:1]) for name, values in timed.items()}

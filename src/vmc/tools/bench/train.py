@@ -36,8 +36,8 @@ from vmc.utils.errors import VmcError
 
 CLIPS = 4
 """Exemplars, and as many regularization clips."""
-MEMORY_STEPS = 3
-"""After these, memory has been as high as it gets."""
+MEMORY_STEPS = 1
+"""After these and the warm-up, memory has been as high as it gets."""
 NOTES = {
     "cached": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
     " posteriors and text embeddings are in memory, as in a run.",
@@ -52,22 +52,18 @@ def train(arguments: Namespace) -> dict[str, Any]:
     config = compose_run(arguments.overrides, scored=False)
     kinds = ["cached", "plain"] if arguments.compare else ["cached"]
     loops = {kind: training_steps(config, plain=kind == "plain") for kind in kinds}
-    tasks = {kind: partial(_median_step, loop, arguments.steps) for kind, loop in loops.items()}
+    tasks = {kind: partial(loop.run, arguments.steps) for kind, loop in loops.items()}
     timed = take_turns(tasks, repeats=arguments.repeats, label="train")
     figures: Figures = {f"a step, {kind}": ("s", timed[kind]) for kind in kinds}
     for kind in kinds:
         figures |= memory_figures(kind, partial(_prepare, config, plain=kind == "plain"))
     if arguments.compare:
+        (_, plain), (_, cached) = (figures[f"peak memory, {kind}"] for kind in ("plain", "cached"))
         figures["seconds, plain / cached"] = "x", timed["plain"] / timed["cached"]
-        plain, cached = (np.asarray(figures[f"peak memory, {kind}"][1]) for kind in ("plain", "cached"))
         figures["peak memory, plain / cached"] = "x", plain / cached
     experiment = loops["cached"].experiment
     settings = describe(config, experiment, batch_size=config["batch_size"], steps=arguments.steps)
     return make_report("train", settings, figures, [NOTES[kind] for kind in (*kinds, "memory")], experiment.hardware)
-
-
-def _median_step(loop: "TrainingSteps", steps: int) -> float:
-    return float(np.median(loop.run(WARM_UP + steps)[WARM_UP:]))
 
 
 def _prepare(config: Mapping[str, Any], *, plain: bool) -> tuple[Callable[[], Any], bool]:
@@ -83,21 +79,19 @@ class TrainingSteps:
     experiment: Experiment
     batches: IterableDataset
 
-    def run(self, steps: int) -> list[float]:
-        """Seconds of each step."""
+    def run(self, steps: int) -> float:
+        """Median seconds of so many steps after the warm-up."""
         clock = Clock()
-        trainer = self.experiment.hardware.trainer(steps=steps, callbacks=[clock])
+        trainer = self.experiment.hardware.trainer(steps=WARM_UP + steps, callbacks=[clock])
         trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0))
-        return np.diff(clock.times).tolist()
+        return float(np.median(np.diff(clock.times)[-steps:]))
 
 
 class Clock(StepCallback):
-    """When training began and when each optimizer step ended, the making of its batch included."""
+    """When each optimizer step ended."""
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin."""
-        super().on_train_start(trainer, module)
-        self.times = [time.perf_counter()]
+    def __init__(self) -> None:
+        self.times: list[float] = []
 
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
         """Keep the time; the losses are read, as a run's log does, which waits for a GPU."""
@@ -108,14 +102,8 @@ class Clock(StepCallback):
 
 @dataclass(frozen=True)
 class PlainBatches(IterableDataset):
-    """The same batches from frames and captions, by autoencoder and text encoder in every step.
-
-    Args:
-        cached: whose draws these are.
-        frames: frames_FCHW of each clip.
-        captions: a text for each clip.
-        autoencoder: on the device that trains.
-        encoder: likewise; None where the token is trained, whose texts the module encodes.
+    """The same batches as the cached ones, from frames_FCHW and a caption of each clip, by autoencoder and text encoder
+    in every step; no encoder where the token is trained, whose texts the module encodes.
     """
 
     cached: TrainingBatches
@@ -168,9 +156,7 @@ def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
         start=lambda: 0,
         accumulate=hardware.accumulate,
     )
-    if not plain:
-        return TrainingSteps(session.module(), experiment, batches)
-    if encoder:
+    if plain and encoder:
         encoder.network.to(hardware.device)
-    plain_batches = PlainBatches(batches, frames, captions, autoencoder, encoder)
-    return TrainingSteps(session.module(), experiment, plain_batches)
+    anew = PlainBatches(batches, frames, captions, autoencoder, encoder) if plain else batches
+    return TrainingSteps(session.module(), experiment, anew)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,12 +94,7 @@ def _seconds(generator: VideoGenerator, size: int | None, prompts: Sequence[Prom
     """As a run makes them, which knows neither the batch size nor any text; `seen` notes the automatic size."""
     anew = replace(generator, batch_size=size)
     frames = anew.frames
-
-    def noted(batch: Sequence[Prompt]) -> Tensor:
-        seen.append(0 if size else len(batch))
-        return frames(batch)
-
-    anew.frames = noted  # type: ignore[method-assign, assignment]
+    anew.frames = lambda batch: (seen.append(0 if size else len(batch)), frames(batch))[1]  # type: ignore
     return seconds(make_videos, anew, prompts)
 
 
@@ -136,7 +132,7 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
         timed = take_turns(tasks, repeats=arguments.repeats, label="evaluate")
     figures: Figures = {name: ("s/video", values / videos) for name, values in timed.items()}
     figures["scoring / generating"] = "%", 100 * timed["scoring, all"] / timed["generating"]
-    figures["describing the run's clips, once"] = "s", [described]
+    figures["describing the run's clips, once"] = "s", np.array([described])
     settings = describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
     return make_report("evaluate", settings, figures, NOTES["evaluate"], experiment.hardware)
 

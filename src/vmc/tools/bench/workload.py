@@ -26,11 +26,8 @@ def noise_clips(role: str, count: int, *, frames: int, size: int) -> Iterator[tu
 
 
 def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
-    """The run's config, as plain values that another process can be given.
-
-    Args:
-        overrides: of `vmc.train`.
-        scored: keep test set and metrics.
+    """The config of `vmc.train` with overrides, as plain values that another process can be given; where it is not
+    scored, without test set and metrics.
 
     Raises:
         VmcError: the overrides are wrong, or lack a value.

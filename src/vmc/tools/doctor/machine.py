@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -19,18 +19,17 @@ from vmc.training.hardware import has_bfloat16
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 
-GB = 1e9
 OTHERS = 1.0
 """GB of a run's videos, and of the caches that all runs share, each an estimate."""
-RAM = {"mini": 2.0, "paper": 12.0}
-"""GiB of a process, an estimate; the paper's is ZeroScope in fp32 while it is opened, and as much again beside it.
-Other stacks are held to that too."""
+RAM = {"mini": 2.0}
+"""GiB of a process, an estimate, by stack."""
+FULL_SIZE = 12.0
+"""GiB of any other stack: ZeroScope in float32 while it is opened, and as much again beside it."""
 
 
 def machine(run: PlannedRun) -> list[Row]:
     """CPU, memory, disk and GPU, and the optimizer where its package is missing."""
-    stack = str(run.config["stack_name"])
-    rows = [_processors(stack), _memory(stack), disk(run), *gpu(run)]
+    rows = [_processors(run), _memory(run), disk(run), *gpu(run)]
     try:
         build_part(run.config, "optimizer")
     except VmcError as error:
@@ -39,10 +38,10 @@ def machine(run: PlannedRun) -> list[Row]:
     return rows
 
 
-def _processors(stack: str) -> Row:
+def _processors(run: PlannedRun) -> Row:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
-    if stack == "mini" and usable < 2:
+    if run.config["stack_name"] == "mini" and usable < 2:
         return Row("processors", "note", f"{found}; trainer=cpu asks for 2", "add trainer.threads=1")
     return Row("processors", "ok", found)
 
@@ -56,8 +55,8 @@ def available_memory() -> float | None:
         return None
 
 
-def _memory(stack: str) -> Row:
-    free, need = available_memory(), RAM.get(stack, RAM["paper"])
+def _memory(run: PlannedRun) -> Row:
+    free, need = available_memory(), RAM.get(run.config["stack_name"], FULL_SIZE)
     if free is None:
         return Row("memory", "note", f"not known here; about {need:g} GiB are needed (estimate)")
     found = f"{free:.1f} GiB free, about {need:g} needed (estimate)"
@@ -66,14 +65,9 @@ def _memory(stack: str) -> Row:
     return Row("memory", "ok", found)
 
 
-@dataclass(frozen=True)
-class DiskUse:
-    """Bytes of a run that is trained to its last step, its videos left out.
-
-    Args:
-        weights: all files of `weights/`.
-        checkpoint: one file of `checkpoints/`.
-        saved: how many of those are written in all.
+class DiskUse(NamedTuple):
+    """Bytes of a run that is trained to its last step, its videos left out: of all files of `weights/`, and of one file
+    of `checkpoints/`, of which so many are saved in all.
     """
 
     weights: int = 0
@@ -93,51 +87,42 @@ class DiskUse:
 
 def disk_use(run: PlannedRun) -> DiskUse | None:
     """By what a run trains and how often it saves; None where the sizes of its model are not known."""
-    if run.held is None:
-        return None
-    if not run.trains:
-        return DiskUse()
-    steps, evaluate_every, checkpoint_every = (
-        run.config[key] for key in ("steps", "evaluate_every", "checkpoint_every")
+    config = run.config
+    if run.held is None or not run.held.trained:
+        return run.held and DiskUse()
+    saved, evaluated = (
+        {config["steps"], *range(every, config["steps"] + 1, every)} if every else set[int]()
+        for every in (config["checkpoint_every"] or config["steps"], config["evaluate_every"])
     )
-    saved = _steps(steps, checkpoint_every)
-    evaluated = _steps(steps, evaluate_every) if run.evaluates else set()
-    each = check_dtype(run.config["weights_dtype"]).itemsize
-    weights = len(saved) * each + len(evaluated - saved) * 4  # what is only evaluated is kept in float32
+    # What is only evaluated is kept in float32.
+    weights = len(saved) * check_dtype(config["weights_dtype"]).itemsize + len(evaluated - saved) * 4
     return DiskUse(run.held.trained * weights, run.held.trained * (4 + run.state_bytes), len(saved))
-
-
-def _steps(last: int, every: int) -> set[int]:
-    return {last, *(range(every, last + 1, every) if every else ())}
 
 
 def disk(run: PlannedRun) -> Row:
     """What is free against what the run takes, where it may write at all."""
-    output, cache = (_existing(Path(path)) for path in _places(run).values())
-    for (key, path), there in zip(_places(run).items(), (output, cache), strict=True):
-        if not (there.is_dir() and os.access(there, os.W_OK)):
-            found = f"{key} is {path}, but {there} cannot be written"
+    places = {"output": Path(run.config["output"]), "cache": Path(run.config["cache"] or cache_root())}
+    existing = {key: _existing(path) for key, path in places.items()}
+    for key, path in places.items():
+        if not (existing[key].is_dir() and os.access(existing[key], os.W_OK)):
+            found = f"{key} is {path}, but {existing[key]} cannot be written"
             if key == "cache":  # one that holds all that is needed serves
                 return Row("disk", "note", found, "set cache= or VMC_CACHE to one that can")
             return Row("disk", "fails", found, "set output= to a folder that can be written")
     use, need, caches = disk_use(run), OTHERS, OTHERS
     takes = "a run's size is not known before its model is there"
     if use is not None:
-        need += use.most / GB
-        takes = f"a run leaves about {OTHERS + use.stays / GB:.0f} and takes {need:.0f} while it saves"
+        need += use.most / 1e9
+        takes = f"a run leaves about {OTHERS + use.stays / 1e9:.0f} and takes {need:.0f} while it saves"
     if (name := PUBLISHED.get(run.model)) and not is_cached(run.model, run.parts["model"].family):
         caches += SOURCES[name].size
         takes += f", the download of {name} {SOURCES[name].size:g} beside the caches"
-    here, there = (shutil.disk_usage(place).free / GB for place in (output, cache))
-    found = f"{here:.0f} GB free here, {there:.0f} GB free for caches; {takes} (estimate)"
-    if here < need or there < caches:
+    here, for_caches = (shutil.disk_usage(place).free / 1e9 for place in existing.values())
+    found = f"{here:.0f} GB free here, {for_caches:.0f} GB free for caches; {takes} (estimate)"
+    if here < need or for_caches < caches:
         remedy = "set output= and VMC_CACHE to another disk, or save less: weights_dtype=bfloat16, checkpoint_every=0"
         return Row("disk", "note", found, remedy)
     return Row("disk", "ok", found)
-
-
-def _places(run: PlannedRun) -> dict[str, str]:
-    return {"output": str(run.config["output"]), "cache": str(run.config["cache"] or cache_root())}
 
 
 def _existing(path: Path) -> Path:
@@ -188,13 +173,13 @@ def gpu_memory(run: PlannedRun, free: float, total: float) -> Row:
 def savings(run: PlannedRun) -> str:
     """The settings that would need less memory, those left out that are chosen already."""
     config, trainer = run.config, run.config["trainer"]
-    draws = config["batch_size"] // (trainer["devices"] * trainer["accumulate"])
+    subset = config["parameters"] or {"_target_": "Lora"}
     settings = {
         "trainer.checkpoint_activations=true": not trainer["checkpoint_activations"],
         f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer["precision"] == "32-true",
-        "optimizer=adamw8bit": run.trains and run.state_bytes > 2,
-        "batch_size=1 or more trainer.accumulate": draws > 1,
-        "parameters=lora": run.trains and "Lora" not in config["parameters"]["_target_"],
+        "optimizer=adamw8bit": run.state_bytes > 2,
+        "batch_size=1 or more trainer.accumulate": config["batch_size"] > trainer["devices"] * trainer["accumulate"],
+        "parameters=lora": "Lora" not in subset["_target_"],
         "a smaller data.size": True,
     }
     return ", or ".join(name for name, helps in settings.items() if helps)

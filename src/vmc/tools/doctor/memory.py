@@ -1,7 +1,7 @@
 """GPU memory: what a training holds is counted, and the peak of a step was measured."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -14,22 +14,20 @@ from vmc.training.hardware import LOW
 
 GIB = 2**30
 STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
-"""Bytes of a trained parameter's optimizer state, by the optimizer's class: two moments."""
-ROWS = (
-    ("temporal_kv", "32-true", "adamw"),
-    ("temporal_kv", "bf16-mixed", "adamw"),
-    ("temporal_kv", "bf16-mixed", "adamw8bit"),
-    ("spatial_kv", "bf16-mixed", "adamw"),
-    ("lora", "bf16-mixed", "adamw"),
-)
-"""`parameters`, `trainer.precision` and `optimizer` of each row."""
-MEASURED = {("temporal_kv", "bf16-mixed", "adamw"): ("48.9", "18.7")}
-"""GiB at the peak of a step, activations kept and recomputed (`experiments/full_size/proof_h100.json`)."""
+"""Bytes of a trained parameter's optimizer state, two moments, by the optimizer's class."""
+MEASURED = {
+    ("temporal_kv", "32-true", "adamw"): ("", ""),
+    ("temporal_kv", "bf16-mixed", "adamw"): ("48.9", "18.7"),
+    ("temporal_kv", "bf16-mixed", "adamw8bit"): ("", ""),
+    ("spatial_kv", "bf16-mixed", "adamw"): ("", ""),
+    ("lora", "bf16-mixed", "adamw"): ("", ""),
+}
+"""Of `parameters`, `trainer.precision` and `optimizer`: GiB at the peak of a step on an H100, activations kept and
+recomputed (`experiments/full_size/proof_h100.json`)."""
 HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, activations kept", "step, recomputed")
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldMemory:
+class HeldMemory(NamedTuple):
     """What a training holds on a GPU from the end of its first step on; activations come on top.
 
     Args:
@@ -41,7 +39,7 @@ class HeldMemory:
 
     trained: int
     frozen: int
-    beside: int = 0
+    beside: int
     precision: str
     state_bytes: int
 
@@ -55,30 +53,21 @@ class HeldMemory:
 def count_held(
     model: VideoModel, subset: Subset | None, *, precision: str, state_bytes: int, beside: Sequence[str] = ()
 ) -> HeldMemory:
-    """Count the parameters on the meta device; of the model only config files are read.
-
-    Args:
-        model: the base model.
-        subset: what is trained of its denoiser; None trains nothing.
-        precision: as in `conf/trainer`.
-        state_bytes: of the optimizer's state, for a trained parameter.
-        beside: roles whose networks lie on the GPU, too: `text`, `autoencoder`.
+    """Count the parameters on the meta device, those of further roles (`text`, `autoencoder`) `beside` the denoiser's;
+    of the model only config files are read.
     """
     denoiser = model.empty_denoiser().requires_grad_(False)
     trained = subset.select_trainable(denoiser, model.groups) if subset else {}
-    others = [part for role in beside for part in model.parts_of(role) if part in model.networks]
-    return HeldMemory(
-        trained=sum(tensor.numel() for tensor in trained.values()),
-        frozen=sum(tensor.numel() for tensor in denoiser.parameters() if not tensor.requires_grad),
-        beside=sum(tensor.numel() for part in others for tensor in model.empty(part).parameters()),
-        precision=precision,
-        state_bytes=state_bytes,
-    )
+    frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
+    parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
+    others = [tensor for part in parts for tensor in model.empty(part).parameters()]
+    counts = (sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others))
+    return HeldMemory(*counts, precision, state_bytes)
 
 
 def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
     """What a training of each row holds."""
-    for parameters, precision, optimizer in ROWS:
+    for parameters, precision, optimizer in MEASURED:
         config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
         state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
         yield count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
@@ -86,10 +75,8 @@ def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
 
 def table() -> list[str]:
     """In Markdown, in GiB, for the clips of `model=zeroscope`."""
-    rows = [
-        (*row, f"{held.bytes / GIB:.1f}", *MEASURED.get(row, ("", "")))
-        for row, held in zip(ROWS, count_rows(), strict=True)
-    ]
+    held = [f"{row.bytes / GIB:.1f}" for row in count_rows()]
+    rows = [(*words, number, *steps) for (words, steps), number in zip(MEASURED.items(), held, strict=True)]
     video = compose("train", ["stack=paper"]).model
     autoencoder = sum(tensor.numel() for tensor in ZEROSCOPE.empty("vae").parameters()) * 4 / GIB
     return [
@@ -99,8 +86,8 @@ def table() -> list[str]:
         f"|{'---|' * 3}{'---:|' * 3}",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        "Held: weights, gradients and optimizer state, counted; a GPU needs more than that. From the first"
-        f" evaluation on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
+        "Held: weights, gradients and optimizer state, counted; a GPU needs more than that. From the first evaluation"
+        f" on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
         "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
         " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
         " like measure it on your GPU.",

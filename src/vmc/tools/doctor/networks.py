@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import vmc
-from vmc.metrics.base import Metric
 from vmc.metrics.networks.files import NetworkFile
 from vmc.tools.doctor.rows import Row
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
@@ -24,7 +23,11 @@ def networks(run: PlannedRun) -> list[Row]:
     rows = [_model(run)]
     metrics = run.parts["metrics"].metrics if run.evaluates else {}
     for name, metric in sorted(metrics.items(), key=lambda item: not item[1].networks):
-        rows += [_network(name, network) for network in metric.networks.values()] or [_metric(name, metric)]
+        rows += [_network(name, network) for network in metric.networks.values()]
+        if not metric.networks and (missing := metric.missing()):
+            rows.append(Row(name, "fails", f"it needs {'; '.join(missing)}", f"or metrics.{name}=null"))
+        elif not metric.networks:
+            rows.append(Row(name, "ok", "needs no file"))
     return rows
 
 
@@ -44,22 +47,12 @@ def _model(run: PlannedRun) -> Row:
     return Row(part, "fails", found, f"{get}, or set model.path to a local folder")
 
 
-def _metric(part: str, metric: Metric) -> Row:
-    """Of a metric without a network."""
-    if missing := metric.missing():
-        return Row(part, "fails", f"it needs {'; '.join(missing)}", f"or metrics.{part}=null")
-    return Row(part, "ok", "needs no file")
-
-
 def _network(part: str, network: NetworkFile[Any]) -> Row:
-    path, get = network.path, network.get
+    path, get, name = network.path, network.get, FILES.get(network.path.name, part)
     if not path.name:
         return Row(part, "note", "no file is named: its library downloads it when it is needed")
-    name = FILES.get(path.name, part)
-    if (path.is_dir() and any(path.iterdir())) or path.is_file():
-        if PACKAGE in path.parents:
-            return Row(name, "ok", "ships with the package")
-        return _compare(name, path, get)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        return Row(name, "ok", "ships with the package") if PACKAGE in path.parents else _compare(name, path, get)
     begun = path.with_name(f"{path.name}.part")
     found = f"{begun} is not complete" if begun.is_file() else f"{path} is missing"
     return Row(name, "fails", found, get or f"set metrics.{part}.path to a file that is there")

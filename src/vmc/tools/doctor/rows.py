@@ -1,20 +1,11 @@
 """A finding with its remedy, and how findings are shown."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class Row:
-    """A finding.
-
-    Args:
-        part: what was looked at.
-        state: ok; note, what works with less than could be; fails, what keeps the stack from running.
-        found: what is there.
-        remedy: the command or the change that puts it right; empty where there is nothing to do.
-    """
+class Row(NamedTuple):
+    """A finding; its state is ok, note (works with less than could be) or fails (keeps the stack from running)."""
 
     part: str
     state: Literal["ok", "note", "fails"]
@@ -22,12 +13,10 @@ class Row:
     remedy: str = ""
 
 
-def lines(rows: Sequence[Row]) -> list[str]:
+def lines(rows: Sequence[Row]) -> Iterator[str]:
     """The table: a line a finding, and its remedy below it."""
-    states, parts = (max(len(getattr(row, column)) for row in rows) for column in ("state", "part"))
-    shown = []
+    width = max(len(row.part) for row in rows)
     for row in rows:
-        shown.append(f"{row.state:<{states}}  {row.part:<{parts}}  {row.found}")
+        yield f"{row.state:<5}  {row.part:<{width}}  {row.found}"
         if row.remedy:
-            shown.append(f"{'':<{states}}  {'':<{parts}}  -> {row.remedy}")
-    return shown
+            yield f"{'':<{width + 9}}-> {row.remedy}"

@@ -25,22 +25,11 @@ PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run by its config and the parts made of it; nothing is loaded.
-
-    Args:
-        config: resolved, as plain dicts.
-        missing: dotted keys whose values are not given yet.
-        parts: what `PARTS` describe.
-    """
+    """A run by its config as plain dicts, the keys that are not given yet, and what `PARTS` describe, not loaded."""
 
     config: Mapping[str, Any]
     missing: Sequence[str]
     parts: Mapping[str, Any]
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything is trained; the base model alone may be scored."""
-        return self.parts["parameters"] is not None
 
     @property
     def evaluates(self) -> bool:
@@ -59,12 +48,10 @@ class PlannedRun:
         found = folder if folder.is_dir() else cached_folder(self.model, model.family)
         if found is None:
             return ZEROSCOPE if self.model in PUBLISHED and model.family == ZEROSCOPE.family else None
-        model = replace(model, path=found)
         try:
-            model.folder  # noqa: B018
+            return replace(model, path=replace(model, path=found).folder)
         except VmcError:  # a finding of its own
             return None
-        return model
 
     @property
     def state_bytes(self) -> int:
@@ -76,15 +63,12 @@ class PlannedRun:
         """What it holds on a GPU; None where the sizes are not known."""
         if self.base is None:
             return None
-        text = self.trains and self.parts["token"].trains
-        autoencoder = self.evaluates and not self.config["trainer"]["offload"]
-        return count_held(
-            self.base,
-            self.parts["parameters"],
-            beside=["text"] * text + ["autoencoder"] * autoencoder,
-            precision=self.config["trainer"]["precision"],
-            state_bytes=self.state_bytes,
-        )
+        subset, trainer = self.parts["parameters"], self.config["trainer"]
+        beside = ["text"] if subset and self.parts["token"].trains else []
+        if self.evaluates and not trainer["offload"]:
+            beside.append("autoencoder")
+        state_bytes, precision = self.state_bytes, trainer["precision"]
+        return count_held(self.base, subset, precision=precision, state_bytes=state_bytes, beside=beside)
 
 
 def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
@@ -97,15 +81,15 @@ def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
     missing = fill_missing(config)
     check_config(config, "train")
     check_parts(config)
-    run = PlannedRun(resolved(config), missing, build_parts(config, PARTS))
-    if run.trains:
-        run.parts["parameters"].check(run.parts["model"].groups)
-    return run
+    parts = build_parts(config, PARTS)
+    if parts["parameters"] is not None:
+        parts["parameters"].check(parts["model"].groups)
+    return PlannedRun(resolved(config), missing, parts)
 
 
 def clips(run: PlannedRun) -> list[Row]:
     """A row for the run's clips, found and counted, none of them opened; none where they are rendered when needed."""
-    data = run.config["data"]
+    data, motion, seed = run.config["data"], build_part(run.config, "motion"), run.config["seed"]
     path, jester = data["path"], data["source"]["_target_"].endswith(".Jester")
     part = "Jester" if jester else "clips"
     if "data.path" in run.missing:
@@ -114,17 +98,12 @@ def clips(run: PlannedRun) -> list[Row]:
     if isinstance(path, Mapping):
         return []
     try:
-        exemplars, related = _count_clips(run)
+        source, related = build_part(run.config, "data.source"), "no"
+        exemplars = len(source.exemplars(label=motion.label, caption=motion.caption, seed=seed))
+        if not run.config["regularization"]["_target_"].endswith(".SyntheticRegularization"):  # which are not made yet
+            regularization = build_regularization(run.config, source=source, seed=seed, base_videos=None)
+            related = str(len(regularization.clips()))
     except VmcError as error:
         return [Row(part, "fails", str(error), "set data.path to a folder of such clips")]
-    found = f"{exemplars} exemplars and {related or 'no'} regularization clips in {path}, none opened"
+    found = f"{exemplars} exemplars and {related} regularization clips in {path}, none opened"
     return [Row(part, "ok", found, f"python -m vmc.prepare jester {path} looks for every frame" if jester else "")]
-
-
-def _count_clips(run: PlannedRun) -> tuple[int, int]:
-    source, motion, seed = (build_part(run.config, key) for key in ("data.source", "motion", "seed"))
-    exemplars = len(source.exemplars(label=motion.label, caption=motion.caption, seed=seed))
-    if run.config["regularization"]["_target_"].endswith(".SyntheticRegularization"):
-        return exemplars, 0  # none that are there: the base model makes them
-    regularization = build_regularization(run.config, source=source, seed=seed, base_videos=None)
-    return exemplars, len(regularization.clips())

@@ -1,7 +1,4 @@
-"""Versions of what vmc needs, whether videos can be written and read back, W&B, and the launchers of sweeps.
-
-Nothing is imported at the top that might be missing.
-"""
+"""Packages, the video codec, W&B and the launchers of sweeps; nothing is imported here that might be missing."""
 
 import os
 import platform
@@ -83,30 +80,23 @@ def _line(error: Exception) -> str:
 
 def services() -> list[Row]:
     """W&B's state, and whether each launcher could work; a run needs none of them."""
-    from vmc.config.launchers import PACKAGES
-
-    return [_wandb(), *(_launcher(name) for name in PACKAGES)]
-
-
-def _wandb() -> Row:
+    from vmc.config.launchers import PACKAGES, check_launcher
     from vmc.runs.mirror import logged_in
 
     if mode := os.environ.get("WANDB_MODE"):
-        return Row("W&B", "ok", f"WANDB_MODE is {mode}")
-    if logged_in():
-        return Row("W&B", "ok", "logged in: runs are uploaded")
-    found, remedy = "not logged in: runs stay offline, in the run folder", "wandb login uploads them"
-    return Row("W&B", "note", found, f"{remedy}, logger=csv goes without")
-
-
-def _launcher(name: str) -> Row:
-    from vmc.config.launchers import check_launcher
-
-    try:
-        check_launcher(name)
-    except VmcError as error:
-        found, _, remedy = str(error).partition("; ")
-        if "pip install" not in remedy:
-            remedy = "start such sweeps where the cluster's jobs are submitted; all else works without"
-        return Row(f"launcher {name}", "note", found, remedy)
-    return Row(f"launcher {name}", "ok", f"hydra/launcher={name} can be used")
+        rows = [Row("W&B", "ok", f"WANDB_MODE is {mode}")]
+    elif logged_in():
+        rows = [Row("W&B", "ok", "logged in: runs are uploaded")]
+    else:
+        remedy = "wandb login uploads them, logger=csv goes without"
+        rows = [Row("W&B", "note", "not logged in: runs stay offline, in the run folder", remedy)]
+    for name in PACKAGES:
+        try:
+            check_launcher(name)
+            rows.append(Row(f"launcher {name}", "ok", f"hydra/launcher={name} can be used"))
+        except VmcError as error:
+            found, _, remedy = str(error).partition("; ")
+            if "pip install" not in remedy:
+                remedy = "start such sweeps where the cluster's jobs are submitted; all else works without"
+            rows.append(Row(f"launcher {name}", "note", found, remedy))
+    return rows

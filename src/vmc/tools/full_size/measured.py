@@ -22,16 +22,15 @@ from vmc.tools.bench.measure import resident_peak
 @contextmanager
 def timed_passes() -> Iterator[list[float]]:
     """Seconds of each pass through the UNet within, forward alone; hooks of PyTorch's change nothing."""
-    times: list[float] = []
+    began, passes = list[float](), list[float]()
 
     def note(module: torch.nn.Module, *ignored: Any) -> None:
         if isinstance(module, UNet3D.networks["unet"]):
             if torch.cuda.is_initialized():  # a GPU does what it is given later
                 torch.cuda.synchronize()
             now = time.perf_counter()
-            passes.append(now - times.pop()) if times else times.append(now)
+            passes.append(now - began.pop()) if began else began.append(now)
 
-    passes: list[float] = []
     hooks = register_module_forward_pre_hook(note), register_module_forward_hook(note)
     try:
         yield passes

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,7 +32,6 @@ from vmc.utils.tables import aligned
 
 Command: TypeAlias = Callable[[Path, str, Sequence[str], Path], tuple[int, str]]
 """Runs a module of ours with words, its figures written to a file and its caches elsewhere; exit code, what it said."""
-GIB = 2**30
 PROMPT = "A female firefighter doing the {token} sign."
 SAMPLER_STEPS = 2
 SMALL = {"frames": 2, "size": 64}
@@ -54,14 +52,8 @@ def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> 
 def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in_a_process) -> dict[str, Any]:
     """Write the model, train it with activations kept and recomputed, and draw from it; the content of `proof.json`.
 
-    Args:
-        options: of the command line.
-        sizes: of the networks.
-        command: runs an entry point.
-
     Raises:
-        VmcError: no GPU, a folder of something else, too little room, a command that fails, or counts that do not
-            agree.
+        VmcError: no GPU, a folder of something else, too little room, a command that fails, or counts that differ.
     """
     device = options.device or ("gpu" if torch.cuda.is_available() else "cpu")
     if device == "gpu" and not torch.cuda.is_available():
@@ -80,7 +72,14 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     trained = {name: shapes["unet"][name] for name in select_names(shapes["unet"], method, sizes.groups)}
     with run_lock(output):
         shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
-        _check_room(output, shapes, trained)
+        # The model, and what one run leaves: weights; weights and optimizer state.
+        model = 0 if (output / "model").is_dir() else sum(map(count, shapes.values())) * DTYPE.itemsize
+        need, free = (model + count(trained) * 4 * 4) / 1e9, shutil.disk_usage(output).free / 1e9
+        if free < need:
+            raise VmcError(
+                f"--output is {output}, where {free:.1f} GB are free; {need:.1f} are needed, choose a folder on another"
+                " disk"
+            )
         written = random_folder(output / "model", sizes, format=options.format, seed=options.seed)
         print(f"{output / 'model'}: {'written' if written else 'there already'}", flush=True)
         _write_clips(output / "clips", seed=options.seed)
@@ -109,17 +108,6 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     return result
 
 
-def _check_room(output: Path, shapes: Mapping[str, Shapes], trained: Shapes) -> None:
-    """Before anything is written: the model, and what one run leaves (weights; weights and optimizer state)."""
-    model = 0 if (output / "model").is_dir() else sum(count(part) for part in shapes.values()) * DTYPE.itemsize
-    need, free = model + count(trained) * 4 * 4, shutil.disk_usage(output).free
-    if free < need:
-        raise VmcError(
-            f"--output is {output}, where {free / 1e9:.1f} GB are free; {need / 1e9:.1f} are needed,"
-            " choose a folder on another disk"
-        )
-
-
 def _write_clips(folder: Path, *, seed: int) -> None:
     """Clips of noise: two exemplars and, in a folder of its own, a regularization clip."""
     for name in ("exemplars/0", "exemplars/1", "related/0"):
@@ -129,18 +117,12 @@ def _write_clips(folder: Path, *, seed: int) -> None:
     (folder / "related" / "0.txt").write_text("a person doing other things")
 
 
-@dataclass(frozen=True)
 class Proof:
     """The two commands: in a folder, with the overrides of its videos, by what runs an entry point."""
 
-    output: Path
-    video: Sequence[str]
-    command: Command
-
-    @property
-    def run(self) -> Path:
-        """The run folder."""
-        return self.output / "runs" / "run"
+    def __init__(self, output: Path, video: Sequence[str], command: Command) -> None:
+        self.output, self.video, self.command = output, video, command
+        self.run = output / "runs" / "run"
 
     def train(self, overrides: Sequence[str], expected: Shapes, *, recomputed: bool) -> dict[str, Any]:
         """A run of the method, and what it wrote. An earlier run's weights make room first."""
@@ -213,13 +195,11 @@ class Proof:
 def table(result: Mapping[str, Any]) -> list[str]:
     """A proof as lines: counts, then a row a command; what was not measured is left empty."""
     model, trained, (frames, size) = result["model"], result["trained"], result["video"]
-    counts = [("", "tensors", "parameters")]
-    counts += [(part, f"{model['tensors'][part]:,}", f"{number:,}") for part, number in model["parameters"].items()]
-    groups = " and ".join(trained["groups"])
-    counts.append((f"trained ({groups})", f"{trained['tensors']:,}", f"{trained['parameters']:,}"))
+    counts = [(part, model["tensors"][part], number) for part, number in model["parameters"].items()]
+    counts.append((f"trained ({' and '.join(trained['groups'])})", trained["tensors"], trained["parameters"]))
     header = ("", "s a step", "s a pass", "s in all", "peak GiB", "peak GPU GiB", "loss")
     return [
-        *aligned(counts),
+        *aligned([("", "tensors", "parameters"), *((name, f"{one:,}", f"{two:,}") for name, one, two in counts)]),
         "",
         *aligned([header, *map(_row, result["runs"])]),
         "",
@@ -233,13 +213,10 @@ def table(result: Mapping[str, Any]) -> list[str]:
 
 
 def _row(run: Mapping[str, Any]) -> tuple[str, ...]:
-    if "failed" in run:
-        return (run["name"], *[""] * 6)
     steps, passes = (
         ", ".join(f"{value:.3g}" for value in run.get(key, [])) for key in ("seconds_of_steps", "seconds_of_passes")
     )
-    peaks = (
-        "" if run[key] is None else f"{run[key] / GIB:.2f}" for key in ("peak_memory_bytes", "peak_gpu_memory_bytes")
-    )
-    losses = " ".join(f"{loss:.6g}" for loss in run.get("loss", []))
-    return (run["name"], steps, passes, f"{run['seconds']:.0f}", *peaks, losses)
+    peaks = (run.get(key) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes"))
+    gib = (f"{peak / 2**30:.2f}" if peak else "" for peak in peaks)
+    seconds, losses = f"{run['seconds']:.0f}" if "seconds" in run else "", run.get("loss", [])
+    return (run["name"], steps, passes, seconds, *gib, " ".join(f"{loss:.6g}" for loss in losses))

@@ -18,48 +18,31 @@ DTYPE = torch.float16
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes(UNet3D):
-    """A model of which the configs alone are there.
-
-    Args:
-        configs: of each part that has weights.
-    """
+    """A model of which the configs alone are there, one for each part that has weights."""
 
     path: str | Path = ""
     configs: Mapping[str, Mapping[str, Any]]
 
     def config(self, part: str) -> dict[str, Any]:
-        """Of a part."""
+        """The config of a part."""
         return dict(self.configs[part])
 
 
 ZEROSCOPE = Sizes(
     configs={
         "unet": {
-            "sample_size": 32,
-            "block_out_channels": (320, 640, 1280, 1280),
-            "layers_per_block": 2,
-            "cross_attention_dim": 1024,
-            "attention_head_dim": 64,
+            **{"sample_size": 32, "block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2},
+            **{"cross_attention_dim": 1024, "attention_head_dim": 64},
         },
         "vae": {
-            "block_out_channels": (128, 256, 512, 512),
-            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            **{"sample_size": 512, "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
+            **{"latent_channels": 4, "down_block_types": ("DownEncoderBlock2D",) * 4},
             "up_block_types": ("UpDecoderBlock2D",) * 4,
-            "latent_channels": 4,
-            "layers_per_block": 2,
-            "sample_size": 512,
         },
         "text_encoder": {
-            "vocab_size": 49408,
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 23,
-            "num_attention_heads": 16,
-            "max_position_embeddings": 77,
-            "hidden_act": "gelu",
-            "bos_token_id": 49406,
-            "eos_token_id": 49407,
-            "pad_token_id": 49407,
+            **{"vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
+            **{"num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu"},
+            **{"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
         },
     }
 )
