@@ -14,7 +14,7 @@ import pandas as pd
 from vmc.reporting.checks import check_comparable, common_threshold
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import FoundRun
-from vmc.reporting.matched import stand
+from vmc.reporting.matched import match_run
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import TextTable, to_markdown
@@ -51,8 +51,8 @@ class RateSearch:
     @property
     def remarks(self) -> list[str]:
         """What keeps a choice from being the last word, a sentence each."""
-        left_out = self.trials.status[self.trials.videos.isna()].items()
-        said = [f"{self.runs[row].path}: {status}; it does not count" for row, status in left_out]
+        rows = zip(self.runs, self.trials.status, self.trials.videos.isna(), strict=True)
+        said = [f"{run.path}: {status}; it does not count" for run, status, left_out in rows if left_out]
         for arm, tried in self.trials.groupby("arm", sort=False):
             if not tried.chosen.any():
                 said.append(f"{arm}: no rate can be chosen")
@@ -117,10 +117,10 @@ def _order(trial: Any) -> tuple[float, ...]:
 
 
 def _trial(run: FoundRun, *, threshold: float) -> dict[str, Any]:
-    status, numbers = "finished" if run.finished else run.progress, [None] * 5
+    status, numbers = "finished" if run.finished else run.progress, list[Any]([None] * 5)
     try:
         if run.finished:
-            found = stand(run, threshold=threshold)
+            found = match_run(run, threshold=threshold)
             at = found.crossing
             if "motion_accuracy" not in found.values or found.values["motion_accuracy"].isna().all():
                 raise VmcError("its videos have no motion accuracy")

@@ -32,10 +32,8 @@ def startup(arguments: Namespace) -> dict[str, Any]:
     """
     overrides = arguments.overrides
     hardware = build_part(compose("train", overrides), "trainer")
-    tasks: dict[str, Callable[[], float]] = {
-        "train --help": help_seconds,
-        "first training step": partial(first_step_seconds, overrides),
-    }
+    first_step = partial(first_step_seconds, overrides)
+    tasks: dict[str, Callable[[], float]] = {"train --help": help_seconds, "first training step": first_step}
     timed = take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
     figures: Figures = {name: ("s", values[1:]) for name, values in timed.items()}
     figures |= {f"{name}, first run": ("s", values[:1]) for name, values in timed.items()}

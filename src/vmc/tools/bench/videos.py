@@ -171,8 +171,8 @@ def _parts(
     batches = [slice(first, first + AT_ONCE) for first in range(0, len(frames), AT_ONCE)]
 
     def show(place: int) -> float:
-        update = evaluator().metrics[place].update
-        return seconds(lambda: [update(torch.stack(frames[one]), records[one]) for one in batches])
+        score = evaluator().metrics[place].score
+        return seconds(lambda: [score(torch.stack(frames[one]), records[one]) for one in batches])
 
     tasks = {f"  {metric.name}": partial(show, place) for place, metric in enumerate(evaluator().metrics)}
     return {"  reading mp4": lambda: seconds(lambda: [read_frames(file) for file in files]), **tasks}

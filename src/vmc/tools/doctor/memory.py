@@ -61,8 +61,8 @@ def count_held(
     frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
     parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
     others = [tensor for part in parts for tensor in model.empty(part).parameters()]
-    counts = (sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others))
-    return HeldMemory(*counts, precision, state_bytes)
+    numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
+    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes)
 
 
 def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:

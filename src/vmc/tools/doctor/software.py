@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from vmc.tools.doctor.rows import Row
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 
 SHOWN = ("torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av", "wandb")
 """Named with their versions where all is well."""
@@ -54,7 +54,7 @@ def _torchvision() -> Row:
         import torchvision.ops
     except Exception as error:  # it raises RuntimeError, or ImportError from deep within
         remedy = "pip install --force-reinstall torch torchvision, both from one index"
-        return Row("torchvision", "fails", f"does not fit torch ({_line(error)})", remedy)
+        return Row("torchvision", "fails", f"does not fit torch ({first_line(error)})", remedy)
     return Row("torchvision", "ok", f"{torchvision.__version__} fits torch {torch.__version__}")
 
 
@@ -70,12 +70,8 @@ def _codec() -> Row:
             frames = read_frames(file).shape[0]
     except Exception as error:
         remedy = "pip install --force-reinstall --only-binary av av: its wheels bring libx264"
-        return Row("video codec", "fails", f"no H.264 video can be written ({_line(error)})", remedy)
+        return Row("video codec", "fails", f"no H.264 video can be written ({first_line(error)})", remedy)
     return Row("video codec", "ok", f"libx264 of PyAV {version('av')} writes, {frames} frames read back")
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def services() -> list[Row]:
