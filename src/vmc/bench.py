@@ -7,6 +7,7 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -62,17 +63,17 @@ def parse(words: Sequence[str] | None = None) -> Namespace:
 def _add_options(parser: ArgumentParser, command: str) -> None:
     overrides = "of vmc.train, such as stack=paper model.path=DIR trainer=gpu: the run that is measured (the miniature)"
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
+    add = partial(parser.add_argument, type=int, metavar="N")
     if command == "generate":
-        sizes = "videos at a time, measured besides one and as many as are found to be best"
-        parser.add_argument("--batch", type=int, nargs="+", default=[], metavar="N", help=sizes)
+        add("--batch", nargs="+", default=[], help="videos at a time, besides one and as many as are found to be best")
     if command in ("generate", "evaluate"):
         count = 16 if command == "generate" else 24
-        parser.add_argument("--videos", type=int, default=count, metavar="N", help=f"of the test set ({count})")
+        add("--videos", default=count, help=f"of the test set ({count})")
     if command == "train":
         plain = "with a loop that runs text encoder and autoencoder in every step"
         parser.add_argument("--compare", choices=["plain"], help=plain)
-        parser.add_argument("--steps", type=int, default=10, metavar="N", help="measured at a time (10)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of every measurement (3)")
+        add("--steps", default=10, help="measured at a time (10)")
+    add("--repeats", default=3, help="of every measurement (3)")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="where all figures are written too")
 
 

@@ -5,8 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.tools.doctor.rows import Row, lines
-from vmc.tools.doctor.software import services, software
+from vmc.tools.doctor.software import Row, lines, services, software
 from vmc.utils.errors import VmcError
 
 

@@ -12,13 +12,15 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0 done, 2 something the user can put right."""
     does = "Chooses each arm's learning rates from the runs of a search."
     parser = ArgumentParser(prog="python -m vmc.rates", description=does)
-    runs, output = Path("outputs/rates/mini"), Path("experiments/rates")
-    parser.add_argument("--runs", type=Path, default=runs, metavar="DIR", help=f"folder of the search's runs ({runs})")
-    parser.add_argument("--output", type=Path, default=output, metavar="DIR", help=f"where the tables go ({output})")
-    threshold = "appearance to compare at (stop.appearance of the runs)"
-    parser.add_argument("--threshold", type=float, metavar="SCORE", help=threshold)
-    parser.add_argument("--write", action="store_true", help="put the chosen rates into the stack's YAML")
-    parser.add_argument("--stack", type=Path, metavar="FILE", help="that YAML (conf/stack/STACK.yaml)")
+    add = parser.add_argument
+    for name, default, what in (
+        ("runs", "outputs/rates/mini", "folder of the search's runs"),
+        ("output", "experiments/rates", "where the tables go"),
+    ):
+        add(f"--{name}", type=Path, default=Path(default), metavar="DIR", help=f"{what} ({default})")
+    add("--threshold", type=float, metavar="SCORE", help="appearance to compare at (stop.appearance of the runs)")
+    add("--write", action="store_true", help="put the chosen rates into the stack's YAML")
+    add("--stack", type=Path, metavar="FILE", help="that YAML (conf/stack/STACK.yaml)")
     try:
         choose_rates(parser.parse_args(words))
     except VmcError as error:

@@ -11,9 +11,8 @@ import torch
 from vmc import bench
 from vmc.evaluation.generation import VideoGenerator
 from vmc.tools.bench import startup, train, videos
-from vmc.tools.bench.measure import make_report, memory_figures, report_text, take_turns
+from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
-from vmc.tools.bench.workload import compose_run, describe
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
 

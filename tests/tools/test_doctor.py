@@ -14,8 +14,8 @@ from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.pipelines import families
 from vmc.tools.doctor import machine, networks, software
-from vmc.tools.doctor.rows import Row, lines
 from vmc.tools.doctor.run import clips, plan
+from vmc.tools.doctor.software import Row, lines
 from vmc.tools.downloads.sources import SOURCES
 from vmc.utils.errors import VmcError
 

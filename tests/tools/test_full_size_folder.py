@@ -11,8 +11,15 @@ from vmc.models.parameters import ParameterSubset
 from vmc.models.pipelines import families
 from vmc.models.unet3d import UNet3D
 from vmc.tools.full_size import folder as written
-from vmc.tools.full_size.folder import draw_tensor, part_shapes, random_folder, write_bin, write_safetensors
-from vmc.tools.full_size.sizes import ZEROSCOPE, count
+from vmc.tools.full_size.folder import (
+    ZEROSCOPE,
+    count,
+    draw_tensor,
+    part_shapes,
+    random_folder,
+    write_bin,
+    write_safetensors,
+)
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 

@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import torch
 
-from vmc.tools.full_size import measured
-from vmc.tools.full_size.measured import timed_passes
+from vmc.tools.bench import measure
+from vmc.tools.bench.measure import timed_passes
 
 
 def test_a_pass_is_timed_and_the_gpu_waited_for_before_and_after_it(base, monkeypatch):
     waited: list[int] = []
     cuda = SimpleNamespace(is_initialized=lambda: True, synchronize=lambda: waited.append(1))
-    monkeypatch.setattr(measured.torch, "cuda", cuda)
+    monkeypatch.setattr(measure.torch, "cuda", cuda)
     unet = base.denoiser()
     inputs = torch.zeros(1, 4, 2, 8, 8), 5, torch.zeros(1, 77, unet.config.cross_attention_dim)
     with torch.no_grad():

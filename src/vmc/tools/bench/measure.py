@@ -1,23 +1,38 @@
-"""Seconds of tasks that take turns, the memory of a process of its own, and reports of them with ranges and ratios."""
+"""What benchmarks share: the run that is measured, seconds of tasks in turns, memory of a process of its own, reports.
 
+`python -m vmc.tools.bench.measure FILE MODULE [WORD ...]` runs an entry point and writes into FILE what it took.
+
+Axes: F frames, C colours, H and W.
+"""
+
+import json
 import multiprocessing
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from tqdm import tqdm
 
+from vmc.config.checks import check_complete, check_config, check_parts, resolved
+from vmc.config.command import compose
+from vmc.models.unet3d import UNet3D
+from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
 from vmc.utils.processes import processor
+from vmc.utils.randomness import generator
 from vmc.utils.tables import TextTable, to_terminal
 
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av")
@@ -25,6 +40,47 @@ Figures: TypeAlias = dict[str, tuple[str, np.ndarray]]
 """What was measured: its name -> its unit, and a value for each round."""
 Prepare: TypeAlias = Callable[[], tuple[Callable[[], Any], bool]]
 """Loads what a task needs; gives the task, and whether its memory is a GPU's."""
+WARM_UP = 2
+"""Videos that are made, or steps that are trained, before anything is timed: the first make the optimizer's state."""
+
+
+def noise_clips(role: str, count: int, *, frames: int, size: int) -> Iterator[tuple[str, Tensor]]:
+    """Names and frames_FCHW, uint8."""
+    for number in range(count):
+        draw = generator("benchmark", role, number)
+        yield f"{role}{number}", torch.randint(256, (frames, 3, size, size), generator=draw, dtype=torch.uint8)
+
+
+def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
+    """The config of `vmc.train` with overrides, as plain values that another process can be given; where it is not
+    scored, without test set and metrics.
+
+    Raises:
+        VmcError: the overrides are wrong, or lack a value.
+    """
+    config = compose("train", ["logger=csv", *overrides])
+    config.data.path, config.data.source = None, {"_target_": "vmc.data.clips.NoClips"}
+    for part in ("data", "regularization"):
+        if "variants" in config[part]:
+            config[part].variants = 1
+    config.evaluate_every = int(scored)
+    check_complete(config)
+    check_config(config, "train")
+    check_parts(config)
+    return resolved(config)
+
+
+def describe(config: Mapping[str, Any], experiment: Experiment, **more: Any) -> dict[str, Any]:
+    """What was measured, for a report; no paths."""
+    model = experiment.model
+    return {
+        "stack": config["stack_name"],
+        "model": str(model.path).rstrip("/").rpartition("/")[2],
+        "video": [model.frames, model.size, model.size],
+        "attention": model.attention,
+        "precision": experiment.hardware.precision,
+        **more,
+    }
 
 
 def make_report(
@@ -124,3 +180,44 @@ def resident_peak() -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextmanager
+def timed_passes() -> Iterator[list[float]]:
+    """Seconds of each pass through the UNet within, forward alone; hooks of PyTorch's change nothing."""
+    began, passes = list[float](), list[float]()
+
+    def note(module: torch.nn.Module, *ignored: Any) -> None:
+        if isinstance(module, UNet3D.networks["unet"]):
+            if torch.cuda.is_initialized():  # a GPU does what it is given later
+                torch.cuda.synchronize()
+            now = time.perf_counter()
+            passes.append(now - began.pop()) if began else began.append(now)
+
+    hooks = register_module_forward_pre_hook(note), register_module_forward_hook(note)
+    try:
+        yield passes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def measure_command(file: str, module: str, *words: str) -> None:
+    """Run a module's `main` with words and write its seconds and peak memory, PyTorch's on a GPU too."""
+    began = time.perf_counter()
+    sys.argv = [module, *words]
+    with timed_passes() as passes:
+        try:
+            import_module(module).main()
+        finally:
+            found = {
+                "seconds": time.perf_counter() - began,
+                "seconds_of_passes": passes,
+                "peak_memory_bytes": resident_peak(),
+                "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,
+            }
+            Path(file).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    measure_command(*sys.argv[1:])

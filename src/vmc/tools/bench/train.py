@@ -6,10 +6,9 @@ D text width.
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from vmc.config.build import build_session
 from vmc.data.clips import fill
@@ -25,8 +24,16 @@ from vmc.diffusion.conditioning import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench.measure import Figures, make_report, memory_figures, take_turns
-from vmc.tools.bench.workload import WARM_UP, compose_run, describe, noise_clips
+from vmc.tools.bench.measure import (
+    WARM_UP,
+    Figures,
+    compose_run,
+    describe,
+    make_report,
+    memory_figures,
+    noise_clips,
+    take_turns,
+)
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.experiment import Experiment
@@ -77,7 +84,7 @@ class TrainingSteps:
 
     module: MotionModule
     experiment: Experiment
-    batches: IterableDataset
+    batches: TrainingBatches
 
     def run(self, steps: int) -> float:
         """Median seconds of so many steps after the warm-up."""
@@ -100,33 +107,29 @@ class Clock(StepCallback):
         self.times.append(time.perf_counter())
 
 
-@dataclass(frozen=True)
-class PlainBatches(IterableDataset):
-    """The same batches as the cached ones, from frames_FCHW and a caption of each clip, by autoencoder and text encoder
-    in every step; no encoder where the token is trained, whose texts the module encodes.
+@dataclass(frozen=True, kw_only=True)
+class PlainBatches(TrainingBatches):
+    """The same batches from frames_FCHW and a caption of each clip, by autoencoder and text encoder in every step; no
+    encoder where the token is trained, whose texts the module encodes.
     """
 
-    cached: TrainingBatches
     frames: Sequence[Tensor]
     captions: Sequence[str]
     autoencoder: Autoencoder
     encoder: TextEncoder | None
 
-    def __iter__(self) -> Iterator[Batch]:
-        return (self.batch(step, range(self.cached.plan.batch_size)) for step in count())
-
     @torch.no_grad()
     def batch(self, step: int, indices: range) -> Batch:
         """The draws `indices` of a step, the texts through their network at once."""
-        drawn = [item for index in indices for item in self.cached.plan.draw(step, index)]
+        drawn = [item for index in indices for item in self.plan.draw(step, index)]
         moments = {(item.clip, item.variant): self.autoencoder.encode(self.frames[item.clip]) for item in drawn}
-        texts: list[Any] = list(self.cached.texts)
+        texts: list[Any] = list(self.texts)
         if self.encoder is not None:
             found = self.encoder.encode_ids(self.encoder.token_ids([self.captions[item.clip] for item in drawn]))
             for place, item in enumerate(drawn):
                 tensors = {name: part[place : place + 1].cpu() for name, part in found.tensors().items()}
                 texts[item.clip] = Conditioning.of(tensors)
-        return replace(self.cached, moments=moments, texts=texts).batch(step, indices)
+        return TrainingBatches.batch(replace(self, moments=moments, texts=texts), step, indices)
 
 
 def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
@@ -143,20 +146,20 @@ def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
     model, token, hardware = experiment.model, experiment.token, experiment.hardware
     hardware.use_threads()
     frames = [clip for _, clip in noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
-    exemplar, other = fill(experiment.motion.caption or "{token}", **token.words), "a person doing other things"
-    captions = [exemplar] * CLIPS + [other] * CLIPS
+    captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
+    captions += ["a person doing other things"] * CLIPS
     dtype = hardware.frozen_dtype if plain else torch.float32
     autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
     encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
-    batches = TrainingBatches(
-        plan=session.plan(CLIPS, CLIPS),
-        moments={(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
-        texts=[encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
-        steps=1_000_000,
-        start=lambda: 0,
-        accumulate=hardware.accumulate,
-    )
+    parts: dict[str, Any] = {
+        "plan": session.plan(CLIPS, CLIPS),
+        "moments": {(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
+        "texts": [encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
+        **{"steps": 1_000_000, "start": lambda: 0, "accumulate": hardware.accumulate},
+    }
     if plain and encoder:
         encoder.network.to(hardware.device)
-    anew = PlainBatches(batches, frames, captions, autoencoder, encoder) if plain else batches
-    return TrainingSteps(session.module(), experiment, anew)
+    if plain:
+        parts |= {"frames": frames, "captions": captions, "autoencoder": autoencoder, "encoder": encoder}
+    batches = (PlainBatches if plain else TrainingBatches)(**parts)
+    return TrainingSteps(session.module(), experiment, batches)

@@ -20,8 +20,17 @@ from vmc.evaluation.score import AT_ONCE, Evaluation
 from vmc.evaluation.tuned import TunedModel
 from vmc.metrics.base import Record
 from vmc.metrics.suite import Evaluator
-from vmc.tools.bench.measure import Figures, make_report, memory_figures, seconds, take_turns
-from vmc.tools.bench.workload import WARM_UP, compose_run, describe, noise_clips
+from vmc.tools.bench.measure import (
+    WARM_UP,
+    Figures,
+    compose_run,
+    describe,
+    make_report,
+    memory_figures,
+    noise_clips,
+    seconds,
+    take_turns,
+)
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 

@@ -9,8 +9,8 @@ import torch
 
 from vmc.config.build import build_part
 from vmc.tools.doctor.memory import GIB
-from vmc.tools.doctor.rows import Row
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
+from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.hub import is_cached
 from vmc.tools.downloads.sources import SOURCES
 from vmc.training.callbacks import Checkpoints

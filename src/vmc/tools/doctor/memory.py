@@ -9,7 +9,7 @@ from vmc.config.build import build_part
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
 from vmc.models.parameters import Subset
-from vmc.tools.full_size.sizes import ZEROSCOPE, Sizes
+from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
 from vmc.training.hardware import LOW
 
 GIB = 2**30

@@ -7,8 +7,8 @@ from typing import Any
 
 import vmc
 from vmc.metrics.networks.files import NetworkFile
-from vmc.tools.doctor.rows import Row
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
+from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.hub import is_cached
 from vmc.tools.downloads.sources import SOURCES, FileSource
 from vmc.utils.errors import VmcError

@@ -6,14 +6,32 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 
-from vmc.tools.doctor.rows import Row
 from vmc.utils.errors import VmcError, first_line
 
 SHOWN = ("torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av", "wandb")
 """Named with their versions where all is well."""
+
+
+class Row(NamedTuple):
+    """A finding; its state is ok, note (works with less than could be) or fails (keeps the stack from running)."""
+
+    part: str
+    state: Literal["ok", "note", "fails"]
+    found: str
+    remedy: str = ""
+
+
+def lines(rows: Sequence[Row]) -> Iterator[str]:
+    """The table: a line a finding, and its remedy below it."""
+    width = max(len(row.part) for row in rows)
+    for row in rows:
+        yield f"{row.state:<5}  {row.part:<{width}}  {row.found}"
+        if row.remedy:
+            yield f"{'':<{width + 9}}-> {row.remedy}"
 
 
 def software() -> list[Row]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from math import prod
 from mmap import MAP_SHARED
 from pathlib import Path
@@ -16,17 +17,59 @@ from tqdm import tqdm
 
 from vmc.models.latent_diffusion import scheduler
 from vmc.models.text import TEXT_PREFIX, clip_tokenizer
-from vmc.tools.full_size.sizes import DTYPE, Shapes, Sizes
+from vmc.models.unet3d import UNet3D
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
 from vmc.utils.randomness import generator
 
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+"""Name of a tensor in a weight file -> its shape."""
+DTYPE = torch.float16
+"""Of the weights in the published folders."""
 Format = Literal["bin", "safetensors"]
 Drawn: TypeAlias = Iterable[tuple[str, Tensor]]
 """Tensors by name, each drawn when it is its turn."""
 RECORD = "random.json"
 """In the folder: what its weights were drawn for."""
 LAYOUT = 1  # raised when what is written changes, so that an earlier folder is not taken for it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes(UNet3D):
+    """A model of which the configs alone are there, one for each part that has weights."""
+
+    path: str | Path = ""
+    configs: Mapping[str, Mapping[str, Any]]
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The config of a part."""
+        return dict(self.configs[part])
+
+
+ZEROSCOPE = Sizes(
+    configs={
+        "unet": {
+            **{"sample_size": 32, "block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2},
+            **{"cross_attention_dim": 1024, "attention_head_dim": 64},
+        },
+        "vae": {
+            **{"sample_size": 512, "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
+            **{"latent_channels": 4, "down_block_types": ("DownEncoderBlock2D",) * 4},
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+        },
+        "text_encoder": {
+            **{"vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
+            **{"num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu"},
+            **{"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
+        },
+    }
+)
+"""`cerspense/zeroscope_v2_576w`, as its configs give them; `damo-vilab/text-to-video-ms-1.7b` has the same."""
+
+
+def count(shapes: Shapes) -> int:
+    """Parameters in all."""
+    return sum(prod(shape) for shape in shapes.values())
 
 
 def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: int = 0) -> bool:

@@ -1,6 +1,5 @@
 """Load, train a step and draw a video with random weights, each by the ordinary command, and measure it."""
 
-import csv
 import json
 import os
 import shutil
@@ -8,10 +7,10 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pandas as pd
 import torch
 from safetensors import safe_open
 
@@ -23,8 +22,7 @@ from vmc.models.parameters import select_names
 from vmc.runs.folder import newest_weights
 from vmc.runs.lock import LOCK, run_lock
 from vmc.tools.bench.measure import machine, machine_line
-from vmc.tools.full_size.folder import part_shapes, random_folder
-from vmc.tools.full_size.sizes import DTYPE, ZEROSCOPE, Shapes, Sizes, count
+from vmc.tools.full_size.folder import DTYPE, ZEROSCOPE, Shapes, Sizes, count, part_shapes, random_folder
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.randomness import generator
@@ -43,7 +41,7 @@ PARTS = ("model", "clips", "runs", "videos", RESULT, LOCK)
 
 def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> tuple[int, str]:
     """Run an entry point in a fresh process."""
-    line = [sys.executable, "-m", "vmc.tools.full_size.measured", str(file), module, *words]
+    line = [sys.executable, "-m", "vmc.tools.bench.measure", str(file), module, *words]
     environment = {**os.environ, "VMC_CACHE": str(cache)}
     done = subprocess.run(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
@@ -138,9 +136,7 @@ class Proof:
         figures = self._measure("vmc.train", [*words, recompute, *overrides], name)
         if "failed" in figures:
             return figures
-        with (self.run / "train.csv").open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        weights = newest_weights(self.run)
+        rows, weights = pd.read_csv(self.run / "train.csv"), newest_weights(self.run)
         with safe_open(weights, framework="pt") as file:
             have = {key.removeprefix("unet."): tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         if have != expected:
@@ -148,10 +144,9 @@ class Proof:
                 f"{name} wrote {len(have)} tensors of {count(have):,} parameters; {len(expected)} of"
                 f" {count(expected):,} are the method's, so that this is a defect"
             )
-        until = [0.0, *(float(row["seconds"]) for row in rows)]
         return figures | {
-            "loss": [float(row["loss"]) for row in rows],
-            "seconds_of_steps": [round(after - before, 3) for before, after in pairwise(until)],
+            "loss": rows["loss"].tolist(),
+            "seconds_of_steps": rows["seconds"].diff().fillna(rows["seconds"]).round(3).tolist(),
             "weights_bytes": weights.stat().st_size,
             "checkpoint_bytes": max((self.run / "checkpoints").glob("*.ckpt")).stat().st_size,
         }
