@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from vmc.config.build import build_part
 from vmc.config.command import check_values, compose
 from vmc.models.base import VideoModel
-from vmc.tools.downloads.hub import cached_folder
+from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
 from vmc.tools.full_size.sizes import ZEROSCOPE
 from vmc.training.memory import Load, micro_batch, state_bytes

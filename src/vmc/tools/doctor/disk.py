@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmc.tools.doctor.chosen import PUBLISHED, Chosen
 from vmc.tools.doctor.rows import Row
-from vmc.tools.downloads.hub import is_cached
+from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
@@ -76,7 +76,7 @@ def disk(chosen: Chosen) -> Row:
     if found is not None:
         here += found.most / GB
         run = f"a run leaves about {OTHERS + found.stays / GB:.0f} and takes {here:.0f} while it saves"
-    if (name := PUBLISHED.get(chosen.model)) and not is_cached(chosen.model, chosen.value("model").family):
+    if (name := PUBLISHED.get(chosen.model)) and not cached_folder(chosen.model, chosen.value("model").family):
         caches += SOURCES[name].size
         run += f", the download of {name} {SOURCES[name].size:g} beside the caches"
     free = {

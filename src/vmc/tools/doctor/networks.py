@@ -8,9 +8,8 @@ from vmc.metrics.base import Metric
 from vmc.metrics.networks.files import NetworkFile
 from vmc.tools.doctor.chosen import PUBLISHED, Chosen
 from vmc.tools.doctor.rows import Row
-from vmc.tools.downloads.hub import is_cached
+from vmc.tools.downloads.download import cached_folder, expected_sha256, file_sha256, part_files
 from vmc.tools.downloads.sources import SOURCES, FileSource
-from vmc.tools.downloads.transfer import Transfer, sha256
 from vmc.utils.errors import VmcError
 
 PACKAGE = Path(vmc.__file__).parent
@@ -36,7 +35,7 @@ def _model(chosen: Chosen) -> Row:
             return Row(part=part, state="fails", found=str(error), remedy="get the whole folder again")
         shipped = PACKAGE in Path(name).parents
         return Row(part=part, state="ok", found="ships with the package" if shipped else f"the folder {name}")
-    if is_cached(name, chosen.value("model").family):
+    if cached_folder(name, chosen.value("model").family):
         return Row(part=part, state="ok", found=f"{name}, in the hub's cache")
     get = chosen.value("model.get") or "python -m vmc.weights get zeroscope"
     found = f"{name} is no folder here and not in the hub's cache"
@@ -59,8 +58,8 @@ def _network(part: str, network: NetworkFile[Any]) -> Row:
         if PACKAGE in path.parents:
             return Row(part=name, state="ok", found="ships with the package")
         return _unknown(name, path) if path.is_dir() else file_row(name, path, get)
-    begun = path.with_name(f"{path.name}.part")
-    found = f"{begun} is not complete" if begun.is_file() else f"{path} is missing"
+    begun = part_files(path)
+    found = f"{begun[0]} is not complete" if begun else f"{path} is missing"
     return Row(part=name, state="fails", found=found, remedy=get or f"set metrics.{part}.path to a file that is there")
 
 
@@ -68,14 +67,10 @@ def file_row(name: str, path: Path, get: str) -> Row:
     """Whether a file has the SHA-256 that is published or was recorded; where there is neither, about its size."""
     source = SOURCES.get(name)
     published = source if isinstance(source, FileSource) else None
-    transfer = Transfer(
-        url=published.url if published else "", path=path, sha256=published.sha256 if published else None
-    )
     again = f"move it away and get it again{f': {get}' if get else ''}"
-    expected = transfer.expected()
+    expected, known = expected_sha256(path, published.sha256 if published else None)
     if expected is not None:
-        known = "published" if transfer.sha256 else f"recorded in {transfer.record.name}"
-        if sha256(path) == expected:
+        if file_sha256(path) == expected:
             return Row(part=name, state="ok", found=f"{path}, with the SHA-256 that is {known}")
         found = f"{path} has another SHA-256 than is {known}"
         return Row(part=name, state="fails", found=found, remedy=again)
