@@ -1,6 +1,7 @@
 """An export describes itself, and goes to the hub: `export=DIR push=NAME`. The hub is played by a few lines."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,11 +49,11 @@ def hub(monkeypatch):
     return asked, fails
 
 
-@pytest.fixture
-def run(train, metrics, tmp_path):
-    return train(
-        *metrics, "evaluate_every=2", "evaluate_subset=2", "steps=2", f"cache={tmp_path / 'cache'}", "token.word=pll"
-    )
+@pytest.fixture(scope="module")
+def run(train_into, metrics, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("push")
+    settings = ["evaluate_every=2", "evaluate_subset=2", "steps=2", f"cache={folder / 'cache'}", "token.word=pll"]
+    return train_into(folder / "run", *metrics, *settings)
 
 
 def metadata(card: str) -> dict:
@@ -143,9 +144,10 @@ def test_licences_are_those_of_the_base_model(tmp_path):
     assert (found["license"], found["base_model"]) == ("cc-by-nc-4.0", "cerspense/zeroscope_v2_576w")
 
 
-def test_metrics_of_an_untrained_or_later_step_are_not_shown(run, entered):
-    (run.path / "evaluation" / "000002").rename(run.path / "evaluation" / "000009")
-    status, said = entered(generate, f"run={run.path}", "export=exported")
+def test_metrics_of_an_untrained_or_later_step_are_not_shown(run, entered, tmp_path):
+    copy = Path(shutil.copytree(run.path, tmp_path / "copy"))
+    (copy / "evaluation" / "000002").rename(copy / "evaluation" / "000009")
+    status, said = entered(generate, f"run={copy}", "export=exported")
     assert status == 0, said
     assert "Not evaluated." in Path("exported/README.md").read_text()
 
