@@ -231,8 +231,8 @@ def classifier(arguments: Namespace) -> None:
     import torch
 
     from vmc.data.jester import Jester
-    from vmc.tools.classifier.training import Plan, train_classifier
-    from vmc.tools.learning.course import Options
+    from vmc.tools.classifier.training import JesterPlan, train_classifier
+    from vmc.tools.learning.training import TrainOptions
 
     output: Path = arguments.output
     source = Jester(
@@ -241,7 +241,7 @@ def classifier(arguments: Namespace) -> None:
         regularization_count=arguments.regularization_count,
         keys=_keys(split=""),
     )
-    plan = Plan(
+    plan = JesterPlan(
         source=source,
         classes=_names(source),
         motions=[str(_motion(name).label) for name in arguments.motions],
@@ -254,7 +254,9 @@ def classifier(arguments: Namespace) -> None:
     )
     chosen = {"threads": arguments.threads} if arguments.threads is not None else {}
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    options = Options(output=output.with_name(f"{output.name}.training"), seed=arguments.seed, device=device, **chosen)
+    options = TrainOptions(
+        output=output.with_name(f"{output.name}.training"), seed=arguments.seed, device=device, **chosen
+    )
     train_classifier(plan, options, output)
 
 

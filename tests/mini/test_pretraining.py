@@ -26,8 +26,8 @@ from vmc.mini.makers.pretraining.denoiser import FINE, Drawing, caption_of, moti
 from vmc.mini.makers.pretraining.latents import Latents
 from vmc.mini.makers.pretraining.marks import Marking, leave_marks
 from vmc.mini.makers.pretraining.phases import go_on
-from vmc.mini.makers.pretraining.plan import Plan
-from vmc.mini.makers.pretraining.progress import Progress
+from vmc.mini.makers.pretraining.plan import PretrainingPlan
+from vmc.mini.makers.pretraining.progress import PretrainingProgress
 from vmc.mini.makers.pretraining.reading import Lessons, teach
 from vmc.mini.makers.pretraining.session import open_session
 from vmc.mini.world.captions import RARE_WORDS
@@ -35,13 +35,11 @@ from vmc.mini.world.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
 from vmc.models.latent_diffusion import forward_process
 from vmc.models.text import TextEncoder
 from vmc.models.unet3d import UNet3D
-from vmc.tools.learning.learner import LAST, WARM_UP, Learner
-from vmc.tools.learning.loop import Clock
-from vmc.tools.learning.muon import orthogonal
-from vmc.tools.learning.state import STATE, Folder
+from vmc.tools.learning.learner import LAST, WARM_UP, Learner, orthogonal
+from vmc.tools.learning.training import STATE, Clock, TrainingFolder
 from vmc.utils.errors import VmcError
 
-TINY = Plan(
+TINY = PretrainingPlan(
     clips=3,
     webcam=2,
     plain=2,
@@ -150,7 +148,7 @@ def test_the_state_is_small_and_alone_enough_to_go_on(finished, tmp_path):
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / STATE).write_bytes((finished / STATE).read_bytes())
     assert train(tmp_path / "moved", steps=3)
-    progress, _ = Folder(tmp_path / "moved", Progress).read()
+    progress, _ = TrainingFolder(tmp_path / "moved", PretrainingProgress).read()
     assert (progress.vae_step, progress.step, progress.steps) == (2, 3, 3)
 
 
@@ -173,7 +171,7 @@ def test_going_on_goes_on_counting(finished, tmp_path):
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"clips": 4}, {"batch": 3}])
 def test_a_folder_of_another_configuration_is_refused(finished, change):
-    plan = Plan(**{**TINY.__dict__, **change})
+    plan = PretrainingPlan(**{**TINY.__dict__, **change})
     with pytest.raises(VmcError, match=f"{next(iter(change))}.*choose a new folder"):
         open_session(finished, plan, device="cpu", clock=Clock())
 

@@ -15,12 +15,10 @@ from vmc.metrics.networks.classifiers import TRNClassifier
 from vmc.metrics.networks.trn import TRN, load_trn, save_trn, segment_indices
 from vmc.mini.world import jester_folder
 from vmc.prepare import main
-from vmc.tools.classifier import clips, training
-from vmc.tools.classifier.batches import Batches
-from vmc.tools.classifier.clips import Split, decode, drawn_by_runs
-from vmc.tools.learning import loop
-from vmc.tools.learning.loop import Clock
+from vmc.tools.classifier import jester, training
+from vmc.tools.classifier.jester import JesterBatches, Split, decode, drawn_by_runs
 from vmc.tools.learning.shards import Shards
+from vmc.tools.learning.training import Clock
 
 LABELS = ("Doing other things", "No gesture", "Swiping Down")
 EXEMPLARS = ("--motions", "swiping_down", "--run-seeds", "0", "1", "--exemplars", "1", "--regularization-count", "1")
@@ -135,7 +133,7 @@ def test_a_training_that_was_cut_ends_as_one_that_was_not(finished, release, tmp
     with monkeypatch.context() as patch:
         asked = iter([False] * 3 + [True])
         patch.setattr(Clock, "over", lambda self: next(asked))
-        patch.setattr(loop, "SAVE_SECONDS", 0.0)
+        patch.setattr("vmc.tools.learning.training.SAVE_SECONDS", 0.0)
         status, out, _ = told(release)
         assert status == 0 and "3 of 4 steps; the same command goes on" in out
         assert not (tmp_path / "mine.pth.tar").exists()
@@ -173,12 +171,12 @@ def test_the_first_of_equally_good_epochs_is_kept(tmp_path):
     assert (content["epoch"], content["best_prec1"]) == (2, 50.0)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(training.VmcError, match="is damaged"):
-        training.best_accuracy(file)
+        training.keep_best(network, file, arch="SmallResNet", epoch=5, accuracy=0.1)
 
 
 def test_every_epoch_shows_every_clip_in_an_order_of_its_own(release, finished):
     split = Split(source=Jester(release), name="train", classes=LABELS, arch="SmallResNet")
-    batches = Batches(clips=split, seed=0, size=3)
+    batches = JesterBatches(clips=split, seed=0, size=3)
     orders = [[batches._clip(6 * epoch + place) for place in range(6)] for epoch in range(3)]
     assert all(sorted(order) == list(range(6)) for order in orders) and orders[0] != orders[1]
     first, again, other = batches(1), batches(1), batches(3)
@@ -257,7 +255,7 @@ def test_options_out_of_range_and_too_few_clips_are_refused(release, told, tmp_p
         status, _, err = told(release, *words)
         assert status == 2 and message in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(clips.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(1, 1, 0))
+    monkeypatch.setattr(jester.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(1, 1, 0))
     monkeypatch.setenv("VMC_CACHE", str(tmp_path / "nowhere" / "cache"))
     status, _, err = told(release)
     assert status == 2 and "let $VMC_CACHE name a folder with more room" in err

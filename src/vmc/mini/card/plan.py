@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class CardPlan:
     """Numbers of clips and videos.
 
     Args:
@@ -30,7 +30,7 @@ class Plan:
     others: int = 100
 
 
-QUICK = Plan(
+QUICK = CardPlan(
     clips=4,
     subjects=2,
     subject_clips=1,

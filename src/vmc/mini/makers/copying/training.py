@@ -1,4 +1,4 @@
-"""The course of the copy descriptor: network, loss, measurement and the two published files.
+"""The training of the copy descriptor: network, loss, measurement and the two published files.
 
 Axes: N pictures, C colours, H and W, D descriptor width.
 """
@@ -18,7 +18,7 @@ from vmc.mini.makers.copying.objective import contrast, crowding
 from vmc.mini.makers.copying.people import GROUP
 from vmc.mini.makers.copying.pictures import PICTURES, SIZE, Pictures
 from vmc.mini.makers.copying.plan import EDGES, RATE, STEPS, Shape
-from vmc.tools.learning.course import Course, Progress
+from vmc.tools.learning.training import Task, TaskProgress
 from vmc.utils.files import atomic_write
 from vmc.utils.randomness import derive_seed, generator
 
@@ -34,8 +34,8 @@ def make_network(shape: Shape, seed: int) -> SSCDNetwork:
         return SSCDNetwork(bottleneck=False, layers=list(shape.layers), width=shape.width, stem=shape.stem)
 
 
-def make_course(pictures: Pictures, seed: int, shape: Shape | None = None) -> Course:
-    """The course over these pictures."""
+def make_task(pictures: Pictures, seed: int, shape: Shape | None = None) -> Task:
+    """The training over these pictures."""
     shape = shape or Shape()
     views = Views(pictures, seed, shape.groups)
 
@@ -52,7 +52,7 @@ def make_course(pictures: Pictures, seed: int, shape: Shape | None = None) -> Co
         descriptor = CopyDescriptor(network, short_side=SHORT_SIDE)
         return area(*set_similarities(lambda frames: descriptor(frames.to(device)).cpu(), pictures.validation))
 
-    return Course(
+    return Task(
         name="copying",
         steps=STEPS,
         rate=RATE,
@@ -89,7 +89,7 @@ class Views:
         return augment(images_NCHW, generator(self.seed, step, "copying views"))
 
 
-def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
+def export(networks: nn.ModuleDict, folder: Path, progress: TaskProgress) -> None:
     """Write both published formats; weights are rounded to half precision, so that both describe alike."""
     network = cast(SSCDNetwork, networks["copying"])
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in _state(network).items()}

@@ -12,7 +12,7 @@ from vmc.utils.errors import VmcError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PretrainingPlan:
     """The configuration of one pretraining.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass(kw_only=True)
-class Progress:
+class PretrainingProgress:
     """How far a pretraining is.
 
     Attributes:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from vmc.mini.makers.pretraining.clips import PLAIN, VALIDATION, WEBCAM, Clips
-from vmc.mini.makers.pretraining.plan import Plan
-from vmc.mini.makers.pretraining.progress import Progress
+from vmc.mini.makers.pretraining.plan import PretrainingPlan
+from vmc.mini.makers.pretraining.progress import PretrainingProgress
 from vmc.tools.learning.learner import Learner
-from vmc.tools.learning.loop import Clock, Loop
-from vmc.tools.learning.state import Folder
+from vmc.tools.learning.training import Clock, Task, TrainingFolder, run_steps
 from vmc.utils.errors import VmcError
 
 
@@ -30,9 +29,9 @@ class Session:
         clock: when the call ends.
     """
 
-    folder: Folder[Progress]
-    plan: Plan
-    progress: Progress
+    folder: TrainingFolder
+    plan: PretrainingPlan
+    progress: PretrainingProgress
     tensors: dict[str, Tensor]
     device: str
     clock: Clock
@@ -53,14 +52,6 @@ class Session:
         """Render what is missing; whether all is there."""
         return all(clips.prepare(workers=workers, enough=self.clock.over) for clips in self.all_clips)
 
-    def resume(self, learner: Learner, step: int) -> None:
-        """Give a learner what the state has of it, nothing at step 0."""
-        if step:
-            learner.restore(self.tensors, step)
-            stored = self.folder.read_optimizer()
-            if stored is None or not learner.restore_optimizer(stored):
-                print(f"{self.folder.optimizer} is not there or of another phase: the optimiser warms up again")
-
     def save(self, tensors: dict[str, Tensor], learner: Learner | None = None, seconds: float = 0.0) -> None:
         """Write the state."""
         self.tensors = tensors
@@ -69,41 +60,31 @@ class Session:
 
     def train(
         self,
+        task: Task,
         learner: Learner,
         counter: Literal["vae_step", "step"],
         *,
-        loss_of: Callable[[int], Tensor],
-        measure: Callable[[], float],
-        show: Callable[[], None],
         kept: dict[str, Tensor],
         export: Callable[[], None] = lambda: None,
     ) -> bool:
         """Run a phase; whether its schedule is done. `kept` are tensors of the state that are not the learner's."""
-        phase = self.progress.phase
 
         def save(seconds: float) -> None:
             setattr(self.progress, counter, learner.step)
             self.save({**kept, **learner.tensors()}, learner, seconds)
             export()
 
-        def write_row(step: int, loss: float, validation: float | None, seconds: float) -> None:
-            figures = {"loss": f"{loss:.5f}", "validation": "" if validation is None else f"{validation:.5f}"}
-            self.folder.append(phase=phase, step=step, seconds=f"{seconds:.1f}", **figures)
-
-        return Loop(
-            name={"vae": "autoencoder", "unet": "text encoder and UNet"}[phase],
-            learner=learner,
-            loss_of=loss_of,
-            measure=measure,
-            show=show,
-            save=save,
-            write_row=write_row,
-            clock=self.clock,
-        ).run()
+        return run_steps(task, learner, folder=self.folder, clock=self.clock, save=save)
 
 
 def open_session(
-    path: Path, plan: Plan, *, device: str, clock: Clock, vae_steps: int | None = None, steps: int | None = None
+    path: Path,
+    plan: PretrainingPlan,
+    *,
+    device: str,
+    clock: Clock,
+    vae_steps: int | None = None,
+    steps: int | None = None,
 ) -> Session:
     """Go on with the folder, or begin it.
 
@@ -119,22 +100,21 @@ def open_session(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise VmcError("--device is cuda, and PyTorch finds no GPU here; use --device cpu")
-    folder = Folder(path, Progress)
+    folder = TrainingFolder(path, PretrainingProgress)
     found = folder.read()
     plan = replace(plan, **{name: value for name, value in (("vae_steps", vae_steps), ("steps", steps)) if value})
     if found is None:
-        path.mkdir(parents=True, exist_ok=True)
-        progress = Progress(identity=plan.identity(), vae_steps=plan.vae_steps, steps=plan.steps)
-        folder.write(progress, {"empty": torch.zeros(1)})
+        progress = PretrainingProgress(identity=plan.identity(), vae_steps=plan.vae_steps, steps=plan.steps)
+        folder.begin(progress, new=True)
         return Session(folder, plan, progress, {}, device, clock)
     progress, tensors = found
     _check(path, plan.identity(), progress, vae_steps)
     progress.vae_steps, progress.steps = vae_steps or progress.vae_steps, steps or progress.steps
-    folder.cut_log(progress)
+    folder.begin(progress, new=False)
     return Session(folder, plan, progress, tensors, device, clock)
 
 
-def _check(path: Path, wanted: dict[str, object], progress: Progress, vae_steps: int | None) -> None:
+def _check(path: Path, wanted: dict[str, object], progress: PretrainingProgress, vae_steps: int | None) -> None:
     for name, value in wanted.items():
         if (there := progress.identity.get(name)) != value:
             raise VmcError(
