@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from omegaconf import DictConfig
+from typing import Any
 
 from vmc.config.build import build_part
 from vmc.config.command import compose
@@ -29,7 +28,7 @@ class Settings:
         template: of a test prompt, with `{subject}` and `{token}`.
     """
 
-    config: DictConfig
+    config: Any
     sampler: Sampler
     token: MotionToken
     template: str
