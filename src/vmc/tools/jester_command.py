@@ -12,13 +12,14 @@ import yaml
 from tqdm import tqdm
 
 from vmc.data.clips import Clip, check_readable
-from vmc.data.jester import Jester, plain
+from vmc.data.jester import Jester
 from vmc.data.jester_check import PUBLISHED, SplitCheck, check_split, check_tables, label_file
 from vmc.data.video import FOLDER_RATE, read_frames, write_video
 from vmc.metrics.networks.classifiers import read_labels
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
 from vmc.utils.tables import aligned
+from vmc.utils.text_files import normalize_label
 
 CAPTION = "a person doing a {token} sign"
 PROMPT = "{subject} doing the {token} sign."
@@ -51,7 +52,7 @@ def choose_motion(text: str, configs: Path) -> ChosenMotion:
     for file in sorted((configs / "motion").glob("*.yaml")):
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         motion = content.get("motion", content)  # a file that sets more than the motion has it below its name
-        if text == file.stem or plain(motion["label"] or "") == plain(text):
+        if text == file.stem or normalize_label(motion["label"] or "") == normalize_label(text):
             if motion["label"] is None:
                 told = f"--motion is {text}, which is no class of Jester"
                 raise VmcError(f"{told}: name one that is, such as swiping_down")

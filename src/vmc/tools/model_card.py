@@ -18,10 +18,9 @@ import vmc
 from vmc.data.clips import fill
 from vmc.data.motion import prompt_of
 from vmc.models.base import VideoModel
-from vmc.models.loading import first_line
 from vmc.runs.folder import read_config
 from vmc.tools.downloads.sources import SOURCES, HubSource
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 
 CARD = "README.md"
 EXAMPLES = 6

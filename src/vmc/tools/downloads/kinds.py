@@ -8,8 +8,7 @@ from pickle import UnpicklingError
 import torch
 from torch import nn
 
-from vmc.models.loading import first_line
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 
 CLIP_ARCHITECTURE = "ViT-B-32-quickgelu"
 """The architecture of a file of CLIP weights, which does not name its own; `conf/metrics/paper.yaml` has the same."""
