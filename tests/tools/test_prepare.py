@@ -13,10 +13,11 @@ from PIL import Image
 
 from vmc.config.command import check_complete, config_folder, quote_free_text
 from vmc.data.folder import VideoFolder
-from vmc.data.jester import Jester, plain
+from vmc.data.jester import Jester
 from vmc.data.jester_check import check_split
 from vmc.data.video import count_frames
 from vmc.prepare import main
+from vmc.utils.text_files import normalize_label
 
 LABELS = ("Swiping Down", "No gesture", "Doing other things", "Shaking Hand")
 FRAMES = 3
@@ -136,7 +137,7 @@ def test_the_printed_command_draws_the_same_clips(layout, words, request, capsys
     motion = instantiate(config.motion)
     exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=config.seed)
     assert f"exemplars of {motion.label}: {' '.join(clip.path.name for clip in exemplars)}\n" in out
-    assert config.output == f"outputs/paper/method/{plain(motion.label).replace(' ', '_')}/seed{config.seed}"
+    assert config.output == f"outputs/paper/method/{normalize_label(motion.label).replace(' ', '_')}/seed{config.seed}"
     regularization = instantiate(config.regularization, source=source, seed=config.seed, base_videos=None)
     counts = [count for option, count in pairwise((*SMALL, *words)) if option == "--regularization-count"]
     assert len(regularization.clips()) == 2 * int(counts[-1])
