@@ -61,7 +61,7 @@ def export(config: DictConfig, model: Any) -> None:
     if config.push and card.is_file() and model.mark in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")
     else:
-        learned = {"run": Path(config.run), "step": int(weights.stem)} if weights else {}
+        learned: dict[str, Any] = {"run": Path(config.run), "step": int(weights.stem)} if weights else {}
         sampler = dict(config.sampler)
         page = card_text(model.base, fingerprint=model.mark, sampler=sampler, name=config.push, **learned)
         model.export(folder, card=page)

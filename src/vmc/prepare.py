@@ -126,8 +126,13 @@ def _jester(arguments: Namespace, *, split: str = "") -> "Jester":
         regularization_count="--regularization-count",
         split="--split" if split else "",
     )
-    counts = {"exemplars": arguments.exemplars, "regularization_count": arguments.regularization_count}
-    return Jester(arguments.path, **counts, **({"split": split} if split else {}), keys=keys)
+    return Jester(
+        arguments.path,
+        exemplars=arguments.exemplars,
+        regularization_count=arguments.regularization_count,
+        split=split or "validation",
+        keys=keys,
+    )
 
 
 def classifier(arguments: Namespace) -> None:

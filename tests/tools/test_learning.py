@@ -19,7 +19,7 @@ def halving(width: int = 4, seed: int = 0) -> Task:
         inputs = torch.randn(8, 4, generator=generator(seed, step, "inputs"))
         return (networks["net"](inputs) - inputs / 2).square().mean()
 
-    def measure(networks):
+    def measure(networks, step):
         inputs = torch.randn(64, 4, generator=generator("validation"))
         return float((networks["net"](inputs) - inputs / 2).square().mean())
 
@@ -82,9 +82,8 @@ def test_another_configuration_is_refused(options):
 
 def test_measurements_are_told_with_their_step(options):
     told = []
-    whole = replace(halving(), measure_every=5, measured=lambda networks, step, figure: told.append((step, figure)))
-    train(whole, options())
-    assert [step for step, _ in told] == [5, 10, 12] and all(figure > 0 for _, figure in told)
+    train(replace(halving(), measure_every=5, measure=lambda networks, step: told.append(step) or 0.5), options())
+    assert told == [5, 10, 12]
     rows = list(csv.DictReader((options().output / "log.csv").open()))
     assert [row["step"] for row in rows if row["validation"]] == ["5", "10", "12"]
 

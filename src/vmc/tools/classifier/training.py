@@ -130,12 +130,11 @@ def _task(plan: JesterPlan, options: TrainOptions, training: Split, validation: 
     def loss(networks: nn.ModuleDict, step: int) -> Tensor:
         return loss_of(networks["trn"], batches(step), device=options.device)
 
-    def measure(networks: nn.ModuleDict) -> float:
-        return float(_read_right(networks["trn"], validation, options.device).mean())
-
-    def keep(networks: nn.ModuleDict, step: int, accuracy: float) -> None:
+    def measure(networks: nn.ModuleDict, step: int) -> float:
         network, epoch = cast(TRN, networks["trn"]), step // batches.per_epoch
+        accuracy = float(_read_right(network, validation, options.device).mean())
         keep_best(network, options.output / BEST, arch=plan.arch, epoch=epoch, accuracy=accuracy)
+        return accuracy
 
     return Task(
         name="classifier",
@@ -154,8 +153,7 @@ def _task(plan: JesterPlan, options: TrainOptions, training: Split, validation: 
         },
         networks={"trn": plan.network(options.seed)},
         loss_of=loss,
-        measure=measure,
-        measured=keep,  # what is published is the best, not the last
+        measure=measure,  # and keep the best, which is published, not the last
         measure_every=batches.per_epoch,
     )
 

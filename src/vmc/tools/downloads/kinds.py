@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +35,11 @@ def check(
     kind = kind or recognise(path)
     if kind not in KINDS:
         raise VmcError(f"--as is {kind}; it must be one of {', '.join(KINDS)}")
-    more = {"clip": {"architecture": architecture}, "trn": {"labels": labels}, "tsm": {"labels": labels}}
+    more: dict[str, dict[str, Any]] = {
+        "clip": {"architecture": architecture},
+        "trn": {"labels": labels},
+        "tsm": {"labels": labels},
+    }
     try:
         return f"{path} is {KINDS[kind](path, **more.get(kind, {}))}"
     except VmcError:

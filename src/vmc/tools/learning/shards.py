@@ -94,7 +94,8 @@ def write_shards(
     """Make those of the files that are missing, see `Shards`; whether all are there."""
     missing = [file for file in files if not file[0].is_file()]
     total = sum(len(numbers) for _, numbers in missing)
-    with tqdm(total=total, desc=name, unit="item", disable=None if missing else True) as bar:
+    bar: tqdm = tqdm(total=total, desc=name, unit="item", disable=None if missing else True)
+    with bar:
         if workers > 1 and len(missing) > 1:
             return _in_processes(make, missing, workers, enough, bar)
         for path, numbers in missing:

@@ -40,10 +40,9 @@ class Task:
         rate: of Muon.
         steps: length of the schedule if the options name none.
         loss_of: networks and step -> the loss; every draw is a function of the seed and the step.
-        measure: the averaged networks in eval mode -> one figure on data never trained on, for the log.
+        measure: the averaged networks in eval mode and the step -> one figure on data never trained on, for the log.
         identity: what must be equal to go on with a folder, the renderer's hash and the network's shape among it.
         export: writes the averaged networks in their published formats into the folder, given the progress.
-        measured: told of every measurement: the averaged networks, the step and the figure.
         show: draws what the networks do, now and then.
         measure_every: steps between measurements; there is one at the end in any case.
         edges: parts of the names of matrices that AdamW trains.
@@ -54,18 +53,12 @@ class Task:
     rate: float
     steps: int
     loss_of: Callable[[nn.ModuleDict, int], Tensor]
-    measure: Callable[[nn.ModuleDict], float]
+    measure: Callable[[nn.ModuleDict, int], float]
     identity: Mapping[str, Any] = field(default_factory=dict)
     export: Callable[[nn.ModuleDict, Path, "TaskProgress"], None] = lambda networks, folder, progress: None
-    measured: Callable[[nn.ModuleDict, int, float], None] = lambda networks, step, figure: None
     show: Callable[[], None] = lambda: None
     measure_every: int = MEASURE_EVERY
     edges: tuple[str, ...] = EDGES
-
-    def learner(self, device: str, steps: int) -> Learner:
-        """The networks on a device, before the first of so many steps."""
-        networks = {name: network.to(device) for name, network in self.networks.items()}
-        return Learner(networks, rate=self.rate, steps=steps, edges=self.edges)
 
 
 @dataclass(kw_only=True)
@@ -166,7 +159,8 @@ def train(task: Task, options: TrainOptions) -> TaskProgress:
         identity = {"seed": options.seed, **task.identity}
         progress, tensors = TaskProgress(identity=identity, name=task.name, steps=options.steps or task.steps), {}
     folder.begin(progress, new=not found)
-    learner = task.learner(options.device, progress.steps)
+    networks = {name: network.to(options.device) for name, network in task.networks.items()}
+    learner = Learner(networks, rate=task.rate, steps=progress.steps, edges=task.edges)
     folder.resume(learner, tensors, progress.step)
 
     def save(seconds: float) -> None:
@@ -203,9 +197,7 @@ def run_steps(
             measures = step % task.measure_every == 0 or step == learner.steps
             if measures:
                 with torch.no_grad():
-                    value = task.measure(learner.average)
-                task.measured(learner.average, step, value)
-                figure = f"{value:.5f}"
+                    figure = f"{task.measure(learner.average, step):.5f}"
             if measures or step % LOG_EVERY == 0:
                 loss = sum(losses) / len(losses)
                 row = {"loss": f"{loss:.5f}", "validation": figure, "seconds": f"{now - start:.1f}"}

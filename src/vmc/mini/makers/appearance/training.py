@@ -145,7 +145,7 @@ def _task(batches: Batches, measured: Measured, *, pipeline: Path, options: Trai
             "heads": make_heads(network.MODEL["embed_dim"], derive_seed(options.seed, "heads")),
         },
         loss_of=loss_of,
-        measure=lambda networks: figures(cast(CLIP, networks["clip"]), measured)["subject_top1"],
+        measure=lambda networks, step: figures(cast(CLIP, networks["clip"]), measured)["subject_top1"],
         export=export,
         edges=network.EDGES,
     )

@@ -77,7 +77,7 @@ def _task(
     def loss(networks: nn.ModuleDict, step: int) -> Tensor:
         return loss_of(networks["trn"], batches(step), device=options.device)
 
-    def measure(networks: nn.ModuleDict) -> float:
+    def measure(networks: nn.ModuleDict, step: int) -> float:
         figures = validation(networks["trn"])
         tqdm.write(str(figures))
         measured.append(figures.decoded)
@@ -86,7 +86,7 @@ def _task(
     def export(networks: nn.ModuleDict, folder: Path, progress: TaskProgress) -> None:
         """The averaged network in half precision, with the share of clips that it reads right."""
         # A call that trains no step has measured nothing yet.
-        accuracy = measured[-1] if measured else measure(networks)
+        accuracy = measured[-1] if measured else measure(networks, progress.step)
         half = copy.deepcopy(cast(TRN, networks["trn"])).half()
         with atomic_write(folder / FILE) as temporary:
             save_trn(half, temporary, arch=ARCH, epoch=progress.step, accuracy=100 * accuracy)

@@ -46,7 +46,7 @@ def make_task(pictures: Pictures, seed: int, shape: Shape | None = None) -> Task
         first_ND, second_ND = both_ND.chunk(2)
         return contrast(first_ND, second_ND) + shape.entropy * crowding(first_ND, second_ND)
 
-    def measure(networks: nn.ModuleDict) -> float:
+    def measure(networks: nn.ModuleDict, step: int) -> float:
         network = networks["copying"]
         device = next(network.parameters()).device
         descriptor = CopyDescriptor(network, short_side=SHORT_SIDE)

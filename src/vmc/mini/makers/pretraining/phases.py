@@ -63,11 +63,11 @@ def train_autoencoder(session: Session) -> bool:
 
     task = Task(
         name="vae",
-        networks=learner.networks,
+        networks={"vae": vae},
         rate=autoencoder.RATE,
         steps=learner.steps,
         loss_of=loss_of,
-        measure=lambda networks: autoencoder.reconstruction_error(average, fixed)[0],
+        measure=lambda networks, step: autoencoder.reconstruction_error(average, fixed)[0],
         show=show,
     )
     if not session.train(task, learner, "vae_step", kept={}):
@@ -142,11 +142,11 @@ def train_denoiser(
 
     task = Task(
         name="unet",
-        networks=learner.networks,
+        networks=parts,
         rate=RATE,
         steps=learner.steps,
         loss_of=lambda networks, step: learned.loss(draw(step)),
-        measure=lambda networks: averaged.measure(fixed),
+        measure=lambda networks, step: averaged.measure(fixed),
         show=show,
     )
 
