@@ -18,11 +18,10 @@ from vmc.metrics.networks.sscd import SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
 from vmc.mini.__main__ import main
 from vmc.mini.card import shipping
-from vmc.mini.card.bars import BARS, Bar
+from vmc.mini.card.bars import BARS, QUICK, SHOWN, Bar, CardPlan
 from vmc.mini.card.copies import compared_with
 from vmc.mini.card.intervals import Clustered, area, mean, per_item, percentile, share_of_clips
 from vmc.mini.card.networks import Networks, Remembering
-from vmc.mini.card.plan import QUICK, SHOWN, CardPlan
 from vmc.mini.card.reading import check_card, read_card
 from vmc.mini.card.rendered import spec_of, spec_of_subject
 from vmc.mini.card.rules import appearance_threshold, copy_threshold

@@ -10,11 +10,18 @@ from vmc.metrics.networks.sscd import load_sscd
 from vmc.mini.__main__ import main
 from vmc.mini.makers.copying import measuring, people, pictures
 from vmc.mini.makers.copying.augmentation import augment, compress
-from vmc.mini.makers.copying.objective import contrast, crowding
 from vmc.mini.makers.copying.people import GROUP, training_clip, validation_clip
 from vmc.mini.makers.copying.pictures import Pictures, copied, to_frames, to_images
-from vmc.mini.makers.copying.plan import Shape
-from vmc.mini.makers.copying.training import SHORT_SIDE, TORCHSCRIPT, TORCHVISION, Views, make_task
+from vmc.mini.makers.copying.training import (
+    SHORT_SIDE,
+    TORCHSCRIPT,
+    TORCHVISION,
+    Shape,
+    Views,
+    contrast,
+    crowding,
+    make_task,
+)
 from vmc.mini.world.gestures import TARGETS
 from vmc.mini.world.vocabulary import RESERVED_CLOTHES, RESERVED_COLOURS, RESERVED_PLACES
 from vmc.tools.learning.training import TrainOptions, train

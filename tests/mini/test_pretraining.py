@@ -26,10 +26,8 @@ from vmc.mini.makers.pretraining.denoiser import FINE, Drawing, caption_of, moti
 from vmc.mini.makers.pretraining.latents import Latents
 from vmc.mini.makers.pretraining.marks import Marking, leave_marks
 from vmc.mini.makers.pretraining.phases import go_on
-from vmc.mini.makers.pretraining.plan import PretrainingPlan
-from vmc.mini.makers.pretraining.progress import PretrainingProgress
 from vmc.mini.makers.pretraining.reading import Lessons, teach
-from vmc.mini.makers.pretraining.session import open_session
+from vmc.mini.makers.pretraining.session import PretrainingPlan, PretrainingProgress, open_session
 from vmc.mini.world.captions import RARE_WORDS
 from vmc.mini.world.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
 from vmc.models.latent_diffusion import forward_process
@@ -177,7 +175,7 @@ def test_a_folder_of_another_configuration_is_refused(finished, change):
 
 
 def test_a_folder_of_another_renderer_is_refused(finished, monkeypatch):
-    monkeypatch.setattr("vmc.mini.makers.pretraining.plan.renderer_hash", lambda: "other")
+    monkeypatch.setattr("vmc.mini.makers.pretraining.session.renderer_hash", lambda: "other")
     with pytest.raises(VmcError, match="renderer"):
         open_session(finished, TINY, device="cpu", clock=Clock())
 

@@ -49,9 +49,9 @@ def run(arguments: Namespace) -> None:
 def _measure(arguments: Namespace) -> None:
     import os
 
+    from vmc.mini.card.bars import QUICK, CardPlan
     from vmc.mini.card.measuring import CardOptions, measure
     from vmc.mini.card.page import lines
-    from vmc.mini.card.plan import QUICK, CardPlan
     from vmc.mini.card.settings import stack_file
     from vmc.utils.errors import VmcError
 

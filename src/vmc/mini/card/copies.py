@@ -19,9 +19,9 @@ from vmc.data.transform import ClipTransform
 from vmc.data.video import read_frames
 from vmc.metrics.base import NamedClips, RunContext
 from vmc.metrics.copying import Copying, Descriptor
+from vmc.mini.card.bars import CardPlan
 from vmc.mini.card.intervals import Clustered, Figure, area, mean
 from vmc.mini.card.networks import Networks, Remembering, RoundTrip, in_batches
-from vmc.mini.card.plan import CardPlan
 from vmc.mini.card.rendered import spec_of, window_of
 from vmc.mini.world.gestures import TARGETS
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from vmc.mini.card import sheets
+from vmc.mini.card.bars import QUICK, CardPlan
 from vmc.mini.card.copies import ExemplarSets, compare
 from vmc.mini.card.generated import look, right_gestures
 from vmc.mini.card.networks import Networks, RoundTrip
 from vmc.mini.card.page import write_card
-from vmc.mini.card.plan import QUICK, CardPlan
 from vmc.mini.card.reading import COMMAND, TRAININGS, hashes
 from vmc.mini.card.rendered import classifier_figures, subject_figures
 from vmc.mini.card.rules import appearance_threshold, copy_threshold

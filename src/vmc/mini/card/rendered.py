@@ -11,9 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vmc.data.frames import even_times, window
+from vmc.mini.card.bars import CardPlan
 from vmc.mini.card.intervals import Figure, mean, share_of_clips
 from vmc.mini.card.networks import Networks, RoundTrip, in_batches
-from vmc.mini.card.plan import CardPlan
 from vmc.mini.world.captions import gesture_caption
 from vmc.mini.world.gestures import LABELS
 from vmc.mini.world.jester_folder import CLIP_FRAMES

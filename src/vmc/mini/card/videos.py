@@ -10,10 +10,9 @@ from tempfile import TemporaryDirectory
 from vmc.data.prompts import Prompt, read_prompts, spread
 from vmc.evaluation.generation import marked_names
 from vmc.evaluation.tuned import TunedModel
-from vmc.mini.card.bars import VIDEOS_TIMED
+from vmc.mini.card.bars import SHOWN, VIDEOS_TIMED, CardPlan
 from vmc.mini.card.intervals import Figure, per_item
 from vmc.mini.card.networks import Networks
-from vmc.mini.card.plan import SHOWN, CardPlan
 from vmc.mini.card.rendered import evenly_spaced, subjects
 from vmc.mini.world.captions import gesture_caption
 from vmc.mini.world.gestures import KNOWN, TARGETS

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from vmc.mini.makers import common
-from vmc.mini.makers.copying.plan import CLIPS, STEPS
+from vmc.mini.makers.copying.training import CLIPS, STEPS
 
 PIPELINE = Path(__file__).parents[2] / "weights" / "pipeline"
 

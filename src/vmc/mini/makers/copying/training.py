@@ -10,17 +10,69 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vmc.metrics.networks.sscd import CopyDescriptor, SSCDNetwork, normalized
 from vmc.mini.makers.copying.augmentation import augment
 from vmc.mini.makers.copying.measuring import area, set_similarities
-from vmc.mini.makers.copying.objective import contrast, crowding
 from vmc.mini.makers.copying.people import GROUP
 from vmc.mini.makers.copying.pictures import PICTURES, SIZE, Pictures
-from vmc.mini.makers.copying.plan import EDGES, RATE, STEPS, Shape
 from vmc.tools.learning.training import Task, TaskProgress
 from vmc.utils.files import atomic_write
 from vmc.utils.randomness import derive_seed, generator
+
+TEMPERATURE = 0.05
+"""The paper's."""
+
+
+def contrast(first_ND: Tensor, second_ND: Tensor, *, temperature: float = TEMPERATURE) -> Tensor:
+    """InfoNCE over both views: each finds its partner among all others (NT-Xent; Chen et al., 2020)."""
+    similarity, partner_N = _similarities(first_ND, second_ND)
+    return F.cross_entropy(similarity / temperature, partner_N)
+
+
+def crowding(first_ND: Tensor, second_ND: Tensor) -> Tensor:
+    """The differential entropy, negated: minus the mean log distance to the nearest descriptor of another picture."""
+    similarity, partner_N = _similarities(first_ND, second_ND)
+    nearest_N = similarity.scatter(1, partner_N[:, None], -torch.inf).amax(1)
+    # A floor under the square keeps the gradient finite where two descriptors meet.
+    return -0.5 * (2 - 2 * nearest_N).clamp(min=1e-6).log().mean()
+
+
+def _similarities(first_ND: Tensor, second_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Of all with all, oneself left out, and the place of each one's partner."""
+    descriptors_ND = torch.cat([first_ND, second_ND])
+    count = len(descriptors_ND)
+    own = torch.eye(count, dtype=torch.bool, device=descriptors_ND.device)
+    similarity = (descriptors_ND @ descriptors_ND.T).masked_fill(own, -torch.inf)
+    return similarity, torch.arange(count, device=descriptors_ND.device).roll(-(count // 2))
+
+
+STEPS, CLIPS = 1600, 4000
+RATE = 0.02
+"""Of Muon."""
+EDGES = ("backbone.conv1.", "backbone.fc.")
+"""First and last layer, which AdamW trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Of the network and its batches.
+
+    Args:
+        layers: basic blocks of the four stages.
+        stem: channels of the first stage.
+        width: of the descriptor.
+        groups: of look-alikes in a batch.
+        entropy: weight of the crowding term, the paper's lambda.
+    """
+
+    layers: tuple[int, int, int, int] = (1, 1, 1, 1)
+    stem: int = 24
+    width: int = 128
+    groups: int = 16
+    entropy: float = 5.0
+
 
 SHORT_SIDE = SIZE
 """px that frames are resized to; the miniature's own size."""

@@ -25,8 +25,7 @@ def run(arguments: Namespace) -> None:
     import torch
 
     from vmc.mini.makers.pretraining.phases import go_on
-    from vmc.mini.makers.pretraining.plan import PretrainingPlan
-    from vmc.mini.makers.pretraining.session import open_session
+    from vmc.mini.makers.pretraining.session import PretrainingPlan, open_session
     from vmc.tools.learning.training import Clock
     from vmc.utils.errors import VmcError
 
