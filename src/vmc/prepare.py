@@ -118,14 +118,10 @@ def jester(arguments: Namespace) -> None:
 
 def _jester(arguments: Namespace, *, split: str = "") -> "Jester":
     """The folder, which calls its settings by the options' names in messages."""
-    from vmc.data.jester import Jester, Keys
+    from vmc.data.jester import Jester
 
-    keys = Keys(
-        path="PATH",
-        exemplars="--exemplars",
-        regularization_count="--regularization-count",
-        split="--split" if split else "",
-    )
+    keys = {"exemplars": "--exemplars", "regularization_count": "--regularization-count"}
+    keys |= {"path": "PATH", "split": "--split" if split else ""}
     return Jester(
         arguments.path,
         exemplars=arguments.exemplars,
@@ -161,11 +157,11 @@ def classifier(arguments: Namespace) -> None:
 def clips(arguments: Namespace) -> None:
     """Show and say what a run would train on, also of clips that have no captions yet."""
     from vmc.data.augmentation import Augmentation
+    from vmc.data.checks import check_path
     from vmc.data.clips import Clip, check_readable
     from vmc.data.folder import VideoFolder, find_clips
-    from vmc.data.limits import checked_path
     from vmc.data.motion import MotionData
-    from vmc.data.timing import time_clip, timing_sentences
+    from vmc.data.transform import time_clip, timing_sentences
     from vmc.runs.sheets import write_clip_sheet
 
     if arguments.output.suffix.lower() != ".png":
@@ -178,7 +174,7 @@ def clips(arguments: Namespace) -> None:
         frame_folder_fps=arguments.frame_folder_fps,
         **{name: known[name] if value is None else value for name, value in chosen.items()},
     )
-    path = checked_path(arguments.path, key="DIR")
+    path = check_path(arguments.path, key="DIR")
     with _printed_log():  # how many clips there are, and what is odd about them
         files, captions = find_clips(path, key="DIR", stills=arguments.stills, caption=arguments.caption)
         named = zip(files, captions, strict=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.config.checks import check_place
-from vmc.config.command import check_config, check_parts, run_hydra
+from vmc.config.checks import check_config, check_parts, check_place
+from vmc.config.command import run_hydra
 from vmc.config.targets import build_foreign
 from vmc.utils.errors import VmcError
 

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.data import video
 from vmc.data.folder import VideoFolder
 from vmc.data.frames import typical_interval

@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vmc.data.images import enlargement, image_times
-from vmc.data.video import check_clip, count_frames, frame_rate, read_frames, write_video
+from vmc.data import images
+from vmc.data.images import enlargement
+from vmc.data.video import check_clip, count_frames, frame_rate, frame_times, read_frames, write_video
 from vmc.utils.errors import VmcError
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "clips"
@@ -58,11 +59,9 @@ def test_wanted_frames_come_in_the_order_wanted(clip, make):
 
 def test_unwanted_frames_are_not_decoded(monkeypatch, mp4):
     """Frames behind the last wanted one stay undecoded, the others before it unconverted."""
-    from vmc.data import video
-
     converted = []
-    real = video.to_rgb
-    monkeypatch.setattr(video, "to_rgb", lambda frame, *rest: converted.append(frame.pts) or real(frame, *rest))
+    real = images.to_rgb
+    monkeypatch.setattr(images, "to_rgb", lambda frame, *rest: converted.append(frame.pts) or real(frame, *rest))
     read_frames(mp4, [1, 4, 1])
     assert len(converted) == 2
 
@@ -159,10 +158,10 @@ def test_animated_images_give_all_their_frames(tmp_path, make, name):
 @pytest.mark.parametrize("name", ["a.webp", "a.png"])
 def test_frames_of_animated_images_have_times_of_their_own(tmp_path, make, name):
     clip = make.animate(tmp_path / name, make.numbered(4), milliseconds=[100, 300, 0, 200])
-    assert image_times(clip) == pytest.approx([0, 0.1, 0.4, 0.5])
+    assert frame_times(clip) == pytest.approx([0, 0.1, 0.4, 0.5])
     assert frame_rate(clip) == pytest.approx(4 / 0.7)
     make.save_images(tmp_path, make.numbered(1), pattern="still.png")
-    assert image_times(tmp_path / "still.png") == [0]
+    assert frame_times(tmp_path / "still.png") == [0]
 
 
 def test_the_cover_of_an_animated_png_is_no_frame(tmp_path, make):

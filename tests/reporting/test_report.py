@@ -11,12 +11,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-from vmc.config.command import check_config, config_folder
+from vmc.config.checks import check_config
+from vmc.config.folders import config_folder
 from vmc.data.video import write_video
 from vmc.diffusion.timesteps import CoarseNoise, TimeRange
-from vmc.metrics.comparison import Difference
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.scores import write_scores
+from vmc.metrics.statistics import Difference
 from vmc.report import main as report
 from vmc.reporting.build import Report, check_output, report_folder
 from vmc.reporting.curves import Curve, Point, curve_of_arm

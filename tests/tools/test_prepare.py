@@ -11,10 +11,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from vmc.config.command import check_complete, config_folder, quote_free_text
+from vmc.config.checks import check_complete
+from vmc.config.folders import config_folder
+from vmc.config.free_text import quote_free_text
 from vmc.data.folder import VideoFolder
-from vmc.data.jester import Jester
-from vmc.data.jester_check import check_split
+from vmc.data.jester import Jester, check_split
 from vmc.data.video import count_frames
 from vmc.prepare import main
 from vmc.utils.text_files import normalize_label
@@ -260,4 +261,4 @@ def test_a_damaged_picture_among_the_drawn_is_found(release, capsys):
 
 def test_check_counts_without_opening(release):
     found = check_split(Jester(release), "validation")
-    assert found.clips == 12 and found.is_unpacked and found.problem() is None and set(found.frames) == {FRAMES}
+    assert found.labels.total() == 12 and found.problem is None and f"{FRAMES} to {FRAMES} frames" in found.summary

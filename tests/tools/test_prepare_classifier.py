@@ -204,8 +204,19 @@ def test_the_papers_backbone_begins_with_published_weights(release, tmp_path, to
     monkeypatch.setitem(BACKBONES, "BNInception", replace(BACKBONES["BNInception"], short_side=96, crop=64))
     first = TRN(arch="BNInception", classes=3)
     save_trn(first, tmp_path / "first.pth.tar", arch="BNInception", epoch=1, accuracy=0.0)
-    words = ("--backbone", "bninception", "--weights", tmp_path / "first.pth.tar", "--epochs", 1, "--batch", 6, "--rate", 1e-6)
-    assert told(release, *words)[0] == 0
+    words = (
+        "--backbone",
+        "bninception",
+        "--weights",
+        tmp_path / "first.pth.tar",
+        "--epochs",
+        1,
+        "--batch",
+        6,
+        "--rate",
+        1e-6,
+    )
+    assert told(release, *words, "--rate", 1e-6)[0] == 0
     network = load_trn(tmp_path / "mine.pth.tar", classes=3)
     assert torch.allclose(network.new_fc.weight, first.new_fc.weight, atol=1e-3)
     status, _, err = told(release, "--weights", tmp_path / "first.pth.tar", output=tmp_path / "other.pth.tar")

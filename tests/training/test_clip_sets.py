@@ -41,8 +41,8 @@ def begun(train, tmp_path, monkeypatch):
     def begin(*overrides, **parts):
         kept = {}
 
-        def keep(self, module, batches, stop):
-            kept.update(module=module, batches=batches.dataset)
+        def keep(self, module, loader, *_):
+            kept.update(module=module, batches=loader.dataset)
             return "steps"
 
         with monkeypatch.context() as patch:

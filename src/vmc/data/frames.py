@@ -1,6 +1,6 @@
 """Which frames of a clip are taken, and how they are brought to the size that the model wants.
 
-Axes: F frames, C colour channels, H rows, W columns.
+Axes: F frames, C color channels, H rows, W columns.
 """
 
 import math
@@ -20,7 +20,6 @@ Start = Literal["random", "first", "centre"]
 
 MAX_FRAMES = 1000
 """Frames of a window: no base model draws nearly as many at once, and a mistyped number must not fill the memory."""
-
 _ROUNDING = 0.25
 """Share of the interval before a frame by which a moment may lie before the frame and still mean it: containers round
 timestamps, a GIF's to hundredths of a second."""
@@ -35,10 +34,9 @@ class Window(NamedTuple):
 
 def check_window(*, frames: int, fps: float, start: str) -> None:
     """Raises a VmcError naming the argument that no window can be made of."""
-    if not isinstance(frames, int) or frames < 1:
-        raise VmcError(f"data.frames is {frames}; it must be a whole number of at least 1")
-    if frames > MAX_FRAMES:
-        raise VmcError(f"data.frames is {frames}; it must be at most {MAX_FRAMES}, a window is held in memory")
+    if not isinstance(frames, int) or not 1 <= frames <= MAX_FRAMES:
+        most = f"from 1 to {MAX_FRAMES}, as windows lie in memory"
+        raise VmcError(f"data.frames is {frames}; it must be a whole number {most}")
     check_rate("data.fps", fps)
     if start not in get_args(Start):
         raise VmcError(f"data.start is {start!r}; it must be one of {', '.join(get_args(Start))}")
@@ -76,14 +74,9 @@ def window(times: Sequence[float], *, frames: int, fps: float, start: Start, gen
         fps: moments a second at which they are taken.
         start: `random` draws among all frames at which a whole window begins, `first` takes frame 0, `centre` the
             middle of them.
-        generator: used by `random` alone.
-
-    Raises:
-        VmcError: naming `data.frames`, `data.fps` or `data.start`, or the clip has no frames.
+        generator: source of the draw for `random`.
     """
     check_window(frames=frames, fps=fps, start=start)
-    if not times:
-        raise VmcError("a clip has 0 frames; remove it or replace it by one that has at least 1")
     if len(times) == 1 or is_slower(times, fps):
         times = even_times(len(times), fps)
     after = times[-1] + (typical_interval(times) or 1 / fps)  # when the last frame is no longer shown
@@ -102,7 +95,7 @@ def resize_and_crop(frames_FCHW: Tensor, size: int | tuple[int, int]) -> Tensor:
 
     Args:
         frames_FCHW: uint8.
-        size: side of a square, or (height, width).
+        size: side of a square, or (height, width), px.
 
     Returns:
         frames_FCHW, uint8, at that size.

@@ -33,7 +33,7 @@ from vmc.evaluation.tuned import TunedModel
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
-from vmc.training.callbacks import StopOnSignal
+from vmc.training.callbacks import StopOnSignal, run_to_end
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, short_reason
@@ -307,27 +307,20 @@ class Pretrained:
         """Score the base model, or go on, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.experiment.hardware.use_threads()
         sweep_caches(self.experiment.cache)
-        with StopOnSignal() as stop:
+
+        def score(stop: StopOnSignal) -> str:
             jobs = self._jobs(stop)
+            self.run.begin(threads=threads, world=1)
+            # No weights of its own say it.
+            self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
+            self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
             try:
-                self.run.begin(threads=threads, world=1)
-                # No weights of its own say it.
-                self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
-                self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
                 self._score(jobs)
             except Stopped:  # what has been scored stays; the same command goes on with it
-                self._end("stopped", "signal", stop.exit_code)
-            except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the videos in hand
-                self._end("stopped", "signal", 1)
-                raise
-            except BaseException as error:
-                self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
-                raise
-            else:
-                self._end("finished", NO_TRAINING, 0)
-                return 0
-        stop.pass_on()
-        return stop.exit_code
+                return "signal"
+            return NO_TRAINING
+
+        return run_to_end(score, run=self.run, mirror=self.mirror)
 
     def _score(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -367,10 +360,6 @@ class Pretrained:
             return shared_or_made(make, prompts, files, shared=parts.cache / "base-videos" / name)
 
         return kept
-
-    def _end(self, status: str, reason: str, exit_code: int) -> None:
-        self.run.conclude(status=status, reason=reason)
-        self.mirror.finish(exit_code)
 
 
 def _until(stop: StopOnSignal, make: Maker) -> Maker:

@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from vmc.metrics.columns import Measure
-from vmc.metrics.comparison import Difference, holm, paired_difference
-from vmc.metrics.statistics import Interval, Run, resample
-from vmc.metrics.values import KEYS
+from vmc.metrics.scores import KEYS
+from vmc.metrics.statistics import Difference, Interval, Run, holm, paired_difference, resample
 from vmc.reporting.catalogue import CONTROLS, METHOD, Layout, Listed
 from vmc.reporting.matched import NOT_RUN, ArmResult, ControlResult, all_measures
 
@@ -95,7 +94,7 @@ def against(
             one, other = (_mean(found, metric) for found in (runs, others))
             values[arm, metric] = one - other
             if len(runs) > 1:
-                tested[arm, metric] = paired_difference(runs, others, metric=metric, names=(arm, reference))
+                tested[arm, metric] = paired_difference(runs, others, metric=metric)
     corrected = holm({place: difference.p for place, difference in tested.items()})
     return Comparison(values, {place: replace(found, p_corrected=corrected[place]) for place, found in tested.items()})
 

@@ -18,9 +18,8 @@ from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.metrics.columns import Column, Measure, measures_of
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
-from vmc.metrics.scores import read_scores
+from vmc.metrics.scores import read_scores, values_of_run
 from vmc.metrics.statistics import Run
-from vmc.metrics.values import values_of_run
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 
@@ -87,7 +86,7 @@ class Scored:
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """A row a video, a column a metric; see `vmc.metrics.values.values_of_run`.
+        """A row a video, a column a metric; see `vmc.metrics.scores.values_of_run`.
 
         Raises:
             VmcError: the table does not read, or its values do not fit.

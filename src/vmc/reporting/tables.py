@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from vmc.metrics.columns import Measure
-from vmc.metrics.comparison import Difference
-from vmc.metrics.statistics import Interval
+from vmc.metrics.statistics import Difference, Interval
 from vmc.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name
 from vmc.reporting.compare import NOT_MEASURED, ResultTable, Row
 from vmc.reporting.matched import NOT_RUN

@@ -5,15 +5,13 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import yaml
 from tqdm import tqdm
 
 from vmc.data.clips import Clip, check_readable
-from vmc.data.jester import Jester
-from vmc.data.jester_check import PUBLISHED, SplitCheck, check_split, check_tables, label_file
+from vmc.data.jester import PUBLISHED, Jester, SplitCheck, check_split, check_tables
 from vmc.data.video import FOLDER_RATE, read_frames, write_video
 from vmc.metrics.networks.classifiers import read_labels
 from vmc.utils.errors import VmcError
@@ -62,7 +60,7 @@ def choose_motion(text: str, configs: Path) -> ChosenMotion:
 
 def class_names(source: Jester) -> Sequence[str]:
     """The classes, sorted: those of the release's list, else Jester's 27."""
-    return read_labels(label_file(source))
+    return read_labels(source.label_file)
 
 
 def prepare_jester(source: Jester, motion: ChosenMotion, *, seed: int, export: Path | None) -> None:
@@ -75,12 +73,9 @@ def prepare_jester(source: Jester, motion: ChosenMotion, *, seed: int, export: P
     if export is not None and export.exists() and (not export.is_dir() or any(export.iterdir())):
         raise VmcError(f"--export is {export}, which is there and not empty: name another folder")
     check_tables(source, names=class_names(source))
-    checks = [
-        check_split(source, split, progress=partial(tqdm, desc=split, unit="clip", disable=None, leave=False))
-        for split in source.splits()
-    ]
-    print("\n".join([*_counts(checks), "", *(check.line(shorter_than=16) for check in checks)]))
-    if problems := [problem for check in checks if (problem := check.problem())]:
+    checks = [check_split(source, split) for split in source.splits()]
+    print("\n".join([*_counts(checks), "", *(check.summary for check in checks)]))
+    if problems := [check.problem for check in checks if check.problem]:
         raise VmcError(f"{source.path} is not whole: {'; '.join(problems)}: unpack Jester's frames again")
     exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
     related = source.regularization(seed=seed)
@@ -103,7 +98,7 @@ def _counts(checks: Sequence[SplitCheck]) -> list[str]:
     rows = [("class", *(check.split for check in checks))]
     for label in sorted({label for check in checks for label in check.labels}):
         rows.append((label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)))
-    rows.append(("all", *(f"{check.clips:,}" for check in checks)))
+    rows.append(("all", *(f"{check.labels.total():,}" for check in checks)))
     rows.append(("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks)))
     return aligned(rows)
 

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vmc.data.jester import Jester
-from vmc.data.jester_check import check_tables, label_file
+from vmc.data.jester import Jester, check_tables
 from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
 from vmc.tools.classifier.jester import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
@@ -234,5 +233,5 @@ def _publish(
     print(f"validation clips that epoch {summary['chosen_epoch']} reads right; {left_out}")
     use = f"python -m vmc.train stack=paper data.path={validation.source.path} metrics.classifier.path={output}"
     if tuple(validation.classes) != JESTER_LABELS:
-        use += f" metrics.classifier.labels={label_file(validation.source)}"
+        use += f" metrics.classifier.labels={validation.source.label_file}"
     print(f"wrote {output}; use it: {use}")

@@ -97,18 +97,14 @@ def _tensor_names(file: Path) -> list[str]:
     """Names without `module.`; none where the file does not read. No code of the file's is run."""
     from safetensors import SafetensorError, safe_open
 
-    from vmc.metrics.networks.torchscript import is_torchscript, read_tensors
-    from vmc.metrics.networks.trn import safe_numbers
+    from vmc.metrics.networks.files import load_weights
 
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as opened:
                 return list(opened.keys())
-        if is_torchscript(file):
-            return list(read_tensors(file))
         # Mapped, not read: only the names are wanted. Files of before 2020 cannot be mapped.
-        with safe_numbers():
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        content = load_weights(file, mmap=zipfile.is_zipfile(file))
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError):
         return []
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
@@ -174,9 +170,9 @@ def _tsm(path: Path, labels: Path | None) -> str:
 
 
 def _sscd(path: Path) -> str:
-    from vmc.metrics.networks.sscd import load_sscd
+    from vmc.metrics.networks.sscd import CopyNetwork
 
-    descriptor = load_sscd(path)
+    descriptor = CopyNetwork(path=path)
     _count(descriptor.network, path)
     try:
         described = descriptor(torch.full((1, 3, 32, 48), 128, dtype=torch.uint8))
@@ -193,7 +189,7 @@ def _clip(path: Path, architecture: str) -> str:
     from vmc.metrics.networks.open_clip import load_image_text
 
     folder = path.is_dir()
-    opened = load_image_text(folder=path) if folder else load_image_text(architecture=architecture, file=path)
+    opened = load_image_text(path, architecture=None if folder else architecture)
     _count(opened.model, path)
     width = opened.encode_texts(["a man"]).shape[1]
     called = "its folder's own" if folder else architecture
@@ -201,7 +197,7 @@ def _clip(path: Path, architecture: str) -> str:
 
 
 def _video_classifier(path: Path) -> str:
-    from vmc.metrics.networks.hugging_face import HuggingFaceClassifier
+    from vmc.metrics.networks.classifiers import HuggingFaceClassifier
 
     classifier = HuggingFaceClassifier(path=path)
     labels = classifier.labels

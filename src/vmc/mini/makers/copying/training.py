@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vmc.metrics.networks.sscd import CopyDescriptor, SSCDNetwork, normalized
+from vmc.metrics.networks.sscd import SSCDNetwork, normalized, prepared
 from vmc.mini.makers.copying.augmentation import augment
 from vmc.mini.makers.copying.measuring import area, set_similarities
 from vmc.mini.makers.copying.people import GROUP
@@ -101,8 +101,12 @@ def make_task(pictures: Pictures, seed: int, shape: Shape | None = None) -> Task
     def measure(networks: nn.ModuleDict, step: int) -> float:
         network = networks["copying"]
         device = next(network.parameters()).device
-        descriptor = CopyDescriptor(network, short_side=SHORT_SIDE)
-        return area(*set_similarities(lambda frames: descriptor(frames.to(device)).cpu(), pictures.validation))
+
+        @torch.no_grad()
+        def describe(frames_NCHW: Tensor) -> Tensor:
+            return network(prepared(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
+
+        return area(*set_similarities(describe, pictures.validation))
 
     return Task(
         name="copying",
