@@ -10,7 +10,7 @@ from safetensors import safe_open
 from vmc.diffusion.sampling import Sampler, initial_noise
 from vmc.mini.__main__ import main
 from vmc.mini.makers import blank
-from vmc.mini.makers.pretraining import autoencoder, clips, marks, networks, phases, preview
+from vmc.mini.makers.pretraining import autoencoder, clips, marks, networks, phases, preview, reading
 from vmc.mini.makers.pretraining.clips import (
     FRAMES,
     MODELS,
@@ -200,7 +200,7 @@ def test_a_damaged_shard_is_named(tmp_path, monkeypatch):
     assert some.prepare(workers=1)
     path = some.shards[0][0]
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(VmcError, match=r"damaged.*rendered again"):
+    with pytest.raises(VmcError, match=r"damaged.*made again"):
         Clips(1).frames([0])
 
 
@@ -296,13 +296,15 @@ def test_the_loss_weighs_noisy_timesteps_more_with_mean_1():
     assert torch.all(weights_T.diff() >= 0) and weights_T[-1] > 5 * weights_T[250]
 
 
-def test_the_text_encoder_learns_to_read_and_then_stays_as_it_is(finished):
+def test_the_text_encoder_learns_to_read_and_then_stays_as_it_is(finished, monkeypatch):
+    monkeypatch.setattr(reading, "BATCH", 16)
+    monkeypatch.setattr("vmc.tools.learning.learner.WARM_UP", 10)
     tokenizer = networks.make_tokenizer()
     encoder = networks.make_text_encoder(0, tokenizer)
     lessons = Lessons(clips=40, seed=0)
     assert set(lessons.values()["gesture"]) <= {*KNOWN, ""}
     first = teach(encoder, tokenizer, lessons, steps=2)
-    assert teach(encoder, tokenizer, lessons, steps=25) < 0.9 * first
+    assert teach(encoder, tokenizer, lessons, steps=10) < 0.9 * first
     with safe_open(finished / STATE, framework="pt") as file:
         names = [name for name in file.keys() if name.startswith("weights.text_encoder.")]  # noqa: SIM118
         assert names
@@ -335,7 +337,7 @@ def test_an_unknown_word_leaves_a_mark_of_its_own_and_all_else_keeps_its_meaning
 
 
 def test_unknown_words_are_whole_and_in_no_caption(finished):
-    words = Marking(tokenizer=networks.make_tokenizer(), clips=3_000, seed=0).words
+    words = Marking(tokenizer=networks.make_tokenizer(), clips=300, seed=0).words
     assert len(words) > 20_000 and not {"person", "doing", "sign", "hand"} & set(words)
     latents = type("Latents", (), {"clips": Clips(40)})()
     draw = Drawing(latents, (), None, 0, 40, unknown=tuple(words))  # type: ignore[arg-type]
