@@ -12,7 +12,7 @@ from vmc.config.command import compose
 from vmc.models.base import VideoModel
 from vmc.tools.doctor.memory import STATE_BYTES, HeldMemory, count_held
 from vmc.tools.doctor.software import Row
-from vmc.tools.downloads.hub import cached_folder
+from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
 from vmc.tools.full_size.folder import ZEROSCOPE
 from vmc.utils.errors import VmcError
