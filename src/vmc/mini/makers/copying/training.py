@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vmc.metrics.networks.sscd import SSCDNetwork, normalized, prepared
+from vmc.metrics.networks.sscd import SSCDNetwork, normalize_images, prepare_frames
 from vmc.mini.makers.copying.augmentation import augment
 from vmc.mini.makers.copying.measuring import area, set_similarities
 from vmc.mini.makers.copying.objective import contrast, crowding
@@ -42,7 +42,7 @@ def make_course(pictures: Pictures, seed: int, shape: Shape | None = None) -> Co
     def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
         network = networks["copying"]
         device = next(network.parameters()).device
-        both_ND = network(normalized(views(step).to(device)))
+        both_ND = network(normalize_images(views(step).to(device)))
         first_ND, second_ND = both_ND.chunk(2)
         return contrast(first_ND, second_ND) + shape.entropy * crowding(first_ND, second_ND)
 
@@ -52,7 +52,7 @@ def make_course(pictures: Pictures, seed: int, shape: Shape | None = None) -> Co
 
         @torch.no_grad()
         def describe(frames_NCHW: Tensor) -> Tensor:
-            return network(prepared(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
+            return network(prepare_frames(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
 
         return area(*set_similarities(describe, pictures.validation))
 
