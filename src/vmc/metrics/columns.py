@@ -30,6 +30,7 @@ class Measure:
         how: the mean of the values; the share of videos of which a truth holds; the share above `threshold`.
         threshold: the value of `above`.
         digits: digits after the point; of a share, of its percentage.
+        better: which values are the better ones.
         rank: measures are listed by it: 0 for the paper's own, 1 for all others, 2 for what is said of videos as such.
         tables: the paper's tables that it is a column of, `table1` or `table2`.
         curve: whether it is drawn against training (Fig. 7).
