@@ -56,10 +56,6 @@ class Copying(Metric):
     of Sec. 4.2), copy_similarity_any (and all frames of the exemplars: Supp. C), copied (`first` above the threshold),
     nearest_clip and nearest_frame (of `any`; frames count from 0), and regularization_similarity (all frames of the
     regularization clips; None without them).
-
-    Args:
-        descriptor: the network that describes images.
-        threshold: similarity above which a video counts as copied.
     """
 
     name = "copying"
