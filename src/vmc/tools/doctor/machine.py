@@ -3,12 +3,12 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 
 from vmc.config.build import build_part
-from vmc.tools.doctor.memory import GIB
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.hub import is_cached
@@ -16,6 +16,7 @@ from vmc.tools.downloads.sources import SOURCES
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
 from vmc.training.hardware import has_bfloat16
+from vmc.training.memory import GIB, memory_savings
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 
@@ -172,14 +173,7 @@ def gpu_memory(run: PlannedRun, free: float, total: float) -> Row:
 
 def savings(run: PlannedRun) -> str:
     """The settings that would need less memory, those left out that are chosen already."""
-    config, trainer = run.config, run.config["trainer"]
-    subset = config["parameters"] or {"_target_": "Lora"}
-    settings = {
-        "trainer.checkpoint_activations=true": not trainer["checkpoint_activations"],
-        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer["precision"] == "32-true",
-        "optimizer=adamw8bit": run.state_bytes > 2,
-        "batch_size=1 or more trainer.accumulate": config["batch_size"] > trainer["devices"] * trainer["accumulate"],
-        "parameters=lora": "Lora" not in subset["_target_"],
-        "a smaller data.size": True,
-    }
-    return ", or ".join(name for name, helps in settings.items() if helps)
+    subset, batch_size = run.config["parameters"], run.config["batch_size"]
+    adapters = not subset or "Lora" in subset["_target_"]
+    trainer = SimpleNamespace(**run.config["trainer"])
+    return memory_savings(trainer, state_bytes=run.state_bytes, adapters=adapters, batch_size=batch_size)

@@ -10,11 +10,11 @@ from vmc.config.build import build_part, build_parts, build_regularization
 from vmc.config.checks import check_config, check_parts, fill_missing, resolved
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
-from vmc.tools.doctor.memory import STATE_BYTES, HeldMemory, count_held
 from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.hub import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
 from vmc.tools.full_size.folder import ZEROSCOPE
+from vmc.training.memory import STATE_BYTES, HeldMemory, count_held
 from vmc.utils.errors import VmcError
 
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
