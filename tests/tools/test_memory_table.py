@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.tools.doctor.memory import GIB, MEASURED, HeldMemory, count_rows, table
+from vmc.tools.doctor.run import GIB, MEASURED, HeldMemory, count_rows, table
 
 ROOT = Path(__file__).parents[2]
 

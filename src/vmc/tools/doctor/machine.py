@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 
 from vmc.config.build import build_part
-from vmc.tools.doctor.memory import GIB
-from vmc.tools.doctor.run import PUBLISHED, PlannedRun
+from vmc.tools.doctor.run import GIB, PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.hub import is_cached
 from vmc.tools.downloads.sources import SOURCES
@@ -18,6 +17,7 @@ from vmc.training.delta import check_dtype
 from vmc.training.hardware import has_bfloat16
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
+from vmc.utils.processes import usable_processors
 
 OTHERS = 1.0
 """GB of a run's videos, and of the caches that all runs share, each an estimate."""
@@ -39,7 +39,7 @@ def machine(run: PlannedRun) -> list[Row]:
 
 
 def _processors(run: PlannedRun) -> Row:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_processors()
     found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
     if run.config["stack_name"] == "mini" and usable < 2:
         return Row("processors", "note", f"{found}; trainer=cpu asks for 2", "add trainer.threads=1")

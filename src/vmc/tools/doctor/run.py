@@ -1,26 +1,79 @@
-"""The run that is asked about: a stack with overrides of `vmc.train`, composed as that does and not begun."""
+"""The run that is asked about, composed as `vmc.train` does and not begun, and what it holds on a GPU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from vmc.config.build import build_part, build_parts, build_regularization
+import torch
+
+from vmc.config.build import build_part, build_parts
 from vmc.config.checks import check_config, check_parts, fill_missing, resolved
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
-from vmc.tools.doctor.memory import STATE_BYTES, HeldMemory, count_held
-from vmc.tools.doctor.software import Row
+from vmc.models.parameters import Subset
 from vmc.tools.downloads.hub import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
-from vmc.tools.full_size.folder import ZEROSCOPE
+from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
+from vmc.training.hardware import LOW
 from vmc.utils.errors import VmcError
 
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
 """Pipelines of the hub: repository -> name."""
 PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler", "metrics")
 """Groups that refuse wrong values when they are made."""
+GIB = 2**30
+STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
+"""Bytes of a trained parameter's optimizer state, two moments, by the optimizer's class."""
+MEASURED = {
+    ("temporal_kv", "32-true", "adamw"): ("", ""),
+    ("temporal_kv", "bf16-mixed", "adamw"): ("48.9", "18.7"),
+    ("temporal_kv", "bf16-mixed", "adamw8bit"): ("", ""),
+    ("spatial_kv", "bf16-mixed", "adamw"): ("", ""),
+    ("lora", "bf16-mixed", "adamw"): ("", ""),
+}
+"""Of `parameters`, `trainer.precision` and `optimizer`: GiB at the peak of a step on an H100, activations kept and
+recomputed (`experiments/full_size/proof_h100.json`)."""
+HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, activations kept", "step, recomputed")
+
+
+class HeldMemory(NamedTuple):
+    """What a training holds on a GPU from the end of its first step on; activations come on top.
+
+    Args:
+        trained, frozen: parameters of the denoiser, adapters among the trained.
+        beside: parameters of other networks that lie there, in float32.
+        precision: of the frozen ones, as in `conf/trainer`.
+        state_bytes: of the optimizer's state, for a trained parameter.
+    """
+
+    trained: int
+    frozen: int
+    beside: int
+    precision: str
+    state_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
+        frozen = self.frozen * LOW.get(self.precision, torch.float32).itemsize
+        return self.trained * (4 + 4 + self.state_bytes) + frozen + self.beside * 4
+
+
+def count_held(
+    model: VideoModel, subset: Subset | None, *, precision: str, state_bytes: int, beside: Sequence[str] = ()
+) -> HeldMemory:
+    """Count the parameters on the meta device, those of further roles (`text`, `autoencoder`) `beside` the denoiser's;
+    of the model only config files are read.
+    """
+    denoiser = model.empty_denoiser().requires_grad_(False)
+    trained = subset.select_trainable(denoiser, model.groups) if subset else {}
+    frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
+    parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
+    others = [tensor for part in parts for tensor in model.empty(part).parameters()]
+    numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
+    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes)
 
 
 @dataclass(frozen=True)
@@ -87,23 +140,30 @@ def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
     return PlannedRun(resolved(config), missing, parts)
 
 
-def clips(run: PlannedRun) -> list[Row]:
-    """A row for the run's clips, found and counted, none of them opened; none where they are rendered when needed."""
-    data, motion, seed = run.config["data"], build_part(run.config, "motion"), run.config["seed"]
-    path, jester = data["path"], data["source"]["_target_"].endswith(".Jester")
-    part = "Jester" if jester else "clips"
-    if "data.path" in run.missing:
-        remedy = "python -m vmc.prepare jester PATH verifies a copy" if jester else "give data.path=DIR"
-        return [Row(part, "note", "its folder is given by data.path", remedy)]
-    if isinstance(path, Mapping):
-        return []
-    try:
-        source, related = build_part(run.config, "data.source"), "no"
-        exemplars = len(source.exemplars(label=motion.label, caption=motion.caption, seed=seed))
-        if not run.config["regularization"]["_target_"].endswith(".SyntheticRegularization"):  # which are not made yet
-            regularization = build_regularization(run.config, source=source, seed=seed, base_videos=None)
-            related = str(len(regularization.clips()))
-    except VmcError as error:
-        return [Row(part, "fails", str(error), "set data.path to a folder of such clips")]
-    found = f"{exemplars} exemplars and {related} regularization clips in {path}, none opened"
-    return [Row(part, "ok", found, f"python -m vmc.prepare jester {path} looks for every frame" if jester else "")]
+def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
+    """What a training of each row holds."""
+    for parameters, precision, optimizer in MEASURED:
+        config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
+        state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
+        yield count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
+
+
+def table() -> list[str]:
+    """In Markdown, in GiB, for the clips of `model=zeroscope`."""
+    held = [f"{row.bytes / GIB:.1f}" for row in count_rows()]
+    rows = [(*words, number, *steps) for (words, steps), number in zip(MEASURED.items(), held, strict=True)]
+    video = compose("train", ["stack=paper"]).model
+    autoencoder = sum(tensor.numel() for tensor in ZEROSCOPE.empty("vae").parameters()) * 4 / GIB
+    return [
+        f"GiB, {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and a regularization clip).",
+        "",
+        f"| {' | '.join(HEADER)} |",
+        f"|{'---|' * 3}{'---:|' * 3}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "Held: weights, gradients and optimizer state, counted; a GPU needs more than that. From the first evaluation"
+        f" on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
+        "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
+        " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
+        " like measure it on your GPU.",
+    ]
