@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform, TimedClip, log_timing, time_clip, timing_sentences
+from vmc.data.frames import ClipTransform, TimedClip, log_timing, time_clip, timing_sentences
 
 
 def timed(seconds, *, role="exemplar", rate=30.0, slow=False, padded=0, name="clip.mp4"):

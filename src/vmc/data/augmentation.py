@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from vmc.data.frames import resize, to_uint8
 from vmc.utils.errors import VmcError
 
 _MUCH_LARGER = 1.33
@@ -154,6 +153,19 @@ def _recolor(frames_FCHW: Tensor, draw: Draw) -> Tensor:
     mean_grey = float((frames_FCHW.mean((0, 2, 3), dtype=torch.float64) * _YIQ[0]).sum())
     recolored_FCHW = torch.einsum("dc,fchw->fdhw", matrix, frames_FCHW)
     return ((recolored_FCHW - mean_grey) * draw.contrast + mean_grey) * draw.brightness
+
+
+def resize(frames_FCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Frames as floats at another size, bilinear and antialiased."""
+    frames_FCHW = frames_FCHW.float()
+    if frames_FCHW.shape[2:] == size:
+        return frames_FCHW
+    return F.interpolate(frames_FCHW, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def to_uint8(frames_FCHW: Tensor) -> Tensor:
+    """Frames of 0 to 255 as uint8, rounded."""
+    return frames_FCHW.round().clamp(0, 255).to(torch.uint8)
 
 
 def _between(value: float, low: float, high: float) -> float:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import ClipSource
-from vmc.data.frames import Start
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform, Start
 from vmc.data.video import FOLDER_RATE
 from vmc.utils.errors import VmcError
 
