@@ -145,6 +145,10 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
     try:
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
     except (ImportError, AttributeError, ValueError, TypeError) as error:
+        if module.startswith("bitsandbytes."):
+            raise VmcError(
+                "optimizer is adamw8bit, which needs bitsandbytes; pip install 'vmc[bnb]', or use optimizer=adamw"
+            ) from error
         raise VmcError(
             f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class that is"
             " installed"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from vmc.config.build import build_part
+from vmc.config.schema import arguments
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.hub import is_cached
@@ -19,6 +19,7 @@ from vmc.training.hardware import has_bfloat16
 from vmc.training.memory import GIB, memory_savings
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
+from vmc.utils.processes import usable_processors
 
 OTHERS = 1.0
 """GB of a run's videos, and of the caches that all runs share, each an estimate."""
@@ -32,7 +33,7 @@ def machine(run: PlannedRun) -> list[Row]:
     """CPU, memory, disk and GPU, and the optimizer where its package is missing."""
     rows = [_processors(run), _memory(run), disk(run), *gpu(run)]
     try:
-        build_part(run.config, "optimizer")
+        arguments(run.config["optimizer"]["_target_"])
     except VmcError as error:
         found, _, remedy = str(error).partition("; ")
         rows.append(Row("optimizer", "fails", found, remedy))
@@ -40,7 +41,7 @@ def machine(run: PlannedRun) -> list[Row]:
 
 
 def _processors(run: PlannedRun) -> Row:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_processors()
     found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
     if run.config["stack_name"] == "mini" and usable < 2:
         return Row("processors", "note", f"{found}; trainer=cpu asks for 2", "add trainer.threads=1")
