@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from vmc.config.build import build_part, build_parts
-from vmc.config.checks import check_config, check_parts, fill_missing, resolved
+from vmc.config.checks import GROUPS, check_config, check_parts, fill_missing, resolved
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
 from vmc.models.parameters import Subset
-from vmc.tools.downloads.hub import cached_folder
+from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
 from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
 from vmc.training.hardware import LOW
@@ -133,7 +134,9 @@ def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
     config = compose("train", [f"stack={stack}", *overrides])
     missing = fill_missing(config)
     check_config(config, "train")
-    check_parts(config)
+    # An optimizer whose package is not installed is a finding, too.
+    absent = find_spec(config.optimizer._target_.partition(".")[0]) is None
+    check_parts(config, [group for group in GROUPS if not (absent and group == "optimizer")])
     parts = build_parts(config, PARTS)
     if parts["parameters"] is not None:
         parts["parameters"].check(parts["model"].groups)
