@@ -13,7 +13,6 @@ from vmc.metrics.scores import read_scores
 from vmc.reporting.build import write_report
 from vmc.reporting.dashboard import build_dashboard
 from vmc.reporting.figures.curves import figure7
-from vmc.reporting.figures.strips import figure3
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.runs.mirror import WandbMirror
@@ -80,7 +79,7 @@ class Recorded:
 
 
 def gallery_of(report: Report, folder: Path, runs: Path) -> str:
-    write_report(report, folder, runs=runs, figures={"figure3_strips": figure3, "figure7": figure7})
+    write_report(report, folder, runs=runs, figures={"figure7": figure7})
     return (folder / "index.html").read_text()
 
 

@@ -91,7 +91,7 @@ def test_published_files_are_compared(elsewhere, monkeypatch):
     trn, clip, sscd = (elsewhere / "own" / SOURCES[name].name for name in ("trn", "clip", "sscd"))
     for file in (trn, clip):
         file.write_bytes(b"x")
-    sscd.with_name(f"{sscd.name}.part").write_bytes(b"x")
+    sscd.with_name(f"{sscd.name}.0123abcd.part").write_bytes(b"x")
 
     def found() -> dict[str, Row]:
         return {row.part: row for row in networks.networks(plan("paper"))}

@@ -11,7 +11,7 @@ import torch
 from vmc.config.schema import arguments
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
-from vmc.tools.downloads.hub import is_cached
+from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
@@ -116,7 +116,7 @@ def disk(run: PlannedRun) -> Row:
     if use is not None:
         need += use.most / 1e9
         takes = f"a run leaves about {OTHERS + use.stays / 1e9:.0f} and takes {need:.0f} while it saves"
-    if (name := PUBLISHED.get(run.model)) and not is_cached(run.model, run.parts["model"].family):
+    if (name := PUBLISHED.get(run.model)) and not cached_folder(run.model, run.parts["model"].family):
         caches += SOURCES[name].size
         takes += f", the download of {name} {SOURCES[name].size:g} beside the caches"
     here, for_caches = (shutil.disk_usage(place).free / 1e9 for place in existing.values())

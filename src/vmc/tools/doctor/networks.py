@@ -1,7 +1,5 @@
 """The run's networks and clips: there, whole and what they should be, or the command that gets them."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from vmc.config.build import build_part, build_regularization
 from vmc.metrics.networks.files import NetworkFile
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
-from vmc.tools.downloads.hub import is_cached
+from vmc.tools.downloads.download import cached_folder, expected_sha256, file_sha256, part_files
 from vmc.tools.downloads.sources import SOURCES, FileSource
 from vmc.utils.errors import VmcError
 
@@ -42,7 +40,7 @@ def _model(run: PlannedRun) -> Row:
             return Row(part, "fails", str(error), "get the whole folder again")
         shipped = PACKAGE in Path(name).parents
         return Row(part, "ok", "ships with the package" if shipped else f"the folder {name}")
-    if is_cached(name, run.parts["model"].family):
+    if cached_folder(name, run.parts["model"].family):
         return Row(part, "ok", f"{name}, in the hub's cache")
     get = run.parts["model"].get or "python -m vmc.weights get zeroscope"
     found = f"{name} is no folder here and not in the hub's cache"
@@ -55,23 +53,19 @@ def _network(part: str, network: NetworkFile[Any]) -> Row:
         return Row(part, "note", "no file is named: its library downloads it when it is needed")
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         return Row(name, "ok", "ships with the package") if PACKAGE in path.parents else _compare(name, path, get)
-    begun = path.with_name(f"{path.name}.part")
-    found = f"{begun} is not complete" if begun.is_file() else f"{path} is missing"
+    begun = part_files(path)
+    found = f"{begun[0]} is not complete" if begun else f"{path} is missing"
     return Row(name, "fails", found, get or f"set metrics.{part}.path to a file that is there")
 
 
 def _compare(name: str, path: Path, get: str) -> Row:
     """Whether a file has the SHA-256 that is published or was recorded; where there is neither, about its size."""
-    source, record = SOURCES.get(name), path.with_name(f"{path.name}.json")
+    source = SOURCES.get(name)
     published = source if isinstance(source, FileSource) else None
     again = f"move it away and get it again{f': {get}' if get else ''}"
-    expected, known = published and published.sha256, "published"
-    if not expected and record.is_file():
-        expected, known = json.loads(record.read_text(encoding="utf-8")).get("sha256"), f"recorded in {record.name}"
+    expected, known = expected_sha256(path, published.sha256 if published else None)
     if expected and path.is_file():
-        with path.open("rb") as stream:
-            same = hashlib.file_digest(stream, "sha256").hexdigest() == expected
-        if same:
+        if file_sha256(path) == expected:
             return Row(name, "ok", f"{path}, with the SHA-256 that is {known}")
         return Row(name, "fails", f"{path} has another SHA-256 than is {known}", again)
     size = path.stat().st_size / 1e9

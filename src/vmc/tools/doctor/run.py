@@ -11,7 +11,7 @@ from vmc.config.build import build_part, build_parts
 from vmc.config.checks import GROUPS, check_config, check_parts, fill_missing, resolved
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
-from vmc.tools.downloads.hub import cached_folder
+from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
 from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
 from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, count_held
@@ -90,8 +90,8 @@ def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
     config = compose("train", [f"stack={stack}", *overrides])
     missing = fill_missing(config)
     check_config(config, "train")
-    # Of an optimizer whose package is missing there is a row of its own.
-    absent = find_spec(str(config.optimizer._target_).partition(".")[0]) is None
+    # An optimizer whose package is not installed is a finding, too.
+    absent = find_spec(config.optimizer._target_.partition(".")[0]) is None
     check_parts(config, [group for group in GROUPS if not (absent and group == "optimizer")])
     parts = build_parts(config, PARTS)
     if parts["parameters"] is not None:
