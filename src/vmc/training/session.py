@@ -29,7 +29,7 @@ from vmc.training.checkpoints import usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.hardware import check_memory, explain_oom
+from vmc.training.memory import check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import ClipSet, Mixture
