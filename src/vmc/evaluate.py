@@ -114,7 +114,7 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     """The scores in W&B, as a run of their own, where `logger=wandb` asks for it."""
     from vmc.config.build import build_part
     from vmc.data.prompts import evenly
-    from vmc.evaluation.callback import SHOWN
+    from vmc.evaluation.score import SHOWN
     from vmc.runs.folder import read_config
 
     arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
@@ -129,7 +129,7 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
 def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     """The folder of the scores, and what is to be done for them."""
     from vmc.config.build import build_experiment, build_part
-    from vmc.evaluation.controls import Rescoring, check_videos, find_videos
+    from vmc.evaluation.controls import Controls, check_videos, find_videos
     from vmc.evaluation.generation import video_names
     from vmc.runs.folder import newest_weights
 
@@ -138,7 +138,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     experiment, asked = build_experiment(config), build_part(config, "prompts")
     experiment.hardware.use_threads()
     wrong = config["unreadable"] == "wrong"
-    scoring = Rescoring(experiment=experiment, copying=config["copying"], unreadable_is_wrong=wrong)
+    scoring = Controls(experiment=experiment, copying=config["copying"], unreadable_is_wrong=wrong)
     prompts = experiment.prompts
     if config["videos"] is not None:
         videos = Path(config["videos"])

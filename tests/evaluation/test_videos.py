@@ -13,8 +13,8 @@ from PIL import Image
 from vmc.data.prompts import Prompt
 from vmc.data.video import frame_rate, read_frames
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.callback import TrainingGenerator
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.callback import training_generator
+from vmc.evaluation.generation import TunedModel
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
@@ -39,7 +39,7 @@ def run(request, train, monkeypatch):
 
     def fit(self, module, batches, stop):
         reason = begin(self, module, batches, stop)
-        generator = TrainingGenerator(experiment=self.experiment, encoders=self._encoders)(module)
+        generator = training_generator(self.experiment, self._encoders, module)
         text = PROMPT.replace("{token}", self.experiment.token.word)
         kept["frames"] = generator.frames([Prompt(text=text, seed=5)])[0]
         return reason

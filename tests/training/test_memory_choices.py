@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel
 from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware

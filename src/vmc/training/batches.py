@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vmc.data.cache import TensorCache, cache_key
 from vmc.data.clips import Clip
 from vmc.data.transform import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
@@ -22,6 +21,7 @@ from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.training.regularization import Drawn, Mixture
+from vmc.utils.cache import Cache, cache_key
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 from vmc.utils.randomness import derive_seed, generator
@@ -71,7 +71,7 @@ class LatentClips:
 
     clips: Sequence[Clip]
     transforms: Sequence[ClipTransform]
-    cache: TensorCache
+    cache: Cache
     autoencoder: str
 
     def keys(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:

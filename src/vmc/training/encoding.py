@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from vmc.data.cache import TensorCache, cache_key
 from vmc.diffusion.conditioning import Conditioning
 from vmc.models.text import TextEncoder
 from vmc.training.batches import LatentClips
 from vmc.training.experiment import Experiment
 from vmc.training.initial import InitialWeights
+from vmc.utils.cache import ONLY, Cache, cache_key
 
 
 class Encoders:
@@ -27,8 +27,8 @@ class Encoders:
     def __init__(self, experiment: Experiment, init: InitialWeights | None = None) -> None:
         self.init = init
         self.model, self.token, self.hardware = experiment.model, experiment.token, experiment.hardware
-        self.latent_cache = TensorCache(folder=experiment.cache / "latents")
-        self._text_cache = TensorCache(folder=experiment.cache / "texts")
+        self.latent_cache = Cache(experiment.cache / "latents")
+        self._text_cache = Cache(experiment.cache / "texts")
         self._prompt_encoder: TextEncoder | None = None
 
     @property
@@ -60,21 +60,21 @@ class Encoders:
         keys = latents.keys(wanted)
         made_from = {key: pair for pair, key in keys.items()}
 
-        def maker() -> Callable[[tuple[int, int]], Tensor]:
+        def maker() -> Callable[[tuple[int, int]], dict[str, Tensor]]:
             autoencoder = self.model.autoencoder().to(self.hardware.device)
-            return lambda pair: autoencoder.encode(latents.frames(pair))
+            return lambda pair: {ONLY: autoencoder.encode(latents.frames(pair))}
 
         # The first process has filled the cache before Lightning starts the others.
         read = self.latent_cache.tensors(made_from, maker, label="encoding clips")
         gc.collect()  # the autoencoder, where it was loaded
-        return {pair: read[key] for pair, key in keys.items()}
+        return {pair: read[key][ONLY] for pair, key in keys.items()}
 
     def texts(self, captions: Sequence[str]) -> list[Conditioning]:
         """What the denoiser reads of each caption, by the untouched encoder."""
         mark = f"{self.model.fingerprint('text')} {self.hardware.rounding}"
         keys = {caption: cache_key(mark, self.token_fingerprint, caption) for caption in captions}
         wanted = {key: caption for caption, key in keys.items()}
-        read = self._text_cache.several(wanted, self._text_maker, label="encoding captions")
+        read = self._text_cache.tensors(wanted, self._text_maker, label="encoding captions")
         return [Conditioning.of(read[keys[caption]]) for caption in captions]
 
     def _text_maker(self) -> Callable[[str], dict[str, Tensor]]:

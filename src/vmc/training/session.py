@@ -9,14 +9,13 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vmc.data.cache import sweep_caches
 from vmc.data.clips import Clip, check_readable, fill
 from vmc.data.timing import tell_timing
 from vmc.data.transform import ClipTransform
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.evaluation.callback import Evaluations, TrainingGenerator, build_schedule
-from vmc.evaluation.score import build_evaluation, check_evaluation, check_texts, gather_clips, readable
+from vmc.evaluation.callback import Evaluations
+from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
 from vmc.evaluation.synthetic import SyntheticRegularization
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
@@ -36,6 +35,7 @@ from vmc.training.memory import Load, explain_oom, fitting_load
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import ClipSet, Mixture
+from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class Session:
             VmcError: they do, and something has been trained on the earlier ones.
         """
         different = ", ".join(differing_clips(rows, self.run.path))
-        if different and not self.run.is_in_vain():
+        if different and not self.run.left_nothing():
             raise VmcError(
                 f"output is {self.run.path}, whose run was begun with other clips ({different});"
                 " put them back as they were, or choose another output"
@@ -333,14 +333,14 @@ class Session:
         return "signal" if stop.received and unfinished else "steps"
 
     def _evaluations(self, batches: LoadedBatches, losses: LossLog, stop: StopOnSignal) -> Evaluations:
-        parts = self.experiment
-        generator = TrainingGenerator(experiment=parts, encoders=self._encoders)
         return Evaluations(
+            experiment=self.experiment,
+            encoders=self._encoders,
+            clips=batches.clips,
             run=self.run,
             mirror=self.mirror,
-            evaluation=build_evaluation(parts, parts.prompts, label=parts.motion.label, clips=batches.clips),
-            schedule=build_schedule(generator, every=self.evaluate_every, subset=self.evaluate_subset),
-            generator=generator,
+            every=self.evaluate_every,
+            subset=self.evaluate_subset,
             about=self._about(),
             after=losses.skip_time,
             stop=stop,

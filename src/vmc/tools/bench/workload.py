@@ -24,8 +24,7 @@ from vmc.config.command import compose
 from vmc.data.clips import fill
 from vmc.data.prompts import Prompt, spread
 from vmc.diffusion.conditioning import Conditioning
-from vmc.evaluation.generation import VideoGenerator
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel, VideoGenerator
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder

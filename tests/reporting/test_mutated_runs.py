@@ -122,11 +122,11 @@ def interrupted(tmp_path_factory) -> tuple[Path, Evaluation]:
         own.score(folder, lambda *_: iter(()), step=1, places=(0, 4))
         rows, seen = Evaluation._rows, []
 
-        def cut(self, videos):
+        def cut(self, files, places):
             if len(seen) == 2:
                 raise KeyboardInterrupt
-            seen.append(videos)
-            return rows(self, videos)
+            seen.append(files)
+            return rows(self, files, places)
 
         patch.setattr(Evaluation, "_rows", cut)
         with pytest.raises(KeyboardInterrupt):
