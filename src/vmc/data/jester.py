@@ -6,7 +6,6 @@ semicolons) and a later mirror (`Train/<id>/`, `Train.csv` with header, separate
 
 import difflib
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ from vmc.data.limits import checked_path, entries, exists, is_folder
 from vmc.data.video import frame_files, natural_order
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
-from vmc.utils.text_files import read_lines
+from vmc.utils.text_files import normalize_label, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +133,7 @@ class Jester:
             raise VmcError("motion.label is not set, so there are no held-out clips of the motion; name its class")
         label = self.known_label(label)
         index = self.index(self.split)
-        total = int((index["label"].map(plain) == plain(label)).sum())
+        total = int((index["label"].map(normalize_label) == normalize_label(label)).sum())
         drawn = self._draw(label, "", count=total, seed=seed, role="exemplar")[self.exemplar_count :]
         if not drawn:
             raise VmcError(
@@ -249,7 +248,7 @@ class Jester:
     def _draw(self, label: str, caption: str, *, count: int, seed: int, role: Role) -> list[Clip]:
         label = self.known_label(label)
         index = self.index(self.split)
-        ids = index["id"][index["label"].map(plain) == plain(label)].drop_duplicates().tolist()
+        ids = index["id"][index["label"].map(normalize_label) == normalize_label(label)].drop_duplicates().tolist()
         if len(ids) < count:
             key = self.keys.exemplars if role == "exemplar" else self.keys.regularization_count
             remedies = [f"set it to {len(ids)} or less"] if ids else []
@@ -284,13 +283,8 @@ class Jester:
         Raises:
             VmcError: there is none like it.
         """
-        known = {plain(name): name for name in self.labels()}
-        if plain(label) in known:
-            return known[plain(label)]
-        near = [known[name] for name in difflib.get_close_matches(plain(label), known, n=3)] or known.values()
+        known = {normalize_label(name): name for name in self.labels()}
+        if normalize_label(label) in known:
+            return known[normalize_label(label)]
+        near = [known[name] for name in difflib.get_close_matches(normalize_label(label), known, n=3)] or known.values()
         raise VmcError(f"{label!r} is no label of Jester: use one of {', '.join(near)}")
-
-
-def plain(label: str) -> str:
-    """A label without differences of case, spaces, underscores and hyphens."""
-    return re.sub(r"[\W_]+", " ", label).strip().casefold()

@@ -18,9 +18,9 @@ from transformers import CLIPTextModel
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
-from vmc.models.loading import download, first_line, quiet_loading, weight_files
+from vmc.models.loading import download, quiet_loading, weight_files
 from vmc.models.text import TextEncoder, save_clip_text
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 
 ADAPTER = "motion_adapter"
 PUBLISHED = "guoyww/animatediff-motion-adapter-v1-5-2"

@@ -17,7 +17,7 @@ from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError, safe_open
 from transformers.utils import logging as transformers_logging
 
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.tensor_files import Shapes, shapes_misfit, shapes_of
 
 _STEMS = {"text_encoder": r"(pytorch_)?model"}
@@ -178,11 +178,6 @@ def _name_in(expected: Shapes, name: str) -> str:
 def is_harmless(name: str) -> bool:
     """Whether a tensor is one that older text encoders were written with and no network reads: a row of numbers."""
     return name.endswith(".position_ids")
-
-
-def first_line(error: BaseException) -> str:
-    """Of what a library says."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from vmc.data.jester import Jester, plain
+from vmc.data.jester import Jester
+from vmc.utils.text_files import normalize_label
 
 CAPTION = "a person doing a {token} sign"
 PROMPT = "{subject} doing the {token} sign."
@@ -42,7 +43,10 @@ class ChosenMotion:
 def choose_motion(text: str, configs: Path) -> ChosenMotion:
     """The motion of that name, or with that class, among the configs; any other text is taken for a class."""
     known = {file.stem: _read(file) for file in sorted((configs / "motion").glob("*.yaml"))}
-    names = [text] if text in known else [name for name in known if plain(known[name]["label"] or "") == plain(text)]
+    label = normalize_label(text)
+    names = (
+        [text] if text in known else [name for name in known if normalize_label(known[name]["label"] or "") == label]
+    )
     if not names:
         return ChosenMotion(name=None, label=text)
     chosen = known[names[0]]

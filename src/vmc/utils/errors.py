@@ -11,3 +11,9 @@ class UnwritableError(VmcError):
 
 class DamagedError(VmcError):
     """A file does not hold what was written into it."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library's error says, or the error's kind where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -164,3 +165,8 @@ def _names(line: str, delimiter: str) -> list[str]:
 
 def _plain(name: str) -> str:
     return " ".join(name.split()).casefold()
+
+
+def normalize_label(label: str) -> str:
+    """A label without differences of case, spaces, underscores and hyphens."""
+    return re.sub(r"[\W_]+", " ", label).strip().casefold()

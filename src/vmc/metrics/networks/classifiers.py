@@ -3,7 +3,6 @@
 Axes: B videos, F frames, S segments, C colours, H and W, K classes.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from vmc.metrics.networks.files import NetworkFile
 from vmc.metrics.networks.trn import SEGMENTS, TRN, load_trn, segment_indices
 from vmc.metrics.networks.tsm import OnlineTSM, load_tsm
 from vmc.utils.errors import VmcError
+from vmc.utils.text_files import normalize_label
 
 JESTER_LABELS = (
     "Doing other things",
@@ -91,17 +91,13 @@ def class_index(labels: Sequence[str], name: str) -> int:
     Raises:
         VmcError: the classifier has no such class.
     """
-    plain = [_plain(label) for label in labels]
-    if _plain(name) not in plain:
+    plain = [normalize_label(label) for label in labels]
+    if normalize_label(name) not in plain:
         raise VmcError(
             f"motion.label is '{name}', which the gesture classifier does not know; its classes are {', '.join(labels)}"
             " (null for a motion without a class)"
         )
-    return plain.index(_plain(name))
-
-
-def _plain(label: str) -> str:
-    return re.sub(r"[\W_]+", " ", label).strip().casefold()
+    return plain.index(normalize_label(name))
 
 
 class TRNClassifier(NetworkFile[TRN]):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vmc.metrics.networks.sscd import SHORT_SIDE, CopyDescriptor, load_sscd
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
 
 Opened = TypeVar("Opened")
@@ -68,7 +68,7 @@ class NetworkFile(ABC, Generic[Opened]):
         except VmcError as error:
             raise VmcError(f"{error} ({self.get})" if self.get else str(error)) from error
         except Exception as error:  # libraries raise of every kind for a damaged file
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
             remedy = f"get it again ({self.get})" if self.get else "get it again"
             raise VmcError(f"{self.path} does not load ({reason}); {remedy}") from error
 

@@ -14,7 +14,7 @@ from vmc.metrics.base import in_parts, resized_centre
 from vmc.metrics.networks.classifiers import VIDEOS_AT_ONCE
 from vmc.metrics.networks.files import NetworkFile
 from vmc.metrics.networks.trn import segment_indices
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 
 PREPARATIONS = ("preprocessor_config.json", "video_preprocessor_config.json")
 FRAMES = 16  # where the configuration does not say
@@ -46,7 +46,7 @@ class HuggingFaceClassifier(NetworkFile[nn.Module]):
                 weights_only=True,
             )
         except Exception as error:  # the library raises of every kind
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
             raise VmcError(f"the video classifier {self.path} does not load ({reason}); get it again") from error
         if missing := sorted(told["missing_keys"]):
             raise VmcError(

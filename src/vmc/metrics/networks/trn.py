@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vmc.metrics.networks.backbones import FEATURES, SMALL_FEATURES, BNInception, SmallResNet
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.randomness import generator
 from vmc.utils.tensor_files import COUNTER, misfit
 
@@ -196,7 +196,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         with safe_numbers():
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise VmcError(f"the TRN checkpoint {path} does not load ({reason}); get the file again") from error
     if not isinstance(content, Mapping) or "state_dict" not in content:
         raise VmcError(f"{path} holds no state_dict; it is not a TRN checkpoint")

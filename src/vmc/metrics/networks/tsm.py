@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vmc.metrics.base import resized_centre
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.tensor_files import misfit
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -103,7 +103,7 @@ def load_tsm(path: Path, *, classes: int) -> OnlineTSM:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise VmcError(f"the TSM checkpoint {path} does not load ({reason}); get the file again") from error
     model = OnlineTSM(classes=classes)
     counters = {name: tensor for name, tensor in model.state_dict().items() if name.endswith("num_batches_tracked")}

@@ -9,6 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from vmc.tools.doctor.rows import Row
+from vmc.utils.errors import first_line
 
 SHOWN = ("torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av", "wandb")
 """Named with their versions where all is well."""
@@ -54,7 +55,7 @@ def _torchvision() -> Row:
         import torchvision.ops
     except Exception as error:  # it raises RuntimeError, or ImportError from deep within
         remedy = "pip install --force-reinstall torch torchvision, both from one index"
-        return Row(part="torchvision", state="fails", found=f"does not fit torch ({_line(error)})", remedy=remedy)
+        return Row(part="torchvision", state="fails", found=f"does not fit torch ({first_line(error)})", remedy=remedy)
     return Row(part="torchvision", state="ok", found=f"{torchvision.__version__} fits torch {torch.__version__}")
 
 
@@ -69,13 +70,9 @@ def _codec() -> Row:
             write_video(file, torch.full((2, 3, 32, 32), 128, dtype=torch.uint8), fps=12)
             frames = read_frames(file).shape[0]
     except Exception as error:
-        found = f"no H.264 video can be written ({_line(error)})"
+        found = f"no H.264 video can be written ({first_line(error)})"
         remedy = "pip install --force-reinstall --only-binary av av: its wheels bring libx264"
         return Row(part="video codec", state="fails", found=found, remedy=remedy)
     return Row(
         part="video codec", state="ok", found=f"libx264 of PyAV {version('av')} writes, {frames} frames read back"
     )
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

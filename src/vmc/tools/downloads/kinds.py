@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 
 CLIP_ARCHITECTURE = "ViT-B-32-quickgelu"
 """Of a file of CLIP weights, which does not name its own; `conf/metrics/paper.yaml` has the same."""
@@ -48,7 +48,7 @@ def check(path: Path, *, kind: str | None = None, options: Options | None = None
     except VmcError:
         raise
     except Exception as error:  # libraries raise of every kind for a damaged file
-        raise VmcError(f"{path} does not load as {kind} ({_first_line(error)}): get it again") from error
+        raise VmcError(f"{path} does not load as {kind} ({first_line(error)}): get it again") from error
     return f"{path} is {found}"
 
 
@@ -199,7 +199,7 @@ def _sscd(path: Path, options: Options) -> str:
     try:
         described = descriptor(torch.full((1, 3, 32, 48), 128, dtype=torch.uint8))
     except RuntimeError as error:
-        raise VmcError(f"{path} does not take images ({_first_line(error)}): it is no SSCD model") from error
+        raise VmcError(f"{path} does not take images ({first_line(error)}): it is no SSCD model") from error
     if not isinstance(described, torch.Tensor) or described.ndim != 2:
         raise VmcError(f"{path} does not give a descriptor an image: it is no SSCD model")
     if abs(float(described.norm()) - 1) > 1e-3:
@@ -226,10 +226,6 @@ def _video_classifier(path: Path, options: Options) -> str:
     labels = classifier.labels
     _check_finite(classifier.open().named_parameters(), path)
     return f"a Hugging Face video classifier of {len(labels)} classes"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 KINDS: Mapping[str, Callable[[Path, Options], Any]] = {
