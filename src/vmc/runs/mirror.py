@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import atomic_write
 
 log = logging.getLogger(__name__)
@@ -263,11 +263,6 @@ def _library() -> Any:
     from wandb.sdk import wandb_setup
 
     return wandb_setup.singleton()
-
-
-def first_line(error: object) -> str:
-    """An error in few words."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def numbers(summary: Mapping[str, Any], *, name: str = EVALUATION) -> dict[str, float]:
