@@ -98,6 +98,8 @@ def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
     from vmc.evaluation.score import Ranks, summary_lines
 
     folder, jobs = jobs_of(config)
+    for job in jobs:
+        check_place("output", job.folder)
     ranks = Ranks(rank, world, barrier.wait) if barrier else Ranks()
     summaries = [job.run(ranks) for job in jobs]
     if rank:

@@ -18,7 +18,6 @@ from vmc.data.video import write_video
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation import generation
 from vmc.evaluation import score as evaluations
-from vmc.evaluation.files import check_writable
 from vmc.evaluation.generation import VideoGenerator
 from vmc.evaluation.score import Evaluation, Interrupted, Ranks
 from vmc.metrics.appearance import Appearance
@@ -281,7 +280,7 @@ def test_another_threshold_is_another_stop(tmp_path):
 
 def test_what_killed_writers_left_is_removed_and_what_others_write_stays(tmp_path):
     score(tmp_path)
-    for name in (".scores.csv-abc12345.tmp", ".rows-0.jsonl-abc12345.tmp", "videos/.1.mp4-abc12345.tmp"):
+    for name in (".scores.csv-abc12345.tmp", ".rows-0.json-abc12345.tmp", "videos/.1.mp4-abc12345.tmp"):
         (tmp_path / name).mkdir()
     with atomic_write(tmp_path / "sheet.png") as written:
         written.write_text("")
@@ -347,16 +346,6 @@ def test_a_video_of_another_size_is_scored_at_its_own(tmp_path, caplog):
     rows = read_scores(tmp_path / "scores" / "scores.csv")
     assert rows["flicker"].notna().all() and rows["appearance"].notna().all()
     assert "4.mp4 is 32 x 32 px, the first video 64 x 64" in caplog.text
-
-
-def test_a_folder_in_which_no_scores_can_be_written_is_said(tmp_path, monkeypatch):
-    check_writable(tmp_path / "new" / "folder")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(VmcError, match=rf"output is .*scores, but {tmp_path / 'file'} is a file; choose another"):
-        check_writable(tmp_path / "file" / "scores")
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(VmcError, match=rf"output is .*scores, but {tmp_path} cannot be written; choose another output"):
-        check_writable(tmp_path / "scores")
 
 
 def test_scores_that_are_missing_in_the_end_are_an_error(tmp_path):

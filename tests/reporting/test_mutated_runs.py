@@ -63,7 +63,7 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     *(cut_off, flipped, garbage_inside, lines_changed, number_changed, other_content),
 )
 REPORTED = ("evaluation/000100/scores.csv", "evaluation/000100/summary.json", "train.csv", "clips.csv", "run.json")
-RESUMED = ("scores.csv", "summary.json", ".rows-0.jsonl")
+RESUMED = ("scores.csv", "summary.json", ".rows-0.json")
 
 
 def mutations(names: Sequence[str], *, each: int) -> list[tuple[str, int, Callable[[bytes, random.Random], bytes]]]:
@@ -131,7 +131,7 @@ def interrupted(tmp_path_factory) -> tuple[Path, Evaluation]:
         patch.setattr(Evaluation, "_rows", cut)
         with pytest.raises(KeyboardInterrupt):
             own.score(folder, lambda *_: iter(()), step=1)
-    assert len(read_scores(folder / "scores.csv")) == 2 and (folder / ".rows-0.jsonl").is_file()
+    assert len(read_scores(folder / "scores.csv")) == 2 and (folder / ".rows-0.json").is_file()
     return folder, own
 
 

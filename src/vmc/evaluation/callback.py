@@ -13,7 +13,7 @@ from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, evenly
 from vmc.evaluation.files import SCORES, SUMMARY, read_summary
 from vmc.evaluation.generation import VideoGenerator
-from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, shown_names, summary_lines, until, write_sheet
+from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, until, write_sheet
 from vmc.models.base import Autoencoder
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
@@ -22,7 +22,7 @@ from vmc.training.delta import Delta
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
-from vmc.utils.cache import Cache, cache_key
+from vmc.utils.cache import Cache, CachedFiles, cache_key
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
@@ -100,10 +100,8 @@ class Evaluations(StepCallback):
         if trainer.is_global_zero:
             if step:
                 self.run.weights(0).unlink(missing_ok=True)  # the base model's own, of no more use
-            folder = self.run.evaluation(step)
-            if not (folder / "sheet.png").is_file():
-                shown = write_sheet(folder, self.evaluation, self.subset)
-                self.mirror.evaluation(folder, step=step, shown=shown)
+            if not (self.run.evaluation(step) / "sheet.png").is_file():
+                self._show(step)
         log.info("step %d, %d videos\n  %s", step, summary["videos"], "\n  ".join(summary_lines(summary)))
         self.after()
 
@@ -123,8 +121,9 @@ class Evaluations(StepCallback):
                 log.info("step %d: the whole test set is still above the threshold; training goes on", step)
         if low and not step:
             value, threshold = summary["metrics"]["appearance"]["value"], self.evaluation.threshold
+            said = "nothing (no video is valid)" if value is None else f"{value:.4f}"
             raise VmcError(
-                f"the model's appearance score is {value:.4f} before any training, not above stop.appearance"
+                f"the model's appearance score is {said} before any training, not above stop.appearance"
                 f" ({threshold}); lower the threshold, or give stop.appearance=null to train without stopping"
             )
         if low:
@@ -143,12 +142,15 @@ class Evaluations(StepCallback):
             with _weights_of(module, self.run.weights(before)):
                 summary = self._score(module, before, whole=True)
             if self.evaluation.ranks.rank == 0:  # its numbers are of the whole test set now
-                shown = shown_names(self.evaluation, self.subset)
-                self.mirror.evaluation(self.run.evaluation(before), step=before, shown=shown)
+                self._show(before)
             if not summary["stop"]["reached"]:
                 break
             step = before
         return step
+
+    def _show(self, step: int) -> None:
+        folder = self.run.evaluation(step)
+        self.mirror.evaluation(folder, step=step, shown=write_sheet(folder, self.evaluation, self.subset))
 
     def _score(self, module: MotionModule, step: int, *, whole: bool) -> dict[str, Any]:
         """`summary.json` of a step, made by the weights as they are; step 0's is shared with other runs."""
@@ -171,7 +173,7 @@ class Evaluations(StepCallback):
         return summary
 
     @property
-    def _shared(self) -> Any:
+    def _shared(self) -> CachedFiles:
         """Step 0, made once for all runs of one base model, test set and protocol."""
         hardware, tile = self.experiment.hardware, self.experiment.hardware.decode_tile
         base = [self.experiment.model.identity, self.encoders.token_fingerprint, hardware.rounding, hardware.precision]

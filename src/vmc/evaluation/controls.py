@@ -11,7 +11,7 @@ from typing import Any
 
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
-from vmc.evaluation.files import check_writable, table_rows, write_summary
+from vmc.evaluation.files import table_rows, write_summary
 from vmc.evaluation.generation import TunedModel
 from vmc.evaluation.score import (
     Evaluation,
@@ -48,7 +48,6 @@ class EvaluationJob:
 
     def run(self, ranks: Ranks) -> dict[str, Any]:
         """Score; the content of `summary.json`."""
-        check_writable(self.folder)
         self.evaluation.ranks = ranks
         return self.evaluation.score(self.folder, self.make, step=self.step)
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,6 @@ DIGEST, VIDEOS = "scores_sha256", "videos_sha256"
 """Keys of `summary.json`: of the table that it sums up, and of each video whose file nobody but the user has made."""
 Rows = dict[str, tuple[Row, str | None]]
 """Rows of scores by video, each with the SHA-256 of its file where that was noted."""
-
-
-def check_writable(folder: Path) -> None:
-    """Refuse a folder in which no scores can be written, before anything is loaded.
-
-    Raises:
-        VmcError: it, or the folder that it is to be made in, is a file or shut.
-    """
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        what = "cannot be written" if nearest.is_dir() else "is a file"
-        raise VmcError(f"output is {folder}, but {nearest} {what}; choose another output")
 
 
 def read_known(folder: Path, protocol: Mapping[str, Any]) -> Rows:
@@ -130,38 +117,28 @@ def table_rows(scores: pd.DataFrame) -> list[Row]:
     return [{str(name): value for name, value in row.items()} for row in scores.to_dict("records")]
 
 
-class RowsSoFar:
-    """Rows of an evaluation that goes on, appended by one process as they come.
-
-    The first line says what they are of, and holds a digest of the others: a damaged file holds no rows.
+def read_rows_so_far(file: Path, about: Mapping[str, Any]) -> Rows:
+    """The rows of an evaluation that goes on, which one process has appended; none where they are of something else.
 
     Args:
-        path: of the file.
-        about: what the rows depend on, plain JSON; rows of something else do not count.
+        file: of the rows, with a digest of them.
+        about: what rows depend on, plain JSON.
     """
+    noted = read_object(file) or {}
+    rows = noted.get("rows")
+    if not isinstance(rows, dict) or noted.get("sha256") != _digest(rows):
+        if file.is_file():
+            log.warning("%s is damaged; its videos are scored again", file)
+        return {}
+    same = noted.get("about") == json.loads(json.dumps(about))
+    return {name: (row, digest) for name, (row, digest) in rows.items()} if same else {}
 
-    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
-        self.path, self.about = path, json.loads(json.dumps(about))
 
-    def read(self) -> Rows:
-        """The rows in the file."""
-        if not self.path.is_file():
-            return {}
-        head, _, body = self.path.read_bytes().partition(b"\n")
-        try:
-            noted = json.loads(head)
-            whole = noted.pop("sha256", None) == hashlib.sha256(body).hexdigest()
-        except (ValueError, AttributeError, TypeError, RecursionError):
-            noted, whole = None, False
-        if not whole:
-            log.warning("%s is damaged; its videos are scored again", self.path)
-        if not whole or noted != self.about:
-            return {}
-        return {str(row["video"]): (row, digest) for row, digest in map(json.loads, body.splitlines())}
+def append_rows_so_far(file: Path, about: Mapping[str, Any], rows: Rows) -> None:
+    """Add rows, or put them in the place of earlier ones, on disk when this returns."""
+    kept = read_rows_so_far(file, about) | rows
+    write_json(file, {"about": about, "sha256": _digest(kept), "rows": kept})
 
-    def append(self, rows: Rows) -> None:
-        """Add rows, or put them in the place of earlier ones, on disk when this returns."""
-        body = "".join(f"{json.dumps(line)}\n" for line in (self.read() | rows).values())
-        head = {**self.about, "sha256": hashlib.sha256(body.encode()).hexdigest()}
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(f"{json.dumps(head)}\n{body}", encoding="utf-8", newline="")
+
+def _digest(rows: Any) -> str:
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -21,7 +21,14 @@ from vmc.data.clips import Clip, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
-from vmc.evaluation.files import SUMMARY, Rows, RowsSoFar, read_known, write_scores_and_summary
+from vmc.evaluation.files import (
+    SUMMARY,
+    Rows,
+    append_rows_so_far,
+    read_known,
+    read_rows_so_far,
+    write_scores_and_summary,
+)
 from vmc.evaluation.generation import video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column
@@ -120,15 +127,15 @@ class Evaluation:
         # Rows so far count where the same videos were to be scored: those beside one have a part in its last bits.
         names = "\n".join(self.names[place] for place in todo)
         about = {"protocol": protocol, "of": hashlib.sha256(names.encode()).hexdigest(), "processes": ranks.world}
-        parts = [RowsSoFar(folder / f".rows-{rank}.jsonl", about) for rank in range(ranks.world)]
+        parts = [folder / f".rows-{rank}.json" for rank in range(ranks.world)]
         if todo:
-            self._score_share(folder, make, todo[ranks.rank :: ranks.world], parts[ranks.rank])
+            self._score_share(folder, make, todo[ranks.rank :: ranks.world], parts[ranks.rank], about)
             if self.interrupted():
                 raise Interrupted
         ranks.barrier()
         if ranks.rank == 0:
             for part in parts:
-                known |= part.read()
+                known |= read_rows_so_far(part, about)
             self._conclude(folder, known, [self.names[place] for place in wanted], step=step)
         ranks.barrier()
         return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
@@ -143,10 +150,12 @@ class Evaluation:
             log.warning("%d videos have changed since they were scored (%s): again", len(changed), ", ".join(changed))
         return valid
 
-    def _score_share(self, folder: Path, make: MakeVideos, places: Sequence[int], part: RowsSoFar) -> None:
+    def _score_share(
+        self, folder: Path, make: MakeVideos, places: Sequence[int], part: Path, about: Mapping[str, Any]
+    ) -> None:
         """Append the rows of these places to those so far, unless they are there."""
         files = [(self.videos or folder / "videos") / self.names[place] for place in places]
-        scored = self._valid(part.read())
+        scored = self._valid(read_rows_so_far(part, about))
         there = all_files(make, [self.prompts[place] for place in places], files)
         for first in range(0, len(places), AT_ONCE):
             together = places[first : first + AT_ONCE]
@@ -155,7 +164,7 @@ class Evaluation:
                 return
             # A batch is scored whole, or not at all: those beside it have a part in a score's last bits.
             if not all(self.names[place] in scored for place in together):
-                part.append(self._rows(found, together))
+                append_rows_so_far(part, about, self._rows(found, together))
 
     def _rows(self, files: Sequence[Path], places: Sequence[int]) -> Rows:
         """Scores of a few videos, taken from the frames as decoded from their files."""
@@ -195,7 +204,7 @@ class Evaluation:
             "protocol": self.protocol,
         }
         write_scores_and_summary(folder, rows, {**summary, **told_columns(columns, summary)}, columns=columns)
-        for file in folder.glob(".rows-*.jsonl"):
+        for file in folder.glob(".rows-*.json*"):
             file.unlink()
 
 
@@ -226,14 +235,10 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def shown_names(evaluation: Evaluation, places: Sequence[int]) -> list[str]:
-    """The names of the first few videos of these places of the test set."""
-    return [evaluation.names[place] for place in places[:SHOWN]]
-
-
 def write_sheet(folder: Path, evaluation: Evaluation, places: Sequence[int]) -> list[str]:
     """Write the contact sheet of the first few of these places of the test set; the names of their videos."""
-    names, captions = shown_names(evaluation, places), [evaluation.prompts[place].text for place in places[:SHOWN]]
+    names = [evaluation.names[place] for place in places[:SHOWN]]
+    captions = [evaluation.prompts[place].text for place in places[:SHOWN]]
     contact_sheet(folder / "sheet.png", [read_frames(folder / "videos" / name) for name in names], captions)
     return names
 

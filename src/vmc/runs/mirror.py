@@ -11,6 +11,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -216,23 +217,18 @@ def within(seconds: float, act: Callable[[], Result]) -> Result:
     Raises:
         TimeoutError: it is over.
     """
-    returned: list[Result] = []
-    raised: list[BaseException] = []
+    future: Future[Result] = Future()
 
     def call() -> None:
         try:
-            returned.append(act())
+            future.set_result(act())
         except BaseException as error:
-            raised.append(error)
+            future.set_exception(error)
 
-    thread = threading.Thread(target=call, name="wandb", daemon=True)  # the process does not wait for it
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not returned:
+    threading.Thread(target=call, name="wandb", daemon=True).start()  # the process does not wait for it
+    if not wait([future], seconds).done:
         raise TimeoutError(f"no answer in {seconds:.0f} s")
-    return returned[0]
+    return future.result()
 
 
 def _connect(url: str) -> None:
@@ -240,7 +236,10 @@ def _connect(url: str) -> None:
     parts, settings = urlsplit(url), _library().settings
     if not (urllib.request.getproxies() or settings.http_proxy or settings.https_proxy):
         port = parts.port or (80 if parts.scheme == "http" else 443)
-        socket.create_connection((parts.hostname or "", port), timeout=CONNECTING).close()
+        try:
+            socket.create_connection((parts.hostname or "", port), timeout=CONNECTING).close()
+        except OSError as error:
+            raise ConnectionError(f"{url}: {error}") from error
 
 
 def _end_service(run: Any = None) -> None:

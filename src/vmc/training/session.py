@@ -20,7 +20,7 @@ from vmc.evaluation.synthetic import SyntheticRegularization
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
-from vmc.runs.folder import RunFolder
+from vmc.runs.folder import RunFolder, ending
 from vmc.runs.mirror import Mirror, NoMirror
 from vmc.runs.sheets import NAME as CLIP_SHEET
 from vmc.runs.sheets import write_clip_sheet
@@ -121,28 +121,22 @@ class Session:
         module = self.module()
         plan = self.plan(exemplars, len(clips) - exemplars - sum(len(one.clips) for one in self._sets))
         batches = self._batches(clips, plan, module)
-        with StopOnSignal() as stop:
-            try:
-                if self.experiment.hardware.rank == 0:
-                    world = self.experiment.hardware.devices
-                    self.run.begin(threads=threads, world=world, step=batches.first, other_clips=different)
-                    if batches.first:  # killed between a checkpoint and the removal of the one that it makes too many
-                        self.run.drop_checkpoints(batches.first, keep=Checkpoints.KEPT)
-                    self._begin(clips, module)
-                    write_clips(rows, self.run.path)
-                reason = self._fit(module, batches, stop)
-            except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the step to end
-                self._end("stopped", "signal", 1)
-                raise
-            except BaseException as error:
-                self._end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
-                raise
-            stopped = reason == "signal"
-            code = stop.exit_code if stopped else 0
-            self._end("stopped" if stopped else "finished", reason, code)
-        if stopped:
+        first = self.experiment.hardware.rank == 0
+        with StopOnSignal() as stop, ending(self.run, self.mirror.finish, first=first) as end:
+            if first:
+                world = self.experiment.hardware.devices
+                self.run.begin(threads=threads, world=world, step=batches.first, other_clips=different)
+                if batches.first:  # killed between a checkpoint and the removal of the one that it makes too many
+                    self.run.drop_checkpoints(batches.first, keep=Checkpoints.KEPT)
+                self._begin(clips, module)
+                write_clips(rows, self.run.path)
+            end.reason = self._fit(module, batches, stop)
+            end.changes = {"step": self._step, "seconds": round(self._seconds, 3)} if self._step else {}
+            if end.reason == "signal":
+                end.exit_code = stop.exit_code
+        if end.reason == "signal":
             stop.pass_on()
-        return code
+        return end.exit_code
 
     # --- what is needed before the first step ------------------------------------------------------------------------
 
@@ -358,10 +352,3 @@ class Session:
             "token": token.describe(),
             **({"init": self._init.fingerprint} if self._init else {}),
         }
-
-    def _end(self, status: str, reason: str, exit_code: int) -> None:
-        if self.experiment.hardware.rank:
-            return
-        changes = {"step": self._step, "seconds": round(self._seconds, 3)} if self._step else {}
-        self.run.conclude(status=status, reason=reason, **changes)
-        self.mirror.finish(exit_code)
