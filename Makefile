@@ -1,8 +1,10 @@
-# Every target sets the project up first: only Python (3.11 to 3.13) and make are needed.
+# Every target sets the project up first: only Python (3.11 to 3.13) and make are needed. What runs needs the project alone;
+# `setup`, `test` and `lint` add the tools of development.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 SET_UP := $(VENV)/.set-up
+SET_UP_DEV := $(VENV)/.set-up-dev
 SIZE ?= quick
 STACK ?= mini
 RATES := method lora token_trained textual_inversion dreambooth custom_diffusion
@@ -14,41 +16,44 @@ RUNS ?= outputs/mini
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(SET_UP)  ## make .venv and install the project into it
+setup: $(SET_UP_DEV)  ## make .venv with the project and the tools of development
 $(SET_UP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "vmc needs Python 3.11 to 3.13, and $(PYTHON) is another; run make PYTHON=python3.12"; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --editable .
+	touch $@
+$(SET_UP_DEV): $(SET_UP)
 	$(RUN) -m pip install --editable '.[dev]'
 	touch $@
 
-train: setup  ## train the default motion on the miniature (ARGS="..." adds overrides)
+train: $(SET_UP)  ## train the default motion on the miniature (ARGS="..." adds overrides)
 	$(RUN) -m vmc.train $(ARGS)
 
-sweep-ablations: setup  ## Table 2: every ablation on one motion (SIZE=full for four motions and three seeds, ARGS="...")
+sweep-ablations: $(SET_UP)  ## Table 2: every ablation on one motion (SIZE=full for four motions and three seeds, ARGS="...")
 	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(ARGS)
 
-sweep-baselines: setup  ## Table 1: the method and its baselines, as above
+sweep-baselines: $(SET_UP)  ## Table 1: the method and its baselines, as above
 	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(ARGS)
 
-search-rates: setup  ## each arm's learning rates on a motion of their own, into experiments/rates (STACK=paper, ARGS="...")
+search-rates: $(SET_UP)  ## each arm's learning rates on a motion of their own, into experiments/rates (STACK=paper, ARGS="...")
 	failed=0; for arm in $(RATES); do \
 		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(ARGS) || failed=1; done; \
 	$(RUN) -m vmc.rates --runs outputs/rates/$(STACK) && exit $$failed
 
-report: setup  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")
+report: $(SET_UP)  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")
 	$(RUN) -m vmc.report runs=$(RUNS) output=outputs/report $(ARGS)
 
-test: setup  ## the tests, two files at a time (ARGS="tests/mini -k card" for some)
+test: $(SET_UP_DEV)  ## the tests, two files at a time (ARGS="tests/mini -k card" for some)
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-lint: setup  ## style and types
+lint: $(SET_UP_DEV)  ## style and types
 	$(RUN) -m ruff check src tests
 	$(RUN) -m ruff format --check src tests
 	$(RUN) -m mypy
 
-bench: setup  ## speed and memory of this machine, as tables and in outputs/bench (ARGS="..." for all four)
+bench: $(SET_UP)  ## speed and memory of this machine, as tables and in outputs/bench (ARGS="..." for all four)
 	$(RUN) -m vmc.bench train --compare plain --output outputs/bench/train.json $(ARGS)
 	$(RUN) -m vmc.bench generate --output outputs/bench/generate.json $(ARGS)
 	$(RUN) -m vmc.bench evaluate --output outputs/bench/evaluate.json $(ARGS)

@@ -24,7 +24,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vmc.config.command import Job, Task, check_complete, check_config, check_overlays, tell
+from vmc.config.checks import check_complete, check_config, check_overlays
+from vmc.config.command import Job, Task, tell
 from vmc.config.folders import config_folders
 from vmc.config.launchers import check_launcher
 from vmc.config.sweep import WAITING, Arm, distinct, row, table_lines, write_table

@@ -9,8 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.config.checks import check_cache, check_place
-from vmc.config.command import check_config, check_parts, run_hydra, take_over
+from vmc.config.checks import check_cache, check_config, check_parts, check_place
+from vmc.config.command import run_hydra
+from vmc.config.run_config import take_over
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = (

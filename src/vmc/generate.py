@@ -5,8 +5,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vmc.config.checks import check_place
-from vmc.config.command import check_config, check_parts, run_hydra, take_over
+from vmc.config.checks import check_config, check_parts, check_place
+from vmc.config.command import run_hydra
+from vmc.config.run_config import take_over
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")

@@ -11,7 +11,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +19,7 @@ from vmc.utils.tables import aligned
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
     from vmc.data.clips import Clip
-    from vmc.data.jester import Jester, Keys
-    from vmc.data.jester_check import SplitCheck
+    from vmc.data.jester import Jester, SplitCheck
     from vmc.tools.jester_command import ChosenMotion
 
 Item = TypeVar("Item")
@@ -126,8 +124,7 @@ def jester(arguments: Namespace) -> None:
             folder to export to that is not empty.
     """
     from vmc.data.clips import check_readable
-    from vmc.data.jester import Jester
-    from vmc.data.jester_check import check_split, check_tables
+    from vmc.data.jester import Jester, check_split, check_tables
 
     motion = _motion(arguments.motion)
     if arguments.export is not None:
@@ -140,9 +137,9 @@ def jester(arguments: Namespace) -> None:
         keys=_keys(split="--split"),
     )
     check_tables(source, names=_names(source))
-    checks = [check_split(source, split, progress=partial(_bar, split=split)) for split in source.splits()]
-    print("\n".join([*_counts(checks), "", *(check.line(shorter_than=16) for check in checks)]))
-    if problems := [problem for check in checks if (problem := check.problem())]:
+    checks = [check_split(source, split) for split in source.splits()]
+    print("\n".join([*_counts(checks), "", *(check.summary for check in checks)]))
+    if problems := [check.problem for check in checks if check.problem]:
         raise VmcError(f"{arguments.path} is not whole: {'; '.join(problems)}: unpack Jester's frames again")
     exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=arguments.seed)
     related = source.regularization(seed=arguments.seed)
@@ -164,11 +161,11 @@ def clips(arguments: Namespace) -> None:
         VmcError: an option out of its range, no clips, one that cannot be read, or a picture that cannot be written.
     """
     from vmc.data.augmentation import Augmentation
+    from vmc.data.checks import check_path
     from vmc.data.clips import Clip, check_readable
     from vmc.data.folder import VideoFolder, find_clips
-    from vmc.data.limits import checked_path
+    from vmc.data.frames import time_clip, timing_sentences
     from vmc.data.motion import MotionData
-    from vmc.data.timing import time_clip, timing_sentences
     from vmc.runs.sheets import write_clip_sheet
 
     if arguments.output.suffix.lower() != ".png":
@@ -181,7 +178,7 @@ def clips(arguments: Namespace) -> None:
         frame_folder_fps=arguments.frame_folder_fps,
         **{name: known[name] if value is None else value for name, value in chosen.items()},
     )
-    path = checked_path(arguments.path, key="DIR")
+    path = check_path(arguments.path, key="DIR")
     with _printed_log():  # how many clips there are, and what is odd about them
         files, captions = find_clips(path, key="DIR", stills=arguments.stills, caption=arguments.caption)
         named = zip(files, captions, strict=True)
@@ -278,19 +275,17 @@ def _next(source: "Jester", motion: "ChosenMotion", arguments: Namespace) -> str
     return f"train on them: {train_command(source, motion, seed=arguments.seed, exported=arguments.export)}"
 
 
-def _keys(*, split: str) -> "Keys":
+def _keys(*, split: str) -> dict[str, str]:
     """What the settings of the clips are called here."""
-    from vmc.data.jester import Keys
-
-    return Keys(path="PATH", exemplars="--exemplars", regularization_count="--regularization-count", split=split)
+    options = {"exemplars": "--exemplars", "regularization_count": "--regularization-count"}
+    return {"path": "PATH", **options, "split": split}
 
 
 def _names(source: "Jester") -> Sequence[str]:
     """The classes, sorted: those of the release's list, else Jester's 27."""
-    from vmc.data.jester_check import label_file
     from vmc.metrics.networks.classifiers import read_labels
 
-    return read_labels(label_file(source))
+    return read_labels(source.label_file)
 
 
 def _bar(ids: Iterable[Item], *, split: str) -> Iterable[Item]:
@@ -301,12 +296,12 @@ def _bar(ids: Iterable[Item], *, split: str) -> Iterable[Item]:
 
 def _counts(checks: "Sequence[SplitCheck]") -> list[str]:
     """A row a class, a column a split; totals beside the published ones."""
-    from vmc.data.jester_check import PUBLISHED
+    from vmc.data.jester import PUBLISHED
 
     labels = sorted({label for check in checks for label in check.labels})
     rows = [("class", *(check.split for check in checks))]
     rows += [(label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)) for label in labels]
-    rows.append(("all", *(f"{check.clips:,}" for check in checks)))
+    rows.append(("all", *(f"{check.labels.total():,}" for check in checks)))
     rows.append(("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks)))
     return aligned(rows)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.config.checks import check_place
-from vmc.config.command import check_config, check_parts, run_hydra
+from vmc.config.checks import check_config, check_parts, check_place
+from vmc.config.command import run_hydra
 from vmc.config.targets import build_foreign
 from vmc.utils.errors import VmcError
 
@@ -18,8 +18,10 @@ def report(config: DictConfig) -> None:
     """Write the report, print its tables, and show it in W&B where `logger=wandb` asks for it."""
     from hydra.utils import instantiate
 
-    from vmc.reporting.build import Report, check_output, write_report
+    from vmc.reporting.build import check_output, write_report
     from vmc.reporting.load import find_runs
+    from vmc.reporting.results import Report
+    from vmc.reporting.tables import compact_table
     from vmc.utils.tables import to_terminal
 
     check_config(config, "report")
@@ -34,9 +36,10 @@ def report(config: DictConfig) -> None:
     made.samplers = samplers_of(made.runs, trust=config.trust)
     made.descriptor = descriptor_of(made.runs, trust=config.trust)
     figures = write_report(made, output, runs=runs, figures=instantiate(config.figures))
-    for table in made.short:
-        print(to_terminal(table), end="\n\n")
-    for line in made.damaged:
+    for table in map(compact_table, made.paper_tables):
+        if table.rows:
+            print(to_terminal(table), end="\n\n")
+    for line in made.found.notes:
         print(line)
     what = f"{len(made.runs)} runs of {len(made.results)} arms"
     print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")

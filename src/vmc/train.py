@@ -10,8 +10,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.config.checks import check_cache, check_place
-from vmc.config.command import check_config, check_overlays, check_parts, run_hydra
+from vmc.config.checks import check_cache, check_config, check_overlays, check_parts, check_place
+from vmc.config.command import run_hydra
 from vmc.utils.processes import end_with_parent
 
 log = logging.getLogger(__name__)

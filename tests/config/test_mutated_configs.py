@@ -11,7 +11,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.config.run_config import checked
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.generate import TAKEN_OVER as GENERATED

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.diffusion.timesteps import CoarseNoise, Uniform
 from vmc.evaluation.synthetic import SyntheticRegularization
 from vmc.training.delta import TOKEN

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.evaluate import main as evaluate
 
 SAMPLERS = {"mini": (12, 5.0), "zeroscope": (25, 9.0), "modelscope": (25, 9.0), "animatediff": (25, 7.5)}

@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from vmc.config.command import check_overlays, config_folder, find_sweep, sweeps_folder
+from vmc.config.checks import check_overlays
+from vmc.config.folders import config_folder, find_sweep, sweeps_folder
 from vmc.runs.folder import RunFolder, differing_keys
 from vmc.runs.lock import LOCK, run_lock
 from vmc.tools.rates import SEARCHED

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.config.run_config import checked
 from vmc.config.targets import allowed, check_foreign, named_targets
 from vmc.evaluate import TAKEN_OVER as EVALUATED
@@ -64,7 +64,7 @@ def test_so_is_every_class_of_a_composed_config(command):
 
 def test_alternatives_that_the_yamls_comments_name_are_allowed():
     assert allowed("metrics.classifier", "vmc.metrics.networks.classifiers.TSMClassifier")
-    assert allowed("metrics.classifier", "vmc.metrics.networks.hugging_face.HuggingFaceClassifier")
+    assert allowed("metrics.classifier", "vmc.metrics.networks.classifiers.HuggingFaceClassifier")
     assert allowed("model.path", "vmc.mini.makers.blank.blank_folder")
     assert allowed("optimizer", "torch.optim.RMSprop")
 
@@ -103,7 +103,7 @@ def test_what_would_run_or_look_up_is_refused_at_any_depth(node):
 @pytest.mark.parametrize("value", [True, 1, "false", "no", None])
 def test_a_run_does_not_say_itself_that_the_code_of_its_files_may_run(value):
     node = {
-        "copying": {"_target_": "vmc.metrics.networks.files.CopyNetwork", "path": "a.torchscript.pt", "trust": value}
+        "copying": {"_target_": "vmc.metrics.networks.sscd.CopyNetwork", "path": "a.torchscript.pt", "trust": value}
     }
     with pytest.raises(VmcError, match=r"^config.yaml has metrics.copying.trust: .*, which runs the code of a file; g"):
         check_foreign(node, "metrics", source="config.yaml")

@@ -78,7 +78,7 @@ def test_corrupt_clips_are_skipped_on_request_and_named(mp4, bad, truncated, por
 
 def test_a_file_without_permission_is_named(mp4, monkeypatch):
     def refuse(self, *arguments, **options):
-        raise PermissionError(13, "Permission denied")
+        raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(type(mp4), "open", refuse)
     with pytest.raises(VmcError, match=r"clip.mp4 cannot be read \(Permission denied\)"):

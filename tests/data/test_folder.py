@@ -12,9 +12,13 @@ from vmc.utils.errors import VmcError
 
 
 @pytest.fixture
-def folder(tmp_path, make):
-    root = tmp_path / "clips"
-    root.mkdir()
+def folder(template, tmp_path):
+    return Path(shutil.copytree(template, tmp_path / "clips"))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory, make):
+    root = tmp_path_factory.mktemp("template")
     make.encode(root / "clip-10.mp4", make.numbered(2))
     make.encode(root / "clip-2.mp4", make.numbered(2))
     make.save_images(root / "frames.v1", make.numbered(3))
@@ -267,12 +271,12 @@ def test_several_paths_are_refused(path):
 
 def test_folders_and_files_without_permission_are_named(folder, monkeypatch):
     def refuse(self, *arguments, **options):
-        raise PermissionError(13, "Permission denied")
+        raise PermissionError(13, "Permission denied", str(self))
 
     (folder / "clip-2.txt").write_text("x")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", refuse)
-        with pytest.raises(VmcError, match=r"folder \S*clips cannot be read \(Permission denied\)"):
+        with pytest.raises(VmcError, match=r"\S*clips cannot be read \(Permission denied\)"):
             VideoFolder(folder).exemplars(caption="x")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", refuse)

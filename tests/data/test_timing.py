@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from vmc.data.clips import Clip
-from vmc.data.timing import TimedClip, tell_timing, time_clip, timing_sentences
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform, TimedClip, log_timing, time_clip, timing_sentences
 
 
 def timed(seconds, *, role="exemplar", rate=30.0, slow=False, padded=0, name="clip.mp4"):
@@ -66,13 +65,13 @@ def test_padded_clips_are_counted_and_named():
     (level, sentence), *_ = said(timed(1.3), *short)[1:]
     assert level == logging.WARNING
     assert sentence == (
-        "7 of 8 exemplars are shorter than 16 frames at 12 fps, their last frames are repeated: 1.mp4 (0.5 s, 1 time),"
+        "exemplars shorter than 16 frames at 12 fps, their last frame repeated (7 of 8): 1.mp4 (0.5 s, 1 time),"
         " 2.mp4 (0.5 s, 2 times), 3.mp4 (0.5 s, 3 times), 4.mp4 (0.5 s, 4 times), 5.mp4 (0.5 s, 5 times) and 2 more"
     )
     assert said(timed(None, padded=15, name="still.png")) == [
         (
             logging.WARNING,
-            "1 of 1 exemplar is shorter than 16 frames at 12 fps, its last frame is repeated:"
+            "exemplars shorter than 16 frames at 12 fps, their last frame repeated (1 of 1):"
             " still.png (one frame, 15 times)",
         )
     ]
@@ -83,8 +82,8 @@ def test_slow_clips_are_counted_and_named():
     assert said(timed(1.3), *slow)[1:] == [
         (
             logging.WARNING,
-            "2 of 2 regularization clips have fewer frames a second than data.fps=12, they give each frame once and"
-            " play faster: 10.0.gif (10 fps), 7.5.gif (7.5 fps)",
+            "regularization clips with fewer frames a second than data.fps=12, each given once and played faster"
+            " (2 of 2): 10.0.gif (10 fps), 7.5.gif (7.5 fps)",
         )
     ]
 
@@ -113,7 +112,7 @@ def test_it_is_said_whatever_was_done_before(mp4, caplog):
     clip = Clip(path=mp4, caption="", role="exemplar")
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            tell_timing([clip], [transform])
+            log_timing([clip], [transform])
     whole = "16 frames at 4 fps: 4.0 s, the whole of clips of 1.2 s"
-    short = "1 of 1 exemplar is shorter than 16 frames at 4 fps, its last frame is repeated: clip.mp4 (1.2 s, 11 times)"
+    short = "exemplars shorter than 16 frames at 4 fps, their last frame repeated (1 of 1): clip.mp4 (1.2 s, 11 times)"
     assert [record.message for record in caplog.records] == [whole, short] * 2

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from vmc.data.augmentation import Augmentation
-from vmc.data.frames import resize_and_crop
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform, resize_and_crop
 from vmc.data.video import read_frames
 from vmc.utils.errors import VmcError
 
@@ -63,7 +62,7 @@ def test_a_clip_of_one_frame_and_a_still(tmp_path, make):
 
 @pytest.mark.parametrize("size", [0, 4])
 def test_sizes_that_show_nothing_are_refused(size):
-    with pytest.raises(VmcError, match=rf"data\.size is {size}; it must be at least 8"):
+    with pytest.raises(VmcError, match=rf"data\.size is {size}; it must be a whole number from 8 to"):
         ClipTransform(**PLAIN | {"size": size})
 
 
@@ -74,7 +73,7 @@ def test_sizes_that_show_nothing_are_refused(size):
         ({"fps": -1}, "data.fps is -1"),
         ({"start": "middle"}, "data.start is 'middle'"),
         ({"size": [64, 32]}, "data.size is [64, 32]"),
-        ({"size": 80_000}, "data.size is 80000; it must be at most 8192, height and width in pixels"),
+        ({"size": 80_000}, "data.size is 80000; it must be a whole number from 8 to 8192, height and width in pixels"),
         ({"folder_fps": "fast"}, "data.frame_folder_fps is fast"),
     ],
 )
@@ -102,7 +101,7 @@ def test_the_description_is_stable_and_tells_every_setting_apart():
 
 
 def test_a_clip_is_gone_through_once_for_its_times(mp4, monkeypatch):
-    from vmc.data import transform as transforms
+    from vmc.data import frames as transforms
 
     read = []
     times = transforms.frame_times

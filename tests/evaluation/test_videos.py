@@ -34,8 +34,8 @@ def run(request, train, monkeypatch):
     kept = {}
     begin = sessions.Session._fit
 
-    def fit(self, module, batches, stop):
-        reason = begin(self, module, batches, stop)
+    def fit(self, module, *more):
+        reason = begin(self, module, *more)
         generator = training_generator(self.experiment, self._encoders, module)
         text = PROMPT.replace("{token}", self.experiment.token.word)
         kept["frames"] = generator.frames([Prompt(text=text, seed=5)])[0]

@@ -9,8 +9,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.motion import MotionAccuracy
-from vmc.metrics.networks.classifiers import JESTER_LABELS, class_index, read_labels
-from vmc.metrics.networks.hugging_face import HuggingFaceClassifier
+from vmc.metrics.networks.classifiers import JESTER_LABELS, HuggingFaceClassifier, class_index, read_labels
 from vmc.mini.world.gestures import LABELS
 from vmc.utils.errors import VmcError
 
@@ -69,9 +68,9 @@ def test_a_hugging_face_classifier_is_mapped_by_name(folder):
         direct = VideoMAEForVideoClassification.from_pretrained(folder).eval()(pixel_values=pixels).logits.softmax(1)
     assert torch.allclose(found, direct, atol=1e-5)
     motion = MotionAccuracy(classifier=classifier).begin(RunContext(target="Swiping Down"))
-    motion.update(frames, [Record(video=f"{place}.mp4", prompt="") for place in range(3)])
-    assert motion.compute()["motion_probability"] == pytest.approx(direct[:, 2].tolist(), abs=1e-5)
-    assert motion.compute()["predicted"] == [NAMES[place] for place in direct.argmax(1)]
+    scored = motion.score(frames, [Record(video=f"{place}.mp4", prompt="") for place in range(3)])
+    assert scored["motion_probability"] == pytest.approx(direct[:, 2].tolist(), abs=1e-5)
+    assert scored["predicted"] == [NAMES[place] for place in direct.argmax(1)]
     assert classifier.describe()["kind"] == "VideoMAEForVideoClassification"
 
 

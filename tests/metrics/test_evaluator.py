@@ -13,7 +13,7 @@ from vmc.metrics.declared import MEASURES, known_columns
 from vmc.metrics.motion import MotionAccuracy
 from vmc.metrics.networks.classifiers import class_index
 from vmc.metrics.quality import Quality, problem
-from vmc.metrics.scores import check_same_test_set, read_scores, write_scores
+from vmc.metrics.scores import read_scores, write_scores
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.utils.errors import VmcError
@@ -217,15 +217,6 @@ def test_tables_that_do_not_read_are_refused(tmp_path):
     refused("prompt,seed\n", "has the columns prompt, seed")
     refused(good.replace("0.3333", "x.3333"), r"line 3, has 'x\.3333333333333\d*' under appearance")
     refused(good + good.splitlines()[-1] + "\n", "two rows")
-
-
-def test_scores_of_another_test_set_are_refused(tmp_path):
-    write_scores(tmp_path / "scores.csv", ROWS)
-    scores = read_scores(tmp_path / "scores.csv")
-    known = [Record(video="", prompt=row["prompt"], seed=row["seed"]) for row in ROWS]
-    check_same_test_set(scores, [*known, record(9)], path=tmp_path)
-    with pytest.raises(VmcError, match="holds 'p3' with seed None, which the test set does not"):
-        check_same_test_set(scores, known[:3], path=tmp_path)
 
 
 def test_the_summary_averages_what_is_there():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmc.metrics.matching import find_crossing, interpolate_table, interpolate_values
+from vmc.metrics.matching import find_crossing, interpolate_values
 from vmc.metrics.statistics import intervals_of_values
 from vmc.utils.errors import VmcError
 
@@ -60,21 +60,6 @@ def test_an_evaluation_without_valid_videos_is_passed_over():
 def test_what_cannot_be_matched_is_refused(appearances, threshold, message):
     with pytest.raises(VmcError, match=message):
         find_crossing(appearances, threshold=threshold, name="lora")
-
-
-def test_every_number_of_the_table():
-    table = pd.DataFrame(
-        {
-            "step": list(APPEARANCES),
-            "arm": "lora",
-            "appearance": list(APPEARANCES.values()),
-            "motion_accuracy": [0.0, 0.4, 0.8, 0.9, 1.0],
-        }
-    )
-    found = interpolate_table(table, find_crossing(APPEARANCES, threshold=0.25))
-    assert found == pytest.approx({"appearance": 0.25, "motion_accuracy": 0.7})
-    with pytest.raises(VmcError, match="has 0 rows of step 1000"):
-        interpolate_table(table[table["step"] != 1000], find_crossing(APPEARANCES, threshold=0.25))
 
 
 @settings(max_examples=30, deadline=None)

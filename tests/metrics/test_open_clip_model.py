@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.open_clip import ImageText, load_image_text
 from vmc.utils.errors import VmcError
 
@@ -67,7 +68,7 @@ def reference(folder, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor,
 
 def test_features_are_open_clips(folder):
     frames = frames_of(32, 32)
-    loaded = load_image_text(folder=folder, batch=2)
+    loaded = load_image_text(folder)
     _, images, texts = reference(folder, frames)
     assert all(parameter.dtype == torch.float32 for parameter in loaded.model.parameters())
     assert torch.allclose(loaded.encode_frames(frames), images, atol=1e-4)
@@ -78,7 +79,7 @@ def test_features_are_open_clips(folder):
 @pytest.mark.parametrize("size", [(64, 64), (100, 132), (75, 40), (20, 24), (33, 32)])
 def test_resized_frames_are_open_clips_to_half_a_grey_level(folder, size):
     frames = frames_of(*size)
-    loaded = load_image_text(folder=folder)
+    loaded = load_image_text(folder)
     images, features, _ = reference(folder, frames)
     prepared = loaded.prepare(frames)
     deviation = torch.tensor(PREPROCESS["std"]).view(3, 1, 1)
@@ -94,12 +95,12 @@ def test_squashed_frames_are_open_clips_too(folder, tmp_path):
     config = {"model_cfg": CONFIG, "preprocess_cfg": {**PREPROCESS, "resize_mode": "squash"}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     images, _, _ = reference(tmp_path, frames_of(40, 90))
-    prepared = load_image_text(folder=tmp_path).prepare(frames_of(40, 90))
+    prepared = load_image_text(tmp_path).prepare(frames_of(40, 90))
     assert float((prepared - images).abs().max()) < 2.01 / 255 / 0.2
     config["preprocess_cfg"]["resize_mode"] = "longest"
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(VmcError, match="resizes with longest"):
-        load_image_text(folder=tmp_path)
+        load_image_text(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "state dict", "training", "openai"])
@@ -112,8 +113,8 @@ def test_local_files_give_the_folders_model(folder, state, tmp_path, kind, opena
     else:
         wrapped = {"epoch": 3, "state_dict": {f"module.{name}": part for name, part in state.items()}}
         torch.save(state if kind == "state dict" else wrapped, file)
-    loaded = load_image_text(architecture="tiny-quickgelu", file=file)
-    assert torch.allclose(loaded.encode_texts(TEXTS), load_image_text(folder=folder).encode_texts(TEXTS), atol=1e-6)
+    loaded = load_image_text(file, architecture="tiny-quickgelu")
+    assert torch.allclose(loaded.encode_texts(TEXTS), load_image_text(folder).encode_texts(TEXTS), atol=1e-6)
 
 
 def test_openais_weights_are_refused_without_quickgelu(state, tmp_path, openai_archive):
@@ -122,16 +123,16 @@ def test_openais_weights_are_refused_without_quickgelu(state, tmp_path, openai_a
     save_file(state, named)
     torch.save({**state, "input_resolution": torch.tensor(32)}, plain)
     for file in (archive, named, plain):
-        assert isinstance(load_image_text(architecture="tiny-quickgelu", file=file), ImageText)
+        assert isinstance(load_image_text(file, architecture="tiny-quickgelu"), ImageText)
         with pytest.raises(VmcError, match=r"need QuickGELU.*choose tiny-quickgelu"):
-            load_image_text(architecture="tiny", file=file)
+            load_image_text(file, architecture="tiny")
     with pytest.raises(VmcError, match=r"trained with QuickGELU.*ViT-B-32 has none; choose ViT-B-32-quickgelu"):
-        load_image_text(architecture="ViT-B-32", tag="openai")
+        load_image_text(None, architecture="ViT-B-32", tag="openai")
 
 
 def test_other_weights_are_taken_without_quickgelu(state, tmp_path):
     save_file(state, tmp_path / "mine.safetensors")
-    assert load_image_text(architecture="tiny", file=tmp_path / "mine.safetensors").encode_texts(TEXTS).shape == (3, 24)
+    assert load_image_text(tmp_path / "mine.safetensors", architecture="tiny").encode_texts(TEXTS).shape == (3, 24)
 
 
 class Malicious:
@@ -145,7 +146,7 @@ def test_files_that_do_not_fit_are_refused(state, tmp_path, capsys):
     def refused(content, words):
         torch.save(content, file)
         with pytest.raises(VmcError, match=words):
-            load_image_text(architecture="tiny", file=file)
+            load_image_text(file, architecture="tiny")
 
     refused({"something": torch.zeros(1)}, "holds no logit_scale")
     refused([torch.zeros(1)], "holds no logit_scale")
@@ -156,43 +157,45 @@ def test_files_that_do_not_fit_are_refused(state, tmp_path, capsys):
     refused({**state, "text_projection": torch.zeros(16, 5)}, r"does not fit tiny:.*text_projection")
     file.write_bytes(file.read_bytes()[:3000])
     with pytest.raises(VmcError, match=r"bad\.pt does not load"):
-        load_image_text(architecture="tiny", file=file)
+        load_image_text(file, architecture="tiny")
     with pytest.raises(VmcError, match=r"absent\.pt does not exist"):
-        load_image_text(architecture="tiny", file=tmp_path / "absent.pt")
+        load_image_text(tmp_path / "absent.pt", architecture="tiny")
     assert "never be printed" not in capsys.readouterr().out
 
 
 def test_folders_that_are_incomplete_are_refused(folder, tmp_path):
     with pytest.raises(VmcError, match=r"has no open_clip_config\.json"):
-        load_image_text(folder=tmp_path)
+        load_image_text(tmp_path)
     config, weights = tmp_path / "open_clip_config.json", tmp_path / "open_clip_model.safetensors"
     config.write_bytes((folder / config.name).read_bytes())
     with pytest.raises(VmcError, match=r"has no open_clip_model\.safetensors"):
-        load_image_text(folder=tmp_path)
+        load_image_text(tmp_path)
     weights.write_bytes((folder / weights.name).read_bytes()[:5000])
     with pytest.raises(VmcError, match=r"open_clip_model\.safetensors does not load"):
-        load_image_text(folder=tmp_path)
+        load_image_text(tmp_path)
     config.write_text('{"model_cfg": {"embed_dim": 3}}')
     with pytest.raises(VmcError, match="describes no model of open_clip"):
-        load_image_text(folder=tmp_path)
+        load_image_text(tmp_path)
 
 
 def test_what_is_named_must_be_one_model(folder):
-    with pytest.raises(VmcError, match="has no weights and architecture tiny"):
-        load_image_text(architecture="tiny")
-    with pytest.raises(VmcError, match="has folder and architecture tiny"):
-        load_image_text(folder=folder, architecture="tiny")
-    with pytest.raises(VmcError, match="has folder, tag and architecture None"):
-        load_image_text(folder=folder, tag="openai")
+    with pytest.raises(VmcError, match="has the path None and the tag None; give one of the two"):
+        ImageTextNetwork(architecture="tiny")
+    with pytest.raises(VmcError, match="and the tag openai; give one of the two"):
+        ImageTextNetwork(path=folder, tag="openai")
+    with pytest.raises(VmcError, match="has the tag openai of no architecture"):
+        ImageTextNetwork(tag="openai")
+    with pytest.raises(VmcError, match="is a folder, which names its own architecture; set metrics"):
+        ImageTextNetwork(path=folder, architecture="tiny").check()
     with pytest.raises(VmcError, match="knows no architecture 'huge'"):
-        load_image_text(architecture="huge", tag="openai")
+        load_image_text(None, architecture="huge", tag="openai")
     with pytest.raises(VmcError, match="no weights 'none' of RN50; its tags are openai"):
-        load_image_text(architecture="RN50", tag="none")
+        load_image_text(None, architecture="RN50", tag="none")
 
 
 def test_the_users_random_numbers_and_warnings_are_left_alone(folder, caplog):
     before = torch.get_rng_state()
     with caplog.at_level(logging.WARNING):
-        load_image_text(folder=folder)
+        load_image_text(folder)
     assert torch.equal(before, torch.get_rng_state())
     assert not caplog.records

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
-from vmc.metrics.networks.sscd import SSCDNetwork, generalized_mean, load_sscd
+from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, generalized_mean, load_sscd, prepared
 from vmc.utils.errors import VmcError
 
 
@@ -50,7 +50,7 @@ def test_published_files_give_the_descriptor(network, frames, tmp_path, kind):
         torch.save(network.state_dict(), file)
     else:
         torch.jit.trace(network, torch.rand(1, 3, 64, 64)).save(str(file))
-    described = load_sscd(file, short_side=64)(frames)
+    described = CopyNetwork(path=file, short_side=64)(frames)
     assert described.shape == (2, 512)
     assert torch.allclose(described.norm(dim=1), torch.ones(2), atol=1e-5)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_the_published_shapes(network):
 def test_a_smaller_network_is_recognised_by_its_tensors(tmp_path):
     small = SSCDNetwork(bottleneck=False, layers=[1, 1, 2, 1], width=64)
     torch.save(small.state_dict(), tmp_path / "small.torchvision.pt")
-    loaded = load_sscd(tmp_path / "small.torchvision.pt", short_side=32)
+    loaded = CopyNetwork(path=tmp_path / "small.torchvision.pt", short_side=32)
     assert loaded(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 64)
 
 
@@ -82,8 +82,8 @@ def test_narrower_stages_in_half_precision_are_recognised_by_their_tensors(tmp_p
     halves = {name: value.half() if value.is_floating_point() else value for name, value in narrow.state_dict().items()}
     torch.save(halves, tmp_path / "narrow.torchvision.pt")
     frames = torch.randint(0, 256, (2, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    loaded = load_sscd(tmp_path / "narrow.torchvision.pt", short_side=32)
-    expected = narrow.eval()(loaded.prepare(frames))
+    loaded = CopyNetwork(path=tmp_path / "narrow.torchvision.pt", short_side=32)
+    expected = narrow.eval()(prepared(frames, short_side=32))
     assert loaded(frames).dtype == torch.float32
     assert torch.allclose(loaded(frames), expected, atol=1e-2) and loaded(frames).shape == (2, 20)
 

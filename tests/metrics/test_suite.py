@@ -10,12 +10,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.metrics.base import Record
 from vmc.metrics.declared import COLUMNS as DECLARED
 from vmc.metrics.networks.classifiers import TRNClassifier, TSMClassifier
-from vmc.metrics.networks.files import CopyNetwork, ImageTextNetwork
-from vmc.metrics.networks.sscd import SSCDNetwork
+from vmc.metrics.networks.files import ImageTextNetwork
+from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
 from vmc.metrics.suite import Suite
 from vmc.mini.makers.appearance.network import make_model, write_model
@@ -143,7 +143,7 @@ def test_settings_are_checked(suite):
 
 def test_networks_open_once_and_move(suite, monkeypatch):
     assert network(suite, "copying").network is network(suite, "copying").network
-    assert isinstance(network(suite, "copying").network.network, nn.Module)
+    assert isinstance(network(suite, "copying").network, nn.Module)
     copying = CopyNetwork(path=network(suite, "copying").path, short_side=64)
     copying.check()
     opened = copying.network
@@ -151,7 +151,7 @@ def test_networks_open_once_and_move(suite, monkeypatch):
     assert copying.network is opened
     monkeypatch.setattr(CopyNetwork, "open", lambda self: 1 / 0)  # it is moved, and not read again
     copying.to("meta")
-    assert copying.network is opened and {part.device.type for part in opened.network.parameters()} == {"meta"}
+    assert copying.network is opened and {part.device.type for part in opened.parameters()} == {"meta"}
 
 
 def damage(file: Path, how: str) -> None:

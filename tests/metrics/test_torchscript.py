@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmc.metrics.networks.files import CopyNetwork
-from vmc.metrics.networks.hugging_face import HuggingFaceClassifier
+from vmc.metrics.networks.classifiers import HuggingFaceClassifier
+from vmc.metrics.networks.files import is_torchscript, read_tensors
 from vmc.metrics.networks.open_clip import load_image_text
-from vmc.metrics.networks.sscd import SSCDNetwork, load_sscd
-from vmc.metrics.networks.torchscript import is_torchscript, read_tensors
+from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, load_sscd, prepared
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.shipped import shipped
 from vmc.tools.downloads.kinds import check
@@ -62,7 +61,7 @@ def test_an_archive_that_writes_files_is_opened_on_trust_alone(writing, capsys):
         with pytest.raises(VmcError):
             check(archive, kind=kind)
     with pytest.raises(VmcError, match="does not load"):
-        load_image_text(architecture="ViT-B-32-quickgelu", file=archive)
+        load_image_text(archive, architecture="ViT-B-32-quickgelu")
     assert weights(["check", str(archive)]) == 2
     assert "a TorchScript archive whose network is code of its own" in capsys.readouterr().err
     assert not written.exists()
@@ -90,10 +89,10 @@ def test_the_tensors_are_those_that_torchscript_has(tmp_path):
 def test_the_miniatures_descriptor_is_its_archives():
     file = shipped("copying.torchscript.pt")
     frames = torch.randint(0, 256, (3, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    descriptor = load_sscd(file, short_side=64)
+    descriptor = CopyNetwork(path=file, short_side=64)
     assert isinstance(descriptor.network, SSCDNetwork)
     with torch.no_grad():
-        expected = torch.jit.load(str(file))(descriptor.prepare(frames))
+        expected = torch.jit.load(str(file))(prepared(frames, short_side=64))
     assert torch.allclose(descriptor(frames), expected, atol=1e-5)
 
 
@@ -224,7 +223,7 @@ def test_a_clip_folder_whose_tokenizer_brings_code_is_refused(tmp_path):
         json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own.C"}})
     )
     with pytest.raises(VmcError, match=r"tokenizer of the CLIP folder .* does not load"):
-        load_image_text(folder=tmp_path / "clip")
+        load_image_text(tmp_path / "clip")
     assert not (tmp_path / "written").exists()
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vmc.metrics.networks.backbones import BNInception
-from vmc.metrics.networks.trn import RELATIONS, TRN, load_trn, save_trn, segment_indices
+from vmc.metrics.networks.trn import RELATIONS, TRN, BNInception, load_trn, save_trn, segment_indices
 from vmc.utils.errors import VmcError
 
 CLASSES = 27

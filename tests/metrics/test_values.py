@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from vmc.metrics.declared import known_columns
-from vmc.metrics.values import KEYS, names_of, values_of_run
+from vmc.metrics.scores import KEYS, names_of, values_of_run
 from vmc.utils.errors import VmcError
 
 CSV = """prompt,subject,seed,video,valid,motion_correct,appearance,copied,copy_similarity_any,flicker

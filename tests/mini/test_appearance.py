@@ -205,7 +205,7 @@ def test_the_command_writes_a_model_that_open_clip_opens(blank, tmp_path, monkey
     assert set(found) == {"rendered", "decoded"}
     assert found["decoded"].keys() >= {"subject_top1", "appearance", "gesture_top1", "text_alignment"}
     assert (output / network.WEIGHTS).stat().st_size < 11e6
-    loaded = load_image_text(folder=output)
+    loaded = load_image_text(output)
     assert loaded.encode_texts(["a nurse"]).shape == (1, network.MODEL["embed_dim"])
     assert loaded.model.visual.preprocess_cfg["size"] == 64
     assert mini.main([*words, "--output", str(output), "--seed", "1"]) == 2

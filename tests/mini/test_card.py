@@ -165,11 +165,9 @@ def test_features_and_similarities_are_the_metrics_own(weights):
     frames = torch.randint(0, 256, (3, 8, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     phrases = ["A firefighter", "A chef", "A doctor"]
     records = [Record(video=f"{phrase}.mp4", prompt="", subject=phrase, seed=0) for phrase in phrases]
-    metric = Appearance(model=networks.appearance)
-    metric.reset()
-    metric.update(frames, records)
+    scored = Appearance(model=networks.appearance).score(frames, records)
     cosines = networks.features(frames) @ networks.texts(phrases).T
-    assert cosines.diagonal().tolist() == pytest.approx(metric.compute()["appearance"], abs=1e-6)
+    assert cosines.diagonal().tolist() == pytest.approx(scored["appearance"], abs=1e-6)
     exemplars = [("clip", frames[0])]
     remembering = compared_with(Remembering(networks.copying), exemplars)
     plain = compared_with(networks.copying, exemplars)

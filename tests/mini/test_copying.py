@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vmc.metrics.networks.sscd import load_sscd
+from vmc.metrics.networks.sscd import CopyNetwork
 from vmc.mini.__main__ import main
 from vmc.mini.makers.copying import measuring, people, pictures
 from vmc.mini.makers.copying.augmentation import augment, compress
@@ -181,7 +181,7 @@ def test_training_writes_both_formats_that_describe_alike_and_goes_on(few, tmp_p
     assert train(make_course(few, 0, SMALL), options(3)).step == 3
     frames = torch.from_numpy(np.array(few.validation[0, 0])).permute(0, 3, 1, 2)
     described = [
-        load_sscd(tmp_path / "run" / name, short_side=SHORT_SIDE)(frames) for name in (TORCHSCRIPT, TORCHVISION)
+        CopyNetwork(path=tmp_path / "run" / name, short_side=SHORT_SIDE)(frames) for name in (TORCHSCRIPT, TORCHVISION)
     ]
     assert described[0].shape == (8, 16) and torch.allclose(*described, atol=1e-5)
     rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))

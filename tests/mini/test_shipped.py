@@ -5,7 +5,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.data.prompts import Prompt
 from vmc.evaluation.generation import TunedModel
 from vmc.mini.__main__ import main

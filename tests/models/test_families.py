@@ -73,8 +73,8 @@ class Family:
 
 
 FAMILIES = [
-    Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 30, {"motion_adapter": "motion_adapter"}),
-    Family(Wan, 9, ["self_attention", "text_kv"], 60),
+    Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 20, {"motion_adapter": "motion_adapter"}),
+    Family(Wan, 9, ["self_attention", "text_kv"], 40),
 ]
 
 
@@ -163,7 +163,7 @@ def test_ten_clips_are_learned(family, folder, trained, ten_clips):
     Delta.load(trained.weights(family.steps)).apply(base, tuned)
     before, after = (fixed_loss(base, denoiser, ten_clips) for denoiser in (blank, tuned))
     print(f"{family.name}, {family.steps} steps: loss {before:.4f} before, {after:.4f} after")
-    assert after < 0.5 * before
+    assert after < 0.6 * before
 
 
 def test_videos_are_made_and_scored(family, trained, entered):
@@ -189,15 +189,15 @@ def test_the_export_is_opened_by_diffusers_alone_and_gives_the_same_video(family
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(family, folder, train, tmp_path):
-    chosen = [*family.overrides(folder), "parameters=temporal_kv", "parameters.groups=[all]", "checkpoint_every=2"]
+    chosen = [*family.overrides(folder), "parameters=temporal_kv", "parameters.groups=[all]", "checkpoint_every=1"]
     torch.manual_seed(0)
-    whole = train(*chosen, "steps=4", output=tmp_path / "whole")
+    whole = train(*chosen, "steps=2", output=tmp_path / "whole")
     torch.manual_seed(1)
-    train(*chosen, "steps=2", output=tmp_path / "parts")
-    parts = train(*chosen, "steps=4", output=tmp_path / "parts")
-    for step in (2, 4):
+    train(*chosen, "steps=1", output=tmp_path / "parts")
+    parts = train(*chosen, "steps=2", output=tmp_path / "parts")
+    for step in (1, 2):
         assert same(weights(parts, step), weights(whole, step))
-    assert not same(weights(parts, 2), weights(parts, 4))
+    assert not same(weights(parts, 1), weights(parts, 2))
 
 
 def test_adapters_leave_the_base_untouched_and_are_exported_within_it(family, folder, train, module, entered):

@@ -10,10 +10,12 @@ from vmc.metrics.columns import Column, Measure
 from vmc.metrics.declared import COLUMNS, KEY
 from vmc.metrics.networks.files import NetworkFile
 from vmc.metrics.scores import read_scores
-from vmc.reporting.build import Report, write_report
+from vmc.reporting.build import write_report
 from vmc.reporting.dashboard import build_dashboard
-from vmc.reporting.drawing import figure3, figure7
+from vmc.reporting.figures.curves import figure7
+from vmc.reporting.figures.strips import figure3
 from vmc.reporting.load import find_runs
+from vmc.reporting.results import Report
 from vmc.runs.mirror import WandbMirror
 from vmc.tools.doctor.chosen import choose
 from vmc.tools.doctor.networks import networks
@@ -113,7 +115,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
     place = every.header.index("Mean brightness")
     cells = {row[0]: row[place] for row in every.rows}
     assert cells["no regularization"] == "—" and float(cells["method"].partition(" ")[0]) > 0
-    assert "brightness_low" in report.csvs["metrics"].partition("\n")[0].split(",")
+    assert "brightness_low" in report.tables[2][1].partition("\n")[0].split(",")
     page = gallery_of(report, tmp_path / "report", tmp_path / "runs")
     fields = json.loads(page.partition('id="common">')[2].partition("</script>")[0])["fields"]
     assert fields[-2:] == ["Brightness", "Bright videos"] and "Mean brightness" in page

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.data.jester import Jester
 from vmc.data.prompts import jester_test_set, read_prompts
 from vmc.metrics.copying import COPY_THRESHOLD

@@ -29,11 +29,11 @@ def test_what_is_held_is_counted_from_the_networks_shapes(tiny):
     assert lora.adapters and not mixed.adapters
 
 
-def test_the_readme_has_the_table_that_the_command_prints():
+def test_the_page_on_memory_has_the_table_that_the_command_prints():
     ours = [line for line in table() if line.startswith("|")]
     found = [
         line
-        for line in (ROOT / "README.md").read_text().splitlines()
+        for line in (ROOT / "docs" / "memory.md").read_text().splitlines()
         if re.match(r"\| (`parameters`|temporal_kv|spatial_kv|lora) \|", line)
     ]
     assert found == [ours[0], *ours[2:]]

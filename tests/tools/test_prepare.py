@@ -11,12 +11,14 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from vmc.config.command import check_complete, config_folder, quote_free_text
+from vmc.config.checks import check_complete
+from vmc.config.folders import config_folder
+from vmc.config.free_text import quote_free_text
 from vmc.data.folder import VideoFolder
-from vmc.data.jester import Jester, plain
-from vmc.data.jester_check import check_split
+from vmc.data.jester import Jester, check_split
 from vmc.data.video import count_frames
 from vmc.prepare import main
+from vmc.utils.text_files import normalize_label
 
 LABELS = ("Swiping Down", "No gesture", "Doing other things", "Shaking Hand")
 FRAMES = 3
@@ -136,7 +138,7 @@ def test_the_printed_command_draws_the_same_clips(layout, words, request, capsys
     motion = instantiate(config.motion)
     exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=config.seed)
     assert f"exemplars of {motion.label}: {' '.join(clip.path.name for clip in exemplars)}\n" in out
-    assert config.output == f"outputs/paper/method/{plain(motion.label).replace(' ', '_')}/seed{config.seed}"
+    assert config.output == f"outputs/paper/method/{normalize_label(motion.label).replace(' ', '_')}/seed{config.seed}"
     regularization = instantiate(config.regularization, source=source, seed=config.seed, base_videos=None)
     counts = [count for option, count in pairwise((*SMALL, *words)) if option == "--regularization-count"]
     assert len(regularization.clips()) == 2 * int(counts[-1])
@@ -259,4 +261,4 @@ def test_a_damaged_picture_among_the_drawn_is_found(release, capsys):
 
 def test_check_counts_without_opening(release):
     found = check_split(Jester(release), "validation")
-    assert found.clips == 12 and found.is_unpacked and found.problem() is None and set(found.frames) == {FRAMES}
+    assert found.labels.total() == 12 and found.problem is None and f"{FRAMES} to {FRAMES} frames" in found.summary

@@ -281,7 +281,7 @@ def test_get_prints_the_licence_first_and_leaves_what_the_config_names(server, t
 
 
 def test_the_names_are_those_that_the_configs_look_for():
-    from vmc.config.command import config_folder
+    from vmc.config.folders import config_folder
 
     paper = (config_folder() / "metrics" / "paper.yaml").read_text()
     for name in ("sscd", "clip", "trn"):

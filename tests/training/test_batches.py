@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.training.batches import Batch, StepPlan, TrainingBatches
-from vmc.training.regularization import ClipSet, Mixture, check_mix
+from vmc.training.regularization import ClipSet, Mixture, NoRegularization, check_mix
 from vmc.utils.errors import VmcError
 
 EXEMPLARS, OTHERS = 3, 20
@@ -28,15 +28,9 @@ STILLS = ClipSet(
 
 
 def mixture(mix="paired", ratio="balanced", others=OTHERS, further=()) -> Mixture:
+    regularization = NoRegularization(mix=mix, weight=0.5, ratio=ratio, variants=2)
     return Mixture(
-        exemplars=EXEMPLARS,
-        regularization=others,
-        exemplar_variants=4,
-        regularization_variants=2,
-        mix=mix,
-        weight=0.5,
-        ratio=ratio,
-        further=further,
+        exemplars=EXEMPLARS, exemplar_variants=4, others=others, regularization=regularization, further=further
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.mini.makers.blank import write_blank
 from vmc.training import session as sessions
 from vmc.training.delta import TOKEN, Delta
@@ -41,8 +41,8 @@ def begun(train, tmp_path, monkeypatch):
     def begin(*overrides, **parts):
         kept = {}
 
-        def keep(self, module, batches, stop):
-            kept.update(module=module, batches=batches.dataset)
+        def keep(self, module, loader, *_):
+            kept.update(module=module, batches=loader.dataset)
             return "steps"
 
         with monkeypatch.context() as patch:

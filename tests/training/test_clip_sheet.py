@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from vmc.config.command import config_folder
+from vmc.config.folders import config_folder
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.data.video import write_video
 from vmc.prepare import main
 from vmc.runs.sheets import EXEMPLARS, FRAME, GAP, OTHERS, TEXT, write_clip_sheet
@@ -109,10 +109,10 @@ def test_every_run_says_what_its_windows_cover_and_shows_its_clips(train, clips,
             assert sheet.size == (8 * (FRAME + GAP), (2 * 2 + 2) * ROW)
     for messages in said:
         assert "8 frames at 6 fps: 1.3 s, the whole of clips of 0.42 to 1.0 s" in messages
-        shorter = "are shorter than 8 frames at 6 fps, their last frames are repeated:"
-        assert f"2 of 2 exemplars {shorter} short.mp4 (0.42 s, 5 times), whole.mp4 (1.0 s, 2 times)" in messages
+        shorter = "shorter than 8 frames at 6 fps, their last frame repeated (2 of 2):"
+        assert f"exemplars {shorter} short.mp4 (0.42 s, 5 times), whole.mp4 (1.0 s, 2 times)" in messages
         names = ", ".join(f"clip{number}.mp4 (1.0 s, 2 times)" for number in (3, 4))
-        assert f"2 of 2 regularization clips {shorter} {names}" in messages
+        assert f"regularization clips {shorter} {names}" in messages
 
 
 # --- python -m vmc.prepare clips -------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_clips_are_shown_without_training(clip, tmp_path, capsys):
         [
             f"DIR: 1 clip of 1 file in {clip.parent}",
             "8 frames at 3 fps: 2.7 s, the whole of clips of 2.0 s",
-            "1 of 1 exemplar is shorter than 8 frames at 3 fps, its last frame is repeated: clip.mp4 (2.0 s, 2 times)",
+            "exemplars shorter than 8 frames at 3 fps, their last frame repeated (1 of 1): clip.mp4 (2.0 s, 2 times)",
             f"wrote {picture}",
         ],
     )
@@ -187,8 +187,8 @@ def test_the_rate_of_folders_of_frames_can_be_given(tmp_path, capsys):
     [
         (["--fps", "0"], "data.fps is 0.0; it must be a number greater than 0, in frames a second, for example 12"),
         (["--fps", "nan"], "data.fps is nan; it must be a number greater than 0, in frames a second, for example 12"),
-        (["--frames", "0"], "data.frames is 0; it must be a whole number of at least 1"),
-        (["--size", "4"], "data.size is 4; it must be at least 8, height and width in pixels"),
+        (["--frames", "0"], "data.frames is 0; it must be a whole number from 1 to 1000, as windows lie in memory"),
+        (["--size", "4"], "data.size is 4; it must be a whole number from 8 to 8192, height and width in pixels"),
         (["--model", "sora"], f"--model is sora; it must be one of {MODELS}"),
         (["--output", "clips.mp4"], "--output is clips.mp4; the picture is a PNG: name it FILE.png"),
     ],

@@ -11,9 +11,8 @@ from vmc.evaluation.generation import TunedModel
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
 from vmc.training import session as sessions
-from vmc.training.delta import FORMAT, TOKEN, Delta
+from vmc.training.delta import FORMAT, INIT, TOKEN, Delta
 from vmc.training.hardware import Hardware
-from vmc.training.initial import NAME
 from vmc.utils.errors import VmcError
 from vmc.utils.tensor_files import save_tensors
 
@@ -54,7 +53,7 @@ def begun(train, tmp_path, monkeypatch):
     def begin(*overrides):
         kept = {}
 
-        def keep(self, module, batches, stop):
+        def keep(self, module, *_):
             kept.update(session=self, module=module)
             return "steps"
 
@@ -173,7 +172,7 @@ def test_another_start_is_another_run(train, motion_run, tmp_path):
     with pytest.raises(VmcError, match=r"different config \(init differ\)"):
         train("steps=3", f"init={motion_run.path}")
     run = train("steps=2", f"init={motion_run.weights(2)}", output=tmp_path / "other")
-    assert (run.path / NAME).is_file()
+    assert (run.path / INIT).is_file()
 
 
 @pytest.fixture

@@ -38,12 +38,22 @@ def scores(run: Path, step: int) -> str:
     return (run / "evaluation" / f"{step:06d}" / "scores.csv").read_text()
 
 
+@pytest.fixture(scope="module")
+def scored(metrics) -> list[str]:
+    """Evaluations at step 0 and at the last step, which is no multiple."""
+    return [*metrics, "evaluate_subset=2", "steps=3", "generation_batch=1", "evaluate_every=5", "checkpoint_every=0"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(train_into, scored, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    return train_into(folder / "run", *scored, f"cache={folder / 'cache'}").path
+
+
 @pytest.mark.parametrize(("videos", "number", "step"), [(2, signal.SIGTERM, 0), (5, signal.SIGINT, 3)])
 def test_an_evaluation_that_a_signal_ends_goes_on(
-    train, metrics, send, tmp_path, monkeypatch, capfd, videos, number, step
+    train, scored, uninterrupted, send, tmp_path, monkeypatch, capfd, videos, number, step
 ):
-    scored = [*metrics, "evaluate_subset=2", "steps=3", "generation_batch=1"]
-    scored += ["evaluate_every=5", "checkpoint_every=0"]  # the last step is no multiple
     send(videos, number)
     line = [*scored, f"cache={tmp_path / 'cache'}"]
     run = train(*line).path
@@ -60,9 +70,8 @@ def test_an_evaluation_that_a_signal_ends_goes_on(
     assert read_state(run)["status"] == "finished"
     assert len(steps) == 3 - step
     assert made.items() <= {file: file.stat().st_mtime_ns for file in (left / "videos").iterdir()}.items()
-    whole = train(*scored, f"cache={tmp_path / 'another'}", output=tmp_path / "whole").path
-    assert scores(run, 0) == scores(whole, 0)
-    assert scores(run, 3) == scores(whole, 3)
+    assert scores(run, 0) == scores(uninterrupted, 0)
+    assert scores(run, 3) == scores(uninterrupted, 3)
     assert (run / "train.csv").read_text().count("\n") == 4
 
 

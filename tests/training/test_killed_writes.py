@@ -214,9 +214,9 @@ def moments(writes: int, hows: Sequence[str]) -> list[tuple[int, str]]:
     return [every[round((index + 0.5) * len(every) / count - 0.5)] for index in range(count)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def command(blank, clips, metrics) -> list[str]:
-    """Four steps with a checkpoint at each."""
+    """Three steps with a checkpoint at each."""
     return [
         f"model.path={blank}",
         "data=videos",
@@ -228,21 +228,25 @@ def command(blank, clips, metrics) -> list[str]:
         "logger=csv",
         "batch_size=1",
         "trainer.threads=1",
-        "steps=4",
+        "steps=3",
         "checkpoint_every=1",
         "stop.appearance=null",
         *metrics,
     ]
 
 
+@pytest.fixture(scope="module", params=SCENARIOS)
+def undisturbed(request, server, command, tmp_path_factory) -> tuple[list[str], list[str], dict[str, Any]]:
+    """A scenario's command, the writes of a run that nothing disturbs, and what that leaves."""
+    overrides, folder = [*command, *SCENARIOS[request.param]], tmp_path_factory.mktemp(request.param) / "whole"
+    return overrides, server(overrides, folder)["writes"], left_by(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("hows", [KILLS, (FULL,)], ids=["killed", "full"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(server, command, tmp_path, scenario, hows):
-    overrides = [*command, *SCENARIOS[scenario]]
-    whole = server(overrides, tmp_path / "whole")
-    expected = left_by(tmp_path / "whole")
-    tried = moments(len(whole["writes"]), hows)
+def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(server, undisturbed, tmp_path, hows):
+    overrides, writes, expected = undisturbed
+    tried = moments(len(writes), hows)
     assert len(tried) >= FEW
     wrong = {}
     for number, how in tried:
@@ -259,9 +263,9 @@ def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(serve
         found = left_by(folder)
         different = [name for name in expected.keys() | found.keys() if expected.get(name, 0) != found.get(name, 0)]
         if different or again["status"] or not fine:
-            wrong[f"{how} write {number}, {whole['writes'][number - 1]}"] = sorted(different) or said[-2000:]
+            wrong[f"{how} write {number}, {writes[number - 1]}"] = sorted(different) or said[-2000:]
         shutil.rmtree(folder)
-    print(f"{scenario}: {len(tried)} disturbances at {len(whole['writes'])} writes, {len(wrong)} wrong")
+    print(f"{len(tried)} disturbances at {len(writes)} writes, {len(wrong)} wrong")
     assert not wrong
 
 

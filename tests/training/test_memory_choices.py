@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -12,9 +11,9 @@ from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation.generation import TunedModel
 from vmc.models.token import MotionToken
+from vmc.runs.earlier import up_to_date
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware
-from vmc.training.optimizers import AdamW8bit
 from vmc.utils.errors import VmcError
 
 
@@ -40,21 +39,17 @@ def test_moments_of_eight_bits_learn_and_are_resumed_to_the_bit(train, tmp_path,
             assert (one[name] - tensor).abs().mean() < 0.2 * moved, name
 
 
-def test_moments_of_eight_bits_are_made_with_the_configs_values(monkeypatch):
-    made = []
-    package, part = ModuleType("bitsandbytes"), ModuleType("bitsandbytes.optim")
-    part.AdamW8bit = lambda groups, **options: made.append((groups, options))
-    monkeypatch.setitem(sys.modules, "bitsandbytes", package)
-    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", part)
-    monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: True)
-    AdamW8bit(lr=1e-3, betas=[0.9, 0.99], weight_decay=0.1)(iter([{"params": []}]))
-    assert made == [([{"params": []}], {"lr": 1e-3, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1})]
-
-
-def test_eight_bits_without_their_package_are_refused_at_once(monkeypatch):
-    monkeypatch.setattr("vmc.training.optimizers.find_spec", lambda name: None)
+def test_eight_bits_without_their_package_are_refused_at_once(train, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
     with pytest.raises(VmcError, match=r"needs bitsandbytes; pip install 'vmc\[bnb\]', or use optimizer=adamw"):
-        AdamW8bit(lr=1e-3)
+        train("optimizer=adamw8bit")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_the_former_optimizer_of_eight_bits_goes_on():
+    former = {"optimizer": {"_target_": "vmc.training.optimizers.AdamW8bit", "lr": 1e-3}}
+    today = {"_target_": "bitsandbytes.optim.AdamW8bit", "_partial_": True, "lr": 1e-3}
+    assert up_to_date(former)["optimizer"] == today
 
 
 def test_videos_decoded_in_parts_are_the_same(base):
@@ -84,12 +79,12 @@ def test_a_checkpoint_is_written_tensor_by_tensor(train, tmp_path, monkeypatch):
 
 
 def test_weights_in_half_precision_take_half_the_room_and_resuming_is_exact(train, tmp_path, base):
-    full = train("steps=4", output=tmp_path / "full")
-    train("weights_dtype=bfloat16", "steps=2", output=tmp_path / "half")
-    half = train("weights_dtype=float16", "steps=4", output=tmp_path / "half")  # it may change when a run goes on
-    exact, rounded = load_file(full.weights(4)), load_file(half.weights(4))
+    full = train("steps=2", output=tmp_path / "full")
+    train("weights_dtype=bfloat16", "steps=1", output=tmp_path / "half")
+    half = train("weights_dtype=float16", "steps=2", output=tmp_path / "half")  # it may change when a run goes on
+    exact, rounded = load_file(full.weights(2)), load_file(half.weights(2))
     assert all(torch.equal(exact[name].half(), rounded[name]) for name in exact)
-    assert {tensor.dtype for tensor in load_file(half.weights(2)).values()} == {torch.bfloat16}
-    assert half.weights(4).stat().st_size < 0.6 * full.weights(4).stat().st_size
+    assert {tensor.dtype for tensor in load_file(half.weights(1)).values()} == {torch.bfloat16}
+    assert half.weights(2).stat().st_size < 0.6 * full.weights(2).stat().st_size
     unet = TunedModel.load(base, MotionToken(), newest_weights(half.path), hardware=Hardware()).denoiser
     assert {parameter.dtype for parameter in unet.parameters()} == {torch.float32}

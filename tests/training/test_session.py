@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
+from vmc.training import session
 from vmc.training.delta import TOKEN, Delta
+from vmc.training.module import MotionModule
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
@@ -41,8 +44,25 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
         assert torch.equal(tensor, other[name]), name
 
 
-def test_a_run_folder_is_complete(train):
-    run = train("checkpoint_every=1", "steps=4")
+@dataclass(frozen=True)
+class Plain:
+    """A run that others are compared with, and its module; nobody writes into its folder."""
+
+    run: RunFolder
+    module: MotionModule
+
+
+@pytest.fixture(scope="module")
+def plain(train_into, tmp_path_factory) -> Plain:
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "MotionModule", lambda **parts: kept.append(MotionModule(**parts)) or kept[0])
+        run = train_into(tmp_path_factory.mktemp("plain") / "run", "checkpoint_every=1", "steps=4")
+    return Plain(run, kept[0])
+
+
+def test_a_run_folder_is_complete(plain):
+    run = plain.run
     state = json.loads((run.path / "run.json").read_text())
     assert (state["status"], state["reason"], state["step"], state["threads"]) == ("finished", "steps", 4, 1)
     assert [int(row["step"]) for row in rows(run)] == [1, 2, 3, 4]
@@ -53,45 +73,32 @@ def test_a_run_folder_is_complete(train):
     assert (run.path / "config.yaml").is_file()
 
 
-@pytest.mark.parametrize(
-    ("choice", "groups"),
-    [
-        ("temporal_kv", ["temporal", "spatial_kv"]),
-        ("temporal", ["temporal"]),
-        ("temporal_spatial", ["all"]),
-        ("spatial_kv", ["spatial_kv"]),
-        ("spatial", ["spatial"]),
-        ("token_only", []),
-    ],
-)
-def test_exactly_the_subset_differs_from_the_base(train, base, choice, groups):
-    token = ["token=trained"] if choice == "token_only" else []
-    run = train(f"parameters={choice}", *token, "steps=2")
-    trained = weights(run, 2)
-    fresh = dict(base.denoiser().named_parameters())
+def assert_exactly_moved(run: RunFolder, base: UNet3D, groups: list[str], *, step: int) -> None:
+    trained, fresh = weights(run, step), dict(base.denoiser().named_parameters())
     expected = {f"unet.{name}" for name in ParameterSubset(groups=groups).select(base.denoiser(), base.groups)}
-    assert trained.keys() == expected | ({TOKEN} if token else set())
-    moved = {name for name in expected if not torch.equal(trained[name], fresh[name.removeprefix("unet.")])}
-    assert moved == expected
+    assert trained.keys() == expected
+    assert not any(torch.equal(trained[name], fresh[name.removeprefix("unet.")]) for name in expected)
 
 
-def test_what_is_frozen_stays_bit_identical_in_memory(train, base, monkeypatch):
-    kept = {}
-    from vmc.training import session
+def test_exactly_the_method_s_subset_differs_from_the_base(plain, base):
+    assert_exactly_moved(plain.run, base, ["temporal", "spatial_kv"], step=4)
 
-    monkeypatch.setattr(session, "MotionModule", lambda **parts: kept.setdefault("module", module_class(**parts)))
-    from vmc.training.module import MotionModule as module_class
 
-    run = train()
-    fresh, trained = dict(base.denoiser().named_parameters()), weights(run)
-    for name, parameter in kept["module"].denoiser.named_parameters():
-        expected = trained.get(f"unet.{name}", fresh[name])
-        assert torch.equal(parameter, expected), name
+@pytest.mark.parametrize(("choice", "groups"), [("temporal_spatial", ["all"]), ("spatial", ["spatial"])])
+def test_exactly_the_subset_differs_from_the_base(train, base, choice, groups):
+    assert_exactly_moved(train(f"parameters={choice}", "steps=2", "batch_size=1"), base, groups, step=2)
+
+
+def test_what_is_frozen_stays_bit_identical_in_memory(plain, base):
+    fresh, trained = dict(base.denoiser().named_parameters()), weights(plain.run, 4)
+    for name, parameter in plain.module.denoiser.named_parameters():
+        assert torch.equal(parameter, trained.get(f"unet.{name}", fresh[name])), name
 
 
 def test_the_token_alone_moves_its_row(train, base):
     run = train("parameters=token_only", "token=trained", "token.learning_rate=1e-3")
-    (row,) = weights(run).values()
+    assert weights(run).keys() == {TOKEN}
+    row = weights(run)[TOKEN]
     encoder, tokenizer = base.text_encoder().network, base.tokenizer()
     before = encoder.get_input_embeddings().weight[tokenizer("sks", add_special_tokens=False).input_ids[0]]
     # AdamW moves each entry by about its learning rate a step.
@@ -143,109 +150,98 @@ def test_losses_are_pinned(train, plain_model, tmp_path):
     assert values.tolist() == pytest.approx(PINNED, rel=1e-3)
 
 
-def test_equal_runs_are_bit_identical(train, tmp_path):
-    one, other = train(output=tmp_path / "one"), train(output=tmp_path / "other")
-    assert losses(one) == losses(other)
-    assert_same(weights(one), weights(other))
+def test_equal_runs_are_bit_identical(train, plain):
+    other = train()
+    assert losses(other) == losses(plain.run)[:3]
+    assert_same(weights(other), weights(plain.run))
 
 
-def test_a_cold_a_half_filled_and_a_full_cache_give_the_same_bits(train, tmp_path):
+def test_a_cold_a_half_filled_and_a_full_cache_give_the_same_bits(train, plain, tmp_path):
     cache = tmp_path / "cache"
     cold = train(f"cache={cache}", output=tmp_path / "cold")
     kept = sorted((cache / "latents").rglob("*.safetensors"))
-    full = train(f"cache={cache}", output=tmp_path / "full")
     for file in kept[::2]:
         file.unlink()
     half = train(f"cache={cache}", output=tmp_path / "half")
     assert sorted((cache / "latents").rglob("*.safetensors")) == kept
-    assert_same(weights(cold), weights(full))
-    assert_same(weights(cold), weights(half))
+    assert_same(weights(cold), weights(plain.run))
+    assert_same(weights(half), weights(plain.run))
 
 
-def test_a_cache_filled_at_another_thread_count_gives_the_same_bits(train, tmp_path):
-    cold = train("trainer.threads=1", f"cache={tmp_path / 'cold'}", output=tmp_path / "one")
-    train("trainer.threads=2", f"cache={tmp_path / 'other'}", output=tmp_path / "two")
-    other = train("trainer.threads=1", f"cache={tmp_path / 'other'}", output=tmp_path / "three")
-    assert losses(cold) == losses(other)
-    assert_same(weights(cold), weights(other))
-    filled = {file.name for file in (tmp_path / "other" / "latents").rglob("*.safetensors")}
-    assert len(filled) == 2 * len(list((tmp_path / "cold" / "latents").rglob("*.safetensors")))
+def test_a_cache_filled_at_another_thread_count_gives_the_same_bits(train, plain, tmp_path):
+    cache = tmp_path / "cache"
+    train("trainer.threads=2", f"cache={cache}", output=tmp_path / "two")
+    filled = len(list((cache / "latents").rglob("*.safetensors")))
+    other = train("trainer.threads=1", f"cache={cache}", output=tmp_path / "one")
+    assert losses(other) == losses(plain.run)[:3]
+    assert_same(weights(other), weights(plain.run))
+    assert len(list((cache / "latents").rglob("*.safetensors"))) == 2 * filled
 
 
 def test_equal_clips_under_two_names_are_two_exemplars(train, clips, tmp_path):
     for name in ("one.mp4", "two.mp4"):
         (tmp_path / "twins").mkdir(exist_ok=True)
         shutil.copy(clips / "clip0.mp4", tmp_path / "twins" / name)
-    run = train(f"data.path={tmp_path / 'twins'}", "data.variants=1", "steps=4")
+    run = train(f"data.path={tmp_path / 'twins'}", "data.variants=1", "steps=1")
     assert (run.path / "clips.csv").read_text().count("exemplar") == 2
 
 
-def test_a_warm_cache_needs_neither_autoencoder_nor_text_encoder(train, tmp_path, monkeypatch):
-    train(output=tmp_path / "first")
-
+def test_a_warm_cache_needs_neither_autoencoder_nor_text_encoder(train, plain, monkeypatch):
     def refuse(self, **options):
         raise AssertionError("loaded")
 
     monkeypatch.setattr(UNet3D, "autoencoder", refuse)
     monkeypatch.setattr(UNet3D, "text_encoder", refuse)
-    train(output=tmp_path / "second")
+    assert_same(weights(train()), weights(plain.run))
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(train, tmp_path):
-    whole = train("steps=6", "checkpoint_every=2", output=tmp_path / "whole")
-    train("steps=4", "checkpoint_every=2", output=tmp_path / "parts")
+def test_a_resumed_run_is_the_uninterrupted_one(train, plain):
+    parts = train("steps=3", "checkpoint_every=2")
     # As a killed process leaves it: the newest checkpoint is older than the last rows.
-    (tmp_path / "parts" / "checkpoints" / "000004.ckpt").unlink()
-    parts = train("steps=6", "checkpoint_every=2", output=tmp_path / "parts")
-    assert [{**row, "seconds": ""} for row in rows(parts)] == [{**row, "seconds": ""} for row in rows(whole)]
-    assert_same(weights(parts, 6), weights(whole, 6))
+    parts.checkpoint(3).unlink()
+    parts = train("steps=4", "checkpoint_every=2")
+    assert [{**row, "seconds": ""} for row in rows(parts)] == [{**row, "seconds": ""} for row in rows(plain.run)]
+    assert_same(weights(parts, 4), weights(plain.run, 4))
 
 
 def test_what_a_killed_process_was_writing_is_removed(train):
-    run = train()
-    left = [run.path / "weights" / ".000003.safetensors-abcdefgh.tmp", run.path / ".run.json-abcdefgh.tmp"]
+    run = train("steps=1")
+    left = [run.path / "weights" / ".000001.safetensors-abcdefgh.tmp", run.path / ".run.json-abcdefgh.tmp"]
     for folder in left:
         folder.mkdir()
         (folder / "half").write_text("half")
-    train("steps=4")
+    train("steps=2")
     assert not any(folder.exists() for folder in left)
-    assert run.weights(3).is_file()
+    assert run.weights(1).is_file()
 
 
-def test_accumulation_changes_only_rounding(train, tmp_path):
-    whole = train(output=tmp_path / "whole")
-    parts = train("trainer.accumulate=2", output=tmp_path / "parts")
-    assert [float(loss) for loss in losses(parts)] == pytest.approx([float(loss) for loss in losses(whole)], rel=1e-3)
+def numbers(run: RunFolder) -> list[float]:
+    return [float(loss) for loss in losses(run)[:3]]
+
+
+def test_accumulation_changes_only_rounding(train, plain):
+    parts = train("trainer.accumulate=2")
+    assert numbers(parts) == pytest.approx(numbers(plain.run), rel=1e-3)
     assert [row["step"] for row in rows(parts)] == ["1", "2", "3"]
 
 
-def test_low_precision_holds_frozen_weights_low_and_trains_in_float32(train, tmp_path):
-    exact = train(output=tmp_path / "exact")
-    mixed = train("trainer.precision=bf16-mixed", output=tmp_path / "mixed")
+def test_low_precision_holds_frozen_weights_low_and_trains_in_float32(train, plain):
+    mixed = train("trainer.precision=bf16-mixed")
     assert {tensor.dtype for tensor in weights(mixed).values()} == {torch.float32}
-    assert [float(loss) for loss in losses(mixed)] == pytest.approx([float(loss) for loss in losses(exact)], rel=0.05)
-    assert losses(mixed) != losses(exact)
+    assert numbers(mixed) == pytest.approx(numbers(plain.run), rel=0.05)
+    assert numbers(mixed) != numbers(plain.run)
 
 
-def test_checkpointed_activations_give_the_same_run(train, tmp_path):
-    plain = train(output=tmp_path / "plain")
-    recomputed = train("trainer.checkpoint_activations=true", output=tmp_path / "recomputed")
-    assert [float(x) for x in losses(recomputed)] == pytest.approx([float(x) for x in losses(plain)], rel=1e-4)
+def test_checkpointed_activations_give_the_same_run(train, plain):
+    assert numbers(train("trainer.checkpoint_activations=true")) == pytest.approx(numbers(plain.run), rel=1e-4)
 
 
-def test_training_lowers_the_loss_of_its_clips(train):
-    run = train("steps=60", "batch_size=4")
-    values = [float(loss) for loss in losses(run)]
-    assert sum(values[-10:]) < 0.6 * sum(values[:10])
+def test_the_seed_changes_the_run(train, plain):
+    assert losses(train("seed=1", "steps=1"))[0] != losses(plain.run)[0]
 
 
-def test_the_seed_changes_the_run(train, tmp_path):
-    assert losses(train(output=tmp_path / "a")) != losses(train("seed=1", output=tmp_path / "b"))
-
-
-def test_the_delta_says_what_it_belongs_to(train, base):
-    run = train()
-    delta = Delta.load(run.weights(3))
+def test_the_delta_says_what_it_belongs_to(plain, base):
+    delta = Delta.load(plain.run.weights(3))
     assert (delta.about["family"], delta.about["groups"]) == ("unet3d", ["temporal", "spatial_kv"])
     assert (delta.about["token"]["word"], delta.about["step"]) == ("sks", 3)
     delta.check_base(base)
@@ -259,20 +255,20 @@ def test_the_delta_says_what_it_belongs_to(train, base):
         delta.check_base(base)
 
 
-def test_a_folder_of_another_config_is_refused_by_key(train, tmp_path):
-    run = train()
+def test_a_folder_of_another_config_is_refused_by_key(train, plain):
+    run = plain.run
     before = sorted((path, path.stat().st_mtime_ns) for path in run.path.rglob("*"))
     with pytest.raises(VmcError, match=r"optimizer\.lr, batch_size differ|batch_size, optimizer\.lr differ"):
-        train("optimizer.lr=1", "batch_size=1")
+        train("optimizer.lr=1", "batch_size=1", output=run.path)
     assert sorted((path, path.stat().st_mtime_ns) for path in run.path.rglob("*")) == before
 
 
 def test_a_checkpoint_of_another_subset_does_not_load(train, tmp_path):
-    run = train("parameters=temporal", output=tmp_path / "run")
+    run = train("parameters=temporal", "steps=1", output=tmp_path / "run")
     config = (run.path / "config.yaml").read_text()
     (run.path / "config.yaml").write_text(config.replace("- temporal\n", "- temporal\n  - spatial_kv\n"))
     with pytest.raises(VmcError, match="differ in 14 trained tensors"):
-        train("parameters=temporal_kv", "steps=5", output=tmp_path / "run")
+        train("parameters=temporal_kv", "steps=2", output=tmp_path / "run")
 
 
 def test_a_run_that_diverges_says_so_and_is_failed(train, tmp_path):
@@ -289,5 +285,5 @@ def test_nothing_is_written_when_the_run_cannot_start(train, tmp_path, clips):
     with pytest.raises(VmcError, match=r"clip0\.mp4"):
         train(f"data.path={tmp_path / 'bad'}")
     assert not (tmp_path / "run").exists()
-    run = train(f"data.path={tmp_path / 'bad'}", "data.skip_bad=true")
+    run = train(f"data.path={tmp_path / 'bad'}", "data.skip_bad=true", "steps=1")
     assert (run.path / "clips.csv").read_text().count("exemplar") == 2

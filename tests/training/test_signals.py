@@ -32,16 +32,6 @@ def send(monkeypatch):
     return at
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
-def test_a_signal_stops_and_saves_and_the_run_goes_on(train, send, number):
-    send(2, number)
-    run = train("steps=4", "checkpoint_every=0")
-    state = read_state(run.path)
-    assert (state["status"], state["reason"], state["step"]) == ("stopped", "signal", 2)
-    assert run.checkpoint(2).is_file()
-    assert read_state(train("steps=4", "checkpoint_every=0").path)["status"] == "finished"
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_who_listened_before_hears_it_when_the_run_is_saved(train, send, tmp_path, number):
     def requeue(heard, frame):
@@ -54,7 +44,7 @@ def test_who_listened_before_hears_it_when_the_run_is_saved(train, send, tmp_pat
     before = signal.signal(number, requeue)
     try:
         with pytest.raises(SystemExit, match="7"):
-            train("steps=4", "checkpoint_every=0")
+            train("steps=3", "checkpoint_every=0")
         assert signal.getsignal(number) is requeue
     finally:
         signal.signal(number, before)
@@ -73,7 +63,7 @@ def test_who_listened_before_does_not_wait_for_ever(train, send, monkeypatch, tm
     before = signal.signal(signal.SIGUSR2, requeue)
     try:
         with pytest.raises(SystemExit, match="7"):
-            train("steps=4", "checkpoint_every=0")
+            train("steps=3", "checkpoint_every=0")
     finally:
         signal.signal(signal.SIGUSR2, before)
     state = read_state(tmp_path / "run")
@@ -94,7 +84,9 @@ def test_a_signal_at_the_last_step_leaves_a_finished_run(train, send):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR2, 128 + signal.SIGUSR2)]
 )
-def test_a_script_sees_that_a_run_was_stopped(entered, send, blank, clips, monkeypatch, number, code):
+def test_a_signal_stops_and_saves_a_script_sees_it_and_the_run_goes_on(
+    entered, send, blank, clips, monkeypatch, number, code
+):
     ended = []
     monkeypatch.setattr(NoMirror, "finish", lambda self, exit_code: ended.append(exit_code))
     line = [
@@ -106,8 +98,11 @@ def test_a_script_sees_that_a_run_was_stopped(entered, send, blank, clips, monke
     status, said = entered(main, *line)
     assert status == code
     assert said.count(STOPPING.decode()) == 1 and "run: stopped at step 2 (signal)" in said
-    assert (read_state(Path("run"))["status"], read_state(Path("run"))["reason"]) == ("stopped", "signal")
+    state = read_state(Path("run"))
+    assert (state["status"], state["reason"], state["step"]) == ("stopped", "signal", 2)
+    assert Path("run/checkpoints/000002.ckpt").is_file()
     assert entered(main, *line)[0] == 0
+    assert read_state(Path("run"))["status"] == "finished"
     assert ended == [code, 0], "W&B takes a run for finished where its code is 0"
 
 

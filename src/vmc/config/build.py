@@ -50,6 +50,10 @@ def _make(node: Any, **more: Any) -> Any:
     except InstantiationException as error:  # Hydra's, around what the class says
         if isinstance(error.__cause__, VmcError):
             raise error.__cause__ from None
+        if str(node.get("_target_")).startswith("bitsandbytes."):
+            raise VmcError(
+                "optimizer is adamw8bit, which needs bitsandbytes; pip install 'vmc[bnb]', or use optimizer=adamw"
+            ) from error
         raise
 
 
@@ -109,7 +113,8 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
         subset=_make(config["parameters"]),
         timestep_sampler=_make(config["timesteps"]),
         objective=_make(config["objective"]),
-        optimizer=_make(config["optimizer"]),
+        # Plain lists: the optimizer keeps its settings in its state, and a checkpoint with a ListConfig does not load.
+        optimizer=_make(config["optimizer"], _convert_="all"),
         lr_schedule=_make(config["lr_schedule"]),
         mirror=_make(config["logger"]),
         init=config["init"],

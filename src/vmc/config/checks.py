@@ -1,7 +1,7 @@
 """What is refused of a composed config before anything is built: overlays, missing values, keys, names, folders."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vmc.config.folders import check_name, group_files
 from vmc.config.free_text import PATHS
 from vmc.config.schema import OVERLAYS, arguments, schema_of
-from vmc.config.targets import INSTRUCTIONS
+from vmc.config.targets import INSTRUCTIONS, walk
 from vmc.config.values import check_loose, check_numbers, check_part
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
@@ -123,15 +123,7 @@ def check_complete(config: DictConfig) -> None:
 
 def missing_keys(config: DictConfig) -> list[str]:
     """Dotted keys without a value. `OmegaConf`'s own fails where one value refers to another that is missing."""
-    return list(_missing(OmegaConf.to_container(config)))
-
-
-def _missing(node: Any, name: str = "") -> Iterator[str]:
-    if node == "???":
-        yield name
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield from _missing(value, f"{name}.{key}" if name else key)
+    return [key for key, value in walk(OmegaConf.to_container(config)) if value == "???"]
 
 
 def check_config(config: DictConfig, command: str) -> None:

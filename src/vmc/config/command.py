@@ -20,21 +20,29 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vmc.config.checks import check_complete, check_config, check_overlays, check_parts, missing_keys
-from vmc.config.folders import config_folder, find_sweep, sweeps_folder
+from vmc.config.folders import config_folder, find_sweep
 from vmc.config.free_text import quote_free_text
 from vmc.config.launchers import check_launcher
-from vmc.config.run_config import take_over
 from vmc.config.schema import schema_of
 from vmc.utils.errors import VmcError
 
+log = logging.getLogger(__name__)
+# conf/hydra/launcher/joblib.yaml has the name of a schema of its plugin, and is meant to match it. Workers see it too.
+warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/joblib' is validated against ConfigStore schema")
 
-def retold(error: Exception, command: str) -> VmcError:
-    """The error as one sentence; for a key that is not there, the nearest one in place of Hydra's advice to add it.
+Task: TypeAlias = Callable[[DictConfig], dict[str, Any] | None]
+"""What an entry point does; a training returns the state of its run folder."""
+HYDRA_ERRORS, ASKED = "HYDRA_FULL_ERROR", "VMC_FULL_ERROR"
+"""Environment variables: whether Hydra raises its errors, and what the user had said there."""
+SYSTEM = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.EEXIST, errno.EIO),
+)
+"""Errors of the system that say what is wrong with a path or a disk, and are no defect."""
 
-    Args:
-        error: what composing raised.
-        command: train, generate, evaluate or report.
-    """
+
+def explained(error: Exception, command: str) -> VmcError:
+    """What composing raised, as one sentence; for a key that is not there, with the nearest one there is."""
     said, *_ = str(error).partition("Config search path")
     told = VmcError(" ".join(said.split()))
     if found := re.search(r"Could not override '([^']+)'", str(told)):
@@ -66,7 +74,7 @@ def compose(command: str, overrides: Sequence[str] = ()) -> DictConfig:
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
             config = hydra.compose(command, overrides=quote_free_text(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
-        raise retold(error, command) from error
+        raise explained(error, command) from error
     HydraConfig.instance().set_config(config)  # which says where its YAMLs lie
     choices = config.hydra.runtime.choices
     with open_dict(config):
@@ -88,39 +96,6 @@ def check_values(config: DictConfig, command: str) -> None:
     check_parts(given)
 
 
-__all__ = [
-    "CheckLauncher",
-    "Job",
-    "Task",
-    "check_complete",
-    "check_config",
-    "check_overlays",
-    "check_parts",
-    "config_folder",
-    "find_sweep",
-    "quote_free_text",
-    "run_hydra",
-    "sweeps_folder",
-    "take_over",
-    "tell",
-    "user_error",
-]
-
-log = logging.getLogger(__name__)
-# conf/hydra/launcher/joblib.yaml has the name of a schema of its plugin, and is meant to match it. Workers see it too.
-warnings.filterwarnings("ignore", message=r"\n'hydra/launcher/joblib' is validated against ConfigStore schema")
-
-Task: TypeAlias = Callable[[DictConfig], dict[str, Any] | None]
-"""What an entry point does; a training returns the state of its run folder."""
-HYDRA_ERRORS, ASKED = "HYDRA_FULL_ERROR", "VMC_FULL_ERROR"
-"""Environment variables: whether Hydra raises its errors, and what the user had said there."""
-SYSTEM = (
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
-    *(errno.ENAMETOOLONG, errno.EEXIST, errno.EIO),
-)
-"""Errors of the system that say what is wrong with a path or a disk, and are no defect."""
-
-
 class CheckLauncher(Callback):
     """Named by the YAML of a launcher: what would keep it from working is said before any job begins.
 
@@ -135,18 +110,12 @@ class CheckLauncher(Callback):
         """End with exit code 1 where the launcher cannot work."""
         try:
             check_launcher(self.name)
-        except VmcError as error:
-            _exit(error)
+        except VmcError as error:  # Hydra makes a warning of what a callback raises
+            sys.exit(f"error: {error}")
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End with exit code 1: Hydra would leave the launcher out without a word."""
-        _exit(VmcError(f"hydra/launcher={self.name} serves sweeps; add -m before the overrides, or leave it out"))
-
-
-def _exit(error: VmcError) -> None:
-    # Not the exception: Hydra makes a warning of what a callback raises.
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(1)
+        sys.exit(f"error: hydra/launcher={self.name} serves sweeps; add -m before the overrides, or leave it out")
 
 
 def run_hydra(task: Task, config_name: str) -> None:
@@ -159,7 +128,7 @@ def run_hydra(task: Task, config_name: str) -> None:
         try:
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
-            tell(retold(error, config_name))
+            tell(explained(error, config_name))
             sys.exit(1)
     if job.exit_code:
         sys.exit(job.exit_code)

@@ -1,5 +1,6 @@
 """A run's own config in place of what the command line composed. It came with the run's folder, so it is checked."""
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,7 +89,13 @@ def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = Fals
     clips = config["data"]
     ours["model"] |= {key: clips[key] for key in FRAMES if key in clips}
     ours["trainer"] |= {"devices": 1, "strategy": "auto"}
-    _check_values(ours, source)
+    try:
+        check_numbers(ours)
+        check_loose(ours, schema_of("train").tree)
+        for group in GROUPS:
+            check_part(ours.get(group), group)
+    except VmcError as error:
+        raise VmcError(f"{source}: {error}") from error
     return ours
 
 
@@ -99,7 +106,7 @@ def known_alone(config: Mapping[str, Any], *, trust: bool = False) -> dict[str, 
         config: parts of a run's, as plain dicts.
         trust: parts of a class of one's own are left as they are.
     """
-    kept = _copied(config)
+    kept: Any = copy.deepcopy(dict(config))
     for key in list(schema_of("train").unknown(kept)):
         parent, _, name = key.rpartition(".")
         node = find(kept, parent)
@@ -111,20 +118,3 @@ def known_alone(config: Mapping[str, Any], *, trust: bool = False) -> dict[str, 
             log.warning("the run's config has %s, which this version does not know; it is left out", key[:80])
         del node[name]
     return kept
-
-
-def _copied(node: Any) -> Any:
-    if isinstance(node, Mapping):
-        return {key: _copied(value) for key, value in node.items()}
-    return [_copied(value) for value in node] if isinstance(node, list) else node
-
-
-def _check_values(config: Mapping[str, Any], source: str) -> None:
-    try:
-        check_numbers(config)
-        check_loose(config, schema_of("train").tree)
-        for group in GROUPS:
-            if group in config:
-                check_part(config[group], group)
-    except VmcError as error:
-        raise VmcError(f"{source}: {error}") from error

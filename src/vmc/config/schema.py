@@ -191,13 +191,3 @@ def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:
             tree[key] = inner
         elif tree.get(key) is None:
             tree[key] = value
-
-
-def check_known(config: Any, schema: Schema) -> None:
-    """Refuse a config with a key that nothing reads.
-
-    Raises:
-        VmcError: with the nearest key that there is.
-    """
-    for key in schema.unknown(config):
-        raise VmcError(f"{key} is unknown; {schema.advice(key)}")

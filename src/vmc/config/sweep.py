@@ -13,6 +13,7 @@ from vmc.runs.folder import RunFolder, differing_keys, is_done, shown_state
 from vmc.runs.lock import holder
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
+from vmc.utils.tables import aligned
 
 METRICS = ("motion_accuracy", "appearance", "copy_score")
 COLUMNS = ("arm", "motion", "seed", "status", "reason", "step", "seconds", "videos", *METRICS, "folder")
@@ -115,8 +116,7 @@ def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table for the terminal: a line an arm, how many ended how, and why each failed one did."""
     shown = [name for name in COLUMNS if name != "folder" and any(name in one for one in rows)]
     cells = [shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines = aligned(cells, left=range(len(shown)))
     counts = Counter(one["status"] for one in rows)
     lines.append(f"{len(rows)} arms: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     if any(one.get("appearance") is not None for one in rows):

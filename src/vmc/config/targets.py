@@ -103,7 +103,7 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
     Raises:
         VmcError: naming the first such thing.
     """
-    for key, value in _walk(node, place):
+    for key, value in walk(node, place):
         parent, _, name = key.rpartition(".")
         if isinstance(value, str) and "${" in value:
             raise VmcError(f"{source} has {key}: {value}, but what refers to other values is not looked up in a run")
@@ -121,16 +121,12 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
             raise VmcError(f"{source} has {key}, which no run of this project has; {TRUST}")
 
 
-def _walk(node: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Every dotted key below a place with its value, those of dicts in lists too."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield f"{place}.{key}", value
-            yield from _walk(value, f"{place}.{key}")
-    elif isinstance(node, list | tuple):
-        for number, value in enumerate(node):
-            yield f"{place}.{number}", value
-            yield from _walk(value, f"{place}.{number}")
+def walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key below a place with its value; the places of a list count as keys."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, value in items:
+        yield (inner := f"{place}.{key}" if place else str(key)), value
+        yield from walk(value, inner)
 
 
 def build_foreign(node: Any, place: str, *, source: str, trust: bool = False, **more: Any) -> Any:

@@ -3,7 +3,7 @@
 import inspect
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from vmc.config.free_text import is_path
 from vmc.config.schema import annotations, arguments
-from vmc.config.targets import INSTRUCTIONS
+from vmc.config.targets import INSTRUCTIONS, walk
 from vmc.utils.errors import VmcError
 
 LARGEST = 2**63 - 1
@@ -69,7 +69,7 @@ def check_numbers(config: Any, place: str = "") -> None:
     Raises:
         VmcError: naming the key.
     """
-    for key, value in leaves(config, place):
+    for key, value in walk(config, place):
         if not isinstance(value, int | float):
             continue
         if isinstance(value, float) and not math.isfinite(value):
@@ -250,15 +250,3 @@ def _said(value: Any) -> str:
 
 def _number(value: int) -> str:
     return str(value) if abs(value) < 10**100 else "a number of more than 100 digits"
-
-
-def leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys of all single values; the places of a list count as keys."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from leaves(value, f"{place}.{key}" if place else str(key))
-    elif isinstance(node, list | tuple):
-        for number, value in enumerate(node):
-            yield from leaves(value, f"{place}.{number}" if place else str(number))
-    else:
-        yield place, node

@@ -3,25 +3,34 @@
 Nothing here turns a clip upside down, plays it backwards or turns it far, because Down would become Up and Forward
 would become Backward; mirroring, which swaps Left and Right, is for the motion to allow.
 
-Axes: F frames, C colour channels (red, green, blue), H rows, W columns.
+Axes: F frames, C color channels (red, green, blue), H rows, W columns.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from vmc.data.frames import resize, to_uint8
 from vmc.utils.errors import VmcError
 
 _MUCH_LARGER = 1.33
 """From this ratio of source to target on, sampling points alone would skip pixels: the source is resized first."""
 
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64)
-"""From red, green, blue to luma and the two axes of the colour plane (NTSC)."""
+"""From red, green, blue to luma and the two axes of the color plane (NTSC)."""
+
+_PAIRS = {"crop_scale": (0.05, 1.0), "crop_ratio": (0.5, 2.0)}
+"""Lowest and highest values of settings that are pairs."""
+_HIGHEST = {
+    "rotate": (15.0, " degrees, because large turns make Down look like Up"),
+    "translate": (0.3, ", or the motion leaves the picture"),
+    **dict.fromkeys(("brightness", "contrast", "saturation"), (0.9, "")),
+    "hue": (0.5, ", half the color circle"),
+}
+"""Highest values of the other settings, and why."""
 
 
 class Draw(NamedTuple):
@@ -46,90 +55,68 @@ class Augmentation:
     The crop lies within the part of the frame that plain resizing and centre cropping would show. Where shift and
     turn reach beyond the frame, its mirror image continues it, so that no black corners are learnt.
 
-    Args:
-        crop_scale: share of that part's area which is kept, lowest and highest.
-        crop_ratio: width to height of the crop relative to the target's, lowest and highest; 1 keeps circles round.
-        translate: greatest shift, as a share of the crop's width and height.
-        rotate: greatest turn to either side, degrees.
-        brightness: greatest change of the factor on all values.
-        contrast: greatest change of the factor on the distance from the clip's mean grey.
-        saturation: greatest change of the factor on the distance from grey.
-        hue: greatest turn of the colour circle to either side, as a share of the circle.
-
-    Raises:
-        VmcError: a value outside its range.
+    A VmcError names a value outside its range.
     """
 
-    crop_scale: tuple[float, float] = (0.8, 1.0)
-    crop_ratio: tuple[float, float] = (0.9, 1.1)
-    translate: float = 0.05
-    rotate: float = 5.0
-    brightness: float = 0.1
-    contrast: float = 0.1
-    saturation: float = 0.1
-    hue: float = 0.02
+    crop_scale: tuple[float, float] = (0.8, 1.0)  # share of that part's area which is kept, lowest and highest
+    crop_ratio: tuple[float, float] = (0.9, 1.1)  # width to height relative to the target's; 1 keeps circles round
+    translate: float = 0.05  # greatest shift, as a share of the crop's width and height
+    rotate: float = 5.0  # greatest turn to either side, degrees
+    brightness: float = 0.1  # greatest change of the factor on all values
+    contrast: float = 0.1  # greatest change of the factor on the distance from the clip's mean grey
+    saturation: float = 0.1  # greatest change of the factor on the distance from grey
+    hue: float = 0.02  # greatest turn of the color circle to either side, as a share of the circle
 
     def __post_init__(self) -> None:
         # Configs give lists and whole numbers; equal settings must give equal texts, which name caches.
-        for field in fields(self):
-            value = getattr(self, field.name)
-            plain = tuple(map(float, value)) if field.name in ("crop_scale", "crop_ratio") else float(value)
-            object.__setattr__(self, field.name, plain)
-        _check_pair("crop_scale", self.crop_scale, 0.05, 1.0)
-        _check_pair("crop_ratio", self.crop_ratio, 0.5, 2.0)
-        _check("rotate", self.rotate, 15.0, " degrees, because large turns make Down look like Up")
-        _check("translate", self.translate, 0.3, ", or the motion leaves the picture")
-        for name in ("brightness", "contrast", "saturation"):
-            _check(name, getattr(self, name), 0.9, "")
-        _check("hue", self.hue, 0.5, ", half the colour circle")
+        for name in _PAIRS:
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+        for name in _HIGHEST:
+            object.__setattr__(self, name, float(getattr(self, name)))
+        for name, (lowest, highest) in _PAIRS.items():
+            pair = getattr(self, name)
+            if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
+                shown, within = ", ".join(f"{value:g}" for value in pair), f"{lowest:g} and {highest:g}"
+                raise VmcError(f"data.augmentation.{name} is [{shown}]; it must be [lowest, highest] within {within}")
+        for name, (highest, why) in _HIGHEST.items():
+            if not 0 <= (value := getattr(self, name)) <= highest:
+                between = f"must lie between 0 (none) and {highest:g}{why}"
+                raise VmcError(f"data.augmentation.{name} is {value:g}; it {between}")
 
     def __call__(
         self, frames_FCHW: Tensor, size: int | tuple[int, int], *, mirror: bool, generator: Generator
     ) -> Tensor:
-        """The changed clip.
+        """The changed clip, frames_FCHW uint8 as before, at a size in px, the side of a square or (height, width).
 
-        Args:
-            frames_FCHW: uint8 RGB.
-            size: side of a square, or (height, width).
-            mirror: whether left and right may be swapped, which half of the draws then do.
-            generator: where the draws come from.
-
-        Returns:
-            frames_FCHW, uint8, at that size.
+        Left and right are swapped by half of the draws where `mirror` allows it.
         """
         target = (size, size) if isinstance(size, int) else (size[0], size[1])
         draw = self.draw(mirror=mirror, generator=generator)
         moved_FCHW = torch.cat([_move(frame_CHW[None], target, draw) for frame_CHW in frames_FCHW])
-        return to_uint8(_colour(moved_FCHW, draw))
+        return to_uint8(_recolor(moved_FCHW, draw))
 
     def draw(self, *, mirror: bool, generator: Generator) -> Draw:
         """One draw; it takes the same number of random values whatever the ranges are and whether it may mirror."""
-        area, ratio, down, right, shift_down, shift_right, turn, *colours, coin = torch.rand(
-            12, generator=generator, dtype=torch.float64
-        ).tolist()
+        values = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
+        area, ratio, down, right, shift_down, shift_right, turn, *colors, hue, coin = values
         area = _between(area, *self.crop_scale)
         ratio = math.exp(_between(ratio, *map(math.log, self.crop_ratio)))
         height, width = min(1.0, math.sqrt(area / ratio)), min(1.0, math.sqrt(area * ratio))
-        brightness, contrast, saturation = (
-            1 + change * _between(value, -1, 1)
-            for change, value in zip((self.brightness, self.contrast, self.saturation), colours, strict=False)
-        )
+        shift_down, shift_right = (_between(value, -1, 1) * self.translate for value in (shift_down, shift_right))
+        changes = zip((self.brightness, self.contrast, self.saturation), colors, strict=True)
+        brightness, contrast, saturation = (1 + change * _between(value, -1, 1) for change, value in changes)
         return Draw(
             crop_height=height,
             crop_width=width,
-            shift_down=_between(down, -0.5, 0.5) * (1 - height) + _between(shift_down, -1, 1) * self.translate * height,
-            shift_right=_between(right, -0.5, 0.5) * (1 - width)
-            + _between(shift_right, -1, 1) * self.translate * width,
+            shift_down=_between(down, -0.5, 0.5) * (1 - height) + shift_down * height,
+            shift_right=_between(right, -0.5, 0.5) * (1 - width) + shift_right * width,
             turn=math.radians(_between(turn, -self.rotate, self.rotate)),
             brightness=brightness,
             contrast=contrast,
             saturation=saturation,
-            hue=2 * math.pi * _between(colours[3], -self.hue, self.hue),
+            hue=2 * math.pi * _between(hue, -self.hue, self.hue),
             mirrored=mirror and coin < 0.5,
         )
-
-    def _shift(self, value: float) -> float:
-        return _between(value, -self.translate, self.translate)
 
 
 def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
@@ -157,30 +144,30 @@ def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
     return F.grid_sample(frames_FCHW, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
 
-def _colour(frames_FCHW: Tensor, draw: Draw) -> Tensor:
+def _recolor(frames_FCHW: Tensor, draw: Draw) -> Tensor:
     """Hue and saturation as one linear map about grey, then contrast about the clip's mean grey, then brightness."""
     cos, sin = draw.saturation * math.cos(draw.hue), draw.saturation * math.sin(draw.hue)
     turn = torch.tensor([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], dtype=torch.float64)
     matrix = (torch.linalg.inv(_YIQ) @ turn @ _YIQ).to(frames_FCHW.dtype)
     # One mean for the whole clip: a mean of each frame would make a clip flicker in which something bright appears.
     mean_grey = float((frames_FCHW.mean((0, 2, 3), dtype=torch.float64) * _YIQ[0]).sum())
-    coloured_FCHW = torch.einsum("dc,fchw->fdhw", matrix, frames_FCHW)
-    return ((coloured_FCHW - mean_grey) * draw.contrast + mean_grey) * draw.brightness
+    recolored_FCHW = torch.einsum("dc,fchw->fdhw", matrix, frames_FCHW)
+    return ((recolored_FCHW - mean_grey) * draw.contrast + mean_grey) * draw.brightness
+
+
+def resize(frames_FCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Frames as floats at another size, bilinear and antialiased."""
+    frames_FCHW = frames_FCHW.float()
+    if frames_FCHW.shape[2:] == size:
+        return frames_FCHW
+    return F.interpolate(frames_FCHW, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def to_uint8(frames_FCHW: Tensor) -> Tensor:
+    """Frames of 0 to 255 as uint8, rounded."""
+    return frames_FCHW.round().clamp(0, 255).to(torch.uint8)
 
 
 def _between(value: float, low: float, high: float) -> float:
     """Where a value of 0 to 1 lies between `low` and `high`."""
     return low + (high - low) * value
-
-
-def _check(name: str, value: float, highest: float, why: str) -> None:
-    if not 0 <= value <= highest:
-        raise VmcError(f"data.augmentation.{name} is {value:g}; it must lie between 0 (none) and {highest:g}{why}")
-
-
-def _check_pair(name: str, pair: tuple[float, ...], lowest: float, highest: float) -> None:
-    if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
-        shown = ", ".join(f"{value:g}" for value in pair)
-        raise VmcError(
-            f"data.augmentation.{name} is [{shown}]; it must be [lowest, highest] within {lowest:g} and {highest:g}"
-        )

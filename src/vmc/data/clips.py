@@ -1,4 +1,4 @@
-"""Clips with their captions, and what every source of clips offers."""
+"""Clips with their captions, what every source of clips offers, and which of them can be read."""
 
 import logging
 import re
@@ -23,19 +23,12 @@ PLACEHOLDERS = ("token", "subject_token", "subject")
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A clip on disk, what it shows and what it is for.
+    """A clip on disk, what it shows and what it is for."""
 
-    Args:
-        path: a video file, an animated image, a folder of frames or a still image.
-        caption: as its source gives it, so with placeholders until `fill` has replaced them.
-        role: exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest.
-        fault: what its source knows to be wrong with it, a clause; None for nothing.
-    """
-
-    path: Path
-    caption: str
-    role: Role
-    fault: str | None = None
+    path: Path  # a video file, an animated image, a folder of frames or a still image
+    caption: str  # what it shows, with placeholders until `fill` has replaced them
+    role: Role  # exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest
+    fault: str | None = None  # what its source knows to be wrong with it, a clause
 
 
 class ClipSource(Protocol):
@@ -46,8 +39,8 @@ class ClipSource(Protocol):
 
         Args:
             label: the motion's class, for sources that hold several.
-            caption: of every clip; None leaves it to what the source knows of each clip.
-            seed: of the draw, for sources that hold more clips than are wanted.
+            caption: caption of every clip; None leaves it to what the source knows of each clip.
+            seed: seed of the draw, for sources that hold more clips than are wanted.
         """
         ...
 
@@ -74,25 +67,19 @@ def fill(caption: str, **values: str | None) -> str:
     Raises:
         VmcError: a placeholder that is unknown or has no value, or a brace that belongs to none.
     """
-    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     for brace in re.findall(r"\{\w*\}|[{}]", caption):
-        name = brace[1:-1]
-        if name not in PLACEHOLDERS:
-            raise VmcError(f"the caption {shortened(caption)!r} holds {brace!r}: only {known} may stand in braces")
-        if values.get(name) is None:
-            raise VmcError(f"the caption {shortened(caption)!r} holds {brace!r}, which has no value here: take it out")
+        holds = f"the caption {shortened(caption)!r} holds {brace!r}"
+        if brace[1:-1] not in PLACEHOLDERS:
+            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+            raise VmcError(f"{holds}: only {known} may stand in braces")
+        if values.get(brace[1:-1]) is None:
+            raise VmcError(f"{holds}, which has no value here: take it out")
     # In one pass, so that braces inside a value stay what they are.
     return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), caption)
 
 
 def check_token(clips: Sequence[Clip], word: str) -> None:
-    """Checks that the motion's word stands in every exemplar's caption, after `fill`.
-
-    Upper and lower case are one, as they are for CLIP's tokenizer.
-
-    Raises:
-        VmcError: naming the first clip whose caption lacks the word.
-    """
+    """Refuse exemplars whose captions, after `fill`, lack the motion's word, in upper or lower case as for CLIP."""
     for clip in clips:
         if clip.role == "exemplar" and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", clip.caption, re.IGNORECASE):
             raise VmcError(
@@ -102,14 +89,14 @@ def check_token(clips: Sequence[Clip], word: str) -> None:
 
 
 def check_readable(
-    clips: Sequence[Clip], *, skip_bad: bool, remedy: str = "data.skip_bad=true leaves such clips out"
+    clips: Sequence[Clip], *, skip_bad: bool, remedy: str = " (data.skip_bad=true leaves such clips out)"
 ) -> list[Clip]:
-    """The clips that can be read and have no fault.
+    """Decode clips from their first frame to their last; give those that can be read and have no fault.
 
     Args:
-        clips: each is decoded from its first frame to its last.
-        skip_bad: leaves out a clip that cannot be read, with a warning, where otherwise it is an error.
-        remedy: what the error says that can be done besides; may be empty.
+        clips: clips in any order.
+        skip_bad: leave out a clip that cannot be read, with a warning, where otherwise it is an error.
+        remedy: what the error ends with.
 
     Raises:
         VmcError: a clip cannot be read; with `skip_bad`, none of the clips can.
@@ -121,12 +108,11 @@ def check_readable(
             if clip.fault is not None:
                 raise VmcError(f"clip {clip.path} {clip.fault}")
             check_clip(clip.path)
+            readable.append(clip)
         except VmcError as error:
             if not skip_bad:
-                raise VmcError(f"{error} ({remedy})" if remedy else str(error)) from error
+                raise VmcError(f"{error}{remedy}") from error
             skipped.append(error)
-        else:
-            readable.append(clip)
     for reason in skipped:
         logger.warning(f"skipped, {len(readable)} of {len(clips)} clips remain: {reason}")
     if skipped and not readable:

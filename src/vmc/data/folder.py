@@ -1,179 +1,27 @@
 """Clips of a folder: which files are clips, with captions from a table or from text files beside them."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from vmc.data.captions import TABLE, FolderNames, caption_file, caption_name, caption_of, read_captions
+from vmc.data.checks import check_path, explain_permissions, frame_numbers
 from vmc.data.clips import Clip, Role
-from vmc.data.completeness import numbers
 from vmc.data.images import IMAGE_SUFFIXES, count_images
-from vmc.data.limits import checked_path, entries, is_folder
 from vmc.data.video import VIDEO_SUFFIXES, is_visible, natural_order
 from vmc.utils.errors import VmcError
+from vmc.utils.text_files import check_characters, read_table, read_text
 
 logger = logging.getLogger(__name__)
 
+TABLE = "captions.csv"
 MAX_ENTRIES, MAX_DEPTH = 200_000, 30
 """Files and folders that are looked at; more are somebody's whole disk."""
 _SYSTEM = {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
 """What storage boxes and operating systems put beside one's files."""
 _SHOWN = 5
-_BESIDE = "an image beside clips, see data.source.stills"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folder:
-    """What lies in a folder, in natural order, without hidden files and what systems put there.
-
-    Args:
-        path: of it.
-        videos: files of videos and animated images.
-        images: files of one picture.
-        others: all other files.
-        inner: its sub-folders.
-    """
-
-    path: Path
-    videos: list[Path] = field(default_factory=list)
-    images: list[Path] = field(default_factory=list)
-    others: list[Path] = field(default_factory=list)
-    inner: list["Folder"] = field(default_factory=list)
-
-    def walk(self) -> Iterator["Folder"]:
-        """This folder and all below it."""
-        yield self
-        for folder in self.inner:
-            yield from folder.walk()
-
-    @property
-    def is_clip(self) -> bool:
-        """Whether its files are the frames of one clip: images alone, with names that differ in a number."""
-        return bool(self.images) and not self.videos and numbers(self.images) is not None
-
-
-def scan(path: Path, *, key: str) -> Folder:
-    """Look through a folder and those below it.
-
-    Raises:
-        VmcError: a folder that cannot be listed, or too many files, naming `key`, the setting that `path` came from.
-    """
-    budget = [MAX_ENTRIES]
-    seen: set[Path] = set()
-
-    def look(folder: Path, depth: int) -> Folder:
-        found = Folder(path=folder)
-        seen.add(folder.resolve())  # a link may lead back
-        for entry in sorted(entries(folder), key=lambda entry: natural_order(entry.name)):
-            budget[0] -= 1
-            if budget[0] < 0 or depth > MAX_DEPTH:
-                raise VmcError(
-                    f"{key} is {path}, which holds more than {MAX_ENTRIES:,} files, or {MAX_DEPTH} folders in each "
-                    "other: give a folder of clips"
-                )
-            if not is_visible(entry) or entry.name.casefold() in _SYSTEM:
-                continue
-            suffix = entry.suffix.lower()
-            if is_folder(entry):
-                found.inner.extend([] if entry.resolve() in seen else [look(entry, depth + 1)])
-            elif suffix in VIDEO_SUFFIXES:
-                found.videos.append(entry)
-            else:
-                (found.images if suffix in IMAGE_SUFFIXES else found.others).append(entry)
-        _part_animations(found)
-        return found
-
-    return look(path, 0)
-
-
-def choose(found: Folder, *, key: str, stills: bool, named: Collection[Path]) -> list[Path]:
-    """The clips of a folder in natural order.
-
-    Args:
-        found: the folder.
-        key: the setting that it came from.
-        stills: whether single images are clips too.
-        named: images that are clips in any case, because a caption names them.
-
-    Raises:
-        VmcError: there are none, or images of which it cannot be told what they are.
-    """
-    frames = [folder.path for folder in found.walk() if folder.is_clip and folder is not found]
-    videos = [video for folder in found.walk() for video in folder.videos]
-    images = [image for folder in found.walk() if folder.path not in frames for image in folder.images]
-    taken = images if stills else [image for image in images if image in named]
-    clips = sorted([*frames, *videos, *taken], key=_place(found.path))
-    if clips:
-        return clips
-    if found.is_clip:
-        return [found.path]
-    if len(images) == 1:
-        return images
-    if images:
-        raise VmcError(
-            f"{key} is {found.path}, whose {len(images)} images ({images[0].name}, {images[1].name}, ...) look like "
-            "photographs: set data.source.stills=true where each is a clip of its own, or number them (0001.png, "
-            "0002.png, ...) where they are the frames of one clip"
-        )
-    raise VmcError(
-        f"{key} is {found.path}, which holds no clips: "
-        f"put {', '.join(VIDEO_SUFFIXES)} files, images or folders of frames into it"
-    )
-
-
-def report(found: Folder, clips: Collection[Path], *, key: str, beside: Collection[Path]) -> None:
-    """Say in one line how many clips of how many files are used, and which are left out.
-
-    Args:
-        found: the folder.
-        clips: those used.
-        key: the setting that the folder came from.
-        beside: captions, which do not count.
-    """
-    used, captions = set(clips), set(beside)
-    files = [file for folder in found.walk() for file in (*folder.videos, *folder.images, *folder.others)]
-    files = [file for file in files if file not in captions]
-    left_out = [file for file in files if file not in used and file.parent not in used]
-    said = f"{key}: {_count(clips, 'clip')} of {_count(files, 'file')} in {found.path}"
-    if inner := {clip.parent for clip in clips} - {found.path, found.path.parent}:
-        within = sum(clip.parent in inner for clip in clips)
-        part = "" if within == len(clips) else f"{within} of them "
-        said += f", {part}in {_count(inner, 'subfolder')}"
-    if left_out:
-        named = [
-            f"{file.relative_to(found.path)} ({_BESIDE if file.suffix.lower() in IMAGE_SUFFIXES else 'no clip'})"
-            for file in left_out[:_SHOWN]
-        ]
-        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-        said += f"; left out {len(left_out)}: {', '.join(named)}{more}"
-    logger.info(said)
-
-
-def _count(things: Collection[Path], name: str) -> str:
-    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
-
-
-def _part_animations(found: Folder) -> None:
-    """Animated images are videos. Of numbered ones the first tells: a long clip's frames are not opened one by one."""
-    candidates = [image for image in found.images if image.suffix.lower() in (".png", ".webp")]
-    if numbers(found.images) is not None and not _is_animated(found.images[0]):
-        return
-    for image in filter(_is_animated, candidates):
-        found.images.remove(image)
-        found.videos.append(image)
-    found.videos.sort(key=lambda video: natural_order(video.name))
-
-
-def _is_animated(image: Path) -> bool:
-    try:
-        return count_images(image) > 1
-    except VmcError:  # told when all clips are checked
-        return False
-
-
-def _place(root: Path) -> Callable[[Path], list[object]]:
-    return lambda path: [natural_order(part) for part in path.relative_to(root).parts]
 
 
 @dataclass(frozen=True)
@@ -191,9 +39,9 @@ class VideoFolder:
     or one above it, else a `.txt` beside it with its name.
 
     Args:
-        path: of the exemplars.
-        regularization_path: of the regularization clips, or None.
-        stills: every single image is a clip, and a folder of images alone holds as many as images.
+        path: folder of the exemplars.
+        regularization_path: folder of the regularization clips, or None.
+        stills: whether every single image is a clip, and a folder of images alone holds as many as images.
     """
 
     path: Path | str | None
@@ -209,61 +57,218 @@ class VideoFolder:
         return self._clips("data.path", self.path, caption, "exemplar")
 
     def regularization(self, *, seed: int = 0) -> list[Clip]:
-        """All clips of `regularization_path`, none without one.
-
-        Raises:
-            VmcError: no folder, no clips, or no caption for one of them.
-        """
+        """All clips of `regularization_path`, none without one; errors as for `exemplars`."""
         if self.regularization_path is None:
             return []
         return self._clips("regularization.path", self.regularization_path, None, "regularization")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
-        files, captions = find_clips(checked_path(path, key=key), key=key, stills=self.stills, caption=caption)
-        for file, found in zip(files, captions, strict=True):
-            if found is None:
-                remedies = f"add a row to {file.parent / TABLE} or write {file.parent / caption_name(file)}"
-                remedies = f"set motion.caption, {remedies}" if role == "exemplar" else remedies
-                raise VmcError(f"clip {file} has no caption: {remedies}")
-        return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
+        clips = []
+        found = find_clips(check_path(path, key=key), key=key, stills=self.stills, caption=caption)
+        for file, text in zip(*found, strict=True):
+            if text is None:
+                remedy = "set motion.caption, " if role == "exemplar" else ""
+                remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
+                raise VmcError(f"clip {file} has no caption: {remedy}")
+            clips.append(Clip(path=file, caption=text, role=role))
+        return clips
 
 
+@explain_permissions()
 def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tuple[list[Path], list[str | None]]:
-    """The clips of a folder in natural order, and the caption of each; see `VideoFolder`. The log says how many.
-
-    Args:
-        path: of the folder, or of one clip.
-        key: the setting that it came from.
-        stills: whether single images are clips.
-        caption: of every clip; None looks for captions beside them.
+    """The clips of a folder in natural order, and the caption of each where it has one, as `VideoFolder` says. `key` is
+    the setting that the path came from. The log says how many.
 
     Raises:
         VmcError: no clips, or captions that cannot be read or name what is no clip.
     """
-    names = FolderNames()
-    if not is_folder(path):
-        logger.info(f"{key}: 1 clip, {path}")
-        tables = {} if caption is not None else {path.parent: read_captions(path.parent, names)}
-        return [path], [caption if caption is not None else caption_of(path, tables, names)]
-    found = scan(path, key=key)
-    tables = {}
+    found = _scan(path, key=key) if path.is_dir() else {}
+    names = _index([*found, *(file for files in found.values() for kind in files for file in kind)], root=path)
+    rows = [row for folder in found for row in _read_captions(folder, names)] if caption is None else []
+    named = {clip for _, clip, _ in rows}
     if caption is None:
-        folders = [folder.path for folder in found.walk()]
-        tables = {folder: read_captions(folder, names) for folder in folders}
-    clips = choose(found, key=key, stills=stills, named=_captioned(found, tables, names))
-    for folder, table in tables.items():
-        if wrong := [clip for clip in table if clip not in clips]:
-            raise VmcError(f"{folder / TABLE} names {wrong[0].name!r}, which is no clip: correct or remove that row")
+        named |= {image for files in found.values() for image in files.images if _caption_file(image, names)}
+    clips = _choose(path, found, key=key, stills=stills, named=named) if found else [path]
+    used = {*clips}
+    if wrong := [(table, clip.name) for table, clip, _ in rows if clip not in used]:
+        raise VmcError(f"{wrong[0][0]} names {wrong[0][1]!r}, which is no clip: correct or remove that row")
     if caption is None and clips == [path]:
-        tables[path.parent] = read_captions(path.parent, names)
-    texts = [file for clip in clips if (file := caption_file(clip, names))]
-    used = [names.find(folder.path, TABLE) for folder in found.walk()]
-    report(found, clips, key=key, beside=[*texts, *filter(None, used)])
-    return clips, [caption if caption is not None else caption_of(clip, tables, names) for clip in clips]
+        names |= _index(path.parent.iterdir(), root=path.parent)
+        rows += _read_captions(path.parent, names)
+    texts = [_caption_file(clip, names) for clip in clips]
+    beside = {*texts, *(table for folder in found for table in _meant(names, folder, TABLE))}
+    logger.info(f"{key}: {_summary(path, found, clips, beside) if found else f'1 clip, {path}'}")
+    if caption is not None:
+        return clips, [caption] * len(clips)
+    captions = {clip: text for _, clip, text in rows if text}  # of two tables, the nearer one counts
+    return clips, [captions.get(clip) or _read_caption(text) for clip, text in zip(clips, texts, strict=True)]
 
 
-def _captioned(found: Folder, tables: dict[Path, dict[Path, str]], names: FolderNames) -> set[Path]:
-    """Images that have a caption of their own."""
-    images: Sequence[Path] = [image for folder in found.walk() for image in folder.images]
-    named = {clip for table in tables.values() for clip in table}
-    return {image for image in images if image in named or (tables and caption_file(image, names))}
+class _Files(NamedTuple):
+    """Files directly in a folder, in natural order: videos and animated images, images of one picture, all others."""
+
+    videos: list[Path]
+    images: list[Path]
+    others: list[Path]
+
+    @property
+    def are_frames(self) -> bool:
+        """Whether they are the frames of one clip: images alone, with names that differ in a number."""
+        return bool(self.images) and not self.videos and frame_numbers(self.images) is not None
+
+
+def _scan(path: Path, *, key: str) -> Mapping[Path, _Files]:
+    """A folder and those below it, each before what it holds, without hidden files and what systems put there."""
+    found: dict[Path, _Files] = {}
+    pending, seen, total = [(path, 0)], set(), 0
+    while pending:
+        folder, depth = pending.pop()
+        if folder.resolve() in seen:  # a link may lead back
+            continue
+        seen.add(folder.resolve())
+        files, inner = _Files([], [], []), []
+        for entry in sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name)):
+            total += 1
+            if total > MAX_ENTRIES or depth > MAX_DEPTH:
+                most = f"{MAX_ENTRIES:,} files, or {MAX_DEPTH} folders in each other"
+                raise VmcError(f"{key} is {path}, which holds more than {most}: give a folder of clips")
+            if not is_visible(entry) or entry.name.casefold() in _SYSTEM:
+                continue
+            if entry.is_dir():
+                inner.append((entry, depth + 1))
+            else:
+                kinds = (VIDEO_SUFFIXES, IMAGE_SUFFIXES, (entry.suffix.lower(),))
+                files[next(place for place, kind in enumerate(kinds) if entry.suffix.lower() in kind)].append(entry)
+        pending += reversed(inner)
+        # Animated images are videos. Of numbered ones the first tells: a long clip's are not opened one by one.
+        if frame_numbers(files.images) is None or _is_animated(files.images[0]):
+            for image in filter(_is_animated, list(files.images)):
+                files.images.remove(image)
+                files.videos.append(image)
+        found[folder] = files
+    return found
+
+
+def _is_animated(image: Path) -> bool:
+    try:
+        return image.suffix.lower() in (".png", ".webp") and count_images(image) > 1
+    except VmcError:  # told when all clips are checked
+        return False
+
+
+def _choose(path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool, named: Collection[Path]) -> list[Path]:
+    """The clips of a folder in natural order; single images where they are `stills`, or `named` by a caption."""
+    frames = [folder for folder, files in found.items() if files.are_frames and folder != path]
+    images = [image for folder, files in found.items() if folder not in frames for image in files.images]
+    clips = [*frames, *(video for files in found.values() for video in files.videos)]
+    clips += [image for image in images if stills or image in named]
+    if clips:
+        return sorted(clips, key=lambda clip: [natural_order(part) for part in clip.relative_to(path).parts])
+    if found[path].are_frames:
+        return [path]
+    if len(images) == 1:
+        return images
+    if images:
+        raise VmcError(
+            f"{key} is {path}, whose {len(images)} images ({images[0].name}, {images[1].name}, ...) look like "
+            "photographs: set data.source.stills=true where each is a clip of its own, or number them (0001.png, "
+            "0002.png, ...) where they are the frames of one clip"
+        )
+    kinds = ", ".join(VIDEO_SUFFIXES)
+    raise VmcError(f"{key} is {path}, which holds no clips: put {kinds} files, images or folders of frames into it")
+
+
+def _summary(path: Path, found: Mapping[Path, _Files], clips: Collection[Path], beside: Collection[Path | None]) -> str:
+    """How many clips of how many files are used, and which are left out; captions `beside` the clips do not count."""
+    files = [file for kinds in found.values() for kind in kinds for file in kind if file not in beside]
+    used = {*clips}
+    left_out = [file for file in files if not {file, file.parent} & used]
+    said = f"{_count(clips, 'clip')} of {_count(files, 'file')} in {path}"
+    if inner := {clip.parent for clip in clips} - {path, path.parent}:
+        within = sum(clip.parent in inner for clip in clips)
+        said += f", {'' if within == len(clips) else f'{within} of them '}in {_count(inner, 'subfolder')}"
+    if left_out:
+        why = {True: "an image beside clips, see data.source.stills", False: "no clip"}
+        shown = [f"{file.relative_to(path)} ({why[file.suffix.lower() in IMAGE_SUFFIXES]})" for file in left_out]
+        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+        said += f"; left out {len(left_out)}: {', '.join(shown[:_SHOWN])}{more}"
+    return said
+
+
+def _count(things: Collection[Path], name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
+
+
+_Index = dict[tuple[Path, str], list[Path]]
+"""What a name means that is relative to a folder, as people write them: in another case or Unicode form, or without the
+suffix."""
+
+
+def _index(paths: Iterable[Path], *, root: Path) -> _Index:
+    index: _Index = {}
+    for path in paths:
+        for folder in path.parents[: len(path.parts) - len(root.parts)]:
+            inner = path.relative_to(folder)
+            clip = path.suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES
+            for name in (inner, inner.with_suffix("")) if clip else (inner,):
+                index.setdefault((folder, _plain(name.as_posix())), []).append(path)
+    return index
+
+
+def _meant(index: _Index, folder: Path, name: str) -> list[Path]:
+    """What a name, with slashes of either kind, may mean in a folder: one path where it is clear."""
+    name = PurePosixPath(name.replace("\\", "/")).as_posix()
+    alike = index.get((folder, _plain(name)), [])
+    return [path for path in alike if path == folder / name] or sorted(alike)
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _read_captions(folder: Path, index: _Index) -> list[tuple[Path, Path, str]]:
+    """Read the rows of a folder's table, as a spreadsheet may have saved it: table, clip and caption; none without one.
+
+    Raises a VmcError where the table lacks a column, names what is absent, unclear, no clip, or named already.
+    """
+    table = next(iter(_meant(index, folder, TABLE)), None)
+    if table is None:
+        return []
+    columns, rows = read_table(table, wanted=("file", "caption"))
+    if not {"file", "caption"} <= set(columns):
+        raise VmcError(f"{table} has the columns {', '.join(columns) or 'none'}: its first line must be file,caption")
+    captions: dict[Path, str] = {}
+    for row in rows:
+        name, meant = row["file"], _meant(index, folder, row["file"])
+        if row[""]:
+            raise VmcError(f"{table} has too many columns for {name!r}: quote captions that hold commas")
+        if not meant:
+            raise VmcError(f"{table} names {name!r}, which is not in {folder}: correct or remove that row")
+        if len(meant) > 1:
+            several = " or ".join(path.name for path in meant)
+            raise VmcError(f"{table} names {name!r}, which may be {several}: write the name as it is, with its suffix")
+        clip = meant[0]
+        if clip in captions:
+            raise VmcError(f"{table} names {name!r} twice: remove one of the rows")
+        if not clip.is_dir() and clip.suffix.lower() not in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
+            raise VmcError(f"{table} names {name!r}, which is no video or image that is read: convert it to mp4 or png")
+        captions[clip] = " ".join(row["caption"].split())
+    return [(table, clip, caption) for clip, caption in captions.items()]
+
+
+def _caption_name(clip: Path) -> str:
+    """What a clip's text file is called; a folder's name may hold dots that are no suffix."""
+    return f"{clip.name if clip.is_dir() else clip.stem}.txt"
+
+
+def _caption_file(clip: Path, index: _Index) -> Path | None:
+    meant = _meant(index, clip.parent, _caption_name(clip))
+    return meant[0] if len(meant) == 1 else None
+
+
+def _read_caption(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    caption = " ".join(read_text(file).split())
+    check_characters(caption, where=str(file))
+    return caption or None

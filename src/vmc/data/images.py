@@ -1,8 +1,7 @@
 """Image files to frames, and the pixels of video files to upright RGB images of the size that was meant.
 
-Axes: H rows, W columns, C colour channels (red, green, blue), P the two chroma planes (blue, red difference).
-
-Axes: H rows, W columns, C colour channels (red, green, blue); frames are uint8, 0 to 255.
+Axes: H rows, W columns, C color channels (red, green, blue), P the two chroma planes (blue, red
+difference); frames are uint8, 0 to 255. What cannot be read is a VmcError that names the file.
 """
 
 import re
@@ -10,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +17,20 @@ from av.video.frame import VideoFrame
 from einops import reduce
 from PIL import Image, ImageOps
 
-from vmc.data.limits import check_regular, check_size, too_large
+from vmc.data.checks import check_regular, check_size, too_large
 from vmc.utils.errors import VmcError
 
 SHORTER_SIDE = 256
 """Pixels that a written video has at least, so that 4:2:0 chroma loses nothing and people can see it."""
-
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""What such a file may hold whatever its suffix: Pillow knows formats that start other programs."""
+_BACKGROUND = (255, 255, 255)
+"""White, as a page behind it: what shows through transparent pixels of stills and videos."""
+_RED_LUMA, _BLUE_LUMA = 0.2126, 0.0722
+"""Weights of red and blue in the luma of BT.709."""
 BT709, _BT601 = 1, 5
 LIMITED_RANGE, _FULL_RANGE = 1, 2
-_BT709_RED, _BT709_BLUE = 0.2126, 0.0722
 
 
 def enlargement(height: int, width: int) -> int:
@@ -37,19 +40,14 @@ def enlargement(height: int, width: int) -> int:
     return 2 * max(1, -(-SHORTER_SIDE // (2 * min(height, width))))
 
 
-def scale_mark(factor: int, height: int, width: int) -> str:
-    """The comment in a written file by which `to_rgb` knows how to undo the enlargement."""
-    return f"vmc_scale={factor} size={width}x{height}"
-
-
 def to_yuv420p(frame_CHW: np.ndarray, factor: int) -> np.ndarray:
     """The planes of an enlarged frame one below the other, as PyAV wants them: uint8 (H * factor * 3/2, W * factor).
 
     Done here and not by swscale, whose chroma filter reaches into neighbouring pixels.
     """
     red_HW, green_HW, blue_HW = frame_CHW.astype(np.float64) / 255
-    luma_HW = _BT709_RED * red_HW + (1 - _BT709_RED - _BT709_BLUE) * green_HW + _BT709_BLUE * blue_HW
-    chromas_PHW = np.stack([(blue_HW - luma_HW) / (2 - 2 * _BT709_BLUE), (red_HW - luma_HW) / (2 - 2 * _BT709_RED)])
+    luma_HW = _RED_LUMA * red_HW + (1 - _RED_LUMA - _BLUE_LUMA) * green_HW + _BLUE_LUMA * blue_HW
+    chromas_PHW = np.stack([(blue_HW - luma_HW) / (2 - 2 * _BLUE_LUMA), (red_HW - luma_HW) / (2 - 2 * _RED_LUMA)])
     if factor == 1:
         chromas_PHW = reduce(chromas_PHW, "p (h 2) (w 2) -> p h w", "mean")
     luma_HW = (16 + 219 * luma_HW).round().repeat(factor, 0).repeat(factor, 1)
@@ -68,35 +66,24 @@ def shown_width(frame: VideoFrame, aspect: Fraction | None) -> int:
 def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarray:
     """image_HWC of a decoded frame: square pixels, upright, at the size it had before `write_video` enlarged it."""
     # Older PyAV follows the frame's own matrix and range only when the destination's are given too.
-    colours: dict[str, Any] = {
+    colors: dict[str, Any] = {
         "src_colorspace": frame.colorspace,
         "src_color_range": frame.color_range,
         "dst_colorspace": _BT601,
         "dst_color_range": _FULL_RANGE,
+        "width": shown_width(frame, aspect),
     }
-    width = shown_width(frame, aspect)
     if any(component.is_alpha for component in frame.format.components):
-        image_HWC = _over_background(frame.to_ndarray(format="rgba", width=width, **colours))
+        image_HWC = _to_rgb8(Image.fromarray(frame.to_ndarray(format="rgba", **colors)))
     else:
-        image_HWC = frame.to_ndarray(format="rgb24", width=width, **colours)
-    if mark := re.fullmatch(r"vmc_scale=(\d{1,5}) size=(\d{1,5})x(\d{1,5})", comment):
-        factor, width, height = map(int, mark.groups())
+        image_HWC = frame.to_ndarray(format="rgb24", **colors)
+    if scaled := re.fullmatch(r"vmc_scale=(\d{1,5}) size=(\d{1,5})x(\d{1,5})", comment):
+        factor, width, height = map(int, scaled.groups())
         # A file that was resized by another program may still carry the comment.
         if factor > 1 and image_HWC.shape[:2] == (height * factor, width * factor):
             mean_HWC = reduce(image_HWC.astype(np.float32), "(h a) (w b) c -> h w c", "mean", a=factor, b=factor)
             image_HWC = mean_HWC.round().astype(np.uint8)
     return _upright(image_HWC, frame)
-
-
-def _over_background(image_HWA: np.ndarray) -> np.ndarray:
-    """What shows of red, green, blue and opacity over the background that stills have too."""
-    shown_HWC = np.empty((*image_HWA.shape[:2], 3), np.uint8)
-    for top in range(0, len(image_HWA), 64):  # 16 bits for a whole large frame would take hundreds of megabytes
-        rows = image_HWA[top : top + 64]
-        opacity = rows[..., 3:].astype(np.uint16)
-        mixed = rows[..., :3] * opacity + np.array(BACKGROUND, np.uint16) * (255 - opacity)
-        shown_HWC[top : top + 64] = (mixed + 127) // 255
-    return shown_HWC
 
 
 def _upright(image_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
@@ -107,95 +94,42 @@ def _upright(image_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image_HWC
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    right, down = a, d
-    if abs(b) > abs(a):
-        image_HWC = image_HWC.transpose(1, 0, 2)
-        right, down = c, b
-    if right < 0:
-        image_HWC = image_HWC[:, ::-1]
-    return np.ascontiguousarray(image_HWC[::-1] if down < 0 else image_HWC)
+    right, b, _, c, down = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(b) > abs(right):
+        image_HWC, right, down = image_HWC.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image_HWC[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""What such a file may hold whatever its suffix: Pillow knows formats that start other programs."""
-BACKGROUND = (255, 255, 255)
-"""White, as a page behind it: what shows through transparent pixels of stills and videos."""
-
-
-def load_image(file: Path, *, coarse: bool = False) -> np.ndarray:
-    """Read a still, turned as its EXIF orientation says, 16 bit scaled to 8, transparency over `BACKGROUND`.
-
-    Args:
-        file: of one picture.
-        coarse: decode a JPEG at an eighth, which is faster and reads all of its bytes.
-
-    Returns:
-        image_HWC, which may be read-only.
-
-    Raises:
-        VmcError: no such file, damaged, too large, or of several pictures.
-    """
-    with _opened(file) as image:
-        if coarse:
-            image.draft("RGB", (1, 1))
-        return _upright_image(image)
-
-
-def check_image(file: Path) -> tuple[int, int]:
-    """Decode a frame of a folder, a JPEG coarsely; give its width and height in pixels as they are shown.
-
-    Raises:
-        VmcError: as `load_image`, or it is an animation.
+def load_image(file: Path) -> np.ndarray:
+    """image_HWC of a still, which may be read-only: turned as its EXIF orientation says, 16 bit scaled to 8,
+    transparency over white.
     """
     with _opened(file) as image:
         if (count := len(_places(image))) > 1:
             raise VmcError(f"clip {file} is an animation of {count} frames in a folder of frames: move it out of there")
-        width, height = image.size
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        image.draft("RGB", (1, 1))
-        to_rgb8(image)
-        return (height, width) if turned else (width, height)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb8(image)
 
 
 def count_images(file: Path) -> int:
-    """How many frames an image file has: more than one where it is animated.
-
-    Raises:
-        VmcError: as `load_image`.
-    """
+    """How many frames an image file has: more than one where it is animated."""
     with _opened(file) as image:
         return len(_places(image))
 
 
 def animation(file: Path) -> Iterator[tuple[np.ndarray, float]]:
-    """The frames of an image file, one by one: image_HWC, and for how many seconds it is shown (0 for a still).
-
-    Raises:
-        VmcError: as `load_image`.
-    """
+    """The frames of an image file, one by one: image_HWC, and for how many seconds it is shown (0 for a still)."""
     with _opened(file) as image:
-        places = _places(image)
-        if len(places) == 1:
-            yield _upright_image(image), 0.0
+        if len(places := _places(image)) == 1:
+            ImageOps.exif_transpose(image, in_place=True)
+            yield _to_rgb8(image), 0.0
             return
         for place in places:
             image.seek(place)
             image.load()  # WebP tells a frame's duration only then
             seconds = float(image.info.get("duration", 0.0)) / 1000
             # Browsers and FFmpeg take a delay that nobody could see for one that was left out.
-            yield to_rgb8(image), seconds if seconds >= 0.02 else 0.1
-
-
-def image_times(file: Path) -> list[float]:
-    """When each frame of an image file is shown, in seconds from the first: 0 alone for a still.
-
-    Raises:
-        VmcError: as `load_image`.
-    """
-    seconds = [shown for _, shown in animation(file)]
-    return [0.0, *accumulate(seconds[:-1])]
+            yield _to_rgb8(image), seconds if seconds >= 0.02 else 0.1
 
 
 @contextmanager
@@ -211,7 +145,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
             if image.format == "TIFF" and (pages := getattr(image, "n_frames", 1)) > 1:
                 raise VmcError(f"clip {file} has {pages} pages: save them as numbered images, or as a video")
             yield image
-    except (VmcError, GeneratorExit):
+    except VmcError:
         raise
     except Image.DecompressionBombError as error:
         raise too_large(file, "hundreds of millions of") from error
@@ -225,37 +159,24 @@ def _places(image: Image.Image) -> range:
     if image.format not in ("WEBP", "PNG", "GIF"):
         return range(1)
     # The first picture of an APNG may stand beside the animation, for programs that show stills.
-    first = int(bool(getattr(image, "default_image", False)))
-    total = int(getattr(image, "n_frames", 1))
+    first, total = int(getattr(image, "default_image", False)), int(getattr(image, "n_frames", 1))
     return range(first, total) if total > first else range(1)
 
 
-def _upright_image(image: Image.Image) -> np.ndarray:
-    ImageOps.exif_transpose(image, in_place=True)
-    return to_rgb8(image)
-
-
-def to_rgb8(image: Image.Image) -> np.ndarray:
-    """image_HWC of a picture of any mode.
-
-    Raises:
-        ValueError: its numbers have no known white.
-    """
-    if image.mode.startswith("I;16") or image.mode == "I":
+def _to_rgb8(image: Image.Image) -> np.ndarray:
+    """image_HWC of a picture of any mode; a ValueError where its numbers have no known white."""
+    if image.mode.startswith("I"):
         grey_HW = np.asarray(image).astype(np.int64)
         if grey_HW.min() < 0 or grey_HW.max() > 65535:
             raise ValueError("grey of 32 bits, of which nobody says what is white")
         return np.repeat(((grey_HW + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode == "F":
         raise ValueError("grey in floating point, of which nobody says what is white")
-    if image.has_transparency_data:
-        colors = _converted(image, "RGBA")
-        over = Image.new("RGB", image.size, BACKGROUND)
-        over.paste(colors, mask=colors.getchannel("A"))
-        return np.asarray(over)
-    return np.asarray(_converted(image, "RGB"))
-
-
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    """Without the copy that Pillow makes of an image that has the mode already: it may have 150 MB."""
-    return image if image.mode == mode else image.convert(mode)
+    # Converting copies an image even if it has the mode already, of up to 150 MB.
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    image = image if image.mode == mode else image.convert(mode)
+    if mode == "RGBA":
+        over = Image.new("RGB", image.size, _BACKGROUND)
+        over.paste(image, mask=image.getchannel("A"))
+        image = over
+    return np.asarray(image)

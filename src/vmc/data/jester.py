@@ -5,18 +5,21 @@ semicolons) and a later mirror (`Train/<id>/`, `Train.csv` with header, separate
 """
 
 import difflib
+import itertools
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from tqdm import tqdm
 
+from vmc.data.checks import check_path, explain_permissions, find_gap
 from vmc.data.clips import Clip, Role
-from vmc.data.completeness import gap
-from vmc.data.limits import checked_path, entries, exists, is_folder
 from vmc.data.video import frame_files, natural_order
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
@@ -26,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 RELEASE = "20bn-jester-v1"
-_FRAMES_FOLDERS = (RELEASE, *(split.capitalize() for split in SPLITS))
+PUBLISHED = {"train": 118_562, "validation": 14_787, "test": 14_743}
+"""Clips of each split of the whole data set."""
 REGULARIZATION = {
     "Doing other things": "a person doing other things",
     "No gesture": "a person in front of a computer",
@@ -34,31 +38,13 @@ REGULARIZATION = {
 """The paper's regularization classes and their captions (Sec. 4)."""
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the parts of a Jester folder lie."""
-
-    root: Path
-    mirror: bool
-
-    def table(self, split: str) -> Path:
-        return self.root / (f"{split.capitalize()}.csv" if self.mirror else f"jester-v1-{split}.csv")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keys:
-    """What the user of a `Jester` calls its settings, for messages: keys of the configuration, or options.
-
-    Where the split cannot be chosen, it has no name.
-    """
-
-    path: str = "data.path"
-    exemplars: str = "data.source.exemplars"
-    regularization_count: str = "data.source.regularization_count"
-    split: str = "data.source.split"
-
-
-KEYS = Keys()
+KEYS = {
+    "path": "data.path",
+    "exemplars": "data.source.exemplars",
+    "regularization_count": "data.source.regularization_count",
+    "split": "data.source.split",
+}
+"""What the user of a `Jester` calls its settings, for messages; the split has no name where it cannot be chosen."""
 
 
 class Jester:
@@ -83,15 +69,16 @@ class Jester:
         regularization: Mapping[str, str] = REGULARIZATION,
         regularization_count: int = 50,
         split: str = "validation",
-        keys: Keys = KEYS,
+        keys: Mapping[str, str] = KEYS,
     ) -> None:
-        self.keys = keys
         if exemplars < 1:
-            raise VmcError(f"{keys.exemplars} is {exemplars}; it must be at least 1")
+            raise VmcError(f"{keys['exemplars']} is {exemplars}; it must be at least 1")
         if regularization_count < 0:
-            raise VmcError(f"{keys.regularization_count} is {regularization_count}; it must be 0 or more")
-        self._check_split(split)
-        self.path = None if path is None or not str(path) else checked_path(path, key=keys.path, missing=True)
+            raise VmcError(f"{keys['regularization_count']} is {regularization_count}; it must be 0 or more")
+        if split not in SPLITS:
+            raise VmcError(f"{keys['split']} is {split!r}; it must be one of {', '.join(SPLITS)}")
+        self.keys = keys
+        self.path = None if path is None or not str(path) else check_path(path, key=keys["path"], missing=True)
         self.exemplar_count = exemplars
         self.regularization_captions = dict(regularization)
         self.regularization_count = regularization_count
@@ -110,181 +97,190 @@ class Jester:
         return self._draw(label, caption, count=self.exemplar_count, seed=seed, role="exemplar")
 
     def regularization(self, *, seed: int) -> list[Clip]:
-        """Clips of each regularization class, drawn by seed and class.
-
-        Raises:
-            VmcError: an unknown label, too few clips, or frames that are missing.
-        """
-        if not self.regularization_count:
-            return []
-        return [
-            clip
-            for label, caption in self.regularization_captions.items()
-            for clip in self._draw(label, caption, count=self.regularization_count, seed=seed, role="regularization")
-        ]
+        """Clips of each regularization class, drawn by seed and class; errors as for `exemplars`."""
+        count, captions = self.regularization_count, self.regularization_captions if self.regularization_count else {}
+        drawn = [self._draw(*one, count=count, seed=seed, role="regularization") for one in captions.items()]
+        return [clip for clips in drawn for clip in clips]
 
     def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
-        """The clips of the class that are no exemplars of this seed: how good real videos of the motion score.
-
-        Raises:
-            VmcError: as `exemplars`, or no clip is left.
-        """
+        """The clips of the class that are no exemplars of this seed: how good real videos of the motion score."""
         if label is None:
             raise VmcError("motion.label is not set, so there are no held-out clips of the motion; name its class")
-        label = self.known_label(label)
-        index = self.index(self.split)
-        total = int((index["label"].map(normalize_label) == normalize_label(label)).sum())
+        total = len(self._of_class(label))
         drawn = self._draw(label, "", count=total, seed=seed, role="exemplar")[self.exemplar_count :]
         if not drawn:
-            raise VmcError(
-                f"{self.keys.exemplars} is {self.exemplar_count}, which leaves no clip of {label!r} held out;"
-                f" set it to less than {total}"
-            )
+            leaves = f"{self.exemplar_count}, which leaves no clip of {self.known_label(label)!r} held out"
+            raise VmcError(f"{self.keys['exemplars']} is {leaves}; set it to less than {total}")
         return drawn
 
     def labels(self) -> list[str]:
         """The names of the classes, sorted."""
-        layout = self._layout
-        names = layout.root / "jester-v1-labels.csv"
-        if not layout.mirror and names.is_file():
-            return sorted(set(read_lines(names)))
-        tables = [self.index(split) for split in SPLITS[:2] if layout.table(split).is_file()]
+        if self.label_file is not None:
+            return sorted(set(read_lines(self.label_file)))
+        tables = [self.index(split) for split in self.splits() if split != "test"]
         return sorted(set(pd.concat(tables)["label"]) - {""})
 
-    def index(self, split: str) -> pd.DataFrame:
-        """Columns `id` and `label` of a split, in natural order of the ids; the test split's labels may be empty.
-
-        Raises:
-            VmcError: no such split, or its table is missing or broken.
-        """
-        table = self._table(split).reindex(columns=["id", "label"], fill_value="").fillna("")
-        table = table.apply(lambda column: column.str.strip())
-        return table.sort_values("id", key=lambda ids: ids.map(natural_order), ignore_index=True)
-
-    def stated_frames(self, split: str) -> dict[str, int]:
-        """How many frames each clip has, where the table says so: the mirror's.
-
-        Raises:
-            VmcError: as `index`.
-        """
-        table = self._table(split)
-        if "frames" not in table:
-            return {}
-        known = table[table["frames"].fillna("").str.fullmatch(r"\s*[0-9]+\s*")]
-        return {id.strip(): int(frames) for id, frames in zip(known["id"], known["frames"], strict=True)}
+    @property
+    def label_file(self) -> Path | None:
+        """The release's list of classes; the mirror has none."""
+        root, mirror = self._layout
+        file = root / "jester-v1-labels.csv"
+        return file if file.is_file() and not mirror else None
 
     def splits(self) -> tuple[str, ...]:
-        """Those whose tables are there.
-
-        Raises:
-            VmcError: no Jester folder.
-        """
-        return tuple(split for split in SPLITS if self._layout.table(split).is_file())
+        """The splits whose tables are there."""
+        return tuple(split for split in SPLITS if self.table_file(split).is_file())
 
     def table_file(self, split: str) -> Path:
         """Where a split's table lies, or should lie."""
-        return self._layout.table(split)
+        return _table_file(*self._layout, split)
 
-    def _table(self, split: str) -> pd.DataFrame:
-        self._check_split(split)
-        layout = self._layout
-        file = layout.table(split)
+    def index(self, split: str) -> pd.DataFrame:
+        """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone), in natural
+        order of the ids; a VmcError where the split's table is missing or broken.
+        """
+        file, mirror = self.table_file(split), self._layout[1]
         if not file.is_file():
             raise VmcError(f"{file} does not exist: add the table of Jester's {split} split")
-        names = None if layout.mirror else ["id", "label"]
+        format: dict[str, Any] = {"sep": ","} if mirror else {"sep": ";", "names": ["id", "label"]}
         try:
-            table = pd.read_csv(
-                file,
-                sep="," if layout.mirror else ";",
-                names=names,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-            )
+            table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", **format)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
             raise VmcError(f"{file} does not read as a table ({error}): download it again") from error
         table = table.rename(columns={"video_id": "id"})
         if "id" not in table:
             raise VmcError(f"{file} has the columns {', '.join(table.columns)}: it needs video_id and label")
-        return table
+        table = table.reindex(columns=["id", "label", "frames"], fill_value="").fillna("")
+        table = table.apply(lambda column: column.str.strip())
+        return table.sort_values("id", key=lambda ids: ids.map(natural_order), ignore_index=True)
 
+    @explain_permissions()
     def frames_folder(self, split: str, id: str) -> Path:
-        """Where a clip's frames lie, or should lie.
+        """Where a clip's frames lie, or should lie."""
+        root, mirror = self._layout
+        names = (split.capitalize() if mirror else RELEASE, "")
+        folders = [folder / name / id for folder in (root, self.path or root) for name in names]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
 
-        Raises:
-            VmcError: no such split, or no Jester folder.
-        """
-        self._check_split(split)
-        layout = self._layout
-        names = (split.capitalize() if layout.mirror else RELEASE, "")
-        folders = [root / name / id for root in (layout.root, self.path or layout.root) for name in names]
-        return next((folder for folder in folders if is_folder(folder)), folders[0])
+    def known_label(self, label: str) -> str:
+        """The label as Jester writes it; a VmcError names those that are near where there is none like it."""
+        known, plain = {normalize_label(name): name for name in self.labels()}, normalize_label(label)
+        if plain in known:
+            return known[plain]
+        near = [known[name] for name in difflib.get_close_matches(plain, known, n=3)] or known.values()
+        raise VmcError(f"{label!r} is no label of Jester: use one of {', '.join(near)}")
 
     @cached_property
-    def _layout(self) -> _Layout:
-        for root in self._roots():
-            for mirror in (False, True):
-                layout = _Layout(root, mirror)
-                if any(exists(layout.table(split)) for split in SPLITS[:2]):
-                    return layout
-        raise VmcError(
-            f"{self.keys.path} is {self.path}, where no table of Jester lies: "
-            "put jester-v1-validation.csv or Validation.csv there, beside the frames"
-        )
+    @explain_permissions()
+    def _layout(self) -> tuple[Path, bool]:
+        """The folder of the tables (`path`, its parent, or one in it) and whether they are the mirror's."""
+        key, path = self.keys["path"], self.path
+        if path is None:
+            raise VmcError(f"{key} is not set: give the folder that holds Jester's tables and frames")
+        if not path.is_dir():
+            raise VmcError(f"{key} is {path}, which is no folder: give the one with Jester's tables")
+        # Of the folder of frames, the 148,092 folders in it are not looked through.
+        frames = path.name in (RELEASE, *map(str.capitalize, SPLITS))
+        near = [path.parent] if frames else sorted(folder for folder in path.iterdir() if folder.is_dir())
+        for root, mirror in itertools.product([path, *near], (False, True)):
+            if any(_table_file(root, mirror, split).exists() for split in SPLITS[:2]):
+                return root, mirror
+        remedy = "put jester-v1-validation.csv or Validation.csv there, beside the frames"
+        raise VmcError(f"{key} is {path}, where no table of Jester lies: {remedy}")
 
-    def _roots(self) -> Iterator[Path]:
-        """Where the tables may lie: in `path`, beside it if it is the folder of frames, else one level below it."""
-        if self.path is None:
-            raise VmcError(f"{self.keys.path} is not set: give the folder that holds Jester's tables and frames")
-        if not is_folder(self.path):
-            raise VmcError(f"{self.keys.path} is {self.path}, which is no folder: give the one with Jester's tables")
-        yield self.path
-        if self.path.name in _FRAMES_FOLDERS:
-            # It has 148,092 sub-folders, which are not looked through.
-            yield self.path.parent
-        else:
-            yield from sorted(folder for folder in entries(self.path) if is_folder(folder))
+    def _of_class(self, label: str) -> dict[str, str]:
+        """The ids of a class, in their order, and how many frames the table says that each clip has."""
+        index = self.index(self.split)
+        index = index[index["label"].map(normalize_label) == normalize_label(label)].drop_duplicates("id")
+        return dict(zip(index["id"], index["frames"], strict=True))
 
     def _draw(self, label: str, caption: str, *, count: int, seed: int, role: Role) -> list[Clip]:
         label = self.known_label(label)
-        index = self.index(self.split)
-        ids = index["id"][index["label"].map(normalize_label) == normalize_label(label)].drop_duplicates().tolist()
-        if len(ids) < count:
-            key = self.keys.exemplars if role == "exemplar" else self.keys.regularization_count
-            remedies = [f"set it to {len(ids)} or less"] if ids else []
-            remedies += [f"choose another {self.keys.split}"] if self.keys.split else []
-            raise VmcError(
-                f"{key} is {count}, but the {self.split} split has {len(ids)} clips of {label!r}: "
-                f"{', or '.join(remedies) or 'get the whole of Jester'}"
-            )
-        logger.info(f"{self.keys.path}: {count} of the {len(ids)} clips of {label!r} in the {self.split} split")
+        stated = self._of_class(label)
+        ids = list(stated)
         purpose = "exemplars" if role == "exemplar" else role
+        if len(ids) < count:
+            key = self.keys["exemplars" if role == "exemplar" else "regularization_count"]
+            remedies = [f"set it to {len(ids)} or less"] if ids else []
+            remedies += [f"choose another {self.keys['split']}"] if self.keys["split"] else []
+            has = f"but the {self.split} split has {len(ids)} clips of {label!r}"
+            raise VmcError(f"{key} is {count}, {has}: {', or '.join(remedies) or 'get the whole of Jester'}")
+        logger.info(f"{self.keys['path']}: {count} of the {len(ids)} clips of {label!r} in the {self.split} split")
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
-        folders = [self.frames_folder(self.split, ids[place]) for place in order]
-        if missing := [folder for folder in folders if not is_folder(folder)]:
+        folders = {ids[place]: self.frames_folder(self.split, ids[place]) for place in order}
+        if missing := [folder for folder in folders.values() if not folder.is_dir()]:
             raise VmcError(
                 f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing, "
                 f"the first in {missing[0]}: unpack all of Jester's frames there"
             )
-        stated = self.stated_frames(self.split) if self._layout.mirror else {}
-        faults = [gap(frame_files(folder), stated.get(folder.name)) for folder in folders]
-        return [
-            Clip(path=folder, caption=caption, role=role, fault=fault and f"{fault}: unpack Jester's frames again")
-            for folder, fault in zip(folders, faults, strict=True)
-        ]
+        clips = []
+        for id, folder in folders.items():
+            gap = _find_gap(frame_files(folder), stated[id])
+            fault = gap and f"{gap}: unpack Jester's frames again"
+            clips.append(Clip(path=folder, caption=caption, role=role, fault=fault))
+        return clips
 
-    def _check_split(self, split: str) -> None:
-        if split not in SPLITS:
-            raise VmcError(f"{self.keys.split} is {split!r}; it must be one of {', '.join(SPLITS)}")
 
-    def known_label(self, label: str) -> str:
-        """The label as Jester writes it.
+def _table_file(root: Path, mirror: bool, split: str) -> Path:
+    return root / (f"{split.capitalize()}.csv" if mirror else f"jester-v1-{split}.csv")
 
-        Raises:
-            VmcError: there is none like it.
-        """
-        known = {normalize_label(name): name for name in self.labels()}
-        if normalize_label(label) in known:
-            return known[normalize_label(label)]
-        near = [known[name] for name in difflib.get_close_matches(normalize_label(label), known, n=3)] or known.values()
-        raise VmcError(f"{label!r} is no label of Jester: use one of {', '.join(near)}")
+
+def _find_gap(files: Sequence[Path], stated: str) -> str | None:
+    return find_gap(files, int(stated) if stated.isdecimal() else None)
+
+
+class SplitCheck(NamedTuple):
+    """What was found of a split."""
+
+    split: str
+    labels: Counter[str]  # clips of each class; a clip without a label counts under the empty name
+    summary: str  # how many clips are complete, and how long they are
+    problem: str | None  # what keeps it from being whole, a clause; None also for one that was never unpacked
+
+
+def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
+    """Refuse a class that is not among `names`, a training or validation clip without one, and a clip that stands in
+    two rows or in two splits.
+    """
+    seen: dict[str, str] = {}
+    for split in jester.splits():
+        index, file = jester.index(split), jester.table_file(split)
+        for id, label in zip(index["id"], index["label"], strict=True):
+            if label and label not in names:
+                source = jester.label_file or "Jester's 27 classes"
+                raise VmcError(f"{file} gives clip {id} the class {label!r}, which is not in {source}")
+            if not label and split != "test":
+                raise VmcError(f"{file} gives clip {id} no class: download it again")
+            if id in seen:
+                both = "two rows" if seen[id] == split else f"the {seen[id]} split too"
+                raise VmcError(f"{file} holds clip {id}, which stands in {both}: download the tables again")
+            seen[id] = split
+
+
+def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitCheck:
+    """Look for every frame of a split's clips, counting those of fewer than some; pictures are not opened."""
+    index = jester.index(split)
+    frames, missing, broken = [], [], []
+    stated_frames = dict(zip(index["id"], index["frames"], strict=True))
+    for id, stated in tqdm(stated_frames.items(), desc=split, unit="clip", disable=None, leave=False):
+        folder = jester.frames_folder(split, id)
+        files = frame_files(folder) if folder.is_dir() else []
+        if not files:
+            missing.append(id)
+        elif reason := _find_gap(files, stated):
+            broken.append(f"{id}: {folder} {reason}")
+        else:
+            frames.append(len(files))
+    total, labels = len(index), Counter(index["label"])
+    if len(missing) == total:
+        return SplitCheck(split, labels, f"{split}: {total:,} clips in the table, none unpacked", None)
+    told, problem = f"{split}: {len(frames):,} of {total:,} clips complete", None
+    if frames:
+        told += f", {min(frames)} to {max(frames)} frames, median {statistics.median(frames):g}"
+    if short := sum(count < shorter_than for count in frames):
+        told += f"; {short:,} shorter than {shorter_than} frames are padded by their last one"
+    if missing:
+        problem = f"{len(missing):,} of {total:,} {split} clips have no frames, the first {missing[0]}"
+    elif broken:
+        problem = f"{len(broken):,} of {total:,} {split} clips are broken, the first {broken[0]}"
+    return SplitCheck(split, labels, told, problem)

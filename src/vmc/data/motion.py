@@ -3,39 +3,27 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import ClipSource
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform, Start
 from vmc.data.video import FOLDER_RATE
 from vmc.utils.errors import VmcError
 
-SUBJECT = re.compile(
-    r"\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b", re.IGNORECASE
-)
+_PERSON = r"(?i)\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b"
 """Whom a caption names before the motion: in a test prompt another subject stands there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """A motion to be learned.
+    """A motion to be learned."""
 
-    Args:
-        name: used in folder names.
-        label: its class in Jester; None for a motion that no classifier knows.
-        caption: of every exemplar, with `{token}`; None takes the captions from files.
-        prompt: of the test set, with `{subject}` and `{token}`; None makes it of the caption (`prompt_of`).
-        language: the prompt in natural language, for the untuned model (Supplement D) and for text alignment.
-        mirror: whether a mirrored clip still shows the motion.
-    """
-
-    name: str
-    label: str | None = None
-    caption: str | None = None
-    prompt: str | None = None
-    language: str | None = None
-    mirror: bool = False
+    name: str  # in folder names
+    label: str | None = None  # its class in Jester; None for a motion that no classifier knows
+    caption: str | None = None  # of every exemplar, with `{token}`; None takes the captions from files
+    prompt: str | None = None  # of the test set, with `{subject}` and `{token}`; None makes it of the caption
+    language: str | None = None  # the prompt in natural language, for the untuned model (Supplement D) and alignment
+    mirror: bool = False  # whether a mirrored clip still shows the motion
 
     @property
     def template(self) -> str:
@@ -53,38 +41,23 @@ def prompt_of(caption: str | None) -> str:
     if caption is None:
         return "{subject} doing the {token} motion."
     said = caption.strip().rstrip(".")
-    person = SUBJECT.search(said.partition("{token}")[0])
-    if person is None:
-        return f"{{subject}}, {said}."
-    return f"{said[: person.start()]}{{subject}}{said[person.end() :]}."
+    person = re.search(_PERSON, said.partition("{token}")[0])
+    return f"{said[: person.start()]}{{subject}}{said[person.end() :]}." if person else f"{{subject}}, {said}."
 
 
 @dataclass(frozen=True, kw_only=True)
 class MotionData:
-    """Where a run's clips come from and how they become frames.
-
-    Args:
-        source: gives exemplars and regularization clips.
-        path: of the source; here for the configuration alone, where the source refers to it.
-        frames: F, frames of a training clip.
-        start: first frame of the window: random, first or centre.
-        size: px, height and width of a training clip.
-        fps: frames a second at which clips are sampled by their timestamps, and of the videos that are written.
-        augmentation: of the exemplars; None for none.
-        variants: of each exemplar that are encoded and drawn from.
-        skip_bad: leave unreadable clips out, saying so, in place of stopping.
-        frame_folder_fps: frames a second of clips that are folders of frames, which do not say.
-    """
+    """Where a run's clips come from and how they become frames; see `ClipTransform` for what has no comment."""
 
     source: ClipSource
-    path: str | Path | None = None
+    path: str | Path | None = None  # here for the configuration alone, where the source refers to it
     frames: int = 16
-    start: Literal["random", "first", "centre"] = "random"
+    start: Start = "random"
     size: int = 384
-    fps: float = 12.0
-    augmentation: Augmentation | None = None
-    variants: int = 32
-    skip_bad: bool = False
+    fps: float = 12.0  # frames a second at which clips are sampled, and of the videos that are written
+    augmentation: Augmentation | None = None  # of the exemplars
+    variants: int = 32  # of each exemplar that are encoded and drawn from
+    skip_bad: bool = False  # leave unreadable clips out, saying so, in place of stopping
     frame_folder_fps: float = FOLDER_RATE
 
     def __post_init__(self) -> None:

@@ -1,18 +1,21 @@
 """Reading clips of every kind into frames, and writing frames as a video that reads back as it was.
 
-A clip is a video file, an animated image, a folder of frames or a still image, which is a clip of one frame.
+A clip is a video file, an animated image, a folder of frames or a still image, which is a clip of one frame. One that
+is missing, unreadable, without frames or too large is a VmcError that names it.
 
-Axes: F frames, C colour channels (red, green, blue), H rows, W columns; frames are uint8, 0 to 255.
+Axes: F frames, C color channels (red, green, blue), H rows, W columns; frames are uint8, 0 to 255.
 """
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -21,26 +24,11 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from einops import rearrange
 from torch import Tensor
 
-from vmc.data.completeness import gif_size, irregularity, is_cut_off
-from vmc.data.images import (
-    BT709,
-    IMAGE_SUFFIXES,
-    LIMITED_RANGE,
-    animation,
-    check_image,
-    count_images,
-    enlargement,
-    image_times,
-    load_image,
-    scale_mark,
-    shown_width,
-    to_rgb,
-    to_yuv420p,
-)
-from vmc.data.limits import MAX_PIXELS, check_regular, check_size, entries, is_folder
+from vmc.data import images
+from vmc.data.checks import MAX_PIXELS, check_regular, check_size, explain_permissions, find_irregularity, is_cut_off
+from vmc.data.images import IMAGE_SUFFIXES
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 
@@ -52,6 +40,10 @@ VIDEO_SUFFIXES = (
 )
 FOLDER_RATE = 12.0
 """Frames per second of a folder of frames, which does not say: Jester's."""
+_DEMUXERS = "mov,matroska,webm,avi,gif,asf,mpegts,mpeg,flv,ogg,mxf,mpegvideo,h264,hevc,m4v,ivf,obu,av1,dv,apng"
+"""What a video file may be: others of FFmpeg's are playlists, which open files that they name."""
+# Titles in no valid encoding must not keep a clip from being read. PyAV 19 never raises for them and has no option.
+OPENING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
@@ -65,54 +57,42 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
         frames_FCHW, uint8 RGB.
 
     Raises:
-        VmcError: the clip is missing, unreadable or without frames, has no such frame, or its frames differ in size.
+        VmcError: the clip cannot be read, has no such frame, or its frames differ in size.
     """
-    wanted = None if indices is None else sorted(set(indices))
-    if wanted is not None and (not wanted or wanted[0] < 0):
-        raise VmcError(f"frames {list(indices or [])} of clip {path} cannot be read: ask for one or more, from 0 on")
+    if indices is not None and (not indices or min(indices) < 0):
+        raise VmcError(f"frames {list(indices)} of clip {path} cannot be read: ask for one or more, from 0 on")
+    wanted, last = (None, None) if indices is None else (set(indices), max(indices))
     found: dict[int, np.ndarray] = {}
-    for index, image_HWC in _images(path, wanted):
-        if found and image_HWC.shape != (first := next(iter(found.values()))).shape:
-            raise VmcError(
-                f"frame {index} of clip {_frame_name(path, index)} is {_size(image_HWC)} and the first one is "
-                f"{_size(first)}: make the frames equal in size"
-            )
-        found[index] = image_HWC
-    if wanted is not None and (missing := [index for index in wanted if index not in found]):
-        raise VmcError(
-            f"clip {path} has no frame {missing[0]}, it has {count_frames(path)}: ask for frames below that number"
-        )
+    total = 0
+    for index, (_, image) in enumerate(_frames(path)):
+        if wanted is None or index in wanted:
+            found[index] = image()
+            _check_equal(path, index, found[index].shape[1::-1], next(iter(found.values())).shape[1::-1])
+        total = index + 1
+        if index == last:  # what follows stays undecoded
+            break
     order = sorted(found) if indices is None else indices
+    if missing := [index for index in order if index >= total]:
+        raise VmcError(f"clip {path} has no frame {min(missing)}, it has {total}: ask for frames below that number")
     # Filled frame by frame: stacking and then turning the axes would hold all frames three times.
     frames_FCHW = np.empty((len(order), 3, *found[order[0]].shape[:2]), np.uint8)
     for place, index in enumerate(order):
-        frames_FCHW[place] = rearrange(found[index], "h w c -> c h w")
+        frames_FCHW[place] = found[index].transpose(2, 0, 1)
     return torch.from_numpy(frames_FCHW)
 
 
 def count_frames(path: Path) -> int:
-    """How many frames a clip gives when it is decoded; what containers say of themselves is not to be trusted.
-
-    Raises:
-        VmcError: the clip is missing, unreadable or without frames.
-    """
-    match _kind(path):
-        case "folder":
-            return len(frame_files(path))
-        case "image":
-            return count_images(path)
-    with _opened(path) as (container, stream):
-        return sum(1 for _ in _decoded(path, container, stream))
+    """How many frames a clip gives when it is decoded; what containers say of themselves is not to be trusted."""
+    return sum(1 for _ in _frames(path))
 
 
 def frame_rate(path: Path) -> float | None:
     """Frames per second: `FOLDER_RATE` for a folder of frames, None for a still and a video that does not say."""
-    match _kind(path):
-        case "folder":
-            return FOLDER_RATE
-        case "image":
-            seconds = [shown for _, shown in animation(path)]
-            return len(seconds) / sum(seconds) if sum(seconds) else None
+    if path.is_dir():
+        return FOLDER_RATE
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        seconds = [shown for _, shown in images.animation(path)]
+        return len(seconds) / sum(seconds) if sum(seconds) else None
     with _opened(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else None
@@ -121,26 +101,13 @@ def frame_rate(path: Path) -> float | None:
 def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
     """When each frame that `read_frames` gives is shown, in seconds from the first, by the clip's own timestamps.
 
-    Where these are absent or do not increase, frames are taken to be evenly spaced at the clip's average rate.
-
-    Args:
-        path: a video file, a folder of frames or a still image.
-        folder_rate: frames per second of a folder of frames, which does not say.
-
-    Raises:
-        VmcError: the clip is missing, unreadable or without frames.
+    Where these are absent or do not increase, frames are taken to be evenly spaced at the clip's average rate, which
+    for a folder of frames is `folder_rate`.
     """
-    match _kind(path):
-        case "folder":
-            return [index / folder_rate for index in range(len(frame_files(path)))]
-        case "image":
-            stamps, rate = image_times(path), FOLDER_RATE
-        case "video":
-            with _opened(path) as (container, stream):
-                stamps = [frame.time for frame in _decoded(path, container, stream)]
-                rate = float(stream.average_rate or stream.guessed_rate or FOLDER_RATE)
+    stamps = [stamp for stamp, _ in _frames(path)]
     times = [stamp for stamp in stamps if stamp is not None]
     if len(times) < len(stamps) or any(later <= earlier for earlier, later in pairwise(times)):
+        rate = folder_rate if path.is_dir() else frame_rate(path) or FOLDER_RATE
         return [index / rate for index in range(len(stamps))]
     return [time - times[0] for time in times]
 
@@ -149,95 +116,20 @@ def check_clip(path: Path) -> None:
     """Decode all of a clip to find what is broken or missing; a gap in the numbers of a folder's frames is a warning.
 
     Raises:
-        VmcError: the clip is missing, unreadable, cut off, damaged in any frame or without frames, or its frames differ
-            in size.
+        VmcError: the clip cannot be read, is cut off or damaged in any frame, or its frames differ in size.
     """
-    match _kind(path):
-        case "folder":
-            _check_folder(path)
-        case "image":
-            for _ in animation(path):
-                pass
-        case "video":
-            _check_video(path)
-
-
-def _check_folder(path: Path) -> None:
-    files = frame_files(path)
-    sizes = [check_image(file) for file in files]
-    for file, (width, height) in zip(files, sizes, strict=True):
-        if (width, height) != sizes[0]:
-            raise VmcError(
-                f"frame {file} is {width}x{height} and the first one is {sizes[0][0]}x{sizes[0][1]}: make the frames "
-                "equal in size, or set data.source.stills=true where they are photographs"
-            )
-    if reason := irregularity(files):
+    if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+        _check_video(path)
+        return
+    sizes = [image().shape[1::-1] for _, image in _frames(path)]
+    for index, size in enumerate(sizes):
+        _check_equal(path, index, size, sizes[0])
+    if path.is_dir() and (reason := find_irregularity(frame_files(path))):
         logger.warning(f"clip {path} {reason}: its frames are taken as they follow each other")
 
 
-def _check_video(path: Path) -> None:
-    """Besides what the decoder refuses: damage that it hides, other sizes, and an end before the one stated."""
-    try:
-        if is_cut_off(path):
-            raise VmcError(f"clip {path} is cut off or damaged: copy or download it again, or remove it")
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    with _opened(path) as (container, stream):
-        if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
-            stream.codec_context.options |= {"err_detect": "explode"}
-        first: VideoFrame | None = None
-        seconds, index = 0.0, 0
-        for index, frame in enumerate(_decoded(path, container, stream)):
-            if first is None:
-                first = frame
-                _rgb(path, frame, container, stream)
-            if frame.is_corrupt:
-                raise VmcError(f"clip {path} is damaged in frame {index}: copy or download it again, or remove it")
-            if (frame.width, frame.height) != (first.width, first.height):
-                raise VmcError(
-                    f"frame {index} of clip {path} is {frame.width}x{frame.height} and the first one is "
-                    f"{first.width}x{first.height}: re-encode it in one size"
-                )
-            if frame.time is not None and first.time is not None:
-                seconds = frame.time - first.time
-        if len(container.streams) == 1 and container.duration and index:
-            lasted = seconds * (index + 1) / index  # with the last frame
-            _check_duration(path, container.format.name, stated=container.duration / av.time_base, seconds=lasted)
-
-
-def _check_duration(path: Path, container: str, *, stated: float, seconds: float) -> None:
-    """Damage may swallow frames: a container's duration tells, though not to the frame.
-
-    In Matroska it may also count a last frame that is shown for long.
-    """
-    if stated - seconds <= max(0.5, stated / 10):
-        return
-    told = f"clip {path} lasts {stated:.1f} s by its header and has frames for {seconds:.1f} s"
-    if container in ("flv", "asf", "mxf", "ogg"):
-        raise VmcError(f"{told}: copy or download it again, or remove it")
-    if container.startswith("matroska"):
-        logger.warning(f"{told}: it may be damaged")
-
-
-def natural_order(name: str) -> tuple[list[str | int], str]:
-    """A sorting key by which `frame_2` comes before `frame_10`."""
-    parts = re.split(r"([0-9]+)", name.casefold())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, in natural order, without hidden ones; empty when there are none."""
-    files = [file for file in entries(folder) if is_visible(file) and file.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted((file for file in files if not is_folder(file)), key=lambda file: natural_order(file.name))
-
-
-def is_visible(path: Path) -> bool:
-    """Whether a file or folder is not hidden (`.DS_Store`, `._clip.mp4`)."""
-    return not path.name.startswith(".")
-
-
 def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
-    """Writes an H.264 mp4 (4:2:0, BT.709) that `read_frames` gives back nearly exactly; equal frames, equal bytes.
+    """Write an H.264 mp4 (4:2:0, BT.709) that `read_frames` gives back nearly exactly; equal frames, equal bytes.
 
     A video whose shorter side is under 256 pixels, or whose sides are not even, is enlarged by the smallest even
     factor that reaches them (nearest neighbour). So every chroma sample covers one source pixel alone. The factor
@@ -251,93 +143,90 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
     if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or frames_FCHW.shape[1] != 3 or not len(frames_FCHW):
         raise ValueError(f"frames are {tuple(frames_FCHW.shape)} {frames_FCHW.dtype}; they must be F3HW uint8, F > 0")
     height, width = frames_FCHW.shape[2:]
-    factor = enlargement(height, width)
+    factor = images.enlargement(height, width)
     rate = Fraction(fps).limit_denominator(1001)
     with atomic_write(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
-        file.metadata["comment"] = scale_mark(factor, height, width)
+        file.metadata["comment"] = f"vmc_scale={factor} size={width}x{height}"  # see `images.to_rgb`
         # One thread: x264 decides by its number of threads what it writes.
         stream: Any = file.add_stream("libx264", rate=rate, options={"crf": "10", "threads": "1"})
         stream.width, stream.height, stream.pix_fmt = width * factor, height * factor, "yuv420p"
         stream.codec_context.thread_count = 1
-        stream.codec_context.color_range = LIMITED_RANGE
+        stream.codec_context.color_range = images.LIMITED_RANGE
         for name in ("colorspace", "color_primaries", "color_trc"):
-            setattr(stream.codec_context, name, BT709)
+            setattr(stream.codec_context, name, images.BT709)
         for index, frame_CHW in enumerate(frames_FCHW.cpu().numpy()):
-            frame = VideoFrame.from_ndarray(to_yuv420p(frame_CHW, factor), format="yuv420p")
+            frame = VideoFrame.from_ndarray(images.to_yuv420p(frame_CHW, factor), format="yuv420p")
             frame.pts, frame.time_base = index, 1 / rate
-            frame.color_range, frame.colorspace = LIMITED_RANGE, BT709
+            frame.color_range, frame.colorspace = images.LIMITED_RANGE, images.BT709
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
 
 
-def _kind(path: Path) -> Literal["video", "folder", "image"]:
-    if is_folder(path):
-        if not frame_files(path):
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """A sorting key by which `frame_2` comes before `frame_10`."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
+@explain_permissions()
+def frame_files(folder: Path) -> list[Path]:
+    """The images directly in a folder, in natural order, without hidden ones; empty when there are none."""
+    files = [file for file in folder.iterdir() if is_visible(file) and file.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted((file for file in files if not file.is_dir()), key=lambda file: natural_order(file.name))
+
+
+def is_visible(path: Path) -> bool:
+    """Whether a file or folder is not hidden (`.DS_Store`, `._clip.mp4`)."""
+    return not path.name.startswith(".")
+
+
+def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]]]:
+    """When each frame of a clip is shown, in seconds, where that is known, and what gives its image_HWC: frames that
+    nobody wants are not converted.
+    """
+    with explain_permissions():
+        files, suffix = frame_files(path) if path.is_dir() else None, path.suffix.lower()
+    if files is not None:
+        if not files:
             raise VmcError(f"clip {path} is a folder without frames: put {', '.join(IMAGE_SUFFIXES)} files into it")
-        return "folder"
-    check_regular(path)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return "image"
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return "video"
-    known = ", ".join(VIDEO_SUFFIXES + IMAGE_SUFFIXES)
-    raise VmcError(f"clip {path} has the suffix {path.suffix!r}: convert it to one of {known}")
-
-
-def _images(path: Path, wanted: list[int] | None) -> Iterator[tuple[int, np.ndarray]]:
-    """Index and image_HWC of each wanted frame, in order; frames that do not exist are left out."""
-    kind = _kind(path)
-    if kind == "folder":
-        files = frame_files(path)
-        for index in range(len(files)) if wanted is None else wanted:
-            if index < len(files):
-                yield index, load_image(files[index])
-        return
-    keep = None if wanted is None else set(wanted)
-    for index, image_HWC in _shown(path, keep) if kind == "video" else enumerate(image for image, _ in animation(path)):
-        if image_HWC is not None and (keep is None or index in keep):
-            yield index, image_HWC
-        if wanted is not None and index >= wanted[-1]:
-            return
-
-
-def _shown(path: Path, keep: set[int] | None) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Index and image_HWC of a video's frames; None for those that nobody wants, which are not converted."""
-    with _opened(path) as (container, stream):
-        for index, frame in enumerate(_decoded(path, container, stream)):
-            yield index, _rgb(path, frame, container, stream) if keep is None or index in keep else None
+        yield from ((None, partial(images.load_image, file)) for file in files)
+    elif suffix in IMAGE_SUFFIXES:
+        time = 0.0
+        for image_HWC, seconds in images.animation(path):
+            yield time, partial(np.asarray, image_HWC)
+            time += seconds
+    elif suffix in VIDEO_SUFFIXES:
+        with _opened(path) as (container, stream):
+            for frame in _decoded(path, container, stream):
+                yield frame.time, partial(_rgb, path, frame, container, stream)
+    else:
+        known = ", ".join(VIDEO_SUFFIXES + IMAGE_SUFFIXES)
+        raise VmcError(f"clip {path} has the suffix {path.suffix!r}: convert it to one of {known}")
 
 
 def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: VideoStream) -> np.ndarray:
     aspect = stream.sample_aspect_ratio
-    check_size(path, shown_width(frame, aspect), frame.height)
+    check_size(path, images.shown_width(frame, aspect), frame.height)
     try:
-        return to_rgb(frame, container.metadata.get("comment", ""), aspect)
+        return images.to_rgb(frame, container.metadata.get("comment", ""), aspect)
     except (av.FFmpegError, ValueError) as error:  # a ValueError for pixels that PyAV does not know
         raise _unreadable(path, error) from error
 
 
-# Titles in no valid encoding must not keep a clip from being read. PyAV 19 never raises for them and has no option.
-OPENING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-
-
-_DEMUXERS = "mov,matroska,webm,avi,gif,asf,mpegts,mpeg,flv,ogg,mxf,mpegvideo,h264,hevc,m4v,ivf,obu,av1,dv,apng"
-"""What a video file may be: others of FFmpeg's are playlists, which open files that they name."""
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container of a video file and its first video stream that is no cover, sizes bounded before any decoding."""
     check_regular(path)
+    limits = {"max_pixels": str(MAX_PIXELS)}
     try:
-        # Opening decodes frames where a header does not say all, so sizes are bounded before.
-        if size := gif_size(path):
-            check_size(path, *size)
-        limits = {"max_pixels": str(MAX_PIXELS)}
+        with path.open("rb") as file:
+            start = file.read(10)
+        if start[:6] in (b"GIF87a", b"GIF89a") and len(start) == 10:  # of which opening decodes a frame already
+            check_size(path, *struct.unpack("<2H", start[6:]))
         container = av.open(str(path), options={"format_whitelist": _DEMUXERS} | limits, **OPENING)
     except (av.FFmpegError, OSError) as error:
         raise _unreadable(path, error) from error
     with container:
-        # A cover in a file of sound is a video stream of one picture.
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         if not streams:
             raise VmcError(f"clip {path} has no video stream: replace it by a file with pictures, or remove it")
@@ -351,40 +240,66 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
-def _packets(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Any]:
-    """The stream's packets; a file that was cut off ends in one that is marked corrupt."""
-    try:
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise VmcError(f"clip {path} is cut off or damaged: copy or download it again, or remove it")
-            yield packet
-    except av.FFmpegError as error:
-        raise _unreadable(path, error) from error
-
-
 def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     empty = True
-    for packet in _packets(path, container, stream):
-        try:
-            frames = packet.decode()
-        except av.FFmpegError as error:
-            raise _unreadable(path, error) from error
-        for frame in frames:
-            empty = False
-            check_size(path, frame.width, frame.height)
-            yield frame
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:  # the last one of a file that was cut off
+                raise _damaged(path, "is cut off or damaged")
+            for frame in packet.decode():
+                empty = False
+                check_size(path, frame.width, frame.height)
+                yield frame
+    except av.FFmpegError as error:
+        raise _unreadable(path, error) from error
     if empty:
         raise VmcError(f"clip {path} has no frames: replace it, or remove it")
+
+
+@explain_permissions()
+def _check_video(path: Path) -> None:
+    """Besides what the decoder refuses: damage that it hides, other sizes, and an end before the one stated."""
+    if is_cut_off(path):
+        raise _damaged(path, "is cut off or damaged")
+    with _opened(path) as (container, stream):
+        if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
+            stream.codec_context.options |= {"err_detect": "explode"}
+        first: VideoFrame | None = None
+        seconds, index = 0.0, 0
+        for index, frame in enumerate(_decoded(path, container, stream)):
+            if first is None:
+                first = frame
+                _rgb(path, frame, container, stream)
+            if frame.is_corrupt:
+                raise _damaged(path, f"is damaged in frame {index}")
+            _check_equal(path, index, (frame.width, frame.height), (first.width, first.height))
+            if frame.time is not None and first.time is not None:
+                seconds = frame.time - first.time
+        if len(container.streams) == 1 and container.duration and index:
+            # Damage may swallow frames: a container's duration tells, though not to the frame.
+            stated, lasted = container.duration / av.time_base, seconds * (index + 1) / index  # with the last frame
+            told = f"lasts {stated:.1f} s by its header and has frames for {lasted:.1f} s"
+            if stated - lasted > max(0.5, stated / 10):
+                if container.format.name in ("flv", "asf", "mxf", "ogg"):
+                    raise _damaged(path, told)
+                if container.format.name.startswith("matroska"):  # may count a last frame that is shown for long
+                    logger.warning(f"clip {path} {told}: it may be damaged")
+
+
+def _check_equal(path: Path, index: int, size: Sequence[int], first: Sequence[int]) -> None:
+    if tuple(size) == tuple(first):
+        return
+    name, remedy = f"{index} of clip {path}", "re-encode it in one size"
+    if path.is_dir():
+        name = str(frame_files(path)[index])
+        remedy = "make the frames equal in size, or set data.source.stills=true where they are photographs"
+    raise VmcError(f"frame {name} is {size[0]}x{size[1]} and the first one is {first[0]}x{first[1]}: {remedy}")
+
+
+def _damaged(path: Path, told: str) -> VmcError:
+    return VmcError(f"clip {path} {told}: copy or download it again, or remove it")
 
 
 def _unreadable(path: Path, error: Exception) -> VmcError:
     reason = " ".join(str(getattr(error, "strerror", None) or error).split())
     return VmcError(f"clip {path} cannot be read ({reason}): replace or re-encode it, or remove it")
-
-
-def _size(image_HWC: np.ndarray) -> str:
-    return f"{image_HWC.shape[1]}x{image_HWC.shape[0]}"
-
-
-def _frame_name(path: Path, index: int) -> Path:
-    return frame_files(path)[index] if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""What a denoiser is told of its texts.
+"""What a denoiser reads of its texts.
 
 Axes: B texts, L positions of the text encoder, D its width.
 """
@@ -12,11 +12,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Texts as a denoiser reads them.
-
-    Args:
-        embeddings_BLD: of the text encoder.
-        mask_BL: True at positions that hold text; None for a denoiser that attends to all of them.
+    """Texts as a denoiser reads them: the text encoder's embeddings, and a mask that is True at positions that hold
+    text, None for a denoiser that attends to all of them.
     """
 
     embeddings_BLD: Tensor
@@ -27,13 +24,11 @@ class Conditioning:
 
     def to(self, device: torch.device | str) -> "Conditioning":
         """The same on another device."""
-        mask_BL = None if self.mask_BL is None else self.mask_BL.to(device)
-        return Conditioning(self.embeddings_BLD.to(device), mask_BL)
+        return Conditioning.of({name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def repeated(self, count: int) -> "Conditioning":
         """One text for each of `count` videos; no memory is taken for the copies."""
-        mask_BL = None if self.mask_BL is None else self.mask_BL.expand(count, -1)
-        return Conditioning(self.embeddings_BLD.expand(count, -1, -1), mask_BL)
+        return Conditioning.of({name: one.expand(count, *one.shape[1:]) for name, one in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
         """By name, for a cache."""
@@ -47,6 +42,5 @@ class Conditioning:
     @classmethod
     def cat(cls, parts: Sequence["Conditioning"]) -> "Conditioning":
         """Several as one, in order; all of them with masks or none."""
-        embeddings_BLD = torch.cat([part.embeddings_BLD for part in parts])
-        masks = [part.mask_BL for part in parts if part.mask_BL is not None]
-        return cls(embeddings_BLD, torch.cat(masks) if masks else None)
+        names = parts[0].tensors()
+        return cls.of({name: torch.cat([part.tensors()[name] for part in parts]) for name in names})

@@ -50,22 +50,11 @@ class Objective(ABC):
     def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> Losses:
         """losses_B, or a mapping of names to losses_B; each name becomes a column `loss_NAME` of `train.csv`.
 
-        Args:
-            prediction_BCFHW: of the denoiser, float32.
-            target_BCFHW: what it should have predicted (`NoiseProcess.target`), float32.
-            context: what else it may look at.
+        Prediction and target (`NoiseProcess.target`) are in float32.
         """
 
     def check(self, *, frames: int, process: NoiseProcess) -> None:  # noqa: B027 - most can serve all
-        """Refuse what this objective cannot serve; asked before anything is loaded.
-
-        Args:
-            frames: of the shortest clip, as the denoiser has it: the latent's.
-            process: the model's.
-
-        Raises:
-            VmcError: naming what it cannot serve and what can be done.
-        """
+        """Refuse, before anything is loaded, what this objective cannot serve; `frames` are the shortest latent's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +72,7 @@ class AppearanceDebiased(Objective):
     that the frames share taken off.
 
     phi(x) = sqrt(beta^2 + 1) x - beta x[anchor], the anchor a random frame of the clip: frames of one video differ by
-    their motion alone, so that what stays is what tells a frame from the anchor.
-
-    Args:
-        beta: how much of the anchor is taken off; the paper uses 1.
-
-    Raises:
-        VmcError: a beta of 0 or less.
+    their motion alone, so that what stays is what tells a frame from the anchor. The paper's beta is 1.
     """
 
     beta: float = 1.0
@@ -128,11 +111,7 @@ def denoising_loss(prediction_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:
 
 
 def clip_losses(losses: Losses, *, clips: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """losses_B in all, and the parts of it that have a name.
-
-    Args:
-        losses: what an objective returned.
-        clips: B.
+    """losses_B of what an objective returned for so many clips, and the parts of them that have a name.
 
     Raises:
         VmcError: a name that cannot be a column of `train.csv`, or another shape than (B,).

@@ -1,6 +1,6 @@
 """How a video becomes noise, and what a denoiser predicts of it: variance-preserving diffusion and flow matching.
 
-A time lies in [0, 1]: 0 is the clean video, 1 is noise, whatever number a network is told for it.
+A time lies in [0, 1]: 0 is the clean video, 1 is noise, whatever number a network reads for it.
 
 Axes: B videos, C latent channels, F frames, H and W of the latent, T times that training draws from.
 """
@@ -8,7 +8,7 @@ Axes: B videos, C latent channels, F frames, H and W of the latent, T times that
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,21 +16,8 @@ from torch import Tensor
 from vmc.utils.errors import VmcError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
-
-
-class Solver(Protocol):
-    """Steps from noise to a video, as diffusers' schedulers have it."""
-
-    timesteps: Tensor
-
-    def set_timesteps(self, num_inference_steps: int, *, device: torch.device) -> None:
-        """Choose the timesteps."""
-
-    def set_begin_index(self, begin_index: int) -> None:
-        """Which of them is the first."""
-
-    def step(self, model_output: Tensor, timestep: Any, sample: Tensor) -> Any:
-        """`prev_sample` after a step."""
+Solver = Any
+"""Steps from noise to a video: a scheduler of diffusers, with `set_timesteps`, `set_begin_index` and `step`."""
 
 
 class NoiseProcess(ABC):
@@ -49,7 +36,7 @@ class NoiseProcess(ABC):
 
     @abstractmethod
     def timesteps(self, times_B: Tensor) -> Tensor:
-        """What the network is told for these times."""
+        """What the network reads for these times."""
 
     @abstractmethod
     def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
@@ -70,6 +57,11 @@ class NoiseProcess(ABC):
         return self.make_solver()
 
 
+def _each(values_B: Tensor, latents: Tensor) -> Tensor:
+    """A number for each video, so shaped that it multiplies the video's latents."""
+    return values_B.view((-1,) + (1,) * (latents.ndim - 1)).to(latents.dtype)
+
+
 @dataclass(frozen=True, kw_only=True)
 class VariancePreserving(NoiseProcess):
     """x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise, a_t the cumulated product of 1 - beta (Ho et al., 2020).
@@ -77,10 +69,6 @@ class VariancePreserving(NoiseProcess):
     Args:
         signal_T: a_t, float32.
         prediction_type: `epsilon`, the noise, or `v_prediction` (Salimans & Ho, 2022).
-        make_solver: gives a new solver.
-
-    Raises:
-        VmcError: another prediction type.
     """
 
     signal_T: Tensor
@@ -123,8 +111,7 @@ class VariancePreserving(NoiseProcess):
 
     def _coefficients(self, latents: Tensor, times_B: Tensor) -> tuple[Tensor, Tensor]:
         signal_B = self.signal_T.to(latents.device)[self.timesteps(times_B).to(latents.device)]
-        shape = (-1,) + (1,) * (latents.ndim - 1)
-        return signal_B.sqrt().view(shape).to(latents.dtype), (1 - signal_B).sqrt().view(shape).to(latents.dtype)
+        return _each(signal_B.sqrt(), latents), _each((1 - signal_B).sqrt(), latents)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,14 +119,10 @@ class FlowMatching(NoiseProcess):
     """x_t = (1 - t) x_0 + t noise; the network predicts the velocity noise - x_0 (Lipman et al., 2023).
 
     Args:
-        make_solver: gives a new solver, whose times are shifted by `shift`.
         shift: s in t -> s t / (1 + (s - 1) t), which moves the solver's equally spaced times towards noise (Esser et
             al., 2024, Sec. 5.3.2); 1 leaves them. Training draws by its own timestep sampler.
-        scale: what the network is told is t times this.
+        scale: what the network reads is t times this.
         grid: T, how many equally spaced times training draws from: 1 / T .. 1.
-
-    Raises:
-        VmcError: a shift of 0 or less, or no times.
     """
 
     make_solver: Callable[[], Solver] | None = None
@@ -164,7 +147,7 @@ class FlowMatching(NoiseProcess):
 
     def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
         """x_t = (1 - t) x_0 + t noise."""
-        time = self._time(latents_BCFHW, times_B)
+        time = _each(times_B.to(latents_BCFHW.device), latents_BCFHW)
         return (1 - time) * latents_BCFHW + time * noise_BCFHW
 
     def target(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
@@ -173,8 +156,4 @@ class FlowMatching(NoiseProcess):
 
     def clean_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
         """x_t - t v."""
-        return noisy_BCFHW - self._time(noisy_BCFHW, times_B) * prediction_BCFHW
-
-    @staticmethod
-    def _time(latents: Tensor, times_B: Tensor) -> Tensor:
-        return times_B.to(latents.device, latents.dtype).view((-1,) + (1,) * (latents.ndim - 1))
+        return noisy_BCFHW - _each(times_B.to(noisy_BCFHW.device), noisy_BCFHW) * prediction_BCFHW

@@ -51,7 +51,7 @@ class Sampler:
         empty: Conditioning,
         on_step: Callable[[], Any] = lambda: None,
     ) -> Tensor:
-        """latents_BCFHW from noise; the guided and the unguided half share one forward pass.
+        """latents_BCFHW from standard normal noise; the guided and the unguided half share one forward pass.
 
         Args:
             predict: the model.
@@ -88,11 +88,7 @@ def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
 
 
 def check_tile(tile: int | None) -> None:
-    """Refuse a side that cannot be a tile's.
-
-    Raises:
-        VmcError: it is no multiple of `TILE`.
-    """
+    """Refuse a tile whose side is no multiple of `TILE`."""
     if tile is not None and (tile < TILE or tile % TILE):
         raise VmcError(
             f"trainer.decode_tile is {tile}; it must be a multiple of {TILE} px such as 256, or null for whole frames"

@@ -22,11 +22,7 @@ class TimestepSampler(ABC):
         """density_T at these times, float64, at least 0, of any scale."""
 
     def probabilities(self, times_T: Tensor) -> Tensor:
-        """probabilities_T: the density, summing to 1.
-
-        Raises:
-            VmcError: none of the times can be drawn.
-        """
+        """probabilities_T: the density, summing to 1; a VmcError where none of the times can be drawn."""
         density_T = self.density(times_T)
         if not (density_T.sum() > 0 and torch.isfinite(density_T).all()):
             raise VmcError(f"timesteps is {self}, which draws none of the process's {len(times_T)} times; widen it")
@@ -43,13 +39,8 @@ class TimestepSampler(ABC):
 class CoarseNoise(TimestepSampler):
     """Tilted towards noise: f(t) = 1 - alpha * cos(pi * t), t in [0, 1] (paper, Sec. 3.2).
 
-    The early denoising steps settle a video's layout and motion, the late ones its appearance.
-
-    Args:
-        alpha: skew, 0 (uniform) to 1 (time 0 is never drawn). The paper uses 0.5.
-
-    Raises:
-        VmcError: alpha outside [0, 1].
+    The early denoising steps settle a video's layout and motion, the late ones its appearance. `alpha` is the skew,
+    from 0 (uniform) to 1 (time 0 is never drawn); the paper uses 0.5.
     """
 
     alpha: float = 0.5
@@ -78,12 +69,6 @@ class TimeRange(TimestepSampler):
 
     One end of the process alone is trained: MotionMatcher (2025) takes the noisier half, and of Wan 2.2's two networks
     the one for high noise owns [0.875, 1].
-
-    Args:
-        low, high: both ends belong to the range.
-
-    Raises:
-        VmcError: no range within [0, 1].
     """
 
     low: float = 0.0
@@ -107,9 +92,6 @@ class LogitNormal(TimestepSampler):
     Args:
         mean: of log(t / (1 - t)); above 0 tilts towards noise. Log s more is a shift by s (`Shifted`).
         std: its standard deviation.
-
-    Raises:
-        VmcError: no distribution.
     """
 
     mean: float = 0.0
@@ -131,13 +113,7 @@ class LogitNormal(TimestepSampler):
 @dataclass(frozen=True, kw_only=True)
 class Shifted(TimestepSampler):
     """Uniform times u moved to t = s u / (1 + (s - 1) u), as solvers of flow models move theirs (Esser et al., 2024,
-    Sec. 5.3.2).
-
-    Args:
-        shift: s; above 1 moves towards noise, 1 is uniform.
-
-    Raises:
-        VmcError: a shift of 0 or less.
+    Sec. 5.3.2); a shift s above 1 moves towards noise, 1 is uniform.
     """
 
     shift: float = 3.0

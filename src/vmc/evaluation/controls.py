@@ -27,9 +27,9 @@ from vmc.evaluation.score import (
     write_sheet,
 )
 from vmc.metrics.scores import read_scores
-from vmc.runs.folder import NO_TRAINING, RunFolder, ending
+from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
-from vmc.training.callbacks import StopOnSignal
+from vmc.training.callbacks import StopOnSignal, run_to_end
 from vmc.training.experiment import Experiment
 from vmc.utils.cache import Cache, CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
@@ -250,7 +250,8 @@ class Pretrained:
         """Score the base model, or go on, and leave a finished, stopped or failed run folder; the exit code."""
         threads = self.experiment.hardware.use_threads()
         sweep_caches(self.experiment.cache)
-        with StopOnSignal() as stop, ending(self.run, self.mirror.finish) as end:
+
+        def score(stop: StopOnSignal) -> str:
             jobs = self._jobs(stop)
             self.run.begin(threads=threads, world=1)
             # No weights of its own say it.
@@ -263,12 +264,11 @@ class Pretrained:
                     name = EVALUATION if job is jobs[0] else f"{EVALUATION}-language"
                     self.mirror.evaluation(job.folder, step=0, shown=shown, name=name)
                     log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
-                end.reason = NO_TRAINING
             except Interrupted:  # what has been scored stays; the same command goes on with it
-                end.reason, end.exit_code = "signal", stop.exit_code
-        if end.exit_code:
-            stop.pass_on()
-        return end.exit_code
+                return "signal"
+            return NO_TRAINING
+
+        return run_to_end(score, run=self.run, mirror=self.mirror)
 
     def _jobs(self, stop: StopOnSignal) -> list[EvaluationJob]:
         parts, folder = self.experiment, self.run.evaluation(0)

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from vmc.metrics.columns import Column
+from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, columns_of
 from vmc.metrics.scores import read_scores, scores_text
-from vmc.metrics.suite import Row
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, sha256_of
 

@@ -31,10 +31,10 @@ from vmc.evaluation.files import (
 )
 from vmc.evaluation.generation import video_names
 from vmc.metrics.base import Record
-from vmc.metrics.columns import Column
+from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, told_columns
 from vmc.metrics.statistics import intervals_of_run
-from vmc.metrics.suite import Evaluator, Row
+from vmc.metrics.suite import Evaluator
 from vmc.models.text import check_word_is_read
 from vmc.runs.sheets import contact_sheet
 from vmc.training.experiment import Experiment

@@ -1,29 +1,17 @@
 """Whether a video shows what its prompt says: cosines between frames and texts (paper, Sec. 4), raw, unscaled.
 
-Axes: B videos, F frames, C colours, H and W, N images or texts, D features.
+Axes: B videos, F frames, C colors, H and W, N images or texts, D features.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from vmc.metrics.base import Metric, Record, RunContext, in_parts
-from vmc.metrics.columns import Column, Measure, Value
-
-
-class ImageText(Protocol):
-    """Images and texts to features of length one, whose dot product is their cosine."""
-
-    def encode_frames(self, frames_NCHW: Tensor) -> Tensor:
-        """features_ND of RGB uint8 frames of any size."""
-
-    def encode_texts(self, texts: list[str]) -> Tensor:
-        """features_ND."""
-
-    def describe(self) -> dict[str, Any]:
-        """What the features depend on."""
+from vmc.metrics.base import Metric, Record, RunContext, Scores, in_parts
+from vmc.metrics.columns import Column, Measure
+from vmc.metrics.networks.files import ImageTextNetwork
 
 
 class Appearance(Metric):
@@ -33,7 +21,7 @@ class Appearance(Metric):
     A record without subject or caption has None there. Text features are made once a text.
 
     Args:
-        model: of images and texts.
+        model: images and texts to features of length one, whose dot product is their cosine.
     """
 
     name = "appearance"
@@ -43,7 +31,7 @@ class Appearance(Metric):
         Column("frame_consistency", measure=Measure("frame_consistency", "Frame consistency", better="neither")),
     )
 
-    def __init__(self, *, model: ImageText) -> None:
+    def __init__(self, *, model: ImageTextNetwork) -> None:
         self.model = model
         self._texts: dict[str, Tensor] = {}
 
@@ -53,30 +41,25 @@ class Appearance(Metric):
         return True
 
     @torch.no_grad()
-    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
-        """Of each column the values of these videos."""
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Compare frames with texts and with the frames after them."""
         features_ND = in_parts(self.model.encode_frames, frames_BFCHW.flatten(0, 1))
         features_BFD = features_ND.unflatten(0, frames_BFCHW.shape[:2])
-        self._encode({text for record in records for text in (record.subject, record.language) if text})
         consecutive_BF = (features_BFD[:, 1:] * features_BFD[:, :-1]).sum(-1)
+        both = list(zip(features_BFD, records, strict=True))
         return {
-            "appearance": [
-                self._cosine(part, record.subject) for part, record in zip(features_BFD, records, strict=True)
-            ],
-            "text_alignment": [
-                self._cosine(part, record.language) for part, record in zip(features_BFD, records, strict=True)
-            ],
-            "frame_consistency": [part.mean().item() if len(part) else None for part in consecutive_BF],
+            "appearance": [self._cosine(features_FD, record.subject) for features_FD, record in both],
+            "text_alignment": [self._cosine(features_FD, record.language) for features_FD, record in both],
+            "frame_consistency": [cosines_F.mean().item() if len(cosines_F) else None for cosines_F in consecutive_BF],
         }
 
     def describe(self) -> dict[str, Any]:
         """The network; scores are cosines."""
         return {"model": self.model.describe(), "scale": "raw cosine"}
 
-    def _encode(self, texts: set[str]) -> None:
-        # One by one: a text's features must not hang on the texts beside it.
-        for text in sorted(texts - self._texts.keys()):
-            self._texts[text] = self.model.encode_texts([text])[0].float().cpu()
-
     def _cosine(self, features_FD: Tensor, text: str | None) -> float | None:
-        return (features_FD @ self._texts[text]).mean().item() if text else None
+        if not text:
+            return None
+        if text not in self._texts:  # one by one: a text's features must not hang on the texts beside it
+            self._texts[text] = self.model.encode_texts([text])[0].float().cpu()
+        return (features_FD @ self._texts[text]).mean().item()

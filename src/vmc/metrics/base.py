@@ -1,6 +1,6 @@
-"""What a metric is: it is shown videos one batch after the other and keeps one value of each column for each video.
+"""What a metric is: a class that declares its columns and gives one value of each for each video.
 
-Axes: B videos, F frames, C colours (red, green, blue), H and W, N images, D features.
+Axes: B videos, F frames, C colors (red, green, blue), H and W, N images, D features.
 """
 
 from abc import ABC, abstractmethod
@@ -16,19 +16,13 @@ from torch.nn import functional as F
 
 from vmc.metrics.columns import Column, Value
 from vmc.metrics.networks.files import NetworkFile
-from vmc.utils.errors import VmcError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One video and what it was made from.
 
-    Args:
-        video: its file name.
-        prompt: as the model was given it.
-        subject: the phrase that the appearance score looks for; None where the test set names none.
-        language: the full caption in natural language, for text alignment; None where there is none.
-        seed: of the video's noise; None for a video whose seed is not known.
+    The subject is the phrase that the appearance score looks for, the language the full caption in natural language.
     """
 
     video: str
@@ -40,9 +34,11 @@ class Record:
 
 NamedClips = Iterable[tuple[str, Tensor]]
 """Names and frames_FCHW uint8 of clips; every metric that needs them goes through them anew."""
-
-IMAGES_AT_ONCE = 32
-"""Images that go through a network together; it bounds memory and changes no score."""
+Scores = Mapping[str, Sequence[Value]]
+"""For each column one value a video."""
+IMAGES_AT_ONCE = 32  # through a network; it bounds memory and changes no score
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+"""Mean and deviation of ImageNet's colors, on a scale of 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +47,8 @@ class RunContext:
 
     Args:
         target: name of the motion's class; None for a motion without one.
-        exemplars: names and frames, at the training crop, all frames, not augmented; None where there are none to
-            compare with.
-        regularization: likewise.
+        exemplars: clips trained on, at the training crop, all frames, not augmented; None where there are none.
+        regularization: regularization clips, likewise.
         cache: folder for what is made of the clips; None keeps nothing.
         device: where networks run.
     """
@@ -66,22 +61,22 @@ class RunContext:
 
 
 class Metric(ABC):
-    """Videos in, per-video values out. Nothing but these values is kept.
+    """Videos in, values out.
 
     To construct one loads nothing. Networks that are its attributes (`NetworkFile`) are found missing or damaged before
     anything runs, and moved to the device.
 
     Attributes:
-        name: in the protocol.
-        columns: that it fills, and what is made of them.
+        name: its key in the protocol.
+        columns: the columns that it fills, and what a run's values are made of them.
     """
 
     name: str
     columns: tuple[Column, ...]
 
     @abstractmethod
-    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
-        """Of each column the values of these videos."""
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Score videos of uint8 frames."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -97,7 +92,7 @@ class Metric(ABC):
 
     @property
     def networks(self) -> dict[str, NetworkFile[Any]]:
-        """Its network files, by the attribute."""
+        """Its network files, by the attribute's name."""
         return {name: part for name, part in vars(self).items() if isinstance(part, NetworkFile)}
 
     def missing(self) -> list[str]:
@@ -105,64 +100,30 @@ class Metric(ABC):
         return [missing for network in self.networks.values() if (missing := network.missing())]
 
     def check(self, *, target: str | None = None) -> None:
-        """Open the networks, which stay open for use.
-
-        Args:
-            target: name of the motion's class; None for a motion without one.
-
-        Raises:
-            VmcError: a file that is not what it should be.
-        """
+        """Open the networks, which stay open for use; an error says which file, or which class, is not there."""
         for network in self.networks.values():
             network.check()
 
     def begin(self, run: RunContext) -> Self | None:
-        """A copy of this metric that scores the videos of one run; None where the run lacks what it needs.
-
-        Raises:
-            VmcError: what the run has does not fit.
-        """
+        """Copy the metric for the videos of one run; None where the run lacks what it needs."""
         own = copy(self)
-        own.reset()
         for network in own.networks.values():
             network.to(run.device)
         return own if own.prepare(run) else None
 
-    def update(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> None:
-        """Score these videos, uint8.
-
-        Raises:
-            VmcError: frames of another type, or another number of videos than of records.
-        """
-        if frames_BFCHW.dtype != torch.uint8 or frames_BFCHW.ndim != 5:
-            raise VmcError(
-                f"a metric got frames of {frames_BFCHW.dtype} and shape {tuple(frames_BFCHW.shape)};"
-                " it takes uint8 frames (videos, frames, 3, height, width)"
-            )
-        if len(frames_BFCHW) != len(records):
-            raise VmcError(f"a metric got {len(frames_BFCHW)} videos with {len(records)} records; give one for each")
-        for column, values in self.score(frames_BFCHW, records).items():
-            self._values[column].extend(values)
-
-    def compute(self) -> dict[str, list[Value]]:
-        """Of each column the values of all videos, in the order they came."""
-        return {column: list(values) for column, values in self._values.items()}
-
-    def reset(self) -> None:
-        """Forget all videos."""
-        self._values: dict[str, list[Value]] = {column.name: [] for column in self.columns}
-
 
 def in_parts(network: Callable[[Tensor], Tensor], images_NCHW: Tensor, *, size: int = IMAGES_AT_ONCE) -> Tensor:
-    """features_ND on the CPU, of `size` images at a time."""
+    """Apply a network to `size` images at a time: features_ND on the CPU."""
     return torch.cat([network(part).float().cpu() for part in images_NCHW.split(size)])
 
 
-def resized_centre(frames_NCHW: Tensor, *, short_side: int, crop: tuple[int, int]) -> Tensor:
-    """Frames as floats, their short side at `short_side` px, bilinear and antialiased, cropped at the centre."""
-    height, width = frames_NCHW.shape[-2:]
-    scale = short_side / min(height, width)
-    size = [max(wanted, round(side * scale)) for side, wanted in zip((height, width), crop, strict=True)]
+def resize_short_side(frames_NCHW: Tensor, short_side: int, *, crop: tuple[int, int] | None = None) -> Tensor:
+    """Resize frames to floats of `short_side` px, bilinear and antialiased, and crop height and width at the center."""
+    sides = frames_NCHW.shape[-2:]
+    least = crop or (short_side, short_side)
+    size = [max(wanted, round(side * (short_side / min(sides)))) for side, wanted in zip(sides, least, strict=True)]
     resized = F.interpolate(frames_NCHW.float(), size=size, mode="bilinear", align_corners=False, antialias=True)
+    if crop is None:
+        return resized
     top, left = ((side - wanted) // 2 for side, wanted in zip(size, crop, strict=True))
     return resized[..., top : top + crop[0], left : left + crop[1]]

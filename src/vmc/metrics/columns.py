@@ -4,7 +4,7 @@ Nothing else lists names of columns: `scores.csv`, `summary.json`, intervals, ta
 declarations. Those that a reader cannot know stand in `summary.json`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, MISSING, dataclass, fields
 from itertools import chain
 from typing import Any, Literal, get_args
@@ -12,7 +12,9 @@ from typing import Any, Literal, get_args
 from vmc.utils.errors import VmcError
 
 Value = float | int | bool | str | None
-"""Of one video in one column; None where there is none."""
+"""The value of one video in one column; None where there is none."""
+Row = dict[str, Value]
+"""A video's value of every column of `scores.csv`."""
 Kind = Literal["text", "integer", "number", "truth"]
 How = Literal["mean", "share", "above"]
 Better = Literal["higher", "lower", "neither"]
@@ -23,14 +25,14 @@ class Measure:
     """The number that a column gives of a run, with its interval, in `summary.json` and in the report.
 
     Args:
-        name: in `summary.json`.
+        name: its key in `summary.json`.
         title: heading of its column in a table.
         how: the mean of the values; the share of videos of which a truth holds; the share above `threshold`.
-        threshold: of `above`.
-        digits: after the point; of a share, of its percentage.
+        threshold: the value of `above`.
+        digits: digits after the point; of a share, of its percentage.
         better: which values are the better ones.
         rank: measures are listed by it: 0 for the paper's own, 1 for all others, 2 for what is said of videos as such.
-        tables: those of the paper's tables that it is a column of, `table1` or `table2`.
+        tables: the paper's tables that it is a column of, `table1` or `table2`.
         curve: whether it is drawn against training (Fig. 7).
     """
 
@@ -48,7 +50,7 @@ class Measure:
     def __post_init__(self) -> None:
         if isinstance(self.tables, list):  # as JSON has them
             object.__setattr__(self, "tables", tuple(self.tables))
-        _check(self, {"how": get_args(How), "better": get_args(Better), "digits": range(10), "rank": range(3)})
+        _check(self, how=get_args(How), better=get_args(Better), digits=range(10), rank=range(3))
         if (self.how == "above") == (self.threshold is None):
             raise VmcError(f"the measure {self.name} is made by '{self.how}' with the threshold {self.threshold}")
 
@@ -74,11 +76,11 @@ class Column:
     """A column of `scores.csv`.
 
     Args:
-        name: in its head.
-        kind: of its values; an empty cell is no value.
+        name: its head.
+        kind: the kind of its values; an empty cell is no value.
         title: what the gallery calls it beside a video's score; empty where it is not shown there, None for what its
             measure is called.
-        invalid: what an invalid video has; where that is no number, the measure leaves invalid videos out.
+        invalid: the value of an invalid video; where that is no number, the measure leaves invalid videos out.
         measure: what it says of a run; None where nothing.
     """
 
@@ -90,7 +92,7 @@ class Column:
     measure: Measure | None = None
 
     def __post_init__(self) -> None:
-        _check(self, {"kind": get_args(Kind)})
+        _check(self, kind=get_args(Kind))
         if self.measure is not None and self.kind == "text":
             raise VmcError(f"the column {self.name} holds text, of which there is no {self.measure.name}")
 
@@ -101,29 +103,25 @@ class Column:
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults, as `summary.json` holds it."""
-        plain = _changed(self)
-        return plain if self.measure is None else plain | {"measure": _changed(self.measure)}
+        return _changed(self) | ({"measure": _changed(self.measure)} if self.measure else {})
 
 
-def _check(declared: Column | Measure, choices: dict[str, Sequence[Any]]) -> None:
-    """Refuse a declaration that cannot be; it may come from a file.
+_TYPES: dict[str, Any] = {"name": str, "title": str | None, "tables": tuple, "curve": bool}
+_TYPES |= {"threshold": float | int | None, "invalid": Value, "measure": Measure | None}
 
-    Raises:
-        VmcError: naming the first value that does not fit.
-    """
-    kinds: dict[str, Any] = {"name": str, "title": str | None, "tables": tuple, "curve": bool}
-    kinds |= {"threshold": float | int | None, "invalid": Value, "measure": Measure | None}
+
+def _check(declared: Column | Measure, **choices: Any) -> None:
+    """Refuse a declaration that cannot be; it may come from a file."""
     for part in fields(declared):
         value = getattr(declared, part.name)
-        fits = value in choices[part.name] if part.name in choices else isinstance(value, kinds[part.name])
+        fits = value in choices[part.name] if part.name in choices else isinstance(value, _TYPES[part.name])
         if not fits or (not value and part.default is MISSING):
             raise VmcError(f"a {type(declared).__name__.lower()} is declared with {value!r} as {part.name}")
 
 
 def _changed(declared: Column | Measure) -> dict[str, Any]:
-    given = {part.name: getattr(declared, part.name) for part in fields(declared) if part.name != "measure"}
-    defaults = {part.name: part.default for part in fields(declared) if part.default is not MISSING}
-    return {name: value for name, value in given.items() if name not in defaults or value != defaults[name]}
+    values = {part: getattr(declared, part.name) for part in fields(declared) if part.name != "measure"}
+    return {part.name: value for part, value in values.items() if value != part.default}
 
 
 def measures_of(columns: Iterable[Column]) -> tuple[Measure, ...]:
@@ -131,29 +129,16 @@ def measures_of(columns: Iterable[Column]) -> tuple[Measure, ...]:
     return united(column.measure for column in columns if column.measure)
 
 
-def measured(columns: Iterable[Column]) -> list[Column]:
-    """The columns that give a measure, in the order in which those are listed."""
-    found = [(column.measure.rank, column) for column in columns if column.measure]
-    return [column for _, column in sorted(found, key=lambda pair: pair[0])]
-
-
 def united(*several: Iterable[Measure]) -> tuple[Measure, ...]:
     """All measures of several, each once, as the first declares it, in the order in which they are listed."""
     once: dict[str, Measure] = {}
-    for measure in chain.from_iterable(several):
+    for measure in chain(*several):
         once.setdefault(measure.name, measure)
     return tuple(sorted(once.values(), key=lambda measure: measure.rank))
 
 
-def check_apart(columns: Iterable[tuple[str, Column]]) -> None:
-    """Refuse two columns, or two measures, of one name.
-
-    Args:
-        columns: each with what declares it.
-
-    Raises:
-        VmcError: naming both.
-    """
+def check_distinct(columns: Iterable[tuple[str, Column]]) -> None:
+    """Refuse two columns, or two measures, of one name; each column comes with what declares it."""
     owners: dict[tuple[str, str], str] = {}
     for owner, column in columns:
         for kind, name in (("column", column.name), ("measure", column.measure.name if column.measure else "")):
@@ -163,11 +148,7 @@ def check_apart(columns: Iterable[tuple[str, Column]]) -> None:
 
 
 def read_columns(content: Any) -> tuple[Column, ...]:
-    """Columns from plain JSON.
-
-    Raises:
-        VmcError: it declares none.
-    """
+    """Columns from plain JSON; what declares none is refused."""
     try:
         return tuple(_column(**one) for one in content)
     except (TypeError, ValueError) as error:

@@ -1,37 +1,24 @@
 """How much a video copies the training clips, by the similarity of copy descriptors (paper, Sec. 4.2 and Supp. C).
 
-Axes: B videos, F frames, C colours, H and W, N images, D descriptor width, R frames of the clips compared with.
+Axes: B videos, F frames, C colors, H and W, N images, D descriptor width, R frames of the clips compared with.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.metrics.base import Metric, NamedClips, Record, RunContext, in_parts
+from vmc.metrics.base import Metric, NamedClips, Record, RunContext, Scores, in_parts
 from vmc.metrics.columns import Column, Measure, Value
+from vmc.metrics.networks.sscd import CopyNetwork
 from vmc.utils.cache import ONLY, Cache
 from vmc.utils.errors import VmcError
 
 COPY_THRESHOLD = 0.25  # SSCD similarity above which a video counts as copied (paper, Sec. 4.2)
-
-
-class Descriptor(Protocol):
-    """Images to descriptors of length one, whose dot product is the copy similarity."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the file."""
-
-    def __call__(self, frames_NCHW: Tensor, /) -> Tensor:
-        """descriptors_ND of RGB uint8 frames of any size."""
-
-    def describe(self) -> dict[str, Any]:
-        """What the descriptors depend on; they are cached under it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +28,18 @@ class Reference:
     descriptors_RD: Tensor
     clips: list[str]
     frames: list[int]
-    fingerprint: str
+    about: dict[str, Any]
 
-    @property
-    def count(self) -> int:
-        """Clips."""
-        return self.frames.count(0)
+    def similarity(self, descriptors_FD: Tensor) -> Tensor:
+        """similarity_R: of each of these frames the largest over a video's."""
+        return (descriptors_FD @ self.descriptors_RD.T).amax(0)
 
 
 def copy_columns(threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
     """The columns of `Copying`, for a similarity above which a video counts as copied."""
-    copies = Measure(
-        "copy_score", "Copies, %", how="share", digits=1, better="lower", rank=0, tables=("table2",), curve=True
-    )
-    any_frame = Measure(
-        "copy_score_any", "Copies of any frame, %", how="above", threshold=threshold, digits=1, better="lower"
-    )
+    shown: dict[str, Any] = {"digits": 1, "better": "lower"}
+    copies = Measure("copy_score", "Copies, %", how="share", rank=0, tables=("table2",), curve=True, **shown)
+    any_frame = Measure("copy_score_any", "Copies of any frame, %", how="above", threshold=threshold, **shown)
     return (
         Column("copy_similarity_first", title="Similarity to an exemplar's first frame"),
         Column("copy_similarity_any", title="Similarity to any exemplar frame", measure=any_frame),
@@ -74,23 +57,19 @@ class Copying(Metric):
     regularization clips; None without them).
 
     Args:
-        descriptor: of images.
+        descriptor: the network that describes images.
         threshold: similarity above which a video counts as copied.
     """
 
     name = "copying"
     columns = copy_columns()
 
-    def __init__(self, *, descriptor: Descriptor, threshold: float = COPY_THRESHOLD) -> None:
+    def __init__(self, *, descriptor: CopyNetwork, threshold: float = COPY_THRESHOLD) -> None:
         self.descriptor, self.threshold = descriptor, threshold
         self.columns = copy_columns(threshold)
 
     def prepare(self, run: RunContext) -> bool:
-        """Describe the run's clips; their descriptors are cached.
-
-        Raises:
-            VmcError: no exemplars, or a clip without frames.
-        """
+        """Describe the run's clips; their descriptors are cached. No exemplars or a clip without frames are refused."""
         if run.exemplars is None:
             return False
         self.cache = run.cache
@@ -103,34 +82,30 @@ class Copying(Metric):
         return True
 
     @torch.no_grad()
-    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
-        """Of each column the values of these videos."""
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Compare videos with the run's clips."""
         descriptors_BFD = in_parts(self.descriptor, frames_BFCHW.flatten(0, 1)).unflatten(0, frames_BFCHW.shape[:2])
-        values: dict[str, list[Value]] = {column.name: [] for column in self.columns}
-        for descriptors_FD in descriptors_BFD:
-            similarity_R = (descriptors_FD @ self.exemplars.descriptors_RD.T).amax(0)
-            nearest = int(similarity_R.argmax())
-            first = similarity_R[self.first].max().item()
-            values["copy_similarity_first"].append(first)
-            values["copy_similarity_any"].append(similarity_R[nearest].item())
-            values["copied"].append(first > self.threshold)
-            values["nearest_clip"].append(self.exemplars.clips[nearest])
-            values["nearest_frame"].append(self.exemplars.frames[nearest])
-            values["regularization_similarity"].append(self._regularization_similarity(descriptors_FD))
-        return values
+        rows = [self._row(descriptors_FD) for descriptors_FD in descriptors_BFD]
+        return {column.name: [row[column.name] for row in rows] for column in self.columns}
 
     def describe(self) -> dict[str, Any]:
         """The network, the threshold, and the clips compared with."""
+        about = {"descriptor": self.descriptor.describe(), "threshold": self.threshold}
         references = {"exemplars": self.exemplars, "regularization": self.regularization}
-        clips = {
-            name: {"clips": found.count, "sha256": found.fingerprint} for name, found in references.items() if found
-        }
-        return {"descriptor": self.descriptor.describe(), "threshold": self.threshold, **clips}
+        return about | {name: found.about for name, found in references.items() if found}
 
-    def _regularization_similarity(self, descriptors_FD: Tensor) -> float | None:
-        if self.regularization is None:
-            return None
-        return (descriptors_FD @ self.regularization.descriptors_RD.T).max().item()
+    def _row(self, descriptors_FD: Tensor) -> dict[str, Value]:
+        similarity_R = self.exemplars.similarity(descriptors_FD)
+        nearest, first = int(similarity_R.argmax()), similarity_R[self.first].max().item()
+        others = self.regularization
+        return {
+            "copy_similarity_first": first,
+            "copy_similarity_any": similarity_R[nearest].item(),
+            "regularization_similarity": others.similarity(descriptors_FD).max().item() if others else None,
+            "copied": first > self.threshold,
+            "nearest_clip": self.exemplars.clips[nearest],
+            "nearest_frame": self.exemplars.frames[nearest],
+        }
 
     def _reference(self, clips: NamedClips, *, label: str) -> Reference | None:
         parts, names, frames, digest = list[Tensor](), list[str](), list[int](), hashlib.sha256()
@@ -140,17 +115,19 @@ class Copying(Metric):
                     f"the clip {name} has frames of {frames_FCHW.dtype} and shape {tuple(frames_FCHW.shape)};"
                     " at least one uint8 frame (frames, 3, height, width) is needed"
                 )
-            key = _hash(frames_FCHW)
-            digest.update(key.encode())
-            parts.append(self._described(frames_FCHW, key=key))
+            key = hashlib.sha256(repr(tuple(frames_FCHW.shape)).encode())
+            key.update(frames_FCHW.cpu().contiguous().numpy().tobytes())
+            digest.update(key.hexdigest().encode())
+            parts.append(self._describe_clip(frames_FCHW, key=key.hexdigest()))
             names += [name] * len(frames_FCHW)
             frames += range(len(frames_FCHW))
         if not parts:
             return None
-        return Reference(descriptors_RD=torch.cat(parts), clips=names, frames=frames, fingerprint=digest.hexdigest())
+        about = {"clips": len(parts), "sha256": digest.hexdigest()}
+        return Reference(descriptors_RD=torch.cat(parts), clips=names, frames=frames, about=about)
 
     @torch.no_grad()
-    def _described(self, frames_FCHW: Tensor, *, key: str) -> Tensor:
+    def _describe_clip(self, frames_FCHW: Tensor, *, key: str) -> Tensor:
         """descriptors_FD, from the cache where they are there."""
         if self.cache is None:
             return in_parts(self.descriptor, frames_FCHW)
@@ -160,10 +137,3 @@ class Copying(Metric):
             {name: frames_FCHW}, lambda: lambda frames_FCHW: {ONLY: in_parts(self.descriptor, frames_FCHW)}
         )
         return found[name][ONLY]
-
-
-def _hash(frames_FCHW: Tensor) -> str:
-    """Of shape and bytes."""
-    digest = hashlib.sha256(repr(tuple(frames_FCHW.shape)).encode())
-    digest.update(frames_FCHW.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

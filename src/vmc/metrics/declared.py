@@ -10,18 +10,13 @@ from vmc.metrics.copying import COPY_THRESHOLD, Copying, copy_columns
 from vmc.metrics.motion import MotionAccuracy
 from vmc.metrics.quality import Quality
 
+VALID = Measure("valid", "Valid videos, %", how="share", digits=1, rank=2)
 BASE = (
     Column("prompt", kind="text"),
     Column("subject", kind="text"),
     Column("seed", kind="integer"),
     Column("video", kind="text"),
-    Column(
-        "valid",
-        kind="truth",
-        title="",
-        invalid=False,
-        measure=Measure("valid", "Valid videos, %", how="share", digits=1, rank=2),
-    ),
+    Column("valid", kind="truth", title="", invalid=False, measure=VALID),
 )
 """Columns that no metric fills."""
 KEY = "columns"
@@ -29,33 +24,24 @@ KEY = "columns"
 
 
 def known_columns(copy_threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
-    """Of every table, in this order, empty where nobody has measured them."""
+    """Columns of every table, in this order, empty where nobody has measured them."""
     pictures, consistency = Appearance.columns[:2], Appearance.columns[2:]
-    copying = copy_columns(copy_threshold)
-    return (*BASE, *MotionAccuracy.columns, *pictures, *copying, *consistency, *Quality.columns)
+    return (*BASE, *MotionAccuracy.columns, *pictures, *copy_columns(copy_threshold), *consistency, *Quality.columns)
 
 
 COLUMNS = known_columns()
 MEASURES = measures_of(COLUMNS)
-"""Of them."""
 
 
 def columns_with(metrics: Iterable[Metric]) -> tuple[Column, ...]:
     """The known columns, each as one of these metrics declares it, then the metrics' others."""
-    found = {column.name: column for column in COLUMNS}
-    return tuple((found | {column.name: column for metric in metrics for column in metric.columns}).values())
+    return _replaced(COLUMNS, (column for metric in metrics for column in metric.columns))
 
 
 def columns_of(summary: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The columns of the table beside a `summary.json`.
-
-    Raises:
-        VmcError: what it declares is no column.
-    """
+    """The columns of the table beside a `summary.json`; what it declares and is no column is refused."""
     copying = summary["protocol"].get(Copying.name) or {}
-    found = known_columns(copying.get("threshold", COPY_THRESHOLD))
-    told = {column.name: column for column in read_columns(summary.get(KEY, ()))}
-    return tuple(({column.name: column for column in found} | told).values())
+    return _replaced(known_columns(copying.get("threshold", COPY_THRESHOLD)), read_columns(summary.get(KEY, ())))
 
 
 def told_columns(columns: Iterable[Column], summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,3 +49,7 @@ def told_columns(columns: Iterable[Column], summary: Mapping[str, Any]) -> dict[
     known = columns_of(summary)
     own = [column.to_json() for column in columns if column not in known]
     return {KEY: own} if own else {}
+
+
+def _replaced(known: Iterable[Column], others: Iterable[Column]) -> tuple[Column, ...]:
+    return tuple(({column.name: column for column in known} | {column.name: column for column in others}).values())

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vmc.metrics.values import KEYS, names_of
+from vmc.metrics.scores import KEYS, names_of
 from vmc.utils.errors import VmcError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """Where an appearance score has fallen to the threshold, between two evaluations.
+    """Where an appearance score has fallen to the threshold, between the evaluations of two steps.
 
     Args:
         reached: whether it has; if not, both steps are the last evaluation's.
-        before: step of the evaluation above the threshold.
-        after: step of the next one, at or below it.
-        weight: of `after` in what is interpolated, 0..1; of `before` it is the rest.
-        appearance: at which the arm stands: the threshold, or that of the last evaluation.
+        before: step of the evaluation above the threshold; `after` is the next one, at or below it.
+        weight: share of `after` in what is interpolated, 0..1; `before` has the rest.
+        appearance: score of the arm there: the threshold, or that of the last evaluation.
     """
 
     reached: bool
@@ -39,11 +38,6 @@ def find_crossing(appearances: Mapping[int, float], *, threshold: float, name: s
 
     An evaluation without an appearance score (not one valid video) is passed over.
 
-    Args:
-        appearances: score of every evaluated step, step 0 among them.
-        threshold: `stop.appearance`.
-        name: of the run, for messages.
-
     Raises:
         VmcError: no evaluation, none above the threshold before the first at or below it, or no finite threshold.
     """
@@ -52,48 +46,34 @@ def find_crossing(appearances: Mapping[int, float], *, threshold: float, name: s
     scores = {step: score for step, score in sorted(appearances.items()) if math.isfinite(score)}
     if not scores:
         raise VmcError(f"{name} has no evaluation with an appearance score; evaluate it before matching")
-    earlier: int | None = None
-    for step, score in scores.items():
-        if score <= threshold:
-            if earlier is None:
-                raise VmcError(_never_above(name, step=step, score=score, threshold=threshold))
-            weight = (scores[earlier] - threshold) / (scores[earlier] - score)
-            return Crossing(reached=True, before=earlier, after=step, weight=weight, appearance=threshold)
-        earlier = step
-    last = max(scores)
-    return Crossing(reached=False, before=last, after=last, weight=1.0, appearance=scores[last])
-
-
-def interpolate_table(evaluations: pd.DataFrame, crossing: Crossing) -> dict[str, float]:
-    """Every number of a table of evaluations (column `step`, a row an evaluation) at the crossing.
-
-    Raises:
-        VmcError: the table lacks one of the crossing's steps, or has it twice.
-    """
-    numbers = evaluations.select_dtypes("number").drop(columns="step")
-    rows = []
-    for step in (crossing.before, crossing.after):
-        found = numbers[evaluations["step"] == step]
-        if len(found) != 1:
-            raise VmcError(f"the table of evaluations has {len(found)} rows of step {step}; it must have one")
-        rows.append(found.iloc[0])
-    return {
-        str(name): _between(float(rows[0][name]), float(rows[1][name]), crossing.weight) for name in numbers.columns
-    }
+    after = next((step for step, score in scores.items() if score <= threshold), None)
+    if after is None:
+        last = max(scores)
+        return Crossing(reached=False, before=last, after=last, weight=1.0, appearance=scores[last])
+    before = max((step for step in scores if step < after), default=None)
+    if before is None and after == 0:
+        raise VmcError(
+            f"the base model of {name} starts at an appearance of {scores[0]:.4f}, not above stop.appearance ="
+            f" {threshold:.4f}; lower stop.appearance, or use prompts and metrics that belong to this base model"
+        )
+    if before is None:
+        raise VmcError(
+            f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {after}"
+            f" ({scores[after]:.4f}); evaluate it at step 0 too"
+        )
+    weight = (scores[before] - threshold) / (scores[before] - scores[after])
+    return Crossing(reached=True, before=before, after=after, weight=weight, appearance=threshold)
 
 
 def interpolate_values(
     values: Mapping[int, pd.DataFrame], crossing: Crossing, *, common_only: bool = False
 ) -> pd.DataFrame:
-    """Every video's values at the crossing, in the form of `vmc.metrics.values.values_of_run`.
+    """Every video's values at the crossing, in the form of `vmc.metrics.scores.values_of_run`.
 
     Each video is interpolated between the two evaluations, so that their mean is the interpolated mean and intervals
     see how videos differ. A video that has a value in one of the two alone (invalid in the other) has none here.
 
-    Args:
-        values: of the evaluations by step, those of the crossing among them.
-        crossing: where.
-        common_only: use the videos that both have, where one evaluation has more than the other.
+    With `common_only` the videos that both have are used, where one evaluation has more than the other.
 
     Raises:
         VmcError: an evaluation is missing, or the two are of different videos.
@@ -111,19 +91,3 @@ def interpolate_values(
     old, new = before.loc[common, metrics], after.loc[common, metrics]
     table = new if crossing.before == crossing.after else old + crossing.weight * (new - old)
     return table.dropna(axis="columns", how="all").reset_index().sort_values(KEYS, ignore_index=True)
-
-
-def _between(before: float, after: float, weight: float) -> float:
-    return before + weight * (after - before)
-
-
-def _never_above(name: str, *, step: int, score: float, threshold: float) -> str:
-    if step == 0:
-        return (
-            f"the base model of {name} starts at an appearance of {score:.4f}, not above stop.appearance ="
-            f" {threshold:.4f}; lower stop.appearance, or use prompts and metrics that belong to this base model"
-        )
-    return (
-        f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {step} ({score:.4f});"
-        " evaluate it at step 0 too"
-    )

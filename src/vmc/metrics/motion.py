@@ -1,17 +1,16 @@
 """Motion accuracy: whether a classifier takes a video for the motion that was to be learned (paper, Sec. 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from vmc.metrics.base import Metric, Record, RunContext
+from vmc.metrics.base import Metric, Record, RunContext, Scores
 from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.networks.classifiers import GestureClassifier, class_index
 
-ACCURACY = Measure(
-    "motion_accuracy", "Accuracy, %", how="share", digits=1, rank=0, tables=("table1", "table2"), curve=True
-)
+TABLES = ("table1", "table2")
+ACCURACY = Measure("motion_accuracy", "Accuracy, %", how="share", digits=1, rank=0, tables=TABLES, curve=True)
 
 
 class MotionAccuracy(Metric):
@@ -19,9 +18,6 @@ class MotionAccuracy(Metric):
 
     An invalid video counts as wrong, so that collapse cannot raise the accuracy. Of a motion without a class only
     `predicted` can be said.
-
-    Args:
-        classifier: of gestures.
     """
 
     name = "motion"
@@ -31,16 +27,12 @@ class MotionAccuracy(Metric):
         Column("motion_probability", title="Probability of the motion"),
     )
 
-    def __init__(self, *, classifier: GestureClassifier) -> None:
+    def __init__(self, *, classifier: GestureClassifier[Any]) -> None:
         self.classifier = classifier
         self.target: int | None = None
 
     def check(self, *, target: str | None = None) -> None:
-        """Open the classifier and look up the class.
-
-        Raises:
-            VmcError: the file is not what it should be, or the classifier knows no such class.
-        """
+        """Open the classifier and look up the class."""
         super().check()
         if target is not None:
             class_index(self.classifier.labels, target)
@@ -48,22 +40,18 @@ class MotionAccuracy(Metric):
     def prepare(self, run: RunContext) -> bool:
         """Look up the motion's class."""
         self.target = None if run.target is None else class_index(self.classifier.labels, run.target)
-        if self.target is None:
-            self.columns = type(self).columns[:1]
-            self.reset()
+        self.columns = type(self).columns[: 1 if self.target is None else None]
         return True
 
-    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
-        """Of each column the values of these videos."""
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Classify the videos."""
         probabilities_BK = self.classifier.probabilities(frames_BFCHW)
         chosen = probabilities_BK.argmax(1).tolist()
-        predicted: dict[str, Sequence[Value]] = {"predicted": [self.classifier.labels[place] for place in chosen]}
-        if self.target is None:
-            return predicted
-        return predicted | {
-            "motion_correct": [place == self.target for place in chosen],
-            "motion_probability": probabilities_BK[:, self.target].tolist(),
-        }
+        scores: dict[str, Sequence[Value]] = {"predicted": [self.classifier.labels[place] for place in chosen]}
+        if self.target is not None:
+            scores["motion_correct"] = [place == self.target for place in chosen]
+            scores["motion_probability"] = probabilities_BK[:, self.target].tolist()
+        return scores
 
     def describe(self) -> dict[str, Any]:
         """The classifier and the class."""

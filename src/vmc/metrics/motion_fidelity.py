@@ -1,11 +1,11 @@
 """Whether a video moves as the exemplars do: the motion fidelity score of Yatim et al. (2023, "Space-Time Diffusion
 Features for Zero-Shot Text-Driven Motion Transfer", Sec. 5), with points tracked by OpenCV in place of CoTracker.
 
-Axes: F frames, C colours, H and W, N points of one video, M of the other, T steps between frames.
+Axes: F frames, C colors, H and W, N points of one video, M of the other, T steps between frames.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vmc.metrics.base import Metric, Record, RunContext
+from vmc.metrics.base import Metric, Record, RunContext, Scores
 from vmc.metrics.columns import Column, Measure, Value
 from vmc.utils.errors import VmcError
 
@@ -36,17 +36,14 @@ class MotionFidelity(Metric):
     the sum of the paper's equation. The best exemplar counts and not the mean: people perform a gesture at their own
     time, and a video that moves as one of them has learned it. So scores compare runs of the same exemplars alone.
 
-    It sees directions of motion and their order in time, wherever in the picture. It does not see who or what moves,
-    how far, nor the shape of a hand: gestures that differ in fingers alone look alike. Points begin in the first frame,
-    so that what comes into the picture later is seen only as it carries them away; a stride beyond about a quarter of
-    the picture, strong blur and plain surfaces are lost. A moving camera moves all points and is taken for the motion.
+    It sees directions of motion and their order in time, wherever in the picture, but not who or what moves, how far,
+    nor the shape of a hand. Points begin in the first frame: what comes into the picture later is seen only as it
+    carries them away; strides beyond a quarter of the picture, blur and plain surfaces are lost; a moving camera is
+    taken for the motion.
 
     Args:
         steps: by `length`, a step counts by how far a point moved in it, so that noise at rest counts little; `equal`
             is the paper's correlation, the mean cosine over steps.
-
-    Raises:
-        VmcError: another word.
     """
 
     name = "motion_fidelity"
@@ -62,28 +59,24 @@ class MotionFidelity(Metric):
         return [] if find_spec("cv2") else ["opencv-python-headless (pip install 'vmc[tracks]')"]
 
     def prepare(self, run: RunContext) -> bool:
-        """Keep the exemplars, small and grey.
-
-        Raises:
-            VmcError: there are none.
-        """
+        """Keep the exemplars, small and gray."""
         if run.exemplars is None:
             return False
-        self._exemplars = [grey(frames_FCHW) for _, frames_FCHW in run.exemplars]
+        self._exemplars = [gray(frames_FCHW) for _, frames_FCHW in run.exemplars]
         if not self._exemplars:
             raise VmcError("there are no exemplars to compare motion with; give the clips that the model learned from")
         self._directions: dict[int, list[Array]] = {}  # of the exemplars, by the number of frames
         return True
 
-    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
-        """Of each column the values of these videos."""
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Track points and compare their ways with the exemplars'."""
         count = frames_BFCHW.shape[1]
         if count not in self._directions:
             sampled = [frames[np.linspace(0, len(frames) - 1, count).round().astype(int)] for frames in self._exemplars]
             self._directions[count] = [directions(track(frames), steps=self.steps) for frames in sampled]
         values: list[Value] = []
         for frames_FCHW in frames_BFCHW:
-            own = directions(track(grey(frames_FCHW)), steps=self.steps)
+            own = directions(track(gray(frames_FCHW)), steps=self.steps)
             values.append(max(fidelity(own, other) for other in self._directions[count]))
         return {"motion_fidelity": values}
 
@@ -95,10 +88,9 @@ class MotionFidelity(Metric):
         return {"tracker": {"kind": "pyramidal Lucas-Kanade", **tracker}, "steps": self.steps, "exemplars": exemplars}
 
 
-def grey(frames_FCHW: Tensor) -> NDArray[np.uint8]:
+def gray(frames_FCHW: Tensor) -> NDArray[np.uint8]:
     """frames_FHW, the shorter side at `SIDE` px."""
     cv2: Any = import_module("cv2")  # an extra, whose types are not always there
-
     height, width = frames_FCHW.shape[-2:]
     scale = SIDE / min(height, width)
     size = (round(width * scale), round(height * scale))
@@ -107,17 +99,11 @@ def grey(frames_FCHW: Tensor) -> NDArray[np.uint8]:
 
 
 def track(frames_FHW: NDArray[np.uint8]) -> Array:
-    """tracks_NF2: where each point of a grid is in every frame, in shorter sides; one that is lost stays where it was.
-
-    Args:
-        frames_FHW: grey.
-    """
-    cv2: Any = import_module("cv2")  # an extra, whose types are not always there
-
+    """tracks_NF2: where each point of a grid is in every gray frame, in shorter sides; a lost one stays."""
+    cv2: Any = import_module("cv2")
     height, width = frames_FHW.shape[1:]
     rows, columns = (side * (np.arange(POINTS, dtype=np.float32) + 0.5) / POINTS for side in (height, width))
-    points_N2 = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-    tracks = [points_N2]
+    tracks = [np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)]
     for frame_HW, next_HW in pairwise(frames_FHW):
         found, status, _ = cv2.calcOpticalFlowPyrLK(
             frame_HW, next_HW, tracks[-1][:, None], None, winSize=(WINDOW, WINDOW), maxLevel=LEVELS

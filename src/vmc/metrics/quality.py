@@ -1,34 +1,31 @@
 """What needs no network: whether a video shows anything at all, flicker, and dynamic degree.
 
-Axes: F frames, C colours, H and W.
-
-Axes: B videos, F frames, C colours, H and W.
+Axes: B videos, F frames, C colors, H and W.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vmc.metrics.base import Metric, Record
-from vmc.metrics.columns import Column, Measure, Value
+from vmc.metrics.base import Metric, Record, Scores
+from vmc.metrics.columns import Column, Measure
 from vmc.utils.errors import VmcError
 
 DARKEST = 16  # of 255: a frame without any brighter value is black
-FLATTEST = 2.0  # of 255: a frame whose every colour deviates less over its pixels shows one colour
+FLATTEST = 2.0  # of 255: a frame whose every color deviates less over its pixels shows one color
 LEAST = 2  # frames with a picture that a video needs: a motion is seen in no fewer
+MOVED = 25.5  # a tenth of the range: more than noise and compression change a pixel
 
-SETTINGS = {"black_below": DARKEST, "deviation_below": FLATTEST, "least_frames": LEAST}
-"""For the protocol."""
+SETTINGS = {"black_below": DARKEST, "deviation_below": FLATTEST, "least_frames": LEAST}  # for the protocol
 
 
 def problem(frames_FCHW: Tensor | None) -> str | None:
-    """Why a video is invalid, None for a valid one: unreadable (None), NaN or infinite, fewer than two frames, or
-    fewer than two frames that are neither black nor of one colour. A frozen video is valid.
+    """Why a video of uint8, or of floats in 0..1, is invalid; None for a valid one, which a frozen video is too.
 
-    Args:
-        frames_FCHW: uint8, or floats in 0..1.
+    Invalid are videos that cannot be read (None), with NaN or infinity, or with fewer than two frames that are neither
+    black nor of one color.
     """
     if frames_FCHW is None:
         return "it cannot be read"
@@ -36,22 +33,14 @@ def problem(frames_FCHW: Tensor | None) -> str | None:
         return "it holds values that are not finite"
     if len(frames_FCHW) < LEAST:
         return f"it has {len(frames_FCHW)} frame, {LEAST} are needed"
-    shown = int(has_picture(as_uint8(frames_FCHW)).sum())
+    values = as_uint8(frames_FCHW).flatten(2).float()
+    has_picture_F = (values.amax((1, 2)) >= DARKEST) & (values.std(2, correction=0).amax(1) >= FLATTEST)
+    shown = int(has_picture_F.sum())
     return None if shown >= LEAST else f"{shown} of its {len(frames_FCHW)} frames show anything, {LEAST} are needed"
 
 
-def has_picture(frames_FCHW: Tensor) -> Tensor:
-    """picture_F: whether a uint8 frame is neither black nor of one colour."""
-    values = frames_FCHW.flatten(2).float()
-    return (values.amax((1, 2)) >= DARKEST) & (values.std(2, correction=0).amax(1) >= FLATTEST)
-
-
 def as_uint8(frames_FCHW: Tensor) -> Tensor:
-    """Frames as uint8, from floats in 0..1 where they are floats.
-
-    Raises:
-        VmcError: frames of another type or shape.
-    """
+    """Frames as uint8, from floats in 0..1 where they are floats; others are refused."""
     if frames_FCHW.ndim != 4 or frames_FCHW.shape[1] != 3:
         raise VmcError(f"a video has shape {tuple(frames_FCHW.shape)}; it must be (frames, 3, height, width)")
     if frames_FCHW.is_floating_point():
@@ -59,9 +48,6 @@ def as_uint8(frames_FCHW: Tensor) -> Tensor:
     if frames_FCHW.dtype != torch.uint8:
         raise VmcError(f"a video has values of {frames_FCHW.dtype}; they must be uint8, or floats in 0..1")
     return frames_FCHW
-
-
-MOVED = 25.5  # a tenth of the range: more than noise and compression change a pixel
 
 
 class Quality(Metric):
@@ -73,8 +59,8 @@ class Quality(Metric):
         Column("dynamic_degree", measure=Measure("dynamic_degree", "Dynamic degree", better="neither")),
     )
 
-    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Mapping[str, Sequence[Value]]:
-        """Of each column the values of these videos."""
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Compare the frames of each video."""
         return {
             "flicker": [flicker(frames_FCHW) for frames_FCHW in frames_BFCHW],
             "dynamic_degree": [dynamic_degree(frames_FCHW) for frames_FCHW in frames_BFCHW],
@@ -99,7 +85,7 @@ def flicker(frames_FCHW: Tensor) -> float | None:
 
 
 def dynamic_degree(frames_FCHW: Tensor) -> float:
-    """The share of pixels whose brightness (mean of the colours) ranges over more than a tenth of the scale in the
+    """The share of pixels whose brightness (mean of the colors) ranges over more than a tenth of the scale in the
     course of the video: 0 is frozen. It needs no optical flow; VBench's measure of this name, which does, is another.
     """
     brightness_FHW = frames_FCHW.float().mean(1)

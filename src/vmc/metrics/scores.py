@@ -1,67 +1,45 @@
-"""`scores.csv`: a row a video, read back exactly as it was written."""
+"""`scores.csv`: a row a video, read back exactly as it was written, and its values as numbers."""
 
 import csv
+import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from vmc.metrics.base import Record
-from vmc.metrics.columns import Column, Kind, Value
+from vmc.metrics.columns import Column, Kind, Row, Value
 from vmc.metrics.declared import BASE, COLUMNS
-from vmc.metrics.suite import Row
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 
-
-def _yes_or_no(value: Any) -> bool:
-    known = {"True": True, "False": False, True: True, False: False}
-    if value not in known:
-        raise ValueError(value)
-    return known[value]
-
-
-def _whole(value: Any) -> int:
-    number = int(value)
-    if not isinstance(value, str) and number != value:
-        raise ValueError(value)
-    return number
-
-
-READ: dict[Kind, Callable[[Any], Value]] = {"text": str, "integer": _whole, "truth": _yes_or_no, "number": float}
+KEYS = ["subject", "prompt", "seed"]
+"""What names a video within a run: subject is the prompt where the test set names none, seed the file without one."""
 NEEDED = ("prompt", "video", "valid")
 """Columns without an empty cell."""
+TRUTH = {"True": True, "False": False, True: True, False: False}
 
 
 def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> None:
-    """Write the table whole, or not at all.
-
-    Raises:
-        VmcError: as `scores_text`.
-    """
+    """Write the table whole, or not at all."""
     text = scores_text(scores, path=path, columns=columns)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def scores_text(scores: pd.DataFrame | Sequence[Row], *, path: Path, columns: Sequence[Column] = COLUMNS) -> str:
-    """The content of the table's file: the declared columns, then whatever else the rows hold.
-
-    Args:
-        scores: the rows; a declared column that one lacks is an empty cell.
-        path: of the file, named where the rows do not fit.
-        columns: declarations.
+    """The content of the table's file: the declared columns, empty where a row lacks them, then what else rows hold.
 
     Raises:
-        VmcError: a base column is missing, a value is of another kind, or two rows are of one prompt and seed, or of
-            one video.
+        VmcError: naming `path`: a base column is missing, a value is of another kind, or two rows are of one prompt and
+            seed, or of one video.
     """
     rows: list[dict[Any, Any]] = scores.to_dict("records") if isinstance(scores, pd.DataFrame) else list(scores)
     for row in rows:
-        if not {column.name for column in BASE} <= set(row):
-            raise VmcError(f"a row for {path} has the columns {', '.join(map(str, row))}; {_needed()}")
+        _check_base(row, f"a row for {path}")
     declared = {column.name: column for column in columns}
     names = list(dict.fromkeys([*declared, *(name for row in rows for name in row)]))
     clean = [
@@ -69,8 +47,11 @@ def scores_text(scores: pd.DataFrame | Sequence[Row], *, path: Path, columns: Se
         for number, row in enumerate(rows, start=1)
     ]
     _check_once(clean, path=path)
-    cells = [[_cell(value) for value in row.values()] for row in clean]
-    return pd.DataFrame(cells, columns=names).to_csv(index=False)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([repr(value) if isinstance(value, float) else value for value in row.values()] for row in clean)
+    return stream.getvalue()
 
 
 def read_scores(path: Path, *, columns: Sequence[Column] = COLUMNS) -> pd.DataFrame:
@@ -86,17 +67,20 @@ def read_scores(path: Path, *, columns: Sequence[Column] = COLUMNS) -> pd.DataFr
         raise VmcError(f"{path} does not exist; score the videos first")
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            head = next(csv.reader(stream), [])
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, csv.Error) as error:
+            reader = csv.DictReader(stream, strict=True)
+            head, table = list(reader.fieldnames or ()), list(reader)
+        if not head or any(None in row for row in table):
+            raise ValueError("a row has more cells than there are columns" if head else "it is empty")
+    except (ValueError, csv.Error) as error:
         raise VmcError(f"{path} does not read as a table ({error}); remove it and score the videos again") from error
-    if len(set(head)) < len(head) or not {column.name for column in BASE} <= set(head):
-        raise VmcError(f"{path} has the columns {', '.join(head)}; {_needed()}")
+    _check_base(head, str(path))
     declared = {column.name: column for column in columns}
-    kinds = declared | {name: Column(name=name, kind=_kind(table[name])) for name in head if name not in declared}
+    kinds = declared | {
+        name: Column(name=name, kind=_kind([row[name] for row in table])) for name in head if name not in declared
+    }
     rows: list[Row] = [
         {name: _value(name, row.get(name), column, place=f"{path}, line {line},") for name, column in kinds.items()}
-        for line, row in enumerate(table.to_dict("records"), start=2)
+        for line, row in enumerate(table, start=2)
     ]
     _check_once(rows, path=path)
     return pd.DataFrame(rows, columns=list(kinds), dtype=object)
@@ -110,21 +94,6 @@ def _kind(cells: Iterable[str]) -> Kind:
         return "text"
 
 
-def check_same_test_set(scores: pd.DataFrame, records: Iterable[Record], *, path: Path) -> None:
-    """Refuse scores of videos that the test set does not hold; a part of it may be missing.
-
-    Raises:
-        VmcError: naming the first such row.
-    """
-    known = {(record.prompt, record.seed) for record in records}
-    for prompt, seed in zip(scores["prompt"], scores["seed"], strict=True):
-        if (prompt, seed) not in known:
-            raise VmcError(
-                f"{path} holds '{prompt}' with seed {seed}, which the test set does not;"
-                " give another folder, or the prompts that it was made with"
-            )
-
-
 def _value(name: str, cell: Any, column: Column | None, *, place: str) -> Value:
     """A cell as Python's own object; a table that was built of rows with and without a value has NaN for None."""
     absent = cell is None or (isinstance(cell, float) and math.isnan(cell)) or cell is pd.NA
@@ -135,20 +104,28 @@ def _value(name: str, cell: Any, column: Column | None, *, place: str) -> Value:
     if column is None:
         return cell
     try:
-        return READ[column.kind](cell)
-    except (TypeError, ValueError):
+        match column.kind:
+            case "truth":
+                return TRUTH[cell]
+            case "integer":
+                if not isinstance(cell, str) and int(cell) != cell:
+                    raise ValueError(cell)
+                return int(cell)
+            case "number":
+                return float(cell)
+        return str(cell)
+    except (TypeError, ValueError, KeyError):
         raise VmcError(f"{place} has '{cell}' under {name}; remove the file and score the videos again") from None
 
 
-def _cell(value: Value) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+def _check_base(names: Iterable[Any], what: str) -> None:
+    names, base = list(names), [column.name for column in BASE]
+    if len(set(names)) < len(names) or not set(base) <= set(names):
+        needed = f"scores have {', '.join(base)} and those of the metrics, each once"
+        raise VmcError(f"{what} has the columns {', '.join(map(str, names))}; {needed}")
 
 
-def _needed() -> str:
-    return f"scores have {', '.join(column.name for column in BASE)} and those of the metrics, each once"
-
-
-def _check_once(rows: Sequence[Row], *, path: Path) -> None:
+def _check_once(rows: Sequence[Mapping[str, Value]], *, path: Path) -> None:
     """A prompt and seed, or a video, that counted twice would weigh twice."""
     seen: set[tuple[Value, ...]] = set()
     for row in rows:
@@ -157,3 +134,79 @@ def _check_once(rows: Sequence[Row], *, path: Path) -> None:
                 named = " ".join(str(part) for part in key)
                 raise VmcError(f"{path} has two rows of the {named}; give each once, or seeds that differ")
             seen.add(key)
+
+
+def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) -> pd.DataFrame:
+    """A run's scores as numbers: one row a video, sorted by KEYS, with a column for every measure that was taken.
+
+    An invalid video (black, NaN, unreadable) counts as its column says, whatever its cell says: as wrong in
+    `motion_accuracy`, so that the denominator stays what it was; most others leave it out. A column that is empty
+    throughout was not measured and has no measure: so it is with `motion_correct` for a motion that the classifier does
+    not know.
+
+    Raises:
+        VmcError: no videos, no column prompt, seed or valid, a video twice, a cell that is no number, or a valid video
+            without a value where an invalid one counts.
+    """
+    if missing := sorted({"prompt", "seed", "valid"} - set(scores.columns)):
+        raise VmcError(f"the scores have no column {missing[0]}; give the scores.csv that vmc.evaluate wrote")
+    if scores.empty:
+        raise VmcError("the scores hold no videos; evaluate at least one prompt")
+    values = _keys(scores)
+    valid = _numbers(scores["valid"])
+    if np.isnan(valid).any():
+        raise VmcError(f"the scores do not say whether '{_first(scores, np.isnan(valid))}' is valid; evaluate again")
+    measured = [(column, column.measure) for column in columns if column.measure and column.name in scores.columns]
+    for column, measure in sorted(measured, key=lambda pair: pair[1].rank):
+        numbers = _numbers(scores[column.name])
+        if np.isnan(numbers).all():
+            continue
+        if column.invalid is not None and (unscored := np.isnan(numbers) & (valid == 1)).any():
+            raise VmcError(f"{column.name} of '{_first(scores, unscored)}' is empty; evaluate again")
+        numbers = np.where(valid == 1, numbers, np.nan if column.invalid is None else float(column.invalid))
+        if measure.threshold is not None:
+            numbers = np.where(np.isnan(numbers), np.nan, numbers > measure.threshold)
+        if not np.isnan(numbers).all():
+            values[measure.name] = numbers
+    return values.sort_values(KEYS, ignore_index=True)
+
+
+def names_of(values: pd.DataFrame) -> list[str]:
+    """The measures that a table of values holds, in the order in which they are listed."""
+    return [str(name) for name in values.columns if name not in KEYS]
+
+
+def _keys(scores: pd.DataFrame) -> pd.DataFrame:
+    prompts = scores["prompt"].astype(str)
+    subjects = scores.get("subject", pd.Series(None, index=scores.index, dtype=object))
+    unknown = scores["seed"].isna() | (scores["seed"].astype(str) == "")
+    if unknown.any() and "video" not in scores.columns:
+        raise VmcError(f"'{_first(scores, unknown.to_numpy())}' has neither seed nor video in the scores; give one")
+    named = subjects.notna() & (subjects.astype(str) != "")
+    keys = pd.DataFrame({"subject": subjects.astype(str).where(named, prompts), "prompt": prompts})
+    keys["seed"] = (
+        scores["seed"].astype(str).where(~unknown, scores["video"].astype(str))
+        if unknown.any()
+        else scores["seed"].astype("int64")
+    )
+    if (twice := keys.duplicated()).any():
+        row = keys[twice].iloc[0]
+        raise VmcError(f"the scores hold '{row['prompt']}' with seed {row['seed']} twice; keep one of the rows")
+    return keys
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    """A column as floats: truth as 1 and 0, an empty cell as NaN."""
+    words = {"true": 1.0, "false": 0.0, "": np.nan}
+    plain = [words.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell for cell in column]
+    try:
+        numbers = pd.to_numeric(pd.Series(plain, dtype=object)).to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise VmcError(f"the scores' column {column.name} does not read as numbers: {error}") from error
+    if np.isinf(numbers).any():
+        raise VmcError(f"the scores' column {column.name} holds an infinite value; evaluate again")
+    return numbers
+
+
+def _first(scores: pd.DataFrame, where: NDArray[np.bool_]) -> str:
+    return str(scores["prompt"].to_numpy()[where][0])

@@ -1,21 +1,22 @@
-"""Intervals that say what they speak of: of one trained model, or of the method.
+"""Intervals that say what they speak of, one trained model or the method, and whether two arms differ.
 
 Axes: R resamples, N subjects, Q runs, V metrics.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 from vmc.metrics.columns import Column, Measure, measures_of, united
 from vmc.metrics.declared import COLUMNS, MEASURES
-from vmc.metrics.values import names_of, values_of_run
+from vmc.metrics.scores import names_of, values_of_run
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import derive_seed
 
@@ -24,18 +25,12 @@ TAIL = 0.025  # of a 95 % interval, on each side
 ONE_MODEL = "this model only"
 
 Array = NDArray[np.float64]
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A metric with its 95 % interval; NaN ends where there is too little to tell.
-
-    Args:
-        value: the metric.
-        low: the interval's lower end.
-        high: its upper end.
-        speaks_of: what was resampled, and therefore what the interval speaks of.
-    """
+    """A metric with its 95 % interval, NaN where there is too little to tell, and what the interval speaks of."""
 
     value: float
     low: float
@@ -44,10 +39,22 @@ class Interval:
 
     def to_json(self) -> dict[str, float | None]:
         """The form in `summary.json`."""
-        return {
-            name: None if math.isnan(number) else number
-            for name, number in (("value", self.value), ("low", self.low), ("high", self.high))
-        }
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if math.isnan(number) else number for name, number in ends.items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm's metric less the reference's, with its 95 % interval (not corrected for the number of comparisons), its
+    two-sided p, which is below 0.05 where the interval leaves zero out, and p after Holm's correction over the family.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    p_corrected: float
+    speaks_of: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +69,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Resampled:
-    """Metrics and their bootstrap distribution.
-
-    Args:
-        value_V: the metrics.
-        draws_RV: the same of every resample.
-        subjects_V: how many subjects have a value.
-    """
+    """Metrics, their bootstrap distribution, and how many subjects have a value."""
 
     value_V: Array
     draws_RV: Array
@@ -89,15 +90,7 @@ def intervals_of_values(
     has it, such that with normal data they are those of Student's t; with 100 subjects this hardly shows. A share's
     interval reaches at least as far as that of a run without a single hit (`no_hit_bound`).
     """
-    metrics, shares = names_of(values), shares_of(measures)
-    drawn = resample([Run(motion="", seed=0, values=values)], metrics=metrics, resamples=resamples)
-    found = {}
-    for place, metric in enumerate(metrics):
-        value, subjects = float(drawn.value_V[place]), int(drawn.subjects_V[place])
-        low, high = _percentiles(drawn.draws_RV[:, place], clusters=subjects)
-        interval = Interval(value, low, high, ONE_MODEL)
-        found[metric] = _bounded(interval, subjects=subjects) if metric in shares else interval
-    return found
+    return intervals_of_runs([Run(motion="", seed=0, values=values, measures=measures)], resamples=resamples)
 
 
 def intervals_of_runs(runs: Sequence[Run], *, resamples: int = RESAMPLES) -> dict[str, Interval]:
@@ -106,25 +99,31 @@ def intervals_of_runs(runs: Sequence[Run], *, resamples: int = RESAMPLES) -> dic
     Hierarchical bootstrap over motions, training seeds and subjects (`resample`). With three or five motions its
     percentiles are far too narrow (four values never resample beyond their range), so the interval is the value plus
     and minus Student's t times the bootstrap's deviation, with one degree of freedom less than there are motions
-    (training seeds, if there is one motion). One run alone speaks of itself only.
+    (training seeds, if there is one motion). One run alone speaks of itself only (`intervals_of_values`).
     """
     if not runs:
         raise VmcError("there are no runs to take an interval of; give at least one")
-    if len(runs) == 1:
-        return intervals_of_values(runs[0].values, measures=runs[0].measures, resamples=resamples)
     held = [set(names_of(run.values)) for run in runs]
     metrics = [metric for metric in names_of(runs[0].values) if all(metric in names for names in held)]
     shares = shares_of(united(*(run.measures for run in runs)))
     drawn = resample(runs, metrics=metrics, resamples=resamples)
     found = {}
     for place, metric in enumerate(metrics):
-        value, draws_R = float(drawn.value_V[place]), drawn.draws_RV[:, place]
-        reach = student_reach(deviation(draws_R, clusters=clusters(runs)), clusters=clusters(runs))
-        alike = metric in shares and value in (0.0, 1.0)  # then the runs cannot tell how much runs differ
-        label = "these runs only: other subjects (every video alike)" if alike else speaks_of(runs)
-        interval = Interval(value, value - reach, value + reach, label)
-        subjects = int(drawn.subjects_V[place])
-        found[metric] = _bounded(interval, subjects=subjects) if metric in shares else interval
+        value, draws_R, subjects = float(drawn.value_V[place]), drawn.draws_RV[:, place], int(drawn.subjects_V[place])
+        label = speaks_of(runs)
+        if len(runs) == 1:
+            low, high = _percentiles(draws_R, clusters=subjects)
+        else:
+            _, reach = _student(draws_R, clusters=clusters(runs))
+            low, high = value - reach, value + reach
+            if metric in shares and value in (0.0, 1.0):  # the runs cannot tell how much runs differ
+                label = "these runs only: other subjects (every video alike)"
+        if metric in shares:  # within 0..1 and never tighter at either end than without a single hit or miss
+            bound = no_hit_bound(subjects)
+            # A single subject has no bootstrap: np.fmin and fmax pass over its NaN.
+            low = float(np.clip(np.fmin(low, 1 - bound), 0.0, value))
+            high = float(np.clip(np.fmax(high, bound), value, 1.0))
+        found[metric] = Interval(value, low, high, label)
     return found
 
 
@@ -142,28 +141,21 @@ def resample(runs: Sequence[Run], *, metrics: Sequence[str], resamples: int) -> 
     rng = np.random.default_rng(derive_seed(count, "bootstrap", "subjects"))
     weights_RN = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
     shares_Q, shares_RQ = _shares_of_runs(runs, resamples=resamples)
-    value_V = np.zeros(len(metrics))
-    draws_RV = np.zeros((resamples, len(metrics)))
+    value_V, draws_RV = np.zeros(len(metrics)), np.zeros((resamples, len(metrics)))
     present_NV = np.zeros((count, len(metrics)), dtype=bool)
     for run, share, share_R in zip(runs, shares_Q, shares_RQ.T, strict=True):
-        sums_NV, counts_NV = _totals(run.values, subjects=subjects, metrics=metrics)
+        # Sum and number of each subject's values in the run.
+        rows = np.searchsorted(np.array(subjects, dtype=object), run.values["subject"].to_numpy(dtype=object))
+        numbers = run.values[list(metrics)].to_numpy(dtype=np.float64)
+        sums_NV, counts_NV = np.zeros((2, count, len(metrics)))
+        np.add.at(sums_NV, rows, np.nan_to_num(numbers))
+        np.add.at(counts_NV, rows, ~np.isnan(numbers))
         present_NV |= counts_NV > 0
         with np.errstate(invalid="ignore"):  # a resample may hold no video with a value: 0 / 0
             value_V += share * sums_NV.sum(0) / counts_NV.sum(0)
             means_RV = (weights_RN @ sums_NV) / (weights_RN @ counts_NV)
         draws_RV += np.where(share_R[:, None] > 0, share_R[:, None] * means_RV, 0.0)
     return Resampled(value_V=value_V, draws_RV=draws_RV, subjects_V=present_NV.sum(0))
-
-
-def _totals(values: pd.DataFrame, *, subjects: Sequence[str], metrics: Sequence[str]) -> tuple[Array, Array]:
-    """Sum and number of each subject's values in a run."""
-    rows = np.searchsorted(np.array(subjects, dtype=object), values["subject"].to_numpy(dtype=object))
-    numbers = values[list(metrics)].to_numpy(dtype=np.float64)
-    present = ~np.isnan(numbers)
-    sums_NV, counts_NV = np.zeros((2, len(subjects), len(metrics)))
-    np.add.at(sums_NV, rows, np.where(present, numbers, 0.0))
-    np.add.at(counts_NV, rows, present)
-    return sums_NV, counts_NV
 
 
 def _shares_of_runs(runs: Sequence[Run], *, resamples: int) -> tuple[Array, Array]:
@@ -177,6 +169,47 @@ def _shares_of_runs(runs: Sequence[Run], *, resamples: int) -> tuple[Array, Arra
         for count, times_R in zip(seeds.values(), times_RM.T, strict=True)
     ]
     return np.array([1 / (len(seeds) * seeds[run.motion]) for run in runs]), np.concatenate(drawn, axis=1)
+
+
+def paired_difference(runs: Sequence[Run], others: Sequence[Run], *, metric: str, draws: int = RESAMPLES) -> Difference:
+    """The metric of `runs` less that of `others`, which are of the same motions, training seeds and videos.
+
+    Hierarchical bootstrap over motions, training seeds and subjects, both arms by the same draws: that pairs them. The
+    p-value compares the difference with its bootstrap error by Student's t, of one degree of freedom less than there
+    are motions (training seeds, if there is one motion). Counting the resamples beyond zero would not do: of four
+    motions all four lie on the same side once in eight times by chance, and then no resample is beyond zero.
+
+    Raises:
+        VmcError: fewer than two runs, or runs that are not of the same motions and training seeds.
+    """
+    first, second = ([(run.motion, run.seed) for run in arm] for arm in (runs, others))
+    if len(set(first)) < 2 or sorted(first) != sorted(second):
+        raise VmcError(
+            f"the arms have runs of {first} and of {second}; one run per arm cannot tell: train at least two seeds or"
+            " motions of each, and give the same ones of both"
+        )
+    here, there = (resample(arm, metrics=[metric], resamples=draws) for arm in (runs, others))
+    value, count = float(here.value_V[0] - there.value_V[0]), clusters(runs)
+    error, reach = _student(here.draws_RV[:, 0] - there.draws_RV[:, 0], clusters=count)
+    # No motion or seed differs from another by a hair: what is left is that all have the same sign.
+    alike = 1.0 if value == 0 else 0.5 ** (count - 1)
+    p = float(2 * stdtr(count - 1, -abs(value) / error)) if error > 0 else alike
+    if metric not in shares_of(runs[0].measures):
+        return Difference(value, value - reach, value + reach, p, p, speaks_of(runs))
+    if error == 0:
+        reach = no_hit_bound(int(here.subjects_V[0]))
+    return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0), p, p, speaks_of(runs))
+
+
+def holm(p_values: Mapping[Place, float]) -> dict[Place, float]:
+    """p-values corrected for their number (Holm, 1979): the smallest of n times n, the next times n - 1, and so on.
+
+    None is smaller than the one before it, none larger than 1.
+    """
+    corrected, largest = dict(p_values), 0.0
+    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        largest = corrected[name] = max(largest, min(1.0, p_values[name] * (len(p_values) - place)))
+    return corrected
 
 
 def clusters(runs: Sequence[Run]) -> int:
@@ -207,14 +240,17 @@ def no_hit_bound(subjects: int) -> float:
     return float(1 - TAIL ** (1 / subjects))
 
 
-def deviation(draws_R: Array, *, clusters: int) -> float:
-    """The bootstrap's standard error, freed of its bias of (n - 1) / n in the variance for n clusters."""
-    return float(np.nanstd(draws_R)) * math.sqrt(clusters / (clusters - 1))
+def shares_of(measures: Sequence[Measure]) -> frozenset[str]:
+    """Names of the measures that count videos; they lie between 0 and 1."""
+    return frozenset(measure.name for measure in measures if measure.percent)
 
 
-def student_reach(error: float, *, clusters: int) -> float:
-    """Half the width of the 95 % interval."""
-    return float(stdtrit(clusters - 1, 1 - TAIL)) * error
+def _student(draws_R: Array, *, clusters: int) -> tuple[float, float]:
+    """The bootstrap's standard error, freed of its bias of (n - 1) / n in the variance for n clusters, and half the
+    width of Student's 95 % interval.
+    """
+    error = float(np.nanstd(draws_R)) * math.sqrt(clusters / (clusters - 1))
+    return error, float(stdtrit(clusters - 1, 1 - TAIL)) * error
 
 
 def _percentiles(draws_R: Array, *, clusters: int) -> tuple[float, float]:
@@ -223,17 +259,3 @@ def _percentiles(draws_R: Array, *, clusters: int) -> tuple[float, float]:
     level = float(ndtr(stdtrit(clusters - 1, TAIL) * math.sqrt(clusters / (clusters - 1))))
     low, high = np.nanquantile(draws_R, [level, 1 - level])
     return float(low), float(high)
-
-
-def shares_of(measures: Sequence[Measure]) -> frozenset[str]:
-    """Names of the measures that count videos; they lie between 0 and 1."""
-    return frozenset(measure.name for measure in measures if measure.percent)
-
-
-def _bounded(interval: Interval, *, subjects: int) -> Interval:
-    """A share's interval, within 0..1 and never tighter at either end than without a single hit or miss."""
-    bound = no_hit_bound(subjects)
-    # A single subject has no bootstrap: np.fmin and fmax pass over its NaN.
-    low = np.clip(np.fmin(interval.low, 1 - bound), 0.0, interval.value)
-    high = np.clip(np.fmax(interval.high, bound), interval.value, 1.0)
-    return Interval(interval.value, float(low), float(high), interval.speaks_of)

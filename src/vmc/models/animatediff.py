@@ -4,22 +4,20 @@ trained on videos while the image model stayed as it was.
 Axes: B videos, C latent channels, F frames, H and W, N = B x F images, L text positions, D text width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from diffusers import AnimateDiffPipeline, AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
-from torch.nn import Module
 from transformers import CLIPTextModel
 
 from vmc.diffusion.conditioning import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
 from vmc.models.loading import download, quiet_loading, weight_files
-from vmc.models.text import TextEncoder, save_clip_text
 from vmc.utils.errors import VmcError, first_line
 
 ADAPTER = "motion_adapter"
@@ -49,6 +47,7 @@ class AnimateDiff(LatentDiffusion):
 
     family: ClassVar[str] = "animatediff"
     pipelines: ClassVar[tuple[str, ...]] = ("AnimateDiffPipeline", "StableDiffusionPipeline")
+    pipeline: ClassVar[Any] = staticmethod(partial(AnimateDiffPipeline, motion_adapter=None))  # they are in the UNet
     networks: ClassVar[Mapping[str, Any]] = {
         "unet": UNet2DConditionModel,
         "vae": AutoencoderKL,
@@ -95,11 +94,13 @@ class AnimateDiff(LatentDiffusion):
                 f" model.motion_adapter to an adapter's folder or hub name, such as {PUBLISHED}"
             )
         config = self.read_config(self.adapter / "config.json")
-        told = f"model.motion_adapter is {self.motion_adapter}"
+        given = f"model.motion_adapter is {self.motion_adapter}"
         if (name := config.get("_class_name")) != "MotionAdapter":
-            raise VmcError(f"{told}, which is of the class {name}; it must be a MotionAdapter, such as {PUBLISHED}")
+            raise VmcError(f"{given}, which is of the class {name}; it must be a MotionAdapter, such as {PUBLISHED}")
         if config.get("conv_in_channels"):
-            raise VmcError(f"{told}, which takes a picture beside the noise (PIA); give one of text alone: {PUBLISHED}")
+            raise VmcError(
+                f"{given}, which takes a picture beside the noise (PIA); give one of text alone: {PUBLISHED}"
+            )
         channels = [list(one.get("block_out_channels", (320, 640, 1280, 1280))) for one in (config, unet)]
         layers = [
             [count] * len(channels[0]) if isinstance(count, int) else list(count)
@@ -108,8 +109,8 @@ class AnimateDiff(LatentDiffusion):
         for name, (found, needed) in {"channels": channels, "layers": layers}.items():
             if found != needed:
                 raise VmcError(
-                    f"{told}, whose blocks have {found} {name}, but those of model.path={self.path} have {needed}; give"
-                    " an adapter for this version of Stable Diffusion"
+                    f"{given}, whose blocks have {found} {name}, but those of model.path={self.path} have {needed};"
+                    " give an adapter for this version of Stable Diffusion"
                 )
         return config
 
@@ -199,21 +200,3 @@ class AnimateDiff(LatentDiffusion):
                 f"model.frames is {frames}, but the motion modules of {where} have positions for {positions} frames;"
                 f" give at most {positions}"
             )
-
-    def blocks(self, denoiser: Any) -> Sequence[Module]:
-        """Every down, mid and up block."""
-        return (*denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks)
-
-    def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
-        """A folder that `AnimateDiffPipeline` opens, the motion modules within its UNet."""
-        with quiet_loading():
-            pipeline = AnimateDiffPipeline(
-                vae=self.autoencoder().module,
-                text_encoder=text.network,
-                tokenizer=text.tokenizer,
-                unet=denoiser.float(),
-                motion_adapter=None,
-                scheduler=self.solver(),
-            )
-            pipeline.save_pretrained(folder, safe_serialization=True)
-        save_clip_text(folder, text.tokenizer)

@@ -3,13 +3,14 @@
 A family is a subclass of `VideoModel` in a file of its own and a YAML in `conf/model`. Nothing else names its classes,
 its layers, its text encoder or what its autoencoder does to time.
 
-Axes: B videos, C latent or colour channels, F frames, H and W, M = 2 posterior moments (mean and deviation).
+Axes: B videos, C latent or color channels, F frames, H and W, M = 2 posterior moments (mean and deviation).
 """
 
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +26,13 @@ from vmc.models.loading import (
     cast,
     download,
     empty_network,
-    first_line,
     is_harmless,
+    pipeline_class,
     problem,
     quiet_loading,
     weight_files,
 )
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
 from vmc.utils.tensor_files import shapes_of
 
@@ -48,26 +49,14 @@ DECODE_FRAMES = 64
 
 
 def check_size(size: int, divisor: int) -> None:
-    """Refuse frames that an autoencoder cannot hold.
-
-    Args:
-        size: px, height and width.
-        divisor: px, what a model's latents and tokens divide it by.
-
-    Raises:
-        VmcError: the size is no multiple of it.
-    """
+    """Refuse frames of `size` px that an autoencoder cannot hold, whose latents and tokens divide it by `divisor`."""
     if size % divisor:
         nearest = max(divisor, round(size / divisor) * divisor)
         raise VmcError(f"data.size is {size}; it must be divisible by {divisor}, for example {nearest}")
 
 
 class Autoencoder(ABC):
-    """Frames to latents and back, in the scale that the denoiser computes in.
-
-    Args:
-        module: the network, frozen.
-    """
+    """Frames to latents and back, in the scale that the denoiser computes in; `module` is the network, frozen."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -85,6 +74,22 @@ class Autoencoder(ABC):
             frames_at_once: of a chunk, where frames are decoded one by one; fewer need less memory.
             tile: px, the side of overlapping tiles; None decodes whole frames.
         """
+
+    @abstractmethod
+    def enable_tiles(self, tile: int) -> None:
+        """Have the network work in tiles of so many px, a quarter of which overlaps."""
+
+    @contextmanager
+    def tiled(self, tile: int | None) -> Iterator[None]:
+        """In tiles within, and only while decoding: a cached posterior must not depend on them."""
+        if tile is None:
+            yield
+            return
+        self.enable_tiles(tile)
+        try:
+            yield
+        finally:
+            self.module.disable_tiling()
 
     def to(self, device: torch.device | str) -> "Autoencoder":
         """Move the network."""
@@ -148,13 +153,10 @@ class VideoModel(ABC):
 
     @abstractmethod
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
-        """prediction_BCFHW.
+        """prediction_BCFHW of what `denoiser` gave, for noisy latents.
 
-        Args:
-            denoiser: what `denoiser` gave.
-            noisy_BCFHW: latents.
-            timesteps: what the network is told (`NoiseProcess.timesteps`), one for each video or one for all.
-            text: one for each video.
+        `timesteps` are what the network reads (`NoiseProcess.timesteps`), one for each video or one for all; `text`
+        is one for each video.
         """
 
     @abstractmethod
@@ -189,6 +191,30 @@ class VideoModel(ABC):
     def save(self, folder: Path, *, denoiser: Any, text: "TextEncoder") -> None:
         """Write a pipeline that diffusers opens without this project: these two, the base's other parts, the solver."""
 
+    def check_folder(self, folder: Path) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse a folder that has all parts for a reason of the family's own; no weights are loaded."""
+
+    def mismatch(self) -> str | None:
+        """What tells that parts are of two models, a clause about the folder; from config files alone."""
+        return None
+
+    def place(self, part: str) -> Path:
+        """The folder of a part."""
+        return self.folder / part
+
+    def network(self, part: str) -> Any:
+        """The class of a part that has weights."""
+        return self.networks[part]
+
+    def parts_of(self, role: str) -> tuple[str, ...]:
+        """The parts that make a role; a part makes itself."""
+        return self.roles.get(role, (role,))
+
+    @property
+    def described(self) -> str:
+        """What it is made of, for messages and what is said of weights."""
+        return str(self.path)
+
     # --- what all families share -------------------------------------------------------------------------------------
 
     @cached_property
@@ -211,28 +237,10 @@ class VideoModel(ABC):
         self.check_folder(folder)
         return folder
 
-    def check_folder(self, folder: Path) -> None:  # noqa: B027 - most have nothing to refuse
-        """Refuse a folder that has all parts for a reason of the family's own; no weights are loaded."""
-
-    def place(self, part: str) -> Path:
-        """The folder of a part."""
-        return self.folder / part
-
-    def network(self, part: str) -> Any:
-        """The class of a part that has weights."""
-        return self.networks[part]
-
-    def parts_of(self, role: str) -> tuple[str, ...]:
-        """The parts that make a role; a part makes itself."""
-        return self.roles.get(role, (role,))
-
     @classmethod
     def another_family(cls, folder: Path) -> str | None:
         """What a folder is where it says that it is of another family, a clause; None where it does not say so."""
-        try:
-            name = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
-        except (OSError, ValueError, AttributeError):
-            return None
+        name = pipeline_class(folder)
         if name is None or name in cls.pipelines:
             return None
         from vmc.models.pipelines import families  # imports every family
@@ -266,19 +274,10 @@ class VideoModel(ABC):
     def _fingerprints(self) -> dict[str, str]:
         return {}
 
-    def mismatch(self) -> str | None:
-        """What tells that parts are of two models, a clause about the folder; from config files alone."""
-        return None
-
     @property
     def identity(self) -> str:
         """What tells its videos from another model's, the sampler aside."""
         return self.fingerprint("denoiser", "autoencoder", "text")
-
-    @property
-    def described(self) -> str:
-        """What it is made of, for messages and what is said of weights."""
-        return str(self.path)
 
     @property
     def remedy(self) -> str:
@@ -286,19 +285,11 @@ class VideoModel(ABC):
         return f"get the complete file again ({self.get or 'a published one: python -m vmc.weights get NAME'})"
 
     def config(self, part: str) -> dict[str, Any]:
-        """The content of a part's config file.
-
-        Raises:
-            VmcError: it does not read.
-        """
+        """The content of a part's config file; raises a VmcError where it does not read."""
         return self.read_config(self.place(part) / self.parts.get(part, "config.json"))
 
     def read_config(self, file: Path) -> dict[str, Any]:
-        """The content of a config file.
-
-        Raises:
-            VmcError: it does not read.
-        """
+        """The content of a config file; raises a VmcError where it does not read."""
         try:
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -326,9 +317,12 @@ class VideoModel(ABC):
                     folder, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
                 )
         except Exception as error:  # the libraries raise of every kind
-            if reason := problem(folder, kind):
-                raise VmcError(f"{reason}; {self.remedy}") from error
-            raise VmcError(f"{folder} does not load as {kind.__name__}: {first_line(error)}") from error
+            reason = problem(folder, kind)
+            raise VmcError(
+                f"{reason}; {self.remedy}"
+                if reason
+                else f"{folder} does not load as {kind.__name__}: {first_line(error)}"
+            ) from error
         unknown = sorted(name for name in map(str, found.get("unexpected_keys") or ()) if not is_harmless(name))
         unfit = any(found.get(key) for key in ("missing_keys", "mismatched_keys", "error_msgs"))
         if unfit or (self.strict and unknown):

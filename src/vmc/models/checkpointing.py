@@ -5,7 +5,7 @@ its blocks ignore the flag.
 """
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -14,26 +14,25 @@ from torch.nn import Module, Parameter
 from torch.utils.checkpoint import checkpoint
 
 
-def checkpointed(block: Module) -> Callable[..., Any]:
-    """A block's `forward`, recomputed in backward; unchanged where no gradient is recorded (sampling)."""
-    forward = block.forward
+def checkpoint_activations(blocks: Iterable[Any]) -> None:
+    """Wrap the blocks of a denoiser (`VideoModel.blocks`); gradients stay the same, sampling is as before."""
+    for block in blocks:
+        block.forward = functools.partial(_recomputed, block, block.forward)
 
-    @functools.wraps(forward)
-    def recomputed(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return forward(*args, **kwargs)
-        trained = {parameter for parameter in block.parameters() if parameter.requires_grad}
-        # No layer draws random numbers (dropout is off), so the generators need not be saved and restored.
-        return checkpoint(
-            forward,
-            *args,
-            use_reentrant=False,
-            preserve_rng_state=False,
-            context_fn=lambda: (nullcontext(), _frozen_but(block, trained)),
-            **kwargs,
-        )
 
-    return recomputed
+def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    trained = {parameter for parameter in block.parameters() if parameter.requires_grad}
+    # No layer draws random numbers (dropout is off), so the generators need not be saved and restored.
+    return checkpoint(
+        forward,
+        *args,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _frozen_but(block, trained)),
+        **kwargs,
+    )
 
 
 @contextmanager
@@ -50,9 +49,3 @@ def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]
     finally:
         for parameter, was_trained in before.items():
             parameter.requires_grad_(was_trained)
-
-
-def checkpoint_activations(blocks: Iterable[Any]) -> None:
-    """Wrap the blocks of a denoiser (`VideoModel.blocks`); gradients stay the same."""
-    for block in blocks:
-        block.forward = checkpointed(block)

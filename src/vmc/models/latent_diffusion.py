@@ -1,12 +1,12 @@
 """What families on Stable Diffusion's parts share (Rombach et al., 2022): CLIP's text encoder and an image autoencoder.
 
-Axes: B videos, C latent or colour channels, F frames, N = B x F images, H and W, M = 2 posterior moments.
+Axes: B videos, C latent or color channels, F frames, N = B x F images, H and W, M = 2 posterior moments.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,11 +14,13 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from einops import rearrange
 from torch import Tensor
+from torch.nn import Module
 from transformers import CLIPTokenizer
 
 from vmc.diffusion.process import Solver, VariancePreserving
 from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel, check_size
-from vmc.models.text import TextEncoder
+from vmc.models.loading import quiet_loading
+from vmc.models.text import TextEncoder, save_clip_text
 from vmc.models.token import MotionToken
 
 ENCODE_FRAMES = 16
@@ -30,13 +32,11 @@ class ImageAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def encode(self, frames_FCHW: Tensor) -> Tensor:
-        """moments_MCFHW of uint8 frames: the posterior's mean and deviation, scaled as the denoiser's latents are."""
+        """moments_MCFHW, scaled as the denoiser's latents are."""
         vae = self.module
         pixels_FCHW = frames_FCHW.to(vae.device, torch.float32) / 127.5 - 1
         chunks = [vae.encode(chunk.to(vae.dtype)).latent_dist for chunk in pixels_FCHW.split(ENCODE_FRAMES)]
-        moments_MFCHW = torch.stack(
-            [torch.cat([chunk.mean for chunk in chunks]), torch.cat([chunk.std for chunk in chunks])]
-        )
+        moments_MFCHW = torch.stack([torch.cat([getattr(chunk, part) for chunk in chunks]) for part in ("mean", "std")])
         return rearrange(moments_MFCHW.float().cpu() * vae.config.scaling_factor, "m f c h w -> m c f h w").contiguous()
 
     @torch.no_grad()
@@ -45,45 +45,20 @@ class ImageAutoencoder(Autoencoder):
         vae = self.module
         latents_NCHW = rearrange(latents_BCFHW, "b c f h w -> (b f) c h w") / vae.config.scaling_factor
         latents_NCHW = latents_NCHW.to(vae.device, vae.dtype)
-        with _in_tiles(vae, tile):
+        with self.tiled(tile):
             chunks = [to_uint8(vae.decode(chunk).sample).cpu() for chunk in latents_NCHW.split(frames_at_once)]
         return rearrange(torch.cat(chunks), "(b f) c h w -> b f c h w", b=len(latents_BCFHW))
 
-
-@contextmanager
-def _in_tiles(vae: Any, tile: int | None) -> Iterator[None]:
-    """Only while decoding: diffusers would encode in tiles too, and a cached posterior must not depend on it."""
-    if tile is None:
-        yield
-        return
-    vae.enable_tiling()
-    vae.tile_sample_min_size = tile
-    vae.tile_latent_min_size = tile // 2 ** (len(vae.config.block_out_channels) - 1)
-    try:
-        yield
-    finally:
-        vae.disable_tiling()
+    def enable_tiles(self, tile: int) -> None:
+        """diffusers takes no sizes here."""
+        self.module.enable_tiling()
+        self.module.tile_sample_min_size = tile
+        self.module.tile_latent_min_size = tile // 2 ** (len(self.module.config.block_out_channels) - 1)
 
 
 def to_uint8(image_NCHW: Tensor) -> Tensor:
     """From -1..1 to 0..255; what is not a number becomes black, so that a diverged model still gives a file."""
     return ((image_NCHW.float().nan_to_num(-1.0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def image_latent_shape(config: dict[str, Any], *, frames: int, size: int) -> tuple[int, int, int, int]:
-    """(C, F, h, w) of the latents of `frames` square frames of `size` px.
-
-    Args:
-        config: of an `AutoencoderKL`.
-        frames: of the video.
-        size: px.
-
-    Raises:
-        VmcError: the size is not divisible by the autoencoder's reduction.
-    """
-    reduction = 2 ** (len(config["block_out_channels"]) - 1)
-    check_size(size, reduction)
-    return int(config["latent_channels"]), frames, size // reduction, size // reduction
 
 
 # Temporal layers have an attn2 of their own, which attends to frames and not to text: the match on the whole path
@@ -99,8 +74,7 @@ def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
         spatial      everything that is not temporal
         all          everything
 
-    Args:
-        is_temporal: whether the parameter of a name belongs to a temporal layer.
+    `is_temporal` says whether the parameter of a name belongs to a temporal layer.
     """
     return {
         "temporal": is_temporal,
@@ -111,12 +85,7 @@ def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
 
 
 def forward_process(scheduler: Any, make_solver: Callable[[], Solver] | None = None) -> VariancePreserving:
-    """The process of a diffusers scheduler, with the prediction type of its config.
-
-    Args:
-        scheduler: with `alphas_cumprod`.
-        make_solver: gives a new solver; None for a process that only adds noise.
-    """
+    """The process of a diffusers scheduler; without `make_solver` one that only adds noise."""
     return VariancePreserving(
         signal_T=scheduler.alphas_cumprod.float(),
         prediction_type=scheduler.config["prediction_type"],
@@ -127,6 +96,8 @@ def forward_process(scheduler: Any, make_solver: Callable[[], Solver] | None = N
 class LatentDiffusion(VideoModel):
     """A UNet in the layout of latent diffusion; a family adds the UNet, its groups and its pipeline's class."""
 
+    pipeline: ClassVar[Any]
+    """The class of diffusers that writes an export."""
     parts: ClassVar[Mapping[str, str]] = {
         "unet": "config.json",
         "vae": "config.json",
@@ -143,7 +114,7 @@ class LatentDiffusion(VideoModel):
 
     @cached_property
     def process(self) -> VariancePreserving:
-        """Betas and prediction type of the schedule; DPM-Solver++ (Lu et al., 2022), multistep, on them."""
+        """Betas and prediction type of the schedule; DPM-Solver++ on them."""
         return forward_process(DDIMScheduler.from_config(self.schedule()), make_solver=self.solver)
 
     def schedule(self) -> dict[str, Any]:
@@ -151,7 +122,7 @@ class LatentDiffusion(VideoModel):
         return self.config("scheduler")
 
     def solver(self, **changes: Any) -> Solver:
-        """DPM-Solver++ of the second order on the model's own noise schedule."""
+        """DPM-Solver++ of the second order (Lu et al., 2022) on the model's own noise schedule."""
         settings = {"algorithm_type": "dpmsolver++", "solver_order": 2, **changes}
         return DPMSolverMultistepScheduler.from_config(self.schedule(), **settings)
 
@@ -179,12 +150,33 @@ class LatentDiffusion(VideoModel):
 
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
         """(C, F, h, w): every frame is kept."""
-        return image_latent_shape(self.config("vae"), frames=frames, size=size)
+        config = self.config("vae")
+        reduction = 2 ** (len(config["block_out_channels"]) - 1)
+        check_size(size, reduction)
+        return int(config["latent_channels"]), frames, size // reduction, size // reduction
+
+    def blocks(self, denoiser: Any) -> Sequence[Module]:
+        """Every down, mid and up block."""
+        return (*denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks)
+
+    def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
+        """A folder that the family's pipeline opens, with the solver that `generate` uses."""
+        parts = {"vae": self.autoencoder().module, "text_encoder": text.network, "unet": denoiser.float()}
+        save_clip_pipeline(self.pipeline, folder, tokenizer=text.tokenizer, scheduler=self.solver(), **parts)
 
     def mismatch(self) -> str | None:
         """Text features must be as wide as the UNet takes them."""
         given, taken = self.config("text_encoder")["hidden_size"], self.config("unet")["cross_attention_dim"]
         return f"has text features of width {given}, but the UNet takes {taken}" if given != taken else None
+
+
+def save_clip_pipeline(kind: Any, folder: Path, *, tokenizer: CLIPTokenizer, **parts: Any) -> None:
+    """Write the parts of a pipeline's class as published ones are: safetensors, the tokenizer's `vocab.json` and
+    `merges.txt`.
+    """
+    with quiet_loading():  # diffusers warns that some pipelines get no further features
+        kind(tokenizer=tokenizer, **parts).save_pretrained(folder, safe_serialization=True)
+    save_clip_text(folder, tokenizer)
 
 
 def scheduler() -> DDIMScheduler:

@@ -40,15 +40,18 @@ def weight_files(folder: Path) -> list[Path]:
     return []
 
 
+def pipeline_class(folder: Path) -> str | None:
+    """The class that a pipeline's `model_index.json` names; None where it names none."""
+    try:
+        return json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _weights(part: str, suffix: str) -> re.Pattern[str]:
-    """The names of a part's weights in its repository."""
+    """The names of a part's weights in its repository; "" is the repository's own folder."""
     stem = _STEMS.get(part, "diffusion_pytorch_model")
-    return re.compile(rf"{re.escape(_inside(part))}{stem}(-\d+-of-\d+)?\.{suffix}")
-
-
-def _inside(part: str) -> str:
-    """How the names of a part's files begin."""
-    return f"{part}/" if part else ""
+    return re.compile(rf"{re.escape(f'{part}/' if part else '')}{stem}(-\d+-of-\d+)?\.{suffix}")
 
 
 def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, local: bool = False) -> Path:
@@ -76,10 +79,25 @@ def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, 
     except Exception:  # offline, or without a network: it is in the cache or nowhere
         local = True
     twice = [part for part in weighted if any(_weights(part, "safetensors").fullmatch(name) for name in names)]
-    ignored = [*_IGNORED, *(f"{_inside(part)}*.bin*" for part in twice)]
-    allowed = ["model_index.json", *(f"{_inside(part)}*" for part in parts)]
-    found = snapshot_download(repository, allow_patterns=allowed, ignore_patterns=ignored, local_files_only=local)
-    return Path(found)
+    ignored = [*_IGNORED, *(f"{part}/*.bin*" if part else "*.bin*" for part in twice)]
+    allowed = ["model_index.json", *(f"{part}/*" if part else "*" for part in parts)]
+    return Path(snapshot_download(repository, allow_patterns=allowed, ignore_patterns=ignored, local_files_only=local))
+
+
+def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str, key: str = "model.path") -> Path:
+    """`snapshot`, its errors as sentences: `key` is the setting that names the repository, `get` the command for it."""
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return snapshot(name, parts, weighted)
+    except HFValidationError:
+        raise VmcError(f"{key} is {name}, which is neither a folder nor a hub name; check the path") from None
+    except Exception as error:
+        remedy = f"run `{get}` where there is a network" if get else "check the network"
+        raise VmcError(
+            f"{key} is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
+            f" give the path of a local copy, or {remedy}"
+        ) from error
 
 
 def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | None:
@@ -105,7 +123,7 @@ def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | N
             expected = shapes_of(empty_network(kind, config).state_dict())
         except Exception as error:  # the libraries raise of every kind
             return f"{folder / 'config.json'} is no config of {kind.__name__} ({first_line(error).rstrip('.')})"
-    named = _named_as(expected, found)
+    named = {_name_in(expected, name): shape for name, shape in found.items() if not is_harmless(name)}
     # A file need not hold what is another tensor's memory, as the second name of T5's table of embeddings.
     tied = set(getattr(kind, "_tied_weights_keys", None) or ()) - named.keys()
     reason = shapes_misfit({name: shape for name, shape in expected.items() if name not in tied}, named)
@@ -134,44 +152,31 @@ def read_shapes(file: Path) -> Shapes:
 
 
 def _unreadable(file: Path, error: Exception) -> str:
-    start = file.open("rb").read(4)
-    told = str(error)
+    start, said = file.open("rb").read(4), str(error)
+    truncated = f"it is truncated, at {file.stat().st_size:,} bytes"
     if file.suffix == ".safetensors":
-        cut_off = any(words in told for words in _CUT_OFF)
-        return f"it is truncated, at {file.stat().st_size:,} bytes" if cut_off else "it is no safetensors file"
+        return truncated if any(words in said for words in _CUT_OFF) else "it is no safetensors file"
     if zipfile.is_zipfile(file) and isinstance(error, UnpicklingError):  # pickles are read as tensors only
         return "it holds more than tensors and might run code"
-    if not start or start[:2] == b"PK" or (start[:1] == b"\x80" and ("truncated" in told or not told)):
-        return f"it is truncated, at {file.stat().st_size:,} bytes"
-    if start[:1] == b"\x80":
-        return "it is damaged, or holds more than tensors and might run code"
-    return "it is no file of PyTorch"
+    is_pickle = start[:1] == b"\x80"
+    if not start or start[:2] == b"PK" or (is_pickle and ("truncated" in said or not said)):
+        return truncated
+    return "it is damaged, or holds more than tensors and might run code" if is_pickle else "it is no file of PyTorch"
 
 
 def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
-    """A network on the meta device: names and shapes, and no memory.
-
-    Args:
-        kind: its class, of diffusers or transformers.
-        config: the content of its config file.
-    """
+    """A network of a class of diffusers or transformers on the meta device: names and shapes, and no memory."""
     with torch.device("meta"):
         if hasattr(kind, "config_class"):
             return kind(kind.config_class.from_dict(dict(config)))
         return kind.from_config(dict(config))
 
 
-def _named_as(expected: Shapes, found: Shapes) -> Shapes:
-    """A file's tensors by the names that the network has for them."""
-    return {_name_in(expected, name): shape for name, shape in found.items() if not is_harmless(name)}
-
-
 def _name_in(expected: Shapes, name: str) -> str:
-    if name in expected:
-        return name
+    """The name that the network has for a file's tensor."""
     head, _, leaf = name.rpartition(".")
     block, _, former = head.rpartition(".")
-    candidates = (name.removeprefix("text_model."), f"text_model.{name}", f"{block}.{_FORMER.get(former)}.{leaf}")
+    candidates = (name, name.removeprefix("text_model."), f"text_model.{name}", f"{block}.{_FORMER.get(former)}.{leaf}")
     return next((candidate for candidate in candidates if candidate in expected), name)
 
 
@@ -182,27 +187,19 @@ def is_harmless(name: str) -> bool:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Without progress bars, and without the libraries' advice to train what a file lacks, which is refused here."""
+    """Without progress bars (transformers shows one for every model it opens, however small), and without the
+    libraries' advice to train what a file lacks, which is refused here.
+    """
     loggers = (diffusers_logging, transformers_logging)
-    former = [one.get_verbosity() for one in loggers]
+    former, shown = [one.get_verbosity() for one in loggers], transformers_logging.is_progress_bar_enabled()
     for one in loggers:
         one.set_verbosity_error()
-    try:
-        with without_progress_bar():
-            yield
-    finally:
-        for one, level in zip(loggers, former, strict=True):
-            one.set_verbosity(level)
-
-
-@contextmanager
-def without_progress_bar() -> Iterator[None]:
-    """transformers shows one for every model it opens, however small."""
-    shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
+        for one, level in zip(loggers, former, strict=True):
+            one.set_verbosity(level)
         if shown:
             transformers_logging.enable_progress_bar()
 
@@ -219,30 +216,3 @@ def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) 
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         if tensor.is_floating_point() and (names is None or name in names):
             tensor.data = tensor.data.to(torch.float32 if kept.intersection(name.split(".")) else dtype)
-
-
-def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str, key: str = "model.path") -> Path:
-    """A local copy of a hub repository's files, from the cache when it is complete there.
-
-    Args:
-        name: of the repository.
-        parts: its folders that are wanted; "" is the repository's own, of a network that is published alone.
-        weighted: those of them that have weights.
-        get: the command that gets it, for the message.
-        key: of the config, for the message.
-
-    Raises:
-        VmcError: it cannot be had.
-    """
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return snapshot(name, parts, weighted)
-    except HFValidationError:
-        raise VmcError(f"{key} is {name}, which is neither a folder nor a hub name; check the path") from None
-    except Exception as error:
-        remedy = f"run `{get}` where there is a network" if get else "check the network"
-        raise VmcError(
-            f"{key} is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
-            f" give the path of a local copy, or {remedy}"
-        ) from error

@@ -25,7 +25,6 @@ from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
 ADAPTER = "default"
-ADAPTABLE = (Linear, Conv2d, Conv3d)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,23 +65,22 @@ class LoraSubset(Subset):
                 )
 
     def layers(self, denoiser: Module, groups: Groups) -> list[str]:
-        """Names of the layers that get adapters, in the model's order.
-
-        Raises:
-            VmcError: a target that names none.
-        """
-        adaptable = [name for name, module in denoiser.named_modules() if isinstance(module, ADAPTABLE)]
+        """Names of the layers that get adapters, in the model's order; raises a VmcError where a target names none."""
+        layers = [name for name, module in denoiser.named_modules() if isinstance(module, Linear | Conv2d | Conv3d)]
         chosen: set[str] = set()
         for target in self.targets:
-            matched = {name for name in adaptable if _names(target, name, groups)}
+            if target in groups:
+                matched = {name for name in layers if groups[target](f"{name}.weight")}
+            else:
+                matched = {name for name in layers if fnmatchcase(name, target)}
             if not matched:
                 raise VmcError(
-                    f"parameters.targets names '{target}', which matches none of the model's {len(adaptable)} linear"
+                    f"parameters.targets names '{target}', which matches none of the model's {len(layers)} linear"
                     f" layers and convolutions; give a group ({', '.join(groups)}) or a pattern of layer names such as"
                     " *.attn1.to_[qkv]"
                 )
             chosen |= matched
-        return [name for name in adaptable if name in chosen]
+        return [name for name in layers if name in chosen]
 
     def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
         """Put the adapters in, with their initial weights, and return them by name."""
@@ -102,29 +100,21 @@ class LoraSubset(Subset):
         with torch.random.fork_rng(devices=[]):
             inject_adapter_in_model(config, denoiser, adapter_name=ADAPTER)
         denoiser.train(denoiser.training)  # the new modules, too
-        for module in denoiser.modules():
-            if isinstance(module, LoraLayer):
-                module.register_forward_pre_hook(_as_first_argument, with_kwargs=True)
+        for layer in _adapted(denoiser).values():
+            layer.register_forward_pre_hook(_as_first_argument, with_kwargs=True)
         denoiser.requires_grad_(False)
         adapters = {name: parameter for name, parameter in denoiser.named_parameters() if ".lora_" in name}
         return {name.replace(f".{ADAPTER}.", "."): parameter for name, parameter in adapters.items()}
 
     def describe(self) -> dict[str, Any]:
-        """What a delta says of it; `vmc.training.delta` makes the subset of it again."""
+        """Rank, alpha and targets, of which `vmc.training.delta` makes the subset again."""
         targets = [str(target) for target in self.targets]
         return {"groups": ["lora"], "lora": {"rank": self.rank, "alpha": self.alpha, "targets": targets}}
 
 
-def _names(target: str, layer: str, groups: Groups) -> bool:
-    """Whether a target, group or pattern, names a layer."""
-    return groups[target](f"{layer}.weight") if target in groups else fnmatchcase(layer, target)
-
-
 def _as_first_argument(layer: Module, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
     """PyTorch's layers call their argument `input`, and diffusers' motion modules do so too; peft's call it `x`."""
-    if "input" not in named:
-        return None
-    return (named.pop("input"), *args), named
+    return ((named.pop("input"), *args), named) if "input" in named else None
 
 
 def adapted_parameter(name: str) -> str:
@@ -135,12 +125,12 @@ def adapted_parameter(name: str) -> str:
 @torch.no_grad()
 def merge(denoiser: Module) -> dict[str, Tensor]:
     """Make adapters part of the layers that they stand beside, for good; the weights that change by it, by name."""
-    merged = {name: _merged(layer) for name, layer in _adapted(denoiser).items()}
-    for name, layer in merged.items():
+    layers = {name: _merged(layer) for name, layer in _adapted(denoiser).items()}
+    for name, layer in layers.items():
         denoiser.set_submodule(name, layer)
-    if merged:
+    if layers:
         del denoiser.peft_config  # else peft takes the next adapters for further ones beside these
-    return {f"{name}.weight": layer.weight for name, layer in merged.items()}
+    return {f"{name}.weight": layer.weight for name, layer in layers.items()}
 
 
 @contextmanager
@@ -148,7 +138,7 @@ def merge(denoiser: Module) -> dict[str, Tensor]:
 def merged(denoiser: Module) -> Iterator[None]:
     """Within, adapters are part of the weights, and every parameter has its name in the base model; then as before.
 
-    A denoiser without adapters stays as it is.
+    Not by peft's own merging, whose way back rounds. A denoiser without adapters stays as it is.
     """
     adapted = _adapted(denoiser)
     try:

@@ -37,11 +37,7 @@ def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Gro
 
 
 def check_groups(chosen: Sequence[str], groups: Groups, *, key: str = "parameters.groups") -> None:
-    """Refuse a group that the family lacks; `key` is the setting that names it.
-
-    Raises:
-        VmcError: naming those that it has.
-    """
+    """Refuse a group that the family lacks, naming those that it has; `key` is the setting that names it."""
     for group in chosen:
         if group not in groups:
             raise VmcError(
@@ -51,16 +47,11 @@ def check_groups(chosen: Sequence[str], groups: Groups, *, key: str = "parameter
 
 
 class Subset(ABC):
-    """What is trained of a denoiser."""
+    """What is trained of a denoiser; `groups` are those of its family."""
 
     @abstractmethod
     def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
-        """The trained parameters by name, in the order of `denoiser.named_parameters()`.
-
-        Args:
-            denoiser: the network.
-            groups: of its family.
-        """
+        """The trained parameters by name, in the order of `denoiser.named_parameters()`."""
 
     def check(self, groups: Groups) -> None:  # noqa: B027 - most have nothing to refuse
         """Refuse, before anything is loaded, what the family lacks."""
@@ -81,7 +72,7 @@ class Subset(ABC):
         return dict(denoiser.named_parameters())
 
     def describe(self) -> dict[str, Any]:
-        """What the delta says of it; `vmc.training.delta.subset_of` makes what it needs of it again."""
+        """What a delta says of it; `vmc.training.delta` makes what it needs of it again."""
         return {"groups": [type(self).__name__]}
 
 
@@ -101,5 +92,5 @@ class ParameterSubset(Subset):
         return {name: parameters[name] for name in select_names(parameters, self.groups, groups)}
 
     def describe(self) -> dict[str, Any]:
-        """What the delta says of it."""
+        """Its groups."""
         return {"groups": list(self.groups)}

@@ -1,14 +1,13 @@
 """Of which family a pipeline's folder is, and a complete one written in the diffusers layout."""
 
-import json
 import pkgutil
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import vmc.models
 from vmc.models.base import VideoModel
+from vmc.models.loading import pipeline_class
 from vmc.models.lora import merged
 from vmc.models.text import TextEncoder
 from vmc.models.token import merge_row
@@ -18,14 +17,9 @@ from vmc.utils.files import atomic_folder
 
 def families() -> dict[str, type[VideoModel]]:
     """By name, in the order of their files."""
-    _import_own()
-    return {family.family: family for family in _subclasses(VideoModel)}  # type: ignore[type-abstract]
-
-
-@cache
-def _import_own() -> None:
     for module in pkgutil.iter_modules(vmc.models.__path__):
         import_module(f"{vmc.models.__name__}.{module.name}")
+    return {family.family: family for family in _subclasses(VideoModel)}  # type: ignore[type-abstract]
 
 
 def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
@@ -34,17 +28,10 @@ def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
 
 
 def family_of(folder: Path) -> type[VideoModel]:
-    """The family of a pipeline's folder, by the class that its `model_index.json` names.
-
-    Raises:
-        VmcError: it names none, or one of no family that is known.
-    """
-    try:
-        name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VmcError(
-            f"{folder} has no model_index.json that names a pipeline; get the complete folder again"
-        ) from error
+    """The family of a pipeline's folder, by the class that its `model_index.json` names; a VmcError where none is."""
+    name = pipeline_class(folder)
+    if name is None:
+        raise VmcError(f"{folder} has no model_index.json that names a pipeline; get the complete folder again")
     for family in families().values():
         if name in family.pipelines:
             return family

@@ -28,65 +28,7 @@ from vmc.utils.text_files import shortened
 POSITIONS = 77  # of CLIP's texts
 TEXT_PREFIX = "text_model."
 
-
-def save_clip_text(folder: Path, tokenizer: Any) -> None:
-    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors.
-
-    transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
-    names, which older ones need to read the file.
-    """
-    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
-    file = folder / "text_encoder" / "model.safetensors"
-    with safe_open(file, framework="pt") as stored:
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in tensors.items()}
-    with atomic_write(file) as temporary:
-        save_file(prefixed, temporary, metadata={"format": "pt"})
-
-
 log = logging.getLogger(__name__)
-
-
-def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | None:
-    """What is wrong with a text that uses a word where the text encoder no longer reads; None where it is read.
-
-    Args:
-        tokenizer: with the word in its vocabulary.
-        text: a caption or prompt.
-        word: a token's.
-        length: positions of the text encoder.
-    """
-    ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
-    if len(ids) <= length:
-        return None
-    wanted = tokenizer(word, add_special_tokens=False).input_ids
-    first = next((place for place in range(len(ids)) if ids[place : place + len(wanted)] == wanted), None)
-    # The last position is the end of the text, however much is cut.
-    if first is None or first + len(wanted) < length:
-        return None
-    return (
-        f"'{shortened(text)}' has {len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} "
-        "stands behind them: shorten it, or put the word earlier"
-    )
-
-
-def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
-    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded.
-
-    Args:
-        base: gives the tokenizer and the number of positions.
-        token: the motion's, with the others.
-        texts: each by what it is the text of, for the message.
-
-    Raises:
-        VmcError: naming the first of them.
-    """
-    tokenizer, length = base.tokenizer(), base.text_length()
-    tokenizer.add_tokens([one.word for one in token.tokens.values() if one.added])
-    for name, text in texts.items():
-        for word in token.words.values():
-            if reason := lost_word(tokenizer, text, word, length=length):
-                raise VmcError(f"{name} {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,23 +94,67 @@ class TextEncoder:
         return Conditioning(found.embeddings_BLD.float(), found.mask_BL).to("cpu")
 
 
+def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | None:
+    """What is wrong with a text that uses a token's word behind the `length` positions that the text encoder reads, a
+    clause; None where the word is read. The tokenizer has the word in its vocabulary.
+    """
+    ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
+    if len(ids) <= length:
+        return None
+    wanted = tokenizer(word, add_special_tokens=False).input_ids
+    first = next((place for place in range(len(ids)) if ids[place : place + len(wanted)] == wanted), None)
+    # The last position is the end of the text, however much is cut.
+    if first is None or first + len(wanted) < length:
+        return None
+    return (
+        f"'{shortened(text)}' has {len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} "
+        "stands behind them: shorten it, or put the word earlier"
+    )
+
+
+def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
+    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded.
+
+    Args:
+        base: gives the tokenizer and the number of positions.
+        token: the motion's, with the others.
+        texts: each by what it is the text of, for the message.
+    """
+    tokenizer, length = base.tokenizer(), base.text_length()
+    tokenizer.add_tokens([one.word for one in token.tokens.values() if one.added])
+    for name, text in texts.items():
+        for word in token.words.values():
+            if reason := lost_word(tokenizer, text, word, length=length):
+                raise VmcError(f"{name} {reason}")
+
+
+def save_clip_text(folder: Path, tokenizer: Any) -> None:
+    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors.
+
+    transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
+    names, which older ones need to read the file.
+    """
+    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
+    file = folder / "text_encoder" / "model.safetensors"
+    with safe_open(file, framework="pt") as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in tensors.items()}
+    with atomic_write(file) as temporary:
+        save_file(prefixed, temporary, metadata={"format": "pt"})
+
+
 def clip_tokenizer() -> CLIPTokenizer:
     """CLIP's tokenizer, from the vocabulary that open_clip carries.
 
     The order of the 49,408 entries is OpenAI's: 256 bytes, the same with the end-of-word mark, the merges, two specials
-    (github.com/openai/CLIP, `clip/simple_tokenizer.py`).
+    (github.com/openai/CLIP, `clip/simple_tokenizer.py`). Of the bytes the printable ones come first, the others are
+    written as letters from 256 on (Radford et al., 2019).
     """
     packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
     lines = gzip.decompress(packed).decode().splitlines()[1 : 49152 - 256 - 2 + 1]
     merges = [tuple(line.split()) for line in lines]
-    letters = list(_letters_of_bytes())
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    letters = [chr(code) for code in printable] + [chr(256 + code) for code in range(256 - len(printable))]
     entries = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
     vocabulary = {entry: index for index, entry in enumerate([*entries, "<|startoftext|>", "<|endoftext|>"])}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=POSITIONS)
-
-
-def _letters_of_bytes() -> list[str]:
-    """The printable letter that byte-level BPE writes for each byte (Radford et al., 2019): printable ones first."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = range(256 - len(printable))
-    return [chr(code) for code in printable] + [chr(256 + code) for code in others]

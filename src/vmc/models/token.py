@@ -107,7 +107,7 @@ class MotionToken(Token):
     further: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        made = {name: _token(name, settings) for name, settings in self.further.items()}
+        made = {name: _further_token(name, settings) for name, settings in self.further.items()}
         object.__setattr__(self, "further", made)
         words: dict[str, str] = {}
         for name, token in self.tokens.items():
@@ -140,19 +140,13 @@ class MotionToken(Token):
 
     def describe(self) -> dict[str, Any]:
         """What a delta says of the tokens."""
-        told = {
-            name: {"word": token.word, "added": token.added, "start": token.start}
-            for name, token in self.tokens.items()
-        }
-        motion = told.pop(MOTION)
-        return {**motion, "further": told} if told else motion
+        motion, *others = (
+            {"word": one.word, "added": one.added, "start": one.start} for one in (self, *self.further.values())
+        )
+        return {**motion, "further": dict(zip(self.further, others, strict=True))} if others else motion
 
     def install(self, tokenizer: Any, text_encoder: Any) -> TokenEmbedding:
-        """Give each token its row in the text encoder (and a place in the tokenizer where it is added).
-
-        Raises:
-            VmcError: a word is not one token, or is to be added and already known.
-        """
+        """Give each token its row in the text encoder, and a place in the tokenizer where it is added; as `place`."""
         embedding = TokenEmbedding(text_encoder.get_input_embeddings())
         for name, token in self.tokens.items():
             token_id, start_id = token.place(tokenizer, key=key_of(name))
@@ -166,7 +160,7 @@ def key_of(name: str) -> str:
     return "token" if name == MOTION else f"token.further.{name}"
 
 
-def _token(name: str, settings: Token | Mapping[str, Any]) -> Token:
+def _further_token(name: str, settings: Token | Mapping[str, Any]) -> Token:
     """A further token, made of its settings where they are not one already."""
     if not str(name).isidentifier() or name == MOTION:
         raise VmcError(f"token.further has a token '{name}'; a name is letters, digits and _, and not '{MOTION}'")

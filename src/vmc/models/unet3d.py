@@ -3,20 +3,20 @@ ModelScope text-to-video, the miniature).
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
 from torch import Tensor
 from torch.nn import Module
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel
 
 from vmc.diffusion.conditioning import Conditioning
-from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
-from vmc.models.loading import quiet_loading
-from vmc.models.text import TextEncoder, save_clip_text
+from vmc.models.latent_diffusion import LatentDiffusion, save_clip_pipeline, unet_groups
 
+save_pipeline = partial(save_clip_pipeline, TextToVideoSDPipeline)
+"""Write the parts of a pipeline of this family into a folder."""
 TEMPORAL_MODULES = frozenset({"transformer_in", "temp_convs", "temp_attentions"})
 
 
@@ -32,6 +32,7 @@ class UNet3D(LatentDiffusion):
 
     family: ClassVar[str] = "unet3d"
     pipelines: ClassVar[tuple[str, ...]] = ("TextToVideoSDPipeline", "VideoToVideoSDPipeline")
+    pipeline: ClassVar[Any] = TextToVideoSDPipeline
     networks: ClassVar[Mapping[str, Any]] = {
         "unet": UNet3DConditionModel,
         "vae": AutoencoderKL,
@@ -49,38 +50,4 @@ class UNet3D(LatentDiffusion):
 
     def blocks(self, denoiser: Any) -> Sequence[Module]:
         """`transformer_in` and every down, mid and up block."""
-        return blocks(denoiser)
-
-    def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
-        """A folder that `TextToVideoSDPipeline` opens, with the solver that `generate` uses."""
-        save_pipeline(
-            folder,
-            vae=self.autoencoder().module,
-            text_encoder=text.network,
-            tokenizer=text.tokenizer,
-            unet=denoiser.float(),
-            scheduler=self.solver(),
-        )
-
-
-def blocks(unet: Any) -> tuple[Any, ...]:
-    """Of a `UNet3DConditionModel`: `transformer_in` and every down, mid and up block."""
-    return (unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks)
-
-
-def save_pipeline(
-    folder: Path,
-    *,
-    vae: AutoencoderKL,
-    text_encoder: CLIPTextModel,
-    tokenizer: CLIPTokenizer,
-    unet: UNet3DConditionModel,
-    scheduler: Any,
-) -> None:
-    """Write the parts as published pipelines are: safetensors, `vocab.json` and `merges.txt` of the tokenizer."""
-    with quiet_loading():  # diffusers warns that the pipeline class gets no further features
-        pipeline = TextToVideoSDPipeline(
-            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler
-        )
-        pipeline.save_pretrained(folder, safe_serialization=True)
-    save_clip_text(folder, tokenizer)
+        return (denoiser.transformer_in, *super().blocks(denoiser))

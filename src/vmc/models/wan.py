@@ -1,12 +1,11 @@
 """Wan's family (Wan Team, 2025): a transformer over all tokens of a video, trained by flow matching, with UMT5's text
 encoder and an autoencoder that compresses time.
 
-Axes: B videos, C latent or colour channels, F frames, H and W, L text positions, M = 2 posterior moments.
+Axes: B videos, C latent or color channels, F frames, H and W, L text positions, M = 2 posterior moments.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,8 +46,7 @@ ATTENTION = {"fused": "native", "plain": "_native_math"}
 
 def _matches(pattern: str) -> Callable[[str], bool]:
     """Whether a name as a whole is of the pattern."""
-    compiled = re.compile(pattern)
-    return lambda name: compiled.fullmatch(name) is not None
+    return lambda name: re.fullmatch(pattern, name) is not None
 
 
 def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -223,18 +221,14 @@ class UMT5Text(TextEncoder):
 class WanAutoencoder(Autoencoder):
     """An `AutoencoderKLWan`: causal in time, each latent channel with a mean and a deviation of its own."""
 
-    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _statistics(self, like: Tensor) -> list[Tensor]:
         """Mean and deviation of the latent channels, which the denoiser never sees, shaped 1C111."""
-        config = self.module.config
-        mean, deviation = (
-            torch.tensor(values, device=like.device, dtype=like.dtype).view(1, -1, 1, 1, 1)
-            for values in (config.latents_mean, config.latents_std)
-        )
-        return mean, deviation
+        values = self.module.config.latents_mean, self.module.config.latents_std
+        return [torch.tensor(one, device=like.device, dtype=like.dtype).view(1, -1, 1, 1, 1) for one in values]
 
     @torch.no_grad()
     def encode(self, frames_FCHW: Tensor) -> Tensor:
-        """moments_MCFHW of 4n + 1 frames, or of one (a still)."""
+        """moments_MCFHW of 4n + 1 frames; a still is one."""
         vae = self.module
         pixels_BCFHW = rearrange(frames_FCHW, "f c h w -> 1 c f h w").to(vae.device, torch.float32) / 127.5 - 1
         posterior = vae.encode(pixels_BCFHW.to(vae.dtype)).latent_dist
@@ -252,24 +246,15 @@ class WanAutoencoder(Autoencoder):
         mean, deviation = self._statistics(latents_BCFHW)
         # Divided by the inverse, as `WanPipeline` does it, so that the last bits are its own.
         latents_BCFHW = latents_BCFHW / (1.0 / deviation) + mean
-        with _in_tiles(vae, tile):
+        with self.tiled(tile):
             videos = [to_uint8(vae.decode(latents_1CFHW).sample).cpu() for latents_1CFHW in latents_BCFHW.split(1)]
         return rearrange(torch.cat(videos), "b c f h w -> b f c h w")
 
-
-@contextmanager
-def _in_tiles(vae: Any, tile: int | None) -> Iterator[None]:
-    """Only while decoding, a quarter of a tile overlapping; a cached posterior must not depend on it."""
-    if tile is None:
-        yield
-        return
-    ratio = vae.spatial_compression_ratio
-    stride = tile * 3 // 4 // ratio * ratio
-    vae.enable_tiling(tile, tile, stride, stride)
-    try:
-        yield
-    finally:
-        vae.disable_tiling()
+    def enable_tiles(self, tile: int) -> None:
+        """A quarter of a tile overlaps, in whole latents."""
+        ratio = self.module.spatial_compression_ratio
+        stride = tile * 3 // 4 // ratio * ratio
+        self.module.enable_tiling(tile, tile, stride, stride)
 
 
 def save_pipeline(folder: Path, *, tokenizer: Any, expand_timesteps: bool = False, **parts: Any) -> None:

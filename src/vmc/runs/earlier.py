@@ -15,19 +15,21 @@ RENAMED = {
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
     "vmc.cli.CheckLauncher": "vmc.config.command.CheckLauncher",
     "vmc.metrics.classifiers.TRNClassifier": "vmc.metrics.networks.classifiers.TRNClassifier",
-    "vmc.metrics.networks.CopyNetwork": "vmc.metrics.networks.files.CopyNetwork",
+    "vmc.metrics.networks.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
+    "vmc.metrics.networks.files.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
     "vmc.metrics.networks.ImageTextNetwork": "vmc.metrics.networks.files.ImageTextNetwork",
     "vmc.mini.blank.blank_folder": "vmc.mini.makers.blank.blank_folder",
     "vmc.mini.jester_folder.default_folder": "vmc.mini.world.jester_folder.default_folder",
     "vmc.mini.known.known_prompts": "vmc.mini.world.known.known_prompts",
     "vmc.mini.test_set.test_set_file": "vmc.mini.world.test_set.test_set_file",
-    "vmc.runs.reporting.drawing.figure3": "vmc.reporting.drawing.figure3",
-    "vmc.runs.reporting.drawing.figure7": "vmc.reporting.drawing.figure7",
-    "vmc.runs.reporting.drawing.figure8": "vmc.reporting.drawing.figure8",
-    "vmc.runs.reporting.drawing.timesteps": "vmc.reporting.drawing.timesteps",
+    "vmc.runs.reporting.drawing.figure3": "vmc.reporting.figures.strips.figure3",
+    "vmc.runs.reporting.drawing.figure7": "vmc.reporting.figures.curves.figure7",
+    "vmc.runs.reporting.drawing.figure8": "vmc.reporting.figures.copies.figure8",
+    "vmc.runs.reporting.drawing.timesteps": "vmc.reporting.figures.timesteps.timesteps",
     "vmc.training.synthetic.SyntheticRegularization": "vmc.evaluation.synthetic.SyntheticRegularization",
     "vmc.metrics.classifiers.TSMClassifier": "vmc.metrics.networks.classifiers.TSMClassifier",
-    "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.hugging_face.HuggingFaceClassifier",
+    "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.classifiers.HuggingFaceClassifier",
+    "vmc.training.optimizers.AdamW8bit": "bitsandbytes.optim.AdamW8bit",
 }
 """Classes that configs of earlier versions name otherwise."""
 ADDED: Mapping[str, Any] = {
@@ -45,6 +47,8 @@ def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(node: Any) -> Any:
     if isinstance(node, Mapping):
+        if node.get("_target_") == "vmc.training.optimizers.AdamW8bit":  # it made the optimizer by itself
+            node = {**node, "_partial_": True}
         return {key: _renamed(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_renamed(value) for value in node]

@@ -9,9 +9,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -220,48 +218,6 @@ class RunFolder:
         for path in map(self.path.joinpath, WRITTEN):
             with told_unwritable(path):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-@dataclass
-class Ending:
-    """How a run ends where nothing fails.
-
-    Args:
-        reason: `steps`, `appearance`, `no training`, or `signal` for one that goes on later.
-        exit_code: of the process.
-        changes: what else `run.json` is to say.
-    """
-
-    reason: str = "steps"
-    exit_code: int = 0
-    changes: dict[str, Any] = field(default_factory=dict)
-
-
-@contextmanager
-def ending(run: RunFolder, finish: Callable[[int], None], *, first: bool = True) -> Iterator[Ending]:
-    """Write into `run.json` how the block ended: finished, stopped by a signal, or failed.
-
-    Args:
-        run: begun in the block; one that was not is left alone.
-        finish: what else has to end, given the exit code.
-        first: whether this process is the one that writes.
-    """
-    end = Ending()
-    status, reason, code = "failed", "", 1
-    try:
-        yield end
-        status = "stopped" if end.reason == "signal" else "finished"
-        reason, code = end.reason, end.exit_code
-    except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the step or the videos in hand
-        status, reason = "stopped", "signal"
-        raise
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {error}".strip(": ")
-        raise
-    finally:
-        if first:
-            run.conclude(status=status, reason=reason, **end.changes)
-            finish(code)
 
 
 def shown_state(path: Path) -> dict[str, Any]:

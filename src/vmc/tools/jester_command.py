@@ -2,10 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -17,74 +15,44 @@ PROMPT = "{subject} doing the {token} sign."
 """Of the paper's motions, and so of every other class of Jester."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChosenMotion:
-    """A class of Jester, or what is asked for as one.
+class ChosenMotion(NamedTuple):
+    """A class of Jester, or what is asked for as one."""
 
-    Args:
-        name: in `conf/motion`; None where it is not there.
-        label: of the class; None for a motion of the configs that is none.
-        caption: of its clips.
-    """
-
-    name: str | None
-    label: str | None
-    caption: str = CAPTION
-
-    def settings(self) -> list[str]:
-        """What chooses it on the command line of a training."""
-        if self.name is not None:
-            return [f"motion={self.name}"]
-        name = re.sub(r"\W+", "_", str(self.label)).strip("_").lower()
-        chosen = ["motion=custom", f"motion.name={name}", f"motion.label={hydra_value(str(self.label))}"]
-        return [*chosen, f"motion.caption={self.caption}", f"motion.prompt={PROMPT}"]
+    label: str | None  # of the class; None for a motion of the configs that is none
+    caption: str  # of its clips
+    settings: list[str]  # what chooses it on the command line of a training
 
 
 def choose_motion(text: str, configs: Path) -> ChosenMotion:
     """The motion of that name, or with that class, among the configs; any other text is taken for a class."""
     known = {file.stem: _read(file) for file in sorted((configs / "motion").glob("*.yaml"))}
-    label = normalize_label(text)
-    names = (
-        [text] if text in known else [name for name in known if normalize_label(known[name]["label"] or "") == label]
-    )
-    if not names:
-        return ChosenMotion(name=None, label=text)
-    chosen = known[names[0]]
-    return ChosenMotion(name=names[0], label=chosen["label"], caption=chosen.get("caption") or CAPTION)
+    labels = {normalize_label(motion["label"] or ""): name for name, motion in reversed(known.items())}
+    name = text if text in known else labels.get(normalize_label(text))
+    if name is not None:
+        return ChosenMotion(known[name]["label"], known[name].get("caption") or CAPTION, [f"motion={name}"])
+    name = re.sub(r"\W+", "_", text).strip("_").lower()
+    settings = {"name": name, "label": hydra_value(text), "caption": CAPTION, "prompt": PROMPT}
+    return ChosenMotion(text, CAPTION, ["motion=custom", *(f"motion.{key}={value}" for key, value in settings.items())])
 
 
 def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: Path | None = None) -> str:
-    """The command of the paper's stack that draws what `source` draws.
-
-    Args:
-        source: the clips.
-        motion: the class of the exemplars.
-        seed: of the run.
-        exported: the folder with the drawn clips as videos, which are trained on then; None for Jester's own.
+    """The command of the paper's stack that draws what `source` draws, or that trains on what was `exported` of it, a
+    folder of videos.
     """
-    data = _of_jester(source) if exported is None else _of_videos(source, exported)
-    words = ["stack=paper", *data, *motion.settings(), f"seed={seed}"]
+    usual, count = Jester(None), source.regularization_count
+    if exported is None:
+        data = [f"data.path={hydra_value(str(source.path))}"]
+        for key, value, default in (
+            ("exemplars", source.exemplar_count, usual.exemplar_count),
+            ("regularization_count", count or usual.regularization_count, usual.regularization_count),
+            ("split", source.split, usual.split),
+        ):
+            data += [f"data.source.{key}={value}"] if value != default else []
+    else:
+        data = ["data=videos", f"data.path={hydra_value(str(exported / 'exemplars'))}"]
+        data += [f"regularization.path={hydra_value(str(exported / 'regularization'))}"] if count else []
+    words = ["stack=paper", *data, *([] if count else ["regularization=none"]), *motion.settings, f"seed={seed}"]
     return f"python -m vmc.train {' '.join(map(shlex.quote, words))}"
-
-
-def _of_jester(source: Jester) -> Iterator[str]:
-    yield f"data.path={hydra_value(str(source.path))}"
-    usual = Jester(None)
-    if source.exemplar_count != usual.exemplar_count:
-        yield f"data.source.exemplars={source.exemplar_count}"
-    if not source.regularization_count:
-        yield "regularization=none"
-    elif source.regularization_count != usual.regularization_count:
-        yield f"data.source.regularization_count={source.regularization_count}"
-    if source.split != usual.split:
-        yield f"data.source.split={source.split}"
-
-
-def _of_videos(source: Jester, folder: Path) -> Iterator[str]:
-    yield "data=videos"
-    yield f"data.path={hydra_value(str(folder / 'exemplars'))}"
-    related = hydra_value(str(folder / "regularization"))
-    yield f"regularization.path={related}" if source.regularization_count else "regularization=none"
 
 
 def hydra_value(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from vmc.reporting.checks import check_comparable, common_threshold
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import FoundRun
-from vmc.reporting.matched import stand
+from vmc.reporting.matched import match_run
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import TextTable, to_markdown
@@ -171,7 +171,7 @@ def _trial(run: FoundRun, *, threshold: float) -> Trial:
     if not run.finished:
         return Trial(arm=arm, run=run, rates=rates, status=run.progress)
     try:
-        found = stand(run, threshold=threshold)
+        found = match_run(run, threshold=threshold)
         accuracy = float(found.values["motion_accuracy"].mean()) if "motion_accuracy" in found.values else math.nan
         if math.isnan(accuracy):
             raise VmcError("its videos have no motion accuracy")

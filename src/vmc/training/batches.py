@@ -1,35 +1,29 @@
 """From clips to the batches of training: everything but the denoiser happens here.
 
-Axes: B clips of a batch, M = 2 posterior moments, C latent channels, F frames, H and W of the latent, L text positions,
-D text width.
+Axes: B clips of a batch, M = 2 posterior moments, C latent channels, F frames, H and W of the latent, L text positions.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.training.regularization import Drawn, Mixture
-from vmc.utils.cache import Cache, cache_key
 from vmc.utils.errors import VmcError
-from vmc.utils.files import fingerprint
 from vmc.utils.randomness import derive_seed, generator
 
 
 @dataclass(frozen=True)
 class ClipGroup:
-    """Clips of one latent shape, which go through the denoiser together. Of what an objective draws each has a seed."""
+    """Clips of one latent shape, which go through the denoiser together."""
 
     latents_BCFHW: Tensor
     noise_BCFHW: Tensor
@@ -37,7 +31,7 @@ class ClipGroup:
     text: Conditioning | Tensor  # ids_BL where a token is trained
     weights_B: Tensor
     is_exemplar_B: Tensor
-    objective_seeds_B: tuple[int, ...]
+    objective_seeds_B: tuple[int, ...]  # of what an objective draws for each clip
     clip_set: str | None = None  # that all of them are of; None for exemplars and regularization clips
 
     def to(self, device: torch.device) -> "ClipGroup":
@@ -56,39 +50,6 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
         return replace(self, groups=tuple(group.to(device) for group in self.groups))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatentClips:
-    """The run's clips with their captions, seen through the cache of the autoencoder's posteriors.
-
-    Args:
-        clips: exemplars first.
-        transforms: of each clip.
-        cache: of posterior moments.
-        autoencoder: its fingerprint, and what decides its rounding.
-    """
-
-    clips: Sequence[Clip]
-    transforms: Sequence[ClipTransform]
-    cache: Cache
-    autoencoder: str
-
-    def keys(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
-        """Cache keys of (clip, variant) pairs: clip bytes, transform, variant and autoencoder, never the run's seed.
-
-        Equal clips under two names have one key.
-        """
-        marks = {clip: fingerprint(Path(self.clips[clip].path)) for clip in sorted({clip for clip, _ in wanted})}
-        return {
-            (clip, variant): cache_key(marks[clip], self.transforms[clip].describe(), variant, self.autoencoder)
-            for clip, variant in wanted
-        }
-
-    def frames(self, pair: tuple[int, int]) -> Tensor:
-        """frames_FCHW of one variant of a clip."""
-        clip, variant = pair
-        return self.transforms[clip](self.clips[clip].path, variant=variant)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,16 +95,15 @@ class StepPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatches(IterableDataset):
-    """The micro-batches of one rank, from `start` on without end.
+    """The micro-batches of one rank, without end.
 
     Args:
         plan: what each step draws.
         moments: moments_MCFHW by (clip, variant).
-        texts: of each clip: what the denoiser reads, or ids_L.
-        steps: optimiser steps of the run in all.
-        start: called when iteration begins, the first step: a resumed run goes on where its checkpoint was written.
-        rank: of this process.
-        world: number of processes.
+        texts: what the denoiser reads of each clip's caption, or its ids_L where a token is trained.
+        steps: optimizer steps of the run in all.
+        start: called when iteration begins, for the first step: a resumed run goes on where its checkpoint was written.
+        rank, world: this process among all.
         accumulate: micro-batches a step.
     """
 
@@ -184,41 +144,22 @@ class TrainingBatches(IterableDataset):
 
     def _group(self, step: int, items: Sequence[tuple[Drawn, int]]) -> ClipGroup:
         """Clips of one shape and set, each with the place of its draw in the batch."""
-        latents, noise, times = [], [], []
+        plan, latents, noise = self.plan, [], []
         for item, index in items:
             moments_MCFHW = self.moments[item.clip, item.variant]
             shape = moments_MCFHW[0].shape
-            latents.append(sample_posterior(moments_MCFHW, self.plan.noise(item, step, index, "posterior", shape)))
-            noise.append(self.plan.noise(item, step, index, "noise", shape))
-            times.append(self.plan.time(item, step, index))
+            latents.append(sample_posterior(moments_MCFHW, plan.noise(item, step, index, "posterior", shape)))
+            noise.append(plan.noise(item, step, index, "noise", shape))
+        texts: list[Any] = [self.texts[item.clip] for item, _ in items]
         return ClipGroup(
             latents_BCFHW=torch.stack(latents),
             noise_BCFHW=torch.stack(noise),
-            times_B=torch.cat(times),
-            text=_together([self.texts[item.clip] for item, _ in items]),
+            times_B=torch.cat([plan.time(item, step, index) for item, index in items]),
+            text=Conditioning.cat(texts) if isinstance(texts[0], Conditioning) else torch.stack(texts),
             weights_B=torch.tensor([item.weight for item, _ in items]),
             is_exemplar_B=torch.tensor([item.is_exemplar for item, _ in items]),
             objective_seeds_B=tuple(
-                derive_seed(self.plan.seed, step, index, item.slot, "objective") for item, index in items
+                derive_seed(plan.seed, step, index, item.slot, "objective") for item, index in items
             ),
             clip_set=items[0][0].clip_set,
         )
-
-
-def _together(texts: Sequence[Any]) -> Conditioning | Tensor:
-    """The texts of a batch: what the denoiser reads, or ids_BL."""
-    return Conditioning.cat(texts) if isinstance(texts[0], Conditioning) else torch.stack(list(texts))
-
-
-@dataclass(frozen=True)
-class LoadedBatches:
-    """The batches of a run, the checkpoint that it goes on from, and the clips."""
-
-    dataset: TrainingBatches
-    checkpoint: Path | None
-    clips: Sequence[Clip]
-
-    @property
-    def first(self) -> int:
-        """The steps that the checkpoint has behind it."""
-        return int(self.checkpoint.stem) if self.checkpoint else 0

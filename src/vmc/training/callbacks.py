@@ -1,4 +1,4 @@
-"""What happens beside the training step. Each callback does one thing."""
+"""What happens beside the training step. Each callback does one thing. And how a run ends, by itself or by a signal."""
 
 import contextlib
 import math
@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from types import FrameType
+from collections.abc import Callable, Mapping
+from types import FrameType, MappingProxyType
 from typing import Any, Self
 
 import pytorch_lightning as pl
@@ -24,7 +25,7 @@ STOPPING = b"stopping after the step or the videos in hand; the same signal agai
 
 
 class StepCallback(pl.Callback):
-    """A callback that acts after each optimiser step; accumulated micro-batches are one step."""
+    """A callback that acts after each optimizer step; accumulated micro-batches are one step."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Remember where this process begins."""
@@ -33,17 +34,17 @@ class StepCallback(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Call `on_step` when the optimiser has moved."""
+        """Call `on_step` when the optimizer has moved."""
         if trainer.global_step != self._seen:
             self._seen = trainer.global_step
             self.on_step(trainer, module, trainer.global_step)
 
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """Act after optimiser step `step`, counted from 1."""
+        """Act after optimizer step `step`, counted from 1."""
 
 
 class LossLog(StepCallback):
-    """Logs the losses of every step to `train.csv` and the mirror.
+    """Logs the losses of every step to `train.csv` and the mirror, and moves a bar where there is a terminal.
 
     `loss`, `loss_motion` (of the exemplars alone), `loss_regularization` and that of each further set of clips;
     `loss_NAME`, what a part that the objective gives a name adds to `loss`; `lr`, the first group's rate in the step,
@@ -67,6 +68,9 @@ class LossLog(StepCallback):
         super().on_train_start(trainer, module)
         if trainer.is_global_zero:
             self.run.cut_back(trainer.global_step)
+        hidden = None if trainer.is_global_zero else True
+        steps, done = trainer.max_steps, trainer.global_step
+        self._bar = tqdm(total=steps, initial=done, desc="train", unit="step", disable=hidden)
         self._clock = time.perf_counter()
 
     def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
@@ -80,16 +84,14 @@ class LossLog(StepCallback):
         now = time.perf_counter()
         self.seconds, self._clock = self.seconds + now - self._clock, now
         self.exemplar_updates += round(total["motion clips"])
-        losses = {
-            "loss": total["loss"] / total["micro_batches"],
-            **{
-                f"loss_{kind}": _ratio(total[kind], total[f"{kind} clips"])
-                for kind in total
-                if f"{kind} clips" in total
-            },
-            **{name: value / total["micro_batches"] for name, value in total.items() if name.startswith("loss_")},
-        }
-        if not math.isfinite(losses["loss"] or 0.0):
+
+        # Means: over all micro-batches of the step, but over the clips of its own kind where there are several kinds.
+        losses = {"loss": total["loss"] / total["micro_batches"]}
+        for kind in (kind for kind in total if f"{kind} clips" in total):
+            clips = total[f"{kind} clips"]
+            losses[f"loss_{kind}"] = total[kind] / clips if clips else None
+        losses |= {name: value / total["micro_batches"] for name, value in total.items() if name.startswith("loss_")}
+        if not math.isfinite(losses["loss"]):
             raise VmcError(
                 f"the loss of step {step} is {losses['loss']}; lower optimizer.lr or use trainer.precision=32-true"
             )
@@ -99,41 +101,16 @@ class LossLog(StepCallback):
             self.run.append(row | {name: "" if value is None else repr(value) for name, value in logged.items()})
             known = {name: value for name, value in logged.items() if value is not None}
             self.mirror.log({"exemplar_updates": self.exemplar_updates, **known}, step=step)
-
-    def skip_time(self) -> None:
-        """Do not count the time since the last step (spent on evaluating)."""
-        self._clock = time.perf_counter()
-
-
-def _ratio(total: float, count: float) -> float | None:
-    return total / count if count else None
-
-
-class Progress(StepCallback):
-    """A progress bar over the run's steps, silent where there is no terminal."""
-
-    def __init__(self, *, steps: int) -> None:
-        self.steps = steps
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Open the bar where the run begins or goes on."""
-        super().on_train_start(trainer, module)
-        hidden = None if trainer.is_global_zero else True
-        self._bar = tqdm(total=self.steps, initial=trainer.global_step, desc="train", unit="step", disable=hidden)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the bar."""
-        super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
-        if not self._bar.disable and trainer.global_step % 10 == 0:
-            self._bar.set_postfix(loss=f"{float(outputs['loss']):.4f}", refresh=False)
-
-    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """One step further."""
+        self._bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
         self._bar.update()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Close the bar."""
         self._bar.close()
+
+    def skip_time(self) -> None:
+        """Do not count the time since the last step (spent on evaluating)."""
+        self._clock = time.perf_counter()
 
 
 class Checkpoints(StepCallback):
@@ -248,12 +225,13 @@ class StopOnSignal(pl.Callback):
         return asked
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        further_rank = self._trainer is not None and self._trainer.global_rank > 0  # it ends with the first
         now = time.monotonic()
-        if now - self._first.setdefault(number, now) > self.ONE_AND_THE_SAME and not self._is_led():
+        if now - self._first.setdefault(number, now) > self.ONE_AND_THE_SAME and not further_rank:
             signal.signal(number, self._before.pop(number))
             signal.raise_signal(number)
             return
-        if self.received is None and not self._is_led():
+        if self.received is None and not further_rank:
             with contextlib.suppress(OSError):  # nobody reads it any more
                 os.write(2, STOPPING)  # not by print, which may be what the signal interrupts
         if self.received != signal.SIGUSR2:  # back in the queue goes before being ended
@@ -265,11 +243,46 @@ class StopOnSignal(pl.Callback):
             for process in getattr(self._trainer.strategy.launcher, "procs", ()):  # the other ranks
                 process.send_signal(signal.SIGTERM)
 
-    def _is_led(self) -> bool:
-        """Whether this is a further rank, which ends with the first."""
-        return self._trainer is not None and self._trainer.global_rank > 0
-
     def pass_on(self) -> None:
         """Tell whoever listened before, who may end the process."""
         if self.received in self._listeners:
             self._listeners[self.received](self.received, None)
+
+
+def run_to_end(
+    work: Callable[[StopOnSignal], str],
+    *,
+    run: RunFolder,
+    mirror: Mirror,
+    rank: int = 0,
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Do the work of a run and leave its folder finished, stopped or failed; the exit code of the process.
+
+    Args:
+        work: gives the reason why it ended, `signal` where a signal ended it before its time.
+        run: its folder.
+        mirror: which is told of the end too.
+        rank: of this process; the first writes the end down.
+        about: what else `run.json` then says, filled by the work.
+    """
+
+    def end(status: str, reason: str, exit_code: int) -> None:
+        if rank == 0:
+            run.conclude(status=status, reason=reason, **about)
+            mirror.finish(exit_code)
+
+    with StopOnSignal() as stop:
+        try:
+            reason = work(stop)
+        except (KeyboardInterrupt, SystemExit):  # a signal that could not wait for the step or the videos in hand
+            end("stopped", "signal", 1)
+            raise
+        except BaseException as error:
+            end("failed", f"{type(error).__name__}: {error}".strip(": "), 1)
+            raise
+        code = stop.exit_code if reason == "signal" else 0
+        end("stopped" if reason == "signal" else "finished", reason, code)
+    if reason == "signal":
+        stop.pass_on()
+    return code

@@ -39,8 +39,8 @@ def usable_checkpoint(run: RunFolder) -> Path | None:
     for file in reversed(run.checkpoints()):
         fault = checkpoint_fault(file)
         if fault is None:
-            for told in damaged:
-                log.warning("the checkpoint %s; the run goes on from step %d", told, int(file.stem))
+            for one in damaged:
+                log.warning("the checkpoint %s; the run goes on from step %d", one, int(file.stem))
             return file
         damaged.append(f"{file} is damaged ({fault})")
     if damaged:

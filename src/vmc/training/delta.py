@@ -1,7 +1,11 @@
-"""The delta: exactly what a run trained, as a safetensors file that says what it belongs to."""
+"""The delta: exactly what a run trained, as a safetensors file that says what it belongs to; and a run that starts from
+another run's (`init`).
+"""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,13 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from vmc.models.base import VideoModel
-from vmc.models.lora import LoraSubset
+from vmc.models.lora import LoraSubset, merge
 from vmc.models.parameters import ParameterSubset, Subset
 from vmc.models.text import TextEncoder
-from vmc.models.token import MOTION
+from vmc.models.token import MOTION, MotionToken, key_of
+from vmc.runs.folder import RunFolder, newest_weights, read_config
 from vmc.utils.errors import DamagedError, VmcError
+from vmc.utils.files import atomic_write, fingerprint
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 FORMAT = "vmc-delta-1"
@@ -23,6 +29,8 @@ FIRST_FAMILY = "unet3d"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOKEN = "text_encoder.token"
 """The name of the motion's row; that of another token NAME is `text_encoder.token.NAME`."""
+INIT = "init.safetensors"
+"""The copy of the weights that a run starts from, in its own folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,28 +63,27 @@ class Delta:
         try:
             tensors, about = load_tensors(path)
         except DamagedError as error:
-            raise DamagedError(f"the weights {error}; {_remedy(path)}") from error
+            before = [file.stem for file in path.parent.glob("[0-9]*.safetensors") if file.stem.isdigit()]
+            before = [stem for stem in before if path.stem.isdigit() and stem < path.stem]
+            earlier = f"take those of an earlier step (step={int(max(before))}), " if before else ""
+            raise DamagedError(f"the weights {error}; {earlier}train again or get the file again") from error
         about.pop(CHECKSUM, None)  # files of earlier versions have none
         if about.pop("format", None) != FORMAT:
             raise VmcError(f"the weights {path} are not a delta written by vmc; give a file of a run's weights/ folder")
         return cls(tensors=tensors, about=about)
 
     def check_base(self, model: VideoModel) -> None:
-        """Refuse another base model than the one the delta was trained on; nothing is loaded for it.
-
-        Raises:
-            VmcError: another family, or another model of it.
-        """
-        family = self.about.get("family", FIRST_FAMILY)
+        """Refuse another base model than the one the delta was trained on; nothing is loaded for it."""
+        family, base = self.about.get("family", FIRST_FAMILY), self.about.get("base")
         if family != model.family:
             raise VmcError(
                 f"model is of the family {model.family}, but these weights were trained on one of the family {family},"
-                f" {self.about.get('base')}; use that one"
+                f" {base}; use that one"
             )
         if self.about.get("base_fingerprint") != model.fingerprint("denoiser"):
             raise VmcError(
-                f"model.path is {model.described}, but these weights were trained on another model,"
-                f" {self.about.get('base')}; use that one"
+                f"model.path is {model.described}, but these weights were trained on another model, {base}; use that"
+                " one"
             )
 
     @torch.no_grad()
@@ -87,8 +94,10 @@ class Delta:
             VmcError: a tensor has no place there, or its shape differs.
         """
         # Adapters rename the layers that they stand beside, so the others' places are found before there are any.
-        places = named_places(dict(denoiser.named_parameters()), text.rows if text else {}, prefix=model.prefix)
-        places |= named_places(subset_of(self.about).places(denoiser, model.groups), {}, prefix=model.prefix)
+        places = delta_names(dict(denoiser.named_parameters()), text.rows if text else {}, prefix=model.prefix)
+        lora = self.about.get("lora")
+        subset: Subset = LoraSubset(**lora) if lora else ParameterSubset(groups=self.about.get("groups", ()))
+        places |= delta_names(subset.places(denoiser, model.groups), {}, prefix=model.prefix)
         for name, tensor in self.tensors.items():
             if name not in places:
                 raise VmcError(f"the weights hold {name}, which this model does not have; use the model of the run")
@@ -100,38 +109,123 @@ class Delta:
             places[name].copy_(tensor)
 
 
-def _remedy(path: Path) -> str:
-    """What to do about a damaged file, with the step before it where the run has weights of one."""
-    earlier = [file for file in path.parent.glob("[0-9]*.safetensors") if file.stem.isdigit() and file.name < path.name]
-    if not (earlier and path.stem.isdigit()):
-        return "train again or get the file again"
-    return f"take those of an earlier step (step={int(max(earlier).stem)}), train again or get the file again"
-
-
 def check_dtype(name: str) -> torch.dtype:
-    """The precision of that name.
-
-    Raises:
-        VmcError: weights are written in no such precision.
-    """
+    """The precision of that name; raises a VmcError where weights are not written in it."""
     if name not in DTYPES:
         raise VmcError(f"weights_dtype is '{name}'; it must be {', '.join(list(DTYPES)[:-1])} or {list(DTYPES)[-1]}")
     return DTYPES[name]
 
 
-def subset_of(about: Mapping[str, Any]) -> Subset:
-    """The subset that a delta describes."""
-    return LoraSubset(**about["lora"]) if "lora" in about else ParameterSubset(groups=about.get("groups", ()))
-
-
-def named_places(
+def delta_names(
     denoiser: Mapping[str, Parameter], rows: Mapping[str, Parameter], *, prefix: str
 ) -> dict[str, Parameter]:
     """Parameters of the denoiser and rows of tokens under the names that a delta gives them."""
-    places = {f"{prefix}.{name}": parameter for name, parameter in denoiser.items()}
-    return places | {row_name(name): row for name, row in rows.items()}
+    named = {f"{prefix}.{name}": parameter for name, parameter in denoiser.items()}
+    return named | {row_name(name): row for name, row in rows.items()}
 
 
 def row_name(token: str) -> str:
     """What a delta calls the row of a token."""
     return TOKEN if token == MOTION else f"{TOKEN}.{token}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialWeights:
+    """Another run's weights as the start of a run, in place of the base model's own. What the run writes then holds all
+    that differs from the base model, whoever trained it.
+    """
+
+    file: Path
+    delta: Delta
+
+    @classmethod
+    def find(cls, init: str | Path, *, run: RunFolder, model: VideoModel, token: MotionToken) -> "InitialWeights":
+        """The weights that a config names, or the copy of them in the folder of a run that goes on.
+
+        Args:
+            init: the folder of a run, whose newest weights are taken, or a file of its `weights/`.
+            run: that starts from them.
+            model: its base model; nothing of it is loaded.
+            token: its tokens.
+
+        Raises:
+            VmcError: no weights there, or of another base model, or with a row of a token that the run has otherwise.
+        """
+        kept = run.path / INIT
+        goes_on = kept.is_file() and read_config(run.path).get("init") == str(init)
+        file = kept if goes_on else _find_file(Path(init).expanduser(), run.path)
+        delta = Delta.load(file)
+        try:
+            delta.check_base(model)
+        except VmcError as error:
+            raise VmcError(f"init is {init}, which cannot be started from: {error}") from error
+        _check_tokens(delta, token, init)
+        return cls(file=file, delta=delta)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the file."""
+        return fingerprint(self.file)
+
+    def keep(self, folder: Path) -> None:
+        """Copy the file into a run's folder, so that the run needs no other."""
+        if self.file != folder / INIT:
+            with atomic_write(folder / INIT) as temporary:
+                shutil.copyfile(self.file, temporary)
+
+    def apply(self, model: VideoModel, denoiser: Module, subset: Subset) -> dict[str, Tensor]:
+        """Put the weights into a fresh denoiser; all that then differs from the base, under the names of a delta.
+
+        Adapters of the subset's own kind are left out, as it brings places for them (`MotionModule` fills these).
+        Others become part of the layers that they stand beside.
+        """
+        tensors, about = dict(self.delta.tensors), dict(self.delta.about)
+        plain = {name: tensor for name, tensor in tensors.items() if ".lora_" not in name}
+        own_kind = about.get("lora") is not None and about["lora"] == subset.describe().get("lora")
+        if own_kind:
+            del about["lora"]
+        applied = {name: tensor for name, tensor in (plain if own_kind else tensors).items() if not _is_row(name)}
+        Delta(tensors=applied, about=about).apply(model, denoiser)
+        if own_kind:
+            return tensors
+        return plain | {f"{model.prefix}.{name}": weight.detach().clone() for name, weight in merge(denoiser).items()}
+
+    @torch.no_grad()
+    def apply_rows(self, text: TextEncoder) -> None:
+        """Put the rows of tokens into a fresh text encoder."""
+        for name, row in text.rows.items():
+            if row_name(name) in self.delta.tensors:
+                row.copy_(self.delta.tensors[row_name(name)])
+
+
+def _is_row(name: str) -> bool:
+    return name.startswith(TOKEN)
+
+
+def _find_file(path: Path, own: Path) -> Path:
+    """The file of weights that a path names; `own` is the folder of the run itself."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise VmcError(f"init is {path}, which does not exist; give the folder of a run, or a file of its weights")
+    if path.resolve() == own.resolve():
+        raise VmcError(f"init is {path}, which is the run's own folder; give another run, or another output")
+    if not (path / "config.yaml").is_file():
+        raise VmcError(f"init is {path}, which holds no run; give the output folder of vmc.train")
+    try:
+        return newest_weights(path)
+    except VmcError as error:
+        raise VmcError(f"init is {path}, a run that has no weights; go on with it, or give another run") from error
+
+
+def _check_tokens(delta: Delta, token: MotionToken, init: str | Path) -> None:
+    """Refuse weights that hold a row of a token which the run has not, or has with another word."""
+    about: Mapping[str, Any] = delta.about.get("token") or {}
+    for name, theirs in {MOTION: about, **about.get("further", {})}.items():
+        ours = token.tokens.get(name)
+        wanted = {key: theirs.get(key) for key in ("word", "added", "start")}
+        if row_name(name) not in delta.tensors:
+            continue
+        if ours is None or any(getattr(ours, key) != value for key, value in wanted.items()):
+            said = ", ".join(f"{key_of(name)}.{key}={value}" for key, value in wanted.items() if value)
+            raise VmcError(f"init is {init}, whose weights hold the trained row of '{theirs.get('word')}'; give {said}")

@@ -3,8 +3,8 @@
 import logging
 import os
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,12 +13,16 @@ import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vmc.diffusion.sampling import check_tile
-from vmc.models.base import DECODE_FRAMES
+from vmc.models.base import DECODE_FRAMES, VideoModel
+from vmc.models.parameters import Subset
 from vmc.training.checkpoints import StreamedCheckpoints
 from vmc.utils.errors import VmcError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
+"""Of optimizer state for a trained parameter, by the optimizer's class; nothing is counted for others."""
+GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Hardware:
         decode_frames: of videos, that the autoencoder decodes at a time; fewer need less memory.
         decode_tile: px, the side of overlapping tiles that a frame is decoded in; None decodes it whole. Tiles need
             less memory and give nearly the same frame: each is normalised by itself.
-        offload: keep the autoencoder in main memory and lend it to the GPU while it decodes; no change on a CPU. The
+        offload: keep the autoencoder in main memory and bring it to the GPU while it decodes; no change on a CPU. The
             text encoder is in main memory in any case, unless its token is trained.
     """
 
@@ -60,20 +64,23 @@ class Hardware:
             raise VmcError("trainer.precision is 16-mixed, which a CPU does not compute in; use 32-true")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise VmcError("trainer.accelerator is gpu, but PyTorch finds no GPU here; use trainer=cpu")
-        if self.device.type == "cuda" and self.devices > torch.cuda.device_count():
-            have = torch.cuda.device_count()
-            raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
-        if self.device.type == "cuda" and self.precision == "bf16-mixed" and not has_bfloat16():
-            name = torch.cuda.get_device_name(self.device)
-            raise VmcError(
-                f"trainer.precision is bf16-mixed, but {name} has no bfloat16; use trainer.precision=16-mixed"
-            )
+        if self.device.type == "cuda":
+            self._check_gpu(torch.cuda.device_count())
         for name in ("devices", "accumulate", "decode_frames"):
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
         check_tile(self.decode_tile)
         if self.threads is not None and self.threads < 1:
             raise VmcError(f"trainer.threads is {self.threads}; it must be at least 1, or null for PyTorch's choice")
+
+    def _check_gpu(self, have: int) -> None:
+        if self.devices > have:
+            raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
+        if self.precision == "bf16-mixed" and not has_bfloat16():
+            name = torch.cuda.get_device_name(self.device)
+            raise VmcError(
+                f"trainer.precision is bf16-mixed, but {name} has no bfloat16; use trainer.precision=16-mixed"
+            )
 
     @property
     def rank(self) -> int:
@@ -120,20 +127,21 @@ class Hardware:
 
     def trainer(self, *, steps: int, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
         """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours."""
-        _quieten_lightning()
-        options: dict[str, Any] = {
-            "accelerator": self.accelerator,
-            "devices": self.devices,
-            "strategy": self.strategy,
-            "precision": self.precision,
-            "accumulate_grad_batches": self.accumulate,
-            "gradient_clip_val": self.clip_norm,
+        # Its advice on workers, logging and GPUs does not apply: everything a batch needs is in memory.
+        for name in ("pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
+        warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available but not used).*")
+        return pl.Trainer(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            strategy=self.strategy,
+            precision=self.precision,
+            accumulate_grad_batches=self.accumulate,
+            gradient_clip_val=self.clip_norm,
             # Never Slurm's, even inside one of its jobs: the ranks are those of `devices`, and only submitit puts a job
             # back in the queue.
-            "plugins": [LightningEnvironment(), StreamedCheckpoints()],
-        }
-        return pl.Trainer(
-            **options,
+            plugins=[LightningEnvironment(), StreamedCheckpoints()],
             max_steps=steps,
             max_epochs=-1,
             callbacks=list(callbacks),
@@ -152,9 +160,55 @@ def has_bfloat16() -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def _quieten_lightning() -> None:
-    """Its advice on workers, logging and GPUs does not apply: everything a batch needs is in memory."""
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
-    warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available but not used).*")
+def check_memory(
+    model: VideoModel, subset: Subset, hardware: Hardware, *, optimizer: Any, batch_size: int, text_trained: bool
+) -> str:
+    """Refuse a training whose weights, gradients and optimizer state alone are more than the GPU has.
+
+    They are counted on the meta device, of the model only config files are read; activations come on top.
+
+    Returns:
+        The settings that would need less memory, without those that are chosen already; nothing on a CPU.
+
+    Raises:
+        VmcError: naming what they take, what the GPU has, and these settings.
+    """
+    if hardware.device.type != "cuda":
+        return ""
+    denoiser = model.empty_denoiser().requires_grad_(False)
+    trained = sum(tensor.numel() for tensor in subset.select_trainable(denoiser, model.groups).values())
+    frozen = sum(tensor.numel() for tensor in denoiser.parameters() if not tensor.requires_grad)
+    parts = [part for part in model.parts_of("text") if text_trained and part in model.networks]
+    text = sum(tensor.numel() for part in parts for tensor in model.empty(part).parameters())
+    state = STATE_BYTES.get(getattr(getattr(optimizer, "func", optimizer), "__name__", ""), 0)
+    # What is trained is in float32, and so are its gradients.
+    held = trained * (4 + 4 + state) + frozen * hardware.frozen_dtype.itemsize + text * 4
+    settings = {
+        "trainer.checkpoint_activations=true": not hardware.checkpoint_activations,
+        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": hardware.precision == "32-true",
+        "optimizer=adamw8bit": state > 2 and trained > 0,
+        "batch_size=1 or more trainer.accumulate": batch_size > hardware.devices * hardware.accumulate,
+        "parameters=lora": trained > 0 and "lora" not in subset.describe(),
+        "a smaller data.size": True,
+    }
+    savings = ", or ".join(name for name, helps in settings.items() if helps)
+    total = torch.cuda.mem_get_info(hardware.device)[1]
+    if held > total:
+        raise VmcError(
+            f"this training does not fit into memory: weights, gradients and optimizer state alone take"
+            f" {held / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {savings}, or take a larger GPU"
+        )
+    return savings
+
+
+@contextmanager
+def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
+    """Within, a GPU that has no memory left is a VmcError with what `check_memory` gave as its remedy."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        total, taken = torch.cuda.mem_get_info(device)[1] / GIB, torch.cuda.max_memory_reserved(device) / GIB
+        raise VmcError(
+            f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
+            f" end other programs on it, or give {savings}"
+        ) from error

@@ -14,7 +14,6 @@ from vmc.models.base import VideoModel
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import Subset
 from vmc.training.hardware import LOW, Hardware, Precision, has_bfloat16
-from vmc.training.optimizers import AdamW8bit
 from vmc.utils.errors import VmcError
 
 GIB = 2**30
@@ -95,7 +94,7 @@ def count(network: Module) -> int:
 def state_bytes(optimizer: Any) -> int:
     """Of a trained parameter's optimizer state, by the optimizer's factory; none for one that is not known here."""
     made = optimizer.func if isinstance(optimizer, partial) else optimizer
-    if made is AdamW8bit or isinstance(made, AdamW8bit):
+    if getattr(made, "__name__", "") == "AdamW8bit":
         return 2
     return 8 if made in (Adam, AdamW) else 0
 

@@ -1,4 +1,4 @@
-"""The Lightning module: denoiser, loss and optimiser, and nothing else."""
+"""The Lightning module: denoiser, loss and optimizer, and nothing else."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from vmc.models.lora import adapted_parameter
 from vmc.models.parameters import Subset, check_groups
 from vmc.models.text import TextEncoder
 from vmc.training.batches import Batch, ClipGroup
-from vmc.training.delta import named_places, row_name
+from vmc.training.delta import delta_names, row_name
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, make_optimizer
 from vmc.training.regularization import ClipSet
 from vmc.utils.errors import VmcError
@@ -31,7 +31,7 @@ class MotionModule(pl.LightningModule):
         model: the base model.
         denoiser: its denoiser; what the subset leaves out is frozen here, and held in `frozen_dtype`.
         subset: what is trained.
-        optimizer: makes the optimiser from parameter groups.
+        optimizer: makes the optimizer from parameter groups.
         objective: the loss of a clip; None is Eq. 1.
         lr_schedule: makes what changes the rates of all groups from step to step.
         encoder: the text encoder, given only if a token's row is trained; it then runs in the step.
@@ -61,16 +61,18 @@ class MotionModule(pl.LightningModule):
         self.trained = subset.select_trainable(denoiser, model.groups)
         cast(denoiser, frozen_dtype, {name for name, tensor in denoiser.named_parameters() if not tensor.requires_grad})
         self.encoder = encoder
-        self.text_encoder = encoder.network if encoder else None
+        self.text_encoder = encoder.network if encoder else None  # a submodule, so that Lightning moves it
         self.objective = objective or Denoising()
         self._make_optimizer, self._make_schedule = optimizer, lr_schedule or Constant()
         self._scheduled = False
         self.rate: float | None = None  # of the last step and the first group, where a schedule changes it
         self.losses: list[dict[str, Tensor]] = []  # of the micro-batches since the last step
-        if not self.trained_tensors():
+        if not (trained := self.trained_tensors()):
             raise VmcError("nothing is trained: parameters.groups is empty and token.trained is false; set one")
-        self.inherited = self._begin_as(inherited or {})
-        self._movable = movable(clip_sets, self.trained_tensors(), model)
+        for name in trained.keys() & (inherited or {}).keys():
+            trained[name].data.copy_((inherited or {})[name])
+        self.inherited = {name: tensor for name, tensor in (inherited or {}).items() if name not in trained}
+        self._movable = movable(clip_sets, trained, model)
 
     def train(self, mode: bool = True) -> "MotionModule":
         """Stay in eval mode: dropout would draw from the global generator (and the release has it off)."""
@@ -80,15 +82,7 @@ class MotionModule(pl.LightningModule):
         """Exactly what is trained, under the names of the delta."""
         rows = self.encoder.rows if self.encoder else {}
         trained = {name: row for name, row in rows.items() if row.requires_grad}
-        return named_places(self.trained, trained, prefix=self.model.prefix)
-
-    @torch.no_grad()
-    def _begin_as(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Have what is trained begin as these weights are; those that are not trained."""
-        trained = self.trained_tensors()
-        for name in trained.keys() & weights.keys():
-            trained[name].copy_(weights[name])
-        return {name: tensor for name, tensor in weights.items() if name not in trained}
+        return delta_names(self.trained, trained, prefix=self.model.prefix)
 
     def weights(self) -> dict[str, Tensor]:
         """All that differs from the base model, under the names of the delta."""
@@ -114,11 +108,14 @@ class MotionModule(pl.LightningModule):
 
     def _losses(self, group: ClipGroup) -> tuple[Tensor, dict[str, Tensor]]:
         """losses_B of clips of one shape, and the parts of them that have a name."""
-        text = group.text if isinstance(group.text, Conditioning) else self._encoded(group.text)
+        # With a trained token the captions come as ids, and the text encoder runs in the step.
+        text = group.text
+        if self.encoder is not None and not isinstance(text, Conditioning):
+            text = self.encoder.encode_ids(text)
         noisy_BCFHW = self.process.add_noise(group.latents_BCFHW, group.noise_BCFHW, group.times_B)
         target_BCFHW = self.process.target(group.latents_BCFHW, group.noise_BCFHW, group.times_B)
         timesteps_B = self.process.timesteps(group.times_B)
-        prediction_BCFHW = self.model.predict(self.denoiser, noisy_BCFHW, timesteps_B, text)
+        prediction_BCFHW = self.model.predict(self.denoiser, noisy_BCFHW, timesteps_B, text)  # type: ignore[arg-type]
         context = Context(
             process=self.process,
             latents_BCFHW=group.latents_BCFHW,
@@ -150,16 +147,9 @@ class MotionModule(pl.LightningModule):
         if self._scheduled:
             self.rate = float(optimizer.param_groups[0]["lr"])
 
-    def _encoded(self, ids_BL: Tensor) -> Conditioning:
-        if self.encoder is None:
-            raise VmcError("a batch of token ids came to a module without a text encoder; give it the encoder")
-        return self.encoder.encode_ids(ids_BL)
-
     def configure_optimizers(self) -> Any:
         """One group for the denoiser, one without decay for each token's row; the schedule is of all."""
-        groups: list[dict[str, Any]] = []
-        if self.trained:
-            groups.append({"params": list(self.trained.values())})
+        groups: list[dict[str, Any]] = [{"params": list(self.trained.values())}] if self.trained else []
         if self.encoder and self.encoder.token:
             for name, token in self.encoder.token.tokens.items():
                 if token.trained:
@@ -171,10 +161,6 @@ class MotionModule(pl.LightningModule):
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch."""
-        return batch.to(device)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The trained tensors alone: the rest is the base model's."""
@@ -188,9 +174,8 @@ class MotionModule(pl.LightningModule):
                 f"the checkpoint and the model differ in {len(different)} trained tensors, first {min(different)};"
                 " it belongs to another parameter subset, choose another output"
             )
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                tensor.copy_(state_dict[name])
+        for name, tensor in tensors.items():
+            tensor.data.copy_(state_dict[name])
 
 
 def movable(sets: Sequence[ClipSet], trained: Iterable[str], model: VideoModel) -> dict[str | None, frozenset[str]]:
@@ -200,13 +185,13 @@ def movable(sets: Sequence[ClipSet], trained: Iterable[str], model: VideoModel) 
         VmcError: a set names a group that the family lacks, or may move nothing that is trained.
     """
     trained = frozenset(trained)
-    found: dict[str | None, frozenset[str]] = {
-        None: trained - {row_name(token) for one in sets for token in one.tokens}
-    }
+    rows = {one.name: {row_name(token) for token in one.tokens} for one in sets}
+    found: dict[str | None, frozenset[str]] = {None: trained.difference(*rows.values())}
     for one in sets:
         check_groups(one.groups or (), model.groups, key=f"{one.name}.groups")
-        rows = {row_name(token) for token in one.tokens}
-        found[one.name] = frozenset(name for name in trained if name in rows or _in_groups(name, one.groups, model))
+        found[one.name] = frozenset(
+            name for name in trained if name in rows[one.name] or _in_groups(name, one.groups, model)
+        )
         if not found[one.name]:
             raise VmcError(
                 f"the clips of {one.name} may move {', '.join([*(one.groups or ()), *one.tokens]) or 'nothing'}, of"

@@ -11,12 +11,14 @@ import torch
 
 from vmc.data.clips import Clip, ClipSource
 from vmc.data.folder import VideoFolder
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
 Mix = Literal["paired", "union"]
+"""`paired`: every draw joins an exemplar with a clip (the release); `union`: a draw is one of either (Eq. 3)."""
 Ratio = Literal["over_clips", "balanced"]
+"""Of a union: `over_clips`, every clip equally likely (10 of 110 draws are exemplars); `balanced`, half of them are."""
 
 
 class RegularizationSource(Protocol):
@@ -26,15 +28,15 @@ class RegularizationSource(Protocol):
 
     @property
     def mix(self) -> Mix:
-        """`paired`, every step joins each exemplar with a clip (the release); `union`, draws from both (Eq. 3)."""
+        """How draws are made of both."""
 
     @property
     def weight(self) -> float:
-        """Of the regularization loss when paired."""
+        """Of the regularization loss in a pair."""
 
     @property
     def ratio(self) -> Ratio:
-        """Of a union: `over_clips`, every clip equally likely; `balanced`, half of the draws are exemplars."""
+        """Of a union."""
 
     @property
     def variants(self) -> int:
@@ -63,17 +65,8 @@ class NoRegularization:
 
 @dataclass(frozen=True, kw_only=True)
 class RealRegularization:
-    """Real videos of related motions.
-
-    Args:
-        source: the run's data, whose related clips are taken where `path` is null.
-        seed: draws the clips.
-        base_videos: not used.
-        mix: `paired`, every step joins each exemplar with a clip (the release); `union`, draws from both (Eq. 3).
-        weight: of the regularization loss when paired; the release uses 0.5.
-        ratio: of a union: `over_clips`, every clip equally likely (10 of 110 draws are exemplars); `balanced`, half.
-        path: a folder of captioned clips in place of the data's own.
-        variants: windows of each clip that are encoded and drawn from; these clips are not augmented.
+    """Real videos of related motions: those of the folder `path`, else those that the data offers. They are not
+    augmented. The release pairs, with a weight of 0.5.
     """
 
     source: ClipSource
@@ -89,11 +82,7 @@ class RealRegularization:
         check_mix(self.mix, self.weight, self.ratio, self.variants)
 
     def clips(self) -> list[Clip]:
-        """The clips of `path`, else those that the data offers.
-
-        Raises:
-            VmcError: there are none.
-        """
+        """Raises a VmcError where there are none."""
         source = self.source if self.path is None else VideoFolder(self.path, regularization_path=self.path)
         clips = source.regularization(seed=self.seed)
         if not clips:
@@ -105,7 +94,7 @@ class RealRegularization:
 
 
 def check_mix(mix: str, weight: float, ratio: str, variants: int) -> None:
-    """Refuse what no mixture knows, by name."""
+    """Refuse settings of a regularization that cannot be."""
     if mix not in ("paired", "union"):
         raise VmcError(f"regularization.mix is '{mix}'; it must be paired or union")
     if not weight >= 0:
@@ -120,10 +109,10 @@ def check_mix(mix: str, weight: float, ratio: str, variants: int) -> None:
 class Drawn:
     """One clip in a step: which, and what its loss counts."""
 
-    clip: int  # its place among the run's clips, exemplars first
+    clip: int  # its place among the run's clips
     variant: int
-    weight: float
-    is_exemplar: bool
+    weight: float = 1.0
+    is_exemplar: bool = False
     slot: str  # tells apart the draws of the two halves of a pair
     clip_set: str | None = None  # the name of a `ClipSet`
 
@@ -140,9 +129,6 @@ class ClipSet:
         variants: of each clip that are encoded and drawn from.
         groups: of the model's parameters, those that these clips may move; None for all that are trained.
         tokens: names of the tokens whose rows these clips move, and no others do.
-
-    Raises:
-        VmcError: a set that cannot be drawn from.
     """
 
     name: str
@@ -169,15 +155,18 @@ class Mixture:
     """Which clips a draw of a step takes: a pure function of the seed, the step and the draw's place in the batch.
 
     A run's clips are in the order exemplars, regularization clips, those of each further set.
+
+    Args:
+        exemplars, exemplar_variants: how many exemplars there are, and windows of each.
+        others: how many regularization clips.
+        regularization: how a step mixes the two.
+        further: sets of clips with a share of their own.
     """
 
     exemplars: int
-    regularization: int
     exemplar_variants: int
-    regularization_variants: int
-    mix: Mix
-    weight: float
-    ratio: Ratio
+    others: int
+    regularization: RegularizationSource
     further: Sequence[ClipSet] = ()
 
     def __post_init__(self) -> None:
@@ -187,44 +176,39 @@ class Mixture:
 
     def draw(self, *place: int) -> Sequence[Drawn]:
         """The clips of the draw at `place`, which is (run seed, step, index in the global batch)."""
-        if further := self._from_further(*place):
+        if further := self._further(*place):
             return (further,)
-        if self.mix == "paired" and self.regularization:
-            return self._exemplar(*place), self._regularizer(*place, weight=self.weight)
-        return (self._exemplar(*place),) if self._from_exemplars(*place) else (self._regularizer(*place, weight=1.0),)
+        if not self.others:
+            return (self._exemplar(*place),)
+        if self.regularization.mix == "paired":
+            return self._exemplar(*place), self._regularizer(*place, weight=self.regularization.weight)
+        share = self.exemplars / (self.exemplars + self.others) if self.regularization.ratio == "over_clips" else 0.5
+        is_exemplar = torch.rand((), generator=generator(*place, "set")).item() < share
+        return (self._exemplar(*place) if is_exemplar else self._regularizer(*place, weight=1.0),)
 
-    def _from_further(self, *place: int) -> Drawn | None:
+    def _further(self, *place: int) -> Drawn | None:
         """The clip of a draw from one of the further sets; None for a draw of exemplars and regularization clips."""
         if not self.further:
             return None
         left = torch.rand((), generator=generator(*place, "further set")).item()
-        first = self.exemplars + self.regularization
+        first = self.exemplars + self.others
         for one in self.further:
             if left < one.share:
-                clip = first + _below(len(one.clips), *place, one.name, "clip")
-                variant = _below(one.variants, *place, one.name, "variant")
-                return Drawn(
-                    clip=clip, variant=variant, weight=1.0, is_exemplar=False, slot=one.name, clip_set=one.name
-                )
+                clip, variant = _clip_and_variant(len(one.clips), one.variants, *place, one.name)
+                return Drawn(clip=first + clip, variant=variant, slot=one.name, clip_set=one.name)
             left, first = left - one.share, first + len(one.clips)
         return None
 
-    def _from_exemplars(self, *place: int) -> bool:
-        if not self.regularization:
-            return True
-        share = self.exemplars / (self.exemplars + self.regularization) if self.ratio == "over_clips" else 0.5
-        return torch.rand((), generator=generator(*place, "set")).item() < share
-
     def _exemplar(self, *place: int) -> Drawn:
-        clip = _below(self.exemplars, *place, "motion", "clip")
-        variant = _below(self.exemplar_variants, *place, "motion", "variant")
-        return Drawn(clip=clip, variant=variant, weight=1.0, is_exemplar=True, slot="motion")
+        clip, variant = _clip_and_variant(self.exemplars, self.exemplar_variants, *place, "motion")
+        return Drawn(clip=clip, variant=variant, is_exemplar=True, slot="motion")
 
     def _regularizer(self, *place: int, weight: float) -> Drawn:
-        clip = self.exemplars + _below(self.regularization, *place, "regularization", "clip")
-        variant = _below(self.regularization_variants, *place, "regularization", "variant")
-        return Drawn(clip=clip, variant=variant, weight=weight, is_exemplar=False, slot="regularization")
+        clip, variant = _clip_and_variant(self.others, self.regularization.variants, *place, "regularization")
+        return Drawn(clip=self.exemplars + clip, variant=variant, weight=weight, slot="regularization")
 
 
-def _below(count: int, *place: int | str) -> int:
-    return int(torch.randint(count, (), generator=generator(*place)))
+def _clip_and_variant(clips: int, variants: int, *place: int | str) -> tuple[int, int]:
+    """One of so many clips and one of its variants, each by a generator of its own."""
+    clip = torch.randint(clips, (), generator=generator(*place, "clip"))
+    return int(clip), int(torch.randint(variants, (), generator=generator(*place, "variant")))

@@ -10,28 +10,25 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vmc.data.clips import Clip, check_readable, fill
-from vmc.data.timing import tell_timing
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform, log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
-from vmc.evaluation.synthetic import SyntheticRegularization
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
-from vmc.runs.folder import RunFolder, ending
+from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
 from vmc.runs.sheets import NAME as CLIP_SHEET
 from vmc.runs.sheets import write_clip_sheet
-from vmc.training.batches import LatentClips, LoadedBatches, StepPlan, TrainingBatches
-from vmc.training.callbacks import Checkpoints, LossLog, Progress, StopOnSignal
+from vmc.training.batches import StepPlan, TrainingBatches
+from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end
 from vmc.training.checkpoints import usable_checkpoint
-from vmc.training.delta import check_dtype
+from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.initial import InitialWeights
-from vmc.training.memory import Load, explain_oom, fitting_load
+from vmc.training.hardware import check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import ClipSet, Mixture
@@ -55,7 +52,7 @@ class Session:
         lr_schedule: how the optimizer's rates change from step to step.
         init: a run, or a file of weights, that the run starts from in place of the base model.
         clip_sets: clips beside the motion's, with draws and a length of their own.
-        steps: optimiser steps in all, those of an earlier part of the run included.
+        steps: optimizer steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
         evaluate_subset: videos of an intermediate evaluation.
@@ -90,11 +87,12 @@ class Session:
         check_optimizer(self.optimizer)
         check_schedule(self.lr_schedule, steps=self.steps)
         self.subset.check(self.experiment.model.groups)
-        self._init = self._initial_weights()
+        self._init: InitialWeights | None = None
+        if self.init is not None:
+            model, token = self.experiment.model, self.experiment.token
+            self._init = InitialWeights.find(self.init, run=self.run, model=model, token=token)
         self._encoders = Encoders(self.experiment, self._init)
-        self._sets = list(self.clip_sets)
-        self._seconds, self._step = 0.0, 0
-        self._load: Load | None = None
+        self._progress: dict[str, Any] = {}  # how far the run is come when it ends, for `run.json`
         if self.evaluates:
             check_evaluation(self.experiment)
 
@@ -105,46 +103,47 @@ class Session:
 
     def train(self) -> int:
         """Train, or go on training, and leave a finished, stopped or failed run folder; the exit code."""
-        threads = self.experiment.hardware.use_threads()
-        self.objective.check(frames=self._shortest_clip(), process=self.experiment.model.process)
-        self.timestep_sampler.probabilities(self.experiment.model.process.times)  # of none there is nothing to draw
-        if isinstance(self.experiment.regularization, SyntheticRegularization):  # whose clips the base model makes
-            self._check_memory()
-        if self.experiment.hardware.rank == 0:
-            sweep_caches(self.experiment.cache)
-        clips, exemplars = self._clips()
+        parts, hardware = self.experiment, self.experiment.hardware
+        threads, is_first = hardware.use_threads(), hardware.rank == 0
+
+        # What cannot be trained is refused before anything is loaded or written.
+        self.objective.check(frames=self._shortest_clip(), process=parts.model.process)
+        self.timestep_sampler.probabilities(parts.model.process.times)  # of none there is nothing to draw
+        self._savings = check_memory(
+            *(parts.model, self.subset, hardware),
+            optimizer=self.optimizer,
+            batch_size=self.batch_size,
+            text_trained=parts.token.trains,
+        )
+
+        # Clips, which the base model may have to make first (regularization=synthetic).
+        if is_first:
+            sweep_caches(parts.cache)
+        clips, exemplars = self._gather()
         rows = clip_rows(clips)
         different = self._different_clips(rows)
-        self._check_memory()
-        if self.experiment.hardware.rank == 0:
-            tell_timing(clips, self._transforms(clips))
+        if is_first:
+            log_timing(clips, self._transforms(clips))
+
+        # The denoiser with what of it is trained, and all batches, from the checkpoint on that is there.
         module = self.module()
-        plan = self.plan(exemplars, len(clips) - exemplars - sum(len(one.clips) for one in self._sets))
-        batches = self._batches(clips, plan, module)
-        first = self.experiment.hardware.rank == 0
-        with StopOnSignal() as stop, ending(self.run, self.mirror.finish, first=first) as end:
-            if first:
-                world = self.experiment.hardware.devices
-                self.run.begin(threads=threads, world=world, step=batches.first, other_clips=different)
-                if batches.first:  # killed between a checkpoint and the removal of the one that it makes too many
-                    self.run.drop_checkpoints(batches.first, keep=Checkpoints.KEPT)
+        checkpoint = usable_checkpoint(self.run)
+        begun_at = int(checkpoint.stem) if checkpoint else 0
+        others = len(clips) - exemplars - sum(len(one.clips) for one in self.clip_sets)
+        batches = self._batches(clips, self.plan(exemplars, others), module, begun_at)
+
+        def fit(stop: StopOnSignal) -> str:
+            if is_first:
+                self.run.begin(threads=threads, world=hardware.devices, step=begun_at, other_clips=different)
+                if begun_at:  # killed between a checkpoint and the removal of the one that it makes too many
+                    self.run.drop_checkpoints(begun_at, keep=Checkpoints.KEPT)
                 self._begin(clips, module)
                 write_clips(rows, self.run.path)
-            end.reason = self._fit(module, batches, stop)
-            end.changes = {"step": self._step, "seconds": round(self._seconds, 3)} if self._step else {}
-            if end.reason == "signal":
-                end.exit_code = stop.exit_code
-        if end.reason == "signal":
-            stop.pass_on()
-        return end.exit_code
+            return self._fit(module, DataLoader(batches, batch_size=None, num_workers=0), stop, checkpoint, clips)
+
+        return run_to_end(fit, run=self.run, mirror=self.mirror, rank=hardware.rank, about=self._progress)
 
     # --- what is needed before the first step ------------------------------------------------------------------------
-
-    def _initial_weights(self) -> InitialWeights | None:
-        if self.init is None:
-            return None
-        parts = self.experiment
-        return InitialWeights.find(self.init, run=self.run, model=parts.model, token=parts.token)
 
     def _shortest_clip(self) -> int:
         """Frames of the shortest clip's latent.
@@ -170,7 +169,7 @@ class Session:
             )
         return min(frames)
 
-    def _clips(self) -> tuple[list[Clip], int]:
+    def _gather(self) -> tuple[list[Clip], int]:
         """The run's clips and the number of exemplars.
 
         Exemplars are first, then regularization clips, then those of each set; captions are filled in and checked.
@@ -180,17 +179,17 @@ class Session:
         further = [[replace(clip, caption=fill(clip.caption, **words)) for clip in one.clips] for one in self.clip_sets]
         check_texts(self.experiment, [*found, *(clip for clips in further for clip in clips)])
         clips, exemplars = readable(found, skip_bad=skip_bad)
-        self._sets = [
+        self.clip_sets = [
             replace(one, clips=check_readable(clips, skip_bad=skip_bad))
             for one, clips in zip(self.clip_sets, further, strict=True)
         ]
-        return [*clips, *(clip for one in self._sets for clip in one.clips)], exemplars
+        return [*clips, *(clip for one in self.clip_sets for clip in one.clips)], exemplars
 
     def _transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
         """How each clip becomes frames: exemplars are augmented, those of a set have a transform of their own."""
         data, mirror = self.experiment.data, self.experiment.motion.mirror
         own, others = data.transform(augmented=True, mirror=mirror), data.transform(augmented=False, mirror=False)
-        further = [one.transform for one in self._sets for _ in one.clips]
+        further = [one.transform for one in self.clip_sets for _ in one.clips]
         drawn = clips[: len(clips) - len(further)]
         return [*(own if clip.role == "exemplar" else others for clip in drawn), *further]
 
@@ -208,17 +207,6 @@ class Session:
             )
         return different
 
-    def _check_memory(self) -> None:
-        """A GPU that is too small is named before any weights are loaded."""
-        self._load = self._load or fitting_load(
-            self.experiment.model,
-            hardware=self.experiment.hardware,
-            subset=self.subset,
-            optimizer=self.optimizer,
-            batch_size=self.batch_size,
-            text_trained=self.experiment.token.trains,
-        )
-
     def module(self) -> MotionModule:
         """The denoiser with what of it is trained."""
         denoiser = self.experiment.model.denoiser()
@@ -233,28 +221,24 @@ class Session:
             objective=self.objective,
             lr_schedule=self.lr_schedule,
             encoder=self._encoders.prompt_encoder if self.experiment.token.trains else None,
-            clip_sets=self._sets,
+            clip_sets=self.clip_sets,
             inherited=inherited,
             frozen_dtype=self.experiment.hardware.frozen_dtype,
         )
 
     def plan(self, exemplars: int, others: int) -> StepPlan:
         """What each step draws of so many exemplars and regularization clips."""
-        parts, regularization = self.experiment, self.experiment.regularization
-        mixture = Mixture(
-            exemplars=exemplars,
-            regularization=others,
-            exemplar_variants=parts.data.variants,
-            regularization_variants=regularization.variants,
-            mix=regularization.mix,
-            weight=regularization.weight,
-            ratio=regularization.ratio,
-            further=self._sets,
-        )
+        parts = self.experiment
         return StepPlan(
             seed=parts.seed,
             batch_size=self.batch_size,
-            mixture=mixture,
+            mixture=Mixture(
+                exemplars=exemplars,
+                exemplar_variants=parts.data.variants,
+                others=others,
+                regularization=parts.regularization,
+                further=self.clip_sets,
+            ),
             timestep_sampler=self.timestep_sampler,
             process=parts.model.process,
         )
@@ -263,34 +247,28 @@ class Session:
         """ids_L of each caption, which the module encodes where the token is trained."""
         return list(self._encoders.prompt_encoder.token_ids(list(captions)))
 
-    def _batches(self, clips: Sequence[Clip], plan: StepPlan, module: MotionModule) -> LoadedBatches:
-        latents = LatentClips(
-            clips=clips,
-            transforms=self._transforms(clips),
-            cache=self._encoders.latent_cache,
-            autoencoder=self._encoders.autoencoder_fingerprint,
-        )
-        newest = usable_checkpoint(self.run)
-        first = int(newest.stem) if newest else 0
+    def _batches(self, clips: Sequence[Clip], plan: StepPlan, module: MotionModule, begun_at: int) -> TrainingBatches:
+        """Latents and texts of all that the run's steps from `begun_at` on draw."""
+        hardware = self.experiment.hardware
         # The last step's in any case: Lightning reads a batch even where no step is left.
-        moments = self._encoders.moments(latents, plan.wanted(range(min(first, self.steps - 1), self.steps)))
+        wanted = plan.wanted(range(min(begun_at, self.steps - 1), self.steps))
+        moments = self._encoders.moments(clips, self._transforms(clips), wanted)
         captions = [clip.caption for clip in clips]
-        texts = self.token_ids(captions) if self.experiment.token.trains else self._encoders.texts(captions)
-        batches = TrainingBatches(
+        return TrainingBatches(
             plan=plan,
             moments=moments,
-            texts=texts,
+            texts=self.token_ids(captions) if self.experiment.token.trains else self._encoders.texts(captions),
             steps=self.steps,
             start=lambda: module.trainer.global_step,
-            rank=self.experiment.hardware.rank,
-            world=self.experiment.hardware.devices,
-            accumulate=self.experiment.hardware.accumulate,
+            rank=hardware.rank,
+            world=hardware.devices,
+            accumulate=hardware.accumulate,
         )
-        return LoadedBatches(batches, newest, clips)
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
     def _begin(self, clips: Sequence[Clip], module: MotionModule) -> None:
+        """Write down what the run starts from, say what it trains, and show its clips."""
         self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
         if self._init:
             self._init.keep(self.run.path)
@@ -307,30 +285,37 @@ class Session:
         write_clip_sheet(self.run.path / CLIP_SHEET, clips, self._transforms(clips))
         self.mirror.start(folder=self.run.path, config=self.run.config)
 
-    def _fit(self, module: MotionModule, batches: LoadedBatches, stop: StopOnSignal) -> str:
+    def _fit(
+        self, module: MotionModule, loader: DataLoader, stop: StopOnSignal, checkpoint: Path | None, clips: list[Clip]
+    ) -> str:
+        """Train from the checkpoint on to the last step, the threshold or a signal; which of them it was."""
         losses = LossLog(run=self.run, mirror=self.mirror)
-        callbacks: list[Any] = [stop, losses, Progress(steps=self.steps)]
-        evaluations = self._evaluations(batches, losses, stop) if self.evaluates else None
+        callbacks: list[Any] = [stop, losses]
+        evaluations = self._evaluations(clips, losses, stop, checkpoint) if self.evaluates else None
         if evaluations:
             callbacks.append(evaluations)
-        checkpoints = Checkpoints(
-            run=self.run, every=self.checkpoint_every, about=self._about(), dtype=check_dtype(self.weights_dtype)
-        )
-        trainer = self.experiment.hardware.trainer(steps=self.steps, callbacks=[*callbacks, checkpoints])
-        loader: DataLoader = DataLoader(batches.dataset, batch_size=None, num_workers=0)
-        with explain_oom(self._load, self.experiment.hardware.device):
-            trainer.fit(module, loader, ckpt_path=batches.checkpoint, weights_only=True)
-        self._seconds, self._step = losses.seconds, trainer.global_step
+        dtype = check_dtype(self.weights_dtype)
+        callbacks.append(Checkpoints(run=self.run, every=self.checkpoint_every, about=self._about(), dtype=dtype))
+
+        hardware = self.experiment.hardware
+        trainer = hardware.trainer(steps=self.steps, callbacks=callbacks)
+        with explain_oom(hardware.device, self._savings):
+            trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+        if trainer.global_step:
+            self._progress |= {"step": trainer.global_step, "seconds": round(losses.seconds, 3)}
+
         if evaluations and evaluations.reached is not None:
             return "appearance"
         unfinished = trainer.global_step < self.steps or (evaluations and evaluations.interrupted)
         return "signal" if stop.received and unfinished else "steps"
 
-    def _evaluations(self, batches: LoadedBatches, losses: LossLog, stop: StopOnSignal) -> Evaluations:
+    def _evaluations(
+        self, clips: Sequence[Clip], losses: LossLog, stop: StopOnSignal, checkpoint: Path | None
+    ) -> Evaluations:
         return Evaluations(
             experiment=self.experiment,
             encoders=self._encoders,
-            clips=batches.clips,
+            clips=clips,
             run=self.run,
             mirror=self.mirror,
             every=self.evaluate_every,
@@ -338,7 +323,7 @@ class Session:
             about=self._about(),
             after=losses.skip_time,
             stop=stop,
-            resumed_at=batches.first,
+            resumed_at=int(checkpoint.stem) if checkpoint else 0,
         )
 
     def _about(self) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """Tables of texts: in columns for the terminal, as Markdown, CSV and LaTeX."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A line a row: the first column to the left, the others to the right, two spaces between."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def aligned(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)) -> list[str]:
+    """A line a row, with two spaces between columns: those of `left` are set from the left, others from the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            [row[0].ljust(widths[0]), *(row[place].rjust(widths[place]) for place in range(1, len(row)))]
+            text.ljust(width) if column in left else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
@@ -114,16 +115,7 @@ def to_latex(table: TextTable) -> str:
 
 def to_terminal(table: TextTable) -> str:
     """Columns of equal width, without the notes."""
-    rows = [list(table.header), *map(list, table.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
-    lines = []
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        padded = [
-            text.ljust(width) if column in table.left else text.rjust(width)
-            for column, (text, width) in enumerate(cells)
-        ]
-        lines.append("  ".join(padded).rstrip())
+    lines = aligned([table.header, *table.rows], left=table.left)
     return "\n".join([table.title, *(f"  {line}" for line in lines)])
 
 

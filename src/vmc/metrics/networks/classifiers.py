@@ -1,77 +1,41 @@
 """Which gesture a video shows, by three kinds of published checkpoints behind one small interface.
 
-Axes: B videos, F frames, S segments, C colours, H and W, K classes.
+Axes: B videos, F frames, S segments, C colors, H and W, K classes.
 """
 
+import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import normalize
 
-from vmc.metrics.base import in_parts
-from vmc.metrics.networks.files import NetworkFile
+from vmc.metrics.base import in_parts, resize_short_side
+from vmc.metrics.networks.files import Network, NetworkFile
 from vmc.metrics.networks.trn import SEGMENTS, TRN, load_trn, segment_indices
 from vmc.metrics.networks.tsm import OnlineTSM, load_tsm
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.text_files import normalize_label
 
-JESTER_LABELS = (
-    "Doing other things",
-    "Drumming Fingers",
-    "No gesture",
-    "Pulling Hand In",
-    "Pulling Two Fingers In",
-    "Pushing Hand Away",
-    "Pushing Two Fingers Away",
-    "Rolling Hand Backward",
-    "Rolling Hand Forward",
-    "Shaking Hand",
-    "Sliding Two Fingers Down",
-    "Sliding Two Fingers Left",
-    "Sliding Two Fingers Right",
-    "Sliding Two Fingers Up",
-    "Stop Sign",
-    "Swiping Down",
-    "Swiping Left",
-    "Swiping Right",
-    "Swiping Up",
-    "Thumb Down",
-    "Thumb Up",
-    "Turning Hand Clockwise",
-    "Turning Hand Counterclockwise",
-    "Zooming In With Full Hand",
-    "Zooming In With Two Fingers",
-    "Zooming Out With Full Hand",
-    "Zooming Out With Two Fingers",
-)
+_JESTER = """Doing other things, Drumming Fingers, No gesture, Pulling Hand In, Pulling Two Fingers In, \
+Pushing Hand Away, Pushing Two Fingers Away, Rolling Hand Backward, Rolling Hand Forward, Shaking Hand, \
+Sliding Two Fingers Down, Sliding Two Fingers Left, Sliding Two Fingers Right, Sliding Two Fingers Up, Stop Sign, \
+Swiping Down, Swiping Left, Swiping Right, Swiping Up, Thumb Down, Thumb Up, Turning Hand Clockwise, \
+Turning Hand Counterclockwise, Zooming In With Full Hand, Zooming In With Two Fingers, Zooming Out With Full Hand, \
+Zooming Out With Two Fingers"""
+JESTER_LABELS = tuple(_JESTER.split(", "))
 """Jester's 27, sorted: the order in which published classifiers number them."""
-
 Labels = Sequence[str] | str | Path | None
 VIDEOS_AT_ONCE = 4
-
-
-class GestureClassifier(Protocol):
-    """Videos to the probabilities of named gestures."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Name of each class, in the order of the probabilities."""
-
-    def probabilities(self, frames_BFCHW: Tensor) -> Tensor:
-        """probabilities_BK on the CPU, of RGB uint8 frames of any size and number."""
-
-    def describe(self) -> dict[str, Any]:
-        """What the probabilities depend on."""
+PREPARATIONS = ("preprocessor_config.json", "video_preprocessor_config.json")
+FRAMES = 16  # where a folder's configuration does not say
 
 
 def read_labels(labels: Labels) -> tuple[str, ...]:
-    """Names of classes: None for Jester's, a file with one name a line (sorted here), or the names in their order.
-
-    Raises:
-        VmcError: no such file, or no names in it.
-    """
+    """Names of classes: None for Jester's, a file with one name a line (sorted here), or the names in their order."""
     if labels is None:
         return JESTER_LABELS
     if not isinstance(labels, str | Path):
@@ -86,84 +50,181 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
 
 
 def class_index(labels: Sequence[str], name: str) -> int:
-    """The class of that name; case, spaces and underscores do not matter.
-
-    Raises:
-        VmcError: the classifier has no such class.
-    """
-    plain = [normalize_label(label) for label in labels]
-    if normalize_label(name) not in plain:
+    """The class of that name; case, spaces and underscores do not matter. An unknown one is refused."""
+    plain, wanted = [normalize_label(label) for label in labels], normalize_label(name)
+    if wanted not in plain:
         raise VmcError(
             f"motion.label is '{name}', which the gesture classifier does not know; its classes are {', '.join(labels)}"
             " (null for a motion without a class)"
         )
-    return plain.index(normalize_label(name))
+    return plain.index(wanted)
 
 
-class TRNClassifier(NetworkFile[TRN]):
-    """The paper's: temporal relations over 8 segments (`vmc.metrics.networks.trn`).
+class GestureClassifier(NetworkFile[Network]):
+    """Videos to the probabilities of named gestures.
 
-    Args:
-        path: a `.pth.tar` in the published layout.
-        labels: see `read_labels`.
-        get: the command that gets the file.
+    Attributes:
+        kind: what it is, in the protocol.
+        segments: frames that it takes of a video.
+        labels: names of the classes, in the order of the probabilities.
     """
+
+    kind: str
+    segments = SEGMENTS
+    labels: tuple[str, ...]
+
+    @torch.no_grad()
+    def probabilities(self, frames_BFCHW: Tensor) -> Tensor:
+        """probabilities_BK on the CPU, of RGB uint8 frames of any size and number."""
+        frames_BSCHW = frames_BFCHW[:, segment_indices(frames_BFCHW.shape[1], self.segments)]
+        return in_parts(lambda part: self.logits(part.to(self.device)), frames_BSCHW, size=VIDEOS_AT_ONCE).softmax(1)
+
+    def logits(self, frames_BSCHW: Tensor) -> Tensor:
+        """logits_BK of the segments' frames."""
+        return self.network(frames_BSCHW)
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, file and classes."""
+        return {"kind": self.kind, **super().describe(), "labels": list(self.labels)}
+
+
+class _LabelledClassifier(GestureClassifier[Network]):
+    """A checkpoint that does not name its classes; `read_labels` reads their names."""
 
     def __init__(self, *, path: str | Path, labels: Labels = None, get: str = "") -> None:
         super().__init__(path=path, get=get)
         self.labels = read_labels(labels)
 
+
+class TRNClassifier(_LabelledClassifier[TRN]):
+    """The paper's: temporal relations over 8 segments, from a `.pth.tar` in the published layout."""
+
+    kind = "TRN"
+
     def open(self) -> TRN:
-        """The TRN, in eval mode."""
-        return load_trn(self.path, classes=len(self.labels)).to(self.device)
-
-    @staticmethod
-    def module(opened: TRN) -> nn.Module:
-        """The TRN."""
-        return opened
-
-    def probabilities(self, frames_BFCHW: Tensor) -> Tensor:
-        """probabilities_BK on the CPU."""
-        return _softmax(self.network, frames_BFCHW, segments=SEGMENTS, device=self.device)
+        """Read the TRN."""
+        return load_trn(self.path, classes=len(self.labels))
 
     def describe(self) -> dict[str, Any]:
         """File and classes, and the relations: the original draws them anew for every batch."""
-        relations = self.network.consensus.tuples
-        return {"kind": "TRN", **super().describe(), "labels": list(self.labels), "relations": relations}
+        return {**super().describe(), "relations": self.network.consensus.tuples}
 
 
-class TSMClassifier(NetworkFile[OnlineTSM]):
-    """The online MobileNetV2 with temporal shift (`vmc.metrics.networks.tsm`), averaged over 8 segments.
+class TSMClassifier(_LabelledClassifier[OnlineTSM]):
+    """The online MobileNetV2 with temporal shift, averaged over 8 segments: `mobilenetv2_jester_online.pth.tar`."""
 
-    Args:
-        path: `mobilenetv2_jester_online.pth.tar`.
-        labels: see `read_labels`.
-        get: the command that gets the file.
-    """
-
-    def __init__(self, *, path: str | Path, labels: Labels = None, get: str = "") -> None:
-        super().__init__(path=path, get=get)
-        self.labels = read_labels(labels)
+    kind = "TSM online"
 
     def open(self) -> OnlineTSM:
-        """The TSM, in eval mode."""
-        return load_tsm(self.path, classes=len(self.labels)).to(self.device)
+        """Read the TSM."""
+        return load_tsm(self.path, classes=len(self.labels))
 
-    @staticmethod
-    def module(opened: OnlineTSM) -> nn.Module:
-        """The TSM."""
-        return opened
 
-    def probabilities(self, frames_BFCHW: Tensor) -> Tensor:
-        """probabilities_BK on the CPU."""
-        return _softmax(self.network, frames_BFCHW, segments=SEGMENTS, device=self.device)
+class HuggingFaceClassifier(GestureClassifier[nn.Module]):
+    """A folder of `*ForVideoClassification` of transformers: `config.json`, weights and `preprocessor_config.json`.
+
+    Its classes are named by `id2label`, whatever their order.
+    """
+
+    def open(self) -> nn.Module:
+        """Read the model as tensors only, of which none may be missing, the names of classes and the preparation."""
+        from transformers import AutoModelForVideoClassification
+
+        _ = self.labels, self._preparation  # they lie in files of their own
+        self._refuse_own_code()
+        try:
+            model, found = AutoModelForVideoClassification.from_pretrained(
+                str(self.path),
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                weights_only=True,
+            )
+        except Exception as error:  # the library raises of every kind
+            reason = first_line(error)
+            raise VmcError(f"the video classifier {self.path} does not load ({reason}); get it again") from error
+        if missing := sorted(found["missing_keys"]):
+            raise VmcError(
+                f"the video classifier {self.path} has no tensor {missing[0]}; it was not trained to the end"
+            )
+        return model
+
+    def _refuse_own_code(self) -> None:
+        """Refuse a folder that is more than settings and weights of a class that transformers has."""
+        from transformers.models.auto.modeling_auto import MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES as KNOWN
+
+        file, kinds = self.path / "config.json", self._config.get("architectures") or []
+        if "auto_map" in self._config:
+            raise VmcError(f"{file} has an auto_map, which names code of its own; give a model of transformers' own")
+        if self._config.get("model_type") not in KNOWN or not set(kinds) <= set(KNOWN.values()):
+            kind = next((kind for kind in kinds if kind not in KNOWN.values()), self._config.get("model_type"))
+            raise VmcError(f"{file} is of {kind}, which is no video classifier of transformers; give one of its own")
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """The model's class."""
+        return (self._config.get("architectures") or ["?"])[0]
+
+    @property
+    def segments(self) -> int:  # type: ignore[override]
+        """Frames that the model takes."""
+        return int(self._config.get("num_frames") or self._config.get("frames_per_clip") or FRAMES)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names by `id2label`."""
+        names = {int(place): str(name) for place, name in self._config.get("id2label", {}).items()}
+        if not names or sorted(names) != list(range(len(names))):
+            raise VmcError(f"{self.path / 'config.json'} has no whole id2label; write there what each class is called")
+        return tuple(names[place] for place in range(len(names)))
+
+    def logits(self, frames_BSCHW: Tensor) -> Tensor:
+        """logits_BK of frames, prepared as the folder says."""
+        pixels = self._prepare(frames_BSCHW.flatten(0, 1)).unflatten(0, frames_BSCHW.shape[:2])
+        return self.network(**{getattr(self.network, "main_input_name", "pixel_values"): pixels}).logits
 
     def describe(self) -> dict[str, Any]:
-        """File and classes."""
-        return {"kind": "TSM online", **super().describe(), "labels": list(self.labels)}
+        """Kind, folder, classes and how frames are prepared."""
+        return {**super().describe(), "preparation": self._preparation}
+
+    def _prepare(self, frames_NCHW: Tensor) -> Tensor:
+        """Resize, crop at the center, scale and normalise frames as the folder's preparation file says."""
+        wanted = self._preparation
+        images = resize_short_side(frames_NCHW, wanted["short_side"], crop=wanted["crop"])
+        return normalize(images * wanted["scale"] - wanted["offset"], wanted["mean"], wanted["deviation"])
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return self._json("config.json")
+
+    @cached_property
+    def _preparation(self) -> dict[str, Any]:
+        names = [name for name in PREPARATIONS if (self.path / name).is_file()]
+        said = self._json(names[0] if names else PREPARATIONS[0])
+        short_side, size = _sides(said.get("size", 224))
+        crop = _sides(said["crop_size"])[1] if said.get("do_center_crop", True) and "crop_size" in said else size
+        normalised = said.get("do_normalize", True)
+        return {
+            "short_side": short_side,
+            "crop": crop,
+            "scale": said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1.0,
+            "offset": float(bool(said.get("offset", False))),
+            "mean": list(said.get("image_mean", [0.5] * 3)) if normalised else [0.0] * 3,
+            "deviation": list(said.get("image_std", [0.5] * 3)) if normalised else [1.0] * 3,
+        }
+
+    def _json(self, name: str) -> dict[str, Any]:
+        file = self.path / name
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise VmcError(f"{file} does not read ({error}); give the whole folder of a video classifier") from error
 
 
-@torch.no_grad()
-def _softmax(network: nn.Module, frames_BFCHW: Tensor, *, segments: int, device: torch.device) -> Tensor:
-    frames_BSCHW = frames_BFCHW[:, segment_indices(frames_BFCHW.shape[1], segments)]
-    return in_parts(lambda part: network(part.to(device)), frames_BSCHW, size=VIDEOS_AT_ONCE).softmax(1)
+def _sides(size: int | dict[str, int]) -> tuple[int, tuple[int, int]]:
+    """The short side, and height and width, of the ways in which these files give a size."""
+    if isinstance(size, int):
+        return size, (size, size)
+    if "shortest_edge" in size:
+        return size["shortest_edge"], (size["shortest_edge"],) * 2
+    return min(size["height"], size["width"]), (size["height"], size["width"])

@@ -1,14 +1,12 @@
 """CLIP models of open_clip: frames and texts to features whose dot product is their cosine.
 
-Axes: N frames or texts, C colours, H and W, D features.
+Axes: N frames or texts, C colors, H and W, L tokens, D features.
 """
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import open_clip
@@ -16,39 +14,33 @@ import torch
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as T
 
-from vmc.metrics.networks.torchscript import first_line, is_torchscript, read_tensors
-from vmc.utils.errors import VmcError
-from vmc.utils.tensor_files import misfit
+from vmc.metrics.networks.files import fill, is_torchscript, read_weights
+from vmc.utils.errors import VmcError, first_line
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 """Names that a folder's weights may have, the first found is taken."""
 _OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
 """What OpenAI's files hold besides weights, and no others do."""
-_QUICK = "-quickgelu"
-"""How the names of architectures with QuickGELU end."""
 _INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
-_UNREADABLE = (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError)
 
 
-class ImageText:
+class ImageText(nn.Module):
     """A CLIP model with its preparation of frames and its tokenizer.
 
     Args:
-        model: of open_clip, in eval mode and fp32; `visual.preprocess_cfg` says how frames are prepared.
+        model: a model of open_clip in fp32; `visual.preprocess_cfg` says how frames are prepared.
         tokenizer: texts -> tokens.
-        batch: frames or texts that go through the model at once.
     """
 
-    def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], *, batch: int = 64) -> None:
-        self.model, self.tokenizer, self.batch = model, tokenizer, batch
+    def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor]) -> None:
+        super().__init__()
+        self.model, self.tokenizer = model, tokenizer
         self.settings: Mapping[str, Any] = open_clip.get_model_preprocess_cfg(model)
         if self.settings["resize_mode"] == "longest" or self.settings["interpolation"] not in _INTERPOLATIONS:
             raise VmcError(
@@ -59,14 +51,13 @@ class ImageText:
     @torch.no_grad()
     def encode_frames(self, frames_NCHW: Tensor) -> Tensor:
         """features_ND, of length one, of RGB uint8 frames of any size."""
-        parts = [self.model.encode_image(self.prepare(part)) for part in frames_NCHW.split(self.batch)]
-        return F.normalize(torch.cat(parts), dim=-1)
+        return F.normalize(self.model.encode_image(self.prepare(frames_NCHW)), dim=-1)
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """features_ND, of length one. What is longer than the model's context is cut."""
         tokens_NL = self.tokenizer(list(texts)).to(next(self.model.parameters()).device)
-        return F.normalize(torch.cat([self.model.encode_text(part) for part in tokens_NL.split(self.batch)]), dim=-1)
+        return F.normalize(self.model.encode_text(tokens_NL), dim=-1)
 
     def prepare(self, frames_NCHW: Tensor) -> Tensor:
         """Frames as the model wants them: open_clip's transform of PIL images, for a batch."""
@@ -90,57 +81,31 @@ def _covering(frames_NCHW: Tensor, height: int, width: int) -> list[int]:
     return [round(side / ratio) for side in sides]
 
 
-def load_image_text(
-    *,
-    folder: Path | None = None,
-    architecture: str | None = None,
-    file: Path | None = None,
-    tag: str | None = None,
-    batch: int = 64,
-) -> ImageText:
-    """A CLIP model, in fp32 on the CPU: of a folder, or an architecture of open_clip with a local file or a tag.
+def load_image_text(path: Path | None, *, architecture: str | None = None, tag: str | None = None) -> ImageText:
+    """A CLIP model, in fp32 on the CPU: a folder, or an architecture of open_clip with a local file or a tag.
 
     OpenAI's weights were trained with QuickGELU. Under an architecture without it they load and score wrong, so what
     can be seen to be theirs is refused there.
 
     Args:
-        folder: with `open_clip_config.json` and weights, as on the Hugging Face hub.
-        architecture: its name, such as ViT-B-32-quickgelu.
-        file: weights: safetensors, a state dict, or OpenAI's TorchScript archive.
-        tag: of published weights, such as openai; they are downloaded unless open_clip has them in its cache.
-        batch: frames or texts at once.
+        path: a folder with `open_clip_config.json` and weights, as on the Hugging Face hub; with an architecture its
+            weights: safetensors, a state dict, or OpenAI's TorchScript archive; None with a tag.
+        architecture: open_clip's name, such as ViT-B-32-quickgelu; None with a folder.
+        tag: tag of published weights, such as openai; they are downloaded unless open_clip has them in its cache.
 
     Raises:
-        VmcError: nothing or too much is named, a file is missing, truncated, foreign or would run code, or the weights
-            do not fit the architecture.
+        VmcError: a file is missing, truncated, foreign or would run code, or the weights do not fit the architecture.
     """
-    given = [name for name, value in (("folder", folder), ("file", file), ("tag", tag)) if value is not None]
-    if len(given) != 1 or (architecture is None) == (folder is None):
-        raise VmcError(
-            f"the CLIP model has {', '.join(given) or 'no weights'} and architecture {architecture};"
-            " name a folder alone, or an architecture with either a file or a tag"
-        )
-    if folder is not None:
-        name, model = f"local-dir:{folder}", _of_folder(folder)
+    if architecture is None:
+        assert path is not None
+        model, tokenizer = _from_folder(path), _tokenizer(path)
     else:
-        assert architecture is not None
-        name, model = architecture, _of_tag(architecture, tag) if tag else _of_file(architecture, file)
-    return ImageText(model.float().eval().requires_grad_(False), _tokenizer(name, folder), batch=batch)
+        model = _from_file(architecture, path) if path else _from_tag(architecture, tag or "")
+        tokenizer = open_clip.get_tokenizer(architecture)
+    return ImageText(model.float(), tokenizer).eval().requires_grad_(False)
 
 
-def _tokenizer(name: str, folder: Path | None) -> Callable[[list[str]], Tensor]:
-    if folder is None:
-        return open_clip.get_tokenizer(name)
-    text = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"].get("text_cfg", {})
-    # One of transformers: said outright, since the folder's own settings may ask for code of its own.
-    safely = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
-    try:
-        return open_clip.get_tokenizer(name, **safely)
-    except Exception as error:  # the library raises of every kind
-        raise VmcError(f"the tokenizer of the CLIP folder {folder} does not load ({first_line(error)})") from error
-
-
-def _of_folder(folder: Path) -> nn.Module:
+def _from_folder(folder: Path) -> nn.Module:
     config = folder / CONFIG
     if not config.is_file():
         raise VmcError(f"the CLIP folder {folder} has no {CONFIG}; give a folder as open_clip writes it")
@@ -148,23 +113,21 @@ def _of_folder(folder: Path) -> nn.Module:
     if weights is None:
         raise VmcError(f"the CLIP folder {folder} has no {WEIGHTS[0]}; get the complete folder again")
     try:
-        _check_own_code(json.loads(config.read_text(encoding="utf-8"))["model_cfg"], folder)
+        _refuse_own_code(_text_config(folder), folder)
         model = _blank(f"local-dir:{folder}")
     except VmcError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise VmcError(f"{config} describes no model of open_clip ({first_line(error)})") from error
-    _fill(model, _tensors(weights), weights, str(config))
-    return model
+    return _fill(model, _tensors(weights), weights, str(config))
 
 
-def _check_own_code(described: Mapping[str, Any], folder: Path) -> None:
-    """Refuse a text model that is code of its own: open_clip would ask on the terminal whether it may run.
+def _text_config(folder: Path) -> Any:
+    return json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"].get("text_cfg", {})
 
-    Raises:
-        VmcError: it is none of transformers' own.
-    """
-    text = described.get("text_cfg")
+
+def _refuse_own_code(text: Any, folder: Path) -> None:
+    """Refuse a text model that is code of its own: open_clip would ask on the terminal whether it may run."""
     name = text.get("hf_model_name") if isinstance(text, Mapping) else None
     if not name:
         return
@@ -179,33 +142,36 @@ def _check_own_code(described: Mapping[str, Any], folder: Path) -> None:
         ) from error
 
 
-def _of_file(architecture: str, file: Path | None) -> nn.Module:
-    assert file is not None
+def _tokenizer(folder: Path) -> Callable[[list[str]], Tensor]:
+    # One of transformers: said outright, since the folder's own settings may ask for code of its own.
+    safely = {"trust_remote_code": False} if _text_config(folder).get("hf_tokenizer_name") else {}
+    try:
+        return open_clip.get_tokenizer(f"local-dir:{folder}", **safely)
+    except Exception as error:  # the library raises of every kind
+        raise VmcError(f"the tokenizer of the CLIP folder {folder} does not load ({first_line(error)})") from error
+
+
+def _from_file(architecture: str, file: Path) -> nn.Module:
     config = _config(architecture)
-    if not file.is_file():
-        raise VmcError(f"the CLIP file {file} does not exist; give the path of a .safetensors or .pt")
+    if file.is_dir():
+        raise VmcError(
+            f"{file} is a folder, which names its own architecture; set metrics.appearance.architecture=null"
+        )
     state = _tensors(file)
     openai = "openai" in file.name.lower() or is_torchscript(file) or any(name in state for name in _OPENAI_NUMBERS)
-    if openai and not config.get("quick_gelu", False):
-        raise VmcError(
-            f"the CLIP file {file} holds OpenAI's weights, which need QuickGELU, and the architecture {architecture}"
-            f" has none; choose {architecture}{_QUICK}"
-        )
-    model = _blank(architecture)
-    _fill(model, {name: part for name, part in state.items() if name not in _OPENAI_NUMBERS}, file, architecture)
-    return model
+    if openai:
+        _check_quickgelu(f"file {file} holds OpenAI's weights, which need QuickGELU, and", architecture, config)
+    state = {name: part for name, part in state.items() if name not in _OPENAI_NUMBERS}
+    return _fill(_blank(architecture), state, file, architecture)
 
 
-def _of_tag(architecture: str, tag: str) -> nn.Module:
+def _from_tag(architecture: str, tag: str) -> nn.Module:
     config, published = _config(architecture), get_pretrained_cfg(architecture, tag)
     if not published:
         tags = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
         raise VmcError(f"open_clip has no weights '{tag}' of {architecture}; its tags are {tags}")
-    if published.get("quick_gelu", False) and not config.get("quick_gelu", False):
-        raise VmcError(
-            f"the CLIP weights '{tag}' were trained with QuickGELU, and the architecture {architecture} has none;"
-            f" choose {architecture}{_QUICK}"
-        )
+    if published.get("quick_gelu", False):
+        _check_quickgelu(f"weights '{tag}' were trained with QuickGELU, and", architecture, config)
     try:
         return open_clip.create_model(architecture, pretrained=tag)
     except (RuntimeError, OSError, ValueError) as error:
@@ -213,6 +179,11 @@ def _of_tag(architecture: str, tag: str) -> nn.Module:
             f"the CLIP weights '{tag}' of {architecture} are not in the cache and do not download"
             f" ({first_line(error)}); name a local file instead"
         ) from error
+
+
+def _check_quickgelu(what: str, architecture: str, config: Mapping[str, Any]) -> None:
+    if not config.get("quick_gelu", False):
+        raise VmcError(f"the CLIP {what} the architecture {architecture} has none; choose {architecture}-quickgelu")
 
 
 def _config(architecture: str) -> Mapping[str, Any]:
@@ -224,30 +195,17 @@ def _config(architecture: str) -> Mapping[str, Any]:
 
 def _blank(name: str) -> nn.Module:
     """The model before its weights; open_clip's warning that they are random is not for the user."""
-    with _silent(), torch.random.fork_rng(devices=[]):
-        return open_clip.create_model(name, load_weights=False, pretrained_text=False)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
     former = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            return open_clip.create_model(name, load_weights=False, pretrained_text=False)
     finally:
         logging.disable(former)
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        if is_torchscript(file):
-            content: Any = read_tensors(file)  # as OpenAI's, whose code is not run
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise VmcError(f"the CLIP file {file} does not load ({first_line(error)}); get it again") from error
+    content = read_weights(file, kind="CLIP file", expected="a .safetensors or .pt")
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     found = {name.removeprefix("module."): part for name, part in state.items() if isinstance(part, Tensor)}
     if "logit_scale" not in found:
@@ -255,13 +213,10 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     return found
 
 
-def _fill(model: Any, state: dict[str, Tensor], file: Path, architecture: str) -> None:
-    """Give the model its weights: all of them, each of its shape."""
+def _fill(model: Any, state: dict[str, Tensor], file: Path, architecture: str) -> nn.Module:
     state = convert_state_dict(model, state)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
     state["logit_scale"] = state["logit_scale"].reshape(model.logit_scale.shape)
     state.pop("text.transformer.embeddings.position_ids", None)
-    if problem := misfit(model, state):
-        raise VmcError(f"the CLIP file {file} does not fit {architecture}: {problem}; get it again")
-    model.load_state_dict(state)
+    return fill(model, state, f"the CLIP file {file}", fits=architecture)

@@ -1,32 +1,32 @@
 """SSCD (Pizzi et al., 2022): descriptors in which a copied image lies near its original, from the published files.
 
-Axes: N images, C colours, H and W, D descriptor width (512 for the default model).
+Axes: N images, C colors, H and W, D descriptor width (512 for the default model).
 """
 
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.transforms.functional import normalize
 
-from vmc.metrics.networks.torchscript import first_line, is_torchscript, read_tensors
-from vmc.utils.errors import VmcError
+from vmc.metrics.base import IMAGENET, resize_short_side
+from vmc.metrics.networks.files import NetworkFile, is_torchscript, read_tensors, read_weights
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
 from vmc.utils.tensor_files import misfit
 
-MEAN = (0.485, 0.456, 0.406)  # ImageNet's, as the published models were trained
-DEVIATION = (0.229, 0.224, 0.225)
 SHORT_SIDE = 288  # px; github.com/facebookresearch/sscd-copy-detection, README
 POWER = 3.0
 STEM = 64
 """Channels of the published networks' first stage."""
-PREFIX = "backbone."
-LAST = f"{PREFIX}fc.weight"
-"""The tensor by which torchvision's names are known."""
+FIRST, LAST = "backbone.conv1.weight", "backbone.fc.weight"
+"""Tensors by which torchvision's names are known."""
 
 
 def generalized_mean(features_NCHW: Tensor, *, power: float = POWER) -> Tensor:
@@ -45,11 +45,7 @@ class GeM(nn.Module):
 class SSCDNetwork(nn.Module):
     """A torchvision ResNet with generalized-mean pooling and a linear descriptor, normalised to length one.
 
-    Args:
-        bottleneck: whether its blocks are bottlenecks.
-        layers: blocks of the four stages.
-        width: of the descriptor.
-        stem: channels before the first stage; each stage has twice the former's. torchvision's own is 64.
+    `layers` counts the blocks of the four stages, `stem` the channels of the first; each has twice the former's.
     """
 
     def __init__(self, *, bottleneck: bool, layers: list[int], width: int, stem: int = STEM) -> None:
@@ -67,14 +63,13 @@ class SSCDNetwork(nn.Module):
         Raises:
             RuntimeError: a tensor is missing, too many or of another shape.
         """
-        stem = state[f"{PREFIX}conv1.weight"].shape[0] if f"{PREFIX}conv1.weight" in state else STEM
-        bottleneck, width = f"{PREFIX}layer1.0.conv3.weight" in state, state[f"{PREFIX}fc.weight"].shape[0]
+        bottleneck, width = "backbone.layer1.0.conv3.weight" in state, state[LAST].shape[0]
+        stem = state[FIRST].shape[0] if FIRST in state else STEM
         with torch.device("meta"):  # a file may name any size
-            blank = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
-        if problem := misfit(blank, state):
+            network = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
+        if problem := misfit(network, state):
             raise RuntimeError(problem)
-        network = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
-        network.load_state_dict(dict(state))
+        network.to_empty(device="cpu").load_state_dict(dict(state))
         return network
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
@@ -83,7 +78,7 @@ class SSCDNetwork(nn.Module):
 
 
 def _narrow(backbone: ResNet, block: type[BasicBlock | Bottleneck], layers: list[int], stem: int) -> None:
-    """Gives a ResNet other channels in every stage, all else as torchvision builds it."""
+    """Give a ResNet other channels in every stage, all else as torchvision builds it."""
     backbone.inplanes = stem
     backbone.conv1 = nn.Conv2d(3, stem, kernel_size=7, stride=2, padding=3, bias=False)
     backbone.bn1 = nn.BatchNorm2d(stem)
@@ -98,70 +93,78 @@ def _narrow(backbone: ResNet, block: type[BasicBlock | Bottleneck], layers: list
 
 def _layers(state: Mapping[str, Tensor]) -> list[int]:
     """Blocks of the four stages."""
-    blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith(f"{PREFIX}layer")}
+    blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith("backbone.layer")}
     return [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)]
 
 
 def normalized(images_NCHW: Tensor) -> Tensor:
     """Images of 0 to 1 on the scale that the network wants."""
-    mean, deviation = (images_NCHW.new_tensor(part).view(1, 3, 1, 1) for part in (MEAN, DEVIATION))
-    return (images_NCHW - mean) / deviation
+    return normalize(images_NCHW, *IMAGENET)
 
 
-class CopyDescriptor:
-    """Frames to descriptors whose dot product is the copy similarity.
+def prepared(frames_NCHW: Tensor, *, short_side: int) -> Tensor:
+    """RGB uint8 frames of any size as the network wants them: the short side at `short_side` px, proportions kept."""
+    return normalized(resize_short_side(frames_NCHW.float() / 255, short_side))
 
-    Args:
-        network: prepared images to descriptors.
-        short_side: px that frames are resized to, their proportions kept.
+
+class CopyNetwork(NetworkFile[nn.Module]):
+    """SSCD in a file (`load_sscd`): frames to descriptors of length one, whose dot product is the copy similarity.
+
+    `short_side` is what frames are resized to, in px; `trust` runs the code of an archive that is no plain network.
     """
 
-    def __init__(self, network: nn.Module, *, short_side: int = SHORT_SIDE) -> None:
-        self.network, self.short_side = network, short_side
+    def __init__(self, *, path: str | Path, short_side: int = SHORT_SIDE, trust: bool = False, get: str = "") -> None:
+        super().__init__(path=path, get=get)
+        if not isinstance(trust, bool):
+            raise VmcError(f"metrics.copying.trust is '{trust}'; it must be true or false")
+        self.short_side, self.trust = short_side, trust
+
+    def open(self) -> nn.Module:
+        """Read the network."""
+        return load_sscd(self.path, trust=self.trust)
 
     @torch.no_grad()
     def __call__(self, frames_NCHW: Tensor) -> Tensor:
         """descriptors_ND of RGB uint8 frames of any size."""
-        return self.network(self.prepare(frames_NCHW))
+        return self.network(prepared(frames_NCHW.to(self.device), short_side=self.short_side))
 
-    def prepare(self, frames_NCHW: Tensor) -> Tensor:
-        """Frames as the network wants them."""
-        height, width = frames_NCHW.shape[-2:]
-        scale = self.short_side / min(height, width)
-        size = [max(self.short_side, round(side * scale)) for side in (height, width)]
-        images = frames_NCHW.float() / 255
-        images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
-        return normalized(images)
+    def describe(self) -> dict[str, Any]:
+        """File and size of frames."""
+        return {**super().describe(), "short_side": self.short_side}
 
 
-def load_sscd(path: Path, *, short_side: int = SHORT_SIDE, trust: bool = False) -> CopyDescriptor:
-    """A descriptor from a published file: `NAME.torchvision.pt`, or `NAME.torchscript.pt`.
+def load_sscd(path: Path, *, trust: bool = False) -> nn.Module:
+    """The network, prepared images to descriptors, of a published `NAME.torchvision.pt` or `NAME.torchscript.pt`.
 
     Either is read as tensors, which may be of half precision, with names as torchvision's; the depth and the widths are
     read from them. A TorchScript archive with other names describes its network in code, which can do anything.
 
-    Args:
-        path: of the file.
-        short_side: px that frames are resized to.
-        trust: run the code of such an archive.
-
     Raises:
-        VmcError: no such file, a truncated or foreign one, or one that would run code.
+        VmcError: no such file, a truncated or foreign one, or one whose code would have to be run without `trust`.
     """
-    if not path.is_file():
-        raise VmcError(f"the SSCD file {path} does not exist; give the path of a .torchvision.pt or .torchscript.pt")
-    network = _torchscript(path, trust=trust) if is_torchscript(path) else _torchvision(path)
-    return CopyDescriptor(network.eval(), short_side=short_side)
-
-
-def _torchscript(path: Path, *, trust: bool) -> nn.Module:
+    reason = f"it has no {LAST}"
+    if is_torchscript(path):
+        try:
+            state = read_tensors(path)
+        except UnpicklingError as error:
+            state, reason = {}, first_line(error)
+        if LAST not in state:
+            return _run_archive(path, reason, trust=trust).eval()
+    else:
+        state = read_weights(path, kind="SSCD file", expected="a .torchvision.pt or .torchscript.pt")
+        if not isinstance(state, Mapping) or LAST not in state:
+            raise VmcError(f"the SSCD file {path} holds no {LAST}; it is no .torchvision.pt of SSCD")
     try:
-        state = read_tensors(path)
-        if LAST in state:
-            return _network(path, state)
-        reason = f"it has no {LAST}"
-    except UnpicklingError as error:
-        reason = first_line(error)
+        network = SSCDNetwork.of(state)
+    except RuntimeError as error:
+        blocks = _layers(state)
+        raise VmcError(
+            f"the SSCD file {path} does not fit a ResNet of {blocks} blocks: {error}; get it again"
+        ) from error
+    return network.requires_grad_(False).eval()
+
+
+def _run_archive(path: Path, reason: str, *, trust: bool) -> nn.Module:
     if not trust:
         raise VmcError(
             f"the SSCD file {path} (SHA-256 {fingerprint(path)}) is a TorchScript archive whose network is code of its"
@@ -174,22 +177,3 @@ def _torchscript(path: Path, *, trust: bool) -> nn.Module:
             return torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError) as error:
         raise VmcError(f"the SSCD file {path} does not load ({first_line(error)}); get it again") from error
-
-
-def _torchvision(path: Path) -> SSCDNetwork:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise VmcError(f"the SSCD file {path} does not load ({first_line(error)}); get it again") from error
-    if not isinstance(content, Mapping) or LAST not in content:
-        raise VmcError(f"the SSCD file {path} holds no {LAST}; it is no .torchvision.pt of SSCD")
-    return _network(path, content)
-
-
-def _network(path: Path, content: Mapping[str, Tensor]) -> SSCDNetwork:
-    try:
-        return SSCDNetwork.of(content).requires_grad_(False)
-    except RuntimeError as error:
-        raise VmcError(
-            f"the SSCD file {path} does not fit a ResNet of {_layers(content)} blocks: {error}; get it again"
-        ) from error

@@ -1,82 +1,172 @@
-"""Temporal relation networks (Zhou et al., 2018) and their published checkpoints: which gesture a video shows.
+"""Temporal relation networks (Zhou et al., ECCV 2018): which gesture a video shows. github.com/zhoubolei/TRN-pytorch.
 
-Axes: B videos, S = 8 segments, C colours or features, H and W, K classes.
+Their image networks are the published BNInception, and a small residual one for frames of 64 pixels.
+Axes: B videos, S = 8 segments, N images, C colors, channels or features, H and W, K classes.
 """
 
 import itertools
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.transforms.functional import normalize
 
-from vmc.metrics.networks.backbones import FEATURES, SMALL_FEATURES, BNInception, SmallResNet
-from vmc.utils.errors import VmcError, first_line
+from vmc.metrics.base import resize_short_side
+from vmc.metrics.networks.files import fill, read_weights
+from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
-from vmc.utils.tensor_files import COUNTER, misfit
+from vmc.utils.tensor_files import COUNTER
 
 SEGMENTS = 8
-WIDTH = 256  # of a frame's feature, and of a relation's hidden layer, in the published networks
 RELATIONS = 3  # of each scale but the longest, in evaluation; the original draws them anew for every batch
 PREFIX = "module."
 
+# Channels of each block: 1x1, 3x3 (reduce, out), double 3x3 (reduce, out), pooled projection. A block without 1x1 and
+# projection halves the resolution (stride 2). TRN-pytorch, model_zoo/bninception.
+INCEPTION: dict[str, tuple[int, tuple[int, int], tuple[int, int], int]] = {
+    "3a": (64, (64, 64), (64, 96), 32),
+    "3b": (64, (64, 96), (64, 96), 64),
+    "3c": (0, (128, 160), (64, 96), 0),
+    "4a": (224, (64, 96), (96, 128), 128),
+    "4b": (192, (96, 128), (96, 128), 128),
+    "4c": (160, (128, 160), (128, 160), 128),
+    "4d": (96, (128, 192), (160, 192), 128),
+    "4e": (0, (128, 192), (192, 256), 0),
+    "5a": (352, (192, 320), (160, 224), 128),
+    "5b": (352, (192, 320), (192, 224), 128),
+}
 
-@dataclass(frozen=True, kw_only=True)
-class Backbone:
-    """An image network and the frames that it was trained on.
 
-    Args:
-        make: builds it; its output is features_NC.
+class Backbone(nn.Module):
+    """An image network, whose output is features_NC, and the frames that it was trained on.
+
+    Attributes:
         features: C.
-        short_side: px to which a frame is resized, bilinear.
-        crop: px of the centre crop.
-        bgr: whether colours come blue first.
-        mean: of each channel, in its order, on a scale of 0..255.
-        deviation: of each channel.
-        width: of a frame's feature, and of a relation's hidden layer.
+        width: width of a frame's feature below the relations, and of a relation's hidden layer.
+        short_side: px to which a frame is resized, bilinear; `crop` of its center are kept.
+        bgr: whether colors come blue first.
+        mean: mean of each channel, in its order, on a scale of 0..255; `deviation` likewise.
         moving: whether three channels more hold each frame's difference from the mean of the video's frames, in which
             what moves stands out.
     """
 
-    make: Callable[[], nn.Module]
     features: int
+    width: int
     short_side: int
     crop: int
     bgr: bool
-    mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
-    width: int = WIDTH
-    moving: bool = False
+    mean: list[float]
+    deviation: list[float]
+    moving = False
 
 
-BACKBONES: dict[str, Backbone] = {
-    "BNInception": Backbone(
-        make=BNInception,
-        features=FEATURES,
-        short_side=256,
-        crop=224,
-        bgr=True,
-        mean=(104.0, 117.0, 128.0),
-        deviation=(1.0, 1.0, 1.0),
-    ),
-    "SmallResNet": Backbone(
-        make=SmallResNet,
-        features=SMALL_FEATURES,
-        short_side=64,
-        crop=64,
-        bgr=False,
-        mean=(127.5, 127.5, 127.5),
-        deviation=(64.0, 64.0, 64.0),
-        width=128,
-        moving=True,
-    ),
-}
+class BNInception(Backbone):
+    """The published one. Every convolution has a bias and a BatchNorm beside it, named `NAME` and `NAME_bn`."""
+
+    features, width, short_side, crop = 1024, 256, 256, 224
+    bgr, mean, deviation = True, [104.0, 117.0, 128.0], [1.0, 1.0, 1.0]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._add("conv1_7x7_s2", 3, 64, kernel=7, stride=2)
+        self._add("conv2_3x3_reduce", 64, 64)
+        self._add("conv2_3x3", 64, 192, kernel=3)
+        channels = 192
+        for name, (single, three, double, projection) in INCEPTION.items():
+            block, stride = f"inception_{name}", 1 if single else 2
+            if single:
+                self._add(f"{block}_1x1", channels, single)
+            self._add(f"{block}_3x3_reduce", channels, three[0])
+            self._add(f"{block}_3x3", *three, kernel=3, stride=stride)
+            self._add(f"{block}_double_3x3_reduce", channels, double[0])
+            self._add(f"{block}_double_3x3_1", *double, kernel=3)
+            self._add(f"{block}_double_3x3_2", double[1], double[1], kernel=3, stride=stride)
+            if projection:
+                self._add(f"{block}_pool_proj", channels, projection)
+            channels = single + three[1] + double[1] + (projection or channels)
+        self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+
+    def _add(self, name: str, inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1) -> None:
+        self.add_module(name, nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2))
+        self.add_module(f"{name}_bn", nn.BatchNorm2d(outputs))
+
+    def _units(self, x_NCHW: Tensor, *names: str) -> Tensor:
+        for name in names:
+            x_NCHW = torch.relu(self.get_submodule(f"{name}_bn")(self.get_submodule(name)(x_NCHW)))
+        return x_NCHW
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """features_NC, C = 1024, of images that are BGR, 0..255 less the channel means."""
+        x_NCHW = self.pool(self._units(images_NCHW, "conv1_7x7_s2"))
+        x_NCHW = self.pool(self._units(x_NCHW, "conv2_3x3_reduce", "conv2_3x3"))
+        for name, (single, *_, projection) in INCEPTION.items():
+            block = f"inception_{name}"
+            branches = [self._units(x_NCHW, f"{block}_1x1")] if single else []
+            branches.append(self._units(x_NCHW, f"{block}_3x3_reduce", f"{block}_3x3"))
+            double = (f"{block}_double_3x3_{part}" for part in ("reduce", 1, 2))
+            branches.append(self._units(x_NCHW, *double))
+            # The pooling before a projection is the average but in the last block, which takes the maximum.
+            around = F.max_pool2d if name == "5b" else F.avg_pool2d
+            pooled = around(x_NCHW, 3, stride=1, padding=1, ceil_mode=True) if projection else self.pool(x_NCHW)
+            branches.append(self._units(pooled, f"{block}_pool_proj") if projection else pooled)
+            x_NCHW = torch.cat(branches, dim=1)
+        return x_NCHW.mean((2, 3))
+
+
+STAGES = ((16, 1), (32, 2), (64, 2), (128, 1))
+"""Channels and blocks of the small network's stages, at 32, 16, 8 and 4 pixels."""
+NARROW = 48  # channels of the last map, which is kept whole: where a hand is tells one gesture from another
+
+
+class SmallResNet(Backbone):
+    """A residual network of 0.4 M parameters for frames of 64 px: normalised colors, and what moves."""
+
+    features, width, short_side, crop = 4 * 4 * NARROW, 128, 64, 64
+    bgr, mean, deviation, moving = False, [127.5, 127.5, 127.5], [64.0, 64.0, 64.0], True
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = STAGES[0][0]
+        self.stem = nn.Conv2d(2 * 3, width, 5, stride=2, padding=2, bias=False)
+        self.stem_norm = nn.BatchNorm2d(width)
+        blocks: list[nn.Module] = []
+        for stage, (channels, count) in enumerate(STAGES):
+            for place in range(count):
+                blocks.append(Block(width, channels, stride=2 if stage and not place else 1))
+                width = channels
+        self.blocks = nn.Sequential(*blocks)
+        self.narrow = nn.Conv2d(width, NARROW, 1)
+
+    def forward(self, frames_NCHW: Tensor) -> Tensor:
+        """features_NC, the places within each channel together."""
+        # A third faster than the usual layout on a CPU.
+        frames_NCHW = frames_NCHW.contiguous(memory_format=torch.channels_last)
+        return self.narrow(self.blocks(F.relu(self.stem_norm(self.stem(frames_NCHW))))).flatten(1)
+
+
+class Block(nn.Module):
+    """Two convolutions of 3 x 3 beside an identity, or beside a mean over `stride` and a change of width."""
+
+    def __init__(self, width: int, channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, channels, 3, stride=stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(channels)
+        self.beside: nn.Module = nn.Identity()
+        if stride > 1 or width != channels:
+            mean = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+            self.beside = nn.Sequential(mean, nn.Conv2d(width, channels, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, maps_NCHW: Tensor) -> Tensor:
+        """maps_NCHW of `channels` channels, smaller by `stride`."""
+        inner = F.relu(self.first_norm(self.first(maps_NCHW)))
+        return F.relu(self.second_norm(self.second(inner)) + self.beside(maps_NCHW))
+
+
+BACKBONES: dict[str, type[Backbone]] = {"BNInception": BNInception, "SmallResNet": SmallResNet}
 """By the `arch` that a checkpoint names."""
 
 
@@ -87,30 +177,26 @@ class Relations(nn.Module):
     scores change from run to run. Here the tuples are drawn once, by a fixed seed, and kept in `tuples`.
     """
 
-    def __init__(self, *, classes: int, segments: int = SEGMENTS, width: int = WIDTH, seed: int = 0) -> None:
+    def __init__(self, *, classes: int, width: int) -> None:
         super().__init__()
-        self.scales = list(range(segments, 1, -1))
-        self.tuples = [_tuples(segments, scale, seed) for scale in self.scales]
+        scales = range(SEGMENTS, 1, -1)
+        self.tuples = [_tuples(scale) for scale in scales]
         self.fc_fusion_scales = nn.ModuleList(
             nn.Sequential(nn.ReLU(), nn.Linear(scale * width, width), nn.ReLU(), nn.Linear(width, classes))
-            for scale in self.scales
+            for scale in scales
         )
 
     def forward(self, features_BSC: Tensor) -> Tensor:
         """logits_BK: the sum over scales and tuples."""
-        return torch.stack(
-            [
-                network(features_BSC[:, chosen].flatten(1))
-                for network, tuples in zip(self.fc_fusion_scales, self.tuples, strict=True)
-                for chosen in tuples
-            ]
-        ).sum(0)
+        scales = zip(self.fc_fusion_scales, self.tuples, strict=True)
+        logits = [network(features_BSC[:, chosen].flatten(1)) for network, tuples in scales for chosen in tuples]
+        return torch.stack(logits).sum(0)
 
 
-def _tuples(segments: int, scale: int, seed: int) -> list[list[int]]:
+def _tuples(scale: int) -> list[list[int]]:
     """Up to three ordered tuples of `scale` segments out of all, the same ones always."""
-    every = list(itertools.combinations(range(segments), scale))
-    order = torch.randperm(len(every), generator=generator(seed, scale, "relations")).tolist()
+    every = list(itertools.combinations(range(SEGMENTS), scale))
+    order = torch.randperm(len(every), generator=generator(0, scale, "relations")).tolist()
     return [list(every[index]) for index in sorted(order[:RELATIONS])]
 
 
@@ -122,7 +208,7 @@ class TRN(nn.Module):
         if arch not in BACKBONES:
             raise VmcError(f"the TRN checkpoint's arch is '{arch}'; known are {', '.join(BACKBONES)}")
         self.backbone = BACKBONES[arch]
-        self.base_model = self.backbone.make()
+        self.base_model = self.backbone()
         self.new_fc = nn.Linear(self.backbone.features, self.backbone.width)
         self.consensus = Relations(classes=classes, width=self.backbone.width)
 
@@ -139,15 +225,8 @@ class TRN(nn.Module):
     def prepare(self, frames_NCHW: Tensor) -> Tensor:
         """Frames as the backbone wants them. Never flipped: that swaps left and right gestures."""
         wanted = self.backbone
-        height, width = frames_NCHW.shape[-2:]
-        scale = wanted.short_side / min(height, width)
-        size = [max(wanted.crop, round(side * scale)) for side in (height, width)]
-        resized = F.interpolate(frames_NCHW.float(), size=size, mode="bilinear", align_corners=False, antialias=True)
-        top, left = ((side - wanted.crop) // 2 for side in size)
-        cropped = resized[..., top : top + wanted.crop, left : left + wanted.crop]
-        ordered = cropped.flip(1) if wanted.bgr else cropped
-        mean, deviation = (ordered.new_tensor(part).view(1, 3, 1, 1) for part in (wanted.mean, wanted.deviation))
-        return (ordered - mean) / deviation
+        cropped = resize_short_side(frames_NCHW, wanted.short_side, crop=(wanted.crop, wanted.crop))
+        return normalize(cropped.flip(1) if wanted.bgr else cropped, wanted.mean, wanted.deviation)
 
 
 def segment_indices(frames: int, segments: int = SEGMENTS) -> list[int]:
@@ -156,60 +235,27 @@ def segment_indices(frames: int, segments: int = SEGMENTS) -> list[int]:
 
 
 def load_trn(path: Path, *, classes: int) -> TRN:
-    """A TRN in eval mode from a published checkpoint, or from one in its format.
+    """A TRN from a published checkpoint, or from one in its format; a damaged or foreign one is a `VmcError`.
 
     The container is `{epoch, arch, state_dict, best_prec1}`; names may begin with `module.`, BatchNorm tensors may be
     of shape (1, C), `num_batches_tracked` may be there or not.
-
-    Raises:
-        VmcError: no such file, one that is truncated or would run code, or tensors that do not fit.
     """
-    content = _read(path)
+    content = read_weights(path, kind="TRN checkpoint", expected="a .pth.tar file")
+    if not isinstance(content, Mapping) or "state_dict" not in content:
+        raise VmcError(f"{path} holds no state_dict; it is not a TRN checkpoint")
     arch = str(content.get("arch", "BNInception"))
-    model = TRN(arch=arch, classes=classes)
     found = {str(name).removeprefix(PREFIX): tensor for name, tensor in content["state_dict"].items()}
-    found = {name: tensor for name, tensor in found.items() if not name.endswith(COUNTER)}
-    fitted = {name: _squeezed(tensor) if "_bn." in name else tensor for name, tensor in found.items()}
-    if problem := misfit(model, fitted):
-        raise VmcError(
-            f"{path} does not fit a TRN of arch {arch} and {classes} classes: {problem};"
-            " give the labels that it was trained for, or get the file again"
-        )
-    model.load_state_dict(fitted, strict=False)
-    return model.requires_grad_(False).eval()
+    state = {
+        name: tensor[0] if "_bn." in name and tensor.ndim == 2 and len(tensor) == 1 else tensor
+        for name, tensor in found.items()
+        if not name.endswith(COUNTER)
+    }
+    remedy = "give the labels that it was trained for, or get the file again"
+    model = TRN(arch=arch, classes=classes)
+    return fill(model, state, str(path), fits=f"a TRN of arch {arch} and {classes} classes", remedy=remedy)
 
 
 def save_trn(model: TRN, path: Path, *, arch: str, epoch: int, accuracy: float) -> None:
     """Write a checkpoint in the published container and layout; `accuracy` in per cent, as there."""
     state = {PREFIX + name: tensor.cpu() for name, tensor in model.state_dict().items()}
     torch.save({"epoch": epoch, "arch": arch, "state_dict": state, "best_prec1": accuracy}, path)
-
-
-def _squeezed(tensor: Tensor) -> Tensor:
-    return tensor.squeeze(0) if tensor.ndim == 2 and tensor.shape[0] == 1 else tensor
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise VmcError(f"the TRN checkpoint {path} does not exist; give the path of a .pth.tar file")
-    try:
-        with safe_numbers():
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = first_line(error)
-        raise VmcError(f"the TRN checkpoint {path} does not load ({reason}); get the file again") from error
-    if not isinstance(content, Mapping) or "state_dict" not in content:
-        raise VmcError(f"{path} holds no state_dict; it is not a TRN checkpoint")
-    return content
-
-
-def safe_numbers() -> AbstractContextManager:
-    """Lets NumPy numbers through: old files hold their accuracy as one. Nothing on the list could run code."""
-    return torch.serialization.safe_globals(_numpy_scalars())
-
-
-def _numpy_scalars() -> list[Any]:
-    """What unpickling a NumPy number needs, under the names of NumPy 1 and 2."""
-    scalar = np.core.multiarray.scalar if np.__version__ < "2" else np._core.multiarray.scalar  # type: ignore[attr-defined]
-    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
-    return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]

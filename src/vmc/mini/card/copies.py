@@ -6,6 +6,7 @@ Axes: B videos, F frames, C colours, H and W, R draws of exemplars.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.data.frames import resize_and_crop
+from vmc.data.frames import ClipTransform, resize_and_crop
 from vmc.data.jester import Jester
-from vmc.data.transform import ClipTransform
 from vmc.data.video import read_frames
 from vmc.metrics.base import NamedClips, RunContext
-from vmc.metrics.copying import Copying, Descriptor
+from vmc.metrics.copying import Copying
 from vmc.mini.card.intervals import Clustered, Figure, area, mean
 from vmc.mini.card.networks import Networks, Remembering, RoundTrip, in_batches
 from vmc.mini.card.plan import Plan
@@ -68,7 +68,7 @@ class ExemplarSets:
         return [path for path in paths if path not in self.drawn[target][draw]]
 
 
-def compared_with(descriptor: Descriptor, exemplars: NamedClips) -> Copying:
+def compared_with(descriptor: Any, exemplars: NamedClips) -> Copying:
     """The copying metric of a run with these exemplars."""
     metric = Copying(descriptor=descriptor)
     metric.prepare(RunContext(exemplars=exemplars))

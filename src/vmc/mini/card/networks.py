@@ -18,7 +18,8 @@ from torch import Tensor
 from vmc.data.video import read_frames, write_video
 from vmc.metrics.base import in_parts
 from vmc.metrics.networks.classifiers import TRNClassifier
-from vmc.metrics.networks.files import CopyNetwork, ImageTextNetwork
+from vmc.metrics.networks.files import ImageTextNetwork
+from vmc.metrics.networks.sscd import CopyNetwork
 from vmc.metrics.quality import problem
 from vmc.metrics.suite import Suite
 from vmc.mini.card.settings import Settings

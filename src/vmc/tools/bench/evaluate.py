@@ -5,7 +5,7 @@ Axes: F frames, C colours, H and W.
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.evaluation.generation import video_names
 from vmc.evaluation.score import AT_ONCE, Evaluation
-from vmc.metrics.base import Record
+from vmc.metrics.base import Metric, Record
 from vmc.metrics.suite import Evaluator
 from vmc.tools.bench.generate import WARM_UP, make
 from vmc.tools.bench.measure import Figure, Report, Task, machine, ratio, take_turns
@@ -141,16 +141,16 @@ class Scoring:
             seconds[names[0]].append(_seconds(lambda: [read_frames(file) for file in files]))
             frames = [read_frames(file) for file in files]
             for metric in self.evaluator().metrics:
-                seconds[metric.name].append(_seconds(partial(self._show, metric.update, frames)))
+                seconds[metric.name].append(_seconds(partial(self._show, metric, frames)))
         return [Figure(f"  {name}", "s", tuple(values)) for name, values in seconds.items()]
 
-    def _show(self, update: Callable[[Tensor, Sequence[Record]], None], frames: Sequence[Tensor]) -> None:
+    def _show(self, metric: Metric, frames: Sequence[Tensor]) -> None:
         records = [
             Record(video="", prompt=prompt.text, subject=prompt.subject, language=prompt.language, seed=prompt.seed)
             for prompt in self.prompts
         ]
         for first in range(0, len(frames), AT_ONCE):
-            update(torch.stack(list(frames[first : first + AT_ONCE])), records[first : first + AT_ONCE])
+            metric.score(torch.stack(list(frames[first : first + AT_ONCE])), records[first : first + AT_ONCE])
 
 
 def _seconds(task: Task) -> float:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vmc.data.jester_check import label_file
 from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.tools.classifier.clips import Split
 from vmc.tools.learning.course import Progress
@@ -88,5 +87,5 @@ def _use(output: Path, clips: Split) -> str:
     """Overrides of a run; the classes are named where they are not Jester's 27."""
     words = f"metrics.classifier.path={output}"
     if tuple(clips.classes) != JESTER_LABELS:
-        words += f" metrics.classifier.labels={label_file(clips.source)}"
+        words += f" metrics.classifier.labels={clips.source.label_file}"
     return f"python -m vmc.train stack=paper data.path={clips.source.path} {words}"

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vmc.data.jester import Jester
-from vmc.data.jester_check import check_tables
+from vmc.data.jester import Jester, check_tables
 from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
 from vmc.tools.classifier.batches import Batches, right_of
 from vmc.tools.classifier.clips import Split, check_counts, decoded, drawn_by_runs

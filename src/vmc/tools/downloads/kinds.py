@@ -110,18 +110,14 @@ def _tensor_names(file: Path) -> list[str] | None:
     """Names without `module.`; None where the file does not read. No code of the file's is run."""
     from safetensors import SafetensorError, safe_open
 
-    from vmc.metrics.networks.torchscript import is_torchscript, read_tensors
-    from vmc.metrics.networks.trn import safe_numbers
+    from vmc.metrics.networks.files import load_weights
 
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as opened:
                 return list(opened.keys())
-        if is_torchscript(file):
-            return list(read_tensors(file))
         # Mapped, not read: only the names are wanted. Files of before 2020 cannot be mapped.
-        with safe_numbers():
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        content = load_weights(file, mmap=zipfile.is_zipfile(file))
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError):
         return None
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
@@ -192,9 +188,9 @@ def _tsm(path: Path, options: Options) -> str:
 
 
 def _sscd(path: Path, options: Options) -> str:
-    from vmc.metrics.networks.sscd import load_sscd
+    from vmc.metrics.networks.sscd import CopyNetwork
 
-    descriptor = load_sscd(path)
+    descriptor = CopyNetwork(path=path)
     _check_finite(descriptor.network.named_parameters(), path)
     try:
         described = descriptor(torch.full((1, 3, 32, 48), 128, dtype=torch.uint8))
@@ -210,9 +206,7 @@ def _sscd(path: Path, options: Options) -> str:
 def _clip(path: Path, options: Options) -> str:
     from vmc.metrics.networks.open_clip import load_image_text
 
-    opened = (
-        load_image_text(folder=path) if path.is_dir() else load_image_text(architecture=options.architecture, file=path)
-    )
+    opened = load_image_text(path, architecture=None if path.is_dir() else options.architecture)
     _check_finite(opened.model.named_parameters(), path)
     width = opened.encode_texts(["a man"]).shape[1]
     called = "its folder's own" if path.is_dir() else options.architecture
@@ -220,7 +214,7 @@ def _clip(path: Path, options: Options) -> str:
 
 
 def _video_classifier(path: Path, options: Options) -> str:
-    from vmc.metrics.networks.hugging_face import HuggingFaceClassifier
+    from vmc.metrics.networks.classifiers import HuggingFaceClassifier
 
     classifier = HuggingFaceClassifier(path=path)
     labels = classifier.labels

@@ -168,7 +168,7 @@ def _identity(clips: int, pipeline: Path) -> dict[str, Any]:
 
 def _write_figures(folder: Path, measured: dict[str, Measured]) -> None:
     """What the written model can do, on frames as rendered and after the autoencoder."""
-    model = cast(CLIP, load_image_text(folder=folder).model)
+    model = cast(CLIP, load_image_text(folder).model)
     found = {name: figures(model, shown) for name, shown in measured.items()}
     with atomic_write(folder / FIGURES) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

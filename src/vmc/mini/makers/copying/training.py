@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vmc.metrics.networks.sscd import CopyDescriptor, SSCDNetwork, normalized
+from vmc.metrics.networks.sscd import SSCDNetwork, normalized, prepared
 from vmc.mini.makers.copying.augmentation import augment
 from vmc.mini.makers.copying.measuring import area, set_similarities
 from vmc.mini.makers.copying.objective import contrast, crowding
@@ -49,8 +49,12 @@ def make_course(pictures: Pictures, seed: int, shape: Shape | None = None) -> Co
     def measure(networks: nn.ModuleDict) -> float:
         network = networks["copying"]
         device = next(network.parameters()).device
-        descriptor = CopyDescriptor(network, short_side=SHORT_SIDE)
-        return area(*set_similarities(lambda frames: descriptor(frames.to(device)).cpu(), pictures.validation))
+
+        @torch.no_grad()
+        def describe(frames_NCHW: Tensor) -> Tensor:
+            return network(prepared(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
+
+        return area(*set_similarities(describe, pictures.validation))
 
     return Course(
         name="copying",

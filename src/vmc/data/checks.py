@@ -1,0 +1,178 @@
+"""What is asked of clips before any of their pixels are decoded: that they may be read, are no larger than memory
+allows, and are all there, because half a download of most containers plays without an error up to where it ends.
+"""
+
+import mmap
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+from vmc.utils.errors import VmcError
+
+MAX_SIDE = 8192
+MAX_PIXELS = 32 << 20
+"""Of a frame, in all: video of 8K has 7,680 x 4,320. Decoding one of these and bringing it to RGB takes 400 MB."""
+
+
+@contextmanager
+def explain_permissions() -> Iterator[None]:
+    """Say in a sentence which file or folder may not be read; a context, or a decorator of a function."""
+    try:
+        yield
+    except OSError as error:
+        raise VmcError(f"{error.filename} cannot be read ({error.strerror}): correct its permissions") from error
+
+
+@explain_permissions()
+def check_regular(path: Path) -> None:
+    """Refuse what is missing and what is no file to read from: pipes and devices would wait for ever."""
+    if not path.exists():
+        raise VmcError(f"clip {path} does not exist: correct its path")
+    if not path.is_file():
+        raise VmcError(f"clip {path} is no regular file: replace it, or remove it")
+
+
+@explain_permissions()
+def check_path(path: object, *, key: str, missing: bool = False) -> Path:
+    """The path of a folder or file of clips as `key` sets it; a VmcError where it is none, several or, unless it may
+    be `missing`, leads nowhere.
+    """
+    if path is None or not str(path):
+        raise VmcError(f"{key} is not set: give a folder of clips or a video file")
+    if not isinstance(path, str | Path) or (str(path).startswith("[") and not Path(path).exists()):
+        raise VmcError(f"{key} is {path}, which names several: put the clips into one folder and give that")
+    path = Path(path).expanduser()
+    if not missing and not path.exists():
+        raise VmcError(f"{key} is {path}, which does not exist: give a folder of clips or a video file")
+    return path
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse a frame that would take gigabytes, or that has no pixels."""
+    if width < 1 or height < 1:
+        raise VmcError(f"clip {path} has frames of {width}x{height} pixels: replace it, or remove it")
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise too_large(path, f"frames of {width}x{height}")
+
+
+def too_large(path: Path, size: str) -> VmcError:
+    """What is told of a frame that is not decoded."""
+    limits = f"{MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million in all are read"
+    return VmcError(f"clip {path} has {size} pixels, {limits}: scale it down, or remove it")
+
+
+def find_gap(files: Sequence[Path], stated: int | None = None) -> str | None:
+    """What does not fit frames that are numbered from 1 on, a clause; None where all are there.
+
+    The files are in natural order, and as many as `stated` where somebody says how many there should be.
+    """
+    for number, file in enumerate(files, start=1):
+        if not file.stem.isdecimal():
+            return f"holds {file.name}, which is no numbered frame"
+        if int(file.stem) != number:
+            return f"has no frame {number:05d}{file.suffix}"
+    if stated is not None and stated != len(files):
+        return f"has {len(files)} frames, where the table says {stated}"
+    return None
+
+
+def frame_numbers(files: Sequence[Path]) -> list[int] | None:
+    """The numbers of frames whose names differ in one number alone (`frame_0001.png`); None for other names."""
+    parts = [re.fullmatch(r"(.*?)([0-9]{1,18})(\D*)", file.stem) for file in files]
+    if not parts or len({part and (part[1].casefold(), part[3].casefold()) for part in parts}) > 1:
+        return None
+    return [int(part[2]) for part in parts if part] or None
+
+
+def find_irregularity(files: Sequence[Path]) -> str | None:
+    """What is odd about how frames follow each other, a clause; None for those that are numbered evenly, from anywhere
+    and in any step. The files are in natural order.
+    """
+    numbers = frame_numbers(files)
+    if numbers is None:
+        return "holds frames that are not numbered alike"
+    steps = [after - before for before, after in pairwise(numbers)]
+    usual = Counter(steps).most_common(1)[0][0] if steps else 0
+    for (file, after), step in zip(pairwise(files), steps, strict=True):
+        if step == 0:
+            return f"holds one frame twice, {file.name} and {after.name}"
+        if step > usual:
+            return f"jumps from {file.name} to {after.name}"
+    return None
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a file ends before its container says; False where the container does not say, or is unknown."""
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return _stated_end(content) > len(content)
+
+
+_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"sidx", b"styp", b"mfra", b"meta")
+
+
+def _stated_end(content: mmap.mmap) -> int:
+    """Where a container says that it ends, in bytes; 0 where it does not say."""
+    if content[:6] in (b"GIF87a", b"GIF89a"):
+        return _gif_end(content)
+    if content[:4] == b"\x1a\x45\xdf\xa3":
+        return _segment_end(content)
+    if content[:4] == b"RIFF" and content[8:12] == b"AVI ":
+        return 8 + int.from_bytes(content[4:8], "little")
+    if content[4:8] in _BOXES:
+        return _box_end(content)
+    # Transport streams: packets of one length, each with its sync byte, longer where a time stamp precedes it (.m2ts).
+    for length, first in ((188, 0), (192, 4)):
+        if len(content) >= 200 and content[first] == content[first + length] == 0x47:
+            return -(-len(content) // length) * length
+    return 0
+
+
+def _gif_end(content: mmap.mmap) -> int:
+    """Walks over a GIF's blocks to the byte that closes it; beyond the file where there is none."""
+
+    def colors(flags: int) -> int:
+        return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+    try:
+        place = 13 + colors(content[10])
+        while (kind := content[place]) in b"\x21\x2c":
+            # An extension and its kind; or a picture's place, size, colours, and how wide its codes are.
+            place += 2 if kind == 0x21 else 11 + colors(content[place + 9])
+            while content[place]:
+                place += content[place] + 1
+            place += 1
+    except IndexError:
+        return len(content) + 1
+    return place + 1 if kind == 0x3B else len(content) + 1
+
+
+def _segment_end(content: mmap.mmap) -> int:
+    """Where the first segment of Matroska or WebM ends; 0 where it is written live and does not say.
+
+    Its length begins with as many zero bits as bytes follow, and is all ones where it is not known.
+    """
+    place = content.find(b"\x18\x53\x80\x67", 0, 4096) + 4
+    if place < 4 or place >= len(content) or not content[place]:
+        return 0
+    size = 9 - content[place].bit_length()
+    unknown = (1 << 7 * size) - 1
+    length = int.from_bytes(content[place : place + size], "big") & unknown
+    return 0 if length == unknown else place + size + length
+
+
+def _box_end(content: mmap.mmap) -> int:
+    """Where the last known box of an MP4 or QuickTime file ends; one of no length lasts to the end of the file."""
+    end = 0
+    while end < len(content):
+        length, kind = int.from_bytes(content[end : end + 4], "big"), content[end + 4 : end + 8]
+        if length == 1:
+            length = int.from_bytes(content[end + 8 : end + 16], "big")
+        if kind not in _BOXES or length < 8:
+            return 0
+        end += length
+    return end
