@@ -55,19 +55,17 @@ def check_push(config: DictConfig) -> None:
 
 def export(config: DictConfig, model: Any) -> None:
     """Write the pipeline with its card, and upload it; an earlier export of the same weights is uploaded as it is."""
-    from vmc.tools.model_card import CARD, Card, upload
+    from vmc.tools.model_card import CARD, card_text, upload
 
-    folder, base = Path(config.export), model.base
-    made = {"base": str(base.path), "pipeline": base.pipelines[0], "dtype": base.half, "mark": model.fingerprint}
-    made |= {"frames": base.frames, "size": base.size, "fps": base.fps}
-    made |= {"sampler": dict(config.sampler), "name": config.push}
+    folder, weights = Path(config.export), model.weights
     card = folder / CARD
     if config.push and card.is_file() and model.fingerprint in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")
     else:
-        weights = model.weights
-        page = Card.of_run(Path(config.run), step=int(weights.stem), **made) if weights else Card(**made)
-        model.export(folder, card=page.text())
+        learned: dict[str, Any] = {"run": Path(config.run), "step": int(weights.stem)} if weights else {}
+        sampler = dict(config.sampler)
+        page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
+        model.export(folder, card=page)
         print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
     if config.push:
         print(f"{upload(folder, config.push, private=config.private)}: uploaded")

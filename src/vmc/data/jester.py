@@ -209,10 +209,8 @@ class Jester:
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
         folders = {ids[place]: self.frames_folder(self.split, ids[place]) for place in order}
         if missing := [folder for folder in folders.values() if not folder.is_dir()]:
-            raise VmcError(
-                f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing, "
-                f"the first in {missing[0]}: unpack all of Jester's frames there"
-            )
+            told = f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing"
+            raise VmcError(f"{told}, the first in {missing[0]}: unpack all of Jester's frames there")
         clips = []
         for id, folder in folders.items():
             gap = _find_gap(frame_files(folder), stated[id])
