@@ -12,7 +12,7 @@ from vmc.config.command import compose
 from vmc.config.schema import arguments
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel
 from vmc.models.token import MotionToken
 from vmc.runs.earlier import up_to_date
 from vmc.runs.folder import newest_weights
