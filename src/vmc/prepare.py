@@ -160,8 +160,8 @@ def clips(arguments: Namespace) -> None:
     from vmc.data.checks import check_path
     from vmc.data.clips import Clip, check_readable
     from vmc.data.folder import VideoFolder, find_clips
+    from vmc.data.frames import time_clip, timing_sentences
     from vmc.data.motion import MotionData
-    from vmc.data.transform import time_clip, timing_sentences
     from vmc.runs.sheets import write_clip_sheet
 
     if arguments.output.suffix.lower() != ".png":

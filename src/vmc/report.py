@@ -18,8 +18,10 @@ def report(config: DictConfig) -> None:
     """Write the report, print its tables, and show it in W&B where `logger=wandb` asks for it."""
     from hydra.utils import instantiate
 
-    from vmc.reporting.build import Report, check_output, write_report
+    from vmc.reporting.build import check_output, write_report
     from vmc.reporting.load import find_runs
+    from vmc.reporting.results import Report
+    from vmc.reporting.tables import compact_table
     from vmc.utils.tables import to_terminal
 
     check_config(config, "report")
@@ -34,9 +36,10 @@ def report(config: DictConfig) -> None:
     made.samplers = samplers_of(made.runs, trust=config.trust)
     made.descriptor = descriptor_of(made.runs, trust=config.trust)
     figures = write_report(made, output, runs=runs, figures=instantiate(config.figures))
-    for table in made.short:
-        print(to_terminal(table), end="\n\n")
-    for line in made.damaged:
+    for table in map(compact_table, made.paper_tables):
+        if table.rows:
+            print(to_terminal(table), end="\n\n")
+    for line in made.found.notes:
         print(line)
     what = f"{len(made.runs)} runs of {len(made.results)} arms"
     print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")
@@ -77,22 +80,18 @@ def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
     """The runs' samplers of timesteps, by their settings and the arms that have them; the method's first."""
     from vmc.reporting.catalogue import arm_name, arm_order
 
-    arms: dict[str, list[str]] = {}
-    owners: dict[str, Any] = {}
+    owners: dict[str, list[Any]] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):
-        chosen = run.config.get("timesteps")
-        if chosen and run.trains:
-            owners.setdefault(str(chosen), run)
-            arms.setdefault(str(chosen), []).append(run.arm)
+        if run.trains and (chosen := run.config.get("timesteps")):
+            owners.setdefault(str(chosen), []).append(run)
     labelled = {}
-    for key, run in owners.items():
+    for run, *others in owners.values():
         chosen = run.config["timesteps"]
-        if (sampler := built(run, chosen, "timesteps", trust=trust)) is None:
-            continue
-        name = str(chosen["_target_"]).rpartition(".")[2]
-        values = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "_target_")
-        used = ", ".join(arm_name(arm) for arm in dict.fromkeys(arms[key]))
-        labelled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
+        if (sampler := built(run, chosen, "timesteps", trust=trust)) is not None:
+            name = str(chosen["_target_"]).rpartition(".")[2]
+            values = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "_target_")
+            used = ", ".join(dict.fromkeys(arm_name(one.arm) for one in (run, *others)))
+            labelled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
     return labelled
 
 

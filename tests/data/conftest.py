@@ -1,5 +1,6 @@
 """Clips made by code: each frame tells its number by its grey level, and a red corner tells which way is up."""
 
+import shutil
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -113,15 +114,21 @@ def make():
     return SimpleNamespace(**{helper.__name__: helper for helper in helpers})
 
 
-@pytest.fixture
-def mp4(tmp_path):
-    return encode(tmp_path / "clip.mp4", numbered())
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory):
+    """The ten numbered frames as an mp4, to be copied."""
+    return encode(tmp_path_factory.mktemp("encoded") / "clip.mp4", numbered())
 
 
 @pytest.fixture
-def portrait(tmp_path):
+def mp4(encoded, tmp_path):
+    return Path(shutil.copy(encoded, tmp_path / "clip.mp4"))
+
+
+@pytest.fixture
+def portrait(encoded, tmp_path):
     """Filmed upright with a phone: stored 96 x 64, turned a quarter clockwise when shown."""
-    return turn(encode(tmp_path / "portrait.mp4", numbered()), (0, 1, -1, 0))
+    return turn(Path(shutil.copy(encoded, tmp_path / "portrait.mp4")), (0, 1, -1, 0))
 
 
 @pytest.fixture

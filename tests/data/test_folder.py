@@ -12,9 +12,13 @@ from vmc.utils.errors import VmcError
 
 
 @pytest.fixture
-def folder(tmp_path, make):
-    root = tmp_path / "clips"
-    root.mkdir()
+def folder(template, tmp_path):
+    return Path(shutil.copytree(template, tmp_path / "clips"))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory, make):
+    root = tmp_path_factory.mktemp("template")
     make.encode(root / "clip-10.mp4", make.numbered(2))
     make.encode(root / "clip-2.mp4", make.numbered(2))
     make.save_images(root / "frames.v1", make.numbered(3))

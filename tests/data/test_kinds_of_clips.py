@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from vmc.data.clips import check_readable
 from vmc.data.folder import VideoFolder
 from vmc.utils.errors import VmcError
 
@@ -20,12 +19,12 @@ def test_every_kind_of_clip_trains(train, make, portrait, tmp_path, caplog):
         make.animate(folder / name, make.numbered(9))
     make.save_images(folder, make.numbered(1), pattern="still.png")
     settings = ["data.source.stills=true", "data.skip_bad=true"]
-    run = train(f"data.path={folder}", "steps=12", "motion.caption=a {token} thing", *settings)
+    run = train(f"data.path={folder}", "steps=4", "motion.caption=a {token} thing", *settings)
     table = pd.read_csv(run.path / "clips.csv")
     names = {path.rsplit("/", 1)[-1] for path in table.path}
     assert names == {"portrait.mp4", "one_frame.mp4", "frames", "moving.gif", "moving.webp", "still.png"}
     assert set(table.caption) == {"a sks thing"}
-    assert run.weights(12).is_file()
+    assert run.weights(4).is_file()
     assert "one_frame.mp4 (one frame, 7 times)" in caplog.text
     assert "moving.gif (10 fps)" in caplog.text
     assert "skipped, 6 of 7 clips remain: frame" in caplog.text and "00005.png is 96x32" in caplog.text
@@ -43,14 +42,7 @@ def test_a_test_prompt_whose_token_the_text_encoder_does_not_read_is_refused_bef
 
 
 @pytest.mark.clips
-def test_the_real_clips_train(train, real_clips):
-    run = train(f"data.path={real_clips}", "motion.caption=a video of the {token} ride", "steps=2", "data.variants=1")
-    assert len(pd.read_csv(run.path / "clips.csv")) == 4
-    assert run.weights(2).is_file()
-
-
-@pytest.mark.clips
 def test_the_real_clips_come_with_captions(real_clips):
     clips = VideoFolder(real_clips).exemplars(label=None, caption=None, seed=0)
-    assert len(check_readable(clips, skip_bad=False)) == 4
+    assert len(clips) == 4
     assert {clip.path.name: clip.caption for clip in clips}["man-skiing.mp4"] == "a man is skiing"

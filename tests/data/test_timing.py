@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform, TimedClip, log_timing, time_clip, timing_sentences
+from vmc.data.frames import ClipTransform, TimedClip, log_timing, time_clip, timing_sentences
 
 
 def timed(seconds, *, role="exemplar", rate=30.0, slow=False, padded=0, name="clip.mp4"):
@@ -82,7 +82,7 @@ def test_slow_clips_are_counted_and_named():
     assert said(timed(1.3), *slow)[1:] == [
         (
             logging.WARNING,
-            "regularization clips with fewer frames a second than data.fps=12, each given once and played faster"
+            "regularization clips of fewer frames a second than data.fps=12, which are taken once each and play faster"
             " (2 of 2): 10.0.gif (10 fps), 7.5.gif (7.5 fps)",
         )
     ]

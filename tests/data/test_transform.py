@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from vmc.data.augmentation import Augmentation
-from vmc.data.frames import resize_and_crop
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform, resize_and_crop
 from vmc.data.video import read_frames
 from vmc.utils.errors import VmcError
 
@@ -102,7 +101,7 @@ def test_the_description_is_stable_and_tells_every_setting_apart():
 
 
 def test_a_clip_is_gone_through_once_for_its_times(mp4, monkeypatch):
-    from vmc.data import transform as transforms
+    from vmc.data import frames as transforms
 
     read = []
     times = transforms.frame_times

@@ -172,7 +172,7 @@ def test_flipped_bytes_give_tensors_or_a_sentence(tmp_path):
         parts = {entry: opened.read(entry) for entry in opened.namelist() if entry != name}
     generator = random.Random(0)
     refused = 0
-    for _ in range(40):
+    for _ in range(20):
         changed = bytearray(pickled)
         for _ in range(3):
             changed[generator.randrange(len(changed))] = generator.randrange(256)
@@ -185,7 +185,7 @@ def test_flipped_bytes_give_tensors_or_a_sentence(tmp_path):
             check(tmp_path / "sscd.torchscript.pt")
         except VmcError:
             refused += 1
-    assert refused > 20
+    assert refused > 10
 
 
 # --- folders that bring code ------------------------------------------------------------------------------------------

@@ -73,8 +73,8 @@ class Family:
 
 
 FAMILIES = [
-    Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 30, {"motion_adapter": "motion_adapter"}),
-    Family(Wan, 9, ["self_attention", "text_kv"], 60),
+    Family(AnimateDiff, 8, ["temporal", "spatial_kv"], 20, {"motion_adapter": "motion_adapter"}),
+    Family(Wan, 9, ["self_attention", "text_kv"], 40),
 ]
 
 
@@ -163,7 +163,7 @@ def test_ten_clips_are_learned(family, folder, trained, ten_clips):
     Delta.load(trained.weights(family.steps)).apply(base, tuned)
     before, after = (fixed_loss(base, denoiser, ten_clips) for denoiser in (blank, tuned))
     print(f"{family.name}, {family.steps} steps: loss {before:.4f} before, {after:.4f} after")
-    assert after < 0.5 * before
+    assert after < 0.6 * before
 
 
 def test_videos_are_made_and_scored(family, trained, entered):

@@ -14,11 +14,16 @@ from safetensors.torch import save_file
 
 from vmc.data.video import read_frames, write_video
 from vmc.report import main as report
-from vmc.reporting.build import Report, check_output, report_folder, write_report
-from vmc.reporting.drawing import figure3, figure7, figure8
+from vmc.reporting.build import report_folder, write_report
+from vmc.reporting.figures.common import DrawFigure
+from vmc.reporting.figures.copies import figure8
+from vmc.reporting.figures.curves import figure7
+from vmc.reporting.figures.strips import figure3
 from vmc.reporting.gallery.writing import link_videos, write_exemplars
 from vmc.reporting.load import find_runs
-from vmc.reporting.overview import to_csv
+from vmc.reporting.loaded import FoundRun
+from vmc.reporting.results import Report
+from vmc.reporting.tables import to_csv
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 
@@ -26,8 +31,8 @@ FAR_AWAY = "evaluation/000100/videos/0000.mp4"
 FIGURES = {"figure3_strips": figure3, "figure7": figure7, "figure8_copies": figure8}
 
 
-def write(made: Report, output: Path, runs: Path) -> Path:
-    write_report(made, output, runs=runs, figures=FIGURES)
+def write(made: Report, output: Path, runs: Path, **figures: DrawFigure) -> Path:
+    write_report(made, output, runs=runs, figures=figures)
     return output
 
 
@@ -79,7 +84,7 @@ def test_a_run_of_which_a_file_is_damaged_is_shown_so_and_the_others_are_reporte
     path = two.root / "lora/swiping_down/seed0"
     (path / name).write_bytes(content)
     found = Report(found=find_runs(two.root))
-    assert found.results["method"].stands and not found.results["lora"].stands
+    assert found.results["method"].matched and not found.results["lora"].matched
     assert found.results["lora"].status == "damaged"
     ((folder, reason),) = found.found.damaged
     assert folder == path and expected in reason
@@ -89,7 +94,7 @@ def test_a_run_of_which_a_file_is_damaged_is_shown_so_and_the_others_are_reporte
 
 
 def csv_rows(found: Report) -> dict[str, dict[str, str]]:
-    return {row["arm"]: row for row in csv.DictReader(io.StringIO(found.csvs["runs"]))}
+    return {row["arm"]: row for row in csv.DictReader(io.StringIO(found.tables[-1][1]))}
 
 
 @pytest.mark.parametrize(
@@ -110,9 +115,9 @@ def test_damaged_scores_leave_out_what_needs_them(two, tmp_path, step):
     file = two.root / "lora/swiping_down/seed0/evaluation" / step / "scores.csv"
     file.write_bytes(b"\xff\xfe prompt")
     found = Report(found=find_runs(two.root))
-    assert found.results["method"].stands
-    assert not found.results["lora"].stands and str(file) in found.results["lora"].left_out[0][1]
-    page = write(found, tmp_path / "out", two.root) / "report.md"
+    assert found.results["method"].matched
+    assert not found.results["lora"].matched and str(file) in found.results["lora"].left_out[0][1]
+    page = write(found, tmp_path / "out", two.root, **FIGURES) / "report.md"
     assert "scores.csv" in page.read_text()
 
 
@@ -128,7 +133,7 @@ def test_a_damaged_run_beside_its_successor_is_only_listed(two, scored):
     evaluations = {0: scored(appearance=0.3, correct=(1,) * 4), 100: scored(appearance=0.2, correct=(1,) * 4)}
     two.run("lora", evaluations=evaluations, folder="again")
     found = Report(found=find_runs(two.root))
-    assert len(found.results["lora"].stands) == 1 and len(found.found.damaged) == 1
+    assert len(found.results["lora"].matched) == 1 and len(found.found.damaged) == 1
 
 
 @pytest.mark.parametrize(
@@ -166,6 +171,12 @@ def foreign(two, tmp_path):
     return run
 
 
+def again(run: FoundRun) -> FoundRun:
+    """As it lies there now."""
+    (found,) = [other for other in find_runs(run.path.parents[2]).runs if other.path == run.path]
+    return found
+
+
 def test_only_regular_videos_of_the_run_are_taken_into_the_gallery(foreign, tmp_path, caplog):
     names = ["0000.mp4", "0001.mp4", "0002.mp4", "page.html", "../videos/0000.mp4", str(tmp_path / "secret/0001.mp4")]
     linked = link_videos(foreign.evaluations[100], [{"video": name} for name in names], tmp_path / "gallery")
@@ -190,7 +201,7 @@ def test_what_is_no_clip_is_not_taken_for_an_exemplar(foreign, tmp_path):
     named = [tmp_path / name for name in ("key.pem", "key.mp4", "clip0.mp4")]
     others = [(tmp_path / "pipe.mp4", "0"), (tmp_path / "gone.mp4", "0"), (f"{'x' * 300}.mp4", "0")]
     exemplars(foreign.path, [*((path, fingerprint(path)) for path in named), *others])
-    listed = write_exemplars([foreign], tmp_path / "gallery")
+    listed = write_exemplars([again(foreign)], tmp_path / "gallery")
     assert {one["name"] for one in listed if one["file"]} == {"clip0.mp4"}
     (file,) = (tmp_path / "gallery").iterdir()
     assert len(read_frames(file)) == 4 and file.stat().st_nlink == 1  # made anew of its frames
@@ -204,12 +215,12 @@ def test_a_clip_of_the_readers_is_shown_only_where_the_run_knows_its_content(for
     frames.mkdir()
     Image.new("RGB", (64, 64)).save(frames / "00001.png")
     (foreign.path / "clips.csv").write_text(f"role,path,caption\nexemplar,{tmp_path / 'mine.mp4'},a sign\n")
-    assert not foreign.clips("exemplar")  # a table of an earlier version knows none
+    assert not again(foreign).exemplars  # a table of an earlier version knows none
     exemplars(foreign.path, [(tmp_path / "mine.mp4", "0" * 64), (frames, "0" * 64), (tmp_path, "0" * 64)])
-    assert not foreign.clips("exemplar")
+    assert not again(foreign).exemplars
     assert "clips.csv names 3 clips that are not here as the run had them (mine.mp4)" in caplog.text
     exemplars(foreign.path, [(path, fingerprint(path)) for path in (tmp_path / "mine.mp4", frames)])
-    assert foreign.clips("exemplar") == {"mine.mp4": tmp_path / "mine.mp4", "photos": frames}
+    assert again(foreign).exemplars == {"mine.mp4": tmp_path / "mine.mp4", "photos": frames}
 
 
 @pytest.mark.parametrize("about", [None, "[]", "[" * 100_000, "{"])
@@ -225,7 +236,7 @@ def test_weights_that_do_not_say_what_they_are_of_are_passed_over(two, about):
 
 
 def test_figures_of_a_foreign_run_show_nothing_of_the_readers(foreign, two, tmp_path):
-    out = write(Report(found=find_runs(two.root)), tmp_path / "out", two.root)
+    out = write(Report(found=find_runs(two.root)), tmp_path / "out", two.root, **FIGURES)
     played = list(out.rglob("*.mp4"))
     secret = (tmp_path / "secret" / "0001.mp4").read_bytes()
     assert played and not any(file.read_bytes() == secret for file in played)
@@ -252,15 +263,13 @@ def test_an_output_that_cannot_be_written_is_a_sentence(entered, two, monkeypatc
     status, said = entered(report, f"runs={two.root}", "output=out/deep")
     assert status == 1 and "Traceback" not in said
     assert f"output is out/deep, but {Path.cwd()} cannot be written to (permission); choose another folder" in said
-    with pytest.raises(VmcError, match="output is out, where a report cannot be written"):
-        check_output(Path("out"))
 
 
 def test_a_full_disk_leaves_the_earlier_report(tmp_path):
     with report_folder(tmp_path / "out") as folder:
         (folder / "report.md").write_text("first")
     with (
-        pytest.raises(VmcError, match=r"output is .*out, where a report cannot be written \(.*No space left"),
+        pytest.raises(VmcError, match=r"out cannot be written \(No space left.*\); choose another output"),
         report_folder(tmp_path / "out"),
     ):
         raise OSError(28, "No space left on device")

@@ -10,13 +10,14 @@ from vmc.metrics.columns import Column, Measure
 from vmc.metrics.declared import COLUMNS, KEY
 from vmc.metrics.networks.files import NetworkFile
 from vmc.metrics.scores import read_scores
-from vmc.reporting.build import Report, write_report
+from vmc.reporting.build import write_report
 from vmc.reporting.dashboard import build_dashboard
-from vmc.reporting.drawing import figure3, figure7
+from vmc.reporting.figures.curves import figure7
 from vmc.reporting.load import find_runs
+from vmc.reporting.results import Report
 from vmc.runs.mirror import WandbMirror
-from vmc.tools.doctor.chosen import choose
 from vmc.tools.doctor.networks import networks
+from vmc.tools.doctor.run import plan
 from vmc.train import main
 from vmc.utils.errors import VmcError
 
@@ -78,7 +79,7 @@ class Recorded:
 
 
 def gallery_of(report: Report, folder: Path, runs: Path) -> str:
-    write_report(report, folder, runs=runs, figures={"figure3_strips": figure3, "figure7": figure7})
+    write_report(report, folder, runs=runs, figures={"figure7": figure7})
     return (folder / "index.html").read_text()
 
 
@@ -113,7 +114,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
     place = every.header.index("Mean brightness")
     cells = {row[0]: row[place] for row in every.rows}
     assert cells["no regularization"] == "—" and float(cells["method"].partition(" ")[0]) > 0
-    assert "brightness_low" in report.csvs["metrics"].partition("\n")[0].split(",")
+    assert "brightness_low" in report.tables[2][1].partition("\n")[0].split(",")
     page = gallery_of(report, tmp_path / "report", tmp_path / "runs")
     fields = json.loads(page.partition('id="common">')[2].partition("</script>")[0])["fields"]
     assert fields[-2:] == ["Brightness", "Bright videos"] and "Mean brightness" in page
@@ -129,7 +130,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
         panels = build_dashboard(entity="me", project="mine", measures=report.measures).sections[0].panels
         assert "evaluation/brightness" in [panel.y[0] for panel in panels if type(panel).__name__ == "LinePlot"]
     # the doctor
-    (row,) = [row for row in networks(choose("mini", toy)) if row.part == "brightness"]
+    (row,) = [row for row in networks(plan("mini", toy)) if row.part == "brightness"]
     assert (row.state, row.found) == ("ok", "needs no file")
 
 

@@ -3,9 +3,9 @@
 import csv
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -19,16 +19,16 @@ from vmc.metrics.declared import MEASURES
 from vmc.metrics.scores import write_scores
 from vmc.metrics.statistics import Difference
 from vmc.report import main as report
-from vmc.reporting.build import Report, check_output, report_folder
-from vmc.reporting.curves import Curve, Point, curve_of_arm
-from vmc.reporting.drawing import Drawn, draw_figures, groups
+from vmc.reporting.build import check_output, report_folder
+from vmc.reporting.figures.common import Drawn, draw_figures, groups, looks, save, styled
 from vmc.reporting.figures.copies import nearest, pairs
-from vmc.reporting.figures.curves import draw_curves
+from vmc.reporting.figures.curves import COLUMNS as POINT
+from vmc.reporting.figures.curves import Curve, curve_of_arm, draw_curves
 from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
-from vmc.reporting.figures.style import looks, save, styled
 from vmc.reporting.figures.timesteps import draw_timesteps
-from vmc.reporting.gallery.content import places
+from vmc.reporting.gallery.writing import places
 from vmc.reporting.load import find_runs
+from vmc.reporting.results import Report
 from vmc.reporting.tables import p_value, rounded, shown, with_test
 from vmc.runs.clip_table import COLUMNS
 from vmc.utils.errors import VmcError
@@ -303,7 +303,7 @@ def test_numbers_as_they_are_printed():
     assert shown(0.706, accuracy) == "70.6" and shown(-0.0012, alignment, signed=True) == "−0.0012"
     assert [p_value(p) for p in (0.0004, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
     tested = Difference(0.1, -0.02, 0.22, 0.01, 0.03, "")
-    assert with_test(0.1, tested, accuracy, marked=True) == "+10.0 (−2.0 to 22.0), p = 0.03*"
+    assert with_test(tested, accuracy) == "+10.0 (−2.0 to 22.0), p = 0.03*"
 
 
 def test_markup_in_names_is_shown_as_text():
@@ -337,17 +337,16 @@ def test_an_untuned_model_alone_has_its_place_in_the_gallery(made_up, scored):
 
 def test_strips_show_the_same_prompt_of_every_arm(filmed):
     results = Report(found=find_runs(filmed.root)).results
-    arms = list(results)
-    chosen = choose(results, arms, motion=None, subject=None, seed=None)
+    chosen = choose(results)
     assert chosen.prompt == "A female firefighter doing the sks sign."
-    rows = strips(results, arms, chosen)
+    rows = strips(results, chosen)
     assert [row.name for row in rows] == ["an exemplar", "untuned model", "no regularization", "method"]
     assert rows[0].frames_FHWC.shape == (5, 128, 128, 3)
     assert rows[2].missing == "the video 0003.mp4 is missing or does not read" and rows[2].frames_FHWC is None
     assert rows[3].verdict == ("No gesture", False) and rows[3].detail == "step 100, appearance 0.2400"
-    other = choose(results, arms, motion="swiping_down", subject="a man", seed=1)
-    assert strips(results, arms, other)[-1].verdict == ("Swiping Down", True)
-    assert choose(results, [], motion=None, subject=None, seed=None) is None
+    other = choose(results, motion="swiping_down", subject="a man", seed=1)
+    assert strips(results, other)[-1].verdict == ("Swiping Down", True)
+    assert choose({}) is None
 
 
 def test_pairs_lie_around_the_threshold_and_say_what_is_missing(filmed):
@@ -355,7 +354,7 @@ def test_pairs_lie_around_the_threshold_and_say_what_is_missing(filmed):
     found = pairs(results["reg_none"], descriptor=None)
     assert [round(pair.similarity, 2) for pair in found] == [0.35, 0.15, 0.15, 0.15]
     assert [pair.copied for pair in found] == [True, False, False, False]
-    assert [pair.missing for pair in found] == ["", "", "", "video"]
+    assert [pair.frames_FCHW[0] is None for pair in found] == [False, False, False, True]
     assert found[-1].generated is None and found[0].frames_FCHW[1].shape == (3, 64, 64)
     # Video 0 and the exemplar show the same pictures: frame 0 is nearest to its first one.
     assert (found[0].clip, found[0].generated) == ("clip0.mp4", 0)
@@ -396,18 +395,19 @@ def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):
     made_up.run(seed=2, evaluations={0: scored(appearance=0.3, correct=(1,) * 4)}, status="failed")
     curve = curve_of_arm(find_runs(made_up.root).runs)
     assert (curve.runs, curve.of, curve.finished) == (2, 3, True)
-    points = curve.points["motion_accuracy"]
-    assert [(point.step, point.updates, point.value) for point in points] == [(0, 0.0, 0.375), (100, 400.0, 0.375)]
-    assert points[0].low <= 0.375 <= points[0].high
+    accuracy, appearance = (one for one in MEASURES if one.name in ("motion_accuracy", "appearance"))
+    points = curve.having(accuracy)
+    assert points[["step", "updates", "value"]].to_numpy().tolist() == [[0, 0.0, 0.375], [100, 400.0, 0.375]]
+    assert points.low.iloc[0] <= 0.375 <= points.high.iloc[0]
     (alone,) = [run for run in find_runs(made_up.root).runs if run.seed == 0]
-    assert [point.step for point in curve_of_arm([alone]).points["appearance"]] == [0, 100, 200]
+    assert [*curve_of_arm([alone]).having(appearance).step] == [0, 100, 200]
 
 
 @pytest.mark.parametrize(("count", "bands"), [(6, 6), (7, 1)])
 def test_of_many_arms_the_method_alone_has_a_band(count, bands):
-    point = Point(step=0, updates=0.0, value=0.3, low=0.2, high=0.4, whole=True)
     drawn = [measure for measure in MEASURES if measure.curve]
-    points = {measure.name: [point, replace(point, step=50, updates=200.0)] for measure in drawn}
+    rows = [(one.name, step, 4.0 * step, 0.3, 0.2, 0.4, True) for one in drawn for step in (0, 50)]
+    points = pd.DataFrame(rows, columns=list(POINT))
     arms = ["method", *(f"arm{number}" for number in range(1, count))]
     curves = [Curve(arm=arm, measures=drawn, points=points, runs=1, of=1, finished=True) for arm in arms]
     figure = draw_curves(curves, {}, threshold=0.25, title="")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.timesteps import CoarseNoise

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.mini.makers.blank import write_blank
 from vmc.training import session as sessions
 from vmc.training.delta import TOKEN, Delta

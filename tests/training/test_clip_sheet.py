@@ -11,7 +11,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from vmc.config.folders import config_folder
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.data.video import write_video
 from vmc.prepare import main
 from vmc.runs.sheets import EXEMPLARS, FRAME, GAP, OTHERS, TEXT, write_clip_sheet

@@ -3,7 +3,7 @@
 It imports torch and all that runs are made of, so entry points import it when everything else has been checked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,21 @@ def build_part(config: Config, key: str, **more: Any) -> Any:
     tree = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     node = OmegaConf.select(tree, key, throw_on_missing=False)
     return _make(node, **more) if isinstance(node, DictConfig) else node
+
+
+def build_parts(config: Config, keys: Sequence[str]) -> dict[str, Any]:
+    """What stands under several keys, made; nothing is loaded for it.
+
+    Raises:
+        VmcError: a class refuses what it is given, in whatever way.
+    """
+    made = {}
+    for key in keys:
+        try:
+            made[key] = build_part(config, key)
+        except InstantiationException as error:
+            raise VmcError(f"{key} cannot be made ({error}); give other overrides") from error
+    return made
 
 
 def _make(node: Any, **more: Any) -> Any:

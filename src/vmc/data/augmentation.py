@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from vmc.data.frames import resize, to_uint8
 from vmc.utils.errors import VmcError
 
 _MUCH_LARGER = 1.33
@@ -70,17 +69,16 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         # Configs give lists and whole numbers; equal settings must give equal texts, which name caches.
-        for name in _PAIRS:
-            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
-        for name in _HIGHEST:
-            object.__setattr__(self, name, float(getattr(self, name)))
         for name, (lowest, highest) in _PAIRS.items():
-            pair = getattr(self, name)
+            pair = tuple(map(float, getattr(self, name)))
+            object.__setattr__(self, name, pair)
             if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
                 shown, within = ", ".join(f"{value:g}" for value in pair), f"{lowest:g} and {highest:g}"
                 raise VmcError(f"data.augmentation.{name} is [{shown}]; it must be [lowest, highest] within {within}")
         for name, (highest, why) in _HIGHEST.items():
-            if not 0 <= (value := getattr(self, name)) <= highest:
+            value = float(getattr(self, name))
+            object.__setattr__(self, name, value)
+            if not 0 <= value <= highest:
                 between = f"must lie between 0 (none) and {highest:g}{why}"
                 raise VmcError(f"data.augmentation.{name} is {value:g}; it {between}")
 
@@ -154,6 +152,19 @@ def _recolor(frames_FCHW: Tensor, draw: Draw) -> Tensor:
     mean_grey = float((frames_FCHW.mean((0, 2, 3), dtype=torch.float64) * _YIQ[0]).sum())
     recolored_FCHW = torch.einsum("dc,fchw->fdhw", matrix, frames_FCHW)
     return ((recolored_FCHW - mean_grey) * draw.contrast + mean_grey) * draw.brightness
+
+
+def resize(frames_FCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Frames as floats at another size, bilinear and antialiased."""
+    frames_FCHW = frames_FCHW.float()
+    if frames_FCHW.shape[2:] == size:
+        return frames_FCHW
+    return F.interpolate(frames_FCHW, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def to_uint8(frames_FCHW: Tensor) -> Tensor:
+    """Frames of 0 to 255 as uint8, rounded."""
+    return frames_FCHW.round().clamp(0, 255).to(torch.uint8)
 
 
 def _between(value: float, low: float, high: float) -> float:

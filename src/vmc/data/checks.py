@@ -55,13 +55,8 @@ def check_size(path: Path, width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise VmcError(f"clip {path} has frames of {width}x{height} pixels: replace it, or remove it")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise too_large(path, f"frames of {width}x{height}")
-
-
-def too_large(path: Path, size: str) -> VmcError:
-    """What is told of a frame that is not decoded."""
-    limits = f"{MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million in all are read"
-    return VmcError(f"clip {path} has {size} pixels, {limits}: scale it down, or remove it")
+        limits = f"{MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million in all are read"
+        raise VmcError(f"clip {path} has frames of {width}x{height} pixels, {limits}: scale it down, or remove it")
 
 
 def find_gap(files: Sequence[Path], stated: int | None = None) -> str | None:

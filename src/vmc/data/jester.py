@@ -136,8 +136,8 @@ class Jester:
         return _table_file(*self._layout, split)
 
     def index(self, split: str) -> pd.DataFrame:
-        """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone) of a split,
-        in natural order of the ids; a VmcError where its table is missing or broken.
+        """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone), in natural
+        order of the ids; a VmcError where the split's table is missing or broken.
         """
         file, mirror = self.table_file(split), self._layout[1]
         if not file.is_file():
@@ -154,6 +154,7 @@ class Jester:
         table = table.apply(lambda column: column.str.strip())
         return table.sort_values("id", key=lambda ids: ids.map(natural_order), ignore_index=True)
 
+    @explain_permissions()
     def frames_folder(self, split: str, id: str) -> Path:
         """Where a clip's frames lie, or should lie."""
         root, mirror = self._layout
@@ -208,10 +209,8 @@ class Jester:
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
         folders = {ids[place]: self.frames_folder(self.split, ids[place]) for place in order}
         if missing := [folder for folder in folders.values() if not folder.is_dir()]:
-            raise VmcError(
-                f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing, "
-                f"the first in {missing[0]}: unpack all of Jester's frames there"
-            )
+            told = f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing"
+            raise VmcError(f"{told}, the first in {missing[0]}: unpack all of Jester's frames there")
         clips = []
         for id, folder in folders.items():
             gap = _find_gap(frame_files(folder), stated[id])

@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -88,12 +88,11 @@ def count_frames(path: Path) -> int:
 
 def frame_rate(path: Path) -> float | None:
     """Frames per second: `FOLDER_RATE` for a folder of frames, None for a still and a video that does not say."""
-    match _kind(path):
-        case "folder":
-            return FOLDER_RATE
-        case "image":
-            seconds = [shown for _, shown in images.animation(path)]
-            return len(seconds) / sum(seconds) if sum(seconds) else None
+    if path.is_dir():
+        return FOLDER_RATE
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        seconds = [shown for _, shown in images.animation(path)]
+        return len(seconds) / sum(seconds) if sum(seconds) else None
     with _opened(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else None
@@ -116,20 +115,16 @@ def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
 def check_clip(path: Path) -> None:
     """Decode all of a clip to find what is broken or missing; a gap in the numbers of a folder's frames is a warning.
 
-    Raises:
-        VmcError: the clip cannot be read, is cut off or damaged in any frame, or its frames differ in size.
+    A VmcError where it cannot be read, is cut off or damaged in any frame, or its frames differ in size.
     """
-    match _kind(path):
-        case "folder":
-            sizes = [image().shape[1::-1] for _, image in _frames(path)]
-            for index, size in enumerate(sizes):
-                _check_equal(path, index, size, sizes[0])
-            if reason := find_irregularity(frame_files(path)):
-                logger.warning(f"clip {path} {reason}: its frames are taken as they follow each other")
-        case "image":
-            count_frames(path)
-        case "video":
-            _check_video(path)
+    if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+        _check_video(path)
+        return
+    sizes = [image().shape[1::-1] for _, image in _frames(path)]
+    for index, size in enumerate(sizes):
+        _check_equal(path, index, size, sizes[0])
+    if path.is_dir() and (reason := find_irregularity(frame_files(path))):
+        logger.warning(f"clip {path} {reason}: its frames are taken as they follow each other")
 
 
 def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
@@ -184,37 +179,28 @@ def is_visible(path: Path) -> bool:
     return not path.name.startswith(".")
 
 
-@explain_permissions()
-def _kind(path: Path) -> Literal["video", "folder", "image"]:
-    if path.is_dir():
-        if not frame_files(path):
-            raise VmcError(f"clip {path} is a folder without frames: put {', '.join(IMAGE_SUFFIXES)} files into it")
-        return "folder"
-    check_regular(path)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return "image"
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return "video"
-    known = ", ".join(VIDEO_SUFFIXES + IMAGE_SUFFIXES)
-    raise VmcError(f"clip {path} has the suffix {path.suffix!r}: convert it to one of {known}")
-
-
 def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]]]:
     """When each frame of a clip is shown, in seconds, where that is known, and what gives its image_HWC: frames that
     nobody wants are not converted.
     """
-    match _kind(path):
-        case "folder":
-            yield from ((None, partial(images.load_image, file)) for file in frame_files(path))
-        case "image":
-            time = 0.0
-            for image_HWC, seconds in images.animation(path):
-                yield time, partial(np.asarray, image_HWC)
-                time += seconds
-        case "video":
-            with _opened(path) as (container, stream):
-                for frame in _decoded(path, container, stream):
-                    yield frame.time, partial(_rgb, path, frame, container, stream)
+    with explain_permissions():
+        files, suffix = frame_files(path) if path.is_dir() else None, path.suffix.lower()
+    if files is not None:
+        if not files:
+            raise VmcError(f"clip {path} is a folder without frames: put {', '.join(IMAGE_SUFFIXES)} files into it")
+        yield from ((None, partial(images.load_image, file)) for file in files)
+    elif suffix in IMAGE_SUFFIXES:
+        time = 0.0
+        for image_HWC, seconds in images.animation(path):
+            yield time, partial(np.asarray, image_HWC)
+            time += seconds
+    elif suffix in VIDEO_SUFFIXES:
+        with _opened(path) as (container, stream):
+            for frame in _decoded(path, container, stream):
+                yield frame.time, partial(_rgb, path, frame, container, stream)
+    else:
+        known = ", ".join(VIDEO_SUFFIXES + IMAGE_SUFFIXES)
+        raise VmcError(f"clip {path} has the suffix {path.suffix!r}: convert it to one of {known}")
 
 
 def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: VideoStream) -> np.ndarray:
@@ -229,6 +215,7 @@ def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: Video
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container of a video file and its first video stream that is no cover, sizes bounded before any decoding."""
+    check_regular(path)
     limits = {"max_pixels": str(MAX_PIXELS)}
     try:
         with path.open("rb") as file:

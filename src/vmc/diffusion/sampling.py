@@ -99,7 +99,10 @@ def check_tile(tile: int | None) -> None:
 def on_device(module: Module, device: torch.device) -> Iterator[None]:
     """A network on `device` for the length of a block, and back where it was; nothing where it is there already."""
     before = next(module.parameters()).device
-    module.to(device)  # moves nothing that is there
+    if before == device:
+        yield
+        return
+    module.to(device)
     try:
         yield
     finally:

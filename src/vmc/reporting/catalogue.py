@@ -1,73 +1,59 @@
-"""What the tables of the paper list: arms, the parts they belong to, and the metrics that are shown."""
+"""What the tables of the paper list: arms, the parts they belong to, and what else stands below them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vmc.metrics.declared import MEASURES
 
 METHOD = "method"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listed:
-    """A line of a table: an arm, and what it is called in this part."""
-
-    arm: str
-    label: str
-    part: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """A table of the paper.
-
-    Args:
-        name: of its files.
-        title: above it.
-        lines: its arms, in order; an arm may stand in several parts.
-        parts: titles of the parts by their letter.
-        paper: what is said of the paper's own values.
-        controls: rows below its arms.
-    """
-
-    name: str
-    title: str
-    lines: tuple[Listed, ...]
-    paper: str
-    parts: dict[str, str]
-    controls: tuple[str, ...]
-
-
 FLOOR, LANGUAGE, CEILING = "floor", "language", "ceiling"
-THESE_CLIPS = "these clips only"
-"""What the ceiling's intervals speak of where it is one motion's clips: they are no model's."""
-NOT_REACHED = "‡"
-"""Marks what did not reach the threshold within its steps."""
 CONTROLS = {
     FLOOR: "Untuned model (floor)",
     LANGUAGE: "Untuned model, asked in natural language",
     CEILING: "Real held-out clips (ceiling)",
 }
 """Rows below the arms of every table."""
-
+THESE_CLIPS = "these clips only"
+"""What the ceiling's intervals speak of where it is one motion's clips: they are no model's."""
+NOT_REACHED = "‡"
+"""Marks what did not reach the threshold within its steps."""
 APPEARANCE = next(measure for measure in MEASURES if measure.name == "appearance")
 """At which arms are compared."""
 
-_SETTING = "The paper's values are means over five motions, of ZeroScope on Jester at an appearance of 0.265."
+
+class Line(NamedTuple):
+    """A line of a table: an arm, what it is called in this part, and what it is called elsewhere."""
+
+    part: str
+    arm: str
+    label: str
+    name: str = METHOD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A table of the paper: its arms, of which one may stand in several parts, and the controls below them."""
+
+    name: str  # of its files
+    title: str
+    lines: Sequence[Line]
+    controls: Sequence[str]
+    parts: Mapping[str, str] = field(default_factory=dict)  # titles by their letter
+    paper: str = "The paper's values are means over five motions, of ZeroScope on Jester at an appearance of 0.265."
+
 
 TABLE1 = Layout(
     name="table1",
     title="Table 1: the method and its baselines",
     controls=(FLOOR, LANGUAGE, CEILING),
-    parts={},
     lines=(
-        Listed(arm="textual_inversion", label="Textual Inversion"),
-        Listed(arm="custom_diffusion", label="Custom Diffusion"),
-        Listed(arm="dreambooth", label="DreamBooth"),
-        Listed(arm=METHOD, label="The method"),
+        Line("", "textual_inversion", "Textual Inversion", "Textual Inversion"),
+        Line("", "custom_diffusion", "Custom Diffusion", "Custom Diffusion"),
+        Line("", "dreambooth", "DreamBooth", "DreamBooth"),
+        Line("", METHOD, "The method"),
     ),
-    paper=_SETTING,
 )
-
 TABLE2 = Layout(
     name="table2",
     title="Table 2: ablations of the method",
@@ -81,57 +67,34 @@ TABLE2 = Layout(
         "f": "Low-rank adaptation (not in the paper's table)",
     },
     lines=(
-        Listed(part="a", arm="params_none", label="none"),
-        Listed(part="a", arm=METHOD, label="keys and values (the method)"),
-        Listed(part="a", arm="params_all", label="all"),
-        Listed(part="b", arm="temporal_frozen", label="frozen: spatial keys and values alone"),
-        Listed(part="b", arm="temporal_frozen_spatial", label="frozen: all spatial layers"),
-        Listed(part="b", arm=METHOD, label="trained (the method)"),
-        Listed(part="c", arm="token_trained", label="trained"),
-        Listed(part="c", arm=METHOD, label="frozen (the method)"),
-        Listed(part="d", arm="timesteps_uniform", label="uniform"),
-        Listed(part="d", arm=METHOD, label="coarse noise (the method)"),
-        Listed(part="e", arm="reg_none", label="none"),
-        Listed(part="e", arm="reg_synthetic", label="synthetic"),
-        Listed(part="e", arm=METHOD, label="real (the method)"),
-        Listed(part="f", arm="lora", label="LoRA"),
-        Listed(part="f", arm=METHOD, label="the method"),
+        Line("a", "params_none", "none", "no spatial parameters"),
+        Line("a", METHOD, "keys and values (the method)"),
+        Line("a", "params_all", "all", "all spatial parameters"),
+        Line("b", "temporal_frozen", "frozen: spatial keys and values alone", "spatial keys and values alone"),
+        Line("b", "temporal_frozen_spatial", "frozen: all spatial layers", "spatial layers alone"),
+        Line("b", METHOD, "trained (the method)"),
+        Line("c", "token_trained", "trained", "token trained"),
+        Line("c", METHOD, "frozen (the method)"),
+        Line("d", "timesteps_uniform", "uniform", "uniform timesteps"),
+        Line("d", METHOD, "coarse noise (the method)"),
+        Line("e", "reg_none", "none", "no regularization"),
+        Line("e", "reg_synthetic", "synthetic", "synthetic regularization"),
+        Line("e", METHOD, "real (the method)"),
+        Line("f", "lora", "LoRA", "LoRA"),
+        Line("f", METHOD, "the method"),
     ),
-    paper=_SETTING,
 )
-
 LAYOUTS = (TABLE1, TABLE2)
-
-_NAMES = {
-    METHOD: "method",
-    "params_none": "no spatial parameters",
-    "params_all": "all spatial parameters",
-    "temporal_frozen": "spatial keys and values alone",
-    "temporal_frozen_spatial": "spatial layers alone",
-    "token_trained": "token trained",
-    "timesteps_uniform": "uniform timesteps",
-    "reg_none": "no regularization",
-    "reg_synthetic": "synthetic regularization",
-    "lora": "LoRA",
-} | {line.arm: line.label for line in TABLE1.lines if line.arm != METHOD}
+BASELINES = [line.arm for line in TABLE1.lines if line.arm != METHOD]
+KNOWN_ARMS = list(dict.fromkeys([METHOD, *BASELINES, *(line.arm for line in TABLE2.lines)]))
+_NAMES = {line.arm: line.name for layout in LAYOUTS for line in layout.lines} | CONTROLS
 
 
 def arm_name(arm: str) -> str:
-    """What a figure calls an arm: outside its part of Table 2, "none" would say nothing."""
+    """What an arm or a control is called outside its part of Table 2, where "none" would say nothing."""
     return _NAMES.get(arm, arm.replace("_", " "))
 
 
 def arm_order(arm: str) -> tuple[int, str]:
     """A sorting key: the method, the baselines, the ablations, then all others by name."""
-    order = known_arms()
-    return (order.index(arm) if arm in order else len(order)), arm
-
-
-def known_arms() -> list[str]:
-    """Every arm of both tables: the method, the baselines, the ablations."""
-    return list(dict.fromkeys([METHOD, *baselines(), *(line.arm for line in TABLE2.lines)]))
-
-
-def baselines() -> list[str]:
-    """Arms of Table 1 besides the method."""
-    return [line.arm for line in TABLE1.lines if line.arm != METHOD]
+    return (KNOWN_ARMS.index(arm) if arm in KNOWN_ARMS else len(KNOWN_ARMS)), arm

@@ -1,4 +1,4 @@
-"""What runs must have in common to stand in one table: base model, test set, protocol, threshold."""
+"""What runs must have in common to stand in one table: base model, test set, protocol, threshold; each run once."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,18 @@ OF_THE_MODEL = ("sampler", "latents")
 """Parts that decide what a model makes, and nothing about clips that were filmed."""
 
 
+def check_once(runs: Sequence[FoundRun]) -> None:
+    """Refuse two runs of one arm, motion and seed that both stop, or both do not; damaged ones are only listed."""
+    seen: dict[tuple[object, ...], FoundRun] = {}
+    for run in (run for run in runs if not run.damaged):
+        other = seen.setdefault((run.arm, *run.place, run.threshold is None), run)
+        if other is not run:
+            raise VmcError(
+                f"{other.path} and {run.path} are both arm {run.arm} of {run.label}; give a folder that holds one of"
+                " them"
+            )
+
+
 def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ()) -> None:
     """Refuse runs that do not belong into one table. A run that was never evaluated stands in none.
 
@@ -27,7 +39,9 @@ def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ())
     """
     if counting := [run for run in runs if run.counts]:
         _check_bases(counting)
-        _check_prompts(counting)
+        for run in counting[1:]:
+            one, other = (each.config.get("prompts", {}) for each in (counting[0], run))
+            _check_equal(one, other, counting[0], run, what="test sets", prefix="prompts")
         _check_protocols(counting)
         _check_controls(counting, controls)
 
@@ -59,19 +73,10 @@ def _check_bases(runs: Sequence[FoundRun]) -> None:
     """Each run against the first, and against the first that knows its base's fingerprint."""
     for first in (runs[0], *[run for run in runs if FINGERPRINT in run.base][:1]):
         for run in runs:
-            one, other = dict(first.base), dict(run.base)
             # Where both fingerprints are known they decide, and the same model may lie elsewhere.
-            unneeded = "path" if FINGERPRINT in one and FINGERPRINT in other else FINGERPRINT
-            for base in (one, other):
-                base.pop(unneeded, None)
-            _refuse_where(one, other, first, run, what="base models", prefix="model")
-
-
-def _check_prompts(runs: Sequence[FoundRun]) -> None:
-    first = runs[0]
-    for run in runs[1:]:
-        one, other = (found.config.get("prompts", {}) for found in (first, run))
-        _refuse_where(one, other, first, run, what="test sets", prefix="prompts")
+            unneeded = "path" if FINGERPRINT in first.base and FINGERPRINT in run.base else FINGERPRINT
+            one, other = ({k: v for k, v in each.base.items() if k != unneeded} for each in (first, run))
+            _check_equal(one, other, first, run, what="base models", prefix="model")
 
 
 def _check_protocols(runs: Sequence[FoundRun]) -> None:
@@ -80,32 +85,26 @@ def _check_protocols(runs: Sequence[FoundRun]) -> None:
     A metric that one run has and another has not is an empty cell, and no difference.
     """
     first: dict[tuple[object, ...], dict[str, tuple[Any, FoundRun]]] = {}
-    for run in runs:
-        for scored in run.evaluations.values():
-            protocol = scored.summary["protocol"]
-            for place, parts, what in (
-                ((run.motion,), _kept(protocol, OF_THE_MOTION), "test sets"),
-                ((), _without(protocol, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM)), "protocols"),
-                (run.place, _kept(protocol, OF_THE_SEED), "exemplars"),
-            ):
-                known = first.setdefault(place, {})
-                for name, part in parts.items():
-                    known.setdefault(name, (part, run))
-                for earlier in {id(owner): owner for _, owner in known.values()}.values():
-                    theirs = {name: part for name, (part, owner) in known.items() if owner is earlier and name in parts}
-                    ours = {name: parts[name] for name in theirs}
-                    _refuse_where(theirs, ours, earlier, run, what=what)
+    for run, protocol in [(one, scored.summary["protocol"]) for one in runs for scored in one.evaluations.values()]:
+        for place, parts, what in (
+            ((run.motion,), _parts(protocol, OF_THE_MOTION), "test sets"),
+            ((), _without(protocol, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM)), "protocols"),
+            (run.place, _parts(protocol, OF_THE_SEED), "exemplars"),
+        ):
+            known = first.setdefault(place, {})
+            for name, part in parts.items():
+                known.setdefault(name, (part, run))
+            for earlier in {id(owner): owner for _, owner in known.values()}.values():
+                theirs = {name: part for name, (part, owner) in known.items() if owner is earlier and name in parts}
+                _check_equal(theirs, {name: parts[name] for name in theirs}, earlier, run, what=what)
 
 
 def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> None:
     """Controls are of other prompts, and real clips of no sampler; all else that both have must be that of the runs."""
-    protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()]
-    for control in controls:
+    protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()][:1]
+    for control in controls if protocols else ():
         aside = (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM, *(OF_THE_MODEL if control.kind == CEILING else ()))
-        one, other = (
-            _without(protocol, aside)
-            for protocol in (protocols[0] if protocols else {}, control.scored.summary["protocol"])
-        )
+        one, other = (_without(each, aside) for each in (*protocols, control.scored.summary["protocol"]))
         both = [name for name in one if one[name] and other.get(name)]
         if different := differing_keys({name: one[name] for name in both}, {name: other[name] for name in both}):
             raise VmcError(
@@ -114,19 +113,19 @@ def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> No
             )
 
 
-def _refuse_where(one: Any, other: Any, first: FoundRun, second: FoundRun, *, what: str, prefix: str = "") -> None:
-    different = differing_keys(one, other, prefix)
-    if different:
-        inside = [_at(part, different[0].removeprefix(prefix).strip(".")) for part in (one, other)]
+def _check_equal(one: Any, other: Any, first: FoundRun, second: FoundRun, *, what: str, prefix: str = "") -> None:
+    if different := differing_keys(one, other, prefix):
+        inside = [_value_at(part, different[0].removeprefix(prefix).strip(".")) for part in (one, other)]
         raise VmcError(
             f"{first.path} and {second.path} have different {what} and do not belong in one table:"
-            f" {different[0]} is {_short(inside[0])} and {_short(inside[1])}"
+            f" {different[0]} is {inside[0]} and {inside[1]}"
             + (f" ({', '.join(different[1:])} differ too)" if different[1:] else "")
             + "; give a folder whose runs belong together"
         )
 
 
-def _kept(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _parts(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The named parts of a protocol that it has, by dotted name; `*.NAME` is that part of every metric."""
     kept = {name: protocol[name] for name in names if name in protocol}
     inner = [name.removeprefix("*.") for name in names if name.startswith("*.")]
     for key, part in protocol.items():
@@ -136,21 +135,15 @@ def _kept(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 def _without(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     kept = {key: dict(part) if isinstance(part, Mapping) else part for key, part in protocol.items()}
-    for key in _kept(protocol, names):
+    for key in _parts(protocol, names):
         outer, _, inner = key.partition(".")
         kept[outer].pop(inner) if inner else kept.pop(outer)
     return kept
 
 
-def _at(node: Any, name: str) -> Any:
-    """The value under a dotted name; a name that itself holds a point is tried first."""
-    if name in (node if isinstance(node, Mapping) else {}):
-        return node[name]
-    for part in name.split("."):
+def _value_at(node: Any, name: str) -> str:
+    """The value under a dotted name, for a sentence; a name that itself holds a point is tried first."""
+    for part in [name] if isinstance(node, Mapping) and name in node else name.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
-    return node
-
-
-def _short(value: object) -> str:
-    text = "not set" if value is None else " ".join(str(value).split())
+    text = "not set" if node is None else " ".join(str(node).split())
     return text if len(text) <= 60 else text[:57] + "..."

@@ -15,11 +15,7 @@ MOST_RUNS = 200
 
 
 def check_extra() -> None:
-    """Refuse where the package that lays dashboards out is not installed.
-
-    Raises:
-        VmcError: naming the extra that brings it.
-    """
+    """Raises a VmcError where the package that lays dashboards out is not installed."""
     if find_spec("wandb_workspaces") is None:
         raise VmcError("dashboard needs a package that is not installed; pip install 'vmc[dashboards]'")
 
@@ -27,32 +23,36 @@ def check_extra() -> None:
 def build_dashboard(
     *, entity: str, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
 ) -> Any:
-    """The workspace, not yet saved; building it asks no server.
+    """The workspace, not yet saved; building it asks no server. A curve is drawn of what stands in a table or a figure.
 
     Args:
         entity: user or team in W&B that the project belongs to.
         project: in W&B.
         group: whose runs are shown; None shows all.
-        measures: those of the runs; a curve is drawn of what stands in a table or a figure.
-
-    Raises:
-        VmcError: the extra `dashboards` is not installed.
+        measures: those of the runs.
     """
     check_extra()
     import wandb_workspaces.workspaces as ws
     from wandb_workspaces.reports import v2 as wr
 
+    def curve(title: str, metric: str) -> Any:
+        by_arm: dict[str, Any] = {"groupby": wr.Config("arm"), "groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"}
+        return wr.LinePlot(
+            title=title, x="step", y=[metric], title_x="training step", max_runs_to_show=MOST_RUNS, **by_arm
+        )
+
     # Further jobs (vmc.evaluate, vmc.report) have numbers of their own, which are no points of a curve.
-    filters = [ws.Metric("JobType") == "train"]
-    if group is not None:
-        filters.append(ws.Metric("Group") == group)
+    filters = [ws.Metric("JobType") == "train", *([] if group is None else [ws.Metric("Group") == group])]
     tradeoff = wr.ScatterPlot(
         title="Accuracy against appearance where runs stand now (paper, Fig. 7)",
         x=wr.SummaryMetric(f"{EVALUATION}/appearance"),
         y=wr.SummaryMetric(f"{EVALUATION}/motion_accuracy"),
     )
-    drawn = [measure for measure in measures if measure.tables or measure.curve]
-    curves = [_curve(_title(measure), f"{EVALUATION}/{measure.name}") for measure in drawn]
+    curves = []
+    for measure in measures:
+        if measure.tables or measure.curve:
+            better = "" if measure.better == "neither" else f" ({measure.better} is better)"
+            curves.append(curve(f"{measure.plain}{better}", f"{EVALUATION}/{measure.name}"))
     videos = wr.WeavePanelSummaryTable(table_name=f"{EVALUATION}/{VIDEOS}")
     wide = ws.SectionLayoutSettings(columns=1, rows=1)
     return ws.Workspace(
@@ -62,31 +62,10 @@ def build_dashboard(
         sections=[
             ws.Section(name="Scores", panels=[*curves, tradeoff], is_open=True),
             ws.Section(name="Videos", panels=[videos], is_open=True, layout_settings=wide),
-            ws.Section(name="Training", panels=[_curve("Loss of the exemplars", "loss_motion")], layout_settings=wide),
+            ws.Section(name="Training", panels=[curve("Loss of the exemplars", "loss_motion")], layout_settings=wide),
         ],
         settings=ws.WorkspaceSettings(x_axis="step", max_runs=MOST_RUNS),
         runset_settings=ws.RunsetSettings(filters=filters, groupby=[ws.Config("arm")]),
-    )
-
-
-def _title(measure: Measure) -> str:
-    better = "" if measure.better == "neither" else f" ({measure.better} is better)"
-    return f"{measure.plain}{better}"
-
-
-def _curve(title: str, metric: str) -> Any:
-    """A metric against the training step, arm by arm."""
-    from wandb_workspaces.reports import v2 as wr
-
-    return wr.LinePlot(
-        title=title,
-        x="step",
-        y=[metric],
-        title_x="training step",
-        groupby=wr.Config("arm"),
-        groupby_aggfunc="mean",
-        groupby_rangefunc="minmax",
-        max_runs_to_show=MOST_RUNS,
     )
 
 

@@ -1,25 +1,34 @@
-"""Finding runs: every run folder below a folder, the untuned models beside them, and which of them stand where.
+"""Finding runs: every run folder below a folder, and the evaluations of untuned models beside them."""
 
-A run that stops at the threshold is made for the tables, one that nothing stops for Fig. 7 (`sweeps/tradeoff.yaml`). A
-folder may hold both kinds; in the tables, the second serves where the first is missing.
-"""
-
+import csv
+import json
+import logging
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalogue import CEILING, FLOOR, LANGUAGE, METHOD
-from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line, read_object
+from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
 from vmc.runs.earlier import up_to_date
 from vmc.runs.folder import shown_state
 from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
 from vmc.utils.plain_yaml import read_yaml
+
+log = logging.getLogger(__name__)
 
 KINDS: dict[str, Any] = {"arm": str | int, "motion": dict, "model": dict, "seed": int, "steps": int | None}
 """Of a config's values that every report needs."""
+PARTS = ("stop", "data", "prompts", "metrics", "timesteps")
+"""Of a config, that may be missing."""
 CONTROL_FOLDERS = {"000000": FLOOR, "000000-language": LANGUAGE, "real": CEILING}
 """Where `vmc.evaluate` leaves what is no evaluation of a tuned model."""
+REMEDY = "remove that run folder, or run its command again"
+SCORE_AGAIN = "remove it and score the videos again"
 
 
 def find_runs(root: Path) -> Found:
@@ -32,14 +41,14 @@ def find_runs(root: Path) -> Found:
     """
     if not root.is_dir():
         raise VmcError(f"runs is {root}, which is no folder; give one that holds run folders of vmc.train")
-    runs, controls, lost = list[FoundRun](), list[Control](), list[tuple[Path, str]]()
+    runs, bases, lost = list[FoundRun](), list[Control](), list[tuple[Path, str]]()
     for folder in _folders(root, lost):
         try:
             if _is_run(folder):
                 runs.append(_read_run(folder))
-            elif folder.name in CONTROL_FOLDERS and (scored := _scored(folder, root=folder)):
+            elif folder.name in CONTROL_FOLDERS and (scored := _read_evaluation(folder, root=folder)):
                 kind = CONTROL_FOLDERS[folder.name]
-                controls.append(Control(kind=kind, motion=folder.parent.name, seed=0, scored=scored))
+                bases.append(Control(kind=kind, motion=folder.parent.name, seed=0, scored=scored))
         except (VmcError, OSError) as error:
             lost.append((folder, one_line(error)))
     # First what was made for it, of the whole test set; then what the method's runs have.
@@ -48,7 +57,9 @@ def find_runs(root: Path) -> Found:
         for run in sorted(runs, key=lambda run: (run.trains, run.arm != METHOD))
         for kind, scored in run.controls.items()
     ]
-    found = Found(runs, _once(own, controls, lost), lost)
+    covered = {(control.kind, control.motion) for control in own}
+    others = [control for control in bases if (control.kind, control.motion) not in covered]
+    found = Found(runs, _one_of_each([*own, *others], lost), lost)
     if runs and not all(run.damaged for run in runs):
         return found
     if found.damaged:
@@ -59,14 +70,13 @@ def find_runs(root: Path) -> Found:
     )
 
 
-def _once(own: list[Control], others: list[Control], lost: list[tuple[Path, str]]) -> list[Control]:
-    """One of each kind, motion and seed that reads; those of base folders only for motions of which no run has any."""
+def _one_of_each(controls: Iterable[Control], lost: list[tuple[Path, str]]) -> list[Control]:
+    """The first control of each kind, motion and seed that reads."""
     kept: dict[tuple[str, str, int], Control] = {}
-    covered = {(control.kind, control.motion) for control in own}
-    for control in [*own, *(other for other in others if (other.kind, other.motion) not in covered)]:
+    for control in controls:
         place = (control.kind, control.motion, control.seed)
         try:
-            if place not in kept and control.scored.summary and len(control.scored.values):
+            if place not in kept and len(control.scored.values):
                 kept[place] = control
         except VmcError as error:
             lost.append((control.scored.folder, one_line(error)))
@@ -75,11 +85,7 @@ def _once(own: list[Control], others: list[Control], lost: list[tuple[Path, str]
 
 def _folders(root: Path, lost: list[tuple[Path, str]]) -> Iterator[Path]:
     """Folders below a root in order, not going into runs, videos or hidden folders; `lost` gets those that are shut."""
-
-    def shut(error: OSError) -> None:
-        lost.append((Path(error.filename), one_line(error)))
-
-    for name, below, _ in os.walk(root, onerror=shut):
+    for name, below, _ in os.walk(root, onerror=lambda error: lost.append((Path(error.filename), one_line(error)))):
         folder = Path(name)
         yield folder
         try:
@@ -94,87 +100,130 @@ def _is_run(folder: Path) -> bool:
 
 
 def _read_run(folder: Path) -> FoundRun:
-    """A run whose files have been read, as far as they will be needed; of a damaged one its config alone.
-
-    Raises:
-        VmcError: not even its config reads.
-    """
+    """A run with all that will be needed but its scores; of a damaged one its config alone."""
     config = _read_config(folder / "config.yaml")
     try:
-        return _checked(folder, config)
+        state = _read_object(folder / "run.json", remedy=REMEDY)
+        _check_kinds(state, {"status": str | None, "step": int | None}, folder / "run.json", REMEDY)
+        if state.get("status") == "running":
+            state = shown_state(folder)
+        evaluations = folder / "evaluation"
+        steps = sorted(part for part in evaluations.glob("[0-9]*") if part.name.isdecimal())
+        scored = {int(part.name): found for part in steps if (found := _read_evaluation(part, root=folder))}
+        named = {kind: _read_evaluation(evaluations / name, root=folder) for name, kind in CONTROL_FOLDERS.items()}
+        controls = {kind: one for kind, one in named.items() if one}
+        updates, exemplars = _read_updates(folder / "train.csv"), _read_exemplars(folder / "clips.csv")
+        return FoundRun(folder, config, state, scored, controls, updates, exemplars)
     except (VmcError, OSError) as error:
-        return FoundRun(folder, config, {"status": DAMAGED, "reason": one_line(error)}, {}, {})
-
-
-def _checked(folder: Path, config: dict[str, Any]) -> FoundRun:
-    remedy = "remove that run folder, or run its command again"
-    state = read_object(folder / "run.json", remedy=remedy)
-    for key, kinds in (("status", str), ("step", int)):
-        if not isinstance(state.get(key), kinds | None):
-            raise VmcError(f"{folder / 'run.json'} has {state[key]!r} as {key}; {remedy}")
-    if state.get("status") == "running":
-        state = shown_state(folder)
-    evaluations = folder / "evaluation"
-    steps = sorted(part for part in evaluations.glob("[0-9]*") if part.name.isdecimal())
-    scored = {int(part.name): found for part in steps if (found := _scored(part, root=folder))}
-    named = {kind: _scored(evaluations / name, root=folder) for name, kind in CONTROL_FOLDERS.items()}
-    controls = {kind: one for kind, one in named.items() if one}
-    run = FoundRun(folder, config, state, scored, controls)
-    for one in (*scored.values(), *controls.values()):
-        one.summary  # noqa: B018 - read here, where it is known which run is damaged
-    run.step, run.clips("exemplar")
-    return run
+        return FoundRun(folder, config, {"status": DAMAGED, "reason": one_line(error)})
 
 
 def _read_config(file: Path) -> dict[str, Any]:
     config = read_yaml(file, remedy="remove that run folder")
-    for key, kinds in KINDS.items():
+    for key in KINDS:
         if not isinstance(config, dict) or key not in config:
             raise VmcError(f"{file} has no {key}; it is no config of vmc.train, move its folder out of runs")
-        if not isinstance(config[key], kinds):
-            raise VmcError(f"{file} has {one_line(config[key])[:60]} as {key}; move its folder out of runs")
-    for key in ("stop", "data", "prompts", "metrics", "timesteps"):
-        if not isinstance(config.get(key), dict | None):
-            raise VmcError(f"{file} has {one_line(config[key])[:60]} as {key}; move its folder out of runs")
+    _check_kinds(config, KINDS | dict.fromkeys(PARTS, dict | None), file, "move its folder out of runs")
     threshold = (config.get("stop") or {}).get("appearance")
     if not isinstance(config["motion"].get("name"), str) or not isinstance(threshold, int | float | None):
         raise VmcError(f"{file} has no motion.name, or no number as stop.appearance; move its folder out of runs")
     return up_to_date(config)
 
 
-def _scored(folder: Path, *, root: Path) -> Scored | None:
-    complete = (folder / "scores.csv").is_file() and (folder / "summary.json").is_file()
-    return Scored(folder, root) if complete else None
-
-
-def check_once(runs: Sequence[FoundRun]) -> None:
-    """Refuse two runs of one kind; damaged ones are only listed.
+def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
+    """An evaluation with its summary; None where it is not complete.
 
     Raises:
-        VmcError: two runs of one arm, motion and seed that both stop, or both do not.
+        VmcError: the summary does not read, holds something else, or is not of the table beside it.
     """
-    seen: dict[tuple[object, ...], FoundRun] = {}
-    for run in (run for run in runs if not run.damaged):
-        other = seen.setdefault((run.arm, *run.place, run.threshold is None), run)
-        if other is not run:
-            raise VmcError(
-                f"{other.path} and {run.path} are both arm {run.arm} of {run.label}; give a folder that holds one of"
-                " them"
-            )
+    scores, file = folder / SCORES, folder / SUMMARY
+    if not scores.is_file() or not file.is_file():
+        return None
+    summary = _read_object(file, remedy="score the videos again")
+    _check_kinds(summary, {"metrics": dict, "videos": int, "protocol": dict}, file, SCORE_AGAIN)
+    copying = summary["protocol"].get("copying") or {}
+    numbers = [("of", summary.get("of")), ("copying", _get(copying, "threshold"))]
+    numbers += [(key, _get(part, end)) for key, part in summary["metrics"].items() for end in ("value", "low", "high")]
+    for key, number in numbers:
+        right = isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < math.inf
+        if not right and number is not None:
+            raise VmcError(f"{file} has {number!r} under {key}; {SCORE_AGAIN}")
+    if DIGEST in summary and summary[DIGEST] != sha256_of(scores):
+        raise VmcError(
+            f"{file} is not of the {SCORES} beside it; run the command of its run again, or `python -m vmc.evaluate`"
+            " on it"
+        )
+    try:
+        return Scored(folder, root, summary)
+    except VmcError as error:  # a column that is declared as none can be
+        raise VmcError(f"{file}: {error}; {SCORE_AGAIN}") from error
 
 
-def for_tables(runs: Sequence[FoundRun]) -> list[FoundRun]:
-    """Of each arm, motion and seed the run that stops, or the one there is."""
-    stopping = {(run.arm, *run.place) for run in runs if run.threshold is not None}
-    trained = [run for run in runs if run.trains]
-    return [run for run in trained if run.threshold is not None or (run.arm, *run.place) not in stopping]
+def _check_kinds(content: Mapping[str, Any], kinds: Mapping[str, Any], file: Path, remedy: str) -> None:
+    for key, kind in kinds.items():
+        if not isinstance(content.get(key), kind):
+            has = f"{one_line(repr(content[key]))[:60]} as" if key in content else "no"
+            raise VmcError(f"{file} has {has} {key}; {remedy}")
 
 
-def for_curves(runs: Sequence[FoundRun]) -> dict[str, list[FoundRun]]:
-    """Runs that are drawn together: those that nothing stops (`tradeoff`) apart from those that stop (`stopping`)."""
-    evaluated = [run for run in runs if run.trains and run.evaluations]
-    unstopped = [run for run in evaluated if run.threshold is None]
-    stopping = [run for run in evaluated if run.threshold is not None]
-    if unstopped and stopping:
-        return {"tradeoff": unstopped, "stopping": stopping}
-    return {"tradeoff": evaluated} if evaluated else {}
+def _get(part: Any, key: str) -> Any:
+    """The value of a key; of what is no dict its text, which is no number."""
+    return part.get(key) if isinstance(part, dict) else str(part)
+
+
+def _read_object(file: Path, *, remedy: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise VmcError(f"{file} does not read ({one_line(error)}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise VmcError(f"{file} holds no JSON object; {remedy}")
+    return content
+
+
+def _read_table(file: Path) -> list[dict[str, Any]]:
+    """The rows; none where there is no such file."""
+    if not file.is_file():
+        return []
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+    except (OSError, ValueError, csv.Error) as error:
+        raise VmcError(f"{file} does not read as a table ({one_line(error)})") from error
+
+
+def _read_updates(file: Path) -> dict[int, int]:
+    """Exemplar updates after each step; a half-written last row is passed over."""
+    rows = _read_table(file)
+    try:
+        return {int(row["step"]): int(row["exemplar_updates"]) for row in rows if row.get("seconds")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise VmcError(f"{file} holds something else than steps ({one_line(error)})") from error
+
+
+def _read_exemplars(file: Path) -> dict[str, Path]:
+    """Paths of a run's exemplars by name; they may be gone.
+
+    Clips lie wherever their owner has them, and a report is sent on. So that a table from elsewhere shows nothing of
+    the reader's disk, a clip is taken only where the table knows its SHA-256.
+    """
+    rows = [row for row in _read_table(file) if row.get("role") == "exemplar" and row.get("path")]
+    paths = [(Path(row["path"]), row.get("sha256")) for row in rows]
+    taken = {path.name: path for path, digest in paths if _is_clip(path, digest)}
+    if left := [path.name for path, _ in paths if path.name not in taken]:
+        log.warning(
+            "%s names %d clips that are not here as the run had them (%s); the report goes without them",
+            *(file, len(left), left[0][:80]),
+        )
+    return taken
+
+
+def _is_clip(path: Path, digest: str | None) -> bool:
+    """Whether a path is that of a clip, by its suffix, with the content of this SHA-256; it may be gone."""
+    try:
+        if path.is_dir():  # of frames; one with others in it is none, and may be the whole disk
+            return all(part.is_file() for part in path.iterdir()) and bool(digest) and fingerprint(path) == digest
+        known = path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+        return known and (not path.exists() or (path.is_file() and bool(digest) and fingerprint(path) == digest))
+    except (OSError, ValueError):  # a folder that is shut, or a path that is none
+        return False

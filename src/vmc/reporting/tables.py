@@ -1,16 +1,34 @@
-"""A table of results in words and numbers that people read."""
+"""The report's tables, each as texts that people read and as a CSV for machines."""
 
+import csv
+import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Difference, Interval
-from vmc.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name
-from vmc.reporting.compare import NOT_MEASURED, ResultTable, Row
-from vmc.reporting.matched import NOT_RUN
+from vmc.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name, arm_order
+from vmc.reporting.compare import ResultTable, Row
+from vmc.reporting.loaded import DAMAGED, FoundRun
+from vmc.reporting.matched import NOT_MEASURED, NOT_RUN, Result, all_measures
 from vmc.utils.tables import TextTable
 
 NOTHING = "—"
+SECOND_HAND, PART_OF_SET = "†", "§"
+MEANINGS = {NOT_REACHED: "threshold not reached, at the last evaluation", PART_OF_SET: "a part of the test set"}
+"""Of the marks, in the few words that a terminal has room for."""
+LEVEL = 0.05
+"""Of a corrected p-value below which a difference is marked."""
+INTERVAL = ("", "_low", "_high", "_speaks_of")
+DIFFERENCE = ("_difference", "_difference_low", "_difference_high", "_p", "_p_corrected")
+"""Ends of the columns that a metric has in a CSV."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""With what a formula begins."""
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def shown(number: float, measure: Measure, *, signed: bool = False) -> str:
@@ -30,21 +48,23 @@ def rounded(number: float, digits: int, *, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def with_interval(interval: Interval, measure: Measure) -> str:
+def with_interval(interval: Interval | None, measure: Measure) -> str:
     """`70.6 (65.1 to 75.9)`; the value alone where nothing tells how sure it is."""
-    value = shown(interval.value, measure)
-    if math.isnan(interval.low) or math.isnan(interval.high):
-        return value
-    return f"{value} ({shown(interval.low, measure)} to {shown(interval.high, measure)})"
+    if interval is None:
+        return NOTHING
+    value, low, high = (shown(number, measure) for number in (interval.value, interval.low, interval.high))
+    return value if NOTHING in (low, high) else f"{value} ({low} to {high})"
 
 
-def with_test(value: float, tested: Difference | None, measure: Measure, *, marked: bool) -> str:
+def with_test(difference: Difference | None, measure: Measure) -> str:
     """`−3.7 (−5.1 to −2.3), p = 0.012*`; the value alone where it was not tested."""
-    text = shown(value, measure, signed=True)
-    if tested is None:
-        return text
-    ends = " to ".join(shown(end, measure) for end in (tested.low, tested.high))
-    return f"{text} ({ends}), {p_value(tested.p_corrected)}{'*' if marked else ''}"
+    if difference is None:
+        return NOTHING
+    value = shown(difference.value, measure, signed=True)
+    if math.isnan(p := difference.p_corrected):
+        return value
+    low, high = (shown(end, measure) for end in (difference.low, difference.high))
+    return f"{value} ({low} to {high}), {p_value(p)}{'*' * (p < LEVEL)}"
 
 
 def p_value(p: float) -> str:
@@ -52,36 +72,58 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def plain(number: float | None) -> str:
-    """For a machine: six digits after the point, empty where there is none."""
-    return "" if number is None or math.isnan(number) else f"{number:.6f}"
+def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records of equal keys as text, lines ending in a plain line feed; numbers with six digits after the point.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it; one that is a number does not.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(records[0]) if records else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in record.items()} for record in records)
+    return stream.getvalue()
 
 
-SECOND_HAND, PART_OF_SET = "†", "§"
-MEANINGS = {NOT_REACHED: "threshold not reached, at the last evaluation", PART_OF_SET: "a part of the test set"}
-"""Of the marks, in the few words that a terminal has room for."""
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6f}"
+    text = "" if value is None else str(value)
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
-def text_table(table: ResultTable) -> TextTable:
-    """The table with all its notes."""
+def _spread(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
+    """The fields of an interval or a difference, by the name of the metric and what is put behind it."""
+    return {
+        f"{name}{end}": value for end, value in zip(ends, astuple(one) if one else [None] * len(ends), strict=False)
+    }
+
+
+# --- Tables 1 and 2 --------------------------------------------------------------------------------------------------
+
+
+def paper_table(table: ResultTable) -> tuple[TextTable, str]:
+    """The table with all its notes, and its CSV: a row an arm, in every part that it stands in."""
     measures, parts = table.measures, table.layout.parts
     header = ["Part"] * bool(parts) + ["Arm", "Runs"]
     for measure in measures:
         header += [measure.title, "from the method"]
-    header += [
-        APPEARANCE.title,
-        "Step",
-        *(f"Paper: {measure.title[0].lower()}{measure.title[1:]}" for measure in measures),
-    ]
-    rows, rules = [], set[int]()
+    header += [APPEARANCE.title, "Step"]
+    header += [f"Paper: {measure.title[0].lower()}{measure.title[1:]}" for measure in measures]
+    rows, rules, last = list[list[str]](), set[int](), None
     for place, row in enumerate(table.rows):
-        begins = place == 0 or row.listed.part != table.rows[place - 1].listed.part
-        control = row.listed.arm in CONTROLS
-        if begins or (control and table.rows[place - 1].listed.arm not in CONTROLS):
+        group = (row.line.part, row.line.arm in CONTROLS)
+        if group != last:
             rules.add(place)
-        part = f"{row.listed.part}. {parts[row.listed.part]}" if begins and row.listed.part else ""
-        rows.append([part] * bool(parts) + _cells(row, measures))
-    return TextTable(
+        title = f"{row.line.part}. {parts[row.line.part]}" if group != last and row.line.part else ""
+        rows.append([title] * bool(parts) + _cells(row, measures))
+        last = group
+    text = TextTable(
         name=table.layout.name,
         title=table.layout.title,
         header=header,
@@ -90,82 +132,81 @@ def text_table(table: ResultTable) -> TextTable:
         notes=list(_notes(table)),
         left=frozenset({0, 1} if parts else {0}),
     )
-
-
-def compact(table: ResultTable) -> TextTable:
-    """Arms with their metrics alone, for the terminal; arms without a run are left out."""
-    measures = table.measures
-    rows, marks = [], ""
-    for row in _once(table.rows):
-        if row.status in (NOT_RUN, NOT_MEASURED):
-            continue
-        values = [with_interval(row.intervals[m.name], m) if m.name in row.intervals else NOTHING for m in measures]
-        if row.status:
-            values = [row.status, *[NOTHING] * (len(measures) - 1)]
-        marks += _marks(row)
-        rows.append([_marked(_named(row), row), *values, _appearance(row)])
-    header = ["", *(measure.title for measure in measures), APPEARANCE.title]
-    said = [f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks]
-    title = f"{table.layout.title} ({'; '.join(said)})" if said else table.layout.title
-    return TextTable(name=table.layout.name, title=title, header=header, rows=rows)
+    return text, to_csv([_record(row, measures) for row in table.rows])
 
 
 def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     """All but the part."""
-    cells = [_label(row), _runs(row)]
-    for place, measure in enumerate(measures):
-        if row.status:
-            cells += [row.status if place == 0 else NOTHING, NOTHING]
-            continue
-        interval = row.intervals.get(measure.name)
-        cells.append(with_interval(interval, measure) if interval else NOTHING)
-        cells.append(_difference(row, measure))
-    step = NOTHING if row.listed.arm in CONTROLS else rounded(row.step, 0)
-    return [*cells, _appearance(row), step, *(_paper(row, measure) for measure in measures)]
+    result, paper = row.result, [row.paper.get(measure.name) for measure in measures]
+    total = len(result.runs) + len(result.left_out)
+    runs = f"{len(result.runs)} of {total}" if result.left_out else str(total or NOTHING)
+    tests = [with_test(row.differences.get(measure.name), measure) for measure in measures]
+    numbers = [text for both in zip(_values(result, measures), tests, strict=True) for text in both]
+    shares = [
+        one.text + SECOND_HAND * (one.standing == "second-hand") if one and one.text else NOTHING for one in paper
+    ]
+    label = " ".join([row.line.label, *_marks(result)])
+    return [label, runs, *numbers, _appearance(result), rounded(result.step, 0), *shares]
 
 
-def _label(row: Row) -> str:
-    return _marked(row.listed.label, row)
+def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
+    result, appearance = row.result, row.result.intervals.get(APPEARANCE.name)
+    record: dict[str, Any] = {
+        "part": row.line.part,
+        "arm": row.line.arm,
+        "label": row.line.label,
+        "status": result.status,
+        "runs": len(result.runs),
+        "left_out": "; ".join(_left_out(result)),
+        "videos": result.videos,
+        "reached": result.reached,
+        "step": result.step,
+        "appearance": appearance.value if appearance else None,
+    }
+    for name in (measure.name for measure in measures):
+        paper = row.paper.get(name)
+        record |= _spread(name, INTERVAL, result.intervals.get(name))
+        record |= _spread(name, DIFFERENCE, row.differences.get(name))
+        record |= {f"{name}_paper": paper and paper.value, f"{name}_paper_standing": paper and paper.standing}
+    return record
 
 
-def _marked(name: str, row: Row) -> str:
-    return " ".join([name, *_marks(row)])
+def compact_table(table: ResultTable) -> TextTable:
+    """Arms with their metrics alone, for the terminal; arms without a run are left out."""
+    rows, marks = [], ""
+    for result in (row.result for row in table.arms if row.result.status not in (NOT_RUN, NOT_MEASURED)):
+        marks += _marks(result)
+        label = " ".join([result.name, *_marks(result)])
+        rows.append([label, *_values(result, table.measures), _appearance(result)])
+    said = "; ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks)
+    title = f"{table.layout.title} ({said})" if said else table.layout.title
+    header = ["", *(measure.title for measure in table.measures), APPEARANCE.title]
+    return TextTable(name=table.layout.name, title=title, header=header, rows=rows)
 
 
-def _marks(row: Row) -> str:
-    return NOT_REACHED * (row.reached is False) + PART_OF_SET * (row.videos < row.of)
+def _values(result: Result, measures: Sequence[Measure]) -> list[str]:
+    cells = [with_interval(result.intervals.get(measure.name), measure) for measure in measures]
+    return [result.status, *cells[1:]] if result.status and cells else cells
 
 
-def _named(row: Row) -> str:
-    """What a row is called outside the table."""
-    return CONTROLS.get(row.listed.arm) or arm_name(row.listed.arm)
+def _marks(result: Result) -> str:
+    return NOT_REACHED * (result.reached is False) + PART_OF_SET * (result.videos < result.of)
 
 
-def _runs(row: Row) -> str:
-    total = row.runs + len(row.left_out)
-    return NOTHING if not total else str(row.runs) if not row.left_out else f"{row.runs} of {total}"
-
-
-def _difference(row: Row, measure: Measure) -> str:
-    if measure.name not in row.differences:
-        return NOTHING
-    tested: Difference | None = row.tested.get(measure.name)
-    return with_test(row.differences[measure.name], tested, measure, marked=measure.name in row.significant)
-
-
-def _appearance(row: Row) -> str:
-    interval = row.intervals.get(APPEARANCE.name)
+def _appearance(result: Result) -> str:
+    interval = result.intervals.get(APPEARANCE.name)
     return NOTHING if interval is None else shown(interval.value, APPEARANCE)
 
 
-def _paper(row: Row, measure: Measure) -> str:
-    value = row.paper.get(measure.name)
-    if value is None or not value.text:
-        return NOTHING
-    return value.text + SECOND_HAND * (value.standing == "second-hand")
+def _left_out(result: Result) -> list[str]:
+    return [f"{run.label}: {reason}" for run, reason in result.left_out]
+
+
+# --- what is said below them -----------------------------------------------------------------------------------------
 
 
 def _notes(table: ResultTable) -> Iterator[str]:
+    results = [row.result for row in table.arms]
     if table.threshold is None:
         yield (
             "No run has a stop.appearance: each row stands at its runs' last evaluation, at differing appearance,"
@@ -176,35 +217,32 @@ def _notes(table: ResultTable) -> Iterator[str]:
             "Every metric is interpolated linearly in the appearance score to stop.appearance ="
             f" {rounded(table.threshold, 4)}; each row says at which appearance it stands."
         )
-    yield from _about_intervals(table)
+    yield from _about_intervals(results, table.measures)
     yield from _about_differences(table)
     yield from _about_marks(table)
-    for row in table.rows:
-        if row.listed.arm == CEILING and row.videos:
-            yield f"{_named(row)}: {row.videos} clips{' of the motion with the fewest' if row.runs > 1 else ''}."
-    for row in _once(table.rows):
-        if row.left_out:
-            yield f"{_named(row)}, left out: {'; '.join(row.left_out)}."
+    for result in results:
+        if result.arm == CEILING and result.videos:
+            several = " of the motion with the fewest" if len(result.runs) > 1 else ""
+            yield f"{result.name}: {result.videos} clips{several}."
+    for result in results:
+        if result.left_out:
+            yield f"{result.name}, left out: {'; '.join(_left_out(result))}."
     yield table.layout.paper
-    for row in _once(table.rows):
+    for row in table.arms:
         for value in row.paper.values():
             if value.says:
-                yield f"The paper's text on {_named(row)}: {value.says}."
+                yield f"The paper's text on {row.result.name}: {value.says}."
 
 
-def _about_intervals(table: ResultTable) -> Iterator[str]:
-    """What intervals speak of; rows by what they have in common."""
+def _about_intervals(results: Sequence[Result], measures: Sequence[Measure]) -> Iterator[str]:
+    """What intervals speak of; results by what they have in common."""
     said: dict[str, list[str]] = {}
-    for row in _once(table.rows):
-        known = {
-            measure: row.intervals[measure.name].speaks_of
-            for measure in table.measures
-            if measure.name in row.intervals
-        }
+    for result in results:
+        known = {m.short: result.intervals[m.name].speaks_of for m in measures if m.name in result.intervals}
         for label in dict.fromkeys(known.values()):
-            of = [measure.short for measure, other in known.items() if other == label]
+            of = [short for short, other in known.items() if other == label]
             suffix = "" if len(of) == len(known) else f" ({', '.join(of)})"
-            said.setdefault(label, []).append(_named(row) + suffix)
+            said.setdefault(label, []).append(result.name + suffix)
     if len(said) == 1:
         yield f"Intervals are of 95 % and speak of {next(iter(said))}."
     elif said:
@@ -213,15 +251,14 @@ def _about_intervals(table: ResultTable) -> Iterator[str]:
 
 
 def _about_differences(table: ResultTable) -> Iterator[str]:
-    compared = [row for row in table.rows if row.differences]
-    if table.comparisons:
+    tested = {row.result.name: [not math.isnan(one.p) for one in row.differences.values()] for row in table.arms}
+    if count := sum(map(sum, tested.values())):
         yield (
             "Differences are paired: over the motions, training seeds and subjects that an arm and the method both"
             " have. Their intervals are not corrected; p is, by Holm's method, for the"
-            f" {table.comparisons} comparisons of this table; * marks p < 0.05."
+            f" {count} comparisons of this table; * marks p < {LEVEL}."
         )
-    untested = [_named(row) for row in _once(compared) if row.differences.keys() - row.tested.keys()]
-    if untested:
+    if untested := [name for name, each in tested.items() if not all(each)]:
         yield (
             "Not tested, because a single motion and training seed in common with the method cannot tell:"
             f" {', '.join(untested)}."
@@ -229,23 +266,98 @@ def _about_differences(table: ResultTable) -> Iterator[str]:
 
 
 def _about_marks(table: ResultTable) -> Iterator[str]:
-    if behind := [_named(row) for row in _once(table.rows) if row.reached is False]:
+    results = [row.result for row in table.arms]
+    if behind := [result.name for result in results if result.reached is False]:
         yield (
             f"{NOT_REACHED} did not reach the threshold within its steps, stands at its last evaluation and is kept"
             f" out of the comparisons: {', '.join(behind)}."
         )
         if arm_name(METHOD) in behind:
             yield "With the method itself above the threshold, no arm is compared."
-    if small := [f"{_named(row)} ({row.videos} of {row.of})" for row in _once(table.rows) if row.videos < row.of]:
+    if small := [f"{one.name} ({one.videos} of {one.of})" for one in results if one.videos < one.of]:
         yield (
             f"{PART_OF_SET} rests on a part of the test set, as no more was evaluated there: {', '.join(small)};"
             " python -m vmc.evaluate run=DIR step=N completes an evaluation."
         )
-    marked = [value for row in table.rows for value in row.paper.values() if value.text]
-    if any(value.standing == "second-hand" for value in marked):
+    if any(value.text and value.standing == "second-hand" for row in table.rows for value in row.paper.values()):
         yield f"{SECOND_HAND} second-hand: from a digest of the paper, not read in the paper itself."
 
 
-def _once(rows: Sequence[Row]) -> list[Row]:
-    """Each arm once: the method stands in every part of Table 2."""
-    return list({row.listed.arm: row for row in rows}.values())
+# --- tables that the paper does not have -----------------------------------------------------------------------------
+
+
+def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> tuple[TextTable, str]:
+    """Arms and controls as rows, every metric that one of them has as a column; and its CSV."""
+    every = [*(results[arm] for arm in sorted(results, key=arm_order)), *controls]
+    measures = all_measures(every)
+    have = [measure for measure in measures if any(measure.name in one.intervals for one in every)]
+    rows = []
+    for one in every:
+        if one.arm in CONTROLS and not one.runs:
+            continue
+        first = one.intervals.get(have[0].name) if have else None
+        name = f"{one.name} {NOT_REACHED}" if one.reached is False else one.name
+        spoken = first.speaks_of if first else NOTHING
+        rows.append([name, str(len(one.runs) or NOTHING), rounded(one.step, 0), *_values(one, have), spoken])
+    note = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
+    text = TextTable(
+        name="metrics",
+        title="Every metric at the matched appearance",
+        header=["Arm", "Runs", "Step", *(measure.title for measure in have), "Intervals speak of"],
+        rows=rows,
+        left=frozenset({0, 3 + len(have)}),
+        notes=[note] if any(one.reached is False for one in every) else [],
+    )
+    records = []
+    for one in every:
+        record = {"arm": one.arm, "status": one.status, "runs": len(one.runs), "reached": one.reached, "step": one.step}
+        for measure in measures:
+            record |= _spread(measure.name, INTERVAL, one.intervals.get(measure.name))
+        records.append(record)
+    return text, to_csv(records)
+
+
+def runs_table(
+    runs: Sequence[FoundRun], results: Mapping[str, Result], lost: Sequence[tuple[Path, str]]
+) -> tuple[TextTable, str]:
+    """Every run: how it ended, and where it stands; then folders of which nothing is known, with what is wrong."""
+    rows, records = [], list[dict[str, Any]]()
+    for run in sorted(runs, key=lambda run: (arm_order(run.arm), run.place, str(run.path))):
+        step, remark = _where(run, results)
+        state = DAMAGED if run.damaged else run.progress
+        evaluated = ", ".join(map(str, run.evaluations)) or NOTHING
+        rows.append([run.arm, run.motion, str(run.seed), state, evaluated, rounded(step, 0), remark or NOTHING])
+        records.append(
+            {
+                "arm": run.arm,
+                "motion": run.motion,
+                "seed": run.seed,
+                "status": run.state.get("status", ""),
+                "reason": run.state.get("reason") or "",
+                "step": None if run.damaged else run.step,
+                "steps": str(run.config["steps"]),
+                "evaluated": " ".join(map(str, run.evaluations)),
+                "stands_at_step": step,
+                "remark": remark,
+                "folder": run.path,
+            }
+        )
+    for folder, reason in lost:
+        rows.append([NOTHING] * 3 + [DAMAGED] + [NOTHING] * 2 + [reason])
+        known = {"status": DAMAGED, "reason": reason, "folder": folder}
+        records.append(dict.fromkeys(records[0] if records else known, "") | known)
+    header = ["Arm", "Motion", "Seed", "State", "Evaluated at", "Stands at step", "Remark"]
+    return TextTable(name="runs", title="Runs", header=header, rows=rows, left=frozenset({0, 1, 3, 6})), to_csv(records)
+
+
+def _where(run: FoundRun, results: Mapping[str, Result]) -> tuple[float, str]:
+    """The step at which a run stands in the tables, NaN where it does not count; and what is to be said of it."""
+    if run.damaged or not run.trains:
+        return math.nan, run.damaged or "the untuned model"
+    for one in results[run.arm].matched:
+        if one.run is run:
+            return one.crossing.step, "did not reach the threshold" if one.behind else ""
+    for other, reason in results[run.arm].left_out:
+        if other is run:
+            return math.nan, reason if run.finished else "left out"
+    return math.nan, "for Figure 7"

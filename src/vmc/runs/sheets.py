@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vmc.data.clips import Clip
-from vmc.data.frames import typical_interval
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform, typical_interval
 from vmc.utils.files import atomic_write
 
 FRAME = 128  # px of a frame's longer side

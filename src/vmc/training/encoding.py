@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vmc.data.cache import TensorCache, cache_key
 from vmc.data.clips import Clip
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.models.text import TextEncoder
 from vmc.training.delta import InitialWeights

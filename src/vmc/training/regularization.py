@@ -11,7 +11,7 @@ import torch
 
 from vmc.data.clips import Clip, ClipSource
 from vmc.data.folder import VideoFolder
-from vmc.data.transform import ClipTransform
+from vmc.data.frames import ClipTransform
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 

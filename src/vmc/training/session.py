@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from vmc.data.cache import sweep_caches
 from vmc.data.clips import Clip, check_readable, fill
-from vmc.data.transform import ClipTransform, log_timing
+from vmc.data.frames import ClipTransform, log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations, TrainingGenerator, build_schedule

@@ -60,4 +60,6 @@ def load_tsm(path: Path, *, classes: int) -> OnlineTSM:
     content = read_weights(path, kind="TSM checkpoint", expected="mobilenetv2_jester_online.pth.tar")
     if not isinstance(content, Mapping) or "classifier.weight" not in content:
         raise VmcError(f"{path} holds no classifier.weight; it is not the online TSM's bare state dict")
-    return fill(OnlineTSM(classes=classes), content, str(path), fits=f"the online TSM of {classes} classes")
+    with torch.device("meta"):
+        model = OnlineTSM(classes=classes)
+    return fill(model, content, str(path), fits=f"the online TSM of {classes} classes")

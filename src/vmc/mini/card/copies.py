@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.data.frames import resize_and_crop
+from vmc.data.frames import ClipTransform, resize_and_crop
 from vmc.data.jester import Jester
-from vmc.data.transform import ClipTransform
 from vmc.data.video import read_frames
 from vmc.metrics.base import NamedClips, RunContext
 from vmc.metrics.copying import Copying

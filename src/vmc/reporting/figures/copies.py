@@ -8,7 +8,7 @@ similar by the run's own copy descriptor. They are known to be the right ones wh
 Axes: F frames, E exemplars, C colours, H and W, D descriptor width.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from textwrap import fill
@@ -21,92 +21,87 @@ from torch.nn import functional as F
 
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import read_frames
-from vmc.reporting.catalogue import NOT_REACHED, arm_name
-from vmc.reporting.figures.style import MUTED, WRONG, enlarged
-from vmc.reporting.loaded import FoundRun, Scored
-from vmc.reporting.matched import ArmResult, MatchedRun
+from vmc.reporting.catalogue import NOT_REACHED, arm_name, arm_order
+from vmc.reporting.figures.common import MUTED, PLATE, WRONG, Drawn, enlarged, say_where
+from vmc.reporting.matched import MatchedRun, Result
+from vmc.reporting.results import Descriptor, Report
 from vmc.utils.errors import VmcError
 
-Descriptor = Callable[[Tensor], Tensor]
-"""descriptors_ND, of length one, of RGB uint8 frames_NCHW."""
 SIDE = 3
 """Pairs on each side of the threshold."""
 AGREES = 0.01
 """Difference from the similarity in `scores.csv` up to which a frame is the one that was measured."""
+CLIP = 13  # characters of a clip's name, its end
+TALL, HEAD = 1.28, 0.72  # inches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A generated frame and an exemplar's.
+    """A generated frame and an exemplar's; None for a frame whose file is missing."""
 
-    Args:
-        arm: whose video.
-        similarity: to the nearest first frame of an exemplar, as measured; by it a video counts as copied.
-        copied: whether it does.
-        clip: name of the exemplar; empty where none can be read.
-        generated: which frame of the video; None where one of the files is missing.
-        frames_FCHW: the generated frame and the exemplar's; None for a file that is missing.
-        confirmed: whether the generated frame has the measured similarity.
-        missing: the files that are.
-    """
-
-    arm: str
-    similarity: float
+    similarity: float  # to the nearest first frame of an exemplar, as measured; by it a video counts as copied
     copied: bool
-    clip: str
-    generated: int | None
     frames_FCHW: tuple[Tensor | None, Tensor | None]
-    confirmed: bool
-    missing: str = ""
+    generated: int | None = None  # which frame of the video
+    clip: str = ""  # name of the exemplar
+    confirmed: bool = False  # whether the generated frame has the measured similarity
 
 
-def pairs(result: ArmResult, *, descriptor: Descriptor | None) -> list[Pair]:
+def figure8(report: Report) -> Iterator[Drawn]:
+    """Generated frames beside the exemplars' nearest to them."""
+    ordered = [report.results[arm] for arm in sorted(report.results, key=arm_order)]
+    each = {result.arm: pairs(result, descriptor=report.descriptor) for result in ordered}
+    found = {arm: several for arm, several in each.items() if several}
+    if not found:
+        return
+    threshold = report.results[next(iter(found))].matched[0].scored.copy_threshold
+    behind = [result.arm for result in ordered if result.reached is False]
+    figure = draw_copies(found, threshold=threshold, by_network=report.descriptor is not None, behind=behind)
+    caption = (
+        "Figure 8: generated frames beside the first frames of exemplars nearest to them, around the copy threshold of"
+        f" {threshold:g}. {say_where(ordered)}"
+    )
+    if any(pair.generated is not None and not pair.confirmed for several in found.values() for pair in several):
+        caption += " A question mark: the generated frame was found again without the similarity that was measured."
+    yield Drawn(figure=figure, caption=caption)
+
+
+def pairs(result: Result, *, descriptor: Descriptor | None) -> list[Pair]:
     """An arm's pairs next to the copy threshold, from most to least similar, over all its runs.
 
     At most `SIDE` above it and `SIDE` below; where a side has too few, the other gives more.
     """
-    rows = [
-        (stand, row)
-        for stand in result.stands
-        for row in _scored(stand).scores.to_dict("records")
-        if row["copy_similarity_first"] is not None
-    ]
+    rows = [(one, row) for one in result.matched for row in one.scored.rows if row["copy_similarity_first"] is not None]
     rows.sort(key=lambda pair: -pair[1]["copy_similarity_first"])
     above = [pair for pair in rows if pair[1]["copied"]]
     below = [pair for pair in rows if not pair[1]["copied"]]
     upper = min(len(above), max(SIDE, 2 * SIDE - len(below)))
     chosen = [*above[len(above) - upper :], *below[: 2 * SIDE - upper]]
-    exemplars = {stand.run.path: _first_frames(stand.run) for stand, _ in chosen}
-    return [_pair(stand, row, exemplars[stand.run.path], descriptor) for stand, row in chosen]
+    exemplars = {one.run.path: _first_frames(one) for one, _ in chosen}
+    return [_pair(one, row, exemplars[one.run.path], descriptor) for one, row in chosen]
 
 
-def _scored(stand: MatchedRun) -> Scored:
-    return stand.run.evaluations[stand.shown]
-
-
-def _first_frames(run: FoundRun) -> dict[str, Tensor]:
+def _first_frames(one: MatchedRun) -> dict[str, Tensor]:
     """Frames_CHW by clip, of the exemplars that can be read."""
-    size = int(run.config["data"]["size"])
-    found = {name: _read(partial(read_frames, path, [0])) for name, path in run.clips("exemplar").items()}
+    found = {name: _read(partial(read_frames, path, [0])) for name, path in one.run.exemplars.items()}
+    size = int(one.run.config["data"]["size"])
     return {name: resize_and_crop(frames, size)[0] for name, frames in found.items() if frames is not None}
 
 
-def _pair(stand: MatchedRun, row: dict[Any, Any], exemplars: dict[str, Tensor], descriptor: Descriptor | None) -> Pair:
-    video = _read(lambda: read_frames(_scored(stand).video(row["video"])))
-    clip, generated, found = "", None, float("nan")
-    if exemplars and video is not None:
-        generated, place, found = nearest(video, torch.stack([*exemplars.values()]), descriptor=descriptor)
-        clip = [*exemplars][place]
-    gone = [name for name, there in (("video", video is not None), ("exemplars", exemplars)) if not there]
+def _pair(one: MatchedRun, row: dict[Any, Any], exemplars: dict[str, Tensor], descriptor: Descriptor | None) -> Pair:
+    similarity, copied = row["copy_similarity_first"], bool(row["copied"])
+    video = _read(lambda: read_frames(one.scored.video(row["video"])))
+    if video is None or not exemplars:
+        return Pair(similarity=similarity, copied=copied, frames_FCHW=(None if video is None else video[0], None))
+    frame, place, found = nearest(video, torch.stack([*exemplars.values()]), descriptor=descriptor)
+    clip = [*exemplars][place]
     return Pair(
-        arm=stand.run.arm,
-        similarity=row["copy_similarity_first"],
-        copied=bool(row["copied"]),
+        similarity=similarity,
+        copied=copied,
         clip=clip,
-        generated=generated,
-        frames_FCHW=(None if video is None else video[generated or 0], exemplars.get(clip)),
-        confirmed=descriptor is not None and abs(found - row["copy_similarity_first"]) <= AGREES,
-        missing=" and ".join(gone),
+        generated=frame,
+        frames_FCHW=(video[frame], exemplars[clip]),
+        confirmed=descriptor is not None and abs(found - similarity) <= AGREES,
     )
 
 
@@ -133,39 +128,15 @@ def _read(read: Callable[[], Tensor]) -> Tensor | None:
         return None
 
 
-def all_pairs(results: Sequence[ArmResult], *, descriptor: Descriptor | None) -> dict[str, list[Pair]]:
-    """By arm; arms without a copy score are left out."""
-    found = {result.arm: pairs(result, descriptor=descriptor) for result in results}
-    return {arm: each for arm, each in found.items() if each}
-
-
-COLUMNS = 2 * SIDE
-CLIP = 13  # characters of a clip's name, its end
-
-
 def draw_copies(
     arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_network: bool, behind: Collection[str] = ()
 ) -> Figure:
-    """A row an arm, its pairs from most to least similar.
-
-    Args:
-        arms: pairs by arm.
-        threshold: similarity above which a video counts as copied.
-        by_network: whether the pairs were found by the copy descriptor.
-        behind: arms that did not reach the appearance threshold.
-    """
-    tall, head = 1.28, 0.72
-    figure = Figure(figsize=(12.4, head + tall * len(arms)))
-    share, top = tall / figure.get_figheight(), 1 - head / figure.get_figheight()
+    """A row an arm, its pairs from most to least similar; arms `behind` have not reached the appearance threshold."""
+    figure = Figure(figsize=(12.4, HEAD + TALL * len(arms)))
     height = 1 / figure.get_figheight()
-    figure.text(
-        0.008,
-        1 - 0.2 * height,
-        f"Pairs around the copy threshold of {threshold:g}",
-        weight="bold",
-        size=11,
-        va="center",
-    )
+    share, top = TALL / figure.get_figheight(), 1 - HEAD / figure.get_figheight()
+    title = f"Pairs around the copy threshold of {threshold:g}"
+    figure.text(0.008, 1 - 0.2 * height, title, weight="bold", size=11, va="center")
     how = "the copy descriptor" if by_network else "small grey pictures (the copy descriptor is not there)"
     legend = (
         "Left: generated, right: the nearest first frame of an exemplar. Number: their similarity, by which a video"
@@ -173,41 +144,33 @@ def draw_copies(
         f" appearance threshold. The pair was found by {how}."
     )
     figure.text(0.008, 1 - 0.47 * height, legend, size=8, color=MUTED, va="center")
-    for line, (arm, pairs) in enumerate(arms.items()):
+    for line, (arm, several) in enumerate(arms.items()):
         low = top - (line + 1) * share
         name = f"{arm_name(arm)} {NOT_REACHED}" if arm in behind else arm_name(arm)
         figure.text(0.008, low + 0.5 * share, fill(name, 18), weight="bold", va="center", size=8.5)
-        for column, pair in enumerate(pairs):
-            left = 0.14 + column * 0.86 / COLUMNS
-            _draw_pair(figure, pair, left=left, low=low, width=0.86 / COLUMNS - 0.008, share=share)
+        for column, pair in enumerate(several):
+            _draw_pair(figure, pair, left=0.14 + column * 0.86 / (2 * SIDE), low=low, share=share)
     return figure
 
 
-def _draw_pair(figure: Figure, pair: Pair, *, left: float, low: float, width: float, share: float) -> None:
-    colour = WRONG if pair.copied else "#222222"
+def _draw_pair(figure: Figure, pair: Pair, *, left: float, low: float, share: float) -> None:
+    width = 0.86 / (2 * SIDE) - 0.008
     doubt = "" if pair.confirmed or pair.generated is None else " ?"
-    text = f"{pair.similarity:.3f}{doubt}"
-    figure.text(left, low + 0.93 * share, text, size=7.5, color=colour, va="center")
+    colour = WRONG if pair.copied else "#222222"
+    figure.text(left, low + 0.93 * share, f"{pair.similarity:.3f}{doubt}", size=7.5, color=colour, va="center")
     for place, frame_CHW in enumerate(pair.frames_FCHW):
         axes = figure.add_axes((left + place * width / 2, low + 0.14 * share, width / 2 - 0.002, 0.72 * share))
-        _draw_frame(axes, frame_CHW, missing=("video", "exemplar")[place])
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        if frame_CHW is None:
+            axes.set_facecolor(PLATE)
+            missing = f"no {('video', 'exemplar')[place]}"
+            axes.text(0.5, 0.5, missing, size=7, color=MUTED, ha="center", va="center", transform=axes.transAxes)
+        else:
+            axes.imshow(enlarged(frame_CHW[None])[0], interpolation="none")
+            axes.set_anchor("W")
     clip = pair.clip if len(pair.clip) <= CLIP else f"…{pair.clip[1 - CLIP :]}"
-    notes = ("" if pair.generated is None else f"frame {pair.generated + 1}", clip)
-    for place, note in enumerate(notes):
-        edge = left if place == 0 else left + width - 0.002
-        side = ("left", "right")[place]
+    frame = "" if pair.generated is None else f"frame {pair.generated + 1}"
+    for edge, side, note in ((left, "left", frame), (left + width - 0.002, "right", clip)):
         figure.text(edge, low + 0.06 * share, note, size=6, color=MUTED, va="center", ha=side)
-
-
-def _draw_frame(axes: Any, frame_CHW: Tensor | None, *, missing: str) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    if frame_CHW is None:
-        axes.set_facecolor("#f2f2f2")
-        axes.text(0.5, 0.5, f"no {missing}", size=7, color=MUTED, ha="center", va="center", transform=axes.transAxes)
-    else:
-        axes.imshow(enlarged(frame_CHW[None])[0], interpolation="none")
-        axes.set_anchor("W")

@@ -1,24 +1,149 @@
 """Fig. 7: accuracy, appearance and copies against training and against each other, a line an arm."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from vmc.metrics.columns import Measure, united
+from vmc.metrics.declared import MEASURES
+from vmc.metrics.statistics import Run, intervals_of_runs
 from vmc.reporting.catalogue import APPEARANCE, METHOD, arm_name
-from vmc.reporting.curves import Curve, Point
-from vmc.reporting.figures.style import BANDS, MUTED, Look, looks
+from vmc.reporting.figures.common import BANDS, MUTED, Drawn, Look, groups, looks, say_part
+from vmc.reporting.loaded import FoundRun
+from vmc.reporting.matched import mean_over_motions
+from vmc.reporting.results import Report
 
 DOTTED = (0, (1, 2))
 """Of what is half-finished."""
 SHADE = 0.2
 """Of all bands that are drawn, together."""
+TOGETHER = 8
+"""Arms that are drawn into one figure; more are drawn apart, as the tables list them."""
 AXES = (("step", "training step"), ("updates", "exemplar updates"))
+THRESHOLD: dict[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
+RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
+COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """An arm, or one of its runs.
+
+    A point is an evaluation and metric, ascending in steps: exemplar updates (NaN where `train.csv` is gone),
+    the value, both ends of its interval (NaN where there is none), whether the whole test set was scored.
+    """
+
+    arm: str
+    measures: Sequence[Measure]
+    points: pd.DataFrame  # with the columns COLUMNS
+    runs: int  # that it is the mean of
+    of: int  # runs that there are
+    finished: bool  # whether those that it is the mean of are
+
+    def having(self, measure: Measure) -> pd.DataFrame:
+        """The points of a metric; none where it was not measured."""
+        return self.points[self.points["metric"] == measure.name]
+
+    @property
+    def note(self) -> str:
+        """What is to be said of its runs beside its name."""
+        count = f"{self.runs} runs" if self.runs == self.of else f"{self.runs} of {self.of} runs"
+        return ", ".join([count] * (self.of > 1) + ["half-finished"] * (not self.finished))
+
+
+def curve_of_run(run: FoundRun) -> Curve:
+    """One run, with the intervals of its `summary.json`."""
+    measures = drawn_measures([run])
+    rows = [
+        (m.name, step, _updates(run, step), *(one.value(m.name, end) for end in ("value", "low", "high")), one.whole)
+        for step, one in run.evaluations.items()
+        for m in measures
+    ]
+    return _curve([run], measures, rows)
+
+
+def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
+    """The mean over an arm's finished runs (all, if none is) at the steps at which all of them were evaluated.
+
+    Where runs stop at differing steps a mean over those that are left would speak of ever fewer of them.
+    """
+    of, runs = len(runs), [run for run in runs if run.finished] or runs
+    if len(runs) == 1:
+        return replace(curve_of_run(runs[0]), of=of)
+    measures, rows = drawn_measures(runs), []
+    for step in sorted(set.intersection(*(set(run.evaluations) for run in runs))):
+        scored = [(run, run.evaluations[step]) for run in runs]
+        tables = [
+            Run(motion=run.motion, seed=run.seed, values=one.values, measures=one.measures) for run, one in scored
+        ]
+        intervals = intervals_of_runs(tables, resamples=RESAMPLES)
+        updates = mean_over_motions([(run.motion, _updates(run, step)) for run in runs])
+        whole = all(one.whole for _, one in scored)
+        found = [(measure.name, intervals[measure.name]) for measure in measures if measure.name in intervals]
+        rows += [(name, step, updates, one.value, one.low, one.high, whole) for name, one in found]
+    return replace(_curve(runs, measures, rows), of=of)
+
+
+def drawn_measures(runs: Iterable[FoundRun]) -> list[Measure]:
+    """The metrics of runs that are drawn."""
+    scored = [one.measures for run in runs for one in run.evaluations.values()]
+    return [measure for measure in united(MEASURES, *scored) if measure.curve]
+
+
+def _curve(runs: Sequence[FoundRun], measures: Sequence[Measure], rows: Sequence[tuple[Any, ...]]) -> Curve:
+    points = pd.DataFrame(rows, columns=list(COLUMNS)).dropna(subset="value")
+    finished, count = runs[0].finished, len(runs)
+    return Curve(arm=runs[0].arm, measures=measures, points=points, runs=count, of=count, finished=finished)
+
+
+def _updates(run: FoundRun, step: int) -> float:
+    return 0.0 if step == 0 else float(run.updates.get(step, math.nan))
+
+
+def figure7(report: Report) -> Iterator[Drawn]:
+    """Curves against training, and what an arm gains for what it loses; of what stops apart from the rest."""
+    for name, runs in report.curves.items():
+        for end, arms in groups([run.arm for run in runs], together=TOGETHER).items():
+            of = {arm: [run for run in runs if run.arm == arm] for arm in arms}
+            yield from _figures(of, name, end, threshold=report.threshold)
+
+
+def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, threshold: float | None) -> Iterator[Drawn]:
+    curves = [curve_of_arm(runs) for runs in of.values()]
+    if all(curve.points.empty for curve in curves):
+        return
+    single = {arm: [curve_of_run(run) for run in runs] for arm, runs in of.items() if len(runs) > 1}
+    shown = [measure.short for measure in united(*(curve.measures for curve in curves))]
+    others = _listed([one for one in shown if one != APPEARANCE.short])
+    caption = (
+        f"Figure 7{say_part(end)}: {_listed(shown)} against training steps and exemplar updates. Bands:"
+        " 95 % intervals, the method's alone where there are many arms; of several runs the mean of those that are"
+        " finished, at the steps at which all of them were evaluated, the runs thin. Filled: the whole test set;"
+        " hollow: a part of it. Dotted: half-finished or failed."
+    )
+    if any(run.threshold is not None for runs in of.values() for run in runs):
+        caption += " Runs stop at the threshold."
+    if threshold is not None:
+        caption += f" Dashed: the threshold of {threshold:.4f}."
+    title = f"{_listed(shown).capitalize()}{say_part(end)}"
+    figure = draw_curves(curves, single, threshold=threshold, title=title)
+    yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}")
+    if any(len(curve.having(APPEARANCE)) for curve in curves):
+        title = f"{others.capitalize()} at equal appearance{say_part(end)}"
+        caption = (
+            f"The same evaluations{say_part(end)}: {others} against the appearance score, which falls as"
+            " training goes on. Where one line lies above another, its arm has learned more at an equal loss."
+        )
+        figure = draw_balance(curves, threshold=threshold, title=title)
+        yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}_balance")
 
 
 def draw_curves(
@@ -26,148 +151,109 @@ def draw_curves(
 ) -> Figure:
     """A row a metric, against steps at the left and against exemplar updates at the right.
 
-    Args:
-        arms: one curve an arm, the first on top, with a band for its 95 % interval; of many, the method alone has one.
-        single: the runs of arms that have several, drawn thin.
-        threshold: of the appearance score.
-        title: above it.
+    The first arm lies on top. Each has a band for its 95 % interval; of many, the method alone. `single` holds the runs
+    of arms that have several; they are drawn thin.
     """
     shown = united(*(curve.measures for curve in arms))
     figure = Figure(figsize=(10.2, 8.2 * len(shown) / 3), layout="constrained")
     grid = figure.subplots(len(shown), len(AXES), sharey="row", sharex="col", squeeze=False)
-    drawn, few = looks([curve.arm for curve in arms]), len(arms) <= BANDS
+    drawn, few = looks(curve.arm for curve in arms), len(arms) <= BANDS
     every = [*arms, *(one for runs in single.values() for one in runs)]
     banded = [curve for curve in arms if few or curve.arm == METHOD]
     for measure, line in zip(shown, grid, strict=True):
-        for (attribute, label), axes in zip(AXES, line, strict=True):
+        for (x, label), axes in zip(AXES, line, strict=True):
             for curve in banded:
-                _band(axes, curve, measure, attribute, drawn[curve.arm], SHADE / len(banded), edge=0.3 if few else 0)
+                if len(points := _points(curve, measure, x)):
+                    colour, edge = drawn[curve.arm].colour, 0.3 if few else 0
+                    colours = {"facecolor": (colour, SHADE / len(banded)), "edgecolor": (colour, edge)}
+                    width = 0.5 if edge else 0
+                    axes.fill_between(points[x], points.low, points.high, **colours, linewidth=width, zorder=2)
             for curve in reversed(arms):
+                look = drawn[curve.arm]
                 for one in single.get(curve.arm, ()):
-                    _thin(axes, one, measure, attribute, drawn[curve.arm])
-                _thick(axes, curve, measure, attribute, drawn[curve.arm])
+                    if len(points := _points(one, measure, x)):
+                        dash = "-" if one.finished else DOTTED
+                        thin = {"linewidth": 0.7, "alpha": 0.5, "linestyle": dash, "zorder": 2}
+                        axes.plot(points[x], points.value, color=look.colour, **thin)
+                if len(points := _points(curve, measure, x)):
+                    _draw_line(axes, points[x], points.value, points.whole, look, finished=curve.finished)
             if measure.name == APPEARANCE.name and threshold is not None:
-                axes.axhline(threshold, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+                axes.axhline(threshold, **THRESHOLD)
             if measure is shown[-1]:
                 axes.set_xlabel(label)
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         line[0].set_ylabel(measure.title)
         line[0].set_ylim(_limits(every, banded, measure, threshold))
-    figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
-    handles: list[Any] = [handle_of(curve, drawn[curve.arm]) for curve in arms]
-    if banded and not few:
-        handles.append(Patch(facecolor=(drawn[METHOD].colour, SHADE), label="95 % interval of the method alone"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8.5)
+    band = Patch(facecolor=(drawn[METHOD].colour, SHADE), label="95 % interval of the method alone")
+    _frame(figure, arms, drawn, title, *[band] * (bool(banded) and not few))
     return figure
+
+
+def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) -> Figure:
+    """Every other metric against the appearance score; training goes from left to right, as it falls."""
+    panels = [measure for measure in united(*(curve.measures for curve in arms)) if measure.name != APPEARANCE.name]
+    figure = Figure(figsize=(5.1 * len(panels), 4.4), layout="constrained")
+    drawn = looks(curve.arm for curve in arms)
+    for measure, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
+        for curve in reversed(arms):
+            appearance = _points(curve, APPEARANCE, "step").set_index("step").value
+            points = _points(curve, measure, "step")
+            points = points[points.step.isin(appearance.index)]
+            x = appearance[points.step]
+            _draw_line(axes, x, points.value, points.whole, drawn[curve.arm], finished=curve.finished)
+        if threshold is not None:
+            axes.axvline(threshold, **THRESHOLD)
+        axes.invert_xaxis()
+        axes.set_xlabel(APPEARANCE.title)
+        axes.set_ylabel(measure.title)
+    _frame(figure, arms, drawn, title)
+    return figure
+
+
+def _points(curve: Curve, measure: Measure, x: str) -> pd.DataFrame:
+    """The points of a metric that have an x; percent where the metric is a share."""
+    points = curve.having(measure).dropna(subset=x)
+    numbers = points[["value", "low", "high"]].astype(float) * (100 if measure.percent else 1)
+    return points.assign(**numbers, whole=points.whole.astype(bool))
+
+
+def _draw_line(axes: Any, x: pd.Series, y: pd.Series, whole: pd.Series, look: Look, *, finished: bool) -> None:
+    """An arm's line; points of a part of the test set are hollow."""
+    numbers, heights, filled = x.to_numpy(float), y.to_numpy(float), whole.to_numpy(bool)
+    dash = look.dash if finished else DOTTED
+    axes.plot(numbers, heights, color=look.colour, linewidth=look.width, linestyle=dash, zorder=3)
+    for chosen, face in ((filled, look.colour), (~filled, "white")):
+        colours = {"markeredgecolor": look.colour, "markerfacecolor": face}
+        axes.plot(numbers[chosen], heights[chosen], "o", markersize=4, **colours, zorder=4)
 
 
 def _limits(
     curves: Sequence[Curve], banded: Sequence[Curve], measure: Measure, threshold: float | None
 ) -> tuple[float, float]:
     """Of the vertical axis: so that curves can be read where bands of few runs reach far beyond them."""
-    values = [point.value for curve in curves for point in curve.having(measure)]
-    points = [point for curve in banded for point in curve.having(measure)]
+    values = [value for curve in curves for value in curve.having(measure).value]
     if measure.name == APPEARANCE.name and threshold is not None:
         values.append(threshold)
     least, most = min(values, default=0.0), max(values, default=1.0)
     room = max(0.5 * (most - least), 0.1 if measure.percent else 0.01)
-    low = max(least - room, np.nanmin([least, *(point.low for point in points)]))
-    high = min(most + room, np.nanmax([most, *(point.high for point in points)]))
+    low = max(least - room, np.nanmin([least, *(end for curve in banded for end in curve.having(measure).low)]))
+    high = min(most + room, np.nanmax([most, *(end for curve in banded for end in curve.having(measure).high)]))
     edge = 0.04 * (high - low) or 0.01
     factor = 100 if measure.percent else 1
     return factor * (low - edge), factor * (high + edge)
 
 
-def _band(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look, shade: float, *, edge: float) -> None:
-    """Of its intervals; `shade` and `edge` are opacities."""
-    points = _having(curve, measure, attribute)
-    if points:
-        x, _, low, high = _numbers(points, measure, attribute)
-        colours = {"facecolor": (look.colour, shade), "edgecolor": (look.colour, edge)}
-        axes.fill_between(x, low, high, **colours, linewidth=0.5 if edge else 0, zorder=2)
-
-
-def _thick(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look) -> None:
-    points = _having(curve, measure, attribute)
-    if not points:
-        return
-    x, value, *_ = _numbers(points, measure, attribute)
-    dash = look.dash if curve.finished else DOTTED
-    axes.plot(x, value, color=look.colour, linewidth=look.width, linestyle=dash, zorder=3)
-    for whole in (True, False):
-        chosen = [place for place, point in enumerate(points) if point.whole is whole]
-        face = look.colour if whole else "white"
-        axes.plot(
-            x[chosen], value[chosen], "o", markersize=4, markeredgecolor=look.colour, markerfacecolor=face, zorder=4
-        )
-
-
-def _thin(axes: Any, curve: Curve, measure: Measure, attribute: str, look: Look) -> None:
-    points = _having(curve, measure, attribute)
-    if points:
-        x, value, *_ = _numbers(points, measure, attribute)
-        dash: Any = "-" if curve.finished else DOTTED
-        axes.plot(x, value, color=look.colour, linewidth=0.7, alpha=0.5, linestyle=dash, zorder=2)
-
-
-def _having(curve: Curve, measure: Measure, attribute: str) -> list[Point]:
-    return [point for point in curve.having(measure) if not np.isnan(getattr(point, attribute))]
-
-
-def _numbers(points: Sequence[Point], measure: Measure, attribute: str) -> tuple[np.ndarray, ...]:
-    """x, value, low, high; percent where the metric is a share."""
-    factor = 100 if measure.percent else 1
-    x = np.array([getattr(point, attribute) for point in points], dtype=float)
-    return x, *(factor * np.array([getattr(point, end) for point in points]) for end in ("value", "low", "high"))
-
-
-def handle_of(curve: Curve, look: Look) -> Line2D:
-    """An arm's line in a legend, and what is to be said of its runs."""
-    count = f"{curve.runs} runs" if curve.runs == curve.of else f"{curve.runs} of {curve.of} runs"
-    notes = [count] * (curve.of > 1) + ["half-finished"] * (not curve.finished)
-    label = arm_name(curve.arm) + (f" ({', '.join(notes)})" if notes else "")
-    dash: Any = look.dash if curve.finished else DOTTED
-    return Line2D([], [], color=look.colour, linewidth=look.width, linestyle=dash, label=label)
-
-
-def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) -> Figure:
-    """Training goes from left to right, as the appearance score falls.
-
-    Args:
-        arms: one curve an arm, the first on top.
-        threshold: of the appearance score.
-        title: above it.
-    """
-    panels = [measure for measure in united(*(curve.measures for curve in arms)) if measure.name != APPEARANCE.name]
-    figure = Figure(figsize=(5.1 * len(panels), 4.4), layout="constrained")
-    drawn = looks([curve.arm for curve in arms])
-    for measure, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
-        for curve in reversed(arms):
-            x, y, whole = _joined(curve, measure)
-            look = drawn[curve.arm]
-            dash = look.dash if curve.finished else DOTTED
-            axes.plot(x, y, color=look.colour, linewidth=look.width, linestyle=dash, zorder=3)
-            for chosen, face in ((whole, look.colour), (~whole, "white")):
-                edge = look.colour
-                axes.plot(x[chosen], y[chosen], "o", markersize=4, markeredgecolor=edge, markerfacecolor=face, zorder=4)
-        if threshold is not None:
-            axes.axvline(threshold, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        axes.invert_xaxis()
-        axes.set_xlabel(APPEARANCE.title)
-        axes.set_ylabel(measure.title)
+def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, Look], title: str, *more: Patch) -> None:
+    """Put the title above a figure, and a legend below it: an arm's line, and what is to be said of its runs."""
     figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
-    handles = [handle_of(curve, drawn[curve.arm]) for curve in arms]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8.5)
-    return figure
+    handles: list[Any] = []
+    for curve in arms:
+        look, label = drawn[curve.arm], arm_name(curve.arm) + (f" ({curve.note})" if curve.note else "")
+        dash = look.dash if curve.finished else DOTTED
+        handles.append(Line2D([], [], color=look.colour, linewidth=look.width, linestyle=dash, label=label))
+    figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=4, fontsize=8.5)
 
 
-def _joined(curve: Curve, measure: Measure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Appearance, the metric (in percent where it is a share) and whether the whole test set was scored, by step."""
-    appearance = {point.step: point for point in curve.having(APPEARANCE)}
-    points = [point for point in curve.having(measure) if point.step in appearance]
-    factor = 100 if measure.percent else 1
-    return (
-        np.array([appearance[point.step].value for point in points]),
-        np.array([factor * point.value for point in points]),
-        np.array([point.whole for point in points], dtype=bool),
-    )
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

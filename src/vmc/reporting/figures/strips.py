@@ -4,9 +4,9 @@ Axes: F frames, H and W, C colours.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,31 +15,144 @@ from matplotlib.patches import Rectangle
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import count_frames, read_frames
 from vmc.reporting.catalogue import METHOD, NOT_REACHED, arm_name, arm_order
-from vmc.reporting.figures.style import MUTED, RIGHT, SHOWN_FRAMES, WRONG, enlarged, evenly, shortened
+from vmc.reporting.figures import common
+from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarged, groups, shortened
 from vmc.reporting.loaded import FoundRun, Scored
-from vmc.reporting.matched import ArmResult, MatchedRun
+from vmc.reporting.matched import Result
+from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 
+SHOWN_FRAMES = 8
 GAP = 4  # px between frames
+PREFERRED = ("sliding_two_fingers_up", "female firefighter", "firefighter")
+"""The motion and the subject of the paper's Fig. 3, and the nearest to it."""
+
+
+class Video(NamedTuple):
+    """What is shown: motion and training seed of the runs, prompt and seed of the video."""
+
+    place: tuple[str, int]
+    prompt: str
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """One video as a row of frames.
-
-    Args:
-        name: of the arm.
-        detail: below the name.
-        verdict: what the classifier says, and whether it is right; None where nobody asked it.
-        frames_FHWC: uint8; None for a video that is missing.
-        missing: what is said in place of frames.
-    """
+    """One video as a row of frames."""
 
     name: str
     detail: str = ""
-    verdict: tuple[str, bool] | None = None
+    verdict: tuple[str, bool] | None = None  # what the classifier says, and whether it is right
     frames_FHWC: np.ndarray | None = None
-    missing: str = ""
+    missing: str = ""  # what is said in place of frames
+
+
+def figure3(
+    report: Report, *, motion: str | None = None, subject: str | None = None, seed: int | None = None
+) -> Iterator[Drawn]:
+    """Frame strips of one prompt, a row an arm.
+
+    Args:
+        report: what is drawn.
+        motion, subject, seed: which video they show; None takes the paper's where there is one, else the first.
+    """
+    for end, arms in groups(report.results, together=0).items():
+        results = {arm: report.results[arm] for arm in arms}
+        if chosen := choose(results, motion=motion, subject=subject, seed=seed):
+            title = f"“{chosen.prompt}”, seed {chosen.seed}"
+            place = f"{chosen.place[0]}, training seed {chosen.place[1]}"
+            where = common.say_where([*results.values()])
+            caption = f"Figure 3{common.say_part(end)}: {title}; motion {place}. {where}"
+            figure = draw_strips(strips(results, chosen), title=f"{title}: {place}")
+            yield Drawn(figure=figure, caption=caption, end=end)
+
+
+def choose(
+    results: Mapping[str, Result], *, motion: str | None = None, subject: str | None = None, seed: int | None = None
+) -> Video | None:
+    """The motion and training seed that most arms have, and a prompt of its test set; the same whatever was learned.
+
+    Raises:
+        VmcError: no run has that motion, or its test set no such subject or seed.
+    """
+    runs = [run for result in results.values() for run in result.matched]
+    if not runs:
+        return None
+    known = sorted({one.run.motion for one in runs})
+    if motion is not None and motion not in known:
+        raise VmcError(f"figure3.motion is {motion}, of which there is no evaluated run; there are: {', '.join(known)}")
+    counts = Counter(one.run.place for one in runs if motion in (None, one.run.motion))
+    place = min(counts, key=lambda place: (-counts[place], place[0] != PREFERRED[0], place))
+    scored = min((one for one in runs if one.run.place == place), key=lambda one: arm_order(one.run.arm)).scored
+    named = [(str(row["subject"] or row["prompt"]).lower(), row) for row in scored.rows]
+    if subject is None:
+        found = next((part for part in PREFERRED[1:] if any(part in name for name, _ in named)), "")
+        wanted = next(name for name, _ in named if found in name)
+    else:
+        wanted = subject.lower()
+    rows = [row for name, row in named if name == wanted]
+    if not rows:
+        raise VmcError(f"figure3.subject is '{subject}', which {scored.folder} does not have; name one of its subjects")
+    rows = [row for row in rows if seed in (None, row["seed"])]
+    if not rows:
+        raise VmcError(f"figure3.seed is {seed}, which {scored.folder} does not have for that subject; name another")
+    return Video(place, str(rows[0]["prompt"]), rows[0]["seed"])
+
+
+def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
+    """An exemplar, the untuned model, and every arm that has a run; a plate in place of a video that is missing."""
+    shown = {arm: [run for run in result.matched if run.run.place == chosen.place] for arm, result in results.items()}
+    first = next(runs[0].run for runs in shown.values() if runs)
+    rows = [*_exemplar(first), *_untuned(first, chosen)]
+    for arm in sorted(results, key=lambda arm: (arm == METHOD, arm_order(arm))):  # the method last, as in the paper
+        name = arm_name(arm)
+        for one in shown[arm][:1]:
+            detail = f"step {one.shown}, appearance {one.scored.appearance:.4f}"
+            rows.append(_strip(f"{name} {NOT_REACHED}" if one.behind else name, detail, one.scored, chosen))
+        if not shown[arm]:
+            reasons = [reason for run, reason in results[arm].left_out if run.place == chosen.place]
+            rows.append(Strip(name=name, missing=shortened((reasons or ["no run of this motion and seed"])[0], 90)))
+    return rows
+
+
+def _exemplar(run: FoundRun) -> list[Strip]:
+    """The first exemplar, where its clip is still there."""
+    for name, path in list(run.exemplars.items())[:1]:
+        try:
+            frames_FCHW = read_frames(path, _evenly(count_frames(path)))
+            frames_FCHW = resize_and_crop(frames_FCHW, int(run.config["data"]["size"]))
+        except VmcError:
+            return []
+        return [Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=enlarged(frames_FCHW))]
+    return []
+
+
+def _untuned(run: FoundRun, chosen: Video) -> list[Strip]:
+    """Step 0, where it was made of this prompt."""
+    try:
+        found = [_strip("untuned model", "step 0", run.evaluations[0], chosen)] if 0 in run.evaluations else []
+    except VmcError:  # its scores do not read
+        return []
+    return [strip for strip in found if strip.frames_FHWC is not None]
+
+
+def _strip(name: str, detail: str, scored: Scored, chosen: Video) -> Strip:
+    row = next((row for row in scored.rows if (row["prompt"], row["seed"]) == (chosen.prompt, chosen.seed)), None)
+    if row is None:
+        return Strip(name=name, detail=detail, missing="this prompt was not evaluated there")
+    try:
+        frames_FCHW = read_frames(scored.video(str(row["video"])))
+    except VmcError:
+        return Strip(name=name, detail=detail, missing=f"the video {row['video']} is missing or does not read")
+    correct = row["motion_correct"]
+    verdict = None if correct is None else (str(row["predicted"] or "invalid"), bool(correct))
+    kept = frames_FCHW[_evenly(len(frames_FCHW))]
+    return Strip(name=name, detail=detail, verdict=verdict, frames_FHWC=enlarged(kept))
+
+
+def _evenly(of: int) -> list[int]:
+    """Places of evenly spaced frames, the first and the last among them."""
+    return sorted({round(place) for place in np.linspace(0, of - 1, min(SHOWN_FRAMES, of))})
 
 
 def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
@@ -56,164 +169,20 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
         axes = figure.add_axes((0.215, low + 0.03 * share, 0.78, 0.94 * share))
         axes.axis("off")
         if strip.frames_FHWC is None:
-            axes.add_patch(_plate())
+            axes.add_patch(Rectangle((0, 0), 1, 1, facecolor=PLATE, edgecolor="none"))
             axes.text(0.5, 0.5, strip.missing, color=MUTED, ha="center", va="center", transform=axes.transAxes)
         else:
-            axes.imshow(_row(strip.frames_FHWC), interpolation="none", aspect="equal")
+            # Side by side, white between them.
+            padded = np.pad(strip.frames_FHWC, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
+            axes.imshow(np.concatenate(padded, axis=1)[:, :-GAP], interpolation="none", aspect="equal")
             axes.set_anchor("W")
-        middle = low + share / 2
-        figure.text(0.01, middle + 0.16 * share, shortened(strip.name, 32), weight="bold", size=8.5, va="center")
-        figure.text(0.01, middle - 0.06 * share, shortened(strip.detail, 36), size=7.5, color=MUTED, va="center")
+        texts: list[tuple[float, str, dict[str, Any]]] = [
+            (0.16, shortened(strip.name, 32), {"weight": "bold", "size": 8.5}),
+            (-0.06, shortened(strip.detail, 36), {"size": 7.5, "color": MUTED}),
+        ]
         if strip.verdict:
-            text, right = strip.verdict
-            mark, colour = ("✓", RIGHT) if right else ("✗", WRONG)
-            figure.text(
-                0.01, middle - 0.24 * share, shortened(f"{mark} {text}", 36), size=7.5, color=colour, va="center"
-            )
+            mark, colour = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
+            texts.append((-0.24, shortened(f"{mark} {strip.verdict[0]}", 36), {"size": 7.5, "color": colour}))
+        for above, text, look in texts:
+            figure.text(0.01, low + share / 2 + above * share, text, va="center", **look)
     return figure
-
-
-def _row(frames_FHWC: np.ndarray) -> np.ndarray:
-    """Frames side by side, white between them."""
-    count, height, width, _ = frames_FHWC.shape
-    row = np.full((height, count * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
-    for place, frame_HWC in enumerate(frames_FHWC):
-        left = place * (width + GAP)
-        row[:, left : left + width] = frame_HWC
-    return row
-
-
-def _plate() -> Rectangle:
-    return Rectangle((0, 0), 1, 1, facecolor="#f2f2f2", edgecolor="none")
-
-
-PREFERRED = ("sliding_two_fingers_up", "female firefighter", "firefighter")
-"""The motion and the subject of the paper's Fig. 3, and the nearest to it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """What is shown.
-
-    Args:
-        place: motion and training seed.
-        prompt: of the video.
-        seed: of the video.
-    """
-
-    place: tuple[str, int]
-    prompt: str
-    seed: int
-
-
-def choose(
-    results: Mapping[str, ArmResult], arms: Sequence[str], *, motion: str | None, subject: str | None, seed: int | None
-) -> Chosen | None:
-    """The motion and training seed that most arms have, and a prompt of its test set; the same whatever was learned.
-
-    Args:
-        results: all arms.
-        arms: those that are to be shown, all of which have a run.
-        motion, subject, seed: of the video; None takes the paper's, else the first one.
-
-    Raises:
-        VmcError: no run has that motion, or its test set no such subject or seed.
-    """
-    stands = [stand for arm in arms for stand in results[arm].stands]
-    if not stands:
-        return None
-    known = sorted({stand.run.motion for stand in stands})
-    if motion is not None and motion not in known:
-        raise VmcError(f"figure3.motion is {motion}, of which there is no evaluated run; there are: {', '.join(known)}")
-    counts = Counter(stand.run.place for stand in stands if motion in (None, stand.run.motion))
-    place = min(counts, key=lambda place: (-counts[place], place[0] != PREFERRED[0], place))
-    first = min((stand for stand in stands if stand.run.place == place), key=lambda stand: arm_order(stand.run.arm))
-    row = _chosen_row(_shown(first), subject=subject, seed=seed)
-    return Chosen(place=place, prompt=str(row["prompt"]), seed=row["seed"])
-
-
-def _chosen_row(scored: Scored, *, subject: str | None, seed: int | None) -> dict[Any, Any]:
-    rows = scored.scores.to_dict("records")
-    if subject is not None:
-        rows = [row for row in rows if str(row["subject"] or row["prompt"]).lower() == subject.lower()]
-        if not rows:
-            raise VmcError(
-                f"figure3.subject is '{subject}', which {scored.folder} does not have; name one of its subjects"
-            )
-    else:
-        names = [str(row["subject"] or row["prompt"]).lower() for row in rows]
-        found = next((part for part in PREFERRED[1:] if any(part in name for name in names)), "")
-        first = next(name for name in names if found in name)
-        rows = [row for row, name in zip(rows, names, strict=True) if name == first]
-    if seed is not None:
-        rows = [row for row in rows if row["seed"] == seed]
-        if not rows:
-            raise VmcError(
-                f"figure3.seed is {seed}, which {scored.folder} does not have for that subject; name another"
-            )
-    return rows[0]
-
-
-def strips(results: Mapping[str, ArmResult], arms: Sequence[str], chosen: Chosen) -> list[Strip]:
-    """An exemplar, the untuned model, and every arm that has a run; a plate in place of a video that is missing."""
-    shown = {arm: _stand(results[arm], chosen) for arm in arms}
-    found = [stand for stand in shown.values() if stand]
-    rows = [*_exemplar(found[0].run), *_untuned(found[0].run, chosen)]
-    for arm in sorted(arms, key=lambda arm: (arm == METHOD, arm_order(arm))):  # the method last, as in the paper
-        one, name = shown[arm], arm_name(arm)
-        if one is None:
-            reasons = [reason for run, reason in results[arm].left_out if run.place == chosen.place]
-            rows.append(Strip(name=name, missing=shortened((reasons or ["no run of this motion and seed"])[0], 90)))
-        else:
-            scored = _shown(one)
-            detail = f"step {one.shown}, appearance {scored.appearance:.4f}"
-            marked = f"{name} {NOT_REACHED}" if results[arm].behind(one) else name
-            rows.append(_video(marked, detail, scored, chosen))
-    return rows
-
-
-def _stand(result: ArmResult, chosen: Chosen) -> MatchedRun | None:
-    return next((stand for stand in result.stands if stand.run.place == chosen.place), None)
-
-
-def _shown(stand: MatchedRun) -> Scored:
-    return stand.run.evaluations[stand.shown]
-
-
-def _exemplar(run: FoundRun) -> list[Strip]:
-    """The first exemplar, where its clip is still there."""
-    for name, path in run.clips("exemplar").items():
-        try:
-            places = evenly(SHOWN_FRAMES, of=count_frames(path))
-            frames_FCHW = resize_and_crop(read_frames(path, places), int(run.config["data"]["size"]))
-        except VmcError:
-            return []
-        return [Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=enlarged(frames_FCHW))]
-    return []
-
-
-def _untuned(run: FoundRun, chosen: Chosen) -> list[Strip]:
-    """Step 0, where it was made of this prompt."""
-    if 0 not in run.evaluations:
-        return []
-    try:
-        strip = _video("untuned model", "step 0", run.evaluations[0], chosen)
-    except VmcError:  # its scores do not read
-        return []
-    return [strip] if strip.frames_FHWC is not None else []
-
-
-def _video(name: str, detail: str, scored: Scored, chosen: Chosen) -> Strip:
-    rows = scored.scores.to_dict("records")
-    row = next((row for row in rows if (row["prompt"], row["seed"]) == (chosen.prompt, chosen.seed)), None)
-    if row is None:
-        return Strip(name=name, detail=detail, missing="this prompt was not evaluated there")
-    try:
-        frames_FCHW = read_frames(scored.video(str(row["video"])))
-    except VmcError:
-        return Strip(name=name, detail=detail, missing=f"the video {row['video']} is missing or does not read")
-    verdict = (
-        None if row["motion_correct"] is None else (str(row["predicted"] or "invalid"), bool(row["motion_correct"]))
-    )
-    kept = frames_FCHW[evenly(SHOWN_FRAMES, of=len(frames_FCHW))]
-    return Strip(name=name, detail=detail, verdict=verdict, frames_FHWC=enlarged(kept))

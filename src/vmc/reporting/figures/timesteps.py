@@ -1,26 +1,25 @@
 """How likely each timestep is to be drawn, of every sampler that the runs were trained with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from textwrap import wrap
-from typing import Protocol
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from vmc.reporting.figures.style import COLOURS, MUTED
+from vmc.reporting.figures.common import COLOURS, MUTED, Drawn
+from vmc.reporting.results import Report, TimestepSampler
 
 POINTS = 1000  # of a curve
 
 
-class Sampler(Protocol):
-    """Draws times of the noise process."""
+def timesteps(report: Report) -> Iterator[Drawn]:
+    """How likely each timestep is, of every sampler that the runs have."""
+    if report.samplers:
+        caption = "How often each timestep is drawn in training, over a uniform draw."
+        yield Drawn(figure=draw_timesteps(report.samplers), caption=caption)
 
-    def density(self, times_T: Tensor) -> Tensor:
-        """density_T of any scale at times in [0, 1]."""
 
-
-def draw_timesteps(samplers: Mapping[str, Sampler]) -> Figure:
+def draw_timesteps(samplers: Mapping[str, TimestepSampler]) -> Figure:
     """A curve a sampler: its density over the uniform one's, clean at the left and noise at the right.
 
     Args:

@@ -1,14 +1,19 @@
-"""`index.html` and the videos beside it: generated ones linked, exemplars written as every browser plays them."""
+"""The gallery: arms as columns, prompts as rows, a video in each cell, the numbers of its chart; and its folder.
+
+Generated videos are linked, exemplars are written as every browser plays them.
+"""
 
 import base64
 import hashlib
 import logging
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,137 +22,170 @@ from markupsafe import Markup
 
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import FOLDER_RATE, count_frames, frame_rate, read_frames, write_video
-from vmc.reporting.catalogue import FLOOR, METHOD
-from vmc.reporting.figures.style import MUTED, looks
-from vmc.reporting.gallery.content import FLAGS, Column, Place, charts, fields_of, places, scores_of
+from vmc.metrics.columns import Measure, united
+from vmc.metrics.declared import COLUMNS
+from vmc.reporting.catalogue import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
+from vmc.reporting.figures.common import BANDS, MUTED, looks
+from vmc.reporting.figures.curves import Curve, curve_of_arm, curve_of_run, drawn_measures
 from vmc.reporting.loaded import Control, FoundRun, Scored
-from vmc.reporting.matched import ArmResult
+from vmc.reporting.matched import Result
+from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
-from vmc.utils.tables import BREAKS, TextTable
+from vmc.utils.tables import BREAKS
 
 log = logging.getLogger(__name__)
-
-PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Names of files that need no quoting in an address."""
-
-
-@dataclass(frozen=True)
-class Film:
-    """How many frames a video has, its rate in frames per second, and width over height."""
-
-    frames: int
-    fps: float
-    aspect: float
-
-
-def link_videos(scored: Scored, rows: Iterable[Mapping[Any, Any]], folder: Path) -> dict[str, str]:
-    """Put an evaluation's videos into a folder of the gallery; names of their files by the names in `scores.csv`.
-
-    They are hard links where both lie on one file system: they take no room, and become files of their own as soon as
-    the gallery is copied. Videos that are missing are left out, and so is, with a warning, what is no file of the run:
-    a run may be somebody else's, and a gallery is sent on.
-    """
-    folder.mkdir(parents=True)
-    linked, foreign = {}, list[str]()
-    for number, row in enumerate(rows):
-        name = str(row["video"])
-        try:
-            source = scored.video(name)
-        except VmcError as error:
-            foreign.append(str(error))
-            continue
-        if not source.is_file():
-            continue
-        file = name if PLAIN.fullmatch(name) else f"video-{number}{source.suffix}"
-        _link(source, folder / file)
-        linked[name] = file
-    if foreign:
-        log.warning("%s: %d videos are left out of the gallery; %s", scored.folder, len(foreign), foreign[0])
-    return linked
-
-
-def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, Any]]:
-    """The exemplars of runs of one motion and training seed, as the model saw them: scaled and cropped.
-
-    Clips come in many formats, of which browsers play few. Those that are gone are listed without a file.
-    """
-    found = {name: (path, run) for run in runs for name, path in run.clips("exemplar").items()}
-    listed = []
-    for number, (name, (path, run)) in enumerate(sorted(found.items())):
-        entry: dict[str, Any] = {"name": name, "file": None}
-        try:
-            frames_FCHW = resize_and_crop(read_frames(path), int(run.config["data"]["size"]))
-            file = folder / f"{number:04d}.mp4"
-            write_video(file, frames_FCHW, fps=frame_rate(path) or FOLDER_RATE)
-            entry |= {"file": file.name, "frames": len(frames_FCHW)}
-        except VmcError:
-            pass
-        listed.append(entry)
-    return listed
-
-
-def film_of(files: Iterable[Path]) -> Film:
-    """Of the first video that reads; something plausible where none does."""
-    for file in files:
-        try:
-            height, width = read_frames(file, [0]).shape[-2:]
-            return Film(count_frames(file), frame_rate(file) or FOLDER_RATE, width / height)
-        except VmcError:
-            continue
-    return Film(1, 1.0, 1.0)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:  # another file system, or one that has no hard links
-        shutil.copyfile(source, target)
-
 
 PACKAGE = "vmc.reporting.gallery"
 SCRIPTS = ("base.js", "player.js", "loader.js", "grid.js", "detail.js", "chart.js", "main.js")
 """In the order in which they are put together."""
-PAGE = "index.html"
-TABLE_FILES = {"csv": "CSV", "md": "Markdown", "tex": "LaTeX"}
-"""Suffixes of a table's files, and what they are called; not every table has them all."""
+TABLE_FILES = {"CSV": "csv", "Markdown": "md", "LaTeX": "tex"}
+"""What a table's files are called, and their suffixes; not every table has them all."""
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Names of files that need no quoting in an address."""
+FLAGS = ("valid", "motion_correct", "copied", "nearest_clip", "nearest_frame")
+"""Columns of `scores.csv` that the page looks at itself."""
+TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}
+"""Of sets of curves."""
+
+VideoKey = tuple[str, str, int | None]
+"""Subject, prompt and seed: what names a video within a run."""
 
 
-def write_gallery(
-    folder: Path,
-    *,
-    runs: Path,
-    results: Mapping[str, ArmResult],
-    controls: Sequence[Control],
-    curves: Mapping[str, Sequence[FoundRun]],
-    threshold: float | None,
-    tables: Sequence[TextTable],
-    figures: Mapping[str, str],
-) -> None:
-    """Write the page, and the videos that it plays, into the folder of a report.
+@dataclass(frozen=True, kw_only=True)
+class ArmColumn:
+    """An arm, or the untuned model, by one evaluation."""
 
-    Args:
-        folder: where; the figures are in its `figures`, the tables in its `tables`.
-        runs: the folder that was reported on.
-        results: every arm.
-        controls: evaluations of the untuned model.
-        curves: runs that are drawn together, by what they are called.
-        threshold: the appearance score at which arms are compared.
-        tables: in order.
-        figures: captions by the name of the figure's files.
-    """
-    every = places(results, controls)
+    arm: str
+    detail: str
+    state: str  # what is to be said of a run that does not stand in the tables as the others do
+    scored: Scored
+    rows: Mapping[VideoKey, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A motion and training seed, and what is to be said of its runs that have nothing to show."""
+
+    label: str
+    runs: Sequence[FoundRun]
+    columns: Sequence[ArmColumn]  # the method first, the untuned model last
+    keys: Sequence[VideoKey]  # of the rows, in the order of the test set
+    notes: Sequence[str]
+
+
+def places(results: Mapping[str, Result], controls: Sequence[Control]) -> list[Place]:
+    """Every motion and training seed of which a run was made, sorted, and motions of the untuned model alone."""
+    runs = [
+        run for one in results.values() for run in (*(m.run for m in one.matched), *(run for run, _ in one.left_out))
+    ]
+    made, motions = {run.place for run in runs}, {run.motion for run in runs}
+    alone = {(one.motion, one.seed) for one in controls if one.kind in (FLOOR, LANGUAGE) and one.motion not in motions}
+    return [_place(place, results, controls) for place in sorted(made | alone)]
+
+
+def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequence[Control]) -> Place:
+    columns, notes, runs = list[ArmColumn](), list[str](), list[FoundRun]()
+    for arm in sorted(results, key=arm_order):
+        for one in (one for one in results[arm].matched if one.run.place == place):
+            runs.append(one.run)
+            state = "did not reach the threshold" if one.behind else ""
+            columns.append(_column(arm, one.scored, step=one.shown, state=state))
+        for run, reason in ((run, reason) for run, reason in results[arm].left_out if run.place == place):
+            runs.append(run)
+            last = next(_columns_of(run, reason), None)
+            columns += [last] if last else []
+            notes += [] if last else [f"{arm_name(arm)}, nothing to show: {reason}"]
+    for kind in (FLOOR,) if runs else (FLOOR, LANGUAGE):
+        # Any training seed's will do, as nothing was trained.
+        found = [control for control in controls if control.kind == kind and control.motion == place[0]]
+        for control in sorted(found, key=lambda control: control.seed != place[1])[:1]:
+            columns.append(_column(kind, control.scored, step=0))
+    keys = dict.fromkeys(key for column in columns for key in column.rows)
+    label = f"{place[0].replace('_', ' ')}, training seed {place[1]}"
+    return Place(label=label, runs=runs, columns=columns, keys=list(keys), notes=notes)
+
+
+def _columns_of(run: FoundRun, state: str) -> Iterator[ArmColumn]:
+    """The evaluations of a run that stands in no table, the last one first; without those whose scores are damaged."""
+    for step in sorted(run.evaluations, reverse=True):
+        try:
+            yield _column(run.arm, run.evaluations[step], step=step, state=state)
+        except VmcError:
+            continue
+
+
+def _column(arm: str, scored: Scored, *, step: int, state: str = "") -> ArmColumn:
+    appearance = "" if math.isnan(scored.appearance) else f", appearance {scored.appearance:.4f}"
+    rows = {(row["subject"] or row["prompt"], row["prompt"], row["seed"]): row for row in scored.rows}
+    return ArmColumn(arm=arm, detail=f"step {step}{appearance}", state=state, scored=scored, rows=rows)
+
+
+def fields_of(places: Iterable[Place]) -> dict[str, str]:
+    """Scores of a video in the order in which they are listed, and what they are called."""
+    columns = chain(COLUMNS, *(column.scored.columns for place in places for column in place.columns))
+    titles: dict[str, str] = {}
+    for column in columns:
+        if column.label:
+            titles.setdefault(column.name, column.label)
+    return titles
+
+
+def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
+    """Every set of curves of runs that are drawn together, and the panels that they are drawn into."""
+    shown = united(*(drawn_measures(runs) for runs in curves.values()))
+    sets = [{"title": TITLES[name], "arms": _arms(runs, shown)} for name, runs in curves.items()]
+    limits = {APPEARANCE.name: threshold}
+    panels = [{"name": m.name, "title": m.title, "digits": m.digits, "threshold": limits.get(m.name)} for m in shown]
+    return {"sets": [one for one in sets if one["arms"]], "panels": panels, "bands": BANDS}
+
+
+def _arms(runs: Sequence[FoundRun], shown: Sequence[Measure]) -> list[dict[str, Any]]:
+    arms = sorted({run.arm for run in runs}, key=arm_order)
+    drawn, found = looks(arms), []
+    for arm in arms:
+        own = [run for run in runs if run.arm == arm]
+        curve, spaced = curve_of_arm(own), drawn[arm].dash
+        # A line in SVG has lengths in units of about half of matplotlib's, which are of the line's width.
+        lengths = " ".join(f"{2 * length:g}" for length in spaced[1]) if isinstance(spaced, tuple) else ""
+        if not curve.points.empty:
+            colour, dash = None if arm == METHOD else drawn[arm].colour, lengths if curve.finished else "2 4"
+            single = [_points(curve_of_run(run), shown) for run in own] if len(own) > 1 else []
+            one = {"arm": arm, "name": arm_name(arm), "note": curve.note, "colour": colour, "dash": dash}
+            found.append(one | {"points": _points(curve, shown), "runs": single})
+    return found
+
+
+def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]]:
+    """By metric: step, exemplar updates, value, both ends of its interval, whether it is of the whole test set."""
+    found: dict[str, list[list[Any]]] = {}
+    for measure in shown:
+        factor = 100 if measure.percent else 1
+        for _, step, updates, *numbers, whole in curve.having(measure).itertuples(index=False):
+            numbers = [updates, *(factor * number for number in numbers)]
+            point = [step, *(None if math.isnan(number) else round(number, 6) for number in numbers), whole]
+            found.setdefault(measure.name, []).append(point)
+    return {measure.name: found.get(measure.name, []) for measure in shown}
+
+
+def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[str, str]) -> None:
+    """Write the page, and the videos that it plays, into the folder of a report beside its `tables` and `figures`."""
+    every = places(report.results, report.found.controls)
     fields = fields_of(every)
-    found = [_data(place, folder, number, fields) for number, place in enumerate(every)]
+    found = [_place_data(place, folder, number, fields) for number, place in enumerate(every)]
+    listed = {table.name: {t: f"tables/{table.name}.{s}" for t, s in TABLE_FILES.items()} for table in report.texts}
     page = render(
         runs=str(runs),
         places=[one for one in found if one["rows"]],
         common={"fields": list(fields.values()), "flags": list(FLAGS)},
-        charts=charts(curves, threshold=threshold),
-        tables=tables,
-        table_files={table.name: _files(table, folder) for table in tables},
+        charts=charts(report.curves, threshold=report.threshold),
+        tables=report.texts,
+        table_files={
+            name: {title: file for title, file in each.items() if (folder / file).is_file()}
+            for name, each in listed.items()
+        },
         figures=figures,
     )
-    (folder / PAGE).write_text(page, encoding="utf-8", newline="\n")
+    (folder / "index.html").write_text(page, encoding="utf-8", newline="\n")
 
 
 def render(**content: Any) -> str:
@@ -163,15 +201,15 @@ def render(**content: Any) -> str:
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     script = "\n".join(_own(name) for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
+    # The page allows its own script by this, and no other.
+    digest = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
-        **content, style=Markup(_own("style.css")), script=Markup(script), script_hash=_hash(script)
+        **content, style=Markup(_own("style.css")), script=Markup(script), script_hash=digest
     )
 
 
-def _files(table: TextTable, folder: Path) -> dict[str, str]:
-    """The files of a table that are there, by what they are called."""
-    named = {title: f"tables/{table.name}.{suffix}" for suffix, title in TABLE_FILES.items()}
-    return {title: file for title, file in named.items() if (folder / file).is_file()}
+def _own(name: str) -> str:
+    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
 def _stacked(text: str) -> Markup:
@@ -180,26 +218,31 @@ def _stacked(text: str) -> Markup:
     return Markup("<br>").join([first, *(Markup("<small>{}</small>").format(part) for part in others)])
 
 
-def _own(name: str) -> str:
-    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
+def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) -> dict[str, Any]:
+    """What the page knows of a motion and training seed; its videos are put beside the page.
 
-
-def _hash(script: str) -> str:
-    """By which the page allows its own script, and no other."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _data(place: Place, folder: Path, number: int, fields: Iterable[str]) -> dict[str, Any]:
-    """What the page knows of a motion and training seed; its videos are put beside the page."""
-    looked = looks([column.arm for column in place.columns if column.arm != FLOOR])
+    A cell holds the video's file, or null where it is missing, then its flags and scores, numbers with four digits.
+    """
+    looked = looks(column.arm for column in place.columns if column.arm != FLOOR)
     columns, first = [], list[Path]()
     for index, column in enumerate(place.columns):
         beside = f"videos/{number}/{index}"
         linked = link_videos(column.scored, column.rows.values(), folder / beside)
         first += [folder / beside / file for file in list(linked.values())[:1]]
-        colour = None if column.arm == METHOD else MUTED if column.arm == FLOOR else looked[column.arm].colour
-        columns.append(_column(place, column, linked, fields) | {"folder": beside, "colour": colour})
-    film = film_of(first)
+        cells = [
+            row and [linked.get(str(row["video"])), *(_rounded(row.get(name)) for name in (*FLAGS, *fields))]
+            for row in map(column.rows.get, place.keys)
+        ]
+        shown = {
+            "name": arm_name(column.arm),
+            "detail": column.detail,
+            "state": column.state,
+            "cells": cells,
+            "threshold": column.scored.copy_threshold,
+            "folder": beside,
+            "colour": {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).colour),
+        }
+        columns.append(shown)
     exemplars = f"exemplars/{number}"
     return {
         "label": place.label,
@@ -208,17 +251,66 @@ def _data(place: Place, folder: Path, number: int, fields: Iterable[str]) -> dic
         "rows": [list(key) for key in place.keys],
         "folder": exemplars,
         "exemplars": write_exemplars(place.runs, folder / exemplars),
-        "frames": film.frames,
-        "fps": film.fps,
-        "aspect": film.aspect,
+        **_shape_of(first),
     }
 
 
-def _column(place: Place, column: Column, linked: Mapping[str, str], fields: Iterable[str]) -> dict[str, Any]:
-    """Its cells hold the video's file, or null where it is missing, and its scores."""
-    cells: list[list[Any] | None] = []
-    for key in place.keys:
-        row = column.rows.get(key)
-        cells.append(None if row is None else [linked.get(str(row["video"])), *scores_of(row, fields)])
-    shown = {"name": column.name, "detail": column.detail, "state": column.state, "cells": cells}
-    return shown | {"threshold": column.scored.copy_threshold}
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _shape_of(videos: Iterable[Path]) -> dict[str, float]:
+    """Frames, frames per second, and width over height of the first video that reads; any where none does."""
+    for file in videos:
+        try:
+            height, width = read_frames(file, [0]).shape[-2:]
+            return {"frames": count_frames(file), "fps": frame_rate(file) or FOLDER_RATE, "aspect": width / height}
+        except VmcError:
+            continue
+    return {"frames": 1, "fps": 1.0, "aspect": 1.0}
+
+
+def link_videos(scored: Scored, rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]:
+    """Put an evaluation's videos into a folder of the gallery; names of their files by the names in `scores.csv`.
+
+    They are hard links where both lie on one file system: they take no room, and become files of their own as soon as
+    the gallery is copied. Videos that are missing are left out, and so is, with a warning, what is no file of the run:
+    a run may be somebody else's, and a gallery is sent on.
+    """
+    folder.mkdir(parents=True)
+    linked, foreign = {}, list[str]()
+    for number, name in enumerate(str(row["video"]) for row in rows):
+        try:
+            source = scored.video(name)
+        except VmcError as error:
+            foreign.append(str(error))
+            continue
+        if source.is_file():
+            linked[name] = name if PLAIN.fullmatch(name) else f"video-{number}{source.suffix}"
+            try:
+                os.link(source, folder / linked[name], follow_symlinks=False)
+            except OSError:  # another file system, or one that has no hard links
+                shutil.copyfile(source, folder / linked[name])
+    if foreign:
+        log.warning("%s: %d videos are left out of the gallery; %s", scored.folder, len(foreign), foreign[0])
+    return linked
+
+
+def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, Any]]:
+    """The exemplars of runs of one motion and training seed, as the model saw them: scaled and cropped.
+
+    Clips come in many formats, of which browsers play few. Those that are gone are listed without a file.
+    """
+    found = {name: (path, run) for run in runs for name, path in run.exemplars.items()}
+    listed = []
+    for number, (name, (path, run)) in enumerate(sorted(found.items())):
+        entry: dict[str, Any] = {"name": name, "file": None}
+        try:
+            frames_FCHW = resize_and_crop(read_frames(path), int(run.config["data"]["size"]))
+            file = folder / f"{number:04d}.mp4"
+            write_video(file, frames_FCHW, fps=frame_rate(path) or FOLDER_RATE)
+            entry |= {"file": file.name, "frames": len(frames_FCHW)}
+        except VmcError:
+            pass
+        listed.append(entry)
+    return listed

@@ -151,7 +151,7 @@ def export(networks: nn.ModuleDict, folder: Path, progress: TaskProgress) -> Non
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in _state(network).items()}
     with atomic_write(folder / TORCHVISION) as temporary:
         torch.save(halves, temporary)
-    rounded = SSCDNetwork.of(halves).requires_grad_(False).eval()
+    rounded = SSCDNetwork.of(halves)
     with warnings.catch_warnings(), atomic_write(folder / TORCHSCRIPT) as temporary:
         warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # the published format is TorchScript
         torch.jit.trace(rounded, torch.zeros(1, 3, SIZE, SIZE)).save(str(temporary))

@@ -2,8 +2,7 @@
 // browsers keep only so many open, and opening all that fly past would stall the page.
 const loader = (() => {
   const AT_ONCE = 8, REST = 90;  // ms
-  const wanted = new Set(), opening = new Set();
-  const stage = find("stage");
+  const wanted = new Set(), opening = new Set(), stage = find("stage");
   let scrolled = 0, waiting = 0;
 
   const seen = new IntersectionObserver(look, { root: stage, rootMargin: "100px 100px" });
@@ -35,7 +34,6 @@ const loader = (() => {
       wanted.delete(video);
       if (!video.isConnected) continue;
       opening.add(video);
-      video.onloadeddata = () => done(video);
       player.load(video, video.dataset.source);
     }
   }
@@ -44,16 +42,19 @@ const loader = (() => {
     if (opening.delete(video)) later();
   }
 
+  const plate = (text) => make("div", { className: "screen", textContent: text });
+
   function screen(source) {  // a video that is opened when it can be seen, with a plate around it
-    const video = make("video", { muted: true, loop: true, tabIndex: -1, disablePictureInPicture: true });
-    video.setAttribute("playsinline", "");
-    video.dataset.source = source;
+    const video = make("video", { muted: true, loop: true, tabIndex: -1, disablePictureInPicture: true, playsInline: true });
     const around = make("div", { className: "screen" }, video);
-    video.addEventListener("broken", () => {
+    video.dataset.source = source;
+    video.onloadeddata = () => done(video);
+    video.onerror = () => {
+      if (!video.hasAttribute("src")) return;
       done(video);
       drop(around);
       around.replaceChildren("does not play");
-    });
+    };
     seen.observe(video);
     return around;
   }
@@ -65,5 +66,5 @@ const loader = (() => {
     }
   }
 
-  return { screen, drop };
+  return { plate, screen, drop };
 })();

@@ -17,9 +17,9 @@ from vmc.evaluation.score import Evaluation
 from vmc.metrics.quality import Quality
 from vmc.metrics.scores import read_scores
 from vmc.metrics.suite import Evaluator
-from vmc.reporting.build import Report
-from vmc.reporting.gallery.content import places
+from vmc.reporting.gallery.writing import places
 from vmc.reporting.load import find_runs
+from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 
 LONGEST = 10.0
@@ -97,8 +97,8 @@ def test_a_report_answers_whatever_became_of_a_file(reported, tmp_path, name, se
     except VmcError as error:
         assert "do not belong in one table" in str(error) and name.endswith("summary.json")  # which holds the protocol
         return
-    assert report.results["method"].stands
-    assert report.texts and report.csvs["runs"].count("\n") >= 3
+    assert report.results["method"].matched
+    assert report.texts and report.tables[-1][1].count("\n") >= 3
     assert places(report.results, report.found.controls)
     assert time.monotonic() - begun < LONGEST
 

@@ -2,13 +2,12 @@
 // other lengths keep in step too. Small differences are made up by playing a little faster or slower, large ones by a jump.
 const player = (() => {
   const videos = new Set();
-  const listeners = [];
-  let phase = 0, playing = false, frames = 1, seconds = 1, speed = 1, before = 0, checked = 0;
+  let phase = 0, playing = false, frames = 1, seconds = 1, speed = 1, before = 0, checked = 0, listener = () => {};
 
   const place = (video) => Math.min(phase * video.duration, video.duration - 0.001);
   const rate = (video) => Math.min(16, Math.max(0.0625, (speed * video.duration) / seconds));
   const frame = () => Math.min(frames - 1, Math.floor(phase * frames));
-  const tell = () => listeners.forEach((listener) => listener({ frame: frame(), frames, playing }));
+  const tell = () => listener({ frame: frame(), frames, playing });
 
   function put(video) {  // where the clock stands
     if (!video.duration) return;
@@ -29,9 +28,8 @@ const player = (() => {
 
   function tick(now) {
     if (!playing) return;
-    const passed = Math.min(0.25, (now - before) / 1000);  // a hidden page stands still
+    const passed = Math.min(0.25, (now - before) / 1000), shown = frame();  // a hidden page stands still
     before = now;
-    const shown = frame();
     phase = (phase + (passed * speed) / seconds) % 1;
     if (now - checked > 150) {
       checked = now;
@@ -41,19 +39,19 @@ const player = (() => {
     requestAnimationFrame(tick);
   }
 
-  function set(on) {
-    if (on === playing) return;
-    playing = on;
-    if (on) {
+  function set(on, at = frame()) {  // play, or stand still in the middle of a frame
+    if (on && !playing) {
       before = performance.now();
       requestAnimationFrame(tick);
-    } else phase = (frame() + 0.5) / frames;
+    }
+    if (!on) phase = (Math.max(0, Math.min(frames - 1, at)) + 0.5) / frames;
+    playing = on;
     videos.forEach(put);
     tell();
   }
 
   return {
-    listen: (listener) => listeners.push(listener),
+    listen(one) { listener = one; },
     length(count, fps) {
       frames = Math.max(1, count);
       seconds = frames / (fps || 1);
@@ -63,7 +61,6 @@ const player = (() => {
     load(video, source) {
       video.preload = "auto";
       video.onloadedmetadata = () => put(video);
-      video.onerror = () => { if (video.hasAttribute("src")) video.dispatchEvent(new Event("broken")); };
       video.src = source;
       videos.add(video);
     },
@@ -75,13 +72,8 @@ const player = (() => {
     },
     toggle: () => set(!playing),
     play: () => set(true),
-    seek(number) {
-      set(false);
-      phase = (Math.max(0, Math.min(frames - 1, number)) + 0.5) / frames;
-      videos.forEach(put);
-      tell();
-    },
-    step(by) { this.seek((frame() + by + frames) % frames); },
+    seek: (number) => set(false, number),
+    step: (by) => set(false, (frame() + by + frames) % frames),
     set speed(times) { speed = times; videos.forEach((video) => { if (video.duration) video.playbackRate = rate(video); }); },
   };
 })();

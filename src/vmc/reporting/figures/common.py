@@ -1,0 +1,148 @@
+"""What all figures share: colours by arm, which arms are drawn together, and files that are equal for equal input."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from einops import rearrange
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vmc.reporting.catalogue import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
+from vmc.reporting.matched import Result
+from vmc.reporting.results import Report
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
+
+SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "vmc",  # else the names inside a file are drawn at random
+    "text.parse_math": False,  # a prompt may hold dollar signs
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "legend.frameon": False,
+}
+DPI = 150
+RIGHT, WRONG, MUTED, PLATE = "#117733", "#aa3344", "#666666", "#f2f2f2"
+# Paul Tol's "muted" scheme, which colour-blind people can tell apart; the method is black.
+COLOURS = ("#cc6677", "#332288", "#ddaa33", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#996644")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+BANDS = 6
+"""Arms up to which each has the band of its interval; those of more would hide each other and the curves."""
+FRAME = 128
+"""px to which a frame's shorter side is enlarged at least, by a whole factor, so that no viewer smooths it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure of a report."""
+
+    figure: Figure
+    caption: str  # what it shows, in sentences
+    end: str = ""  # of the name of its files, which begins with the figure's key in the YAML
+
+
+DrawFigure = Callable[[Report], Iterable[Drawn]]
+"""Draws what a report has something for: no figure, one, or several with names of different ends."""
+
+
+def draw_figures(report: Report, figures: Mapping[str, DrawFigure | None], folder: Path) -> dict[str, str]:
+    """Write every figure that there is something for as SVG and PNG; captions by the name of its files.
+
+    Raises:
+        VmcError: one of the figures is neither a function nor None, or two have one name.
+    """
+    captions: dict[str, str] = {}
+    with styled():
+        for name, draw in figures.items():
+            if draw is not None and not callable(draw):
+                raise VmcError(f"figures.{name} is {draw}, which is no function; give its YAML _partial_: true")
+            for drawn in () if draw is None else draw(report):
+                if (file := f"{name}{drawn.end}") in captions:
+                    raise VmcError(f"figures.{name} draws {file}, which another figure is named; give it another name")
+                save(drawn.figure, folder, file)
+                captions[file] = drawn.caption
+    return captions
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw with the project's settings, whatever the user's own are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        yield
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `NAME.svg` and `NAME.png`."""
+    for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        with atomic_write(folder / f"{name}.{suffix}") as temporary:
+            figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
+
+
+class Look(NamedTuple):
+    """How an arm is drawn."""
+
+    colour: str
+    dash: Any
+    width: float
+
+
+def looks(arms: Iterable[str]) -> dict[str, Look]:
+    """How each arm is drawn: no two alike, a known one alike in every figure, and the method black and thick."""
+    known = [arm for arm in KNOWN_ARMS if arm != METHOD]
+    drawn = {
+        arm: Look(COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)], 1.4)
+        for place, arm in enumerate([*known, *sorted(set(arms) - {METHOD, *known})])
+    }
+    return {METHOD: Look("#000000", "-", 2.2), **drawn}
+
+
+def groups(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
+    """Arms that are drawn into one figure, by the end of its name; the method is in all of them."""
+    arms = sorted(dict.fromkeys(arms), key=arm_order)
+    if len(arms) <= together:
+        return {"": arms}
+    parts = {
+        "_baselines": [arm for arm in arms if arm in (METHOD, *BASELINES)],
+        "_ablations": [arm for arm in arms if arm not in BASELINES],
+    }
+    return {end: part for end, part in parts.items() if set(part) - {METHOD}} or {"": arms}
+
+
+def say_part(end: str) -> str:
+    """Which of several figures one is, for its title."""
+    return f" ({end.strip('_')})" if end else ""
+
+
+def say_where(results: Sequence[Result]) -> str:
+    """Which evaluation of each arm is shown."""
+    if not any(run.behind or run.crossing.reached for result in results for run in result.matched):
+        return "Each arm at its last evaluation."
+    said = "Each arm at the evaluation next to where its appearance score meets the threshold"
+    if any(run.behind for result in results for run in result.matched):
+        said += f"; {NOT_REACHED} at its last one, as it did not fall so far"
+    return f"{said}."
+
+
+def enlarged(frames_FCHW: Tensor) -> np.ndarray:
+    """frames_FHWC, every pixel repeated by a whole factor."""
+    factor = max(1, -(-FRAME // min(frames_FCHW.shape[-2:])))
+    return rearrange(frames_FCHW, "f c h w -> f h w c").numpy().repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def shortened(text: str, length: int) -> str:
+    """Text of at most so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -1,0 +1,92 @@
+"""All that a report shows, worked out once from the runs that were found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from torch import Tensor
+
+from vmc.metrics.columns import Measure
+from vmc.reporting.catalogue import CEILING, FLOOR, LANGUAGE, LAYOUTS
+from vmc.reporting.checks import check_comparable, check_once, common_threshold
+from vmc.reporting.compare import ResultTable, result_table
+from vmc.reporting.loaded import Found, FoundRun
+from vmc.reporting.matched import Result, all_measures, arm_results, control_result
+from vmc.reporting.tables import metrics_table, paper_table, runs_table
+from vmc.utils.tables import TextTable
+
+Descriptor = Callable[[Tensor], Tensor]
+"""descriptors_ND, of length one, of RGB uint8 frames_NCHW."""
+
+
+class TimestepSampler(Protocol):
+    """Draws times of the noise process."""
+
+    def density(self, times_T: Tensor) -> Tensor:
+        """density_T of any scale at times in [0, 1]."""
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Results of runs that belong into one table; a VmcError of others."""
+
+    found: Found
+    chosen_threshold: float | None = None  # appearance score at which arms are compared; None takes the runs' own
+    samplers: Mapping[str, TimestepSampler] = field(default_factory=dict)  # by what they are called
+    descriptor: Descriptor | None = None  # by which generated frames are compared with exemplars, where it is there
+    threshold: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_once(self.runs)
+        check_comparable(self.runs, self.found.controls)
+        self.threshold = common_threshold(self.runs, chosen=self.chosen_threshold)
+
+    @property
+    def runs(self) -> list[FoundRun]:
+        """All of them."""
+        return self.found.runs
+
+    @cached_property
+    def results(self) -> dict[str, Result]:
+        """Every arm that has a run which trains something."""
+        return arm_results(self.runs, threshold=self.threshold)
+
+    @cached_property
+    def curves(self) -> dict[str, list[FoundRun]]:
+        """Runs that are drawn together: those that nothing stops (`tradeoff`) apart from those that do (`stopping`)."""
+        evaluated = [run for run in self.runs if run.trains and run.evaluations]
+        unstopped = [run for run in evaluated if run.threshold is None]
+        if len(unstopped) in (0, len(evaluated)):
+            return {"tradeoff": evaluated} if evaluated else {}
+        return {"tradeoff": unstopped, "stopping": [run for run in evaluated if run.threshold is not None]}
+
+    @cached_property
+    def controls(self) -> list[Result]:
+        """Floor and ceiling, measured or not; the untuned model asked in natural language where it was."""
+        known = [control_result(kind, self.found.controls) for kind in (FLOOR, LANGUAGE, CEILING)]
+        return [one for one in known if one.runs or one.arm != LANGUAGE]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Of all that was measured."""
+        return all_measures([*self.results.values(), *self.controls])
+
+    @cached_property
+    def paper_tables(self) -> list[ResultTable]:
+        """The paper's tables."""
+        return [result_table(layout, self.results, self.controls, threshold=self.threshold) for layout in LAYOUTS]
+
+    @cached_property
+    def tables(self) -> list[tuple[TextTable, str]]:
+        """All tables, the paper's first, each for people and as a CSV for machines."""
+        return [
+            *map(paper_table, self.paper_tables),
+            metrics_table(self.results, self.controls),
+            runs_table(self.runs, self.results, self.found.lost),
+        ]
+
+    @property
+    def texts(self) -> list[TextTable]:
+        """All tables for people."""
+        return [text for text, _ in self.tables]
