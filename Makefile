@@ -48,10 +48,11 @@ report: $(SET_UP)  ## tables and figures of the runs in outputs/mini, into outpu
 test: $(SET_UP_DEV)  ## the tests, two files at a time (ARGS="tests/mini -k card" for some)
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-lint: $(SET_UP_DEV)  ## style and types
+lint: $(SET_UP_DEV)  ## style, types, which room imports which, and spelling
 	$(RUN) -m ruff check src tests
 	$(RUN) -m ruff format --check src tests
 	$(RUN) -m mypy
+	$(RUN) -m pytest -q tests/test_layout.py
 
 bench: $(SET_UP)  ## speed and memory of this machine, as tables and in outputs/bench (ARGS="..." for all four)
 	$(RUN) -m vmc.bench train --compare plain --output outputs/bench/train.json $(ARGS)
