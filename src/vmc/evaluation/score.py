@@ -32,7 +32,7 @@ from vmc.evaluation.files import (
 from vmc.evaluation.generation import video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Row
-from vmc.metrics.declared import COLUMNS, told_columns
+from vmc.metrics.declared import COLUMNS, extra_columns
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.models.text import check_word_is_read
@@ -203,7 +203,7 @@ class Evaluation:
             "stop": {"appearance": self.threshold, "reached": has_fallen(metrics, self.threshold)},
             "protocol": self.protocol,
         }
-        write_scores_and_summary(folder, rows, {**summary, **told_columns(columns, summary)}, columns=columns)
+        write_scores_and_summary(folder, rows, {**summary, **extra_columns(columns, summary)}, columns=columns)
         for file in folder.glob(".rows-*.json*"):
             file.unlink()
 

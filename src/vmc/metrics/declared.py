@@ -44,8 +44,8 @@ def columns_of(summary: Mapping[str, Any]) -> tuple[Column, ...]:
     return _replaced(known_columns(copying.get("threshold", COPY_THRESHOLD)), read_columns(summary.get(KEY, ())))
 
 
-def told_columns(columns: Iterable[Column], summary: Mapping[str, Any]) -> dict[str, Any]:
-    """What a `summary.json` has to say of columns besides the rest of it; empty where a reader knows them all."""
+def extra_columns(columns: Iterable[Column], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The declarations that a `summary.json` holds: of columns that a reader of the rest of it does not know."""
     known = columns_of(summary)
     own = [column.to_json() for column in columns if column not in known]
     return {KEY: own} if own else {}
