@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -160,12 +160,74 @@ def has_bfloat16() -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+class HeldMemory(NamedTuple):
+    """What a training holds on a GPU from the end of its first step on; activations come on top.
+
+    Args:
+        trained, frozen: parameters of the denoiser, adapters among the trained.
+        beside: parameters of other networks that lie there, in float32.
+        precision: of the frozen ones.
+        state_bytes: of optimizer state for a trained parameter.
+    """
+
+    trained: int
+    frozen: int
+    beside: int
+    precision: str
+    state_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
+        frozen = self.frozen * LOW.get(self.precision, torch.float32).itemsize
+        return self.trained * (4 + 4 + self.state_bytes) + frozen + self.beside * 4
+
+
+def count_held(
+    model: VideoModel, subset: Subset | None, *, precision: str, optimizer: str, beside: Sequence[str] = ()
+) -> HeldMemory:
+    """Count parameters on the meta device; of the model only config files are read.
+
+    Args:
+        model: the base model.
+        subset: what is trained of its denoiser; None trains nothing.
+        precision: of what is frozen, as in `conf/trainer`.
+        optimizer: name of its class.
+        beside: roles whose networks lie on the GPU, too: `text`, `autoencoder`.
+    """
+    denoiser = model.empty_denoiser().requires_grad_(False)
+    trained = subset.select_trainable(denoiser, model.groups) if subset else {}
+    frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
+    parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
+    others = [tensor for part in parts for tensor in model.empty(part).parameters()]
+    numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
+    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, STATE_BYTES.get(optimizer, 0))
+
+
+def memory_savings(trainer: Any, subset: Subset | None, held: HeldMemory, *, batch_size: int) -> str:
+    """The settings that would need less memory, without those that are chosen already.
+
+    Args:
+        trainer: the hardware, or what else has its settings.
+        subset: what is trained.
+        held: by what is trained.
+        batch_size: draws of a step.
+    """
+    settings = {
+        "trainer.checkpoint_activations=true": not trainer.checkpoint_activations,
+        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer.precision == "32-true",
+        "optimizer=adamw8bit": held.state_bytes > 2 and held.trained > 0,
+        "batch_size=1 or more trainer.accumulate": batch_size > trainer.devices * trainer.accumulate,
+        "parameters=lora": subset is not None and "lora" not in subset.describe(),
+        "a smaller data.size": True,
+    }
+    return ", or ".join(name for name, helps in settings.items() if helps)
+
+
 def check_memory(
     model: VideoModel, subset: Subset, hardware: Hardware, *, optimizer: Any, batch_size: int, text_trained: bool
 ) -> str:
     """Refuse a training whose weights, gradients and optimizer state alone are more than the GPU has.
-
-    They are counted on the meta device, of the model only config files are read; activations come on top.
 
     Returns:
         The settings that would need less memory, without those that are chosen already; nothing on a CPU.
@@ -175,28 +237,14 @@ def check_memory(
     """
     if hardware.device.type != "cuda":
         return ""
-    denoiser = model.empty_denoiser().requires_grad_(False)
-    trained = sum(tensor.numel() for tensor in subset.select_trainable(denoiser, model.groups).values())
-    frozen = sum(tensor.numel() for tensor in denoiser.parameters() if not tensor.requires_grad)
-    parts = [part for part in model.parts_of("text") if text_trained and part in model.networks]
-    text = sum(tensor.numel() for part in parts for tensor in model.empty(part).parameters())
-    state = STATE_BYTES.get(getattr(getattr(optimizer, "func", optimizer), "__name__", ""), 0)
-    # What is trained is in float32, and so are its gradients.
-    held = trained * (4 + 4 + state) + frozen * hardware.frozen_dtype.itemsize + text * 4
-    settings = {
-        "trainer.checkpoint_activations=true": not hardware.checkpoint_activations,
-        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": hardware.precision == "32-true",
-        "optimizer=adamw8bit": state > 2 and trained > 0,
-        "batch_size=1 or more trainer.accumulate": batch_size > hardware.devices * hardware.accumulate,
-        "parameters=lora": trained > 0 and "lora" not in subset.describe(),
-        "a smaller data.size": True,
-    }
-    savings = ", or ".join(name for name, helps in settings.items() if helps)
+    name, beside = getattr(getattr(optimizer, "func", optimizer), "__name__", ""), ["text"] if text_trained else []
+    held = count_held(model, subset, precision=hardware.precision, optimizer=name, beside=beside)
+    savings = memory_savings(hardware, subset, held, batch_size=batch_size)
     total = torch.cuda.mem_get_info(hardware.device)[1]
-    if held > total:
+    if held.bytes > total:
         raise VmcError(
             f"this training does not fit into memory: weights, gradients and optimizer state alone take"
-            f" {held / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {savings}, or take a larger GPU"
+            f" {held.bytes / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {savings}, or take a larger GPU"
         )
     return savings
 

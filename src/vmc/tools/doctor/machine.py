@@ -3,18 +3,19 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 
 from vmc.config.build import build_part
-from vmc.tools.doctor.run import GIB, PUBLISHED, PlannedRun
+from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
-from vmc.training.hardware import has_bfloat16
+from vmc.training.hardware import GIB, has_bfloat16, memory_savings
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 from vmc.utils.processes import usable_processors
@@ -96,7 +97,7 @@ def disk_use(run: PlannedRun) -> DiskUse | None:
     )
     # What is only evaluated is kept in float32.
     weights = len(saved) * check_dtype(config["weights_dtype"]).itemsize + len(evaluated - saved) * 4
-    return DiskUse(run.held.trained * weights, run.held.trained * (4 + run.state_bytes), len(saved))
+    return DiskUse(run.held.trained * weights, run.held.trained * (4 + run.held.state_bytes), len(saved))
 
 
 def disk(run: PlannedRun) -> Row:
@@ -162,24 +163,11 @@ def gpu_memory(run: PlannedRun, free: float, total: float) -> Row:
         return Row("GPU memory", "note", f"{has}; the model's need is not known before it is there")
     need = run.held.bytes / GIB
     found = f"{has}; the run holds {need:.1f} of weights, gradients and optimizer state, and activations beside them"
-    remedy = f"give {savings(run)}: python -m vmc.doctor --memory says what such choices save"
+    trainer = SimpleNamespace(**run.config["trainer"])
+    savings = memory_savings(trainer, run.parts["parameters"], run.held, batch_size=run.config["batch_size"])
+    remedy = f"give {savings}: python -m vmc.doctor --memory says what such choices save"
     if total < need:
         return Row("GPU memory", "fails", found, f"take a larger GPU, or {remedy}")
     if free < need:
         return Row("GPU memory", "note", found, f"end other programs on it, or {remedy}")
     return Row("GPU memory", "ok", found)
-
-
-def savings(run: PlannedRun) -> str:
-    """The settings that would need less memory, those left out that are chosen already."""
-    config, trainer = run.config, run.config["trainer"]
-    subset = config["parameters"] or {"_target_": "Lora"}
-    settings = {
-        "trainer.checkpoint_activations=true": not trainer["checkpoint_activations"],
-        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer["precision"] == "32-true",
-        "optimizer=adamw8bit": run.state_bytes > 2,
-        "batch_size=1 or more trainer.accumulate": config["batch_size"] > trainer["devices"] * trainer["accumulate"],
-        "parameters=lora": "Lora" not in subset["_target_"],
-        "a smaller data.size": True,
-    }
-    return ", or ".join(name for name, helps in settings.items() if helps)

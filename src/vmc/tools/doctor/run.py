@@ -5,28 +5,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from vmc.config.build import build_part, build_parts
 from vmc.config.checks import GROUPS, check_config, check_parts, fill_missing, resolved
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
-from vmc.models.parameters import Subset
 from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
 from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
-from vmc.training.hardware import LOW
+from vmc.training.hardware import GIB, HeldMemory, count_held
 from vmc.utils.errors import VmcError
 
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
 """Pipelines of the hub: repository -> name."""
 PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler", "metrics")
 """Groups that refuse wrong values when they are made."""
-GIB = 2**30
-STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
-"""Bytes of a trained parameter's optimizer state, two moments, by the optimizer's class."""
 MEASURED = {
     ("temporal_kv", "32-true", "adamw"): ("", ""),
     ("temporal_kv", "bf16-mixed", "adamw"): ("48.9", "18.7"),
@@ -37,44 +31,6 @@ MEASURED = {
 """Of `parameters`, `trainer.precision` and `optimizer`: GiB at the peak of a step on an H100, activations kept and
 recomputed (`experiments/full_size/proof_h100.json`)."""
 HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, activations kept", "step, recomputed")
-
-
-class HeldMemory(NamedTuple):
-    """What a training holds on a GPU from the end of its first step on; activations come on top.
-
-    Args:
-        trained, frozen: parameters of the denoiser, adapters among the trained.
-        beside: parameters of other networks that lie there, in float32.
-        precision: of the frozen ones, as in `conf/trainer`.
-        state_bytes: of the optimizer's state, for a trained parameter.
-    """
-
-    trained: int
-    frozen: int
-    beside: int
-    precision: str
-    state_bytes: int
-
-    @property
-    def bytes(self) -> int:
-        """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
-        frozen = self.frozen * LOW.get(self.precision, torch.float32).itemsize
-        return self.trained * (4 + 4 + self.state_bytes) + frozen + self.beside * 4
-
-
-def count_held(
-    model: VideoModel, subset: Subset | None, *, precision: str, state_bytes: int, beside: Sequence[str] = ()
-) -> HeldMemory:
-    """Count the parameters on the meta device, those of further roles (`text`, `autoencoder`) `beside` the denoiser's;
-    of the model only config files are read.
-    """
-    denoiser = model.empty_denoiser().requires_grad_(False)
-    trained = subset.select_trainable(denoiser, model.groups) if subset else {}
-    frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
-    parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
-    others = [tensor for part in parts for tensor in model.empty(part).parameters()]
-    numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
-    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes)
 
 
 @dataclass(frozen=True)
@@ -107,11 +63,6 @@ class PlannedRun:
         except VmcError:  # a finding of its own
             return None
 
-    @property
-    def state_bytes(self) -> int:
-        """Of a trained parameter's optimizer state; 0 for an optimizer that is not known."""
-        return STATE_BYTES.get(self.config["optimizer"]["_target_"].rpartition(".")[2], 0)
-
     @cached_property
     def held(self) -> HeldMemory | None:
         """What it holds on a GPU; None where the sizes are not known."""
@@ -121,8 +72,8 @@ class PlannedRun:
         beside = ["text"] if subset and self.parts["token"].trains else []
         if self.evaluates and not trainer["offload"]:
             beside.append("autoencoder")
-        state_bytes, precision = self.state_bytes, trainer["precision"]
-        return count_held(self.base, subset, precision=precision, state_bytes=state_bytes, beside=beside)
+        optimizer, precision = self.config["optimizer"]["_target_"].rpartition(".")[2], trainer["precision"]
+        return count_held(self.base, subset, precision=precision, optimizer=optimizer, beside=beside)
 
 
 def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
@@ -147,8 +98,8 @@ def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
     """What a training of each row holds."""
     for parameters, precision, optimizer in MEASURED:
         config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
-        state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
-        yield count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
+        name = config.optimizer._target_.rpartition(".")[2]
+        yield count_held(sizes, build_part(config, "parameters"), precision=precision, optimizer=name)
 
 
 def table() -> list[str]:
