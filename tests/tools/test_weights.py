@@ -550,4 +550,6 @@ def test_check_of_a_delta(tmp_path, capsys):
     assert "holds elsewhere.weight" in told(capsys, str(file), "--as", "delta")[1]
     file.write_bytes(file.read_bytes()[:40])
     status, said = told(capsys, str(file))
-    assert status == 2 and "damaged" in said
+    assert status == 2 and f"{file} does not load" in said and said.count("\n") == 1
+    status, said = told(capsys, str(file), "--as", "delta")
+    assert status == 2 and "damaged" in said and said.count("\n") == 1

@@ -3,26 +3,22 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vmc.diffusion.sampling import check_tile
-from vmc.models.base import DECODE_FRAMES, VideoModel
-from vmc.models.parameters import Subset
+from vmc.models.base import DECODE_FRAMES
 from vmc.training.checkpoints import StreamedCheckpoints
 from vmc.utils.errors import VmcError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
-"""Of optimizer state for a trained parameter, by the optimizer's class; nothing is counted for others."""
-GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,105 +154,3 @@ class Hardware:
 def has_bfloat16() -> bool:
     """Whether the GPU computes in bfloat16 itself; PyTorch would otherwise emulate it, slowly and not everywhere."""
     return torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-class HeldMemory(NamedTuple):
-    """What a training holds on a GPU from the end of its first step on; activations come on top.
-
-    Args:
-        trained, frozen: parameters of the denoiser, adapters among the trained.
-        beside: parameters of other networks that lie there, in float32.
-        precision: of the frozen ones.
-        state_bytes: of optimizer state for a trained parameter.
-    """
-
-    trained: int
-    frozen: int
-    beside: int
-    precision: str
-    state_bytes: int
-
-    @property
-    def bytes(self) -> int:
-        """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
-        frozen = self.frozen * LOW.get(self.precision, torch.float32).itemsize
-        return self.trained * (4 + 4 + self.state_bytes) + frozen + self.beside * 4
-
-
-def count_held(
-    model: VideoModel, subset: Subset | None, *, precision: str, optimizer: str, beside: Sequence[str] = ()
-) -> HeldMemory:
-    """Count parameters on the meta device; of the model only config files are read.
-
-    Args:
-        model: the base model.
-        subset: what is trained of its denoiser; None trains nothing.
-        precision: of what is frozen, as in `conf/trainer`.
-        optimizer: name of its class.
-        beside: roles whose networks lie on the GPU, too: `text`, `autoencoder`.
-    """
-    denoiser = model.empty_denoiser().requires_grad_(False)
-    trained = subset.select_trainable(denoiser, model.groups) if subset else {}
-    frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
-    parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
-    others = [tensor for part in parts for tensor in model.empty(part).parameters()]
-    numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
-    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, STATE_BYTES.get(optimizer, 0))
-
-
-def memory_savings(trainer: Any, subset: Subset | None, held: HeldMemory, *, batch_size: int) -> str:
-    """The settings that would need less memory, without those that are chosen already.
-
-    Args:
-        trainer: the hardware, or what else has its settings.
-        subset: what is trained.
-        held: by what is trained.
-        batch_size: draws of a step.
-    """
-    settings = {
-        "trainer.checkpoint_activations=true": not trainer.checkpoint_activations,
-        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer.precision == "32-true",
-        "optimizer=adamw8bit": held.state_bytes > 2 and held.trained > 0,
-        "batch_size=1 or more trainer.accumulate": batch_size > trainer.devices * trainer.accumulate,
-        "parameters=lora": subset is not None and "lora" not in subset.describe(),
-        "a smaller data.size": True,
-    }
-    return ", or ".join(name for name, helps in settings.items() if helps)
-
-
-def check_memory(
-    model: VideoModel, subset: Subset, hardware: Hardware, *, optimizer: Any, batch_size: int, text_trained: bool
-) -> str:
-    """Refuse a training whose weights, gradients and optimizer state alone are more than the GPU has.
-
-    Returns:
-        The settings that would need less memory, without those that are chosen already; nothing on a CPU.
-
-    Raises:
-        VmcError: naming what they take, what the GPU has, and these settings.
-    """
-    if hardware.device.type != "cuda":
-        return ""
-    name, beside = getattr(getattr(optimizer, "func", optimizer), "__name__", ""), ["text"] if text_trained else []
-    held = count_held(model, subset, precision=hardware.precision, optimizer=name, beside=beside)
-    savings = memory_savings(hardware, subset, held, batch_size=batch_size)
-    total = torch.cuda.mem_get_info(hardware.device)[1]
-    if held.bytes > total:
-        raise VmcError(
-            f"this training does not fit into memory: weights, gradients and optimizer state alone take"
-            f" {held.bytes / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {savings}, or take a larger GPU"
-        )
-    return savings
-
-
-@contextmanager
-def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
-    """Within, a GPU that has no memory left is a VmcError with what `check_memory` gave as its remedy."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        total, taken = torch.cuda.mem_get_info(device)[1] / GIB, torch.cuda.max_memory_reserved(device) / GIB
-        raise VmcError(
-            f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
-            f" end other programs on it, or give {savings}"
-        ) from error

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import torch
 
-from vmc.config.build import build_part
+from vmc.config.schema import arguments
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
-from vmc.training.hardware import GIB, has_bfloat16, memory_savings
+from vmc.training.hardware import has_bfloat16
+from vmc.training.memory import GIB, memory_savings
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 from vmc.utils.processes import usable_processors
@@ -32,7 +33,7 @@ def machine(run: PlannedRun) -> list[Row]:
     """CPU, memory, disk and GPU, and the optimizer where its package is missing."""
     rows = [_processors(run), _memory(run), disk(run), *gpu(run)]
     try:
-        build_part(run.config, "optimizer")
+        arguments(run.config["optimizer"]["_target_"])
     except VmcError as error:
         found, _, remedy = str(error).partition("; ")
         rows.append(Row("optimizer", "fails", found, remedy))
@@ -97,7 +98,7 @@ def disk_use(run: PlannedRun) -> DiskUse | None:
     )
     # What is only evaluated is kept in float32.
     weights = len(saved) * check_dtype(config["weights_dtype"]).itemsize + len(evaluated - saved) * 4
-    return DiskUse(run.held.trained * weights, run.held.trained * (4 + run.held.state_bytes), len(saved))
+    return DiskUse(run.held.trained * weights, run.held.trained * (4 + run.state_bytes), len(saved))
 
 
 def disk(run: PlannedRun) -> Row:
@@ -163,11 +164,17 @@ def gpu_memory(run: PlannedRun, free: float, total: float) -> Row:
         return Row("GPU memory", "note", f"{has}; the model's need is not known before it is there")
     need = run.held.bytes / GIB
     found = f"{has}; the run holds {need:.1f} of weights, gradients and optimizer state, and activations beside them"
-    trainer = SimpleNamespace(**run.config["trainer"])
-    savings = memory_savings(trainer, run.parts["parameters"], run.held, batch_size=run.config["batch_size"])
-    remedy = f"give {savings}: python -m vmc.doctor --memory says what such choices save"
+    remedy = f"give {savings(run)}: python -m vmc.doctor --memory says what such choices save"
     if total < need:
         return Row("GPU memory", "fails", found, f"take a larger GPU, or {remedy}")
     if free < need:
         return Row("GPU memory", "note", found, f"end other programs on it, or {remedy}")
     return Row("GPU memory", "ok", found)
+
+
+def savings(run: PlannedRun) -> str:
+    """The settings that would need less memory, those left out that are chosen already."""
+    subset, batch_size = run.config["parameters"], run.config["batch_size"]
+    adapters = not subset or "Lora" in subset["_target_"]
+    trainer = SimpleNamespace(**run.config["trainer"])
+    return memory_savings(trainer, state_bytes=run.state_bytes, adapters=adapters, batch_size=batch_size)

@@ -14,7 +14,7 @@ from vmc.models.base import VideoModel
 from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
 from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
-from vmc.training.hardware import GIB, HeldMemory, count_held
+from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, count_held
 from vmc.utils.errors import VmcError
 
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
@@ -63,6 +63,11 @@ class PlannedRun:
         except VmcError:  # a finding of its own
             return None
 
+    @property
+    def state_bytes(self) -> int:
+        """Of a trained parameter's optimizer state; 0 for an optimizer that is not known."""
+        return STATE_BYTES.get(self.config["optimizer"]["_target_"].rpartition(".")[2], 0)
+
     @cached_property
     def held(self) -> HeldMemory | None:
         """What it holds on a GPU; None where the sizes are not known."""
@@ -72,8 +77,8 @@ class PlannedRun:
         beside = ["text"] if subset and self.parts["token"].trains else []
         if self.evaluates and not trainer["offload"]:
             beside.append("autoencoder")
-        optimizer, precision = self.config["optimizer"]["_target_"].rpartition(".")[2], trainer["precision"]
-        return count_held(self.base, subset, precision=precision, optimizer=optimizer, beside=beside)
+        state_bytes, precision = self.state_bytes, trainer["precision"]
+        return count_held(self.base, subset, precision=precision, state_bytes=state_bytes, beside=beside)
 
 
 def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
@@ -98,8 +103,8 @@ def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
     """What a training of each row holds."""
     for parameters, precision, optimizer in MEASURED:
         config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
-        name = config.optimizer._target_.rpartition(".")[2]
-        yield count_held(sizes, build_part(config, "parameters"), precision=precision, optimizer=name)
+        state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
+        yield count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
 
 
 def table() -> list[str]:

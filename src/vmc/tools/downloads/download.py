@@ -111,11 +111,12 @@ def _download(url: str, path: Path) -> Path:
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import get_session
 
+    plain = {"Accept-Encoding": "identity"}  # sizes are those of the file, not of what a server makes of it on the way
     elsewhere = f"get the file of {url} elsewhere and put it at {path}"
     if hub_is_offline():
         raise VmcError(f"{path} is not there and HF_HUB_OFFLINE is set: unset it, or {elsewhere}")
     try:
-        answer = get_session().head(url, follow_redirects=True, timeout=30)
+        answer = get_session().head(url, headers=plain, follow_redirects=True, timeout=30)
     except Exception as error:  # the library's own network errors are of many kinds
         raise VmcError(f"{url} cannot be reached ({error}): check the network, or {elsewhere}") from error
     if answer.status_code >= 400:
@@ -135,7 +136,7 @@ def _download(url: str, path: Path) -> Path:
         raise VmcError(f"no room for {path} ({told}): free some, or name another folder")
     try:
         with part.open("ab") as stream:
-            http_get(url, stream, resume_size=have, expected_size=size, displayed_filename=path.name)
+            http_get(url, stream, resume_size=have, headers=plain, expected_size=size, displayed_filename=path.name)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise

@@ -1,14 +1,13 @@
 """Whether a local file or folder is what its loader needs; every kind is opened by the loader that runs use."""
 
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import nn
 
+from vmc.metrics.networks.files import is_torchscript, read_weights
 from vmc.utils.errors import VmcError, first_line
 
 CLIP_ARCHITECTURE = "ViT-B-32-quickgelu"
@@ -48,8 +47,6 @@ def check(
         raise VmcError(f"{path} does not load as {kind} ({first_line(error)}): get it again") from error
 
 
-# --- recognising ---
-
 TENSORS = {
     "delta": ("unet.", "transformer.blocks.", "text_encoder.token"),
     "clip": ("visual.", "transformer.resblocks.", "text."),
@@ -58,57 +55,34 @@ TENSORS = {
     "tsm": ("features.", "classifier."),
 }
 """What the names of a kind's tensors begin with."""
-NAMES = {
-    "sscd": ("sscd", ".torchscript.pt", ".torchvision.pt"),
-    "tsm": ("mobilenetv2",),
-    "trn": ("trn", ".pth.tar"),
-    "clip": ("clip", "vit-"),
-    "delta": (".safetensors",),
-}
-"""What stands in the names of a kind's files, where the content does not read."""
+FOLDERS = {"model_index.json": "pipeline", "unet": "pipeline", "open_clip_config.json": "clip"}
+FOLDERS["config.json"] = "video-classifier"
+"""What tells the kind of a folder that holds it, in this order."""
 
 
 def recognise(path: Path) -> str:
-    """The kind of a file or folder by what it holds; of one that does not read, by its name.
+    """The kind of a file or folder by what it holds. No code of a file's is run.
 
     Raises:
-        VmcError: it is none of `KINDS`.
+        VmcError: it does not read, or is none of `KINDS`.
     """
-    kind = None
-    if path.is_dir():
-        signs = {"pipeline": ("model_index.json", "unet"), "clip": ("open_clip_config.json",)}
-        signs["video-classifier"] = ("config.json",)
-        kind = next((kind for kind, names in signs.items() if any((path / name).exists() for name in names)), None)
-    else:
-        names = _tensor_names(path)
+    kind = next((kind for name, kind in FOLDERS.items() if (path / name).exists()), None)
+    if path.is_file():
+        try:
+            content = read_weights(path, kind="file", expected="weights")
+        except VmcError:
+            if not is_torchscript(path):
+                raise
+            return "sscd"  # whose loader knows what an archive with code of its own is
+        state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+        names = [str(name).removeprefix("module.") for name in state] if isinstance(state, Mapping) else []
         counts = {kind: sum(name.startswith(begin) for name in names) for kind, begin in TENSORS.items()}
         best = max(counts, key=lambda kind: counts[kind])
-        by_name = (kind for kind, parts in NAMES.items() if any(part in path.name.lower() for part in parts))
-        kind = best if counts[best] else next(by_name, None)
+        kind = best if counts[best] else None
     if kind is None:
-        known = ", ".join(KINDS)
-        raise VmcError(
-            f"{path} is none of the kinds that are known ({known}): name the one that it should be with --as"
-        )
+        told = f"{path} is none of the kinds that are known ({', '.join(KINDS)})"
+        raise VmcError(f"{told}: name the one that it should be with --as")
     return kind
-
-
-def _tensor_names(file: Path) -> list[str]:
-    """Names without `module.`; none where the file does not read. No code of the file's is run."""
-    from safetensors import SafetensorError, safe_open
-
-    from vmc.metrics.networks.files import load_weights
-
-    try:
-        if file.suffix == ".safetensors":
-            with safe_open(file, framework="pt") as opened:
-                return list(opened.keys())
-        # Mapped, not read: only the names are wanted. Files of before 2020 cannot be mapped.
-        content = load_weights(file, mmap=zipfile.is_zipfile(file))
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError):
-        return []
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
-    return [str(name).removeprefix("module.") for name in state] if isinstance(state, Mapping) else []
 
 
 # --- opening: each says what it found ---
