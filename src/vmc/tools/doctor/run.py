@@ -120,8 +120,8 @@ def table() -> list[str]:
         f"|{'---|' * 3}{'---:|' * 3}",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        "Held: weights, gradients and optimizer state, counted; a GPU needs more than that. From the first evaluation"
-        f" on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
+        "Held: weights, gradients and optimizer state, counted; a run whose GPU has less is refused. From the first"
+        f" evaluation on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
         "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
         " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
         " like measure it on your GPU.",
