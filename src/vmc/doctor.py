@@ -19,7 +19,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     arguments = parser.parse_intermixed_args(words)
     if arguments.memory:
-        print("\n".join(import_module("vmc.tools.doctor.memory").table()))
+        print("\n".join(import_module("vmc.tools.doctor.run").table()))
         return 0
     try:
         rows = examine(arguments.stack, arguments.overrides)
@@ -46,7 +46,7 @@ def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
         return rows
     run, machine, networks = (import_module(f"vmc.tools.doctor.{name}") for name in ("run", "machine", "networks"))
     planned = run.plan(stack, overrides)
-    return [*rows, *machine.machine(planned), *networks.networks(planned), *run.clips(planned), *services()]
+    return [*rows, *machine.machine(planned), *networks.networks(planned), *networks.clips(planned), *services()]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def generate(config: DictConfig) -> None:
         if config[key] is not None:
             check_place(key, config[key])
     from vmc.config.build import build_experiment
-    from vmc.evaluation.tuned import TunedModel
+    from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
 
     experiment = build_experiment(config)
@@ -59,12 +59,12 @@ def export(config: DictConfig, model: Any) -> None:
 
     folder, weights = Path(config.export), model.weights
     card = folder / CARD
-    if config.push and card.is_file() and model.mark in card.read_text(encoding="utf-8"):
+    if config.push and card.is_file() and model.fingerprint in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")
     else:
         learned: dict[str, Any] = {"run": Path(config.run), "step": int(weights.stem)} if weights else {}
         sampler = dict(config.sampler)
-        page = card_text(model.base, fingerprint=model.mark, sampler=sampler, name=config.push, **learned)
+        page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
         model.export(folder, card=page)
         print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
     if config.push:
@@ -79,13 +79,13 @@ def default_output(run: str | None, weights: Path | None) -> Path:
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
-    from vmc.evaluation.generation import marked_names
+    from vmc.evaluation.generation import video_names
     from vmc.runs.sheets import contact_sheet
 
     prompts, sampler = experiment.prompts, experiment.sampler
     for prompt in prompts:
         model.encoder.check(prompt.text)
-    files = [folder / name for name in marked_names(prompts, sampler, model.identity)]
+    files = [folder / name for name in video_names(prompts, sampler, model.identity)]
     generator = model.generator(sampler=sampler, batch_size=batch_size)
     made = list(generator.write(prompts, files))
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]

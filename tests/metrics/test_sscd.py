@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, generalized_mean, load_sscd, prepared
+from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, generalized_mean, load_sscd, prepare_frames
 from vmc.utils.errors import VmcError
 
 
@@ -85,7 +85,7 @@ def test_narrower_stages_in_half_precision_are_recognised_by_their_tensors(tmp_p
     torch.save(halves, tmp_path / "narrow.torchvision.pt")
     frames = torch.randint(0, 256, (2, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     loaded = CopyNetwork(path=tmp_path / "narrow.torchvision.pt", short_side=32)
-    expected = narrow.eval()(prepared(frames, short_side=32))
+    expected = narrow.eval()(prepare_frames(frames, short_side=32))
     assert loaded(frames).dtype == torch.float32
     assert torch.allclose(loaded(frames), expected, atol=1e-2) and loaded(frames).shape == (2, 20)
 

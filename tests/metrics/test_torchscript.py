@@ -13,7 +13,7 @@ import torch
 from vmc.metrics.networks.classifiers import HuggingFaceClassifier
 from vmc.metrics.networks.files import is_torchscript, read_tensors
 from vmc.metrics.networks.open_clip import load_image_text
-from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, load_sscd, prepared
+from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, load_sscd, prepare_frames
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.shipped import shipped
 from vmc.tools.downloads.kinds import check
@@ -92,7 +92,7 @@ def test_the_miniatures_descriptor_is_its_archives():
     descriptor = CopyNetwork(path=file, short_side=64)
     assert isinstance(descriptor.network, SSCDNetwork)
     with torch.no_grad():
-        expected = torch.jit.load(str(file))(prepared(frames, short_side=64))
+        expected = torch.jit.load(str(file))(prepare_frames(frames, short_side=64))
     assert torch.allclose(descriptor(frames), expected, atol=1e-5)
 
 

@@ -108,8 +108,8 @@ class Malicious:
         return (print, ("this must never be printed",))
 
 
-def test_files_that_do_not_fit_are_refused(model, tmp_path, capsys):
-    state = published_state(model, old=True)
+def test_files_that_do_not_fit_are_refused(tmp_path, capsys):
+    state = published_state(TRN(arch="SmallResNet", classes=CLASSES), old=False)
     file = tmp_path / "bad.pth.tar"
 
     def refused(content, words, classes=CLASSES):
@@ -117,20 +117,22 @@ def test_files_that_do_not_fit_are_refused(model, tmp_path, capsys):
         with pytest.raises(VmcError, match=words):
             load_trn(file, classes=classes)
 
+    def small(state):
+        return {"arch": "SmallResNet", "state_dict": state}
+
     refused({"arch": "ResNet", "state_dict": state}, "arch is 'ResNet'")
+    refused({"state_dict": state}, "does not fit a TRN of arch BNInception and 27 classes: ")
     refused(
-        {"state_dict": state},
-        r"does not fit a TRN of arch BNInception and 5 classes: .* of shape \(27, 256\), but \(5, 256\)",
+        small(state),
+        r"does not fit a TRN of arch SmallResNet and 5 classes: .* of shape \(27, 128\), but \(5, 128\)",
         classes=5,
     )
-    refused({"state_dict": {**state, "module.new_fc.weight": torch.zeros(3, 3)}}, r"new_fc\.weight of shape \(3, 3\)")
+    refused(small({**state, "module.new_fc.weight": torch.zeros(3, 3)}), r"new_fc\.weight of shape \(3, 3\)")
     refused(
-        {"state_dict": {name: state[name] for name in list(state)[1:]}},
-        r"it has no base_model\.\S+ of shape \(64, 3, 7, 7\)",
+        small({name: state[name] for name in list(state)[1:]}),
+        r"it has no base_model\.\S+ of shape \(16, 6, 5, 5\)",
     )
-    refused(
-        {"state_dict": {**state, "module.head": torch.zeros(1)}}, r"it holds head of shape \(1,\), which is unknown"
-    )
+    refused(small({**state, "module.head": torch.zeros(1)}), r"it holds head of shape \(1,\), which is unknown")
     refused({"something": 1}, "holds no state_dict")
     refused({"state_dict": state, "extra": Malicious()}, "does not load")
     file.write_bytes(file.read_bytes()[:1000])

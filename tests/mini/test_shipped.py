@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 
 from vmc.config.folders import config_folder
 from vmc.data.prompts import Prompt
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel
 from vmc.mini.__main__ import main
 from vmc.mini.world.known import known_prompts
 from vmc.models.token import MotionToken

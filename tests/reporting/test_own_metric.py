@@ -225,7 +225,15 @@ def test_two_metrics_of_one_name_or_column_are_refused_before_anything_is_loaded
 ):
     (tmp_path / "clashing.py").write_text(CLASHING)
     monkeypatch.setattr(NetworkFile, "check", lambda self: pytest.fail("a network was opened"))
-    status, said = entered(main, f"+metrics.again._target_={target}", "logger=csv", "steps=1")
+    # Of its own clips, since the miniature's world would be rendered first.
+    data = (
+        "data=videos",
+        f"data.path={entered.clips}",
+        "motion=custom",
+        "motion.caption=a {token}",
+        "regularization=none",
+    )
+    status, said = entered(main, f"+metrics.again._target_={target}", "logger=csv", "steps=1", *data)
     assert status == 1 and sentence in said and said.count("\n") == 1
     assert not Path("outputs").exists()
 

@@ -14,7 +14,8 @@ from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.pipelines import families
 from vmc.tools.doctor import machine, networks, software
-from vmc.tools.doctor.run import clips, plan
+from vmc.tools.doctor.networks import clips
+from vmc.tools.doctor.run import plan
 from vmc.tools.doctor.software import Row, lines
 from vmc.tools.downloads.sources import SOURCES
 from vmc.utils.errors import VmcError
@@ -295,5 +296,5 @@ def test_help_answers(capsys):
 
 
 def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr("vmc.tools.doctor.memory.table", lambda: ["a table", "of two lines"])
+    monkeypatch.setattr("vmc.tools.doctor.run.table", lambda: ["a table", "of two lines"])
     assert told(capsys, "--memory") == (0, "a table\nof two lines\n")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vmc.tools.doctor.memory import GIB, MEASURED, HeldMemory, count_rows, table
+from vmc.tools.doctor.run import MEASURED, count_rows, table
+from vmc.training.memory import GIB, HeldMemory
 
 ROOT = Path(__file__).parents[2]
 

@@ -65,10 +65,6 @@ def _make(node: Any, **more: Any) -> Any:
     except InstantiationException as error:  # Hydra's, around what the class says
         if isinstance(error.__cause__, VmcError):
             raise error.__cause__ from None
-        if str(node.get("_target_")).startswith("bitsandbytes."):
-            raise VmcError(
-                "optimizer is adamw8bit, which needs bitsandbytes; pip install 'vmc[bnb]', or use optimizer=adamw"
-            ) from error
         raise
 
 

@@ -145,10 +145,10 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
     try:
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise VmcError(
-            f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class that is"
-            " installed"
-        ) from error
+        remedy = "give the dotted name of a class that is installed"
+        if module.startswith("bitsandbytes"):
+            remedy = "pip install 'vmc[bnb]', or use optimizer=adamw"
+        raise VmcError(f"_target_ is {target}, which cannot be imported ({error}); {remedy}") from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
     return dict(parameters)

@@ -59,21 +59,6 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise VmcError(f"clip {path} has frames of {width}x{height} pixels, {limits}: scale it down, or remove it")
 
 
-def find_gap(files: Sequence[Path], stated: int | None = None) -> str | None:
-    """What does not fit frames that are numbered from 1 on, a clause; None where all are there.
-
-    The files are in natural order, and as many as `stated` where somebody says how many there should be.
-    """
-    for number, file in enumerate(files, start=1):
-        if not file.stem.isdecimal():
-            return f"holds {file.name}, which is no numbered frame"
-        if int(file.stem) != number:
-            return f"has no frame {number:05d}{file.suffix}"
-    if stated is not None and stated != len(files):
-        return f"has {len(files)} frames, where the table says {stated}"
-    return None
-
-
 def frame_numbers(files: Sequence[Path]) -> list[int] | None:
     """The numbers of frames whose names differ in one number alone (`frame_0001.png`); None for other names."""
     parts = [re.fullmatch(r"(.*?)([0-9]{1,18})(\D*)", file.stem) for file in files]

@@ -261,6 +261,7 @@ def _check_video(path: Path) -> None:
     if is_cut_off(path):
         raise _damaged(path, "is cut off or damaged")
     with _opened(path) as (container, stream):
+        stream.thread_type = "NONE"  # with several threads, it is chance whether a decoder tells of damage
         if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
             stream.codec_context.options |= {"err_detect": "explode"}
         first: VideoFrame | None = None

@@ -109,13 +109,7 @@ class Suite:
     Three of them are written as the network that they measure with. Network files are opened once: by `check`, or when
     the first video is scored.
 
-    Args:
-        classifier: the network of `MotionAccuracy`; `appearance` and `copying` are those of `Appearance` and `Copying`.
-        copy_threshold: similarity above which a video counts as copied.
-        metrics: all others; `quality` is there unless it is None.
-
-    Raises:
-        VmcError: something is no metric, or two metrics have a name, a column or a measure in common.
+    `quality` is there unless it is None. Two metrics of one name, column or measure are refused.
     """
 
     def __init__(
@@ -158,10 +152,9 @@ class Suite:
         return [missing for metric in self.metrics.values() for missing in metric.missing()]
 
     def check(self, *, target: str | None = None) -> None:
-        """Open the networks, which stay open for use. To be called before anything that takes long.
+        """Open the networks, which stay open for use; to be called before anything that takes long.
 
-        Raises:
-            VmcError: naming all missing files, else the first that is not what it should be; an unknown class.
+        All missing files are named, else the first that is not what it should be, or an unknown class.
         """
         if missing := self.missing_files():
             files = "a file that is" if len(missing) == 1 else f"{len(missing)} files that are"

@@ -20,9 +20,11 @@ from vmc.utils.files import atomic_write
 from vmc.utils.tables import TextTable, to_markdown
 
 SEARCHED = {
-    **{arm: (arm,) for arm in ("method", "lora")},
+    "method": ("method",),
+    "lora": ("lora",),
     "token_trained": ("token",),
-    **{arm: (arm,) for arm in ("textual_inversion", "dreambooth")},
+    "textual_inversion": ("textual_inversion",),
+    "dreambooth": ("dreambooth",),
     "custom_diffusion": ("custom_diffusion", "custom_diffusion_token"),
 }
 """Of each arm that has rates of its own, their keys in the stack's block `rates`."""

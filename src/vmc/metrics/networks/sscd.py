@@ -89,14 +89,14 @@ def _narrow(backbone: ResNet, block: type[BasicBlock | Bottleneck], layers: list
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def normalized(images_NCHW: Tensor) -> Tensor:
-    """Images of 0 to 1 on the scale that the network wants."""
+def normalize_images(images_NCHW: Tensor) -> Tensor:
+    """Bring images of 0 to 1 to the scale that the network wants."""
     return normalize(images_NCHW, *IMAGENET)
 
 
-def prepared(frames_NCHW: Tensor, *, short_side: int) -> Tensor:
-    """RGB uint8 frames of any size as the network wants them: the short side at `short_side` px, proportions kept."""
-    return normalized(resize_short_side(frames_NCHW.float() / 255, short_side))
+def prepare_frames(frames_NCHW: Tensor, *, short_side: int) -> Tensor:
+    """Resize and normalize RGB uint8 frames of any size as the network wants them, proportions kept."""
+    return normalize_images(resize_short_side(frames_NCHW.float() / 255, short_side))
 
 
 class CopyNetwork(NetworkFile[nn.Module]):
@@ -118,7 +118,7 @@ class CopyNetwork(NetworkFile[nn.Module]):
     @torch.no_grad()
     def __call__(self, frames_NCHW: Tensor) -> Tensor:
         """descriptors_ND of RGB uint8 frames of any size."""
-        return self.network(prepared(frames_NCHW.to(self.device), short_side=self.short_side))
+        return self.network(prepare_frames(frames_NCHW.to(self.device), short_side=self.short_side))
 
     def describe(self) -> dict[str, Any]:
         """File and size of frames."""

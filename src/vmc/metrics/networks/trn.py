@@ -109,8 +109,7 @@ class BNInception(Backbone):
         return x_NCHW.mean((2, 3))
 
 
-STAGES = ((16, 1), (32, 2), (64, 2), (128, 1))
-"""Channels and blocks of the small network's stages, at 32, 16, 8 and 4 pixels."""
+STAGES = ((16, 1), (32, 2), (64, 2), (128, 1))  # channels and blocks of the small one, at 32, 16, 8 and 4 pixels
 NARROW = 48  # channels of the last map, which is kept whole: where a hand is tells one gesture from another
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vmc.data.prompts import Prompt, read_prompts, spread
-from vmc.evaluation.generation import marked_names
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel, video_names
 from vmc.mini.card.bars import SHOWN, VIDEOS_TIMED, CardPlan
 from vmc.mini.card.intervals import Figure, per_item
 from vmc.mini.card.networks import Networks
@@ -85,7 +84,7 @@ class Maker:
     def make(self, name: str, asked: Sequence[Asked]) -> list[Path]:
         """The files of all videos, in the order asked."""
         prompts = [one.prompt for one in asked]
-        files = [self.folder / name / file for file in marked_names(prompts, *self.made_with)]
+        files = [self.folder / name / file for file in video_names(prompts, *self.made_with)]
         self._make(name, prompts, files)
         return files
 

@@ -7,7 +7,6 @@ Axes: F frames, C colours, H and W.
 
 import json
 import multiprocessing
-import os
 import platform
 import resource
 import sys
@@ -31,7 +30,7 @@ from vmc.config.command import compose
 from vmc.models.unet3d import UNet3D
 from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
-from vmc.utils.processes import processor
+from vmc.utils.processes import processor, usable_processors
 from vmc.utils.randomness import generator
 from vmc.utils.tables import TextTable, to_terminal
 
@@ -119,8 +118,7 @@ def _shown(value: Any) -> str:
 
 def machine(hardware: Hardware) -> dict[str, Any]:
     """What figures hold for: processor, GPU or threads, versions; no names of hosts, no paths."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found: dict[str, Any] = {"processor": processor(), "processors": usable}
+    found: dict[str, Any] = {"processor": processor(), "processors": usable_processors()}
     if hardware.device.type == "cuda":
         found["gpu"] = hardware.rounding
     elif hardware.threads is not None:

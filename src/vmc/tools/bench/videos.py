@@ -15,9 +15,8 @@ from torch import Tensor
 from vmc.config.build import build_experiment
 from vmc.data.prompts import Prompt, spread
 from vmc.data.video import read_frames
-from vmc.evaluation.generation import VideoGenerator, video_names
+from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import AT_ONCE, Evaluation
-from vmc.evaluation.tuned import TunedModel
 from vmc.metrics.base import Record
 from vmc.metrics.suite import Evaluator
 from vmc.tools.bench.measure import (

@@ -3,12 +3,12 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 
-from vmc.config.build import build_part
-from vmc.tools.doctor.memory import GIB
+from vmc.config.schema import arguments
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.download import cached_folder
@@ -16,8 +16,10 @@ from vmc.tools.downloads.sources import SOURCES
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
 from vmc.training.hardware import has_bfloat16
+from vmc.training.memory import GIB, memory_savings
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
+from vmc.utils.processes import usable_processors
 
 OTHERS = 1.0
 """GB of a run's videos, and of the caches that all runs share, each an estimate."""
@@ -31,7 +33,7 @@ def machine(run: PlannedRun) -> list[Row]:
     """CPU, memory, disk and GPU, and the optimizer where its package is missing."""
     rows = [_processors(run), _memory(run), disk(run), *gpu(run)]
     try:
-        build_part(run.config, "optimizer")
+        arguments(run.config["optimizer"]["_target_"])
     except VmcError as error:
         found, _, remedy = str(error).partition("; ")
         rows.append(Row("optimizer", "fails", found, remedy))
@@ -39,7 +41,7 @@ def machine(run: PlannedRun) -> list[Row]:
 
 
 def _processors(run: PlannedRun) -> Row:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_processors()
     found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
     if run.config["stack_name"] == "mini" and usable < 2:
         return Row("processors", "note", f"{found}; trainer=cpu asks for 2", "add trainer.threads=1")
@@ -172,14 +174,7 @@ def gpu_memory(run: PlannedRun, free: float, total: float) -> Row:
 
 def savings(run: PlannedRun) -> str:
     """The settings that would need less memory, those left out that are chosen already."""
-    config, trainer = run.config, run.config["trainer"]
-    subset = config["parameters"] or {"_target_": "Lora"}
-    settings = {
-        "trainer.checkpoint_activations=true": not trainer["checkpoint_activations"],
-        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer["precision"] == "32-true",
-        "optimizer=adamw8bit": run.state_bytes > 2,
-        "batch_size=1 or more trainer.accumulate": config["batch_size"] > trainer["devices"] * trainer["accumulate"],
-        "parameters=lora": "Lora" not in subset["_target_"],
-        "a smaller data.size": True,
-    }
-    return ", or ".join(name for name, helps in settings.items() if helps)
+    subset, batch_size = run.config["parameters"], run.config["batch_size"]
+    adapters = not subset or "Lora" in subset["_target_"]
+    trainer = SimpleNamespace(**run.config["trainer"])
+    return memory_savings(trainer, state_bytes=run.state_bytes, adapters=adapters, batch_size=batch_size)

@@ -1,9 +1,11 @@
-"""The run's networks: there, whole and what they should be, or the command that gets them."""
+"""The run's networks and clips: there, whole and what they should be, or the command that gets them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import vmc
+from vmc.config.build import build_part, build_regularization
 from vmc.metrics.networks.files import NetworkFile
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
@@ -72,3 +74,25 @@ def _compare(name: str, path: Path, get: str) -> Row:
         return Row(name, "fails", found, again)
     found = f"{path} is there; no SHA-256 is published or recorded to compare it with"
     return Row(name, "note", found, f"python -m vmc.weights check {path}")
+
+
+def clips(run: PlannedRun) -> list[Row]:
+    """A row for the run's clips, found and counted, none of them opened; none where they are rendered when needed."""
+    data, motion, seed = run.config["data"], build_part(run.config, "motion"), run.config["seed"]
+    path, jester = data["path"], data["source"]["_target_"].endswith(".Jester")
+    part = "Jester" if jester else "clips"
+    if "data.path" in run.missing:
+        remedy = "python -m vmc.prepare jester PATH verifies a copy" if jester else "give data.path=DIR"
+        return [Row(part, "note", "its folder is given by data.path", remedy)]
+    if isinstance(path, Mapping):
+        return []
+    try:
+        source, related = build_part(run.config, "data.source"), "no"
+        exemplars = len(source.exemplars(label=motion.label, caption=motion.caption, seed=seed))
+        if not run.config["regularization"]["_target_"].endswith(".SyntheticRegularization"):  # which are not made yet
+            regularization = build_regularization(run.config, source=source, seed=seed, base_videos=None)
+            related = str(len(regularization.clips()))
+    except VmcError as error:
+        return [Row(part, "fails", str(error), "set data.path to a folder of such clips")]
+    found = f"{exemplars} exemplars and {related} regularization clips in {path}, none opened"
+    return [Row(part, "ok", found, f"python -m vmc.prepare jester {path} looks for every frame" if jester else "")]

@@ -1,26 +1,36 @@
-"""The run that is asked about: a stack with overrides of `vmc.train`, composed as that does and not begun."""
+"""The run that is asked about, composed as `vmc.train` does and not begun, and what it holds on a GPU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vmc.config.build import build_part, build_parts, build_regularization
-from vmc.config.checks import check_config, check_parts, fill_missing, resolved
+from vmc.config.build import build_part, build_parts
+from vmc.config.checks import GROUPS, check_config, check_parts, fill_missing, resolved
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
-from vmc.tools.doctor.memory import STATE_BYTES, HeldMemory, count_held
-from vmc.tools.doctor.software import Row
 from vmc.tools.downloads.download import cached_folder
 from vmc.tools.downloads.sources import SOURCES, HubSource
-from vmc.tools.full_size.folder import ZEROSCOPE
+from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
+from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, count_held
 from vmc.utils.errors import VmcError
 
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
 """Pipelines of the hub: repository -> name."""
 PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler", "metrics")
 """Groups that refuse wrong values when they are made."""
+MEASURED = {
+    ("temporal_kv", "32-true", "adamw"): ("", ""),
+    ("temporal_kv", "bf16-mixed", "adamw"): ("48.9", "18.7"),
+    ("temporal_kv", "bf16-mixed", "adamw8bit"): ("", ""),
+    ("spatial_kv", "bf16-mixed", "adamw"): ("", ""),
+    ("lora", "bf16-mixed", "adamw"): ("", ""),
+}
+"""Of `parameters`, `trainer.precision` and `optimizer`: GiB at the peak of a step on an H100, activations kept and
+recomputed (`experiments/full_size/proof_h100.json`)."""
+HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, activations kept", "step, recomputed")
 
 
 @dataclass(frozen=True)
@@ -80,30 +90,39 @@ def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
     config = compose("train", [f"stack={stack}", *overrides])
     missing = fill_missing(config)
     check_config(config, "train")
-    check_parts(config)
+    # An optimizer whose package is not installed is a finding, too.
+    absent = find_spec(config.optimizer._target_.partition(".")[0]) is None
+    check_parts(config, [group for group in GROUPS if not (absent and group == "optimizer")])
     parts = build_parts(config, PARTS)
     if parts["parameters"] is not None:
         parts["parameters"].check(parts["model"].groups)
     return PlannedRun(resolved(config), missing, parts)
 
 
-def clips(run: PlannedRun) -> list[Row]:
-    """A row for the run's clips, found and counted, none of them opened; none where they are rendered when needed."""
-    data, motion, seed = run.config["data"], build_part(run.config, "motion"), run.config["seed"]
-    path, jester = data["path"], data["source"]["_target_"].endswith(".Jester")
-    part = "Jester" if jester else "clips"
-    if "data.path" in run.missing:
-        remedy = "python -m vmc.prepare jester PATH verifies a copy" if jester else "give data.path=DIR"
-        return [Row(part, "note", "its folder is given by data.path", remedy)]
-    if isinstance(path, Mapping):
-        return []
-    try:
-        source, related = build_part(run.config, "data.source"), "no"
-        exemplars = len(source.exemplars(label=motion.label, caption=motion.caption, seed=seed))
-        if not run.config["regularization"]["_target_"].endswith(".SyntheticRegularization"):  # which are not made yet
-            regularization = build_regularization(run.config, source=source, seed=seed, base_videos=None)
-            related = str(len(regularization.clips()))
-    except VmcError as error:
-        return [Row(part, "fails", str(error), "set data.path to a folder of such clips")]
-    found = f"{exemplars} exemplars and {related} regularization clips in {path}, none opened"
-    return [Row(part, "ok", found, f"python -m vmc.prepare jester {path} looks for every frame" if jester else "")]
+def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
+    """What a training of each row holds."""
+    for parameters, precision, optimizer in MEASURED:
+        config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
+        state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
+        yield count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
+
+
+def table() -> list[str]:
+    """In Markdown, in GiB, for the clips of `model=zeroscope`."""
+    held = [f"{row.bytes / GIB:.1f}" for row in count_rows()]
+    rows = [(*words, number, *steps) for (words, steps), number in zip(MEASURED.items(), held, strict=True)]
+    video = compose("train", ["stack=paper"]).model
+    autoencoder = sum(tensor.numel() for tensor in ZEROSCOPE.empty("vae").parameters()) * 4 / GIB
+    return [
+        f"GiB, {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and a regularization clip).",
+        "",
+        f"| {' | '.join(HEADER)} |",
+        f"|{'---|' * 3}{'---:|' * 3}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        "Held: weights, gradients and optimizer state, counted; a GPU needs more than that. From the first evaluation"
+        f" on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
+        "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
+        " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
+        " like measure it on your GPU.",
+    ]

@@ -57,10 +57,6 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     if device == "gpu" and not torch.cuda.is_available():
         raise VmcError("--device is gpu, but PyTorch finds no GPU here; use --device cpu")
     output, shapes = options.output, part_shapes(sizes)
-    if output.exists() and not output.is_dir():
-        raise VmcError(f"--output is {output}, which is a file; choose another folder")
-    if foreign := [path.name for path in output.glob("[!.]*") if path.name not in PARTS]:
-        raise VmcError(f"--output is {output}, which holds {min(foreign)}; choose a folder of its own")
     threads = [f"trainer.threads={options.threads}"] if options.threads else []
     overrides = [f"trainer={device}", *threads, *options.override]
     config = resolved(compose("train", ["stack=paper", "data.path=clips", *overrides]))
@@ -68,16 +64,11 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     video = {name: getattr(options, name) or default[name] for name in SMALL}
     method = compose("train").parameters.groups
     trained = {name: shapes["unet"][name] for name in select_names(shapes["unet"], method, sizes.groups)}
+    # The model, and what one run leaves: weights; weights and optimizer state.
+    model = 0 if (output / "model").is_dir() else sum(map(count, shapes.values())) * DTYPE.itemsize
+    _check_output(output, need=model + count(trained) * 4 * 4)
     with run_lock(output):
         shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
-        # The model, and what one run leaves: weights; weights and optimizer state.
-        model = 0 if (output / "model").is_dir() else sum(map(count, shapes.values())) * DTYPE.itemsize
-        need, free = (model + count(trained) * 4 * 4) / 1e9, shutil.disk_usage(output).free / 1e9
-        if free < need:
-            raise VmcError(
-                f"--output is {output}, where {free:.1f} GB are free; {need:.1f} are needed, choose a folder on another"
-                " disk"
-            )
         written = random_folder(output / "model", sizes, format=options.format, seed=options.seed)
         print(f"{output / 'model'}: {'written' if written else 'there already'}", flush=True)
         _write_clips(output / "clips", seed=options.seed)
@@ -104,6 +95,18 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
         with atomic_write(output / RESULT) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def _check_output(output: Path, *, need: int) -> None:
+    """Refuse a file, a folder that holds something else, and a disk without so many bytes."""
+    if output.exists() and not output.is_dir():
+        raise VmcError(f"--output is {output}, which is a file; choose another folder")
+    if foreign := [path.name for path in output.glob("[!.]*") if path.name not in PARTS]:
+        raise VmcError(f"--output is {output}, which holds {min(foreign)}; choose a folder of its own")
+    free = shutil.disk_usage(next(path for path in (output, *output.absolute().parents) if path.exists())).free
+    if free < need:
+        room = f"{free / 1e9:.1f} GB are free; {need / 1e9:.1f} are needed"
+        raise VmcError(f"--output is {output}, where {room}, choose a folder on another disk")
 
 
 def _write_clips(folder: Path, *, seed: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vmc.metrics.networks.sscd import SSCDNetwork, normalized, prepared
+from vmc.metrics.networks.sscd import SSCDNetwork, normalize_images, prepare_frames
 from vmc.mini.makers.copying.augmentation import augment
 from vmc.mini.makers.copying.measuring import area, set_similarities
 from vmc.mini.makers.copying.people import GROUP
@@ -94,7 +94,7 @@ def make_task(pictures: Pictures, seed: int, shape: Shape | None = None) -> Task
     def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
         network = networks["copying"]
         device = next(network.parameters()).device
-        both_ND = network(normalized(views(step).to(device)))
+        both_ND = network(normalize_images(views(step).to(device)))
         first_ND, second_ND = both_ND.chunk(2)
         return contrast(first_ND, second_ND) + shape.entropy * crowding(first_ND, second_ND)
 
@@ -104,7 +104,7 @@ def make_task(pictures: Pictures, seed: int, shape: Shape | None = None) -> Task
 
         @torch.no_grad()
         def describe(frames_NCHW: Tensor) -> Tensor:
-            return network(prepared(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
+            return network(prepare_frames(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
 
         return area(*set_similarities(describe, pictures.validation))
 
