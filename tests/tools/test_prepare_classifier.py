@@ -3,7 +3,6 @@
 import json
 import pickle
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +200,8 @@ def test_clips_are_decoded_in_time_order_by_what_other_processes_can_run(release
 
 @pytest.mark.slow
 def test_the_papers_backbone_begins_with_published_weights(release, tmp_path, told, monkeypatch):
-    monkeypatch.setitem(BACKBONES, "BNInception", replace(BACKBONES["BNInception"], short_side=96, crop=64))
+    for name, pixels in {"short_side": 96, "crop": 64}.items():
+        monkeypatch.setattr(BACKBONES["BNInception"], name, pixels)
     first = TRN(arch="BNInception", classes=3)
     save_trn(first, tmp_path / "first.pth.tar", arch="BNInception", epoch=1, accuracy=0.0)
     words = (

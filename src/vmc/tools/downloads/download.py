@@ -112,9 +112,9 @@ def _download(url: str, path: Path) -> Path:
     from huggingface_hub.utils import get_session
 
     plain = {"Accept-Encoding": "identity"}  # sizes are those of the file, not of what a server makes of it on the way
-    elsewhere = f"get the file of {url} elsewhere and put it at {path}"
+    elsewhere = f"get the file elsewhere and put it at {path}"
     if hub_is_offline():
-        raise VmcError(f"{path} is not there and HF_HUB_OFFLINE is set: unset it, or {elsewhere}")
+        raise VmcError(f"{url} is not here and HF_HUB_OFFLINE is set: unset it to download it, or {elsewhere}")
     try:
         answer = get_session().head(url, headers=plain, follow_redirects=True, timeout=30)
     except Exception as error:  # the library's own network errors are of many kinds
