@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-import vmc.config.folders  # noqa: F401 - registers what configs compute
+from vmc.config.schema import EXTRAS, missing_extra
 from vmc.data.clips import NoClips, fill
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, read_prompts, spread
@@ -50,10 +50,8 @@ def _make(node: Any, **more: Any) -> Any:
     except InstantiationException as error:  # Hydra's, around what the class says
         if isinstance(error.__cause__, VmcError):
             raise error.__cause__ from None
-        if str(node.get("_target_")).startswith("bitsandbytes."):
-            raise VmcError(
-                "optimizer is adamw8bit, which needs bitsandbytes; pip install 'vmc[bnb]', or use optimizer=adamw"
-            ) from error
+        if package := missing_extra(str(target := node.get("_target_"))):
+            raise VmcError(f"{target} needs {package}; {EXTRAS[package]}") from error
         raise
 
 

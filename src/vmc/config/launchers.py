@@ -19,20 +19,13 @@ def check_launcher(name: str) -> None:
     """Refuse a launcher that cannot work here.
 
     Raises:
-        VmcError: its package is not installed, or it is `slurm` and Slurm cannot be reached.
+        VmcError: its package is not installed, or it is `slurm`, and Slurm's programs are not on the PATH, or its
+            controller does not answer.
     """
     if find_spec(PACKAGES[name]) is None:
         raise VmcError(f"hydra/launcher={name} needs a package that is not installed; pip install 'vmc[{name}]'")
-    if name == "slurm":
-        check_slurm()
-
-
-def check_slurm() -> None:
-    """Refuse to go on where jobs cannot be submitted.
-
-    Raises:
-        VmcError: Slurm's programs are not on the PATH, or its controller does not answer.
-    """
+    if name != "slurm":
+        return
     for program in ("sbatch", "srun", "squeue", "scontrol"):
         if shutil.which(program) is None:
             raise VmcError(
@@ -53,22 +46,18 @@ def check_slurm() -> None:
     )
 
 
-def queued_jobs() -> set[str] | None:
-    """Ids of the user's jobs that wait, run, or are being put back in the queue; None where Slurm does not say."""
-    command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
+def _squeue(*arguments: str, timeout: float = 60) -> str | None:
+    """What Slurm says of its queue; None where it does not."""
+    command = ["squeue", *arguments, "--noheader"]
     try:
-        return set(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True).stdout
     except subprocess.SubprocessError:
         return None
 
 
-def job_state() -> str | None:
-    """What Slurm calls the state of the job that this process belongs to; None where it does not say."""
-    command = ["squeue", f"--jobs={os.environ['SLURM_JOB_ID']}", "--noheader", "--format=%T"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=15, check=True).stdout.strip()
-    except subprocess.SubprocessError:
-        return None
+def job_state() -> str:
+    """What Slurm calls the state of the job that this process belongs to; empty where it does not say."""
+    return (_squeue(f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%T", timeout=15) or "").strip()
 
 
 def wait_for_jobs(
@@ -80,11 +69,11 @@ def wait_for_jobs(
     """
     waiting, missing_since = set(ids), dict[str, float]()
     while True:
-        queued = queued_jobs()
+        said = _squeue("--me", "--array", "--format=%i")  # those that wait, run, or are being put back in the queue
         waiting = {job for job in waiting if not has_result(job)}
         now = time.monotonic()
         for job in waiting:
-            if queued is None or job in queued:
+            if said is None or job in said.split():
                 missing_since.pop(job, None)
             else:
                 missing_since.setdefault(job, now)

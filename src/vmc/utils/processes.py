@@ -43,6 +43,18 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Environment variables of this process, and of those that are started in the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 def run_module(module: str, *arguments: str) -> int:
     """Run a module of ours as a process of its own, hand on what asks this one to stop, and give its exit code.
 
