@@ -1,42 +1,80 @@
 """`python -m vmc.bench COMMAND [OVERRIDE ...]`: figures for speed and memory on this machine, as a table and as JSON.
 
-A benchmark is a module with `run(arguments)`; it is imported only when it is called.
+A benchmark is a function of a module of `vmc.tools.bench`; that is imported only when it is called.
 """
 
+import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 
-from vmc.tools.bench.options import add_arguments, check
 from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
 
 COMMANDS = {
-    "generate": "videos a second in batches, against one video at a time",
-    "evaluate": "seconds a video for scoring, and its share of generating",
-    "train": "seconds a training step, with latents and texts from the cache or made anew",
-    "startup": "seconds until a command answers, and until the first training step",
+    "generate": ("videos", "videos a second in batches, against one video at a time"),
+    "evaluate": ("videos", "seconds a video for scoring, and its share of generating"),
+    "train": ("train", "seconds a training step, with latents and texts from the cache or made anew"),
+    "startup": ("startup", "seconds until a command answers, and until the first training step"),
 }
-"""Benchmark -> what it measures; the module of that name is in `vmc.tools.bench`."""
+"""The module of each benchmark, and what it measures."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs one benchmark; the exit status: 0 done, 2 something the user can put right."""
-    parser = ArgumentParser(prog="python -m vmc.bench", description="Figures for speed and memory on this machine.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, does in COMMANDS.items():
-        add_arguments(commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}."), name)
-    arguments, others = parser.parse_known_args(words)
+    """Run one benchmark; the exit status: 0 done, 2 something the user can put right."""
     try:
-        check(arguments, others)
-        report = import_module(f"vmc.tools.bench.{arguments.command}").run(arguments)
+        arguments = parse(words)
+        module = import_module(f"vmc.tools.bench.{COMMANDS[arguments.command][0]}")
+        report = getattr(module, arguments.command)(arguments)
         if arguments.output is not None:
-            report.write(arguments.output)
+            with atomic_write(arguments.output, remedy="name another file by --output") as temporary:
+                temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     except VmcError as error:
         print(error, file=sys.stderr)
         return 2
-    print("\n".join(report.lines()))
+    print(import_module("vmc.tools.bench.measure").report_text(report))
     return 0
+
+
+def parse(words: Sequence[str] | None = None) -> Namespace:
+    """The command line; overrides may stand between options.
+
+    Raises:
+        VmcError: a number below 1, or an option that is not known.
+    """
+    parser = ArgumentParser(prog="python -m vmc.bench", description="Figures for speed and memory on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, does) in COMMANDS.items():
+        _add_options(commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}."), name)
+    arguments, others = parser.parse_known_args(words)
+    if wrong := [word.partition("=")[0] for word in others if word.startswith("-")]:
+        raise VmcError(f"{wrong[0]} is unknown; --help lists the options, overrides are KEY=VALUE as model.path=DIR")
+    arguments.overrides = [*arguments.overrides, *others]
+    numbers = [(name, getattr(arguments, name, 1)) for name in ("videos", "repeats", "steps")]
+    for name, value in [*numbers, *(("batch", size) for size in getattr(arguments, "batch", []))]:
+        if value < 1:
+            raise VmcError(f"--{name} is {value}; it must be at least 1")
+    return arguments
+
+
+def _add_options(parser: ArgumentParser, command: str) -> None:
+    overrides = "of vmc.train, such as stack=paper model.path=DIR trainer=gpu: the run that is measured (the miniature)"
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
+    add = partial(parser.add_argument, type=int, metavar="N")
+    if command == "generate":
+        add("--batch", nargs="+", default=[], help="videos at a time, besides one and as many as are found to be best")
+    if command in ("generate", "evaluate"):
+        count = 16 if command == "generate" else 24
+        add("--videos", default=count, help=f"of the test set ({count})")
+    if command == "train":
+        plain = "with a loop that runs text encoder and autoencoder in every step"
+        parser.add_argument("--compare", choices=["plain"], help=plain)
+        add("--steps", default=10, help="measured at a time (10)")
+    add("--repeats", default=3, help="of every measurement (3)")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="where all figures are written too")
 
 
 if __name__ == "__main__":

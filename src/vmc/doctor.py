@@ -5,22 +5,21 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.tools.doctor.rows import STACKS, Row, Stack, lines
-from vmc.tools.doctor.software import software
+from vmc.tools.doctor.software import Row, lines, services, software
 from vmc.utils.errors import VmcError
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Prints the table; the exit status: 0, 1 where the run cannot be made here, 2 for overrides that are wrong."""
+    """Print the table; the exit status: 0, 1 where the run cannot be made here, 2 for overrides that are wrong."""
     parser = ArgumentParser(prog="python -m vmc.doctor", description="What this machine can run, and what is missing.")
-    parser.add_argument("--stack", choices=STACKS, default="mini", help="that is to run (mini)")
+    parser.add_argument("--stack", choices=("mini", "paper"), default="mini", help="that is to run (mini)")
     memory = "only the GPU memory of the paper's stack against the choices that save it, as a table"
     parser.add_argument("--memory", action="store_true", help=memory)
     overrides = "of vmc.train, such as model=modelscope data.path=DIR: the run that is looked at (the stack's default)"
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     arguments = parser.parse_intermixed_args(words)
     if arguments.memory:
-        print("\n".join(import_module("vmc.tools.doctor.memory").table()))
+        print("\n".join(import_module("vmc.tools.doctor.run").table()))
         return 0
     try:
         rows = examine(arguments.stack, arguments.overrides)
@@ -29,16 +28,15 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     print("\n".join(lines(rows)))
     asked = " ".join([f"stack={arguments.stack}", *arguments.overrides])
-    failing = [row.part for row in rows if row.state == "fails"]
-    if failing:
+    if failing := [row.part for row in rows if row.state == "fails"]:
         print(f"\n{asked} cannot run here yet: {', '.join(failing)}")
         return 1
     print(f"\n{asked} can run here")
     return 0
 
 
-def examine(stack: Stack, overrides: Sequence[str] = ()) -> list[Row]:
-    """All findings. Where packages are missing nothing else can be looked at.
+def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
+    """All findings. Where packages are missing nothing else can be looked at, and so nothing else is imported.
 
     Raises:
         VmcError: the overrides do not compose.
@@ -46,10 +44,9 @@ def examine(stack: Stack, overrides: Sequence[str] = ()) -> list[Row]:
     rows = software()
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
-    parts = ("chosen", "machine", "networks", "clips", "services")
-    chosen, machine, networks, clips, services = (import_module(f"vmc.tools.doctor.{name}") for name in parts)
-    run = chosen.choose(stack, overrides)
-    return [*rows, *machine.machine(run), *networks.networks(run), *clips.clips(run), *services.services()]
+    run, machine, networks = (import_module(f"vmc.tools.doctor.{name}") for name in ("run", "machine", "networks"))
+    planned = run.plan(stack, overrides)
+    return [*rows, *machine.machine(planned), *networks.networks(planned), *networks.clips(planned), *services()]
 
 
 if __name__ == "__main__":

@@ -99,6 +99,8 @@ def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
     from vmc.evaluation.score import Ranks, summary_lines
 
     folder, jobs = jobs_of(config)
+    for job in jobs:
+        check_place("output", job.folder)
     ranks = Ranks(rank, world, barrier.wait) if barrier else Ranks()
     summaries = [job.run(ranks) for job in jobs]
     if rank:
@@ -115,7 +117,7 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     """The scores in W&B, as a run of their own, where `logger=wandb` asks for it."""
     from vmc.config.build import build_part
     from vmc.data.prompts import evenly
-    from vmc.evaluation.callback import SHOWN
+    from vmc.evaluation.score import SHOWN
     from vmc.runs.folder import read_config
 
     arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
@@ -130,7 +132,7 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
 def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     """The folder of the scores, and what is to be done for them."""
     from vmc.config.build import build_experiment, build_part
-    from vmc.evaluation.controls import Rescoring, check_videos, find_videos
+    from vmc.evaluation.controls import Controls, check_videos, find_videos
     from vmc.evaluation.generation import video_names
     from vmc.runs.folder import newest_weights
 
@@ -139,7 +141,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     experiment, asked = build_experiment(config), build_part(config, "prompts")
     experiment.hardware.use_threads()
     wrong = config["unreadable"] == "wrong"
-    scoring = Rescoring(experiment=experiment, copying=config["copying"], unreadable_is_wrong=wrong)
+    scoring = Controls(experiment=experiment, copying=config["copying"], unreadable_is_wrong=wrong)
     prompts = experiment.prompts
     if config["videos"] is not None:
         videos = Path(config["videos"])

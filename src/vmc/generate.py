@@ -30,7 +30,7 @@ def generate(config: DictConfig) -> None:
         if config[key] is not None:
             check_place(key, config[key])
     from vmc.config.build import build_experiment
-    from vmc.evaluation.tuned import TunedModel
+    from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
 
     experiment = build_experiment(config)
@@ -55,19 +55,17 @@ def check_push(config: DictConfig) -> None:
 
 def export(config: DictConfig, model: Any) -> None:
     """Write the pipeline with its card, and upload it; an earlier export of the same weights is uploaded as it is."""
-    from vmc.tools.model_card import CARD, Card, upload
+    from vmc.tools.model_card import CARD, card_text, upload
 
-    folder, base = Path(config.export), model.base
-    made = {"base": str(base.path), "pipeline": base.pipelines[0], "dtype": base.half, "mark": model.mark}
-    made |= {"frames": base.frames, "size": base.size, "fps": base.fps}
-    made |= {"sampler": dict(config.sampler), "name": config.push}
+    folder, weights = Path(config.export), model.weights
     card = folder / CARD
-    if config.push and card.is_file() and model.mark in card.read_text(encoding="utf-8"):
+    if config.push and card.is_file() and model.fingerprint in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")
     else:
-        weights = model.weights
-        page = Card.of_run(Path(config.run), step=int(weights.stem), **made) if weights else Card(**made)
-        model.export(folder, card=page.text())
+        learned: dict[str, Any] = {"run": Path(config.run), "step": int(weights.stem)} if weights else {}
+        sampler = dict(config.sampler)
+        page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
+        model.export(folder, card=page)
         print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
     if config.push:
         print(f"{upload(folder, config.push, private=config.private)}: uploaded")
@@ -81,13 +79,13 @@ def default_output(run: str | None, weights: Path | None) -> Path:
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
-    from vmc.evaluation.generation import marked_names
+    from vmc.evaluation.generation import video_names
     from vmc.runs.sheets import contact_sheet
 
     prompts, sampler = experiment.prompts, experiment.sampler
     for prompt in prompts:
         model.encoder.check(prompt.text)
-    files = [folder / name for name in marked_names(prompts, sampler, model.identity)]
+    files = [folder / name for name in video_names(prompts, sampler, model.identity)]
     generator = model.generator(sampler=sampler, batch_size=batch_size)
     made = list(generator.write(prompts, files))
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]

@@ -5,24 +5,18 @@
 `python -m vmc.prepare classifier PATH --output FILE` trains the gesture classifier that measures motions.
 """
 
-import csv
 import logging
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vmc.utils.errors import VmcError
-from vmc.utils.tables import aligned
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
-    from vmc.data.clips import Clip
-    from vmc.data.jester import Jester, SplitCheck
-    from vmc.tools.jester_command import ChosenMotion
-
-Item = TypeVar("Item")
+    from vmc.data.jester import Jester
 
 MOTIONS = ("swiping_down", "drumming_fingers", "rolling_hand_forward", "shaking_hand", "sliding_two_fingers_up")
 """The paper's (Sec. 4), of `conf/motion`."""
@@ -32,7 +26,13 @@ BACKBONES = {"small": "SmallResNet", "bninception": "BNInception"}
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status: 0 done, 2 something the user can put right."""
-    arguments = _parser().parse_args(words)
+    description = "Looks at clips, and makes Jester ready for runs."
+    parser = ArgumentParser(prog="python -m vmc.prepare", description=description)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_jester(commands)
+    _add_classifier(commands)
+    _add_clips(commands)
+    arguments = parser.parse_args(words)
     try:
         arguments.run(arguments)
     except VmcError as error:
@@ -41,125 +41,121 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="python -m vmc.prepare", description="Looks at clips, and makes Jester ready for runs."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    does = "verify a Jester folder, count it, and draw the clips that a run with this motion and seed trains on"
-    command = commands.add_parser("jester", help=does, description=f"{does[0].upper()}{does[1:]}.")
-    command.add_argument(
-        "path", type=Path, metavar="PATH", help="folder with Jester's tables and frames, either layout"
-    )
-    motion = "one of conf/motion, or a class of Jester (swiping_down)"
-    command.add_argument("--motion", default="swiping_down", metavar="NAME", help=motion)
-    command.add_argument("--seed", type=int, default=0, help="of the run (0)")
-    command.add_argument("--exemplars", type=int, default=10, metavar="N", help="clips of the motion (10)")
+def _command(commands: Any, run: Callable[[Namespace], None], does: str) -> Callable[..., Any]:
+    command = commands.add_parser(run.__name__, help=does, description=f"{does[0].upper()}{does[1:]}.")
+    command.set_defaults(run=run)
+    return command.add_argument
+
+
+def _add_counts(add: Callable[..., Any]) -> None:
+    add("--exemplars", type=int, default=10, metavar="N", help="clips of the motion that a run draws (10)")
     related = "clips of each of the two regularization classes (50)"
-    command.add_argument("--regularization-count", type=int, default=50, metavar="N", help=related)
-    command.add_argument("--split", default="validation", metavar="NAME", help="that clips are drawn from (validation)")
+    add("--regularization-count", type=int, default=50, metavar="N", help=related)
+
+
+def _add_jester(commands: Any) -> None:
+    does = "verify a Jester folder, count it, and draw the clips that a run with this motion and seed trains on"
+    add = _command(commands, jester, does)
+    add("path", type=Path, metavar="PATH", help="folder with Jester's tables and frames, either layout")
+    motion = "one of conf/motion, or a class of Jester (swiping_down)"
+    add("--motion", default="swiping_down", metavar="NAME", help=motion)
+    add("--seed", type=int, default=0, help="of the run (0)")
+    _add_counts(add)
+    add("--split", default="validation", metavar="NAME", help="that clips are drawn from (validation)")
     export = "write the drawn clips as mp4 with captions; must not exist yet"
-    command.add_argument("--export", type=Path, metavar="DIR", help=export)
-    command.set_defaults(run=jester)
-    _add_classifier(commands)
-    _add_clips(commands)
-    return parser
+    add("--export", type=Path, metavar="DIR", help=export)
 
 
 def _add_clips(commands: Any) -> None:
     does = "show the clips as a run would train on them, in one picture, and say what part of them it would see"
-    command = commands.add_parser("clips", help=does, description=f"{does[0].upper()}{does[1:]}.")
-    command.add_argument("path", type=Path, metavar="DIR", help="folder of clips, or one clip, as data.path has it")
+    add = _command(commands, clips, does)
+    add("path", type=Path, metavar="DIR", help="folder of clips, or one clip, as data.path has it")
     model = "one of conf/model, whose frames, rate and size are taken where none are given (mini)"
-    command.add_argument("--model", default="mini", metavar="NAME", help=model)
-    command.add_argument("--fps", type=float, metavar="X", help="data.fps, frames a second that are sampled")
-    command.add_argument("--frames", type=int, metavar="N", help="data.frames, of a window")
-    command.add_argument("--size", type=int, metavar="PX", help="data.size, height and width")
+    add("--model", default="mini", metavar="NAME", help=model)
+    add("--fps", type=float, metavar="X", help="data.fps, frames a second that are sampled")
+    add("--frames", type=int, metavar="N", help="data.frames, of a window")
+    add("--size", type=int, metavar="PX", help="data.size, height and width")
     rate = "data.frame_folder_fps, of clips that are folders of frames (12)"
-    command.add_argument("--frame-folder-fps", type=float, default=12.0, metavar="X", help=rate)
-    caption = "motion.caption (those beside the clips)"
-    command.add_argument("--caption", metavar="TEXT", help=caption)
-    stills = "data.source.stills=true: every single image is a clip"
-    command.add_argument("--stills", action="store_true", help=stills)
-    output = "the picture, a PNG (clips.png)"
-    command.add_argument("--output", type=Path, default=Path("clips.png"), metavar="FILE", help=output)
-    command.set_defaults(run=clips)
+    add("--frame-folder-fps", type=float, default=12.0, metavar="X", help=rate)
+    add("--caption", metavar="TEXT", help="motion.caption (those beside the clips)")
+    add("--stills", action="store_true", help="data.source.stills=true: every single image is a clip")
+    add("--output", type=Path, default=Path("clips.png"), metavar="FILE", help="the picture, a PNG (clips.png)")
 
 
 def _add_classifier(commands: Any) -> None:
     does = "train the gesture classifier (TRN) on a Jester folder; the same command goes on where it stopped"
-    command = commands.add_parser("classifier", help=does, description=f"{does[0].upper()}{does[1:]}.")
-    command.add_argument("path", type=Path, metavar="PATH", help="folder with Jester's tables and frames")
+    add = _command(commands, classifier, does)
+    add("path", type=Path, metavar="PATH", help="folder with Jester's tables and frames")
     file = "the checkpoint, in the published format (NAME.pth.tar); the training lies beside it, in FILE.training"
-    command.add_argument("--output", type=Path, required=True, metavar="FILE", help=file)
+    add("--output", type=Path, required=True, metavar="FILE", help=file)
     backbone = "small: the miniature's, for frames of 64 px (the default); bninception: the paper's"
-    command.add_argument("--backbone", choices=tuple(BACKBONES), default="small", help=backbone)
+    add("--backbone", choices=tuple(BACKBONES), default="small", help=backbone)
     weights = "a TRN checkpoint of this backbone to begin with (none: from scratch)"
-    command.add_argument("--weights", type=Path, metavar="FILE", help=weights)
-    command.add_argument("--epochs", type=int, default=10, metavar="N", help="times that each clip is seen (10)")
-    command.add_argument("--batch", type=int, default=64, metavar="N", help="clips in a step (64)")
+    add("--weights", type=Path, metavar="FILE", help=weights)
+    add("--epochs", type=int, default=10, metavar="N", help="times that each clip is seen (10)")
+    add("--batch", type=int, default=64, metavar="N", help="clips in a step (64)")
     rate = "of Muon, as a share of an orthogonal matrix in a step (0.015)"
-    command.add_argument("--rate", type=float, default=0.015, metavar="X", help=rate)
-    command.add_argument("--seed", type=int, default=0, help="of the first weights and of all draws (0)")
-    command.add_argument("--threads", type=int, metavar="N", help="threads, and decoding processes (all processors)")
+    add("--rate", type=float, default=0.015, metavar="X", help=rate)
+    add("--seed", type=int, default=0, help="of the first weights and of all draws (0)")
+    add("--threads", type=int, metavar="N", help="threads, and decoding processes (all processors)")
     device = "where the network is trained (cuda where there is a GPU)"
-    command.add_argument("--device", choices=("cpu", "cuda"), help=device)
-    left_out = command.add_argument_group(
-        "clips that no model is chosen by", "Validation clips that these runs draw, to train on, are left out."
-    )
-    motions = "of the runs (the paper's five)"
-    left_out.add_argument("--motions", nargs="*", default=MOTIONS, metavar="NAME", help=motions)
-    left_out.add_argument("--run-seeds", type=int, nargs="*", default=(0, 1, 2), metavar="N", help="(0 1 2)")
-    left_out.add_argument("--exemplars", type=int, default=10, metavar="N", help="of a run (10)")
-    related = "of each of the two regularization classes (50)"
-    left_out.add_argument("--regularization-count", type=int, default=50, metavar="N", help=related)
-    command.set_defaults(run=classifier)
+    add("--device", choices=("cpu", "cuda"), help=device)
+    motions = "validation clips that runs of these motions and seeds train on choose no model (the paper's five)"
+    add("--motions", nargs="*", default=MOTIONS, metavar="NAME", help=motions)
+    add("--run-seeds", type=int, nargs="*", default=(0, 1, 2), metavar="N", help="of those runs (0 1 2)")
+    _add_counts(add)
 
 
 def jester(arguments: Namespace) -> None:
-    """Verifies, counts, draws and, where asked, exports.
+    """Verify, count, draw and, where asked, export."""
+    from vmc.config.folders import config_folder
+    from vmc.tools.jester_command import choose_motion, prepare_jester
 
-    Raises:
-        VmcError: no Jester folder, tables that disagree, frames that are missing, too few clips of a class, or a
-            folder to export to that is not empty.
-    """
-    from vmc.data.clips import check_readable
-    from vmc.data.jester import Jester, check_split, check_tables
+    motion = choose_motion(arguments.motion, config_folder())
+    source = _jester(arguments, split=arguments.split)
+    prepare_jester(source, motion, seed=arguments.seed, export=arguments.export)
 
-    motion = _motion(arguments.motion)
-    if arguments.export is not None:
-        _check_empty(arguments.export)
-    source = Jester(
+
+def _jester(arguments: Namespace, *, split: str = "") -> "Jester":
+    """The folder, which calls its settings by the options' names in messages."""
+    from vmc.data.jester import Jester
+
+    keys = {"exemplars": "--exemplars", "regularization_count": "--regularization-count"}
+    keys |= {"path": "PATH", "split": "--split" if split else ""}
+    return Jester(
         arguments.path,
         exemplars=arguments.exemplars,
         regularization_count=arguments.regularization_count,
-        split=arguments.split,
-        keys=_keys(split="--split"),
+        split=split or "validation",
+        keys=keys,
     )
-    check_tables(source, names=_names(source))
-    checks = [check_split(source, split) for split in source.splits()]
-    print("\n".join([*_counts(checks), "", *(check.summary for check in checks)]))
-    if problems := [check.problem for check in checks if check.problem]:
-        raise VmcError(f"{arguments.path} is not whole: {'; '.join(problems)}: unpack Jester's frames again")
-    exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=arguments.seed)
-    related = source.regularization(seed=arguments.seed)
-    check_readable([*exemplars, *related], skip_bad=False, remedy="")
-    print(f"\nseed {arguments.seed} draws of the {arguments.split} split")
-    print(f"{len(exemplars)} exemplars of {motion.label}: {' '.join(clip.path.name for clip in exemplars)}")
-    for text in dict.fromkeys(clip.caption for clip in related):
-        print(f"{sum(clip.caption == text for clip in related)} regularization clips, {text!r}")
-    if arguments.export is not None:
-        _export(arguments.export, {"exemplars": exemplars, "regularization": related})
-        print(f"wrote {arguments.export}")
-    print(_next(source, motion, arguments))
+
+
+def classifier(arguments: Namespace) -> None:
+    """Train, and say where the training stands."""
+    import torch
+
+    from vmc.config.folders import config_folder
+    from vmc.tools.classifier.training import JesterPlan, train_classifier
+    from vmc.tools.jester_command import choose_motion, class_names
+    from vmc.tools.learning.training import TrainOptions
+
+    output, source = arguments.output, _jester(arguments)
+    plan = JesterPlan(
+        source=source,
+        classes=class_names(source),
+        motions=[choose_motion(name, config_folder()).label for name in arguments.motions],
+        arch=BACKBONES[arguments.backbone],
+        **{name: getattr(arguments, name) for name in ("run_seeds", "weights", "epochs", "batch", "rate")},
+    )
+    chosen = {"threads": arguments.threads} if arguments.threads is not None else {}
+    chosen["device"] = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    folder = output.with_name(f"{output.name}.training")
+    train_classifier(plan, TrainOptions(output=folder, seed=arguments.seed, **chosen), output)
 
 
 def clips(arguments: Namespace) -> None:
-    """Shows and says what a run would train on, also of clips that have no captions yet.
-
-    Raises:
-        VmcError: an option out of its range, no clips, one that cannot be read, or a picture that cannot be written.
-    """
+    """Show and say what a run would train on, also of clips that have no captions yet."""
     from vmc.data.augmentation import Augmentation
     from vmc.data.checks import check_path
     from vmc.data.clips import Clip, check_readable
@@ -194,7 +190,7 @@ def clips(arguments: Namespace) -> None:
 
 @contextmanager
 def _printed_log() -> Iterator[None]:
-    """What the log says is printed."""
+    """Print what the log says."""
     log, handler = logging.getLogger("vmc"), logging.StreamHandler(sys.stdout)
     log.addHandler(handler)
     level = log.level
@@ -212,125 +208,10 @@ def _window_of(model: str) -> Mapping[str, Any]:
 
     from vmc.config.folders import config_folder
 
-    known = sorted(file.stem for file in (config_folder() / "model").glob("*.yaml"))
-    if model not in known:
-        raise VmcError(f"--model is {model}; it must be one of {', '.join(known)}")
-    return yaml.safe_load((config_folder() / "model" / f"{model}.yaml").read_text(encoding="utf-8"))["model"]
-
-
-def classifier(arguments: Namespace) -> None:
-    """Trains, and says where the training stands.
-
-    Raises:
-        VmcError: an option out of its range, no Jester folder, one that is not as it should be, or a file or folder of
-            something else.
-    """
-    import torch
-
-    from vmc.data.jester import Jester
-    from vmc.tools.classifier.training import Plan, train_classifier
-    from vmc.tools.learning.course import Options
-
-    output: Path = arguments.output
-    source = Jester(
-        arguments.path,
-        exemplars=arguments.exemplars,
-        regularization_count=arguments.regularization_count,
-        keys=_keys(split=""),
-    )
-    plan = Plan(
-        source=source,
-        classes=_names(source),
-        motions=[str(_motion(name).label) for name in arguments.motions],
-        run_seeds=arguments.run_seeds,
-        arch=BACKBONES[arguments.backbone],
-        weights=arguments.weights,
-        epochs=arguments.epochs,
-        batch=arguments.batch,
-        rate=arguments.rate,
-    )
-    chosen = {"threads": arguments.threads} if arguments.threads is not None else {}
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    options = Options(output=output.with_name(f"{output.name}.training"), seed=arguments.seed, device=device, **chosen)
-    train_classifier(plan, options, output)
-
-
-def _motion(name: str) -> "ChosenMotion":
-    """A motion of the configs, or a class."""
-    from vmc.config.folders import config_folder
-    from vmc.tools.jester_command import choose_motion
-
-    motion = choose_motion(name, config_folder())
-    if motion.label is None:
-        raise VmcError(f"--motion is {name}, which is no class of Jester: name one that is, such as swiping_down")
-    return motion
-
-
-def _next(source: "Jester", motion: "ChosenMotion", arguments: Namespace) -> str:
-    """How to train on the clips; of a regularization class, that no run does."""
-    from vmc.tools.jester_command import train_command
-
-    if source.known_label(str(motion.label)) in map(source.known_label, source.regularization_captions):
-        return f"no run learns {motion.label}, which motions are told apart from"
-    return f"train on them: {train_command(source, motion, seed=arguments.seed, exported=arguments.export)}"
-
-
-def _keys(*, split: str) -> dict[str, str]:
-    """What the settings of the clips are called here."""
-    options = {"exemplars": "--exemplars", "regularization_count": "--regularization-count"}
-    return {"path": "PATH", **options, "split": split}
-
-
-def _names(source: "Jester") -> Sequence[str]:
-    """The classes, sorted: those of the release's list, else Jester's 27."""
-    from vmc.metrics.networks.classifiers import read_labels
-
-    return read_labels(source.label_file)
-
-
-def _bar(ids: Iterable[Item], *, split: str) -> Iterable[Item]:
-    from tqdm import tqdm
-
-    return tqdm(ids, desc=split, unit="clip", disable=None, leave=False)
-
-
-def _counts(checks: "Sequence[SplitCheck]") -> list[str]:
-    """A row a class, a column a split; totals beside the published ones."""
-    from vmc.data.jester import PUBLISHED
-
-    labels = sorted({label for check in checks for label in check.labels})
-    rows = [("class", *(check.split for check in checks))]
-    rows += [(label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)) for label in labels]
-    rows.append(("all", *(f"{check.labels.total():,}" for check in checks)))
-    rows.append(("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks)))
-    return aligned(rows)
-
-
-def _check_empty(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise VmcError(f"--export is {folder}, which is there and not empty: name another folder")
-
-
-def _export(folder: Path, parts: "Mapping[str, Sequence[Clip]]") -> None:
-    """A folder of clips for each part, with a `captions.csv`, as `data=videos` reads them; whole or not at all."""
-    from vmc.data.video import FOLDER_RATE, read_frames, write_video
-    from vmc.utils.files import atomic_folder
-
-    try:
-        with atomic_folder(folder) as temporary:
-            for part, clips in parts.items():
-                if not clips:
-                    continue
-                (temporary / part).mkdir()
-                with (temporary / part / "captions.csv").open("w", newline="", encoding="utf-8") as stream:
-                    table = csv.writer(stream)
-                    table.writerow(["file", "caption"])
-                    for clip in _bar(clips, split=f"export {part}"):
-                        name = f"{clip.path.name}.mp4"
-                        write_video(temporary / part / name, read_frames(clip.path), fps=FOLDER_RATE)
-                        table.writerow([name, clip.caption])
-    except OSError as error:
-        raise VmcError(f"--export is {folder}, which cannot be written ({error.strerror}): name another") from error
+    files = {file.stem: file for file in sorted((config_folder() / "model").glob("*.yaml"))}
+    if model not in files:
+        raise VmcError(f"--model is {model}; it must be one of {', '.join(files)}")
+    return yaml.safe_load(files[model].read_text(encoding="utf-8"))["model"]
 
 
 if __name__ == "__main__":

@@ -80,22 +80,18 @@ def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
     """The runs' samplers of timesteps, by their settings and the arms that have them; the method's first."""
     from vmc.reporting.catalogue import arm_name, arm_order
 
-    arms: dict[str, list[str]] = {}
-    owners: dict[str, Any] = {}
+    owners: dict[str, list[Any]] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):
-        chosen = run.config.get("timesteps")
-        if chosen and run.trains:
-            owners.setdefault(str(chosen), run)
-            arms.setdefault(str(chosen), []).append(run.arm)
+        if run.trains and (chosen := run.config.get("timesteps")):
+            owners.setdefault(str(chosen), []).append(run)
     labelled = {}
-    for key, run in owners.items():
+    for run, *others in owners.values():
         chosen = run.config["timesteps"]
-        if (sampler := built(run, chosen, "timesteps", trust=trust)) is None:
-            continue
-        name = str(chosen["_target_"]).rpartition(".")[2]
-        values = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "_target_")
-        used = ", ".join(arm_name(arm) for arm in dict.fromkeys(arms[key]))
-        labelled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
+        if (sampler := built(run, chosen, "timesteps", trust=trust)) is not None:
+            name = str(chosen["_target_"]).rpartition(".")[2]
+            values = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "_target_")
+            used = ", ".join(dict.fromkeys(arm_name(one.arm) for one in (run, *others)))
+            labelled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
     return labelled
 
 

@@ -82,7 +82,7 @@ def test_slow_clips_are_counted_and_named():
     assert said(timed(1.3), *slow)[1:] == [
         (
             logging.WARNING,
-            "regularization clips with fewer frames a second than data.fps=12, each given once and played faster"
+            "regularization clips of fewer frames a second than data.fps=12, which are taken once each and play faster"
             " (2 of 2): 10.0.gif (10 fps), 7.5.gif (7.5 fps)",
         )
     ]

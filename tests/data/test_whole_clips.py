@@ -128,7 +128,9 @@ def png_header(width, height):
 @pytest.mark.parametrize("read", [read_frames, count_frames, check_clip, frame_rate])
 def test_huge_frames_are_refused_before_they_are_decoded(tmp_path, side, name, header, read):
     (tmp_path / name).write_bytes(header(side, side))
-    with pytest.raises(VmcError, match=rf"{name} has .* pixels, 8192 a side and 33 million in all are read"):
+    with pytest.raises(
+        VmcError, match=rf"{name} (has .* pixels, 8192 a side and 33 million in all|cannot be .* pixels)"
+    ):
         read(tmp_path / name)
 
 

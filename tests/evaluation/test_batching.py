@@ -5,8 +5,7 @@ import torch
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.generation import MOST, BatchSize, fitting, is_out_of_memory
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import MOST, BatchSize, TunedModel, fitting, is_out_of_memory
 from vmc.models.token import MotionToken
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError

@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import json
 import logging
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,14 +18,14 @@ from vmc.data.video import write_video
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation import generation
 from vmc.evaluation import score as evaluations
-from vmc.evaluation.files import check_writable
 from vmc.evaluation.generation import VideoGenerator
-from vmc.evaluation.score import Evaluation, Ranks, Stopped
+from vmc.evaluation.score import Evaluation, Interrupted, Ranks
 from vmc.metrics.appearance import Appearance
 from vmc.metrics.base import Metric
 from vmc.metrics.quality import Quality
 from vmc.metrics.scores import read_scores, write_scores
 from vmc.metrics.suite import Evaluator
+from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 
@@ -59,15 +61,14 @@ class Generator(VideoGenerator):
 
 
 def generator() -> Generator:
-    model = SimpleNamespace(device=torch.device("cpu"))
+    model = SimpleNamespace(device=torch.device("cpu"), fps=3)
     return Generator(
-        model=None,
+        model=model,
         denoiser=model,
         autoencoder=model,
         encode=None,
         sampler=Sampler(steps=1, guidance=1.0),
-        latent_shape=(4, 3, 8, 8),
-        fps=3,
+        hardware=Hardware(),
         batch_size=2,
     )
 
@@ -197,35 +198,40 @@ def test_asked_to_stop_after_every_video_it_ends_as_the_undisturbed_one(undistur
     for places in (SUBSET, None):
         for _ in range(len(PROMPTS)):
             own, before = evaluation(), len(asked)
-            own.stopped = lambda before=before: len(asked) > before
+            own.interrupted = lambda before=before: len(asked) > before
             try:
                 own.score(tmp_path / "cut", make, step=5, places=places)
                 break
-            except Stopped:
+            except Interrupted:
                 continue
     assert len(asked) == 4  # in each batch of two; behind the last video nobody asks for more
     assert contents(tmp_path / "cut") == undisturbed
 
 
 def test_two_processes_that_are_cut_off_share_the_videos_as_before(tmp_path):
-    def both(folder):
-        own = [evaluation(ranks=Ranks(rank, 2)) for rank in (0, 1)]
-        parts = own[0]._parts(folder, own[0].protocol, list(range(9)))
-        for rank in (1, 0):
-            own[rank]._score_share(folder, generator().write, list(range(9))[rank::2], parts[rank], label="")
-        own[0]._conclude(folder, evaluations.Known(), parts, own[0].names, step=5)
+    def both(folder, make):
+        barrier = threading.Barrier(2)
 
-    both(tmp_path / "whole")
-    own = evaluation(ranks=Ranks(1, 2))
-    part = own._parts(tmp_path / "cut", own.protocol, list(range(9)))[1]
-    made = generator().write
+        def work(rank):
+            own = evaluation(ranks=Ranks(rank, 2, barrier.wait))
+            own.interrupted = lambda: make is cut
+            with contextlib.suppress(Interrupted):
+                own.score(folder, make, step=5)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, (0, 1)))
+
+    def whole(prompts, files):
+        return generator().write(prompts, files)
 
     def cut(prompts, files):
-        yield from list(made(prompts, files))[:1]
+        yield from list(whole(prompts, files))[:1]
 
-    own._score_share(tmp_path / "cut", cut, list(range(9))[1::2], part, label="")
+    both(tmp_path / "whole", whole)
+    both(tmp_path / "cut", cut)
+    assert not (tmp_path / "cut" / "scores.csv").exists()
     sorted((tmp_path / "cut" / "videos").glob("*.mp4"))[0].unlink()
-    both(tmp_path / "cut")
+    both(tmp_path / "cut", whole)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -274,7 +280,7 @@ def test_another_threshold_is_another_stop(tmp_path):
 
 def test_what_killed_writers_left_is_removed_and_what_others_write_stays(tmp_path):
     score(tmp_path)
-    for name in (".scores.csv-abc12345.tmp", ".rows-0.jsonl-abc12345.tmp", "videos/.1.mp4-abc12345.tmp"):
+    for name in (".scores.csv-abc12345.tmp", ".rows-0.json-abc12345.tmp", "videos/.1.mp4-abc12345.tmp"):
         (tmp_path / name).mkdir()
     with atomic_write(tmp_path / "sheet.png") as written:
         written.write_text("")
@@ -340,16 +346,6 @@ def test_a_video_of_another_size_is_scored_at_its_own(tmp_path, caplog):
     rows = read_scores(tmp_path / "scores" / "scores.csv")
     assert rows["flicker"].notna().all() and rows["appearance"].notna().all()
     assert "4.mp4 is 32 x 32 px, the first video 64 x 64" in caplog.text
-
-
-def test_a_folder_in_which_no_scores_can_be_written_is_said(tmp_path, monkeypatch):
-    check_writable(tmp_path / "new" / "folder")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(VmcError, match=rf"output is .*scores, but {tmp_path / 'file'} is a file; choose another"):
-        check_writable(tmp_path / "file" / "scores")
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(VmcError, match=rf"output is .*scores, but {tmp_path} cannot be written; choose another output"):
-        check_writable(tmp_path / "scores")
 
 
 def test_scores_that_are_missing_in_the_end_are_an_error(tmp_path):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from vmc.evaluation import callback
+from vmc.evaluation import generation
 from vmc.evaluation import score as evaluations
 from vmc.metrics.scores import read_scores
 from vmc.models.unet3d import UNet3D
-from vmc.runs.folder import read_state
+from vmc.runs.folder import RunFolder, read_state
 from vmc.utils.errors import VmcError
+
+SETTINGS = ["evaluate_every=2", "evaluate_subset=2", "steps=4"]
 
 
 @pytest.fixture
@@ -20,10 +22,16 @@ def scored(train, metrics, tmp_path):
     """Train with evaluations at every second of four steps, on two of six videos, with caches of its own."""
 
     def run(*overrides: str, output: str = "run"):
-        settings = ["evaluate_every=2", "evaluate_subset=2", "steps=4", f"cache={tmp_path / 'cache'}"]
-        return train(*metrics, *settings, *overrides, output=tmp_path / output)
+        return train(*metrics, *SETTINGS, f"cache={tmp_path / 'cache'}", *overrides, output=tmp_path / output)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(train_into, metrics, tmp_path_factory) -> RunFolder:
+    """Such a run, which tests only read; its caches lie beside it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return train_into(folder / "run", *metrics, *SETTINGS, f"cache={folder / 'cache'}")
 
 
 @pytest.fixture
@@ -55,8 +63,8 @@ def losses(run) -> list[str]:
     return [row["loss"] for row in csv.DictReader(run.train_csv.open())]
 
 
-def test_a_subset_on_the_way_and_the_whole_test_set_at_the_end(scored):
-    run = scored()
+def test_a_subset_on_the_way_and_the_whole_test_set_at_the_end(undisturbed):
+    run = undisturbed
     assert [summary_of(run, step)["videos"] for step in (0, 2, 4)] == [2, 2, 6]
     scores = read_scores(run.evaluation(4) / "scores.csv")
     assert len(scores) == 6 and scores["valid"].all()
@@ -72,32 +80,41 @@ def test_a_subset_on_the_way_and_the_whole_test_set_at_the_end(scored):
     assert subset == set(read_scores(run.evaluation(0) / "scores.csv")["video"]) < set(scores["video"])
 
 
-def test_evaluating_does_not_disturb_training(scored, train, tmp_path):
-    assert losses(scored()) == losses(train("steps=4", output=tmp_path / "silent"))
+def test_evaluating_does_not_disturb_training_also_without_metrics(undisturbed, train, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a square, with commas\na circle\n")
+    options = [*SETTINGS, f"prompts.file={prompts}", "sampler.steps=1", "metrics=none"]
+    sampled = train(*options, output=tmp_path / "sampled")
+    for step in (0, 2, 4):
+        assert len(list((sampled.evaluation(step) / "videos").glob("*.mp4"))) == 2
+        assert (sampled.evaluation(step) / "sheet.png").is_file()
+    silent = train("steps=4", output=tmp_path / "silent")
+    assert losses(undisturbed) == losses(sampled) == losses(silent)
 
 
-def test_step_0_is_made_once_for_all_arms(scored, monkeypatch, caplog, tmp_path):
-    first = scored()
-    made = []
-    generate = callback.VideoGenerator.write
+def test_step_0_is_made_once_for_all_arms(undisturbed, scored, monkeypatch, caplog, tmp_path):
+    first, made = undisturbed, []
+    shutil.copytree(first.path.parent / "cache", tmp_path / "cache")
+    generate = generation.VideoGenerator.write
 
     def write(self, prompts, files, *, label="videos"):
         made.append(label)
         return generate(self, prompts, files, label=label)
 
-    monkeypatch.setattr(callback.VideoGenerator, "write", write)
-    other = scored("optimizer.lr=1e-2", "timesteps=uniform", output="other")
+    monkeypatch.setattr(generation.VideoGenerator, "write", write)
+    other = scored("optimizer.lr=1e-2", "timesteps=uniform", "steps=2", output="other")
     assert "videos at step 0" not in made and "videos at step 2" in made
     assert (first.evaluation(0) / "scores.csv").read_bytes() == (other.evaluation(0) / "scores.csv").read_bytes()
-    scored("stop.appearance=-0.9", "steps=2", output="another-threshold")
+    scored("stop.appearance=-0.9", "steps=1", output="another-threshold")
     assert made.count("videos at step 0") == 1
-    assert "damaged" not in caplog.text
+    assert "not as it was written" not in caplog.text
     for video in (tmp_path / "cache" / "evaluations").glob("*/videos/*.mp4"):
         content = bytearray(video.read_bytes())
         content[-9] ^= 1
         video.write_bytes(content)
-    third = scored("steps=2", output="third")
-    assert "is damaged (videos/" in caplog.text and made.count("videos at step 0") == 2
+    third = scored("steps=1", output="third")
+    assert "cannot be used (it is not as it was written); it is made again" in caplog.text
+    assert made.count("videos at step 0") == 2
     assert (third.evaluation(0) / "scores.csv").read_bytes() == (first.evaluation(0) / "scores.csv").read_bytes()
 
 
@@ -135,18 +152,18 @@ def test_a_subset_that_the_whole_test_set_contradicts_does_not_stop(scored, appe
 
 
 def test_the_evaluation_before_the_stop_is_completed_with_its_own_weights(scored, appearance):
-    undisturbed = scored("steps=2", output="undisturbed")
+    until_then = scored("steps=2", output="until-then")
     values = iter([0.3, 0.3, 0.2, 0.2, 0.28])  # steps 0 and 2; step 4, subset and whole; step 2, whole
     appearance(lambda videos: next(values))
     run = scored("stop.appearance=0.25", "steps=8")
     assert summary_of(run, 2)["videos"] == summary_of(run, 4)["videos"] == 6
     assert read_state(run.path)["step"] == 4
-    assert_near(run, undisturbed, step=2)
+    assert_near(run, until_then, step=2)
     assert {path.stem for path in run.weights(0).parent.iterdir()} >= {"000002", "000004"}
 
 
-def test_an_interrupted_evaluation_goes_on(scored, monkeypatch):
-    whole = scored(output="whole")
+def test_an_interrupted_evaluation_goes_on(undisturbed, scored, monkeypatch, tmp_path):
+    whole = undisturbed
     update = evaluations.Evaluator.update
     monkeypatch.setattr(evaluations, "AT_ONCE", 1)
     scored_videos = []
@@ -159,10 +176,10 @@ def test_an_interrupted_evaluation_goes_on(scored, monkeypatch):
 
     monkeypatch.setattr(evaluations.Evaluator, "update", interrupted)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        scored(f"cache={whole.path.parent / 'other-cache'}", output="cut")
-    assert list(whole.path.parent.glob("cut/evaluation/000004/.rows-0.jsonl"))
+        scored(output="cut")
+    assert list(tmp_path.glob("cut/evaluation/000004/.rows-0.json"))
     before = len(scored_videos)
-    run = scored(f"cache={whole.path.parent / 'other-cache'}", output="cut")
+    run = scored(output="cut")
     assert len(scored_videos) - before < 6  # those that were scored are not scored again
     for step in (0, 2, 4):
         assert_near(run, whole, step=step)

@@ -168,7 +168,7 @@ def test_who_comes_second_waits(synthetic, written, caplog):
             maker.join()
     assert found[0] == found[1] and len(found[0]) == 3
     assert len(written) == 3
-    assert "another process makes the synthetic clips" in caplog.text
+    assert "another process makes" in caplog.text
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_what_is_damaged_in_the_cache_is_made_again(synthetic, made, written, tm
     about = (folder / "set.json").read_bytes()
     flipped(clips[1].path)
     assert content(synthetic().clips()) == whole and written == [clips[1].path]
-    assert f"lack {clips[1].path}, which is not as it was written; it is made again" in caplog.text
+    assert f"the synthetic clip {clips[1].path} is not as it was written; it is made again" in caplog.text
     flipped(folder / "captions.csv")
     assert content(synthetic().clips()) == whole and synthetic().clips() == clips
     for damage in (about[:100], b"[]", b"", b"\xff", about.replace(b'"sha256": {', b'"sha256": 5, "x": {')):

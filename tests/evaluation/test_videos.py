@@ -1,8 +1,5 @@
 """A run's videos: from the delta, from the exported folder and from the model in memory they are the same."""
 
-import csv
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,8 +10,8 @@ from PIL import Image
 from vmc.data.prompts import Prompt
 from vmc.data.video import frame_rate, read_frames
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.callback import TrainingGenerator
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.callback import training_generator
+from vmc.evaluation.generation import TunedModel, video_names
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
@@ -37,9 +34,9 @@ def run(request, train, monkeypatch):
     kept = {}
     begin = sessions.Session._fit
 
-    def fit(self, module, batches, stop):
-        reason = begin(self, module, batches, stop)
-        generator = TrainingGenerator(experiment=self.experiment, encoders=self._encoders)(module)
+    def fit(self, module, *more):
+        reason = begin(self, module, *more)
+        generator = training_generator(self.experiment, self._encoders, module)
         text = PROMPT.replace("{token}", self.experiment.token.word)
         kept["frames"] = generator.frames([Prompt(text=text, seed=5)])[0]
         return reason
@@ -102,10 +99,13 @@ def test_prompts_of_a_file_each_with_its_seeds(entered):
     next(Path("made").glob("0001-*.mp4")).unlink()
     status, said = entered(generate, *arguments, "motion=swiping_down")
     assert "1 video made, 3 were there" in said
-    # Another sampler makes other videos, beside the ones that are there.
-    status, said = entered(generate, *arguments, "motion=swiping_down", "sampler.steps=2")
-    assert "4 videos made, 0 were there" in said
-    assert len(list(Path("made").glob("*.mp4"))) == 8
+
+
+def test_another_sampler_or_model_makes_other_videos_beside_those_that_are_there():
+    prompts = [Prompt(text="a man", seed=0), Prompt(text="a man", seed=1, subject="A man, old")]
+    one, two = (video_names(prompts, Sampler(steps=steps, guidance=1.0), "model") for steps in (1, 2))
+    assert video_names(prompts) == ["0000-a-man-0.mp4", "0001-a-man-old-1.mp4"]
+    assert len({*one, *two, *video_names(prompts, Sampler(steps=1, guidance=1.0), "another")}) == 6
 
 
 def test_a_prompt_of_several_lines_makes_its_video_and_its_sheet(entered):
@@ -122,46 +122,6 @@ def test_a_prompt_of_several_lines_makes_its_video_and_its_sheet(entered):
     ]
     with Image.open("made/sheet.png") as sheet:
         assert sheet.size == (8 * 128, 128 + 22)
-
-
-def test_samples_are_written_while_training_and_do_not_disturb_it(train, tmp_path, clips):
-    prompts = tmp_path / "prompts.txt"
-    prompts.write_text("a square, with commas\na circle\n")
-    options = [
-        "evaluate_every=2",
-        f"prompts.file={prompts}",
-        "evaluate_subset=2",
-        "sampler.steps=1",
-        "steps=4",
-        "metrics=none",
-    ]
-    sampled = train(*options, output=tmp_path / "sampled")
-    silent = train("steps=4", output=tmp_path / "silent")
-    for step in ("000000", "000002", "000004"):
-        assert len(list((sampled.path / "evaluation" / step / "videos").glob("*.mp4"))) == 2
-        assert (sampled.path / "evaluation" / step / "sheet.png").is_file()
-
-    def losses(run):
-        return [row["loss"] for row in csv.DictReader(run.train_csv.open())]
-
-    assert losses(sampled) == losses(silent)
-
-
-def test_the_mirror_holds_every_step_and_the_videos(train, tmp_path):
-    prompts = tmp_path / "prompts.txt"
-    prompts.write_text("a square\n")
-    run = train("logger=wandb", "evaluate_every=3", f"prompts.file={prompts}", "sampler.steps=1", "metrics=none")
-    (log,) = run.path.glob("wandb/offline-run-*/*.wandb")
-    wandb = Path(__import__("sys").executable).with_name("wandb")
-    shown = subprocess.run([wandb, "leet", "inspect", "--json", log], capture_output=True, text=True, check=True)
-    records = [json.loads(line) for line in shown.stdout.splitlines()]
-    history = [record["history"]["item"] for record in records if record["type"] == "history"]
-    assert [item["step"] for item in history if "loss" in item] == [1, 2, 3]
-    assert {item["step"] for item in history if "evaluation/videos" in item or "evaluation/flicker" in item} == {0, 3}
-    assert next(record for record in records if record["type"] == "exit")["exit"]["exit_code"] == 0
-    begun = next(record for record in records if record["type"] == "run")["run"]
-    assert (begun["display_name"], begun["run_group"]) == ("method-custom-seed0", "mini")
-    assert set(begun["tags"]) == {"method", "custom", "mini"}
 
 
 def test_a_run_brings_its_model_and_sizes_and_the_command_line_has_the_last_word(train, entered):

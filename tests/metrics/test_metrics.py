@@ -59,12 +59,12 @@ def classifier(tmp_path, monkeypatch) -> TRNClassifier:
 def copying(tmp_path) -> CopyNetwork:
     """A tiny SSCD with random weights."""
     torch.manual_seed(1)
-    network = SSCDNetwork(bottleneck=False, layers=[1, 1, 1, 1], width=64).eval()
+    network = SSCDNetwork(bottleneck=False, layers=[1, 1, 1, 1], width=64, stem=16).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.bias.data.normal_()
-    torch.jit.trace(network, torch.rand(1, 3, 64, 64)).save(str(tmp_path / "tiny.torchscript.pt"))
-    return CopyNetwork(path=tmp_path / "tiny.torchscript.pt", short_side=64)
+    torch.save(network.state_dict(), tmp_path / "tiny.torchvision.pt")
+    return CopyNetwork(path=tmp_path / "tiny.torchvision.pt", short_side=64)
 
 
 class Colours:

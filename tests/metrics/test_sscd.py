@@ -2,17 +2,17 @@
 
 import pytest
 import torch
-from torchvision.models import resnet50
+from torchvision.models.resnet import Bottleneck, ResNet
 
-from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, generalized_mean, load_sscd, prepared
+from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, generalized_mean, load_sscd, prepare_frames
 from vmc.utils.errors import VmcError
 
 
 @pytest.fixture(scope="module")
 def network() -> SSCDNetwork:
-    """ResNet-50 with a descriptor of 512, as the published default."""
+    """A ResNet of the published kind, with fewer blocks and a narrower descriptor."""
     torch.manual_seed(0)
-    return SSCDNetwork(bottleneck=True, layers=[3, 4, 6, 3], width=512).eval()
+    return SSCDNetwork(bottleneck=True, layers=[1, 2, 1, 1], width=32).eval()
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def frames() -> torch.Tensor:
 
 
 def plain(network: SSCDNetwork, frames: torch.Tensor, short_side: int) -> torch.Tensor:
-    """The same, on torchvision's own ResNet-50 up to its pooling."""
-    reference = resnet50(num_classes=512).eval()
+    """The same, on torchvision's own ResNet up to its pooling."""
+    reference = ResNet(Bottleneck, [1, 2, 1, 1], num_classes=32).eval()
     reference.load_state_dict({name.removeprefix("backbone."): part for name, part in network.state_dict().items()})
     size = (short_side, round(short_side * 60 / 40))
     images = torch.nn.functional.interpolate(frames / 255, size=size, mode="bilinear", antialias=True)
@@ -51,13 +51,15 @@ def test_published_files_give_the_descriptor(network, frames, tmp_path, kind):
     else:
         torch.jit.trace(network, torch.rand(1, 3, 64, 64)).save(str(file))
     described = CopyNetwork(path=file, short_side=64)(frames)
-    assert described.shape == (2, 512)
+    assert described.shape == (2, 32)
     assert torch.allclose(described.norm(dim=1), torch.ones(2), atol=1e-5)
     with torch.no_grad():
         assert torch.allclose(described, plain(network, frames, 64), atol=1e-4)
 
 
-def test_the_published_shapes(network):
+def test_the_published_shapes():
+    with torch.device("meta"):
+        network = SSCDNetwork(bottleneck=True, layers=[3, 4, 6, 3], width=512)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     assert shapes["backbone.fc.weight"] == (512, 2048)
     assert shapes["backbone.layer4.2.conv3.weight"] == (2048, 512, 1, 1)
@@ -65,7 +67,7 @@ def test_the_published_shapes(network):
 
 
 def test_a_smaller_network_is_recognised_by_its_tensors(tmp_path):
-    small = SSCDNetwork(bottleneck=False, layers=[1, 1, 2, 1], width=64)
+    small = SSCDNetwork(bottleneck=False, layers=[1, 1, 2, 1], width=64, stem=8)
     torch.save(small.state_dict(), tmp_path / "small.torchvision.pt")
     loaded = CopyNetwork(path=tmp_path / "small.torchvision.pt", short_side=32)
     assert loaded(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 64)
@@ -83,7 +85,7 @@ def test_narrower_stages_in_half_precision_are_recognised_by_their_tensors(tmp_p
     torch.save(halves, tmp_path / "narrow.torchvision.pt")
     frames = torch.randint(0, 256, (2, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     loaded = CopyNetwork(path=tmp_path / "narrow.torchvision.pt", short_side=32)
-    expected = narrow.eval()(prepared(frames, short_side=32))
+    expected = narrow.eval()(prepare_frames(frames, short_side=32))
     assert loaded(frames).dtype == torch.float32
     assert torch.allclose(loaded(frames), expected, atol=1e-2) and loaded(frames).shape == (2, 20)
 
@@ -121,7 +123,7 @@ def test_files_that_do_not_fit_are_refused(network, tmp_path, capsys):
     refused({"something": torch.zeros(1)}, r"holds no backbone\.fc\.weight")
     refused({**state, "extra": Malicious()}, "does not load")
     without = {name: tensor for name, tensor in state.items() if name != "backbone.layer2.1.bn1.weight"}
-    refused(without, r"does not fit a ResNet of \[3, 4, 6, 3\] blocks: .*layer2\.1\.bn1\.weight")
+    refused(without, r"does not fit a ResNet of \[1, 2, 1, 1\] blocks: .*layer2\.1\.bn1\.weight")
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(VmcError, match="does not load"):
         load_sscd(file)

@@ -13,7 +13,7 @@ import torch
 from vmc.metrics.networks.classifiers import HuggingFaceClassifier
 from vmc.metrics.networks.files import is_torchscript, read_tensors
 from vmc.metrics.networks.open_clip import load_image_text
-from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, load_sscd, prepared
+from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, load_sscd, prepare_frames
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.shipped import shipped
 from vmc.tools.downloads.kinds import check
@@ -92,7 +92,7 @@ def test_the_miniatures_descriptor_is_its_archives():
     descriptor = CopyNetwork(path=file, short_side=64)
     assert isinstance(descriptor.network, SSCDNetwork)
     with torch.no_grad():
-        expected = torch.jit.load(str(file))(prepared(frames, short_side=64))
+        expected = torch.jit.load(str(file))(prepare_frames(frames, short_side=64))
     assert torch.allclose(descriptor(frames), expected, atol=1e-5)
 
 
@@ -172,7 +172,7 @@ def test_flipped_bytes_give_tensors_or_a_sentence(tmp_path):
         parts = {entry: opened.read(entry) for entry in opened.namelist() if entry != name}
     generator = random.Random(0)
     refused = 0
-    for _ in range(40):
+    for _ in range(20):
         changed = bytearray(pickled)
         for _ in range(3):
             changed[generator.randrange(len(changed))] = generator.randrange(256)
@@ -185,7 +185,7 @@ def test_flipped_bytes_give_tensors_or_a_sentence(tmp_path):
             check(tmp_path / "sscd.torchscript.pt")
         except VmcError:
             refused += 1
-    assert refused > 20
+    assert refused > 10
 
 
 # --- folders that bring code ------------------------------------------------------------------------------------------

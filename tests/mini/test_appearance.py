@@ -14,7 +14,7 @@ from vmc.mini.world.gestures import PHRASES
 from vmc.mini.world.people import generator as numpy_generator
 from vmc.mini.world.phrases import attributes, person_from_phrase
 from vmc.mini.world.renderer import ClipSpec
-from vmc.tools.learning.course import Options
+from vmc.tools.learning.training import TrainOptions
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
@@ -213,6 +213,6 @@ def test_the_command_writes_a_model_that_open_clip_opens(blank, tmp_path, monkey
 
 def test_impossible_options_are_refused(blank, tmp_path):
     with pytest.raises(VmcError, match="--clips is 0"):
-        training.train_appearance(Options(output=tmp_path, threads=1), pipeline=blank, clips=0)
+        training.train_appearance(TrainOptions(output=tmp_path, threads=1), pipeline=blank, clips=0)
     with pytest.raises(VmcError, match="has no unet"):
-        training.train_appearance(Options(output=tmp_path, threads=1), pipeline=tmp_path, clips=1)
+        training.train_appearance(TrainOptions(output=tmp_path, threads=1), pipeline=tmp_path, clips=1)

@@ -18,11 +18,10 @@ from vmc.metrics.networks.sscd import SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
 from vmc.mini.__main__ import main
 from vmc.mini.card import shipping
-from vmc.mini.card.bars import BARS, Bar
+from vmc.mini.card.bars import BARS, QUICK, SHOWN, Bar, CardPlan
 from vmc.mini.card.copies import compared_with
 from vmc.mini.card.intervals import Clustered, area, mean, per_item, percentile, share_of_clips
 from vmc.mini.card.networks import Networks, Remembering
-from vmc.mini.card.plan import QUICK, SHOWN, Plan
 from vmc.mini.card.reading import check_card, read_card
 from vmc.mini.card.rendered import spec_of, spec_of_subject
 from vmc.mini.card.rules import appearance_threshold, copy_threshold
@@ -33,7 +32,7 @@ from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.world.gestures import KNOWN, TARGETS
 from vmc.mini.world.jester_folder import write
 from vmc.models.unet3d import UNet3D
-from vmc.tools.learning.state import STATE
+from vmc.tools.learning.training import STATE
 from vmc.utils.errors import VmcError
 from vmc.utils.plain_yaml import with_value, write_thresholds
 
@@ -255,7 +254,7 @@ def test_the_card_opens_what_runs_open(weights):
 
 
 def test_what_the_base_model_is_asked(weights):
-    plan = Plan()
+    plan = CardPlan()
     asked = asked_of_test_set(Networks(weights, read_settings(stack_file())), plan)
     assert len(asked) == 300 and asked[0].prompt.text == "A firefighter doing the sks sign."
     known, language = known_videos(plan), language_videos(plan)

@@ -23,30 +23,28 @@ from vmc.mini.makers.classifier.clips import (
 )
 from vmc.mini.makers.classifier.decoded import Decoder, clip_and_view, decoded_for_training
 from vmc.mini.makers.classifier.measuring import Validation, confusions
-from vmc.mini.makers.classifier.training import ARCH, FILE, Plan, train_classifier
+from vmc.mini.makers.classifier.training import ARCH, FILE, ClassifierPlan, train_classifier
 from vmc.mini.world.gestures import LABELS
-from vmc.tools.classifier.augmentation import changed
-from vmc.tools.classifier.trn import make_network
-from vmc.tools.learning.course import Options
-from vmc.tools.learning.loop import Clock
+from vmc.tools.classifier.recipe import augment, make_network
+from vmc.tools.learning.training import Clock, TrainOptions
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
 
 @pytest.fixture(scope="module")
-def plan(blank) -> Plan:
-    return Plan(pipeline=blank, clips=4, decoded=2, validation=2, faint=1, batch=3)
+def plan(blank) -> ClassifierPlan:
+    return ClassifierPlan(pipeline=blank, clips=4, decoded=2, validation=2, faint=1, batch=3)
 
 
 @pytest.fixture
 def options(tmp_path):
-    return lambda name="run", **more: Options(output=tmp_path / name, threads=1, **more)
+    return lambda name="run", **more: TrainOptions(output=tmp_path / name, threads=1, **more)
 
 
 @pytest.fixture(scope="module")
 def finished(plan, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("classifier") / "run"
-    train_classifier(plan, Options(output=output, threads=1, steps=2))
+    train_classifier(plan, TrainOptions(output=output, threads=1, steps=2))
     return output
 
 
@@ -107,13 +105,13 @@ def test_a_view_is_a_pure_function_of_its_number():
 def test_augmentation_changes_all_frames_alike_and_never_mirrors():
     still = torch.zeros(40, 8, 3, 64, 64)
     still[..., :20] = 200.0  # the left side is bright
-    done = changed(still, generator("test"))
+    done = augment(still, generator("test"))
     assert done.shape == still.shape and done.min() >= 0 and done.max() <= 255
     assert (done[..., :10].mean((1, 2, 3, 4)) > done[..., 40:].mean((1, 2, 3, 4)) + 50).all()
     spread = (done - done.mean(1, keepdim=True)).abs().amax((1, 2, 3, 4))
     assert (spread < 1e-2).any() and (spread > 5).any()  # only noise tells frames apart
-    assert torch.equal(done, changed(still, generator("test")))
-    assert changed(still.to("meta"), generator("test")).device.type == "meta"  # all is done where the frames are
+    assert torch.equal(done, augment(still, generator("test")))
+    assert augment(still.to("meta"), generator("test")).device.type == "meta"  # all is done where the frames are
 
 
 def test_a_batch_is_a_function_of_seed_and_step(plan):
@@ -191,7 +189,7 @@ def test_minutes_may_end_before_the_clips_are_there(plan, options, tmp_path, mon
 
 def test_another_configuration_is_refused(plan, finished):
     with pytest.raises(VmcError, match="batch 3"):
-        train_classifier(Plan(**vars(plan) | {"batch": 2}), Options(output=finished, threads=1))
+        train_classifier(ClassifierPlan(**vars(plan) | {"batch": 2}), TrainOptions(output=finished, threads=1))
     with pytest.raises(VmcError, match="has no vae"):
         Decoder(Path("nowhere"))
 

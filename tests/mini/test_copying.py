@@ -10,14 +10,21 @@ from vmc.metrics.networks.sscd import CopyNetwork
 from vmc.mini.__main__ import main
 from vmc.mini.makers.copying import measuring, people, pictures
 from vmc.mini.makers.copying.augmentation import augment, compress
-from vmc.mini.makers.copying.objective import contrast, crowding
 from vmc.mini.makers.copying.people import GROUP, training_clip, validation_clip
 from vmc.mini.makers.copying.pictures import Pictures, copied, to_frames, to_images
-from vmc.mini.makers.copying.plan import Shape
-from vmc.mini.makers.copying.training import SHORT_SIDE, TORCHSCRIPT, TORCHVISION, Views, make_course
+from vmc.mini.makers.copying.training import (
+    SHORT_SIDE,
+    TORCHSCRIPT,
+    TORCHVISION,
+    Shape,
+    Views,
+    contrast,
+    crowding,
+    make_task,
+)
 from vmc.mini.world.gestures import TARGETS
 from vmc.mini.world.vocabulary import RESERVED_CLOTHES, RESERVED_COLOURS, RESERVED_PLACES
-from vmc.tools.learning.course import Options, train
+from vmc.tools.learning.training import TrainOptions, train
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
@@ -174,11 +181,11 @@ def test_a_descriptor_that_sees_pixels_is_better_than_chance_and_a_blind_one_is_
 
 
 def test_training_writes_both_formats_that_describe_alike_and_goes_on(few, tmp_path):
-    def options(steps: int) -> Options:
-        return Options(output=tmp_path / "run", steps=steps, threads=torch.get_num_threads())
+    def options(steps: int) -> TrainOptions:
+        return TrainOptions(output=tmp_path / "run", steps=steps, threads=torch.get_num_threads())
 
-    train(make_course(few, 0, SMALL), options(2))
-    assert train(make_course(few, 0, SMALL), options(3)).step == 3
+    train(make_task(few, 0, SMALL), options(2))
+    assert train(make_task(few, 0, SMALL), options(3)).step == 3
     frames = torch.from_numpy(np.array(few.validation[0, 0])).permute(0, 3, 1, 2)
     described = [
         CopyNetwork(path=tmp_path / "run" / name, short_side=SHORT_SIDE)(frames) for name in (TORCHSCRIPT, TORCHVISION)
@@ -187,12 +194,12 @@ def test_training_writes_both_formats_that_describe_alike_and_goes_on(few, tmp_p
     rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
     assert rows[-1]["phase"] == "copying" and 0 <= float(rows[-1]["validation"]) <= 1
     with pytest.raises(VmcError, match="training with shape"):
-        train(make_course(few, 0, replace(SMALL, width=8)), options(4))
+        train(make_task(few, 0, replace(SMALL, width=8)), options(4))
 
 
 def test_the_shipped_shape_fits_its_budget(few, tmp_path):
-    course = make_course(few, 0)
-    course.export(torch.nn.ModuleDict(course.networks), tmp_path, None)
+    task = make_task(few, 0)
+    task.export(torch.nn.ModuleDict(task.networks), tmp_path, None)
     assert sum((tmp_path / name).stat().st_size for name in (TORCHSCRIPT, TORCHVISION)) <= 6_000_000
 
 

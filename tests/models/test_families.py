@@ -19,7 +19,7 @@ from vmc.data.motion import MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluate import main as evaluate
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel
 from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester

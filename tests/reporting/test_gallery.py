@@ -17,9 +17,7 @@ import torch
 from vmc.data.video import count_frames, write_video
 from vmc.reporting.build import write_report
 from vmc.reporting.figures.common import BANDS
-from vmc.reporting.figures.copies import figure8
 from vmc.reporting.figures.curves import figure7
-from vmc.reporting.figures.strips import figure3
 from vmc.reporting.gallery.writing import FLAGS, link_videos, places, render
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import Scored
@@ -31,7 +29,7 @@ SUBJECTS = ("A man", "A <script>document.title = 'run'</script>", "A robot", "A 
 SEEDS = (1, 2, 3)
 FRAMES = 8
 ARMS = ("method", "reg_none", "lora")
-FIGURES = {"figure3_strips": figure3, "figure7": figure7, "figure8_copies": figure8}
+FIGURES = {"figure7": figure7}
 
 
 def film(seed: int, frames: int) -> torch.Tensor:

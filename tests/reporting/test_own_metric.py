@@ -13,12 +13,11 @@ from vmc.metrics.scores import read_scores
 from vmc.reporting.build import write_report
 from vmc.reporting.dashboard import build_dashboard
 from vmc.reporting.figures.curves import figure7
-from vmc.reporting.figures.strips import figure3
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.runs.mirror import WandbMirror
-from vmc.tools.doctor.chosen import choose
 from vmc.tools.doctor.networks import networks
+from vmc.tools.doctor.run import plan
 from vmc.train import main
 from vmc.utils.errors import VmcError
 
@@ -80,7 +79,7 @@ class Recorded:
 
 
 def gallery_of(report: Report, folder: Path, runs: Path) -> str:
-    write_report(report, folder, runs=runs, figures={"figure3_strips": figure3, "figure7": figure7})
+    write_report(report, folder, runs=runs, figures={"figure7": figure7})
     return (folder / "index.html").read_text()
 
 
@@ -131,7 +130,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
         panels = build_dashboard(entity="me", project="mine", measures=report.measures).sections[0].panels
         assert "evaluation/brightness" in [panel.y[0] for panel in panels if type(panel).__name__ == "LinePlot"]
     # the doctor
-    (row,) = [row for row in networks(choose("mini", toy)) if row.part == "brightness"]
+    (row,) = [row for row in networks(plan("mini", toy)) if row.part == "brightness"]
     assert (row.state, row.found) == ("ok", "needs no file")
 
 
@@ -226,7 +225,15 @@ def test_two_metrics_of_one_name_or_column_are_refused_before_anything_is_loaded
 ):
     (tmp_path / "clashing.py").write_text(CLASHING)
     monkeypatch.setattr(NetworkFile, "check", lambda self: pytest.fail("a network was opened"))
-    status, said = entered(main, f"+metrics.again._target_={target}", "logger=csv", "steps=1")
+    # Of its own clips, since the miniature's world would be rendered first.
+    data = (
+        "data=videos",
+        f"data.path={entered.clips}",
+        "motion=custom",
+        "motion.caption=a {token}",
+        "regularization=none",
+    )
+    status, said = entered(main, f"+metrics.again._target_={target}", "logger=csv", "steps=1", *data)
     assert status == 1 and sentence in said and said.count("\n") == 1
     assert not Path("outputs").exists()
 

@@ -28,8 +28,9 @@ def runs(made_up, scored):
 
 
 def test_tables_and_figures_are_logged_offline_in_the_group_of_the_runs(entered, runs, logged):
+    others = [f"figures.{name}=null" for name in ("figure3_strips", "figure8_copies", "timesteps")]
     for _ in range(2):  # again: what an earlier report has logged stays
-        status, said = entered(report, f"runs={runs}", "output=out/report", "logger=wandb")
+        status, said = entered(report, f"runs={runs}", "output=out/report", "logger=wandb", *others)
         assert status == 0, said
     records = logged(Path("out"))
     begun = [record["run"] for record in records if record["type"] == "run"]

@@ -56,7 +56,7 @@ def test_the_state_says_how_long_a_run_has_trained(begun, monkeypatch):
     assert read_state(begun.path)["seconds"] == 0.0
     begun.update(step=2)
     assert read_state(begun.path)["seconds"] == 3.0
-    monkeypatch.setattr("vmc.runs.folder.TELLING", 0.0)
+    monkeypatch.setattr("vmc.runs.folder.UPDATE_EVERY", 0.0)
     begun.append({"step": 3, **ROW, "seconds": 4.5})
     assert read_state(begun.path)["seconds"] == 4.5
 

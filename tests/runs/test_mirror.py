@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 import wandb
-import yaml
 
 from vmc.data.video import write_video
+from vmc.evaluation.files import write_scores_and_summary
+from vmc.evaluation.score import summarise
 from vmc.runs.mirror import WandbMirror, numbers, place_of
 from vmc.utils.errors import VmcError
 
@@ -56,14 +57,18 @@ def test_an_agent_of_wandb_finds_the_run_that_it_has_started(begun, tmp_path, mo
     assert begun[2]["id"] == "given"
 
 
-def test_every_number_and_videos_that_play_at_every_evaluation(made_up, scored, logged):
-    rows = scored(appearance=0.3, correct=(1, 0, 1, 0), copied=(1, 0, 0, 0), valid=(1, 0, 1, 1))
-    folder = made_up.run(evaluations={0: rows, 100: rows})
-    shown = ["0000.mp4", "0001.mp4"]  # the second is invalid: it has few scores
+def test_every_number_and_videos_that_play_at_every_evaluation(logged, tmp_path):
+    folder, shown = tmp_path / "run", ["0000.mp4", "0001.mp4"]
+    rows = {}
+    for seed, name in enumerate(shown):  # the second is invalid: it has few scores
+        scores = {"valid": not seed, "appearance": None if seed else 0.3, "motion_correct": not seed, "flicker": None}
+        rows[name] = ({"prompt": "a man", "subject": "a man", "seed": seed, "video": name, **scores}, None)
+    metrics = summarise([row for row, _ in rows.values()])
     mirror = WandbMirror()
-    mirror.start(folder=folder, config=yaml.safe_load((folder / "config.yaml").read_text()))
+    mirror.start(folder=folder, config=CONFIG)
     for step in (0, 100):
         evaluation = folder / "evaluation" / f"{step:06d}"
+        write_scores_and_summary(evaluation, rows, {"videos": 2, "of": 2, "metrics": metrics, "protocol": {}})
         for number, name in enumerate(shown):
             write_video(evaluation / "videos" / name, torch.full((4, 3, 64, 64), 50 * number, dtype=torch.uint8), fps=3)
         mirror.evaluation(evaluation, step=step, shown=shown)

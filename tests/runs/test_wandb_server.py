@@ -14,9 +14,8 @@ import pytest
 import wandb
 
 from vmc.reporting.dashboard import save_dashboard
-from vmc.runs import wandb_run
-from vmc.runs.mirror import WandbMirror
-from vmc.runs.wandb_run import within
+from vmc.runs import mirror as mirrors
+from vmc.runs.mirror import WandbMirror, within
 from vmc.utils.errors import VmcError
 
 CONFIG = {"arm": "method", "motion": {"name": "shaking_hand"}, "seed": 0, "stack_name": "mini"}
@@ -77,7 +76,7 @@ def server(monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", one.url)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_MODE", "online")
-    monkeypatch.setattr(wandb_run, "PROBE", 2.0)
+    monkeypatch.setattr(mirrors, "BEGINNING", 3.0)
     wandb.teardown()  # whose settings are those of an earlier run
     yield one
     wandb.teardown()
@@ -86,7 +85,8 @@ def server(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("mood", "told"), [("refuses", "refused|reset"), ("fails", "answers 500"), ("hangs", "no answer|timed out")]
+    ("mood", "told"),
+    [("refuses", "refused|reset"), ("hangs", "timed out|deadline"), ("knows no run", "HTTP 500|timed out|deadline")],
 )
 def test_a_server_that_does_not_answer_leaves_the_run_offline(server, mood, told, tmp_path, caplog, logged):
     server.mood = mood
@@ -105,19 +105,6 @@ def test_a_server_that_does_not_answer_leaves_the_run_offline(server, mood, told
     assert said.endswith(f"): the run is kept offline; later, wandb sync {place} uploads it")
     assert any(part in said for part in told.split("|"))
     assert any(record["type"] == "history" for record in logged(tmp_path))
-
-
-@pytest.mark.slow
-def test_a_server_that_answers_and_takes_no_run_leaves_it_offline(server, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(wandb_run, "BEGINNING", 3.0)
-    server.mood = "knows no run"
-    mirror = WandbMirror()
-    with caplog.at_level(logging.WARNING):
-        mirror.start(folder=tmp_path, config=CONFIG)
-        mirror.finish(0)
-    (said,) = (record.message for record in caplog.records if record.name.startswith("vmc"))
-    assert "HTTP 500" in said or "context deadline exceeded" in said
-    assert list((tmp_path / "wandb").glob("offline-run-*"))
 
 
 SCRIPT = """
@@ -157,9 +144,8 @@ def test_a_server_that_works_gets_the_run(server, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mood", ["fails", "hangs"])
-def test_a_process_ends_where_the_server_begins_to_fail_or_hang(server, mood, tmp_path):
-    server.later = mood
+def test_a_process_ends_where_the_server_begins_to_hang(server, tmp_path):
+    server.later = "hangs"
     seconds, done = ended(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     *steps, said, end = done.stdout.splitlines()

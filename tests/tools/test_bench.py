@@ -1,18 +1,18 @@
 """Benchmarks measure what they say and compute ratios from it; how fast anything is, no test asserts."""
 
 import json
-import statistics
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from vmc import bench
 from vmc.evaluation.generation import VideoGenerator
-from vmc.tools.bench import evaluate, generate, startup, train
-from vmc.tools.bench.measure import Figure, Report, machine, memory_figures, ratio, take_turns
-from vmc.tools.bench.workload import PlainBatches, compose_run, describe, training_steps
+from vmc.tools.bench import startup, train, videos
+from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
+from vmc.tools.bench.train import PlainBatches, training_steps
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
 
@@ -23,87 +23,72 @@ def small(blank) -> list[str]:
     return [f"model.path={blank}", "model.frames=4", "model.size=32", "trainer.threads=1", "sampler.steps=1"]
 
 
-def stated(name, prepare) -> list[Figure]:
-    """In place of a process of its own: the task runs here, once."""
-    task, on_gpu = prepare()
-    task()
-    assert not on_gpu
-    return [Figure(f"peak memory, {name}", "MB", (2.0,)), Figure(f"above, {name}", "MB", (1.0,))]
+@pytest.fixture
+def here(monkeypatch):
+    """In place of a process of its own for memory: the task runs here, once."""
+
+    def stated(name, prepare):
+        task, on_gpu = prepare()
+        task()
+        assert not on_gpu
+        return {
+            f"peak memory, {name}": ("MB", np.array([2.0])),
+            f"  above what is loaded, {name}": ("MB", np.array([1.0])),
+        }
+
+    for module in (videos, train):
+        monkeypatch.setattr(module, "memory_figures", stated)
 
 
-def figures(report: Report) -> dict[str, Figure]:
-    return {figure.name: figure for figure in report.figures}
-
-
-def test_ratios_are_of_the_same_round():
-    slow, fast = Figure("slow", "s", (4.0, 9.0, 5.0)), Figure("fast", "s", (2.0, 3.0, 1.0))
-    assert ratio("gain", slow, fast).values == (2.0, 3.0, 5.0)
-    assert ratio("share", fast, slow, unit="%").values == pytest.approx((50.0, 100 / 3, 20.0))
-    assert slow.rate(18, name="rate", unit="videos/s").values == (4.5, 2.0, 3.6)
-    assert slow.median == 5.0
-
-
-def test_tasks_take_turns_and_swap_places(monkeypatch):
-    order, clock = [], iter(range(100))
-    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
-    seconds = take_turns({"a": partial(order.append, "a"), "b": partial(order.append, "b")}, repeats=3, label="turns")
-    assert order == ["a", "b", "b", "a", "a", "b"]
-    assert len(seconds["a"].values) == len(seconds["b"].values) == 3
-
-
-def test_a_report_reads_and_is_written(tmp_path):
-    report = Report(
-        benchmark="generate",
-        settings={"videos": 2, "video": [8, 64, 64]},
-        figures=[Figure("one", "s", (0.25, 0.5)), Figure("another", "MB", (1234.5,))],
-        notes=["A note."],
-        machine=machine(Hardware(threads=1)),
-    )
-    report.write(tmp_path / "deep" / "report.json")
-    there = json.loads((tmp_path / "deep" / "report.json").read_text())
-    assert there["figures"]["one"] == {"unit": "s", "median": 0.375, "low": 0.25, "high": 0.5, "values": [0.25, 0.5]}
-    assert there["machine"]["threads"] == 1 and there["machine"]["versions"]["torch"]
-    lines = report.lines()
-    assert lines[0] == "generate: videos 2, video 8x64x64"
+def test_a_report_reads_and_is_a_table():
+    figures = {"one": ("s", np.array([0.25, 0.5])), "another": ("MB", np.array([1234.4]))}
+    settings = {"videos": 2, "video": [8, 64, 64]}
+    report = make_report("generate", settings, figures, ["A note."], Hardware(threads=1))
+    assert json.loads(json.dumps(report)) == report
+    assert report["figures"]["one"] == {"unit": "s", "median": 0.375, "low": 0.25, "high": 0.5, "values": [0.25, 0.5]}
+    assert report["machine"]["threads"] == 1 and report["machine"]["versions"]["torch"]
+    lines = report_text(report).splitlines()
+    assert lines[0] == "generate: videos 2, video 8x64x64" and lines[4] == "A note."
     assert lines[2].split() == ["one", "0.375", "0.25", "to", "0.5", "s"]
-    assert lines[3].split() == ["another", "1,234", "MB"] or lines[3].split() == ["another", "1,235", "MB"]
-    assert {line.index("0.375") + 5 for line in lines[2:3]} == {line.index("1,23") + 5 for line in lines[3:4]}
-    (tmp_path / "file").write_text("")
-    with pytest.raises(VmcError, match=r"report\.json cannot be written .*; name another file by --output"):
-        report.write(tmp_path / "file" / "report.json")
+    assert lines[3].split() == ["another", "1,234", "MB"]
+    assert lines[2].index("0.375") + 5 == lines[3].index("1,234") + 5
 
 
-def test_generating_is_measured_at_every_batch_size(small, blank, monkeypatch):
+def test_tasks_take_turns_and_swap_places():
+    order: list[str] = []
+    tasks = {name: lambda name=name: order.append(name) or len(order) for name in "ab"}
+    timed = take_turns(tasks, repeats=3, label="turns")
+    assert order == ["a", "b", "b", "a", "a", "b"]
+    assert (timed["a"].tolist(), timed["b"].tolist()) == ([1, 4, 5], [2, 3, 6])
+
+
+def test_generating_is_measured_at_every_batch_size(small, blank, monkeypatch, here):
     sizes = []
     frames = VideoGenerator.frames
     monkeypatch.setattr(
         VideoGenerator, "frames", lambda self, prompts: sizes.append(len(prompts)) or frames(self, prompts)
     )
-    report = generate.measure(compose_run(small, scored=True), videos=3, batches=[2, 1], repeats=2, memory=stated)
-    found = figures(report)
-    rates = [name for name, figure in found.items() if figure.unit == "videos/s"]
+    report = videos.generate(bench.parse(["generate", *small, "--videos", "3", "--batch", "2", "1", "--repeats", "2"]))
+    found = {name: figure["values"] for name, figure in report["figures"].items()}
+    rates = [name for name, figure in report["figures"].items() if figure["unit"] == "videos/s"]
     assert rates == ["automatic (3 at a time)", "1 at a time", "2 at a time"]
-    one = found["1 at a time"].values
-    assert found["2 at a time / 1 at a time"].values == tuple(
-        rate / other for rate, other in zip(found["2 at a time"].values, one, strict=True)
-    )
+    gains = [rate / other for rate, other in zip(found["2 at a time"], found["1 at a time"], strict=True)]
+    assert found["2 at a time / 1 at a time"] == pytest.approx(gains), "of the same round"
     assert "peak memory, 1 at a time" in found
     assert sizes[3:9] == [3, 1, 1, 1, 2, 1], "after the warm-up, all videos at each size"
-    assert report.settings["sampler_steps"] == 1 and report.settings["videos"] == 3
-    assert str(blank) not in json.dumps(report.to_json())
+    assert report["settings"]["sampler_steps"] == 1 and report["settings"]["videos"] == 3
+    assert str(blank) not in json.dumps(report)
 
 
-def test_scoring_is_measured_by_metric_and_against_generating(small, metrics):
-    config = compose_run([*small, *metrics], scored=True)
-    report = evaluate.measure(config, videos=2, repeats=2, clips=(1, 1))
-    found = figures(report)
+def test_scoring_is_measured_by_metric_and_against_generating(small, metrics, monkeypatch):
+    monkeypatch.setattr(videos, "CLIPS", {"exemplars": 1, "regularization": 1})
+    report = videos.evaluate(bench.parse(["evaluate", *small, *metrics, "--videos", "2", "--repeats", "2"]))
+    found = {name: figure["values"] for name, figure in report["figures"].items()}
     for name in ("generating", "scoring, all", "  reading mp4", "  quality", "  motion", "  appearance", "  copying"):
-        assert len(found[name].values) == 2 and found[name].unit == "s/video", name
-    share = [
-        100 * one / other for one, other in zip(found["scoring, all"].values, found["generating"].values, strict=True)
-    ]
-    assert found["scoring / generating"].values == pytest.approx(tuple(share))
-    assert report.settings["videos"] == 2
+        assert len(found[name]) == 2 and report["figures"][name]["unit"] == "s/video", name
+    share = [100 * one / other for one, other in zip(found["scoring, all"], found["generating"], strict=True)]
+    assert found["scoring / generating"] == pytest.approx(share)
+    assert report["settings"]["videos"] == 2
 
 
 def test_the_plain_loop_trains_on_the_same_batches(small):
@@ -142,46 +127,46 @@ def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
     }
 
 
-def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch):
-    monkeypatch.setattr(train, "MEMORY_STEPS", 1)
-    config = compose_run([*small, "batch_size=1"], scored=False)
-    both = figures(train.measure(config, plain=True, steps=1, repeats=1, memory=stated))
-    expected = statistics.median(both["a step, plain"].values) / statistics.median(both["a step, cached"].values)
-    assert both["seconds, plain / cached"].median == pytest.approx(expected)
-    assert both["peak memory, plain / cached"].median == 1.0
-    alone = figures(train.measure(config, plain=False, steps=1, repeats=1, memory=lambda name, prepare: []))
-    assert list(alone) == ["a step, cached"] and alone["a step, cached"].unit == "s"
+def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch, here):
+    words = ["train", *small, "batch_size=1", "--steps", "1", "--repeats", "1"]
+    both = train.train(bench.parse([*words, "--compare", "plain"]))["figures"]
+    expected = both["a step, plain"]["median"] / both["a step, cached"]["median"]
+    assert both["seconds, plain / cached"]["median"] == pytest.approx(expected)
+    assert both["peak memory, plain / cached"]["median"] == 1.0
+    monkeypatch.setattr(train, "memory_figures", lambda name, prepare: {})
+    alone = train.train(bench.parse(words))["figures"]
+    assert list(alone) == ["a step, cached"] and alone["a step, cached"]["unit"] == "s"
 
 
 def test_starting_gives_the_first_run_apart(monkeypatch):
-    monkeypatch.setattr(startup, "help_seconds", lambda folder, number: [9.0, 2.0, 3.0][number])
-    monkeypatch.setattr(startup, "first_step_seconds", lambda folder, overrides, number: [90.0, 20.0, 30.0][number])
-    found = figures(startup.measure(["trainer.threads=1"], repeats=2))
-    assert found["train --help"].values == (2.0, 3.0) and found["train --help, first run"].values == (9.0,)
-    assert found["first training step"].values == (20.0, 30.0)
+    times = iter([9.0, 90.0, 20.0, 2.0, 3.0, 30.0])
+    monkeypatch.setattr(startup, "help_seconds", lambda: next(times))
+    monkeypatch.setattr(startup, "first_step_seconds", lambda overrides: next(times))
+    found = startup.startup(bench.parse(["startup", "trainer.threads=1", "--repeats", "2"]))["figures"]
+    assert found["train --help"]["values"] == [2.0, 3.0] and found["train --help, first run"]["values"] == [9.0]
+    assert found["first training step"]["values"] == [20.0, 30.0]
 
 
-def test_a_run_that_fails_says_why(tmp_path):
+def test_a_run_that_fails_says_why():
     with pytest.raises(VmcError, match=r"ended with status 1 \(.*nonsense.*\)"):
-        startup.first_step_seconds(tmp_path, ["nonsense=1"], 0)
+        startup.first_step_seconds(["nonsense=1"])
 
 
 @pytest.mark.slow
-def test_starting_a_real_run(blank, clips):
+def test_a_real_run_is_started(blank, clips):
     overrides = [
         *(f"model.path={blank}", "data=videos", f"data.path={clips}", "motion=custom", "trainer.threads=1"),
         *("motion.caption=a square doing the {token} sign", "regularization=none", "data.variants=2", "batch_size=1"),
     ]
-    report = startup.measure(overrides, repeats=1)
-    assert all(figure.values[0] > 0 for figure in report.figures)
+    assert startup.first_step_seconds(overrides) > 0
 
 
 @pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own():
     loaded = bytearray(64 * 2**20)  # ours, which the other process must not be charged with
-    peak, above = memory_figures("zeros", partial(holding, 32 * 2**20))
-    assert above.values[0] == pytest.approx(32 * 2**20 / 1e6, rel=0.2)
-    assert peak.values[0] > above.values[0] and len(loaded)
+    peak, above = (values[0] for _, values in memory_figures("zeros", partial(holding, 32 * 2**20)).values())
+    assert above == pytest.approx(32 * 2**20 / 1e6, rel=0.2)
+    assert peak > above and len(loaded)
 
 
 def holding(size: int):
@@ -199,9 +184,7 @@ def bytes_written(size: int) -> None:
         (["generate", "--videos", "0"], "--videos is 0; it must be at least 1"),
         (["generate", "--batch", "2", "-1"], "--batch is -1; it must be at least 1"),
         (["generate", "--videos", "301"], "--videos is 301; the test set has 300 prompts, give at most as many"),
-        (["train", "--model", "DIR"], "--model is given as an override of vmc.train: model.path=DIR"),
-        (["generate", "--steps", "1"], "--steps is given as an override of vmc.train: sampler.steps=N"),
-        (["train", "--modle", "DIR"], "--modle is unknown; --help lists the options, overrides are KEY=VALUE"),
+        (["train", "--model", "DIR"], "--model is unknown; --help lists the options, overrides are KEY=VALUE as model"),
         (["train", "model.path=nowhere"], "model.path is nowhere"),
         (["train", "stesp=1"], "stesp is unknown; did you mean steps?"),
         (["train", "batch_size=0"], "batch_size is 0; it must be a whole number of at least 1"),
@@ -223,18 +206,19 @@ def test_a_missing_gpu_is_named(monkeypatch, capsys):
 
 def test_missing_networks_are_named_before_anything_is_made(blank, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
-    monkeypatch.setattr(evaluate, "untuned_generator", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(videos, "untuned_generator", lambda *_: pytest.fail("a model was loaded"))
     assert bench.main(["evaluate", f"model.path={blank}"]) == 2
-    said = capsys.readouterr().err
-    assert "classifier.pth.tar" in said and "appearance" in said and "python -m vmc.mini copying" in said
+    assert "python -m vmc.mini" in capsys.readouterr().err
 
 
-def test_the_command_prints_a_table_and_writes_json(blank, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(generate, "measure", partial(generate.measure, memory=stated))
-    words = ["generate", f"model.path={blank}", "--videos", "1", "sampler.steps=1"]
-    words += ["--repeats", "1", "trainer.threads=1", "data.size=32"]
-    assert bench.main([*words, "--output", str(tmp_path / "g.json")]) == 0
-    assert "1 at a time" in capsys.readouterr().out
-    there = json.loads((tmp_path / "g.json").read_text())
-    assert set(there) == {"benchmark", "settings", "figures", "notes", "machine"}
+def test_the_command_prints_a_table_and_writes_json(small, monkeypatch, capsys, tmp_path, blank, here):
+    file = tmp_path / "deep" / "bench.json"
+    words = [*small, "--repeats", "1", "trainer.accumulate=1", "--videos", "1"]
+    assert bench.main(["generate", "--output", str(file), *words]) == 0
+    there = json.loads(file.read_text())
     assert there["settings"]["model"] == Path(blank).name
+    assert capsys.readouterr().out.startswith("generate: stack mini, model blank, video 4x32x32,")
+    monkeypatch.setattr(videos, "generate", lambda arguments: {})
+    (tmp_path / "file").write_text("")
+    assert bench.main(["generate", "--output", str(tmp_path / "file" / "bench.json")]) == 2
+    assert "bench.json cannot be written" in (said := capsys.readouterr().err) and "another file by --output" in said

@@ -13,9 +13,10 @@ from vmc import doctor
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.pipelines import families
-from vmc.tools.doctor import clips, disk, machine, networks, services, software
-from vmc.tools.doctor.chosen import choose
-from vmc.tools.doctor.rows import Row, lines
+from vmc.tools.doctor import machine, networks, software
+from vmc.tools.doctor.networks import clips
+from vmc.tools.doctor.run import plan
+from vmc.tools.doctor.software import Row, lines
 from vmc.tools.downloads.sources import SOURCES
 from vmc.utils.errors import VmcError
 
@@ -31,7 +32,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VMC_WEIGHTS", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(services, "check_launcher", lambda name: None)
+    monkeypatch.setattr("vmc.config.launchers.check_launcher", lambda name: None)
     return tmp_path
 
 
@@ -90,10 +91,10 @@ def test_published_files_are_compared(elsewhere, monkeypatch):
     trn, clip, sscd = (elsewhere / "own" / SOURCES[name].name for name in ("trn", "clip", "sscd"))
     for file in (trn, clip):
         file.write_bytes(b"x")
-    sscd.with_name(f"{sscd.name}.part").write_bytes(b"x")
+    sscd.with_name(f"{sscd.name}.0123abcd.part").write_bytes(b"x")
 
     def found() -> dict[str, Row]:
-        return {row.part: row for row in networks.networks(choose("paper"))}
+        return {row.part: row for row in networks.networks(plan("paper"))}
 
     rows = found()
     assert [rows[name].state for name in ("trn", "clip", "sscd")] == ["fails"] * 3
@@ -113,10 +114,10 @@ def test_published_files_are_compared(elsewhere, monkeypatch):
 
 def test_a_cached_pipeline_is_found_and_a_folder_without_a_part_is_not(blank, tmp_path, monkeypatch):
     (tmp_path / "unet").mkdir()
-    broken = networks.networks(choose("paper", [f"model.path={tmp_path}"]))[0]
+    broken = networks.networks(plan("paper", [f"model.path={tmp_path}"]))[0]
     assert broken.state == "fails" and "has no unet/config.json" in broken.found
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(blank))
-    run = choose("paper")
+    run = plan("paper")
     assert networks.networks(run)[0].state == "ok" and run.base.path == blank
 
 
@@ -130,18 +131,18 @@ def test_clips_are_counted_and_not_opened(tmp_path):
         workers=1,
     )
     few = ("data.source.exemplars=2", "data.source.regularization_count=3", f"data.path={tmp_path / 'jester'}")
-    (row,) = clips.clips(choose("paper", few))
+    (row,) = clips(plan("paper", few))
     assert row.state == "ok" and row.found.startswith("2 exemplars and 6 regularization clips in")
-    (row,) = clips.clips(choose("paper", [*few, "regularization=synthetic"]))
+    (row,) = clips(plan("paper", [*few, "regularization=synthetic"]))
     assert row.found.startswith("2 exemplars and no regularization clips")
-    (row,) = clips.clips(choose("paper", [*few, "motion=drumming_fingers"]))
+    (row,) = clips(plan("paper", [*few, "motion=drumming_fingers"]))
     assert row.state == "fails" and "Drumming Fingers" in row.found
-    assert clips.clips(choose("mini")) == []  # rendered when they are needed
+    assert clips(plan("mini")) == []  # rendered when they are needed
 
 
 def test_a_shipped_network_that_is_gone_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
-    rows = networks.networks(choose("mini"))
+    rows = networks.networks(plan("mini"))
     assert [row.state for row in rows] == ["fails"] * 4 + ["ok"]  # quality needs no file
     assert rows[1].remedy == "python -m vmc.mini classifier"
 
@@ -183,62 +184,62 @@ def gpu(monkeypatch):
 
 
 def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
-    run = choose("paper")
+    run = plan("paper")
     rows = {}
     for total in (8, 10, 12, 80):
         gpu(total - 1, total)
-        rows[total] = machine.gpu_memory(run.load, total - 1, total)
+        rows[total] = machine.gpu_memory(run, total - 1, total)
     assert [row.state for row in rows.values()] == ["fails"] * 2 + ["ok"] * 2
     held = "the run holds 10.4 of weights, gradients and optimizer state, and activations beside them"
     assert held in rows[10].found and held in rows[80].found
     assert "optimizer=adamw8bit, or parameters=lora" in rows[10].remedy
-    assert machine.gpu_memory(run.load, 10, 80).state == "note"
-    lora = choose("paper", ["parameters=lora", "evaluate_every=0"]).load
-    assert machine.gpu_memory(lora, 3, 4).state == "ok" and "parameters=lora" not in lora.savings()
-    assert machine.gpu_memory(None, 19, 20).state == "note"
+    assert machine.gpu_memory(run, 10, 80).state == "note"
+    lora = plan("paper", ["parameters=lora", "evaluate_every=0"])
+    assert machine.gpu_memory(lora, 3, 4).state == "ok" and "parameters=lora" not in machine.savings(lora)
+    assert machine.gpu_memory(plan("paper", ["model.path=somewhere/else"]), 19, 20).state == "note"
 
 
 @pytest.mark.parametrize("family", ["unet3d", "wan"])
 def test_the_need_is_that_of_the_models_own_config_files(family, tmp_path):
     write_blank(tmp_path / "model", family=family)
     words = [] if family == "unet3d" else ["model=wan", "parameters=self_qk"]
-    run = choose("mini", [f"model.path={tmp_path / 'model'}", "token=trained", "trainer.offload=true", *words])
+    run = plan("mini", [f"model.path={tmp_path / 'model'}", "token=trained", "trainer.offload=true", *words])
     model = families()[family](path=tmp_path / "model")
     networks = model.denoiser(), model.text_encoder().network
     denoiser, text = (sum(tensor.numel() for tensor in network.parameters()) for network in networks)
-    assert (run.load.trained + run.load.frozen, run.load.beside) == (denoiser, text)
-    assert 0 < run.load.trained < denoiser
+    assert (run.held.trained + run.held.frozen, run.held.beside) == (denoiser, text)
+    assert 0 < run.held.trained < denoiser
 
 
 def test_the_run_says_whether_it_takes_a_gpu_and_which_precision(gpu):
     gpu(39, 40)
-    assert [row.state for row in machine.gpu(choose("paper"))] == ["ok"] * 3
-    assert [row.part for row in machine.gpu(choose("mini"))] == ["GPU"]
-    two = choose("mini", ["trainer=ddp", "batch_size=4"])
+    assert [row.state for row in machine.gpu(plan("paper"))] == ["ok"] * 3
+    assert [row.part for row in machine.gpu(plan("mini"))] == ["GPU"]
+    two = plan("mini", ["trainer=ddp", "batch_size=4"])
     assert machine.gpu(two)[0].remedy == "give trainer.devices=1"
     gpu(39, 40, bf16=False)
-    (precision,) = [row for row in machine.gpu(choose("paper")) if row.part == "precision"]
+    (precision,) = [row for row in machine.gpu(plan("paper")) if row.part == "precision"]
     assert precision.state == "fails" and precision.remedy == "add trainer.precision=16-mixed"
-    assert machine.gpu(choose("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
+    assert machine.gpu(plan("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
 
 
 def test_room_is_computed_from_what_is_trained_and_how_often_it_is_saved():
-    method = disk.room(choose("paper"))
+    method = machine.disk_use(plan("paper"))
     trained = 570_882_176
     assert method.weights == 6 * trained * 4 and method.checkpoint == trained * 12
     assert method.stays == pytest.approx(27.4e9, rel=2e-3) and method.most == pytest.approx(34.3e9, rel=2e-3)
     words = ["weights_dtype=bfloat16", "optimizer=adamw8bit", "evaluate_every=750", "steps=1500", "checkpoint_every=0"]
-    less = disk.room(choose("paper", words))
+    less = machine.disk_use(plan("paper", words))
     assert less.weights == trained * (2 + 4) and less.checkpoint == trained * 6 and less.stays == less.most
-    assert disk.room(choose("paper", ["+baseline=pretrained"])).stays == 0
-    assert disk.room(choose("paper", ["model.path=somewhere/else"])) is None
+    assert machine.disk_use(plan("paper", ["+baseline=pretrained"])).stays == 0
+    assert machine.disk_use(plan("paper", ["model.path=somewhere/else"])) is None
 
 
 def test_the_page_on_the_paper_has_the_room_that_table_2_takes():
     """Ten arms that differ; five motions."""
     arms = ("params_none", "params_kv", "params_all", "temporal_frozen", "temporal_frozen_spatial", "token_trained")
     arms += ("timesteps_uniform", "reg_none", "reg_synthetic", "lora")
-    in_all = 5 * sum(disk.room(choose("paper", [f"+ablation={arm}"])).stays for arm in arms) / 1e12
+    in_all = 5 * sum(machine.disk_use(plan("paper", [f"+ablation={arm}"])).stays for arm in arms) / 1e12
     page = (Path(__file__).parents[2] / "docs" / "reproducing_the_paper.md").read_text()
     (said,) = re.findall(r"Table 2's runs take up to ([0-9.]+) TB", page)
     assert float(said) == pytest.approx(in_all, abs=0.05)
@@ -247,22 +248,23 @@ def test_the_page_on_the_paper_has_the_room_that_table_2_takes():
 def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
     (tmp_path / "clip.mp4").write_text("a file")
     monkeypatch.setenv("VMC_CACHE", str(tmp_path / "clip.mp4"))
-    row = disk.disk(choose("mini"))
+    row = machine.disk(plan("mini"))
     assert row.state == "note" and "clip.mp4 cannot be written" in row.found and "VMC_CACHE" in row.remedy
-    row = disk.disk(choose("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
+    row = machine.disk(plan("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
     assert row.state == "fails" and row.found.startswith("output is") and "set output=" in row.remedy
 
 
 def test_little_memory_and_disk_are_notes(monkeypatch):
     monkeypatch.setattr(machine, "available_memory", lambda: 0.5)
-    assert machine._memory("mini").state == "note" and machine._memory("mini").remedy
+    run = plan("mini")
+    assert machine._memory(run).state == "note" and machine._memory(run).remedy
     monkeypatch.setattr(machine, "available_memory", lambda: None)
-    assert "not known" in machine._memory("mini").found
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: disk.shutil._ntuple_diskusage(50e9, 20e9, 30e9))
-    row = disk.disk(choose("paper"))
+    assert "not known" in machine._memory(run).found
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: machine.shutil._ntuple_diskusage(50e9, 20e9, 30e9))
+    row = machine.disk(plan("paper"))
     assert row.state == "note" and "a run leaves about 28 and takes 35 while it saves" in row.found
     assert "(estimate)" in row.found and "the download of zeroscope 3.7" in row.found
-    assert disk.disk(choose("mini")).state == "ok"
+    assert machine.disk(run).state == "ok"
 
 
 def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
@@ -272,19 +274,19 @@ def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
     def refuse(name):
         raise VmcError(f"{name} needs a package that is not installed; pip install 'vmc[{name}]'")
 
-    monkeypatch.setattr(services, "check_launcher", refuse)
-    rows = services.services()
+    monkeypatch.setattr("vmc.config.launchers.check_launcher", refuse)
+    rows = software.services()
     assert [row.state for row in rows] == ["note"] * 3
     assert rows[1].remedy == "pip install 'vmc[joblib]'"
     monkeypatch.setattr("vmc.runs.mirror.logged_in", lambda: True)
-    assert services.services()[0].found.startswith("logged in")
+    assert software.services()[0].found.startswith("logged in")
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert "disabled" in services.services()[0].found
+    assert "disabled" in software.services()[0].found
 
 
 def test_the_table_has_each_remedy_below_its_finding():
-    rows = [Row(part="a", state="ok", found="fine"), Row(part="bb", state="fails", found="gone", remedy="get it")]
-    assert lines(rows) == ["ok     a   fine", "fails  bb  gone", "           -> get it"]
+    rows = [Row("a", "ok", "fine"), Row("bb", "fails", "gone", "get it")]
+    assert list(lines(rows)) == ["ok     a   fine", "fails  bb  gone", "           -> get it"]
 
 
 def test_help_answers(capsys):
@@ -294,5 +296,5 @@ def test_help_answers(capsys):
 
 
 def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr("vmc.tools.doctor.memory.table", lambda: ["a table", "of two lines"])
+    monkeypatch.setattr("vmc.tools.doctor.run.table", lambda: ["a table", "of two lines"])
     assert told(capsys, "--memory") == (0, "a table\nof two lines\n")

@@ -6,27 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from vmc.tools.doctor.memory import MEASURED, loads, table
-from vmc.training.memory import GIB, Load
+from vmc.tools.doctor.run import MEASURED, count_rows, table
+from vmc.training.memory import GIB, HeldMemory
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_what_is_held_is_the_sum_of_weights_gradients_and_optimizer_state():
-    load = Load(trained=100, frozen=50, beside=10, precision="bf16-mixed", state_bytes=8)
-    assert load.held == 100 * (4 + 4 + 8) + 50 * 2 + 10 * 4
+    held = HeldMemory(trained=100, frozen=50, beside=10, precision="bf16-mixed", state_bytes=8)
+    assert held.bytes == 100 * (4 + 4 + 8) + 50 * 2 + 10 * 4
 
 
 def test_what_is_held_is_counted_from_the_networks_shapes(tiny):
-    method, mixed, eight, keys, lora = loads(tiny)
+    method, mixed, eight, keys, lora = count_rows(tiny)
     every = method.trained + method.frozen
     assert every == sum(tensor.numel() for tensor in tiny.empty_denoiser().parameters())
-    assert method.held == 16 * method.trained + 4 * method.frozen
-    assert mixed.held == 16 * method.trained + 2 * method.frozen
-    assert mixed.held - eight.held == 6 * method.trained
-    assert keys.trained + keys.frozen == every and keys.held < mixed.held
+    assert method.bytes == 16 * method.trained + 4 * method.frozen
+    assert mixed.bytes == 16 * method.trained + 2 * method.frozen
+    assert mixed.bytes - eight.bytes == 6 * method.trained
+    assert keys.trained + keys.frozen == every and keys.bytes < mixed.bytes
     assert lora.frozen == every and 0 < lora.trained < method.trained
-    assert lora.adapters and not mixed.adapters
 
 
 def test_the_page_on_memory_has_the_table_that_the_command_prints():

@@ -1,7 +1,9 @@
 """`python -m vmc.prepare classifier` on a small rendered folder, in both layouts."""
 
 import json
+import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,12 @@ from PIL import Image
 from vmc.data.jester import RELEASE, Jester
 from vmc.data.video import count_frames, read_frames
 from vmc.metrics.networks.classifiers import TRNClassifier
-from vmc.metrics.networks.trn import TRN, load_trn, save_trn, segment_indices
+from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn, segment_indices
 from vmc.mini.world import jester_folder
 from vmc.prepare import main
-from vmc.tools.classifier import clips, training
-from vmc.tools.classifier.batches import Batches
-from vmc.tools.classifier.clips import Split, decode, drawn_by_runs
-from vmc.tools.learning import loop
-from vmc.tools.learning.loop import Clock
-from vmc.tools.learning.shards import Shards
+from vmc.tools.classifier import jester, training
+from vmc.tools.classifier.jester import JesterBatches, Split, decode, drawn_by_runs
+from vmc.tools.learning.training import Clock
 
 LABELS = ("Doing other things", "No gesture", "Swiping Down")
 EXEMPLARS = ("--motions", "swiping_down", "--run-seeds", "0", "1", "--exemplars", "1", "--regularization-count", "1")
@@ -135,7 +134,7 @@ def test_a_training_that_was_cut_ends_as_one_that_was_not(finished, release, tmp
     with monkeypatch.context() as patch:
         asked = iter([False] * 3 + [True])
         patch.setattr(Clock, "over", lambda self: next(asked))
-        patch.setattr(loop, "SAVE_SECONDS", 0.0)
+        patch.setattr("vmc.tools.learning.training.SAVE_SECONDS", 0.0)
         status, out, _ = told(release)
         assert status == 0 and "3 of 4 steps; the same command goes on" in out
         assert not (tmp_path / "mine.pth.tar").exists()
@@ -173,12 +172,12 @@ def test_the_first_of_equally_good_epochs_is_kept(tmp_path):
     assert (content["epoch"], content["best_prec1"]) == (2, 50.0)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(training.VmcError, match="is damaged"):
-        training.best_accuracy(file)
+        training.keep_best(network, file, arch="SmallResNet", epoch=5, accuracy=0.1)
 
 
 def test_every_epoch_shows_every_clip_in_an_order_of_its_own(release, finished):
     split = Split(source=Jester(release), name="train", classes=LABELS, arch="SmallResNet")
-    batches = Batches(clips=split, seed=0, size=3)
+    batches = JesterBatches(clips=split, seed=0, size=3)
     orders = [[batches._clip(6 * epoch + place) for place in range(6)] for epoch in range(3)]
     assert all(sorted(order) == list(range(6)) for order in orders) and orders[0] != orders[1]
     first, again, other = batches(1), batches(1), batches(3)
@@ -189,10 +188,11 @@ def test_every_epoch_shows_every_clip_in_an_order_of_its_own(release, finished):
     assert first.labels_B.tolist() == [LABELS.index(dict(rows(release, "train"))[split.ids[c]]) for c in orders[0][3:]]
 
 
-def test_clips_are_decoded_by_processes_and_in_time_order(release):
+def test_clips_are_decoded_in_time_order_by_what_other_processes_can_run(release):
     split = Split(source=Jester(release), name="train", classes=LABELS, arch="BNInception")
-    shards = Shards(**vars(split.shards) | {"per_shard": 3, "name": "two files"})
-    assert shards.shape == (16, 100, 100, 3) and shards.prepare(workers=2)
+    shards = split.shards
+    assert shards.shape == (16, 100, 100, 3) and shards.prepare(workers=1)
+    assert pickle.loads(pickle.dumps(shards.make)).func is decode
     folder = release / RELEASE / split.ids[4]
     whole = read_frames(folder, segment_indices(count_frames(folder), 16))[..., 16:116]
     assert np.array_equal(shards.items([4])[0], whole.permute(0, 2, 3, 1).numpy())
@@ -200,11 +200,23 @@ def test_clips_are_decoded_by_processes_and_in_time_order(release):
 
 
 @pytest.mark.slow
-def test_the_papers_backbone_begins_with_published_weights(release, tmp_path, told):
+def test_the_papers_backbone_begins_with_published_weights(release, tmp_path, told, monkeypatch):
+    monkeypatch.setitem(BACKBONES, "BNInception", replace(BACKBONES["BNInception"], short_side=96, crop=64))
     first = TRN(arch="BNInception", classes=3)
     save_trn(first, tmp_path / "first.pth.tar", arch="BNInception", epoch=1, accuracy=0.0)
-    words = ("--backbone", "bninception", "--weights", tmp_path / "first.pth.tar", "--epochs", 1, "--rate", 1e-6)
-    assert told(release, *words)[0] == 0
+    words = (
+        "--backbone",
+        "bninception",
+        "--weights",
+        tmp_path / "first.pth.tar",
+        "--epochs",
+        1,
+        "--batch",
+        6,
+        "--rate",
+        1e-6,
+    )
+    assert told(release, *words, "--rate", 1e-6)[0] == 0
     network = load_trn(tmp_path / "mine.pth.tar", classes=3)
     assert torch.allclose(network.new_fc.weight, first.new_fc.weight, atol=1e-3)
     status, _, err = told(release, "--weights", tmp_path / "first.pth.tar", output=tmp_path / "other.pth.tar")
@@ -257,7 +269,7 @@ def test_options_out_of_range_and_too_few_clips_are_refused(release, told, tmp_p
         status, _, err = told(release, *words)
         assert status == 2 and message in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(clips.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(1, 1, 0))
+    monkeypatch.setattr(jester.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(1, 1, 0))
     monkeypatch.setenv("VMC_CACHE", str(tmp_path / "nowhere" / "cache"))
     status, _, err = told(release)
     assert status == 2 and "let $VMC_CACHE name a folder with more room" in err

@@ -1,7 +1,9 @@
 """An export describes itself, and goes to the hub: `export=DIR push=NAME`. The hub is played by a few lines."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -9,7 +11,7 @@ from diffusers import TextToVideoSDPipeline
 from huggingface_hub import HfApi, RepoUrl, constants
 
 from vmc.generate import main as generate
-from vmc.tools.model_card import Card, base_licence
+from vmc.tools.model_card import base_licence, card_text
 from vmc.utils.files import fingerprint
 
 
@@ -19,6 +21,10 @@ class Refused(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(f"{status} Client Error\nwith more lines")
         self.response = type("Response", (), {"status_code": status})()
+
+
+MADE = {"pipelines": ("AnimateDiffPipeline",), "half": "float16", "frames": 8, "size": 64, "fps": 3.0}
+"""Of a base model."""
 
 
 @pytest.fixture
@@ -43,11 +49,11 @@ def hub(monkeypatch):
     return asked, fails
 
 
-@pytest.fixture
-def run(train, metrics, tmp_path):
-    return train(
-        *metrics, "evaluate_every=2", "evaluate_subset=2", "steps=2", f"cache={tmp_path / 'cache'}", "token.word=pll"
-    )
+@pytest.fixture(scope="module")
+def run(train_into, metrics, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("push")
+    settings = ["evaluate_every=2", "evaluate_subset=2", "steps=2", f"cache={folder / 'cache'}", "token.word=pll"]
+    return train_into(folder / "run", *metrics, *settings)
 
 
 def metadata(card: str) -> dict:
@@ -133,27 +139,20 @@ def test_licences_are_those_of_the_base_model(tmp_path):
     (tmp_path / "README.md").write_text("---\n: [\n---\n")
     assert base_licence(str(tmp_path))[0] is None
     assert base_licence("someone/else")[0] is None
-    card = Card(
-        base="cerspense/zeroscope_v2_576w",
-        pipeline="TextToVideoSDPipeline",
-        mark="0",
-        frames=16,
-        size=384,
-        fps=12.0,
-        sampler={"steps": 25, "guidance": 9.0},
-    )
-    found = metadata(card.text())
+    base = SimpleNamespace(path="cerspense/zeroscope_v2_576w", **MADE)
+    found = metadata(card_text(base, fingerprint="0", sampler={"steps": 25, "guidance": 9.0}))
     assert (found["license"], found["base_model"]) == ("cc-by-nc-4.0", "cerspense/zeroscope_v2_576w")
 
 
-def test_metrics_of_an_untrained_or_later_step_are_not_shown(run, entered):
-    (run.path / "evaluation" / "000002").rename(run.path / "evaluation" / "000009")
-    status, said = entered(generate, f"run={run.path}", "export=exported")
+def test_metrics_of_an_untrained_or_later_step_are_not_shown(run, entered, tmp_path):
+    copy = Path(shutil.copytree(run.path, tmp_path / "copy"))
+    (copy / "evaluation" / "000002").rename(copy / "evaluation" / "000009")
+    status, said = entered(generate, f"run={copy}", "export=exported")
     assert status == 0, said
     assert "Not evaluated." in Path("exported/README.md").read_text()
 
 
-def test_texts_of_several_lines_do_not_break_the_page():
+def test_texts_of_several_lines_do_not_break_the_page(tmp_path):
     config = {
         "motion": {"name": "x", "prompt": "{subject}\ndoing {token}", "caption": None},
         "token": {"word": "pll"},
@@ -162,18 +161,15 @@ def test_texts_of_several_lines_do_not_break_the_page():
         "regularization": None,
         "parameters": {"_target_": "own.norms.Norms"},
     }
-    made = {
-        "base": "b",
-        "pipeline": "AnimateDiffPipeline",
-        "mark": "m",
-        "sampler": {"steps": 1, "guidance": 1.0},
-        "frames": 8,
-        "size": 64,
-        "fps": 3.0,
-    }
-    clips = [{"role": "exemplar", "caption": "a man\ndoing pll"}]
-    page = Card(**made, config=config, clips=clips, prompts=["a cat\n\ndoing pll"]).text()
-    assert "| 1 | exemplar | a man doing pll |" in page and "- a cat doing pll\n" in page
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "clips.csv").write_text('role,caption\nexemplar,"a man\ndoing | pll"\n')
+    evaluation = tmp_path / "evaluation" / "000001"
+    evaluation.mkdir(parents=True)
+    (evaluation / "summary.json").write_text('{"step": 1, "videos": 1, "of": 1, "metrics": {}}')
+    (evaluation / "scores.csv").write_text('prompt\n"a cat\n\ndoing pll"\n')
+    base = SimpleNamespace(path="b", **MADE)
+    page = card_text(base, fingerprint="m", sampler={"steps": 1, "guidance": 1.0}, run=tmp_path, step=1)
+    assert r"| 1 | exemplar | a man doing \| pll |" in page and "- a cat doing pll\n" in page
     assert "| trained parameters | Norms |" in page
     assert "| objective | Denoising |" in page  # which a run of an earlier version does not say
     assert "“A firefighter doing pll”" in page and "from diffusers import AnimateDiffPipeline" in page

@@ -11,9 +11,10 @@ from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import read_state
-from vmc.tools.full_size.sizes import ZEROSCOPE
+from vmc.tools.full_size.folder import ZEROSCOPE
 from vmc.training import session
-from vmc.training.hardware import GIB, Hardware, check_memory, explain_oom
+from vmc.training.hardware import Hardware
+from vmc.training.memory import GIB, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.utils.errors import VmcError
 

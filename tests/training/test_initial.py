@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
 from vmc.training import session as sessions

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel
 from vmc.models.lora import LoraSubset
 from vmc.models.token import MotionToken
 from vmc.training import session

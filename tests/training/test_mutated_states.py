@@ -10,8 +10,8 @@ import torch
 
 from vmc.training.checkpoints import checkpoint_fault
 from vmc.training.delta import Delta
+from vmc.utils.cache import ONLY, Cache
 from vmc.utils.errors import VmcError
-from vmc.utils.tensor_files import read_cached, write_cached
 
 EACH = 40
 """Mutations of each kind of file."""
@@ -32,6 +32,14 @@ def read_checkpoint(path: Path) -> object:
     return None if checkpoint_fault(path) else torch.load(path, map_location="cpu", weights_only=True)
 
 
+def read_cached(path: Path) -> object:
+    """The tensors of a cache file; None where they have to be made again."""
+    folder = path.parent / "damaged-cache" / "aa"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "aa.safetensors").write_bytes(path.read_bytes())
+    return Cache(folder.parent)._read("aa")
+
+
 def equal(one: object, other: object) -> bool:
     """Whether nested values are equal, tensors to the bit."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
@@ -47,11 +55,12 @@ def equal(one: object, other: object) -> bool:
 def files(train, tmp_path) -> dict[str, tuple[Path, Callable[[Path], object]]]:
     """A file of each kind and how it is read."""
     run = train("steps=1", "parameters=spatial_kv")
-    write_cached(tmp_path / "cached.safetensors", torch.arange(600.0).reshape(2, 300))
+    cache = Cache(tmp_path / "cache")
+    cache.tensors({"aa": torch.arange(600.0).reshape(2, 300)}, lambda: lambda tensor: {ONLY: tensor})
     return {
         "weights": (run.weights(1), read_delta),
         "checkpoint": (run.checkpoint(1), read_checkpoint),
-        "cached tensor": (tmp_path / "cached.safetensors", read_cached),
+        "cached tensor": (tmp_path / "cache" / "aa" / "aa.safetensors", read_cached),
     }
 
 

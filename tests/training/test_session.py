@@ -170,11 +170,10 @@ def test_a_cold_a_half_filled_and_a_full_cache_give_the_same_bits(train, plain, 
 
 def test_a_cache_filled_at_another_thread_count_gives_the_same_bits(train, plain, tmp_path):
     cache = tmp_path / "cache"
-    train("trainer.threads=2", f"cache={cache}", output=tmp_path / "two")
+    train("trainer.threads=2", "steps=1", f"cache={cache}", output=tmp_path / "two")
     filled = len(list((cache / "latents").rglob("*.safetensors")))
-    other = train("trainer.threads=1", f"cache={cache}", output=tmp_path / "one")
-    assert losses(other) == losses(plain.run)[:3]
-    assert_same(weights(other), weights(plain.run))
+    other = train("trainer.threads=1", "steps=1", f"cache={cache}", output=tmp_path / "one")
+    assert_same(weights(other, 1), weights(plain.run, 1))
     assert len(list((cache / "latents").rglob("*.safetensors"))) == 2 * filled
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vmc.data.cache import TensorCache
 from vmc.training.delta import FORMAT, Delta
+from vmc.utils.cache import Cache
 from vmc.utils.errors import DamagedError, UnwritableError, VmcError
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
 
@@ -53,12 +53,12 @@ def test_every_flipped_bit_is_found_or_harmless(tmp_path):
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "text"])
 def test_a_damaged_cache_file_is_made_again_and_said(tmp_path, caplog, damage):
-    cache = TensorCache(folder=tmp_path)
+    cache = Cache(tmp_path)
     made = []
 
     def make(item):
         made.append(item)
-        return torch.full((3,), float(item))
+        return {"tensor": torch.full((3,), float(item))}
 
     def read():
         return cache.tensors({"aa1": 1, "bb2": 2}, lambda: make, label="items")
@@ -71,7 +71,7 @@ def test_a_damaged_cache_file_is_made_again_and_said(tmp_path, caplog, damage):
         flip(file, len(content) * 8 - 1)
     else:
         file.write_bytes({"cut": content[:-4], "empty": b"", "text": b"no tensors at all"}[damage])
-    assert torch.equal(read()["aa1"], torch.ones(3))
+    assert torch.equal(read()["aa1"]["tensor"], torch.ones(3))
     assert made == [1, 2, 1]
     assert f"the cache file {file} is damaged" in caplog.text
     assert "it is made again" in caplog.text
@@ -85,16 +85,16 @@ def test_a_cache_file_without_a_checksum_is_made_again_without_a_word(tmp_path, 
     file = tmp_path / "aa" / "aa1.safetensors"
     file.parent.mkdir()
     save_file({"tensor": torch.zeros(3)}, file)
-    found = TensorCache(folder=tmp_path).tensors({"aa1": 1}, lambda: lambda item: torch.ones(3), label="items")
-    assert torch.equal(found["aa1"], torch.ones(3))
+    found = Cache(tmp_path).tensors({"aa1": 1}, lambda: lambda item: {"tensor": torch.ones(3)}, label="items")
+    assert torch.equal(found["aa1"]["tensor"], torch.ones(3))
     assert not caplog.text
 
 
 def test_a_cache_that_cannot_be_written_names_its_setting(tmp_path):
     (tmp_path / "clip.mp4").write_text("a file")
-    cache = TensorCache(folder=tmp_path / "clip.mp4" / "latents")
+    cache = Cache(tmp_path / "clip.mp4" / "latents")
     with pytest.raises(UnwritableError, match=r"mp4/latents/aa/aa1\S+ cannot be written .*cache=\.\.\. or VMC_CACHE"):
-        cache.tensors({"aa1": 1}, lambda: lambda item: torch.ones(3), label="items")
+        cache.tensors({"aa1": 1}, lambda: lambda item: {"tensor": torch.ones(3)}, label="items")
 
 
 def test_a_delta_of_another_content_is_refused_with_the_step_before(tmp_path):

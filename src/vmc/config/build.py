@@ -3,7 +3,7 @@
 It imports torch and all that runs are made of, so entry points import it when everything else has been checked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.config.schema import EXTRAS, missing_extra
+import vmc.config.folders  # noqa: F401 - registers what configs compute
 from vmc.data.clips import NoClips, fill
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, read_prompts, spread
@@ -44,14 +44,27 @@ def build_part(config: Config, key: str, **more: Any) -> Any:
     return _make(node, **more) if isinstance(node, DictConfig) else node
 
 
+def build_parts(config: Config, keys: Sequence[str]) -> dict[str, Any]:
+    """What stands under several keys, made; nothing is loaded for it.
+
+    Raises:
+        VmcError: a class refuses what it is given, in whatever way.
+    """
+    made = {}
+    for key in keys:
+        try:
+            made[key] = build_part(config, key)
+        except InstantiationException as error:
+            raise VmcError(f"{key} cannot be made ({error}); give other overrides") from error
+    return made
+
+
 def _make(node: Any, **more: Any) -> Any:
     try:
         return instantiate(node, **more)
     except InstantiationException as error:  # Hydra's, around what the class says
         if isinstance(error.__cause__, VmcError):
             raise error.__cause__ from None
-        if package := missing_extra(str(target := node.get("_target_"))):
-            raise VmcError(f"{target} needs {package}; {EXTRAS[package]}") from error
         raise
 
 

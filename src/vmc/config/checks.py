@@ -91,6 +91,14 @@ def missing_keys(config: DictConfig) -> list[str]:
     return [key for key, value in walk(OmegaConf.to_container(config)) if value == "???"]
 
 
+def fill_missing(config: DictConfig) -> list[str]:
+    """Put `not-given` in the place of every value that is missing, so that the others can be checked; the keys."""
+    missing = missing_keys(config)
+    for key in missing:
+        OmegaConf.update(config, key, "not-given")
+    return missing
+
+
 def check_config(config: DictConfig, command: str) -> None:
     """Refuse keys that nothing reads, and values that cannot be; cheap, as no class is imported for it.
 

@@ -1,6 +1,5 @@
 """Composing a config and running a task on it, as every Hydra entry point does, with errors told as sentences."""
 
-import copy
 import errno
 import logging
 import os
@@ -15,10 +14,10 @@ from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vmc.config.checks import check_complete, check_config, check_overlays, check_parts, missing_keys
+from vmc.config.checks import check_complete, check_overlays
 from vmc.config.folders import config_folder, find_sweep
 from vmc.config.free_text import quote_free_text
 from vmc.config.launchers import check_launcher
@@ -74,19 +73,6 @@ def compose(command: str, overrides: Sequence[str] = ()) -> DictConfig:
         del config["hydra"]
     check_overlays(config, choices)
     return config
-
-
-def check_values(config: DictConfig, command: str) -> None:
-    """Check keys and values as the command does, but for the values that are not given yet.
-
-    Raises:
-        VmcError: naming the first that is wrong.
-    """
-    given = copy.deepcopy(config)
-    for key in missing_keys(config):
-        OmegaConf.update(given, key, "not-given")
-    check_config(given, command)
-    check_parts(given)
 
 
 class CheckLauncher(Callback):

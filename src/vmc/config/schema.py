@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -72,13 +71,9 @@ def find(tree: Any, key: str) -> Any:
 def arguments(target: str) -> Mapping[str, inspect.Parameter]:
     """The arguments of a class or function by its dotted name, which is imported; `ANYTHING` where it takes any.
 
-    Of a class whose extra is not installed nothing is known: building it says so.
-
     Raises:
         VmcError: it cannot be imported.
     """
-    if missing_extra(target):
-        return {ANYTHING: inspect.Parameter("any", inspect.Parameter.VAR_KEYWORD)}
     module, _, name = target.rpartition(".")
     try:
         called = getattr(import_module(module), name)
@@ -87,17 +82,9 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter]:
         except NameError:  # types that are imported for checkers of types alone
             found = inspect.signature(called)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise VmcError(
-            f"_target_ is {target}, which cannot be imported ({error}); give the dotted name of a class that is"
-            " installed"
-        ) from error
+        remedy = EXTRAS.get(module.partition(".")[0], "give the dotted name of a class that is installed")
+        raise VmcError(f"_target_ is {target}, which cannot be imported ({error}); {remedy}") from error
     return {ANYTHING if one.kind is one.VAR_KEYWORD else name: one for name, one in found.parameters.items()}
-
-
-def missing_extra(target: str) -> str | None:
-    """The package of a class by its dotted name, where an extra of the project has it and it is not installed."""
-    package = target.partition(".")[0]
-    return package if package in EXTRAS and find_spec(package) is None else None
 
 
 def named_targets() -> Mapping[str, frozenset[str]]:
@@ -198,7 +185,7 @@ class Schema:
         if choices := [f"{group}={file.stem}" for file in files if find(_read(file), inner) is not ABSENT]:
             return f"{key} belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
         known = find(self.tree, key) is not ABSENT or key in self.groups or group == "hydra"
-        if known or any(name in arguments(target) for target in named_targets().get(parent, ())):
+        if known or any(_takes(target, name) for target in named_targets().get(parent, ())):
             return f"{key} stands in no file that is chosen; +{key}=... adds it"
         return self.refusal(key)
 
@@ -216,6 +203,13 @@ class Schema:
         return f"{key} is unknown; " + (
             f"did you mean {near[0]}?" if near else "--help lists the groups and keys there are"
         )
+
+
+def _takes(target: str, name: str) -> bool:
+    try:
+        return name in arguments(target)
+    except VmcError:  # its package is not installed
+        return False
 
 
 def _takes_mapping(target: str, name: str) -> bool:

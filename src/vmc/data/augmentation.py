@@ -69,17 +69,16 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         # Configs give lists and whole numbers; equal settings must give equal texts, which name caches.
-        for name in _PAIRS:
-            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
-        for name in _HIGHEST:
-            object.__setattr__(self, name, float(getattr(self, name)))
         for name, (lowest, highest) in _PAIRS.items():
-            pair = getattr(self, name)
+            pair = tuple(map(float, getattr(self, name)))
+            object.__setattr__(self, name, pair)
             if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
                 shown, within = ", ".join(f"{value:g}" for value in pair), f"{lowest:g} and {highest:g}"
                 raise VmcError(f"data.augmentation.{name} is [{shown}]; it must be [lowest, highest] within {within}")
         for name, (highest, why) in _HIGHEST.items():
-            if not 0 <= (value := getattr(self, name)) <= highest:
+            value = float(getattr(self, name))
+            object.__setattr__(self, name, value)
+            if not 0 <= value <= highest:
                 between = f"must lie between 0 (none) and {highest:g}{why}"
                 raise VmcError(f"data.augmentation.{name} is {value:g}; it {between}")
 

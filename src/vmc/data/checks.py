@@ -55,28 +55,8 @@ def check_size(path: Path, width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise VmcError(f"clip {path} has frames of {width}x{height} pixels: replace it, or remove it")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise too_large(path, f"frames of {width}x{height}")
-
-
-def too_large(path: Path, size: str) -> VmcError:
-    """What is told of a frame that is not decoded."""
-    limits = f"{MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million in all are read"
-    return VmcError(f"clip {path} has {size} pixels, {limits}: scale it down, or remove it")
-
-
-def find_gap(files: Sequence[Path], stated: int | None = None) -> str | None:
-    """What does not fit frames that are numbered from 1 on, a clause; None where all are there.
-
-    The files are in natural order, and as many as `stated` where somebody says how many there should be.
-    """
-    for number, file in enumerate(files, start=1):
-        if not file.stem.isdecimal():
-            return f"holds {file.name}, which is no numbered frame"
-        if int(file.stem) != number:
-            return f"has no frame {number:05d}{file.suffix}"
-    if stated is not None and stated != len(files):
-        return f"has {len(files)} frames, where the table says {stated}"
-    return None
+        limits = f"{MAX_SIDE} a side and {MAX_PIXELS // 1_000_000} million in all are read"
+        raise VmcError(f"clip {path} has frames of {width}x{height} pixels, {limits}: scale it down, or remove it")
 
 
 def frame_numbers(files: Sequence[Path]) -> list[int] | None:

@@ -42,23 +42,15 @@ class ClipSource(Protocol):
             caption: caption of every clip; None leaves it to what the source knows of each clip.
             seed: seed of the draw, for sources that hold more clips than are wanted.
         """
-        ...
+        return []
 
     def regularization(self, *, seed: int) -> list[Clip]:
         """Clips that show other motions; empty when the source has none."""
-        ...
+        return []
 
 
-class NoClips:
+class NoClips(ClipSource):
     """No clips: videos are only generated."""
-
-    def exemplars(self, *, label: str | None, caption: str | None, seed: int) -> list[Clip]:
-        """None."""
-        return []
-
-    def regularization(self, *, seed: int) -> list[Clip]:
-        """None."""
-        return []
 
 
 def fill(caption: str, **values: str | None) -> str:
@@ -82,10 +74,8 @@ def check_token(clips: Sequence[Clip], word: str) -> None:
     """Refuse exemplars whose captions, after `fill`, lack the motion's word, in upper or lower case as for CLIP."""
     for clip in clips:
         if clip.role == "exemplar" and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", clip.caption, re.IGNORECASE):
-            raise VmcError(
-                f"the caption {shortened(clip.caption)!r} of clip {clip.path} lacks the motion's token {word!r}: "
-                "write {token} into the caption where the motion is named"
-            )
+            told = f"the caption {shortened(clip.caption)!r} of clip {clip.path} lacks the motion's token {word!r}"
+            raise VmcError(f"{told}: write {{token}} into the caption where the motion is named")
 
 
 def check_readable(

@@ -49,11 +49,7 @@ class VideoFolder:
     stills: bool = False
 
     def exemplars(self, *, label: str | None = None, caption: str | None = None, seed: int = 0) -> list[Clip]:
-        """All clips of `path`; `label` and `seed` change nothing, as a folder holds one motion and all is taken.
-
-        Raises:
-            VmcError: no folder, no clips, or no caption for one of them.
-        """
+        """All clips of `path`, whatever `label` and `seed`; a VmcError where there are none, or one has no caption."""
         return self._clips("data.path", self.path, caption, "exemplar")
 
     def regularization(self, *, seed: int = 0) -> list[Clip]:
@@ -101,7 +97,7 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
     if caption is not None:
         return clips, [caption] * len(clips)
     captions = {clip: text for _, clip, text in rows if text}  # of two tables, the nearer one counts
-    return clips, [captions.get(clip) or _read_caption(text) for clip, text in zip(clips, texts, strict=True)]
+    return clips, [captions.get(clip) or _read_caption(file) for clip, file in zip(clips, texts, strict=True)]
 
 
 class _Files(NamedTuple):
@@ -137,8 +133,9 @@ def _scan(path: Path, *, key: str) -> Mapping[Path, _Files]:
             if entry.is_dir():
                 inner.append((entry, depth + 1))
             else:
-                kinds = (VIDEO_SUFFIXES, IMAGE_SUFFIXES, (entry.suffix.lower(),))
-                files[next(place for place, kind in enumerate(kinds) if entry.suffix.lower() in kind)].append(entry)
+                suffix = entry.suffix.lower()
+                images = files.images if suffix in IMAGE_SUFFIXES else files.others
+                (files.videos if suffix in VIDEO_SUFFIXES else images).append(entry)
         pending += reversed(inner)
         # Animated images are videos. Of numbered ones the first tells: a long clip's are not opened one by one.
         if frame_numbers(files.images) is None or _is_animated(files.images[0]):

@@ -195,8 +195,7 @@ def _times(path: Path, folder_fps: float, state: tuple[int, int] | None) -> tupl
     return tuple(frame_times(path, folder_rate=folder_fps))
 
 
-@dataclass(frozen=True, kw_only=True)
-class TimedClip:
+class TimedClip(NamedTuple):
     """A clip and its time."""
 
     clip: Clip
@@ -212,13 +211,8 @@ def time_clip(clip: Clip, transform: ClipTransform) -> TimedClip:
     interval = typical_interval(times)
     # A clip is too short for a window from its first frame, or for none.
     shortest = window(times, frames=transform.frames, fps=transform.fps, start="first", generator=generator(0))
-    return TimedClip(
-        clip=clip,
-        seconds=times[-1] + interval if interval else None,
-        rate=1 / interval if interval else None,
-        slow=is_slower(times, transform.fps / _SLOWER),
-        padded=shortest.padded,
-    )
+    seconds, rate = (times[-1] + interval, 1 / interval) if interval else (None, None)
+    return TimedClip(clip, seconds, rate, is_slower(times, transform.fps / _SLOWER), shortest.padded)
 
 
 def log_timing(clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> None:
@@ -236,16 +230,15 @@ def timing_sentences(timed: Sequence[TimedClip], *, frames: int, fps: float) -> 
     if own and others and not 1 / _DIFFERENT <= statistics.median(others) / statistics.median(own) <= _DIFFERENT:
         said.append((logging.INFO, f"regularization clips are {_span(others)}"))
     for role, clips in by_role.items():
-        short = [
-            f"{one.clip.path.name} ({_span([one.seconds]) if one.seconds else 'one frame'}, "
-            f"{one.padded} time{'s' * (one.padded != 1)})"
-            for one in clips
-            if one.padded
+        lengths = [_span([one.seconds]) if one.seconds else "one frame" for one in clips]
+        times = [
+            f"{length}, {one.padded} time{'s' * (one.padded != 1)}" for length, one in zip(lengths, clips, strict=True)
         ]
+        short = [f"{one.clip.path.name} ({time})" for one, time in zip(clips, times, strict=True) if one.padded]
         slow = [f"{one.clip.path.name} ({one.rate:.3g} fps)" for one in clips if one.slow]
         for named, what in (
             (short, f"shorter than {frames} frames at {fps:g} fps, their last frame repeated"),
-            (slow, f"with fewer frames a second than data.fps={fps:g}, each given once and played faster"),
+            (slow, f"of fewer frames a second than data.fps={fps:g}, which are taken once each and play faster"),
         ):
             if named:
                 more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""

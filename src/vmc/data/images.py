@@ -1,11 +1,10 @@
 """Image files to frames, and the pixels of video files to upright RGB images of the size that was meant.
 
-Axes: H rows, W columns, C color channels (red, green, blue), P the two chroma planes (blue, red
-difference); frames are uint8, 0 to 255. What cannot be read is a VmcError that names the file.
+Axes: H rows, W columns, C color channels (red, green, blue), P the two chroma planes (blue, red difference); frames
+are uint8, 0 to 255. What cannot be read is a VmcError that names the file.
 """
 
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -17,7 +16,7 @@ from av.video.frame import VideoFrame
 from einops import reduce
 from PIL import Image, ImageOps
 
-from vmc.data.checks import check_regular, check_size, too_large
+from vmc.data.checks import check_regular, check_size
 from vmc.utils.errors import VmcError
 
 SHORTER_SIDE = 256
@@ -137,18 +136,13 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     """The image, its size checked before any of its pixels are decoded."""
     check_regular(file)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_size` is stricter
-            image = Image.open(file, formats=_FORMATS)
-        with image:
+        with Image.open(file, formats=_FORMATS) as image:
             check_size(file, *image.size)
             if image.format == "TIFF" and (pages := getattr(image, "n_frames", 1)) > 1:
                 raise VmcError(f"clip {file} has {pages} pages: save them as numbered images, or as a video")
             yield image
     except VmcError:
         raise
-    except Image.DecompressionBombError as error:
-        raise too_large(file, "hundreds of millions of") from error
     except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise VmcError(f"clip {file} cannot be read ({reason}): replace or re-encode it, or remove it") from error

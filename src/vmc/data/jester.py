@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from vmc.data.checks import check_path, explain_permissions, find_gap
+from vmc.data.checks import check_path, explain_permissions
 from vmc.data.clips import Clip, Role
 from vmc.data.video import frame_files, natural_order
 from vmc.utils.errors import VmcError
@@ -209,10 +209,8 @@ class Jester:
         order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
         folders = {ids[place]: self.frames_folder(self.split, ids[place]) for place in order}
         if missing := [folder for folder in folders.values() if not folder.is_dir()]:
-            raise VmcError(
-                f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing, "
-                f"the first in {missing[0]}: unpack all of Jester's frames there"
-            )
+            told = f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing"
+            raise VmcError(f"{told}, the first in {missing[0]}: unpack all of Jester's frames there")
         clips = []
         for id, folder in folders.items():
             gap = _find_gap(frame_files(folder), stated[id])
@@ -226,7 +224,15 @@ def _table_file(root: Path, mirror: bool, split: str) -> Path:
 
 
 def _find_gap(files: Sequence[Path], stated: str) -> str | None:
-    return find_gap(files, int(stated) if stated.isdecimal() else None)
+    """What does not fit frames that are numbered from 1 on, and as many as the table states, a clause."""
+    for number, file in enumerate(files, start=1):
+        if not file.stem.isdecimal():
+            return f"holds {file.name}, which is no numbered frame"
+        if int(file.stem) != number:
+            return f"has no frame {number:05d}{file.suffix}"
+    if stated.isdecimal() and int(stated) != len(files):
+        return f"has {len(files)} frames, where the table says {stated}"
+    return None
 
 
 class SplitCheck(NamedTuple):

@@ -67,12 +67,7 @@ class MotionData:
 
     def transform(self, *, augmented: bool, mirror: bool) -> ClipTransform:
         """Clip file to frames: with the augmentation for exemplars, without for regularization clips."""
-        return ClipTransform(
-            frames=self.frames,
-            fps=self.fps,
-            start=self.start,
-            size=self.size,
-            augmentation=self.augmentation if augmented else None,
-            mirror=mirror and augmented,
-            folder_fps=self.frame_folder_fps,
-        )
+        settings = {name: getattr(self, name) for name in ("frames", "fps", "start", "size")}
+        augmentation = self.augmentation if augmented else None
+        mirror = mirror and augmented
+        return ClipTransform(**settings, augmentation=augmentation, mirror=mirror, folder_fps=self.frame_folder_fps)

@@ -21,7 +21,6 @@ class Prompt:
     language: str | None = None  # the text in natural language, for the text alignment, where somebody has said it
 
 
-@explain_permissions()
 def read_prompts(
     file: Path, *, template: str, seeds: Sequence[int], language: str | None = None, **words: str
 ) -> list[Prompt]:
@@ -42,18 +41,8 @@ def read_prompts(
     Raises:
         VmcError: no such file, no prompts or over 100,000 of them, unknown columns or a seed that is no whole number.
     """
-    if not file.exists():
-        raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
-    if file.suffix.lower() in (".csv", ".tsv"):
-        columns, rows = read_table(file, wanted=("prompt", "subject"))
-    else:
-        columns, rows = ["prompt"], [{"prompt": line, "": ""} for line in read_lines(file)]
+    columns, rows = _read_rows(file)
     seed_columns = [column for column in columns if column == "seed" or column.startswith("seed_")]
-    if not {"prompt", "subject"} & set(columns):
-        names = shortened(", ".join(columns)) or "none"
-        raise VmcError(f"prompts.file is {file}, with columns {names}; it needs prompt or subject")
-    if not rows:
-        raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
     if (videos := len(rows) * len(seed_columns or seeds)) > MAX_ROWS:
         told = f"{videos:,} videos to make; {MAX_ROWS:,} are made at most: split it"
         raise VmcError(f"prompts.file is {file}, with {told}")
@@ -78,15 +67,30 @@ def read_prompts(
     return prompts
 
 
+@explain_permissions()
+def _read_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a table and its rows by them; a text has one column, `prompt`."""
+    if not file.exists():
+        raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
+    if file.suffix.lower() in (".csv", ".tsv"):
+        columns, rows = read_table(file, wanted=("prompt", "subject"))
+    else:
+        columns, rows = ["prompt"], [{"prompt": line, "": ""} for line in read_lines(file)]
+    if not {"prompt", "subject"} & set(columns):
+        names = shortened(", ".join(columns)) or "none"
+        raise VmcError(f"prompts.file is {file}, with columns {names}; it needs prompt or subject")
+    if not rows:
+        raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
+    return columns, rows
+
+
 def check_test_set(prompts: Sequence[Prompt]) -> None:
     """Refuse prompts that cannot be scored: one that names no subject, or that stands twice with one seed."""
     seen = set()
     for prompt in prompts:
         if prompt.subject is None:
-            raise VmcError(
-                f"the prompt '{prompt.text}' names no subject, which the appearance score looks for;"
-                " give prompts.file a column subject"
-            )
+            missing = "names no subject, which the appearance score looks for; give prompts.file a column subject"
+            raise VmcError(f"the prompt '{prompt.text}' {missing}")
         if (prompt.text, prompt.seed) in seen:
             raise VmcError(f"the prompt '{prompt.text}' stands twice with seed {prompt.seed}; remove one of the rows")
         seen.add((prompt.text, prompt.seed))

@@ -115,8 +115,7 @@ def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
 def check_clip(path: Path) -> None:
     """Decode all of a clip to find what is broken or missing; a gap in the numbers of a folder's frames is a warning.
 
-    Raises:
-        VmcError: the clip cannot be read, is cut off or damaged in any frame, or its frames differ in size.
+    A VmcError where it cannot be read, is cut off or damaged in any frame, or its frames differ in size.
     """
     if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
         _check_video(path)
@@ -262,6 +261,7 @@ def _check_video(path: Path) -> None:
     if is_cut_off(path):
         raise _damaged(path, "is cut off or damaged")
     with _opened(path) as (container, stream):
+        stream.thread_type = "NONE"  # with several threads, it is chance whether a decoder tells of damage
         if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
             stream.codec_context.options |= {"err_detect": "explode"}
         first: VideoFrame | None = None

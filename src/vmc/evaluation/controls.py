@@ -1,62 +1,59 @@
-"""What is scored without being trained: a run again, its base model, real clips, anybody's videos."""
+"""What is scored without being trained: a run again, its base model, known gestures, real clips, anybody's videos."""
 
 import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from vmc.data.cache import sweep_caches
-from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
-from vmc.evaluation.callback import show
-from vmc.evaluation.files import check_writable, sha256_of, table_rows, write_summary
+from vmc.evaluation.files import table_rows, write_summary
+from vmc.evaluation.generation import TunedModel
 from vmc.evaluation.score import (
     Evaluation,
-    Maker,
+    Interrupted,
+    MakeVideos,
     Ranks,
-    Stopped,
     all_files,
     build_evaluation,
     gather_clips,
     summarise,
     summary_lines,
+    until,
+    write_sheet,
 )
-from vmc.evaluation.tuned import TunedModel
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.training.callbacks import StopOnSignal, run_to_end
 from vmc.training.experiment import Experiment
+from vmc.utils.cache import Cache, CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, short_reason
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class EvaluationJob:
     """One folder of videos to be made where they are missing, and scored."""
 
     folder: Path
     evaluation: Evaluation
-    make: Maker
+    make: MakeVideos
     step: int = 0
 
     def run(self, ranks: Ranks) -> dict[str, Any]:
         """Score; the content of `summary.json`."""
-        check_writable(self.folder)
         self.evaluation.ranks = ranks
         return self.evaluation.score(self.folder, self.make, step=self.step)
 
 
 @dataclass(kw_only=True)
-class Rescoring:
+class Controls:
     """What of an experiment can be scored without training.
 
     Args:
@@ -76,7 +73,7 @@ class Rescoring:
         assert self.experiment.suite is not None
         self.experiment.suite.check()
 
-    def model(self, folder: Path, *, weights: Path | None, step: int, language: bool) -> list[Job]:
+    def model(self, folder: Path, *, weights: Path | None, step: int, language: bool) -> list[EvaluationJob]:
         """The test set, prompted with the token, or in natural language (paper, Supplement D)."""
         prompts = list(self.experiment.prompts)
         check_test_set(prompts)
@@ -88,49 +85,63 @@ class Rescoring:
                 )
             prompts = [replace(prompt, text=str(prompt.language)) for prompt in prompts]
         evaluation = self._evaluation(prompts, self.experiment.motion.label)
-        return [Job(folder=folder, evaluation=evaluation, make=self._maker(weights), step=step)]
+        return [EvaluationJob(folder=folder, evaluation=evaluation, make=self._by_model(weights), step=step)]
 
     def known(
         self, folder: Path, *, weights: Path | None, step: int, known: Mapping[str, str] | None, each: int
-    ) -> list[Job]:
+    ) -> list[EvaluationJob]:
         """Gestures that the base model knows: how many of them a tuned one has forgotten."""
         if not known:
             raise VmcError("ask is known, but prompts.known names no gestures that this base model draws; give them")
-        make = self._maker(weights)
-        jobs = []
+        make, jobs = self._by_model(weights), []
+        chosen = [self.experiment.prompts[place] for place in evenly(len(self.experiment.prompts), each)]
         for gesture, template in known.items():
-            chosen = [self.experiment.prompts[place] for place in evenly(len(self.experiment.prompts), each)]
             texts = [template.replace("{subject}", prompt.subject or "a person") for prompt in chosen]
             prompts = [replace(prompt, text=text, language=text) for prompt, text in zip(chosen, texts, strict=True)]
-            name = gesture.lower().replace(" ", "_")
+            own = folder / gesture.lower().replace(" ", "_")
             evaluation = self._evaluation(prompts, gesture, copying=False)
-            jobs.append(Job(folder=folder / name, evaluation=evaluation, make=make, step=step))
+            jobs.append(EvaluationJob(folder=own, evaluation=evaluation, make=make, step=step))
         return jobs
 
-    def real(self, folder: Path) -> list[Job]:
+    def real(self, folder: Path) -> list[EvaluationJob]:
         """Held-out clips of the motion, as training sees clips, through the autoencoder and back: the ceiling."""
-        held_out = getattr(self.experiment.data.source, "held_out", None)
+        parts = self.experiment
+        held_out = getattr(parts.data.source, "held_out", None)
         if held_out is None:
             raise VmcError("control is real, but this data holds no clips besides the exemplars; use data=jester")
-        clips = held_out(label=self.experiment.motion.label, seed=self.experiment.seed)
+        clips = held_out(label=parts.motion.label, seed=parts.seed)
         # Not `seed`: these videos are not drawn. The number tells clips apart.
         prompts = [Prompt(text=f"held-out clip {clip.path.name}", seed=0) for clip in clips]
-        evaluation = self._evaluation(prompts, self.experiment.motion.label)
-        evaluation.threshold = None
-        return [Job(folder=folder, evaluation=evaluation, make=self._maker_of_real(clips, prompts))]
+        path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
 
-    def videos(self, folder: Path, *, videos: Path, names: Sequence[str]) -> list[Job]:
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            transform = parts.data.transform(augmented=False, mirror=False)
+            autoencoder = parts.model.autoencoder().to(parts.hardware.device)
+            for prompt, file in zip(prompts, files, strict=True):
+                if not file.exists():
+                    means_CFHW = autoencoder.encode(transform(path_of[prompt.text], variant=0))[0]
+                    write_video(file, autoencoder.decode(means_CFHW[None])[0], fps=parts.data.fps)
+                    yield file
+
+        return [
+            EvaluationJob(
+                folder=folder, evaluation=self._evaluation(prompts, parts.motion.label, threshold=None), make=make
+            )
+        ]
+
+    def videos(self, folder: Path, *, videos: Path, names: Sequence[str]) -> list[EvaluationJob]:
         """Videos that are there already, one for each prompt."""
+        prompts = self.experiment.prompts
         if self.experiment.threshold is not None:
-            check_test_set(self.experiment.prompts)
-        evaluation = self._evaluation(
-            self.experiment.prompts,
-            self.experiment.motion.label,
-            names=names,
-            videos=videos,
-            made_with={"videos": "given"},
-        )
-        return [Job(folder=folder, evaluation=evaluation, make=_given(videos))]
+            check_test_set(prompts)
+
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+            gone = next(file for file in files if not file.exists())
+            raise VmcError(f"{videos} holds no {gone.name}; give the video, or take its prompt out")
+
+        given: dict[str, Any] = {"names": names, "videos": videos, "made_with": {"videos": "given"}}
+        evaluation = self._evaluation(prompts, self.experiment.motion.label, **given)
+        return [EvaluationJob(folder=folder, evaluation=evaluation, make=make)]
 
     def _evaluation(
         self, prompts: Sequence[Prompt], label: str | None, *, copying: bool = True, **more: Any
@@ -139,56 +150,28 @@ class Rescoring:
         more["unreadable_is_wrong"] = self.unreadable_is_wrong
         return build_evaluation(self.experiment, prompts, label=label, clips=clips, **more)
 
-    def _maker(self, weights: Path | None) -> Maker:
+    def _by_model(self, weights: Path | None) -> MakeVideos:
         """Generates; the model is loaded when the first video is missing."""
-        loaded: list[Any] = []
+        parts, loaded = self.experiment, list[Any]()
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
             if not loaded:
-                parts = self.experiment
                 model = TunedModel.load(parts.model, parts.token, weights, hardware=parts.hardware)
                 loaded.append(model.generator(sampler=parts.sampler, batch_size=parts.generation_batch))
             return loaded[0].write(prompts, files)
 
         return make
 
-    def _maker_of_real(self, clips: Sequence[Clip], prompts: Sequence[Prompt]) -> Maker:
-        path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
-        transform = self.experiment.data.transform(augmented=False, mirror=False)
-
-        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            autoencoder = self.experiment.model.autoencoder().to(self.experiment.hardware.device)
-            for prompt, file in zip(prompts, files, strict=True):
-                if file.exists():
-                    continue
-                means_CFHW = autoencoder.encode(transform(path_of[prompt.text], variant=0))[0]
-                write_video(file, autoencoder.decode(means_CFHW[None])[0], fps=self.experiment.data.fps)
-                yield file
-
-        return make
-
-
-def _given(videos: Path) -> Maker:
-    def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-        for file in files:
-            if not file.exists():
-                raise VmcError(f"{videos} holds no {file.name}; give the video, or take its prompt out")
-        yield from ()
-
-    return make
-
 
 def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict[str, Any]:
     """The summary over all known gestures, written into their common folder."""
     tables = {path.name: read_scores(path / "scores.csv") for path in gestures}
     rows = [row for table in tables.values() for row in table_rows(table)]
-    metrics = summarise(rows)
-    each = {name: float(pd.Series(table["motion_correct"]).astype(float).mean()) for name, table in tables.items()}
     summary = {
         "step": step,
         "videos": len(rows),
-        "metrics": {"known_accuracy": metrics["motion_accuracy"]},
-        "gestures": each,
+        "metrics": {"known_accuracy": summarise(rows)["motion_accuracy"]},
+        "gestures": {name: float(table["motion_correct"].astype(float).mean()) for name, table in tables.items()},
         "protocol": json.loads((gestures[0] / "summary.json").read_text())["protocol"],
     }
     write_summary(folder, summary)
@@ -211,7 +194,7 @@ def check_videos(videos: Path) -> None:
 
 
 def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -> list[str]:
-    """The file of each prompt in a folder: with the name that vmc gives it, with or without the mark of its model.
+    """The file of each prompt in a folder: with the name that vmc gives it, with or without the hash of its model.
 
     Raises:
         VmcError: a prompt without exactly one video.
@@ -222,66 +205,26 @@ def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -
         files = [path for path in videos.glob(f"{stem}*.mp4") if path.name == name or len(path.stem) == len(stem) + 9]
         if len(files) != 1:
             raise VmcError(
-                f"{videos} holds {len(files)} videos of '{prompt.text}' with seed {prompt.seed} ({name}, or with a mark"
+                f"{videos} holds {len(files)} videos of '{prompt.text}' with seed {prompt.seed} ({name}, or with a hash"
                 " after its seed); give one, or name it in a column video of prompts.file"
             )
         found.append(files[0].name)
     return found
 
 
-log = logging.getLogger(__name__)
-
-
-def shared_or_made(make: Maker, prompts: Sequence[Prompt], files: Sequence[Path], *, shared: Path) -> Iterator[Path]:
-    """Give each file that is missing, in order: a copy of the one in a shared folder, else made and kept there.
-
-    A shared video that is damaged is made again. A folder that cannot be written is told, and nothing else comes of it.
-    """
+def shared_or_made(
+    make: MakeVideos, prompts: Sequence[Prompt], files: Sequence[Path], *, shared: CachedFiles
+) -> Iterator[Path]:
+    """Give each file that is missing, in order: a copy of the one in the shared cache, else made and kept there."""
     names = [hashlib.sha256(f"{prompt.seed} {prompt.text}".encode()).hexdigest()[:24] for prompt in prompts]
-    keeping, missing = True, [file for file in files if not file.exists()]
-    original = {file: shared / f"{name}.mp4" for file, name in zip(files, names, strict=True)}
-    made = [file for file in missing if not _copied(original[file], file)]
+    original = {file: f"{name}.mp4" for file, name in zip(files, names, strict=True)}
+    missing, keeping = {file for file in files if not file.exists()}, True
+    made = {file for file in missing if not shared.copy({original[file]: file})}
     for file in all_files(make, prompts, files):
         if file in made and keeping:
-            keeping = _kept(file, original[file])
+            keeping = shared.add({original[file]: file})
         if file in missing:
             yield file
-
-
-def _copied(original: Path, file: Path) -> bool:
-    """Copy a shared video; whether it was there, and as it was written."""
-    try:
-        if not original.is_file():
-            return False
-        if _checksum(original).read_text(encoding="utf-8").strip() != sha256_of(original):
-            log.warning("the shared video %s is damaged; it is made again", original)
-            return False
-        with atomic_write(file) as temporary:
-            shutil.copyfile(original, temporary)
-    except (OSError, UnicodeDecodeError, VmcError) as error:
-        log.warning("the shared video %s cannot be copied (%s); it is made again", original, short_reason(error))
-        return False
-    return True
-
-
-def _kept(file: Path, original: Path) -> bool:
-    """Keep a video for other runs, its checksum first; whether that could be done."""
-    try:
-        with atomic_write(_checksum(original)) as temporary:
-            temporary.write_text(sha256_of(file) + "\n", encoding="utf-8")
-        with atomic_write(original) as temporary:
-            shutil.copyfile(file, temporary)
-    except (OSError, VmcError) as error:
-        log.warning(
-            "the base model's videos are not shared with other runs: %s cannot be written (%s)",
-            *(original, short_reason(error)),
-        )
-        return False
-    return True
-
-
-def _checksum(video: Path) -> Path:
-    return video.with_suffix(".sha256")
 
 
 @dataclass(kw_only=True)
@@ -301,7 +244,7 @@ class Pretrained:
             raise VmcError(
                 "parameters is null, which trains nothing, and evaluate_every is 0, which scores nothing; set one"
             )
-        self._scoring = Rescoring(experiment=self.experiment)
+        self._controls = Controls(experiment=self.experiment)
 
     def train(self) -> int:
         """Score the base model, or go on, and leave a finished, stopped or failed run folder; the exit code."""
@@ -315,60 +258,41 @@ class Pretrained:
             self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
             self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
             try:
-                self._score(jobs)
-            except Stopped:  # what has been scored stays; the same command goes on with it
+                for job in jobs:
+                    summary = job.run(Ranks())
+                    shown = write_sheet(job.folder, job.evaluation, range(len(job.evaluation.prompts)))
+                    name = EVALUATION if job is jobs[0] else f"{EVALUATION}-language"
+                    self.mirror.evaluation(job.folder, step=0, shown=shown, name=name)
+                    log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
+            except Interrupted:  # what has been scored stays; the same command goes on with it
                 return "signal"
             return NO_TRAINING
 
         return run_to_end(score, run=self.run, mirror=self.mirror)
 
-    def _score(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            summary = job.run(Ranks())
-            shown = show(job.folder, job.evaluation, range(len(job.evaluation.prompts)))
-            name = EVALUATION if job is jobs[0] else f"{EVALUATION}-language"
-            self.mirror.evaluation(job.folder, step=0, shown=shown, name=name)
-            log.info("%s\n  %s", job.folder, "\n  ".join(summary_lines(summary)))
-
-    def _jobs(self, stop: StopOnSignal) -> list[Job]:
-        folder = self.run.evaluation(0)
-        jobs = self._scoring.model(folder, weights=None, step=0, language=False)
-        if all(prompt.language is not None for prompt in self.experiment.prompts):
+    def _jobs(self, stop: StopOnSignal) -> list[EvaluationJob]:
+        parts, folder = self.experiment, self.run.evaluation(0)
+        jobs = self._controls.model(folder, weights=None, step=0, language=False)
+        if all(prompt.language is not None for prompt in parts.prompts):
             asked = folder.with_name(f"{folder.name}-language")
-            jobs += self._scoring.model(asked, weights=None, step=0, language=True)
+            jobs += self._controls.model(asked, weights=None, step=0, language=True)
         else:
             log.warning("motion.language is not set: the base model is asked with the token alone")
-        make = _until(stop, self._kept(jobs[0].make))
-        for job in jobs:
-            job.evaluation.stopped = lambda: stop.received is not None
-        return [replace(job, make=make) for job in jobs]
-
-    def _kept(self, make: Maker) -> Maker:
-        """The same videos, each made once for all runs and copied from the shared cache."""
-        parts = self.experiment
         made_with = (
             f"{parts.model.identity} {parts.model.fingerprint('scheduler')}",
             parts.token.identity,
             (parts.sampler, parts.data.frames, parts.data.size, parts.data.fps),
             (parts.hardware.rounding, parts.hardware.precision, parts.generation_batch),
         )
+        generate = jobs[0].make
 
-        def kept(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
             # Videos of other test sets had other company in their batches, which has a part in their last bits.
-            marks = [(prompt.text, prompt.seed) for prompt in prompts]
-            name = hashlib.sha256(repr((made_with, marks)).encode()).hexdigest()[:24]
-            return shared_or_made(make, prompts, files, shared=parts.cache / "base-videos" / name)
+            asked = [(prompt.text, prompt.seed) for prompt in prompts]
+            key = hashlib.sha256(repr((made_with, asked)).encode()).hexdigest()[:24]
+            shared = Cache(parts.cache / "base-videos").files(key)
+            return until(lambda: stop.received, shared_or_made(generate, prompts, files, shared=shared))
 
-        return kept
-
-
-def _until(stop: StopOnSignal, make: Maker) -> Maker:
-    """The same videos, up to the one in which a signal comes."""
-
-    def made(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-        for file in make(prompts, files):
-            yield file
-            if stop.received:
-                return
-
-    return made
+        for job in jobs:
+            job.evaluation.interrupted = lambda: stop.received is not None
+        return [replace(job, make=make) for job in jobs]

@@ -1,4 +1,4 @@
-"""Videos from prompts, written as they are made, as many at a time as are asked for or as memory allows.
+"""Making videos: from prompts, with a base model or a run's weights in it, as many at a time as memory allows.
 
 Axes: B videos, C colours or latent channels, F frames, H and W.
 """
@@ -6,10 +6,10 @@ Axes: B videos, C colours or latent channels, F frames, H and W.
 import hashlib
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,8 +22,15 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.sampling import Sampler, initial_noise, on_device
-from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel
+from vmc.models.base import Autoencoder, VideoModel
+from vmc.models.loading import cast
+from vmc.models.pipelines import export_pipeline
+from vmc.models.text import TextEncoder
+from vmc.models.token import MotionToken
+from vmc.training.delta import Delta
+from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +42,11 @@ ON_CPU = 8
 """The fastest on two cores (`python -m vmc.bench generate`); larger batches leave the processor's caches."""
 SHARE = 0.85
 """Of the free memory that is used."""
+WRITERS = 4
+"""Threads that write videos while a GPU makes the next ones."""
+_Todo: TypeAlias = tuple[Prompt, Path]
 
 
-@dataclass
 class BatchSize:
     """The size of the next batch.
 
@@ -46,30 +55,27 @@ class BatchSize:
         device: where they are made.
     """
 
-    wanted: int | None
-    device: torch.device
-    size: int = field(init=False)
-    _measured: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        if self.wanted is not None and self.wanted < 1:
-            raise VmcError(f"batch_size is {self.wanted}; it must be at least 1, or null to find it")
-        self.size = self.wanted or (FIRST if self.device.type == "cuda" else ON_CPU)
+    def __init__(self, wanted: int | None, device: torch.device) -> None:
+        if wanted is not None and wanted < 1:
+            raise VmcError(f"batch_size is {wanted}; it must be at least 1, or null to find it")
+        self.device, on_gpu = device, device.type == "cuda"
+        self.size = wanted or (FIRST if on_gpu else ON_CPU)
+        self._measuring = on_gpu and wanted is None
 
     def begin(self) -> None:
         """Before a batch: start measuring, where a size is to be found."""
-        if self._searching:
+        if self._measuring:
             torch.cuda.reset_peak_memory_stats(self.device)
             self._before = torch.cuda.memory_allocated(self.device)
 
     def done(self, videos: int) -> None:
         """After a batch of so many videos: the next ones are as large as memory allows."""
-        if not self._searching:
+        if not self._measuring:
             return
         each = (torch.cuda.max_memory_allocated(self.device) - self._before) / videos
         reserved = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         free = torch.cuda.mem_get_info(self.device)[0] + reserved
-        self.size, self._measured = fitting(free=free, each=each), True
+        self.size, self._measuring = fitting(free=free, each=each), False
         log.info("%d videos at a time: one takes %.2f GiB", self.size, each / 2**30)
 
     def too_large(self, error: BaseException) -> None:
@@ -83,14 +89,10 @@ class BatchSize:
                 "one video alone does not fit into memory; choose a smaller data.size or data.frames,"
                 " or a lower trainer.precision"
             ) from error
-        self.size, self._measured = self.size // 2, True
+        self.size, self._measuring = self.size // 2, False
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         log.info("memory is short: %d videos at a time", self.size)
-
-    @property
-    def _searching(self) -> bool:
-        return self.wanted is None and self.device.type == "cuda" and not self._measured
 
 
 def fitting(*, free: float, each: float) -> int:
@@ -103,28 +105,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-WRITERS = 4
-"""Threads that write videos while a GPU makes the next ones."""
-_Todo: TypeAlias = tuple[Prompt, Path]
-
-
 @dataclass(kw_only=True)
 class VideoGenerator:
     """A model and how videos are drawn from it.
 
     Args:
-        model: the base model.
+        model: the base model, with the frames, size and rate of the videos.
         denoiser: its denoiser, tuned or not, in eval mode, on the device that is to be used.
         autoencoder: on the same device, or on another one, which lends it while it decodes.
         encode: what the denoiser reads of a text.
         sampler: steps and guidance.
-        latent_shape: (C, F, h, w).
-        fps: frames a second of the videos written.
+        hardware: in which precision is computed, and how many frames and which tiles are decoded at a time.
         batch_size: videos at a time, None for as many as memory allows; one prompt with one seed gives the same video
             in any batch, to rounding.
-        precision: entered around the denoiser (autocast where its weights are of mixed precision).
-        decode_frames: that the autoencoder decodes at a time.
-        decode_tile: px, the side of tiles that it decodes a frame in; None decodes it whole.
     """
 
     model: VideoModel
@@ -132,12 +125,8 @@ class VideoGenerator:
     autoencoder: Autoencoder
     encode: Callable[[str], Conditioning]
     sampler: Sampler
-    latent_shape: Sequence[int]
-    fps: float
+    hardware: Hardware
     batch_size: int | None = None
-    precision: Callable[[], AbstractContextManager] = nullcontext
-    decode_frames: int = DECODE_FRAMES
-    decode_tile: int | None = None
 
     def __post_init__(self) -> None:
         self._texts: dict[str, Conditioning] = {}
@@ -149,60 +138,64 @@ class VideoGenerator:
         Which prompts share a batch follows from the prompts alone, because the last bits of a video hang on those
         beside it. A batch of which a video is missing is made again whole; the videos that are there stay.
         """
-        todo = list(zip(prompts, files, strict=True))
-        missing = {file for file in files if not file.exists()}
+        todo, missing = list(zip(prompts, files, strict=True)), {file for file in files if not file.exists()}
         # A GPU draws the next batch while a processor writes this one; on a processor alone they would only compete.
-        workers = WRITERS if self.denoiser.device.type == "cuda" else 0
+        beside = self.denoiser.device.type == "cuda"
+        waiting: deque[tuple[Path, Future]] = deque()
+
+        def written(*, wait: bool) -> Iterator[Path]:
+            while waiting and (wait or waiting[0][1].done()):
+                file, writing = waiting.popleft()
+                writing.result()
+                bar.update()
+                yield file
+
         with (
             tqdm(total=len(missing), desc=label, unit="video", disable=None, leave=False) as bar,
-            _Writers(workers) as write,
+            ThreadPoolExecutor(WRITERS if beside else 1) as pool,
         ):
             for batch, frames_BFCHW in self._batches(todo, missing):
                 for (_, file), frames_FCHW in zip(batch, frames_BFCHW, strict=True):
                     if file in missing:
-                        write(file, frames_FCHW, fps=self.fps)
-                for file in write.finished():
-                    bar.update()
-                    yield file
-            for file in write.finished(wait=True):
-                bar.update()
-                yield file
+                        waiting.append((file, pool.submit(write_video, file, frames_FCHW, fps=self.model.fps)))
+                yield from written(wait=not beside)
+            yield from written(wait=True)
 
     def _batches(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
         """Prompts with their files, and frames_BFCHW, in batches that fit into memory and lack a file."""
         first = 0
         while first < len(todo):
             batch = todo[first : first + self._batch.size]
-            if not any(file in missing for _, file in batch):
-                first += len(batch)
-                continue
-            self._batch.begin()
-            try:
-                frames_BFCHW = self.frames([prompt for prompt, _ in batch])
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._batch.too_large(error)
-                continue
-            self._batch.done(len(batch))
+            if any(file in missing for _, file in batch):
+                self._batch.begin()
+                try:
+                    frames_BFCHW = self.frames([prompt for prompt, _ in batch])
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    self._batch.too_large(error)
+                    continue
+                self._batch.done(len(batch))
+                yield batch, frames_BFCHW
             first += len(batch)
-            yield batch, frames_BFCHW
 
     def frames(self, prompts: Sequence[Prompt]) -> Tensor:
         """frames_BFCHW, uint8, of one batch of prompts."""
-        device = self.denoiser.device
-        noise_BCFHW = initial_noise([prompt.seed for prompt in prompts], self.latent_shape).to(device)
+        model, device = self.model, self.denoiser.device
+        shape = model.latent_shape(frames=model.frames, size=model.size)
+        noise_BCFHW = initial_noise([prompt.seed for prompt in prompts], shape).to(device)
         text = Conditioning.cat([self._text(prompt.text) for prompt in prompts]).to(device)
-        with self.precision():
+        with self.hardware.autocast():
             latents_BCFHW = self.sampler(
-                partial(self.model.predict, self.denoiser),
-                self.model.process.solver(),
+                partial(model.predict, self.denoiser),
+                model.process.solver(),
                 noise_BCFHW=noise_BCFHW,
                 text=text,
                 empty=self._text("").to(device),
             )
         with on_device(self.autoencoder.module, device):
-            return self.autoencoder.decode(latents_BCFHW, frames_at_once=self.decode_frames, tile=self.decode_tile)
+            decode_frames, tile = self.hardware.decode_frames, self.hardware.decode_tile
+            return self.autoencoder.decode(latents_BCFHW, frames_at_once=decode_frames, tile=tile)
 
     def _text(self, text: str) -> Conditioning:
         if text not in self._texts:
@@ -210,56 +203,73 @@ class VideoGenerator:
         return self._texts[text]
 
 
-class _Writers:
-    """Writes videos, in so many threads (0: at once), and tells which are on disk."""
+@dataclass(kw_only=True)
+class TunedModel:
+    """A base model with a run's delta in it: the parts that differ from the base, and where they compute."""
 
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads) if threads else None
-        self._waiting: list[tuple[Path, Future | None]] = []
+    base: VideoModel
+    denoiser: Any
+    encoder: TextEncoder
+    hardware: Hardware
+    weights: Path | None = None
 
-    def __enter__(self) -> "_Writers":
-        return self
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells this model's videos from another's, the sampler aside."""
+        weights, tile = fingerprint(self.weights) if self.weights else None, self.hardware.decode_tile
+        return self.base.identity, weights, self.base.frames, self.base.size, *(() if tile is None else (tile,))
 
-    def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=error[0] is not None)
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what was trained, or of the untouched denoiser."""
+        return fingerprint(self.weights) if self.weights else self.base.fingerprint("denoiser")
 
-    def __call__(self, file: Path, frames_FCHW: Tensor, *, fps: float) -> None:
-        """Write a video, now or soon."""
-        if self._pool is None:
-            write_video(file, frames_FCHW, fps=fps)
-            self._waiting.append((file, None))
-        else:
-            self._waiting.append((file, self._pool.submit(write_video, file, frames_FCHW, fps=fps)))
+    @classmethod
+    def load(cls, base: VideoModel, token: MotionToken, weights: Path | None, *, hardware: Hardware) -> "TunedModel":
+        """The base model, with the delta of `weights` applied where it is given.
 
-    def finished(self, *, wait: bool = False) -> Iterator[Path]:
-        """Files that are there, in order; all of them if waited for."""
-        while self._waiting:
-            file, job = self._waiting[0]
-            if job is not None:
-                if not (wait or job.done()):
-                    return
-                job.result()
-            self._waiting.pop(0)
-            yield file
+        Raises:
+            VmcError: the delta belongs to another base model.
+        """
+        delta = None if weights is None else Delta.load(weights)
+        if delta is not None:
+            delta.check_base(base)
+        denoiser, encoder = base.denoiser(), base.text_encoder(token)
+        if delta is not None:
+            delta.apply(base, denoiser, encoder)
+        return cls(base=base, denoiser=denoiser, encoder=encoder, hardware=hardware, weights=weights)
+
+    def generator(self, *, sampler: Sampler, batch_size: int | None) -> VideoGenerator:
+        """Makes videos of the model's own length and size."""
+        base, hardware = self.base, self.hardware
+        if hardware.frozen_dtype != self.denoiser.dtype:
+            cast(self.denoiser, hardware.frozen_dtype)
+        return VideoGenerator(
+            model=base,
+            denoiser=self.denoiser.to(hardware.device),
+            autoencoder=base.autoencoder().to(hardware.resting_device),
+            encode=self.encoder,
+            sampler=sampler,
+            hardware=hardware,
+            batch_size=batch_size,
+        )
+
+    def export(self, folder: Path, *, card: str) -> None:
+        """Write a complete diffusers folder with the text of its page."""
+        export_pipeline(self.base, self.denoiser, self.encoder, folder, card=card)
 
 
-def video_names(prompts: Sequence[Prompt]) -> list[str]:
-    """A readable file name for each prompt, unique among them: place, subject or text, seed."""
-    return [
-        f"{place:04d}-{_slug(prompt.subject or prompt.text)}-{prompt.seed}.mp4" for place, prompt in enumerate(prompts)
-    ]
+def video_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:
+    """A readable file name for each prompt, unique among them: place, subject or text, seed.
 
-
-def marked_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:
-    """As `video_names`, with a mark of the prompt and of all that it is made with.
-
-    So a video of the same name is the same video, and a folder may hold those of several models, prompts and samplers.
+    Args:
+        prompts: of the videos.
+        made_with: model and sampler. A hash of them and of the prompt then ends the name: a video of the same name is
+            the same video, and a folder may hold those of several models, prompts and samplers.
     """
-    marks = [hashlib.sha256(repr((prompt.text, prompt.seed, made_with)).encode()).hexdigest()[:8] for prompt in prompts]
-    names = video_names(prompts)
-    return [f"{name.removesuffix('.mp4')}-{mark}.mp4" for name, mark in zip(names, marks, strict=True)]
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].strip("-") or "video"
+    names = []
+    for place, prompt in enumerate(prompts):
+        slug = re.sub(r"[^a-z0-9]+", "-", (prompt.subject or prompt.text).lower()).strip("-")[:48].strip("-")
+        digest = hashlib.sha256(repr((prompt.text, prompt.seed, made_with)).encode()).hexdigest()[:8]
+        names.append(f"{place:04d}-{slug or 'video'}-{prompt.seed}{f'-{digest}' * bool(made_with)}.mp4")
+    return names

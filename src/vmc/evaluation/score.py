@@ -1,8 +1,8 @@
-"""One evaluation: a test set's videos, made where they are missing, read back from disk and scored in one pass.
+"""Scoring a test set: its videos made where they are missing, read back from disk and scored in one pass.
 
-A folder `evaluation/NNNNNN/` holds `videos/`, `scores.csv` with a row per video and `summary.json`. While it is
-being made, each process appends its rows to a file of its own, so that an evaluation that was interrupted goes on, and
-several processes share the videos.
+Training on its way, `vmc.evaluate` and all controls go through `Evaluation.score`. A folder `evaluation/NNNNNN/` holds
+`videos/`, `scores.csv` with a row per video and `summary.json`. While it is being made, each process appends its rows
+to a file of its own, so that an evaluation that was interrupted goes on, and several processes share the videos.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
 from vmc.evaluation.files import (
     SUMMARY,
-    Known,
-    RowsSoFar,
+    Rows,
+    append_rows_so_far,
     read_known,
-    sha256_of,
+    read_rows_so_far,
     write_scores_and_summary,
 )
 from vmc.evaluation.generation import video_names
@@ -36,19 +36,22 @@ from vmc.metrics.declared import COLUMNS, told_columns
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.models.text import check_word_is_read
+from vmc.runs.sheets import contact_sheet
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
-from vmc.utils.files import sweep
+from vmc.utils.files import sha256_of, sweep
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Videos that are scored at a time."""
-Maker = Callable[[Sequence[Prompt], Sequence[Path]], Iterator[Path]]
+SHOWN = 24
+"""Videos of a contact sheet and of the mirror."""
+MakeVideos = Callable[[Sequence[Prompt], Sequence[Path]], Iterator[Path]]
 """Makes the videos of prompts whose files are missing, and gives those files in order, each when it is there."""
 
 
-class Stopped(Exception):  # noqa: N818 - no error
+class Interrupted(Exception):  # noqa: N818 - no error
     """An evaluation was asked to stop before it was complete."""
 
 
@@ -79,7 +82,7 @@ class Evaluation:
         videos: their folder; None is `videos/` in the evaluation's own.
         unreadable_is_wrong: whether a video that cannot be read counts as invalid, in place of stopping.
         ranks: this process among those that share the work.
-        stopped: whether `make` left videos out because it was asked to stop; equal in all processes.
+        interrupted: whether `make` left videos out because it was asked to stop; equal in all processes.
     """
 
     prompts: Sequence[Prompt]
@@ -90,7 +93,7 @@ class Evaluation:
     videos: Path | None = None
     unreadable_is_wrong: bool = False
     ranks: Ranks = field(default_factory=Ranks)
-    stopped: Callable[[], bool] = lambda: False
+    interrupted: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self.names = list(self.names) or video_names(self.prompts)
@@ -99,51 +102,60 @@ class Evaluation:
     def protocol(self) -> dict[str, Any]:
         """All that scores depend on besides the model; two evaluations are comparable if it is equal."""
         text = "\n".join(repr((prompt.text, prompt.seed, prompt.subject, prompt.language)) for prompt in self.prompts)
-        return {
-            "prompts": hashlib.sha256(text.encode()).hexdigest(),
-            **json.loads(json.dumps(dict(self.made_with))),
-            **json.loads(json.dumps(self.evaluator.protocol())),
-        }
+        made_with, metrics = (json.loads(json.dumps(dict(one))) for one in (self.made_with, self.evaluator.protocol()))
+        return {"prompts": hashlib.sha256(text.encode()).hexdigest(), **made_with, **metrics}
 
-    def score(self, folder: Path, make: Maker, *, step: int, places: Sequence[int] | None = None) -> dict[str, Any]:
+    def score(
+        self, folder: Path, make: MakeVideos, *, step: int, places: Sequence[int] | None = None
+    ) -> dict[str, Any]:
         """Score the videos at these places of the test set (None: all), and give the content of `summary.json`.
 
-        Rows that are there already stay, those of other places too. Which videos are made and scored together follows
-        from the rows that are there and the places wanted, however often this is cut off and begun again.
+        Videos that are there are not made again, and rows that are there are not scored again.
 
         Raises:
             VmcError: the folder holds scores of another protocol, or a video cannot be read.
-            Stopped: `stopped` says so; the rows so far are kept.
+            Interrupted: `interrupted` says so; the rows so far are kept.
         """
         wanted = list(range(len(self.prompts))) if places is None else sorted(places)
         protocol, ranks = self.protocol, self.ranks
         known = read_known(folder, protocol)
-        standing = self._standing({name: (row, known.videos.get(name)) for name, row in known.rows.items()})
-        todo = [place for place in wanted if self.names[place] not in standing]
+        valid = self._valid(known)
+        todo = [place for place in wanted if self.names[place] not in valid]
         if ranks.rank == 0:
             sweep(folder)
         ranks.barrier()  # nobody writes before everybody has read
-        parts = self._parts(folder, protocol, todo)
+        # Rows so far count where the same videos were to be scored: those beside one have a part in its last bits.
+        names = "\n".join(self.names[place] for place in todo)
+        about = {"protocol": protocol, "of": hashlib.sha256(names.encode()).hexdigest(), "processes": ranks.world}
+        parts = [folder / f".rows-{rank}.json" for rank in range(ranks.world)]
         if todo:
-            share = todo[ranks.rank :: ranks.world]
-            self._score_share(folder, make, share, parts[ranks.rank], label=f"videos at step {step}")
-            if self.stopped():
-                raise Stopped
+            self._score_share(folder, make, todo[ranks.rank :: ranks.world], parts[ranks.rank], about)
+            if self.interrupted():
+                raise Interrupted
         ranks.barrier()
         if ranks.rank == 0:
-            self._conclude(folder, known, parts, [self.names[place] for place in wanted], step=step)
+            for part in parts:
+                known |= read_rows_so_far(part, about)
+            self._conclude(folder, known, [self.names[place] for place in wanted], step=step)
         ranks.barrier()
         return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
 
-    def _parts(self, folder: Path, protocol: Mapping[str, Any], todo: Sequence[int]) -> list[RowsSoFar]:
-        """The rows so far, of each process; those of other videos, which had other company, do not count."""
-        names = "\n".join(self.names[place] for place in todo)
-        about = {"protocol": protocol, "of": hashlib.sha256(names.encode()).hexdigest(), "processes": self.ranks.world}
-        return [RowsSoFar(folder / f".rows-{rank}.jsonl", about) for rank in range(self.ranks.world)]
+    def _valid(self, rows: Rows) -> set[str]:
+        """Videos whose rows are of the files as they are now: one that somebody else has made may be replaced."""
+        if self.videos is None:
+            return set(rows)
+        there = {name: digest for name, (_, digest) in rows.items() if (self.videos / name).is_file()}
+        valid = {name for name, digest in there.items() if digest in (None, sha256_of(self.videos / name))}
+        if (changed := [name for name in there if name not in valid]) and self.ranks.rank == 0:
+            log.warning("%d videos have changed since they were scored (%s): again", len(changed), ", ".join(changed))
+        return valid
 
-    def _score_share(self, folder: Path, make: Maker, places: Sequence[int], part: RowsSoFar, *, label: str) -> None:
-        files = [self._file(folder, self.names[place]) for place in places]
-        scored = self._standing(part.read())
+    def _score_share(
+        self, folder: Path, make: MakeVideos, places: Sequence[int], part: Path, about: Mapping[str, Any]
+    ) -> None:
+        """Append the rows of these places to those so far, unless they are there."""
+        files = [(self.videos or folder / "videos") / self.names[place] for place in places]
+        scored = self._valid(read_rows_so_far(part, about))
         there = all_files(make, [self.prompts[place] for place in places], files)
         for first in range(0, len(places), AT_ONCE):
             together = places[first : first + AT_ONCE]
@@ -152,34 +164,21 @@ class Evaluation:
                 return
             # A batch is scored whole, or not at all: those beside it have a part in a score's last bits.
             if not all(self.names[place] in scored for place in together):
-                part.append(self._rows(list(zip(found, together, strict=True))))
+                append_rows_so_far(part, about, self._rows(found, together))
 
-    def _file(self, folder: Path, name: str) -> Path:
-        return (self.videos or folder / "videos") / name
-
-    def _standing(self, rows: Mapping[str, tuple[Row, str | None]]) -> dict[str, Row]:
-        """Rows that are of the videos as they are now: a video that somebody else has made may be replaced."""
-        if self.videos is None:
-            return {name: row for name, (row, _) in rows.items()}
-        standing, changed = {}, list[str]()
-        for name, (row, digest) in rows.items():
-            file = self._file(self.videos, name)
-            if file.is_file() and digest in (None, sha256_of(file)):
-                standing[name] = row
-            elif file.is_file():
-                changed.append(name)
-        if changed and self.ranks.rank == 0:
-            log.warning("%d videos have changed since they were scored (%s): again", len(changed), ", ".join(changed))
-        return standing
-
-    def _rows(self, videos: Sequence[tuple[Path, int]]) -> list[tuple[Row, str | None]]:
+    def _rows(self, files: Sequence[Path], places: Sequence[int]) -> Rows:
         """Scores of a few videos, taken from the frames as decoded from their files."""
         self.evaluator.reset()
-        digests = [sha256_of(file) if self.videos is not None else None for file, _ in videos]
-        frames = [self._frames(file) for file, _ in videos]
-        records = [_record(self.prompts[place], self.names[place]) for _, place in videos]
+        digests = [sha256_of(file) if self.videos is not None else None for file in files]
+        frames, records = [self._frames(file) for file in files], []
+        for place in places:
+            one, name = self.prompts[place], self.names[place]
+            records.append(
+                Record(video=name, prompt=one.text, subject=one.subject, language=one.language, seed=one.seed)
+            )
         self.evaluator.update(frames, records)
-        return list(zip(self.evaluator.rows(), digests, strict=True))
+        rows = zip(self.evaluator.rows(), digests, strict=True)
+        return {record.video: row for record, row in zip(records, rows, strict=True)}
 
     def _frames(self, file: Path) -> Tensor | None:
         try:
@@ -190,29 +189,22 @@ class Evaluation:
             log.warning("%s counts as wrong: %s", file.name, error)
             return None
 
-    def _conclude(
-        self, folder: Path, known: Known, parts: Sequence[RowsSoFar], wanted: Sequence[str], *, step: int
-    ) -> None:
+    def _conclude(self, folder: Path, rows: Rows, wanted: Sequence[str], *, step: int) -> None:
         """Bring table and summary to what has been scored, and remove the rows so far."""
-        new = {name: found for part in parts for name, found in part.read().items()}
-        rows = {**known.rows, **{name: row for name, (row, _) in new.items()}}
         if lacking := [name for name in wanted if name not in rows]:
             raise VmcError(f"{folder} has no scores of {len(lacking)} videos ({lacking[0]}, ...); run this again")
-        videos = {**known.videos, **{name: digest for name, (_, digest) in new.items() if digest}}
-        scores = [rows[name] for name in self.names if name in rows]
-        columns = self.evaluator.columns
-        metrics = summarise(scores, columns=columns)
+        rows, columns = {name: rows[name] for name in self.names if name in rows}, self.evaluator.columns
+        metrics = summarise([row for row, _ in rows.values()], columns=columns)
         summary = {
             "step": step,
-            "videos": len(scores),
+            "videos": len(rows),
             "of": len(self.prompts),
             "metrics": metrics,
             "stop": {"appearance": self.threshold, "reached": has_fallen(metrics, self.threshold)},
             "protocol": self.protocol,
         }
-        summary |= told_columns(columns, summary)
-        write_scores_and_summary(folder, scores, summary, videos=videos, columns=columns)
-        for file in folder.glob(".rows-*.jsonl"):
+        write_scores_and_summary(folder, rows, {**summary, **told_columns(columns, summary)}, columns=columns)
+        for file in folder.glob(".rows-*.json*"):
             file.unlink()
 
 
@@ -243,11 +235,15 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _record(prompt: Prompt, name: str) -> Record:
-    return Record(video=name, prompt=prompt.text, subject=prompt.subject, language=prompt.language, seed=prompt.seed)
+def write_sheet(folder: Path, evaluation: Evaluation, places: Sequence[int]) -> list[str]:
+    """Write the contact sheet of the first few of these places of the test set; the names of their videos."""
+    names = [evaluation.names[place] for place in places[:SHOWN]]
+    captions = [evaluation.prompts[place].text for place in places[:SHOWN]]
+    contact_sheet(folder / "sheet.png", [read_frames(folder / "videos" / name) for name in names], captions)
+    return names
 
 
-def all_files(make: Maker, prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
+def all_files(make: MakeVideos, prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
     """Each file in order, when it is there; fewer where the making of those that are missing ends early."""
     there = [file.exists() for file in files]
     made = iter(()) if all(there) else make(prompts, files)
@@ -255,6 +251,14 @@ def all_files(make: Maker, prompts: Sequence[Prompt], files: Sequence[Path]) -> 
         if not exists and next(made, None) is None:
             return
         yield file
+
+
+def until(stopped: Callable[[], object], files: Iterator[Path]) -> Iterator[Path]:
+    """The files up to the one at which it is asked to stop."""
+    for file in files:
+        yield file
+        if stopped():
+            return
 
 
 def gather_clips(experiment: Experiment) -> list[Clip]:
@@ -317,13 +321,7 @@ def check_evaluation(experiment: Experiment) -> None:
 
 
 def build_evaluation(
-    experiment: Experiment,
-    prompts: Sequence[Prompt],
-    *,
-    label: str | None,
-    clips: Sequence[Clip] | None,
-    made_with: Mapping[str, Any] | None = None,
-    **more: Any,
+    experiment: Experiment, prompts: Sequence[Prompt], *, label: str | None, clips: Sequence[Clip] | None, **more: Any
 ) -> Evaluation:
     """A test set and the metrics of one motion.
 
@@ -332,8 +330,7 @@ def build_evaluation(
         prompts: the test set.
         label: the motion's class; None where the classifier has none.
         clips: those of the run, which videos are compared with; None leaves out what needs them.
-        made_with: what the videos depend on besides model and prompt, where the experiment does not make them.
-        more: see `vmc.evaluation.score.Evaluation`.
+        more: of `Evaluation`; `made_with` where the experiment does not make the videos.
     """
     suite, size = experiment.suite, experiment.data.size
     assert suite is not None
@@ -344,27 +341,16 @@ def build_evaluation(
         cache=experiment.cache / "descriptors",
         device=experiment.hardware.device,
     )
-    if made_with is None:
+    if "made_with" not in more:
         latents, fps = list(experiment.latent_shape), experiment.data.fps
-        made_with = {"sampler": asdict(experiment.sampler), "latents": latents, "fps": fps}
-    return Evaluation(
-        prompts=prompts,
-        evaluator=evaluator,
-        made_with=made_with,
-        threshold=experiment.threshold,
-        **more,
-    )
+        more["made_with"] = {"sampler": asdict(experiment.sampler), "latents": latents, "fps": fps}
+    return Evaluation(prompts=prompts, evaluator=evaluator, **{"threshold": experiment.threshold, **more})
 
 
 @dataclass(frozen=True)
 class ClipFrames:
     """Names and frames_FCHW of a run's clips, as metrics compare videos with them: whole, at the training crop, not
     augmented. Each is read anew whenever it is its turn.
-
-    Args:
-        clips: of the run.
-        role: of those that are meant.
-        size: px, the training crop.
     """
 
     clips: Sequence[Clip]

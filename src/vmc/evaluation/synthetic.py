@@ -1,8 +1,8 @@
 """Videos that the untouched base model makes, and regularization clips of them (Table 2e).
 
 A set is made once, kept in the shared cache and read by every arm, motion and seed. Its key is what it is made with:
-base model, captions, seeds, sampler, latents and frame rate. Which device made it is told and no part of the key. It is
-a folder of its own:
+base model, captions, seeds, sampler, latents and frame rate; which device made it is noted and no part of the key. It
+is a folder of its own:
 
     0000-a-person-...-SEED.mp4   a clip
     captions.csv                 file, caption, seed
@@ -14,30 +14,32 @@ import gc
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
 
-from vmc.data.cache import cache_key
 from vmc.data.clips import Clip, ClipSource, fill
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.files import sha256_of
-from vmc.evaluation.generation import video_names
-from vmc.evaluation.tuned import TunedModel
+from vmc.evaluation.generation import TunedModel, video_names
 from vmc.models.base import VideoModel
 from vmc.training.hardware import Hardware
 from vmc.training.regularization import Mix, Ratio, check_mix
+from vmc.utils.cache import CachedFiles, cache_key
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, sweep
+from vmc.utils.files import atomic_write, sha256_of, sweep
 from vmc.utils.randomness import derive_seed
 from vmc.utils.text_files import read_table
+
+log = logging.getLogger(__name__)
+
+CAPTIONS, ABOUT = "captions.csv", "set.json"
+TABLE = ("file", "caption", "seed")
+FORMAT = "vmc-synthetic-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,13 @@ class BaseVideos:
 
     def describe(self, sampler: Sampler) -> dict[str, Any]:
         """All that a video depends on besides caption and seed: fingerprints of the model's parts, sampler, window."""
+        base = self.base
         # The denoiser may be of a part that lies beside the pipeline, too.
-        parts = dict.fromkeys((*self.base.parts, *self.base.parts_of("denoiser")))
+        parts = dict.fromkeys((*base.parts, *base.parts_of("denoiser")))
         return {
-            "base": {part: self.base.fingerprint(part) for part in parts},
-            "latents": list(self.base.latent_shape(frames=self.base.frames, size=self.base.size)),
-            "fps": self.base.fps,
+            "base": {part: base.fingerprint(part) for part in parts},
+            "latents": list(base.latent_shape(frames=base.frames, size=base.size)),
+            "fps": base.fps,
             "sampler": asdict(sampler),
         }
 
@@ -75,34 +78,19 @@ class BaseVideos:
         """
         if all(file.is_file() for file in files):
             return
-        with _one_thread(on_cpu=self.hardware.device.type == "cpu"):
-            encoder = self.base.text_encoder()
-            model = TunedModel(base=self.base, denoiser=self.base.denoiser(), encoder=encoder, hardware=self.hardware)
+        on_cpu, threads = self.hardware.device.type == "cpu", torch.get_num_threads()
+        torch.set_num_threads(1 if on_cpu else threads)
+        try:
+            encoder, denoiser = self.base.text_encoder(), self.base.denoiser()
+            model = TunedModel(base=self.base, denoiser=denoiser, encoder=encoder, hardware=self.hardware)
             for _ in model.generator(sampler=sampler, batch_size=1).write(prompts, files, label=label):
                 pass
-        del model, encoder
+        finally:
+            torch.set_num_threads(threads)
+        del model, encoder, denoiser
         gc.collect()
-        if self.hardware.device.type == "cuda":
+        if not on_cpu:
             torch.cuda.empty_cache()
-
-
-@contextmanager
-def _one_thread(*, on_cpu: bool) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if on_cpu else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-log = logging.getLogger(__name__)
-
-CAPTIONS, ABOUT = "captions.csv", "set.json"
-TABLE = ("file", "caption", "seed")
-SUMS = "sha256"
-"""The key of `set.json` under which each file has its checksum."""
-FORMAT = "vmc-synthetic-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,89 +163,43 @@ class SyntheticRegularization:
     def _made(self, about: Mapping[str, Any]) -> Path:
         """The set's folder in the cache, complete."""
         prompts = self._prompts()
-        told = json.dumps(about, sort_keys=True)
-        key = cache_key(FORMAT, told, *((prompt.text, prompt.seed) for prompt in prompts))[:24]
-        folder = self.base_videos.cache / "synthetic" / key
-        files = [folder / name for name in video_names(prompts)]
-        if not _complete(folder, files):
-            with _alone(folder.with_suffix(".lock")):
-                if not _complete(folder, files):
-                    self._make(folder, prompts, files, about)
-        return folder
+        key = cache_key(FORMAT, json.dumps(about, sort_keys=True), *((one.text, one.seed) for one in prompts))[:24]
+        entry = CachedFiles(self.base_videos.cache / "synthetic" / key, manifest=ABOUT)
+        names = [*video_names(prompts), CAPTIONS]
+        if entry.faults(names):
+            with entry.only_process():
+                if faults := entry.faults(names):
+                    self._make(entry, prompts, faults, about)
+        return entry.folder
 
-    def _make(self, folder: Path, prompts: Sequence[Prompt], files: Sequence[Path], about: Mapping[str, Any]) -> None:
-        """Write the clips that are missing, and what is told of them."""
+    def _make(
+        self, entry: CachedFiles, prompts: Sequence[Prompt], faults: Mapping[str, str], about: Mapping[str, Any]
+    ) -> None:
+        """Write the clips that are missing or damaged, and what the set says of them."""
+        folder, videos = entry.folder, self.base_videos
         sweep(folder)
-        _remove_damaged(folder)
-        have = sum(file.is_file() for file in files)
-        log.info("the base model makes %d regularization clips for all runs: %s", len(files) - have, folder)
-        self.base_videos.write(prompts, files, sampler=self.sampler, label="synthetic clips")
-        table = pd.DataFrame(
-            {
-                "file": [file.name for file in files],
-                "caption": [prompt.text for prompt in prompts],
-                "seed": [prompt.seed for prompt in prompts],
-            }
-        )
+        noted = entry.read()
+        if not noted and (folder / ABOUT).is_file():
+            log.warning("%s does not read; it is written anew", folder / ABOUT)
+        for name, fault in faults.items():
+            if name in noted.get("sha256", {}):
+                log.warning("the synthetic clip %s %s; it is made again", folder / name, fault)
+                (folder / name).unlink(missing_ok=True)
+        files = [folder / name for name in video_names(prompts)]
+        missing = sum(not file.is_file() for file in files)
+        log.info("the base model makes %d regularization clips for all runs: %s", missing, folder)
+        videos.write(prompts, files, sampler=self.sampler, label="synthetic clips")
+        rows = [(file.name, prompt.text, prompt.seed) for file, prompt in zip(files, prompts, strict=True)]
         with atomic_write(folder / CAPTIONS) as temporary:
-            table.to_csv(temporary, index=False)
-        hardware, model = self.base_videos.hardware, str(self.base_videos.base.path)
-        made_on = {"device": hardware.device.type, "precision": hardware.precision}
-        with atomic_write(folder / ABOUT) as temporary:
-            sums = {file.name: sha256_of(file) for file in (*files, folder / CAPTIONS)}
-            told = {"format": FORMAT, "model": model, "clips": len(files), "made_on": made_on, **about, SUMS: sums}
-            temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-
-
-def _complete(folder: Path, files: Sequence[Path]) -> bool:
-    """Whether all files of a set are there as they were written."""
-    sums = _noted(folder).get(SUMS)
-    return sums is not None and not any(_fault(file, sums) for file in (*files, folder / CAPTIONS))
-
-
-def _remove_damaged(folder: Path) -> None:
-    """Remove what is not as it was written, so that it is made again; which, the log says."""
-    if (folder / ABOUT).is_file() and not _noted(folder):
-        log.warning("%s does not read; it is written anew", folder / ABOUT)
-    sums = _noted(folder).get(SUMS, {})
-    for name in sums:
-        if fault := _fault(folder / name, sums):
-            log.warning("the synthetic clips lack %s, which %s; it is made again", folder / name, fault)
-            (folder / name).unlink(missing_ok=True)
-
-
-def _noted(folder: Path) -> dict[str, Any]:
-    """What a set says of itself; nothing where it does not read."""
-    try:
-        noted = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    plain = isinstance(noted, dict) and all(isinstance(noted.get(key, {}), dict) for key in ("base", SUMS))
-    named = plain and "base" in noted and all(Path(name).name == name for name in noted.get(SUMS, ()))
-    return noted if named else {}
-
-
-def _fault(file: Path, sums: Mapping[str, str]) -> str:
-    """What is wrong with a file of a set, a clause; empty where nothing is."""
-    if not file.is_file():
-        return "is gone"
-    return "" if sums.get(file.name) == sha256_of(file) else "is not as it was written"
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """No other process is in the block of this file; the lock of a killed process is free."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process makes the synthetic clips of %s; waiting for it", file.with_suffix(""))
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+            pd.DataFrame(rows, columns=list(TABLE)).to_csv(temporary, index=False)
+        entry.seal(
+            {file.name: sha256_of(file) for file in (*files, folder / CAPTIONS)},
+            format=FORMAT,
+            model=str(videos.base.path),
+            clips=len(files),
+            made_on={"device": videos.hardware.device.type, "precision": videos.hardware.precision},
+            **about,
+        )
 
 
 def _read(folder: Path, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -272,10 +214,12 @@ def _read(folder: Path, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
             " that regularization=synthetic has made, or leave regularization.path null to have one made"
         )
     again = "copy the whole folder, or leave regularization.path null to have a set made"
-    about = _noted(folder)
+    entry = CachedFiles(folder, manifest=ABOUT)
+    about = entry.read()
+    about = about if isinstance(about.get("base"), dict) else {}
     if lacking := [name for name in ("model", "latents", "fps") if name not in about]:
         raise VmcError(f"regularization.path is {folder}, whose {ABOUT} is damaged (no {lacking[0]}); {again}")
-    if different := [part for part, mark in wanted["base"].items() if about["base"].get(part) != mark]:
+    if different := [part for part, one in wanted["base"].items() if about["base"].get(part) != one]:
         raise VmcError(
             f"regularization.path is {folder}, which another base model has made ({about['model']}; {different[0]}"
             " differs); leave regularization.path null to have a set made by this one"
@@ -295,7 +239,9 @@ def _read(folder: Path, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
             f"regularization.path is {folder}, where {len(missing)} of {len(names)} clips are missing, first"
             f" {missing[0]}; {again}"
         )
-    sums = about.get(SUMS)  # sets of earlier versions have none
-    if sums and (damaged := [name for name in (*names, CAPTIONS) if _fault(folder / name, sums)]):
-        raise VmcError(f"regularization.path is {folder}, where {damaged[0]} is not as it was written; {again}")
+    # Sets of earlier versions have no checksums.
+    if about.get("sha256") and (damaged := entry.faults([*names, CAPTIONS])):
+        raise VmcError(
+            f"regularization.path is {folder}, where {next(iter(damaged))} is not as it was written; {again}"
+        )
     return rows

@@ -19,9 +19,6 @@ class Appearance(Metric):
     language), both the mean over frames, and frame_consistency (the mean cosine of consecutive frames).
 
     A record without subject or caption has None there. Text features are made once a text.
-
-    Args:
-        model: images and texts to features of length one, whose dot product is their cosine.
     """
 
     name = "appearance"

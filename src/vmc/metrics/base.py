@@ -64,11 +64,7 @@ class Metric(ABC):
     """Videos in, values out.
 
     To construct one loads nothing. Networks that are its attributes (`NetworkFile`) are found missing or damaged before
-    anything runs, and moved to the device.
-
-    Attributes:
-        name: its key in the protocol.
-        columns: the columns that it fills, and what a run's values are made of them.
+    anything runs, and moved to the device. Its name is its key in the protocol.
     """
 
     name: str

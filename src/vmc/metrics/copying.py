@@ -6,7 +6,6 @@ Axes: B videos, F frames, C colors, H and W, N images, D descriptor width, R fra
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from tqdm import tqdm
 from vmc.metrics.base import Metric, NamedClips, Record, RunContext, Scores, in_parts
 from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.networks.sscd import CopyNetwork
+from vmc.utils.cache import ONLY, Cache
 from vmc.utils.errors import VmcError
-from vmc.utils.tensor_files import read_cached, write_cached
 
 COPY_THRESHOLD = 0.25  # SSCD similarity above which a video counts as copied (paper, Sec. 4.2)
 
@@ -56,10 +55,6 @@ class Copying(Metric):
     of Sec. 4.2), copy_similarity_any (and all frames of the exemplars: Supp. C), copied (`first` above the threshold),
     nearest_clip and nearest_frame (of `any`; frames count from 0), and regularization_similarity (all frames of the
     regularization clips; None without them).
-
-    Args:
-        descriptor: the network that describes images.
-        threshold: similarity above which a video counts as copied.
     """
 
     name = "copying"
@@ -134,6 +129,7 @@ class Copying(Metric):
             return in_parts(self.descriptor, frames_FCHW)
         settings = repr(sorted(self.descriptor.describe().items()))
         name = hashlib.sha256(f"{self.descriptor.sha256}\x1f{settings}\x1f{key}".encode()).hexdigest()
-        file = Path(self.cache) / name[:2] / f"{name}.safetensors"
-        found = read_cached(file)
-        return write_cached(file, in_parts(self.descriptor, frames_FCHW)) if found is None else found
+        found = Cache(self.cache).tensors(
+            {name: frames_FCHW}, lambda: lambda frames_FCHW: {ONLY: in_parts(self.descriptor, frames_FCHW)}
+        )
+        return found[name][ONLY]

@@ -8,30 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vmc.metrics.base import Metric, Record, Scores, in_parts
 from vmc.metrics.columns import Column, Measure
 from vmc.metrics.networks.files import NetworkFile
 
 
-class Judge(nn.Module):
-    """A CLIP, and what prepares texts and images for it."""
-
-    def __init__(self, model: nn.Module, processor: Any) -> None:
-        super().__init__()
-        self.model, self.processor = model, processor
-
-
-class JudgeFolder(NetworkFile[Judge]):
+class JudgeFolder(NetworkFile[Any]):
     """A folder of transformers' CLIPModel: settings, weights, tokenizer and `preprocessor_config.json`."""
 
-    def open(self) -> Judge:
-        """Read the model; of the weights tensors alone are read."""
+    def open(self) -> Any:
+        """Read the model, of its weights tensors alone, and what prepares texts and images for it."""
         from transformers import CLIPModel, CLIPProcessor
 
         model = CLIPModel.from_pretrained(str(self.path), local_files_only=True, weights_only=True)
-        return Judge(model, CLIPProcessor.from_pretrained(str(self.path), local_files_only=True))
+        model.processor = CLIPProcessor.from_pretrained(str(self.path), local_files_only=True)
+        return model
 
 
 class Preference(Metric):
@@ -62,6 +55,6 @@ class Preference(Metric):
 
         def scores(images_NCHW: Tensor) -> Tensor:
             inputs = judge.processor(text=[text], images=list(images_NCHW), truncation=True, return_tensors="pt")
-            return judge.model(**inputs.to(self.model.device)).logits_per_image
+            return judge(**inputs.to(self.model.device)).logits_per_image
 
         return in_parts(scores, frames_FCHW).mean().item() if text else None

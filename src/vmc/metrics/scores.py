@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from vmc.metrics.columns import Column, Kind, Row, Value
 from vmc.metrics.declared import BASE, COLUMNS
@@ -137,7 +136,7 @@ def _check_once(rows: Sequence[Mapping[str, Value]], *, path: Path) -> None:
 
 
 def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) -> pd.DataFrame:
-    """A run's scores as numbers: one row a video, sorted by KEYS, with a column for every measure that was taken.
+    """A run's scores, as `read_scores` gives them, as numbers: one row a video, sorted by KEYS, a column a measure.
 
     An invalid video (black, NaN, unreadable) counts as its column says, whatever its cell says: as wrong in
     `motion_accuracy`, so that the denominator stays what it was; most others leave it out. A column that is empty
@@ -145,28 +144,27 @@ def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) 
     not know.
 
     Raises:
-        VmcError: no videos, no column prompt, seed or valid, a video twice, a cell that is no number, or a valid video
-            without a value where an invalid one counts.
+        VmcError: no videos, an infinite value, or a valid video without a value where an invalid one counts.
     """
-    if missing := sorted({"prompt", "seed", "valid"} - set(scores.columns)):
-        raise VmcError(f"the scores have no column {missing[0]}; give the scores.csv that vmc.evaluate wrote")
     if scores.empty:
         raise VmcError("the scores hold no videos; evaluate at least one prompt")
-    values = _keys(scores)
-    valid = _numbers(scores["valid"])
-    if np.isnan(valid).any():
-        raise VmcError(f"the scores do not say whether '{_first(scores, np.isnan(valid))}' is valid; evaluate again")
+    prompts, subjects, seeds = scores["prompt"].astype(str), scores["subject"], scores["seed"]
+    values = pd.DataFrame({"subject": subjects.where(subjects.notna(), prompts).astype(str), "prompt": prompts})
+    unknown = seeds.isna()
+    values["seed"] = seeds.astype(str).where(~unknown, scores["video"]) if unknown.any() else seeds.astype("int64")
+    valid = scores["valid"].to_numpy(dtype=bool)
     measured = [(column, column.measure) for column in columns if column.measure and column.name in scores.columns]
     for column, measure in sorted(measured, key=lambda pair: pair[1].rank):
-        numbers = _numbers(scores[column.name])
-        if np.isnan(numbers).all():
-            continue
-        if column.invalid is not None and (unscored := np.isnan(numbers) & (valid == 1)).any():
-            raise VmcError(f"{column.name} of '{_first(scores, unscored)}' is empty; evaluate again")
-        numbers = np.where(valid == 1, numbers, np.nan if column.invalid is None else float(column.invalid))
+        numbers = scores[column.name].to_numpy(dtype=np.float64, na_value=np.nan)
+        empty = np.isnan(numbers)
+        if np.isinf(numbers).any():
+            raise VmcError(f"the scores' column {column.name} holds an infinite value; evaluate again")
+        if column.invalid is not None and not empty.all() and (unscored := empty & valid).any():
+            raise VmcError(f"{column.name} of '{prompts.to_numpy()[unscored][0]}' is empty; evaluate again")
         if measure.threshold is not None:
-            numbers = np.where(np.isnan(numbers), np.nan, numbers > measure.threshold)
-        if not np.isnan(numbers).all():
+            numbers = np.where(empty, np.nan, numbers > measure.threshold)
+        numbers = np.where(valid, numbers, np.nan if column.invalid is None else float(column.invalid))
+        if not (empty.all() or np.isnan(numbers).all()):
             values[measure.name] = numbers
     return values.sort_values(KEYS, ignore_index=True)
 
@@ -174,39 +172,3 @@ def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) 
 def names_of(values: pd.DataFrame) -> list[str]:
     """The measures that a table of values holds, in the order in which they are listed."""
     return [str(name) for name in values.columns if name not in KEYS]
-
-
-def _keys(scores: pd.DataFrame) -> pd.DataFrame:
-    prompts = scores["prompt"].astype(str)
-    subjects = scores.get("subject", pd.Series(None, index=scores.index, dtype=object))
-    unknown = scores["seed"].isna() | (scores["seed"].astype(str) == "")
-    if unknown.any() and "video" not in scores.columns:
-        raise VmcError(f"'{_first(scores, unknown.to_numpy())}' has neither seed nor video in the scores; give one")
-    named = subjects.notna() & (subjects.astype(str) != "")
-    keys = pd.DataFrame({"subject": subjects.astype(str).where(named, prompts), "prompt": prompts})
-    keys["seed"] = (
-        scores["seed"].astype(str).where(~unknown, scores["video"].astype(str))
-        if unknown.any()
-        else scores["seed"].astype("int64")
-    )
-    if (twice := keys.duplicated()).any():
-        row = keys[twice].iloc[0]
-        raise VmcError(f"the scores hold '{row['prompt']}' with seed {row['seed']} twice; keep one of the rows")
-    return keys
-
-
-def _numbers(column: pd.Series) -> NDArray[np.float64]:
-    """A column as floats: truth as 1 and 0, an empty cell as NaN."""
-    words = {"true": 1.0, "false": 0.0, "": np.nan}
-    plain = [words.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell for cell in column]
-    try:
-        numbers = pd.to_numeric(pd.Series(plain, dtype=object)).to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise VmcError(f"the scores' column {column.name} does not read as numbers: {error}") from error
-    if np.isinf(numbers).any():
-        raise VmcError(f"the scores' column {column.name} holds an infinite value; evaluate again")
-    return numbers
-
-
-def _first(scores: pd.DataFrame, where: NDArray[np.bool_]) -> str:
-    return str(scores["prompt"].to_numpy()[where][0])

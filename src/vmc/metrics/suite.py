@@ -29,12 +29,10 @@ log = logging.getLogger(__name__)
 class Evaluator:
     """Shows each valid video to all metrics and keeps the rows of all videos in the order they came.
 
-    An invalid video has the values that the columns of its metrics declare for it. No two metrics may have a column in
-    common.
+    An invalid video has the values that the columns of its metrics declare for it.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
-        check_distinct((f"the metric {metric.name}", column) for metric in metrics for column in metric.columns)
         self.metrics = list(metrics)
         self.columns = columns_with(metrics)
         self._first_size: tuple[int, int] | None = None
@@ -64,15 +62,18 @@ class Evaluator:
             if video is not None:
                 self._compare_size(video, record)
             if reason is None and video is not None:
+                rows[index]["valid"] = True
                 alike.setdefault(tuple(video.shape), []).append(index)
             else:
                 log.info("%s counts as wrong: %s", record.video, reason)
         for indices in alike.values():
             batch = torch.stack([as_uint8(video) for index in indices if (video := videos[index]) is not None])
             chosen = [records[index] for index in indices]
-            values = {name: part for metric in self.metrics for name, part in metric.score(batch, chosen).items()}
-            for place, index in enumerate(indices):
-                rows[index] |= {"valid": True} | {name: part[place] for name, part in values.items()}
+            for metric in self.metrics:
+                scores = metric.score(batch, chosen)
+                for column in metric.columns:
+                    for index, value in zip(indices, scores[column.name], strict=True):
+                        rows[index][column.name] = value
         self._rows += rows
 
     def rows(self) -> list[Row]:
@@ -108,13 +109,7 @@ class Suite:
     Three of them are written as the network that they measure with. Network files are opened once: by `check`, or when
     the first video is scored.
 
-    Args:
-        classifier: the network of `MotionAccuracy`; `appearance` and `copying` are those of `Appearance` and `Copying`.
-        copy_threshold: similarity above which a video counts as copied.
-        metrics: all others; `quality` is there unless it is None.
-
-    Raises:
-        VmcError: something is no metric, or two metrics have a name, a column or a measure in common.
+    `quality` is there unless it is None. Two metrics of one name, column or measure are refused.
     """
 
     def __init__(
@@ -157,10 +152,9 @@ class Suite:
         return [missing for metric in self.metrics.values() for missing in metric.missing()]
 
     def check(self, *, target: str | None = None) -> None:
-        """Open the networks, which stay open for use. To be called before anything that takes long.
+        """Open the networks, which stay open for use; to be called before anything that takes long.
 
-        Raises:
-            VmcError: naming all missing files, else the first that is not what it should be; an unknown class.
+        All missing files are named, else the first that is not what it should be, or an unknown class.
         """
         if missing := self.missing_files():
             files = "a file that is" if len(missing) == 1 else f"{len(missing)} files that are"

@@ -43,13 +43,7 @@ def write_report(report: Report, output: Path, *, runs: Path, figures: Mapping[s
 
 
 def page(report: Report, runs: Path, figures: Mapping[str, str]) -> str:
-    """Markdown of all tables and figures.
-
-    Args:
-        report: the results.
-        runs: the folder that was reported on.
-        figures: captions by the name of the figure's files.
-    """
+    """Markdown of all tables and figures, whose captions stand under the names of their files."""
     gallery = "All videos side by side, with what stands here: [index.html](index.html).\n"
     parts = [f"# Report on {escape_markdown(str(runs))}\n", gallery]
     if notes := report.found.notes:
@@ -79,11 +73,7 @@ def report_folder(path: Path) -> Iterator[Path]:
 
 
 def check_output(path: Path) -> None:
-    """Refuse a file, and a folder with files that no report wrote.
-
-    Raises:
-        VmcError: naming what is there.
-    """
+    """Raises a VmcError where it is a file, or a folder with files that no report wrote."""
     if path.exists() and not path.is_dir():
         raise VmcError(f"output is {path}, which is a file; choose another folder")
     there = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}

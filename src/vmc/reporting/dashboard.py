@@ -23,16 +23,13 @@ def check_extra() -> None:
 def build_dashboard(
     *, entity: str, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
 ) -> Any:
-    """The workspace, not yet saved; building it asks no server.
+    """The workspace, not yet saved; building it asks no server. A curve is drawn of what stands in a table or a figure.
 
     Args:
         entity: user or team in W&B that the project belongs to.
         project: in W&B.
         group: whose runs are shown; None shows all.
-        measures: those of the runs; a curve is drawn of what stands in a table or a figure.
-
-    Raises:
-        VmcError: the extra `dashboards` is not installed.
+        measures: those of the runs.
     """
     check_extra()
     import wandb_workspaces.workspaces as ws

@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,7 @@ def _read_run(folder: Path) -> FoundRun:
     config = _read_config(folder / "config.yaml")
     try:
         state = _read_object(folder / "run.json", remedy=REMEDY)
-        for key, kind in (("status", str), ("step", int)):
-            if not isinstance(state.get(key), kind | None):
-                raise VmcError(f"{folder / 'run.json'} has {state[key]!r} as {key}; {REMEDY}")
+        _check_kinds(state, {"status": str | None, "step": int | None}, folder / "run.json", REMEDY)
         if state.get("status") == "running":
             state = shown_state(folder)
         evaluations = folder / "evaluation"
@@ -125,9 +123,7 @@ def _read_config(file: Path) -> dict[str, Any]:
     for key in KINDS:
         if not isinstance(config, dict) or key not in config:
             raise VmcError(f"{file} has no {key}; it is no config of vmc.train, move its folder out of runs")
-    for key, kinds in {**KINDS, **dict.fromkeys(PARTS, dict | None)}.items():
-        if not isinstance(config.get(key), kinds):
-            raise VmcError(f"{file} has {one_line(config[key])[:60]} as {key}; move its folder out of runs")
+    _check_kinds(config, KINDS | dict.fromkeys(PARTS, dict | None), file, "move its folder out of runs")
     threshold = (config.get("stop") or {}).get("appearance")
     if not isinstance(config["motion"].get("name"), str) or not isinstance(threshold, int | float | None):
         raise VmcError(f"{file} has no motion.name, or no number as stop.appearance; move its folder out of runs")
@@ -144,9 +140,7 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
     if not scores.is_file() or not file.is_file():
         return None
     summary = _read_object(file, remedy="score the videos again")
-    for key, kind in (("metrics", dict), ("videos", int), ("protocol", dict)):
-        if not isinstance(summary.get(key), kind):
-            raise VmcError(f"{file} has {f'{summary[key]!r} as' if key in summary else 'no'} {key}; {SCORE_AGAIN}")
+    _check_kinds(summary, {"metrics": dict, "videos": int, "protocol": dict}, file, SCORE_AGAIN)
     copying = summary["protocol"].get("copying") or {}
     numbers = [("of", summary.get("of")), ("copying", _get(copying, "threshold"))]
     numbers += [(key, _get(part, end)) for key, part in summary["metrics"].items() for end in ("value", "low", "high")]
@@ -163,6 +157,13 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
         return Scored(folder, root, summary)
     except VmcError as error:  # a column that is declared as none can be
         raise VmcError(f"{file}: {error}; {SCORE_AGAIN}") from error
+
+
+def _check_kinds(content: Mapping[str, Any], kinds: Mapping[str, Any], file: Path, remedy: str) -> None:
+    for key, kind in kinds.items():
+        if not isinstance(content.get(key), kind):
+            has = f"{one_line(repr(content[key]))[:60]} as" if key in content else "no"
+            raise VmcError(f"{file} has {has} {key}; {remedy}")
 
 
 def _get(part: Any, key: str) -> Any:

@@ -29,22 +29,12 @@ class TimestepSampler(Protocol):
 
 @dataclass(kw_only=True)
 class Report:
-    """Results of runs that belong into one table.
-
-    Args:
-        found: the runs and controls.
-        chosen_threshold: appearance score at which arms are compared; None takes the runs' own.
-        samplers: of timesteps, by what they are called.
-        descriptor: by which generated frames are compared with exemplars; None where it is not there.
-
-    Raises:
-        VmcError: runs that do not belong together.
-    """
+    """Results of runs that belong into one table; a VmcError of others."""
 
     found: Found
-    chosen_threshold: float | None = None
-    samplers: Mapping[str, TimestepSampler] = field(default_factory=dict)
-    descriptor: Descriptor | None = None
+    chosen_threshold: float | None = None  # appearance score at which arms are compared; None takes the runs' own
+    samplers: Mapping[str, TimestepSampler] = field(default_factory=dict)  # by what they are called
+    descriptor: Descriptor | None = None  # by which generated frames are compared with exemplars, where it is there
     threshold: float | None = field(init=False)
 
     def __post_init__(self) -> None:

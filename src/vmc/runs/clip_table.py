@@ -35,51 +35,35 @@ def write_clips(rows: Sequence[Row], folder: Path) -> None:
 def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
     """How the clips differ from those that the run in a folder was begun with, a phrase each; empty where they do not.
 
-    Where they lie is no difference. A table that is gone or does not read is told, and compared with nothing.
+    Where they lie is no difference. A table that is gone or does not read is logged, and compared with nothing.
     """
     earlier = _read(folder / NAME)
-    if earlier is None:
-        return []
     known = [key for key in COLUMNS if key != "path" and all(row.get(key) for row in earlier)]
-    if [_content(row, known) for row in earlier] == [_content(row, known) for row in rows]:
+
+    def by_name(rows: Sequence[Row]) -> dict[str, list[list[str]]]:
+        found: dict[str, list[list[str]]] = {}  # several folders may hold files of one name
+        for row in rows:
+            found.setdefault(Path(row["path"]).name, []).append([row[key] for key in known])
+        return {name: sorted(contents) for name, contents in found.items()}
+
+    if not earlier or [[row[key] for key in known] for row in earlier] == [[row[key] for key in known] for row in rows]:
         return []
-    before, now = _by_name(earlier), _by_name(rows)
-    changed = [
-        f"{name} is changed"
-        for name in before
-        if name in now and _contents(before[name], known) != _contents(now[name], known)
-    ]
+    before, now = by_name(earlier), by_name(rows)
+    changed = [f"{name} is changed" for name in before if name in now and before[name] != now[name]]
     gone = [f"{name} is gone" for name in before if name not in now]
     new = [f"{name} is new" for name in now if name not in before]
     return changed + gone + new or ["their order is another"]
 
 
-def _read(file: Path) -> list[dict[str, str]] | None:
-    """The rows of a table; None where there is none that reads."""
-    if not (file.parent / "config.yaml").is_file():  # no run yet
-        return None
+def _read(file: Path) -> list[dict[str, str]]:
+    """The rows of a table; none where there is no run yet, or no table that reads."""
+    if not (file.parent / "config.yaml").is_file():
+        return []
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8"), newline="")))
+        fault = "" if rows and all(row.get("role") and row.get("path") for row in rows) else "is damaged"
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         fault = "is gone" if isinstance(error, FileNotFoundError) else f"does not read ({error})"
-    else:
-        fault = "" if rows and all(row.get("role") and row.get("path") for row in rows) else "is damaged"
     if fault:
         log.warning("%s %s; it is written anew, and the clips are taken for those of before", file, fault)
-    return None if fault else rows
-
-
-def _content(row: Row, known: Sequence[str]) -> list[str]:
-    return [row[key] for key in known]
-
-
-def _contents(rows: Sequence[Row], known: Sequence[str]) -> list[list[str]]:
-    return sorted(_content(row, known) for row in rows)
-
-
-def _by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows by the names of their files, of which several folders may hold the same."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(Path(row["path"]).name, []).append(row)
-    return found
+    return [] if fault else rows

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,33 +61,21 @@ def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:
         lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return {}
-    columns = _columns(lines[0] if lines else "")
+    columns = tuple(lines[0].split(",")) if lines else ()
+    if columns[: len(TRAIN_COLUMNS)] != TRAIN_COLUMNS or len(set(columns)) < len(columns):  # the head is damaged
+        columns = TRAIN_COLUMNS
     rows = {}
     for line in lines:
-        row = _row(line, columns)
-        if row is not None and 1 <= int(row["step"]) <= step:
-            rows[int(row["step"])] = row
+        try:
+            (fields,) = csv.reader([line])
+            row = dict(zip(columns, fields, strict=True))
+            number, *_ = int(row["step"]), int(row["exemplar_updates"]), float(row["seconds"])
+            _ = [float(cell or 0) for cell in fields]
+        except (ValueError, csv.Error):  # the head, or a row that was cut off or damaged
+            continue
+        if 1 <= number <= step:
+            rows[number] = row
     return dict(sorted(rows.items()))
-
-
-def _columns(head: str) -> Sequence[str]:
-    """The columns that a head names; those of every file where it is damaged."""
-    names = tuple(head.split(","))
-    whole = names[: len(TRAIN_COLUMNS)] == TRAIN_COLUMNS and len(set(names)) == len(names)
-    return names if whole else TRAIN_COLUMNS
-
-
-def _row(line: str, columns: Sequence[str]) -> dict[str, str] | None:
-    """A row of losses; None for the head and for a line that was cut off or damaged."""
-    try:
-        (fields,) = csv.reader([line])
-        row = dict(zip(columns, fields, strict=True))
-        int(row["step"]), int(row["exemplar_updates"]), float(row["seconds"])
-        for name in columns:
-            float(row[name] or 0)
-    except (ValueError, csv.Error):
-        return None
-    return row
 
 
 def stored_state(folder: Path) -> dict[str, Any] | None:
@@ -104,8 +92,11 @@ def stored_state(folder: Path) -> dict[str, Any] | None:
     return state if all(isinstance(state[key], kind) for key, kind in kinds.items() if key in state) else None
 
 
-def rebuilt_state(folder: Path) -> dict[str, Any]:
-    """What a `run.json` that does not read must have said, by the newest checkpoint and the losses."""
+def read_state(folder: Path) -> dict[str, Any]:
+    """The content of `run.json`, empty if there is none; rebuilt of checkpoints and losses where it does not read."""
+    state = stored_state(folder)
+    if state is not None:
+        return state
     found = checkpoints(folder)
     step = int(found[-1].stem) if found else 0
     seconds = [float(row["seconds"]) for row in read_losses(folder / "train.csv", step).values()]
@@ -115,17 +106,3 @@ def rebuilt_state(folder: Path) -> dict[str, Any]:
 def checkpoints(folder: Path) -> list[Path]:
     """The training states, the newest last."""
     return sorted(file for file in (folder / "checkpoints").glob("*.ckpt") if file.stem.isdigit())
-
-
-def is_in_vain(folder: Path, *, trains: bool) -> bool:
-    """Whether a run has come to an end, or been left, without anything that a later one could use.
-
-    Args:
-        folder: of the run.
-        trains: whether it trains; its scores at step 0 are then those of any other.
-    """
-    if checkpoints(folder) or (stored_state(folder) or {}).get("status") == "finished":
-        return False
-    weights, scores = (folder / "weights").glob("*.safetensors"), (folder / "evaluation").glob("*")
-    steps = [int(path.stem) for path in (*weights, *scores) if path.stem.isdigit()]
-    return not any(steps) if trains else not steps

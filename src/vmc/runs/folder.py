@@ -16,15 +16,7 @@ from typing import Any
 
 import yaml
 
-from vmc.runs.earlier import (
-    TRAIN_COLUMNS,
-    checkpoints,
-    is_in_vain,
-    read_losses,
-    rebuilt_state,
-    stored_state,
-    up_to_date,
-)
+from vmc.runs.earlier import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
 from vmc.runs.lock import LOCK, holder
 from vmc.utils.errors import UnwritableError, VmcError
 from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
@@ -36,32 +28,18 @@ log = logging.getLogger(__name__)
 # What may differ when a run is continued: how far and where it runs, and what it writes on the way. Where its folder
 # and the caches lie is no part of what a run is, nor are `rates`: its own stand in `optimizer` and `token`.
 FREE_KEYS = (
-    "steps",
-    "logger",
-    "trainer",
-    "evaluate_every",
-    "checkpoint_every",
-    "weights_dtype",
-    "output",
-    "cache",
-    "rates",
+    *("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "weights_dtype"),
+    *("output", "cache", "rates"),
 )
 NO_TRAINING = "no training"
 COMPLETE = ("appearance", NO_TRAINING)
 """Reasons for which a run is finished whatever `steps` says."""
-MADE = (
-    "run.json",
-    "train.csv",
-    "clips.csv",
-    "clips.png",
-    "evaluation",
-    "weights",
-    "checkpoints",
-    "wandb/id",
+WRITTEN = (
+    *("run.json", "train.csv", "clips.csv", "clips.png", "evaluation", "weights", "checkpoints", "wandb/id"),
     "init.safetensors",
 )
 """What a run writes besides its config, for one that is begun anew; the runs of W&B that it logged stay."""
-TELLING = 60.0
+UPDATE_EVERY = 60.0
 """Seconds between two notes in `run.json` of how long a run has trained."""
 COMMAND = "VMC_COMMAND"
 """Environment variable: the command that a sweep was started by, for its workers."""
@@ -80,7 +58,7 @@ class RunFolder:
         self.path = path
         self.config = json.loads(json.dumps(config))
         self._state: dict[str, Any] = {}
-        self._told = 0.0
+        self._updated = 0.0
         self._columns = list(TRAIN_COLUMNS)
 
     @property
@@ -107,15 +85,20 @@ class RunFolder:
     def drop_checkpoints(self, step: int, *, keep: int) -> None:
         """Keep the newest so many up to `step`; what is later has been damaged, or it would have been gone on from."""
         found = self.checkpoints()
-        upto = [file for file in found if int(file.stem) <= step]
-        for file in found:
-            if file not in upto[-keep:]:
-                file.unlink()
+        for file in set(found) - set([file for file in found if int(file.stem) <= step][-keep:]):
+            file.unlink()
 
-    def is_in_vain(self) -> bool:
+    def left_nothing(self) -> bool:
         """Whether the run that is there left nothing that could be used, so that another may take its place."""
+        if self.checkpoints() or (stored_state(self.path) or {}).get("status") == "finished":
+            return False
         trains = not (self.path / "config.yaml").is_file() or read_config(self.path).get("parameters") is not None
-        return is_in_vain(self.path, trains=trains)
+        steps = [
+            int(path.stem)
+            for path in (*self.path.glob("weights/*.safetensors"), *self.path.glob("evaluation/*"))
+            if path.stem.isdigit()
+        ]
+        return not any(steps) if trains else not steps  # a training's scores at step 0 are those of any other
 
     def check(self) -> dict[str, Any]:
         """The state of an earlier run in this folder, empty if there is none, or none that left anything of use.
@@ -125,15 +108,14 @@ class RunFolder:
         """
         if not (self.path / "config.yaml").is_file():
             # What a run that was killed in its first moment has left is nothing.
-            if self.path.is_dir() and any(
-                path.name != LOCK and not is_leftover(path.name) for path in self.path.iterdir()
-            ):
-                raise VmcError(f"output is {self.path}, which holds files but no run; choose another folder")
             if self.path.exists() and not self.path.is_dir():
                 raise VmcError(f"output is {self.path}, which is a file; choose another folder")
+            names = [path.name for path in self.path.iterdir()] if self.path.exists() else []
+            if any(name != LOCK and not is_leftover(name) for name in names):
+                raise VmcError(f"output is {self.path}, which holds files but no run; choose another folder")
             return {}
         if different := self._differing():
-            if self.is_in_vain():
+            if self.left_nothing():
                 return {}
             # Two folders of clips with one name are two motions, which share a folder until one is named.
             choose = "choose another motion.name or output" if "data.path" in different else "choose another output"
@@ -149,10 +131,10 @@ class RunFolder:
         Args:
             threads, world: of this process, and how many there are.
             step: that the run goes on from.
-            other_clips: how the clips differ from those of a run that is in vain; empty where they do not.
+            other_clips: how the clips differ from those of a run that left nothing; empty where they do not.
         """
         sweep(self.path)
-        if (different := [*self._differing(), *([other_clips] if other_clips else [])]) and self.is_in_vain():
+        if (different := [*self._differing(), *([other_clips] if other_clips else [])]) and self.left_nothing():
             self._begin_anew(", ".join(different))
         if stored_state(self.path) is None:
             log.warning("%s does not read; it is written anew by what the folder holds", self.path / "run.json")
@@ -175,7 +157,7 @@ class RunFolder:
     def update(self, **changes: Any) -> None:
         """Change the state in `run.json`."""
         self._state |= changes
-        self._told = time.monotonic()
+        self._updated = time.monotonic()
         with atomic_write(self.path / "run.json") as file:
             file.write_text(json.dumps(self._state, indent=2) + "\n")
 
@@ -211,7 +193,7 @@ class RunFolder:
         with told_unwritable(self.train_csv), self.train_csv.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
         self._state["seconds"] = row["seconds"]
-        if time.monotonic() - self._told > TELLING:
+        if time.monotonic() - self._updated > UPDATE_EVERY:
             self.update()
 
     def _write_losses(self, rows: Iterable[Mapping[str, str]]) -> None:
@@ -227,25 +209,15 @@ class RunFolder:
         return differing_keys(read_config(self.path), up_to_date(self.config))
 
     def _begin_anew(self, different: str) -> None:
-        """Remove what a run that is in vain has left."""
+        """Remove the files of a run that left nothing of use."""
         ended = read_state(self.path).get("reason") or "it was interrupted"
         log.warning(
             "%s holds a run of other settings (%s) that came to no checkpoint (%s); it is begun anew",
             *(self.path, different, ended),
         )
-        for name in MADE:
-            made = self.path / name
-            with told_unwritable(made):
-                if made.is_dir():
-                    shutil.rmtree(made)
-                else:
-                    made.unlink(missing_ok=True)
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """The content of a folder's `run.json`, empty if there is none; rebuilt where it does not read."""
-    state = stored_state(path)
-    return rebuilt_state(path) if state is None else state
+        for path in map(self.path.joinpath, WRITTEN):
+            with told_unwritable(path):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def shown_state(path: Path) -> dict[str, Any]:
@@ -282,10 +254,13 @@ def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str
     """Dotted names of the config keys that differ, the outermost ones in `free` left out."""
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return [] if one == other else [prefix]
-    keys = [key for key in {**one, **other} if prefix or key not in free]
     missing = object()
-    pairs = [(f"{prefix}.{key}" if prefix else key, one.get(key, missing), other.get(key, missing)) for key in keys]
-    return [name for key, left, right in pairs for name in differing_keys(left, right, key)]
+    return [
+        name
+        for key in {**one, **other}
+        if prefix or key not in free
+        for name in differing_keys(one.get(key, missing), other.get(key, missing), f"{prefix}.{key}".strip("."))
+    ]
 
 
 def newest_weights(path: Path, *, step: int | None = None) -> Path:

@@ -43,11 +43,9 @@ def run_lock(folder: Path) -> Iterator[None]:
     finally:
         (folder / LOCK).unlink(missing_ok=True)  # while it is held: who opened it meanwhile sees that it is gone
         lock.release()
-        for path in absent:
-            try:
+        with suppress(OSError):  # it has been filled
+            for path in absent:
                 path.rmdir()
-            except OSError:  # it has been filled
-                break
 
 
 def remove_stale_lock(folder: Path) -> None:
@@ -60,14 +58,12 @@ def remove_stale_lock(folder: Path) -> None:
 def holder(folder: Path) -> str | None:
     """Which process is writing a folder, as `pid N on MACHINE`; None if none is, whatever a killed one has left."""
     file = folder / LOCK
-    if not file.is_file():
-        return None
-    lock = FileLock(file)
     try:
-        lock.acquire(blocking=False)
+        if file.is_file():
+            with FileLock(file, blocking=False):
+                pass
     except Timeout:
         return file.read_text().strip() or "a process that has just begun"
     except FileNotFoundError:  # it ended meanwhile
-        return None
-    lock.release()
+        pass
     return None

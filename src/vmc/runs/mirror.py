@@ -1,19 +1,28 @@
-"""The run folder's mirror in W&B. Nothing is ever read back from it."""
+"""The run folder's mirror in W&B. Nothing is ever read back from it, and whatever it does the run goes on and ends."""
 
+import contextlib
 import json
+import logging
 import netrc
 import os
+import re
 import secrets
+import socket
+import threading
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlparse
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
-from vmc.runs.wandb_run import WandbRun
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import atomic_write
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
 MODES = ("online", "offline", "disabled")
@@ -22,6 +31,14 @@ OLD_MODES = {"run": "online", "dryrun": "offline"}
 SERVER = "https://api.wandb.ai"
 PATIENCE = 60.0
 """Seconds for the upload of what is left when a run ends."""
+CONNECTING = 5.0
+"""Seconds in which a server can be connected to."""
+BEGINNING = 20.0
+"""Seconds in which it knows of a run."""
+CALL = 30.0
+"""Seconds in which W&B's own process takes numbers or videos; it uploads them by itself."""
+ENDING = 10.0
+"""Seconds that W&B may take to end beyond the limit that it is given."""
 PROJECT = "vmc"
 EVALUATION = "evaluation"
 """Before the keys of a run's evaluation."""
@@ -29,8 +46,8 @@ VIDEOS = "videos"
 """Key of its table."""
 
 
-class Mirror(Protocol):
-    """Where a run's numbers and videos are shown while it runs."""
+class Mirror:
+    """Where a run's numbers and videos are shown while it runs: here nowhere."""
 
     def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
         """Begin, or go on with, the run of that folder, which trains or evaluates."""
@@ -48,29 +65,14 @@ class Mirror(Protocol):
         """End the run with its exit code."""
 
 
-class NoMirror:
+class NoMirror(Mirror):
     """Nothing beside the run folder (`logger=csv`)."""
 
-    def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
-        """Do nothing."""
 
-    def log(self, values: Mapping[str, float], *, step: int) -> None:
-        """Do nothing."""
-
-    def evaluation(self, folder: Path, *, step: int, shown: Sequence[str], name: str = EVALUATION) -> None:
-        """Do nothing."""
-
-    def report(self, folder: Path, *, about: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def finish(self, exit_code: int) -> None:
-        """Do nothing."""
-
-
-class WandbMirror:
+class WandbMirror(Mirror):
     """W&B, offline unless the user is logged in or says otherwise, or where the server does not answer.
 
-    Whatever W&B does, the run goes on and its process ends: what W&B fails in is said once, and how to upload later.
+    What W&B fails in, or takes too long for, is said once, and how to upload later.
 
     Args:
         project: W&B project; None takes WANDB_PROJECT, or `vmc`.
@@ -99,7 +101,7 @@ class WandbMirror:
         self.project = project or os.environ.get("WANDB_PROJECT") or PROJECT
         self.mode = chosen_mode(mode)
         self.name, self.group, self.tags, self.patience = name, group, list(tags), patience
-        self._run: WandbRun | None = None
+        self._run: Any = None
         self.entity: str | None = None  # of the last run, where W&B's server has said it
 
     def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
@@ -108,7 +110,7 @@ class WandbMirror:
         name = f"{arm}-{motion}-seed{config['seed']}{'' if job_type == 'train' else f'-{job_type}'}"
         self._begin(
             folder,
-            id=_identity(folder),
+            id=_run_id(folder),
             resume="allow",
             name=self.name or name,
             group=self.group or config["stack_name"],
@@ -119,20 +121,6 @@ class WandbMirror:
         self._do(lambda run: run.define_metric("exemplar_updates", hidden=True))
         self._do(lambda run: run.define_metric("*", step_metric="step"))
 
-    def _begin(self, folder: Path, **settings: Any) -> None:
-        folder = folder.resolve()  # W&B's own process may stand in another folder, and so may a later upload
-        # Media of tables are staged under the user's data folder unless told otherwise.
-        if not USER_CHOSE_DATA_DIR:
-            os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")
-        os.environ.setdefault("WANDB_SILENT", "true")
-        # Reports of W&B's own errors, for which the end of a process would wait where the server hangs.
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        self._run = WandbRun.begin(mode=self.mode, patience=self.patience, project=self.project, dir=folder, **settings)
-
-    def _do(self, act: Callable[[Any], Any]) -> None:
-        if self._run is not None:
-            self._run(act)
-
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Show numbers against the training step."""
         self._do(lambda run: run.log({**values, "step": step}))
@@ -142,59 +130,138 @@ class WandbMirror:
         summary = json.loads((folder / "summary.json").read_text())
 
         def show(run: Any) -> None:
-            table = {f"{name}/{VIDEOS}": self._table(folder, shown, summary)} if shown else {}
+            table = {f"{name}/{VIDEOS}": _table_of_videos(folder, shown, summary)} if shown else {}
             run.log({**numbers(summary, name=name), **table, "step": step})
 
         self._do(show)
-
-    def _table(self, folder: Path, shown: Sequence[str], summary: Mapping[str, Any]) -> Any:
-        import wandb
-
-        scores = read_scores(folder / "scores.csv", columns=columns_of(summary))
-        rows = {row["video"]: row for row in scores.to_dict("records")}
-        columns = [column for column in scores.columns if column != "video"]
-        table = wandb.Table(columns=["video", *columns])
-        for name in shown:
-            video = wandb.Video(str(folder / "videos" / name), caption=str(rows[name]["prompt"]), format="mp4")
-            table.add_data(video, *(rows[name][column] for column in columns))
-        return table
 
     def report(self, folder: Path, *, about: Mapping[str, Any]) -> None:
         """Show a report's tables and figures, and keep them as an artifact.
 
         An offline run lies in `wandb/` beside the folder, which is replaced whole by the next report.
         """
-        self._begin(
-            folder.parent,
-            name=self.name or f"report-{folder.name}",
-            group=self.group,
-            job_type="report",
-            tags=["report", *self.tags],
-            config=dict(about),
-        )
-        assert self._run is not None
-        self.entity = self._run.entity
-        self._do(lambda run: self._show_report(run, folder, about))
+        name, tags = self.name or f"report-{folder.name}", ["report", *self.tags]
+        self._begin(folder.parent, name=name, group=self.group, job_type="report", tags=tags, config=dict(about))
+        self._do(lambda run: _show_report(run, folder, about))
         self.finish(0)
 
-    def _show_report(self, run: Any, folder: Path, about: Mapping[str, Any]) -> None:
+    def finish(self, exit_code: int) -> None:
+        """End the run, once all of it is uploaded or the patience is over."""
+        if (run := self._run) is None:
+            return
+        try:  # without this the next run in the process would be the same one
+            within(self.patience + ENDING, lambda: run.finish(exit_code=exit_code))
+        except (Exception, SystemExit) as error:
+            reason = f"no upload in {self.patience:.0f} s" if isinstance(error, TimeoutError) else first_line(error)
+            self._leave(f"W&B has not got the whole run ({reason})")
+        self._run = None
+
+    def _begin(self, folder: Path, **settings: Any) -> None:
+        """Begin a run; offline where the server does not answer."""
         import wandb
 
-        tables = {f"report/{file.stem}": _table_of(file) for file in sorted((folder / "tables").glob("*.csv"))}
-        figures = {f"report/{file.stem}": wandb.Image(str(file)) for file in sorted((folder / "figures").glob("*.png"))}
-        run.log({key: shown for key, shown in {**tables, **figures}.items() if shown is not None})
-        artifact = wandb.Artifact("report", type="report", metadata=dict(about))
-        for part in ("tables", "figures"):
-            if (folder / part).is_dir():
-                artifact.add_dir(str(folder / part), name=part)
-        artifact.add_file(str(folder / "report.md"))
-        run.log_artifact(artifact)
+        folder = folder.resolve()  # W&B's own process may stand in another folder, and so may a later upload
+        # Media of tables are staged under the user's data folder unless told otherwise.
+        if not USER_CHOSE_DATA_DIR:
+            os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")
+        os.environ.setdefault("WANDB_SILENT", "true")
+        # Reports of W&B's own errors, for which the end of a process would wait where the server hangs.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
-    def finish(self, exit_code: int) -> None:
-        """End the W&B run; without this the next run in the process would be the same one."""
-        if self._run is not None:
-            self._run.finish(exit_code)
-            self._run = None
+        def begin(mode: Any) -> Any:
+            limits = wandb.Settings(init_timeout=BEGINNING, finish_timeout=self.patience, finish_timeout_raises=True)
+            return wandb.init(mode=mode, settings=limits, project=self.project, dir=folder, **settings)
+
+        failed = ""
+        try:
+            if self.mode == "online":
+                try:
+                    _connect(str(_library().settings.base_url))
+                    self._run = within(BEGINNING + ENDING, lambda: begin("online"))
+                except (wandb.errors.AuthenticationError, wandb.errors.UsageError):
+                    raise
+                except (wandb.errors.CommError, TimeoutError, OSError) as error:
+                    failed = first_line(error)
+                    _end_service()
+            if self.mode != "online" or failed:
+                self._run = begin("offline" if failed else self.mode)
+        except (wandb.Error, OSError, ValueError) as error:
+            raise VmcError(
+                f"W&B cannot be used ({' '.join(str(error).split())}): wandb login, or give logger.mode=offline,"
+                " or logger=csv to go without"
+            ) from error
+        self.entity = self._run.entity if self.mode == "online" and not failed else None
+        if failed:
+            said = "W&B's server does not answer (%s): the run is kept offline; later, wandb sync %s uploads it"
+            log.warning(said, failed, self._run.settings.sync_dir)
+
+    def _do(self, act: Callable[[Any], Any]) -> None:
+        """Do something with the library's run, unless it has been left."""
+        if (run := self._run) is None:
+            return
+        try:
+            within(CALL, lambda: act(run))
+        except (Exception, SystemExit) as error:  # the library raises of every kind
+            self._leave(f"W&B fails ({first_line(error)}): the run goes on without it")
+
+    def _leave(self, said: str) -> None:
+        """Leave the run as it stands on disk."""
+        run, self._run = self._run, None
+        log.warning("%s; later, wandb sync %s uploads what it was shown", said, run.settings.sync_dir)
+        _end_service(run)
+
+
+def within(seconds: float, act: Callable[[], Result]) -> Result:
+    """What `act` returns or raises, in a thread that is left alone when the time is over.
+
+    Raises:
+        TimeoutError: it is over.
+    """
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(act())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="wandb", daemon=True).start()  # the process does not wait for it
+    if not wait([future], seconds).done:
+        raise TimeoutError(f"no answer in {seconds:.0f} s")
+    return future.result()
+
+
+def _connect(url: str) -> None:
+    """Raise an error at once where nobody listens at the server's address, for which W&B itself would wait."""
+    parts, settings = urlsplit(url), _library().settings
+    if not (urllib.request.getproxies() or settings.http_proxy or settings.https_proxy):
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        try:
+            socket.create_connection((parts.hostname or "", port), timeout=CONNECTING).close()
+        except OSError as error:
+            raise ConnectionError(f"{url}: {error}") from error
+
+
+def _end_service(run: Any = None) -> None:
+    """End W&B's own process, whatever it waits for, and forget it, so that nothing waits for it when this one ends.
+
+    The library starts another for its next run.
+    """
+    import wandb
+
+    with contextlib.suppress(AttributeError):  # none is running, or it belongs to another process
+        _library()._connection._proc._process.kill()  # the library has no public way
+    # Gives the console back, which W&B reads too; both fail now.
+    for end in (run.finish if run is not None else None, wandb.teardown):
+        if end is not None:
+            with contextlib.suppress(Exception, SystemExit):
+                within(ENDING, end)
+
+
+def _library() -> Any:
+    from wandb.sdk import wandb_setup
+
+    return wandb_setup.singleton()
 
 
 def numbers(summary: Mapping[str, Any], *, name: str = EVALUATION) -> dict[str, float]:
@@ -214,11 +281,39 @@ def numbers(summary: Mapping[str, Any], *, name: str = EVALUATION) -> dict[str, 
 
 def place_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """`project` and `group` of the W&B runs with these configs, each where all agree in it."""
+    loggers = [(config.get("logger") or {}, config.get("stack_name")) for config in configs]
     found: dict[str, set[Any]] = {
-        "project": {(config.get("logger") or {}).get("project") for config in configs},
-        "group": {(config.get("logger") or {}).get("group") or config.get("stack_name") for config in configs},
+        "project": {logger.get("project") for logger, _ in loggers},
+        "group": {logger.get("group") or stack for logger, stack in loggers},
     }
     return {key: values.pop() for key, values in found.items() if len(values) == 1 and None not in values}
+
+
+def _table_of_videos(folder: Path, shown: Sequence[str], summary: Mapping[str, Any]) -> Any:
+    import wandb
+
+    scores = read_scores(folder / "scores.csv", columns=columns_of(summary))
+    rows = {row["video"]: row for row in scores.to_dict("records")}
+    columns = [column for column in scores.columns if column != "video"]
+    table = wandb.Table(columns=["video", *columns])
+    for name in shown:
+        video = wandb.Video(str(folder / "videos" / name), caption=str(rows[name]["prompt"]), format="mp4")
+        table.add_data(video, *(rows[name][column] for column in columns))
+    return table
+
+
+def _show_report(run: Any, folder: Path, about: Mapping[str, Any]) -> None:
+    import wandb
+
+    tables = {f"report/{file.stem}": _table_of(file) for file in sorted((folder / "tables").glob("*.csv"))}
+    figures = {f"report/{file.stem}": wandb.Image(str(file)) for file in sorted((folder / "figures").glob("*.png"))}
+    run.log({key: shown for key, shown in {**tables, **figures}.items() if shown is not None})
+    artifact = wandb.Artifact("report", type="report", metadata=dict(about))
+    for part in ("tables", "figures"):
+        if (folder / part).is_dir():
+            artifact.add_dir(str(folder / part), name=part)
+    artifact.add_file(str(folder / "report.md"))
+    run.log_artifact(artifact)
 
 
 def _table_of(file: Path) -> Any:
@@ -233,7 +328,7 @@ def _table_of(file: Path) -> Any:
     return wandb.Table(columns=[str(column) for column in table.columns], data=rows, allow_mixed_types=True)
 
 
-def _identity(folder: Path) -> str:
+def _run_id(folder: Path) -> str:
     """The run's id in W&B, kept in its folder; W&B's own agents give one to every run that they start."""
     file = folder / "wandb" / "id"
     given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
@@ -254,12 +349,7 @@ def chosen_mode(mode: str | None) -> str:
     if chosen and chosen not in MODES:
         raise VmcError(f"{key} is '{chosen}'; it must be {', '.join(MODES)}{' or null' if mode else ''}")
     url = os.environ.get("WANDB_BASE_URL") or SERVER
-    try:
-        parts = urlparse(url)
-        right = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
-    except ValueError:
-        right = False
-    if not right:
+    if not re.fullmatch(r"https?://([^\s/:@\[\]]+|\[[\da-f:.]+\])(:\d+)?(/\S*)?", url, re.IGNORECASE):
         raise VmcError(f"WANDB_BASE_URL is '{url}'; it must be the address of a server, such as {SERVER}")
     return chosen or ("online" if logged_in() else "offline")
 
@@ -268,8 +358,7 @@ def logged_in() -> bool:
     """Whether `wandb login` has been done here, by the two places where it leaves the key; asks no server."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL") or SERVER).hostname or ""
-    try:
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or SERVER).hostname or ""
+    with contextlib.suppress(OSError, netrc.NetrcParseError):
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+    return False

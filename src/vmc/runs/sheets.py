@@ -82,25 +82,18 @@ def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[Cli
     pairs = list(zip(clips, transforms, strict=True))
     own = [pair for pair in pairs if pair[0].role == "exemplar"]
     others = [pair for pair in pairs if pair[0].role != "exemplar"]
-    shown = [*_spaced(own, EXEMPLARS), *_spaced(others, OTHERS)]
-    captions = [text for clip, transform in shown for text in _texts(clip, transform)]
-    contact_sheet(path, _videos(shown), captions, shown=FRAMES, gap=GAP)
-
-
-def _videos(shown: Sequence[tuple[Clip, ClipTransform]]) -> Iterator[Tensor]:
-    """One at a time: all of them would take hundreds of megabytes."""
+    shown, captions = [*_spaced(own, EXEMPLARS), *_spaced(others, OTHERS)], []
     for clip, transform in shown:
-        plain, finished = transform.plain_and_finished(clip.path, variant=0)
-        yield plain
-        if transform.augmentation is not None:
-            yield finished
+        role, said = "regularization: " * (clip.role == "regularization"), " ".join(clip.caption.split())
+        captions.append(f"{role}{clip.path.name}, {_seconds(clip, transform)}: {said}")
+        captions += ["  the same window, augmented"] * (transform.augmentation is not None)
 
+    def videos() -> Iterator[Tensor]:  # one at a time: all of them would take hundreds of megabytes
+        for clip, transform in shown:
+            plain, finished = transform.plain_and_finished(clip.path, variant=0)
+            yield from (plain, finished) if transform.augmentation is not None else (plain,)
 
-def _texts(clip: Clip, transform: ClipTransform) -> list[str]:
-    """The line above a clip's row, and that above its augmented variant."""
-    name = f"{clip.path.name}, {_seconds(clip, transform)}"
-    line = f"{'regularization: ' * (clip.role == 'regularization')}{name}: {' '.join(clip.caption.split())}"
-    return [line, "  the same window, augmented"] if transform.augmentation is not None else [line]
+    contact_sheet(path, videos(), captions, shown=FRAMES, gap=GAP)
 
 
 def _seconds(clip: Clip, transform: ClipTransform) -> str:
@@ -116,6 +109,5 @@ def _seconds(clip: Clip, transform: ClipTransform) -> str:
 
 
 def _spaced(items: Sequence[tuple[Clip, ClipTransform]], count: int) -> list[tuple[Clip, ClipTransform]]:
-    if len(items) <= count:
-        return list(items)
-    return [items[place * (len(items) - 1) // (count - 1)] for place in range(count)]
+    places = range(len(items)) if len(items) <= count else (n * (len(items) - 1) // (count - 1) for n in range(count))
+    return [items[place] for place in places]

@@ -1,13 +1,22 @@
-"""The command that trains on the clips that were drawn of a Jester folder."""
+"""`python -m vmc.prepare jester`: a Jester folder verified and drawn from, and the command that trains on it."""
 
+import csv
 import re
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import yaml
+from tqdm import tqdm
 
-from vmc.data.jester import Jester
+from vmc.data.clips import Clip, check_readable
+from vmc.data.jester import PUBLISHED, Jester, SplitCheck, check_split, check_tables
+from vmc.data.video import FOLDER_RATE, read_frames, write_video
+from vmc.metrics.networks.classifiers import read_labels
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_folder
+from vmc.utils.tables import aligned
 from vmc.utils.text_files import normalize_label
 
 CAPTION = "a person doing a {token} sign"
@@ -15,43 +24,125 @@ PROMPT = "{subject} doing the {token} sign."
 """Of the paper's motions, and so of every other class of Jester."""
 
 
-class ChosenMotion(NamedTuple):
-    """A class of Jester, or what is asked for as one."""
+@dataclass(frozen=True, kw_only=True)
+class ChosenMotion:
+    """A class of Jester with the caption of its clips, and its name in `conf/motion`, None where it is not there."""
 
-    label: str | None  # of the class; None for a motion of the configs that is none
-    caption: str  # of its clips
-    settings: list[str]  # what chooses it on the command line of a training
+    label: str
+    name: str | None = None
+    caption: str = CAPTION
+
+    def overrides(self) -> list[str]:
+        """What chooses it on the command line of a training."""
+        if self.name is not None:
+            return [f"motion={self.name}"]
+        name = re.sub(r"\W+", "_", self.label).strip("_").lower()
+        chosen = ["motion=custom", f"motion.name={name}", f"motion.label={hydra_value(self.label)}"]
+        return [*chosen, f"motion.caption={self.caption}", f"motion.prompt={PROMPT}"]
 
 
 def choose_motion(text: str, configs: Path) -> ChosenMotion:
-    """The motion of that name, or with that class, among the configs; any other text is taken for a class."""
-    known = {file.stem: _read(file) for file in sorted((configs / "motion").glob("*.yaml"))}
-    labels = {normalize_label(motion["label"] or ""): name for name, motion in reversed(known.items())}
-    name = text if text in known else labels.get(normalize_label(text))
-    if name is not None:
-        return ChosenMotion(known[name]["label"], known[name].get("caption") or CAPTION, [f"motion={name}"])
-    name = re.sub(r"\W+", "_", text).strip("_").lower()
-    settings = {"name": name, "label": hydra_value(text), "caption": CAPTION, "prompt": PROMPT}
-    return ChosenMotion(text, CAPTION, ["motion=custom", *(f"motion.{key}={value}" for key, value in settings.items())])
+    """The motion of that name, or with that class, among the configs; any other text is taken for a class.
+
+    Raises:
+        VmcError: a motion of the configs that is no class of Jester.
+    """
+    for file in sorted((configs / "motion").glob("*.yaml")):
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        motion = content.get("motion", content)  # a file that sets more than the motion has it below its name
+        if text == file.stem or normalize_label(motion["label"] or "") == normalize_label(text):
+            if motion["label"] is None:
+                told = f"--motion is {text}, which is no class of Jester"
+                raise VmcError(f"{told}: name one that is, such as swiping_down")
+            return ChosenMotion(name=file.stem, label=motion["label"], caption=motion.get("caption") or CAPTION)
+    return ChosenMotion(label=text)
+
+
+def class_names(source: Jester) -> Sequence[str]:
+    """The classes, sorted: those of the release's list, else Jester's 27."""
+    return read_labels(source.label_file)
+
+
+def prepare_jester(source: Jester, motion: ChosenMotion, *, seed: int, export: Path | None) -> None:
+    """Verify a folder, count it, print a run's clips, export them where asked, and print the command that trains.
+
+    Raises:
+        VmcError: tables that disagree, frames that are missing, too few clips of a class, or a folder to export to
+            that is not empty.
+    """
+    if export is not None and export.exists() and (not export.is_dir() or any(export.iterdir())):
+        raise VmcError(f"--export is {export}, which is there and not empty: name another folder")
+    check_tables(source, names=class_names(source))
+    checks = [check_split(source, split) for split in source.splits()]
+    print("\n".join([*_counts(checks), "", *(check.summary for check in checks)]))
+    if problems := [check.problem for check in checks if check.problem]:
+        raise VmcError(f"{source.path} is not whole: {'; '.join(problems)}: unpack Jester's frames again")
+    exemplars = source.exemplars(label=motion.label, caption=motion.caption, seed=seed)
+    related = source.regularization(seed=seed)
+    check_readable([*exemplars, *related], skip_bad=False, remedy="")
+    print(f"\nseed {seed} draws of the {source.split} split")
+    print(f"{len(exemplars)} exemplars of {motion.label}: {' '.join(clip.path.name for clip in exemplars)}")
+    for text in dict.fromkeys(clip.caption for clip in related):
+        print(f"{sum(clip.caption == text for clip in related)} regularization clips, {text!r}")
+    if export is not None:
+        _export(export, {"exemplars": exemplars, "regularization": related})
+        print(f"wrote {export}")
+    if source.known_label(motion.label) in map(source.known_label, source.regularization_captions):
+        print(f"no run learns {motion.label}, which motions are told apart from")
+    else:
+        print(f"train on them: {train_command(source, motion, seed=seed, exported=export)}")
+
+
+def _counts(checks: Sequence[SplitCheck]) -> list[str]:
+    """A row a class, a column a split; totals beside the published ones."""
+    rows = [("class", *(check.split for check in checks))]
+    for label in sorted({label for check in checks for label in check.labels}):
+        rows.append((label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)))
+    rows.append(("all", *(f"{check.labels.total():,}" for check in checks)))
+    rows.append(("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks)))
+    return aligned(rows)
+
+
+def _export(folder: Path, parts: Mapping[str, Sequence[Clip]]) -> None:
+    """A folder of clips for each part, with a `captions.csv`, as `data=videos` reads them; whole or not at all."""
+    with atomic_folder(folder, remedy="name another folder with --export") as temporary:
+        for part, clips in parts.items():
+            if not clips:
+                continue
+            (temporary / part).mkdir()
+            with (temporary / part / "captions.csv").open("w", newline="", encoding="utf-8") as stream:
+                table = csv.writer(stream)
+                table.writerow(["file", "caption"])
+                for clip in tqdm(clips, desc=f"export {part}", unit="clip", disable=None, leave=False):
+                    name = f"{clip.path.name}.mp4"
+                    write_video(temporary / part / name, read_frames(clip.path), fps=FOLDER_RATE)
+                    table.writerow([name, clip.caption])
 
 
 def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: Path | None = None) -> str:
-    """The command of the paper's stack that draws what `source` draws, or that trains on what was `exported` of it, a
-    folder of videos.
+    """The command of the paper's stack that draws what `source` draws.
+
+    Args:
+        source: the clips.
+        motion: the class of the exemplars.
+        seed: of the run.
+        exported: the folder with the drawn clips as videos, which are trained on then; None for Jester's own.
     """
     usual, count = Jester(None), source.regularization_count
     if exported is None:
-        data = [f"data.path={hydra_value(str(source.path))}"]
-        for key, value, default in (
-            ("exemplars", source.exemplar_count, usual.exemplar_count),
-            ("regularization_count", count or usual.regularization_count, usual.regularization_count),
-            ("split", source.split, usual.split),
-        ):
-            data += [f"data.source.{key}={value}"] if value != default else []
+        changes = {
+            "data.path": hydra_value(str(source.path)),
+            "data.source.exemplars": source.exemplar_count if source.exemplar_count != usual.exemplar_count else None,
+            "regularization": None if count else "none",
+            "data.source.regularization_count": count if count not in (0, usual.regularization_count) else None,
+            "data.source.split": source.split if source.split != usual.split else None,
+        }
     else:
-        data = ["data=videos", f"data.path={hydra_value(str(exported / 'exemplars'))}"]
-        data += [f"regularization.path={hydra_value(str(exported / 'regularization'))}"] if count else []
-    words = ["stack=paper", *data, *([] if count else ["regularization=none"]), *motion.settings, f"seed={seed}"]
+        changes = {"data": "videos", "data.path": hydra_value(str(exported / "exemplars"))}
+        related = hydra_value(str(exported / "regularization"))
+        changes |= {"regularization.path": related} if count else {"regularization": "none"}
+    words = [f"{key}={value}" for key, value in changes.items() if value is not None]
+    words = ["stack=paper", *words, *motion.overrides(), f"seed={seed}"]
     return f"python -m vmc.train {' '.join(map(shlex.quote, words))}"
 
 
@@ -60,8 +151,3 @@ def hydra_value(text: str) -> str:
     if re.fullmatch(r"[\w./-]+", text):
         return text
     return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${"))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return content.get("motion", content)  # a file that sets more than the motion has it below its name

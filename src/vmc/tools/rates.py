@@ -1,18 +1,15 @@
 """The search for learning rates: every rate that was tried, and which of them an arm trains at.
 
-The rule. Each run is read where its appearance score has fallen to the threshold: that is the step, and the motion
-accuracy there, interpolated between the two evaluations beside it, is what counts. A run that has not reached the
-threshold stands at its last step, where it has lost less appearance than the others. The run of highest accuracy is
-chosen; of equal ones one that has reached the threshold, in fewer steps, or else the one whose appearance has moved
-furthest (a rate that moves nothing is no rate); then the one of lower rates. A run that failed does not count.
+Of each arm the run of highest motion accuracy where its appearance has fallen to the threshold, or at its last step, is
+chosen; `_order` settles ties, and `experiments/rates/README.md` gives the reasons.
 """
 
-import csv
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from vmc.reporting.checks import check_comparable, common_threshold
 from vmc.reporting.load import find_runs
@@ -31,226 +28,150 @@ SEARCHED = {
     "custom_diffusion": ("custom_diffusion", "custom_diffusion_token"),
 }
 """Of each arm that has rates of its own, their keys in the stack's block `rates`."""
-COLUMNS = (
-    *("arm", "rate", "token_rate", "motion", "seed", "status", "reached", "step", "accuracy", "appearance", "videos"),
-    "chosen",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One run of a search. Without a value: it has none, or the run did not come to its end.
-
-    Args:
-        arm: that the rates are of.
-        run: its folder.
-        rates: by their keys in the stack's block `rates`.
-        status: how it ended; of a failed one, why.
-        reached: whether the appearance score has fallen to the threshold.
-        step: where it has, or the last one.
-        accuracy: motion accuracy there, 0..1.
-        appearance: there.
-        videos: that both count.
-    """
-
-    arm: str
-    run: FoundRun
-    rates: Mapping[str, float]
-    status: str
-    reached: bool | None = None
-    step: float | None = None
-    accuracy: float | None = None
-    appearance: float | None = None
-    videos: int | None = None
-
-    @property
-    def order(self) -> tuple[float, ...]:
-        """Sorting key, the best first; the rule of this module."""
-        assert self.accuracy is not None and self.step is not None and self.appearance is not None
-        second = self.step if self.reached else self.appearance
-        return (-round(self.accuracy, 9), not self.reached, second, *self.rates.values())
-
-    @property
-    def ongoing(self) -> bool:
-        """Whether it is not at its end; its command goes on with it."""
-        return self.run.state.get("status") not in ("finished", "failed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
+class RateSearch:
     """What was tried, and what is chosen.
 
     Args:
-        stack: of all runs.
-        motion: searched on.
         threshold: appearance score at which runs are compared.
-        trials: by arm in the order of `SEARCHED`, then by rates.
-        chosen: the best trial of each arm; arms of which no run can be read have none.
+        runs: by arm in the order of `SEARCHED`, then by rates.
+        trials: a row a run, as in `STACK.csv`, and its `rates` by the keys of the stack's block; a run without `videos`
+            does not count.
     """
 
-    stack: str
-    motion: str
     threshold: float
-    trials: Sequence[Trial]
-    chosen: Mapping[str, Trial]
+    runs: Sequence[FoundRun]
+    trials: pd.DataFrame
 
     @property
     def rates(self) -> dict[str, float]:
         """The chosen ones, for the stack's block `rates`."""
-        return {key: value for trial in self.chosen.values() for key, value in trial.rates.items()}
+        return {key: rate for rates in self.trials.rates[self.trials.chosen] for key, rate in rates.items()}
 
     @property
     def remarks(self) -> list[str]:
         """What keeps a choice from being the last word, a sentence each."""
-        said = [f"{trial.run.path}: {trial.status}; it does not count" for trial in self.trials if not trial.videos]
-        for arm in dict.fromkeys(trial.arm for trial in self.trials):
-            if arm not in self.chosen:
+        rows = zip(self.runs, self.trials.status, self.trials.videos.isna(), strict=True)
+        said = [f"{run.path}: {status}; it does not count" for run, status, left_out in rows if left_out]
+        for arm, tried in self.trials.groupby("arm", sort=False):
+            if not tried.chosen.any():
                 said.append(f"{arm}: no rate can be chosen")
                 continue
-            best = self.chosen[arm]
-            if not best.reached:
+            chosen = tried[tried.chosen].iloc[0]
+            if not chosen.reached:
                 said.append(f"{arm}: the chosen run has not reached the threshold; it stands at its last step")
-            for key, rate in best.rates.items():
-                tried = sorted({trial.rates[key] for trial in self.trials if trial.arm == arm})
-                if len(tried) > 1 and rate in (tried[0], tried[-1]):
-                    end = "lowest" if rate == tried[0] else "highest"
+            for key, rate in chosen.rates.items():
+                others = sorted({rates[key] for rates in tried.rates})
+                if len(others) > 1 and rate in (others[0], others[-1]):
+                    end = "lowest" if rate == others[0] else "highest"
                     said.append(f"{arm}: {key} = {rate:g} is the {end} that was tried; search around it too")
         return said
 
 
-def read_search(runs: Path, *, threshold: float | None = None) -> Search:
-    """Read the runs below a folder and choose.
-
-    Args:
-        runs: folder of the runs of `sweeps/rates_*.yaml`, of one stack.
-        threshold: appearance score to compare at; None takes the runs' own.
+def read_search(folder: Path, *, threshold: float | None = None) -> RateSearch:
+    """Read the runs of `sweeps/rates_*.yaml` below a folder and choose, at the threshold given or at the runs' own.
 
     Raises:
-        VmcError: no such runs, others among them, runs that do not belong together, or no threshold.
+        VmcError: no such runs, others among them, runs of several stacks, motions or seeds, or no threshold.
     """
-    found = find_runs(runs).runs
-    for run in found:
-        if run.arm.partition("@")[0] not in SEARCHED or "@" not in run.arm:
-            raise VmcError(f"runs is {runs}, but {run.path} is no run of a search (sweeps/rates_*.yaml); move it away")
-    _check_one(found)
-    check_comparable(found)
-    threshold = common_threshold(found, chosen=threshold)
+    runs = find_runs(folder).runs
+    for run in runs:
+        if _arm(run) not in SEARCHED or "@" not in run.arm:
+            raise VmcError(f"{run.path} is no run of a search (sweeps/rates_*.yaml); move it out of runs, {folder}")
+        for name, one, other in zip(("stack", "motion", "seed"), _one(runs[0]), _one(run), strict=True):
+            if one != other:
+                differ = f"{runs[0].path} and {run.path} are of differing {name} ({one}, {other})"
+                raise VmcError(f"{differ}; a search has one, move the others away")
+    check_comparable(runs)
+    threshold = common_threshold(runs, chosen=threshold)
     if threshold is None:
         raise VmcError(
-            f"the runs below {runs} have no stop.appearance at which to compare them; set it in the stack and search"
+            f"the runs below {folder} have no stop.appearance at which to compare them; set it in the stack and search"
             " again, or give --threshold"
         )
-    trials = sorted((_trial(run, threshold=threshold) for run in found), key=_place)
-    chosen: dict[str, Trial] = {}
-    for arm in SEARCHED:
-        if counting := [trial for trial in trials if trial.arm == arm and trial.videos]:
-            chosen[arm] = min(counting, key=lambda trial: trial.order)
-    stack, motion = str(found[0].config["stack_name"]), found[0].motion
-    return Search(stack=stack, motion=motion, threshold=threshold, trials=trials, chosen=chosen)
+    runs = sorted(runs, key=lambda run: (list(SEARCHED).index(_arm(run)), *_rates(run).values()))
+    trials = pd.DataFrame([_trial(run, threshold=threshold) for run in runs]).astype({"videos": "Int64"})
+    trials["chosen"] = False
+    for _, tried in trials[trials.videos.notna()].groupby("arm"):
+        trials.loc[min(tried.index, key=lambda row: _order(trials.loc[row])), "chosen"] = True
+    return RateSearch(threshold=threshold, runs=runs, trials=trials)
 
 
-def _check_one(runs: Sequence[FoundRun]) -> None:
-    """One stack, one motion, one training seed; a reported motion would be one that the rates were fitted to."""
-    first = runs[0]
-    for run in runs[1:]:
-        for name, one, other in (
-            ("stack", first.config.get("stack_name"), run.config.get("stack_name")),
-            ("motion", first.motion, run.motion),
-            ("seed", first.seed, run.seed),
-        ):
-            if one != other:
-                raise VmcError(
-                    f"{first.path} and {run.path} are of differing {name} ({one}, {other}); a search has one, move the"
-                    " others away"
-                )
+def _arm(run: FoundRun) -> str:
+    return run.arm.partition("@")[0]
 
 
-def _trial(run: FoundRun, *, threshold: float) -> Trial:
-    arm = run.arm.partition("@")[0]
-    rates = {key: float(run.config["rates"][key]) for key in SEARCHED[arm]}
-    if not run.finished:
-        return Trial(arm=arm, run=run, rates=rates, status=run.progress)
+def _one(run: FoundRun) -> tuple[object, ...]:
+    """Stack, motion, seed: a reported motion would be one that the rates were fitted to."""
+    return run.config.get("stack_name"), run.motion, run.seed
+
+
+def _rates(run: FoundRun) -> dict[str, float]:
+    return {key: float(run.config["rates"][key]) for key in SEARCHED[_arm(run)]}
+
+
+def _order(trial: Any) -> tuple[float, ...]:
+    """Sorting key, the best first: accuracy; then fewer steps, or else appearance that moved further; lower rates."""
+    second = trial.step if trial.reached else trial.appearance
+    return (-round(trial.accuracy, 9), not trial.reached, second, *trial.rates.values())
+
+
+def _trial(run: FoundRun, *, threshold: float) -> dict[str, Any]:
+    status, numbers = "finished" if run.finished else run.progress, list[Any]([None] * 5)
     try:
-        found = match_run(run, threshold=threshold)
-        accuracy = float(found.values["motion_accuracy"].mean()) if "motion_accuracy" in found.values else math.nan
-        if math.isnan(accuracy):
-            raise VmcError("its videos have no motion accuracy")
+        if run.finished:
+            found = match_run(run, threshold=threshold)
+            at = found.crossing
+            if "motion_accuracy" not in found.values or found.values["motion_accuracy"].isna().all():
+                raise VmcError("its videos have no motion accuracy")
+            accuracy = found.values["motion_accuracy"].mean()
+            numbers = [at.reached, at.step, accuracy, at.appearance, len(found.values)]
     except VmcError as error:
-        return Trial(arm=arm, run=run, rates=rates, status=f"finished, but {error}")
-    return Trial(
-        arm=arm,
-        run=run,
-        rates=rates,
-        status="finished",
-        reached=found.crossing.reached,
-        step=found.crossing.step,
-        accuracy=accuracy,
-        appearance=found.crossing.appearance,
-        videos=len(found.values),
-    )
-
-
-def _place(trial: Trial) -> tuple[float, ...]:
-    return (list(SEARCHED).index(trial.arm), *trial.rates.values())
-
-
-def write_search(search: Search, folder: Path) -> list[Path]:
-    """Write `STACK.csv`, and `STACK.md` for people; the files."""
-    table, page = folder / f"{search.stack}.csv", folder / f"{search.stack}.md"
-    with atomic_write(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_row(search, trial) for trial in search.trials)
-    with atomic_write(page) as temporary:
-        temporary.write_text(to_markdown(text_table(search), level=1), encoding="utf-8")
-    return [table, page]
-
-
-def _row(search: Search, trial: Trial) -> dict[str, Any]:
-    config = trial.run.config
+        status = f"finished, but {error}"
     return {
-        "arm": trial.arm,
-        "rate": config["optimizer"]["lr"],
-        "token_rate": (config.get("token") or {}).get("learning_rate"),
-        "motion": trial.run.motion,
-        "seed": trial.run.seed,
-        "status": trial.status,
-        "reached": "" if trial.reached is None else str(trial.reached).lower(),
-        "step": _rounded(trial.step, 1),
-        "accuracy": _rounded(trial.accuracy, 4),
-        "appearance": _rounded(trial.appearance, 4),
-        "videos": trial.videos,
-        "chosen": str(search.chosen.get(trial.arm) is trial).lower(),
+        "arm": _arm(run),
+        "rate": run.config["optimizer"]["lr"],
+        "token_rate": (run.config.get("token") or {}).get("learning_rate"),
+        "motion": run.motion,
+        "seed": run.seed,
+        "status": status,
+        **dict(zip(("reached", "step", "accuracy", "appearance", "videos"), numbers, strict=True)),
+        "rates": _rates(run),
     }
 
 
-def text_table(search: Search) -> TextTable:
+def write_search(search: RateSearch, folder: Path) -> list[Path]:
+    """Write `STACK.csv`, and `STACK.md` for people; the files."""
+    table = text_table(search)
+    csv, page = folder / f"{table.name}.csv", folder / f"{table.name}.md"
+    words = search.trials.drop(columns="rates").round({"step": 1, "accuracy": 4, "appearance": 4})
+    words = words.replace({"reached": {True: "true", False: "false"}, "chosen": {True: "true", False: "false"}})
+    with atomic_write(csv) as temporary:
+        words.to_csv(temporary, index=False, lineterminator="\n")
+    with atomic_write(page) as temporary:
+        temporary.write_text(to_markdown(table, level=1), encoding="utf-8")
+    return [csv, page]
+
+
+def text_table(search: RateSearch) -> TextTable:
     """The table for people: the chosen rates are marked."""
     rows = []
-    for trial in search.trials:
-        rates = ", ".join(f"{key} {rate:g}" for key, rate in trial.rates.items())
-        chosen = "chosen" if search.chosen.get(trial.arm) is trial else ""
-        if trial.accuracy is None:
-            rows.append((trial.arm, rates, trial.status.partition(": ")[0], "", "", "", chosen))
-            continue
-        reached = "yes" if trial.reached else "no"
-        numbers = (f"{trial.step:.0f}", f"{100 * trial.accuracy:.1f}", f"{trial.appearance:.4f}")
-        rows.append((trial.arm, rates, reached, *numbers, chosen))
-    arms = [trial.arm for trial in search.trials]
+    for trial in search.trials.to_dict("records"):
+        cells = (trial["status"].partition(": ")[0], "", "", "")
+        if not pd.isna(trial["videos"]):
+            numbers = (f"{trial['step']:.0f}", f"{100 * trial['accuracy']:.1f}", f"{trial['appearance']:.4f}")
+            cells = ("yes" if trial["reached"] else "no", *numbers)
+        rates = ", ".join(f"{key} {rate:g}" for key, rate in trial["rates"].items())
+        rows.append((trial["arm"], rates, *cells, "chosen" if trial["chosen"] else ""))
+    stack, motion, seed = _one(search.runs[0])
     return TextTable(
-        name=search.stack,
-        title=f"Learning rates, stack {search.stack}, on {search.motion}",
+        name=str(stack),
+        title=f"Learning rates, stack {stack}, on {motion}",
         header=("Arm", "Rates", "Reached", "Step", "Accuracy, %", "Appearance", ""),
         rows=rows,
-        rules=frozenset(place for place in range(1, len(arms)) if arms[place] != arms[place - 1]),
-        notes=[f"Compared at an appearance of {search.threshold:g}, training seed {_seed(search)}.", *search.remarks],
+        rules=frozenset(place for place in range(1, len(rows)) if rows[place][0] != rows[place - 1][0]),
+        notes=[f"Compared at an appearance of {search.threshold:g}, training seed {seed}.", *search.remarks],
         left=frozenset({0, 1, 2, 6}),
     )
-
-
-def _seed(search: Search) -> int:
-    return search.trials[0].run.seed
-
-
-def _rounded(number: float | None, digits: int) -> float | None:
-    return None if number is None else round(number, digits)

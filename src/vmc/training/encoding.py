@@ -9,13 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vmc.data.cache import TensorCache, cache_key
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
 from vmc.diffusion.conditioning import Conditioning
 from vmc.models.text import TextEncoder
 from vmc.training.delta import InitialWeights
 from vmc.training.experiment import Experiment
+from vmc.utils.cache import ONLY, Cache, cache_key
 from vmc.utils.files import fingerprint
 
 
@@ -30,8 +30,8 @@ class Encoders:
     def __init__(self, experiment: Experiment, init: InitialWeights | None = None) -> None:
         self.init = init
         self.model, self.token, self.hardware = experiment.model, experiment.token, experiment.hardware
-        self._latents = TensorCache(folder=experiment.cache / "latents")
-        self._texts = TensorCache(folder=experiment.cache / "texts")
+        self._latents = Cache(experiment.cache / "latents")
+        self._texts = Cache(experiment.cache / "texts")
         self._prompt_encoder: TextEncoder | None = None
 
     @property
@@ -64,14 +64,14 @@ class Encoders:
             for clip, variant in wanted
         }
 
-        def maker() -> Callable[[tuple[int, int]], Tensor]:
+        def maker() -> Callable[[tuple[int, int]], dict[str, Tensor]]:
             autoencoder = self.model.autoencoder().to(self.hardware.device)
-            return lambda pair: autoencoder.encode(transforms[pair[0]](clips[pair[0]].path, variant=pair[1]))
+            return lambda pair: {ONLY: autoencoder.encode(transforms[pair[0]](clips[pair[0]].path, variant=pair[1]))}
 
         # The first process has filled the cache before Lightning starts the others.
         read = self._latents.tensors({key: pair for pair, key in keys.items()}, maker, label="encoding clips")
         gc.collect()  # the autoencoder, where it was loaded
-        return {pair: read[key] for pair, key in keys.items()}
+        return {pair: read[key][ONLY] for pair, key in keys.items()}
 
     def texts(self, captions: Sequence[str]) -> list[Conditioning]:
         """What the denoiser reads of each caption, by the untouched encoder."""
@@ -82,7 +82,7 @@ class Encoders:
             encoder = self.prompt_encoder
             return lambda caption: encoder(caption).tensors()
 
-        read = self._texts.several({key: caption for caption, key in keys.items()}, maker, label="encoding captions")
+        read = self._texts.tensors({key: caption for caption, key in keys.items()}, maker, label="encoding captions")
         return [Conditioning.of(read[keys[caption]]) for caption in captions]
 
     def text(self, text: str) -> Conditioning:

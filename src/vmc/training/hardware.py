@@ -3,26 +3,22 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vmc.diffusion.sampling import check_tile
-from vmc.models.base import DECODE_FRAMES, VideoModel
-from vmc.models.parameters import Subset
+from vmc.models.base import DECODE_FRAMES
 from vmc.training.checkpoints import StreamedCheckpoints
 from vmc.utils.errors import VmcError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
-"""Of optimizer state for a trained parameter, by the optimizer's class; nothing is counted for others."""
-GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,57 +154,3 @@ class Hardware:
 def has_bfloat16() -> bool:
     """Whether the GPU computes in bfloat16 itself; PyTorch would otherwise emulate it, slowly and not everywhere."""
     return torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def check_memory(
-    model: VideoModel, subset: Subset, hardware: Hardware, *, optimizer: Any, batch_size: int, text_trained: bool
-) -> str:
-    """Refuse a training whose weights, gradients and optimizer state alone are more than the GPU has.
-
-    They are counted on the meta device, of the model only config files are read; activations come on top.
-
-    Returns:
-        The settings that would need less memory, without those that are chosen already; nothing on a CPU.
-
-    Raises:
-        VmcError: naming what they take, what the GPU has, and these settings.
-    """
-    if hardware.device.type != "cuda":
-        return ""
-    denoiser = model.empty_denoiser().requires_grad_(False)
-    trained = sum(tensor.numel() for tensor in subset.select_trainable(denoiser, model.groups).values())
-    frozen = sum(tensor.numel() for tensor in denoiser.parameters() if not tensor.requires_grad)
-    parts = [part for part in model.parts_of("text") if text_trained and part in model.networks]
-    text = sum(tensor.numel() for part in parts for tensor in model.empty(part).parameters())
-    state = STATE_BYTES.get(getattr(getattr(optimizer, "func", optimizer), "__name__", ""), 0)
-    # What is trained is in float32, and so are its gradients.
-    held = trained * (4 + 4 + state) + frozen * hardware.frozen_dtype.itemsize + text * 4
-    settings = {
-        "trainer.checkpoint_activations=true": not hardware.checkpoint_activations,
-        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": hardware.precision == "32-true",
-        "optimizer=adamw8bit": state > 2 and trained > 0,
-        "batch_size=1 or more trainer.accumulate": batch_size > hardware.devices * hardware.accumulate,
-        "parameters=lora": trained > 0 and "lora" not in subset.describe(),
-        "a smaller data.size": True,
-    }
-    savings = ", or ".join(name for name, helps in settings.items() if helps)
-    total = torch.cuda.mem_get_info(hardware.device)[1]
-    if held > total:
-        raise VmcError(
-            f"this training does not fit into memory: weights, gradients and optimizer state alone take"
-            f" {held / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {savings}, or take a larger GPU"
-        )
-    return savings
-
-
-@contextmanager
-def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
-    """Within, a GPU that has no memory left is a VmcError with what `check_memory` gave as its remedy."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        total, taken = torch.cuda.mem_get_info(device)[1] / GIB, torch.cuda.max_memory_reserved(device) / GIB
-        raise VmcError(
-            f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
-            f" end other programs on it, or give {savings}"
-        ) from error

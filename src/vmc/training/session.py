@@ -9,13 +9,12 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vmc.data.cache import sweep_caches
 from vmc.data.clips import Clip, check_readable, fill
 from vmc.data.frames import ClipTransform, log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.evaluation.callback import Evaluations, TrainingGenerator, build_schedule
-from vmc.evaluation.score import build_evaluation, check_evaluation, check_texts, gather_clips, readable
+from vmc.evaluation.callback import Evaluations
+from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
 from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
@@ -29,10 +28,11 @@ from vmc.training.checkpoints import usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.hardware import check_memory, explain_oom
+from vmc.training.memory import check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.regularization import ClipSet, Mixture
+from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ class Session:
             VmcError: they do, and something has been trained on the earlier ones.
         """
         different = ", ".join(differing_clips(rows, self.run.path))
-        if different and not self.run.is_in_vain():
+        if different and not self.run.left_nothing():
             raise VmcError(
                 f"output is {self.run.path}, whose run was begun with other clips ({different});"
                 " put them back as they were, or choose another output"
@@ -312,14 +312,14 @@ class Session:
     def _evaluations(
         self, clips: Sequence[Clip], losses: LossLog, stop: StopOnSignal, checkpoint: Path | None
     ) -> Evaluations:
-        parts = self.experiment
-        generator = TrainingGenerator(experiment=parts, encoders=self._encoders)
         return Evaluations(
+            experiment=self.experiment,
+            encoders=self._encoders,
+            clips=clips,
             run=self.run,
             mirror=self.mirror,
-            evaluation=build_evaluation(parts, parts.prompts, label=parts.motion.label, clips=clips),
-            schedule=build_schedule(generator, every=self.evaluate_every, subset=self.evaluate_subset),
-            generator=generator,
+            every=self.evaluate_every,
+            subset=self.evaluate_subset,
             about=self._about(),
             after=losses.skip_time,
             stop=stop,

@@ -118,6 +118,12 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def cache_root() -> Path:
     """Where caches shared by all runs lie: `$VMC_CACHE`, else `vmc` under the user's cache folder."""
     if chosen := os.environ.get("VMC_CACHE"):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,13 +52,8 @@ def shapes_misfit(expected: Shapes, found: Shapes) -> str | None:
     return problems[0] if len(problems) == 1 else f"{problems[0]}, and {len(problems) - 1} tensors more do not fit"
 
 
-log = logging.getLogger(__name__)
-
 CHECKSUM = "sha256"
 """The key of the checksum beside what else a file says of itself."""
-ONLY = "tensor"
-"""The name of the one tensor of a cache file."""
-CACHE_REMEDY = "choose another folder by cache=... or VMC_CACHE, or make room there"
 
 
 def save_tensors(
@@ -99,44 +93,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if CHECKSUM in about and about[CHECKSUM] != _checksum(tensors, rest):
         raise DamagedError(f"{path} is damaged (its checksum is of another content)")
     return tensors, about
-
-
-def read_cached_tensors(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a cache file; None where it must be made: there is no file, it is damaged, which is said, or it is
-    of a version that wrote no checksum.
-    """
-    try:
-        if not path.is_file():
-            return None
-        tensors, about = load_tensors(path)
-    except PermissionError:  # who makes it again is told that it cannot be written
-        return None
-    except DamagedError as error:
-        log.warning("the cache file %s; it is made again", error)
-        return None
-    return tensors if CHECKSUM in about else None
-
-
-def write_cached_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Write a cache file; the tensors as they are read back, so that a cold and a full cache give the same bits.
-
-    Raises:
-        UnwritableError: it cannot be written.
-        DamagedError: the disk does not keep what is written.
-    """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_tensors(plain, path, remedy=CACHE_REMEDY)
-    return load_tensors(path)[0]
-
-
-def read_cached(path: Path) -> Tensor | None:
-    """As `read_cached_tensors`, of a file of one tensor."""
-    return (read_cached_tensors(path) or {}).get(ONLY)
-
-
-def write_cached(path: Path, tensor: Tensor) -> Tensor:
-    """As `write_cached_tensors`, of a file of one tensor."""
-    return write_cached_tensors(path, {ONLY: tensor})[ONLY]
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

@@ -63,10 +63,7 @@ def class_index(labels: Sequence[str], name: str) -> int:
 class GestureClassifier(NetworkFile[Network]):
     """Videos to the probabilities of named gestures.
 
-    Attributes:
-        kind: what it is, in the protocol.
-        segments: frames that it takes of a video.
-        labels: names of the classes, in the order of the probabilities.
+    It says what `kind` it is, how many `segments` of a video it takes, one frame each, and the `labels` of its classes.
     """
 
     kind: str
@@ -132,21 +129,16 @@ class HuggingFaceClassifier(GestureClassifier[nn.Module]):
 
         _ = self.labels, self._preparation  # they lie in files of their own
         self._refuse_own_code()
+        safely = {"local_files_only": True, "trust_remote_code": False, "weights_only": True}
         try:
             model, found = AutoModelForVideoClassification.from_pretrained(
-                str(self.path),
-                local_files_only=True,
-                output_loading_info=True,
-                trust_remote_code=False,
-                weights_only=True,
+                str(self.path), output_loading_info=True, **safely
             )
         except Exception as error:  # the library raises of every kind
             reason = first_line(error)
             raise VmcError(f"the video classifier {self.path} does not load ({reason}); get it again") from error
         if missing := sorted(found["missing_keys"]):
-            raise VmcError(
-                f"the video classifier {self.path} has no tensor {missing[0]}; it was not trained to the end"
-            )
+            raise VmcError(f"the video classifier {self.path} has no tensor {missing[0]}; it was not fully trained")
         return model
 
     def _refuse_own_code(self) -> None:
@@ -180,18 +172,15 @@ class HuggingFaceClassifier(GestureClassifier[nn.Module]):
 
     def logits(self, frames_BSCHW: Tensor) -> Tensor:
         """logits_BK of frames, prepared as the folder says."""
-        pixels = self._prepare(frames_BSCHW.flatten(0, 1)).unflatten(0, frames_BSCHW.shape[:2])
-        return self.network(**{getattr(self.network, "main_input_name", "pixel_values"): pixels}).logits
+        wanted = self._preparation
+        images = resize_short_side(frames_BSCHW.flatten(0, 1), wanted["short_side"], crop=wanted["crop"])
+        images = normalize(images * wanted["scale"] - wanted["offset"], wanted["mean"], wanted["deviation"])
+        name = getattr(self.network, "main_input_name", "pixel_values")
+        return self.network(**{name: images.unflatten(0, frames_BSCHW.shape[:2])}).logits
 
     def describe(self) -> dict[str, Any]:
         """Kind, folder, classes and how frames are prepared."""
         return {**super().describe(), "preparation": self._preparation}
-
-    def _prepare(self, frames_NCHW: Tensor) -> Tensor:
-        """Resize, crop at the center, scale and normalise frames as the folder's preparation file says."""
-        wanted = self._preparation
-        images = resize_short_side(frames_NCHW, wanted["short_side"], crop=wanted["crop"])
-        return normalize(images * wanted["scale"] - wanted["offset"], wanted["mean"], wanted["deviation"])
 
     @cached_property
     def _config(self) -> dict[str, Any]:
@@ -199,8 +188,7 @@ class HuggingFaceClassifier(GestureClassifier[nn.Module]):
 
     @cached_property
     def _preparation(self) -> dict[str, Any]:
-        names = [name for name in PREPARATIONS if (self.path / name).is_file()]
-        said = self._json(names[0] if names else PREPARATIONS[0])
+        said = self._json(next((name for name in PREPARATIONS if (self.path / name).is_file()), PREPARATIONS[0]))
         short_side, size = _sides(said.get("size", 224))
         crop = _sides(said["crop_size"])[1] if said.get("do_center_crop", True) and "crop_size" in said else size
         normalised = said.get("do_normalize", True)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
-from vmc.utils.tensor_files import misfit
+from vmc.utils.tensor_files import COUNTER, misfit
 
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError)
 """What `load_weights` raises for a damaged or foreign file."""
@@ -87,13 +87,8 @@ class NetworkFile(ABC, Generic[Network]):
 
 
 class ImageTextNetwork(NetworkFile[Any]):
-    """A model of open_clip (`vmc.metrics.networks.open_clip`).
-
-    Args:
-        path: a folder with `open_clip_config.json` and weights, or a file of an architecture's weights.
-        architecture: open_clip's name of it; None with a folder, which says it itself.
-        tag: tag of weights that open_clip downloads, in place of a path.
-        get: the command that gets the file.
+    """A model of open_clip: a folder that says its architecture itself, or an architecture by open_clip's name with a
+    file of its weights or the tag of weights that open_clip downloads (`load_image_text`).
     """
 
     def __init__(
@@ -144,10 +139,16 @@ def read_weights(path: Path, *, kind: str, expected: str) -> Any:
 
 
 def fill(model: Network, state: Mapping[str, Tensor], file: str, *, fits: str, remedy: str = "get it again") -> Network:
-    """Give a model its weights, all of them and each of its shape, for use; BatchNorm's counters may be missing."""
+    """Give a model its weights, all of them and each of its shape, for use; BatchNorm's counters may be missing.
+
+    A model on the meta device gets its room then: a file may name any size, and random weights take time.
+    """
     if problem := misfit(model, state):
         raise VmcError(f"{file} does not fit {fits}: {problem}; {remedy}")
-    model.load_state_dict(dict(state), strict=False)
+    if next(model.parameters()).is_meta:
+        model.to_empty(device="cpu")
+    counters = {name: torch.tensor(0) for name in model.state_dict() if name.endswith(COUNTER)}
+    model.load_state_dict(counters | dict(state))
     return model.requires_grad_(False).eval()
 
 

@@ -24,23 +24,16 @@ from vmc.utils.errors import VmcError, first_line
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
-"""Names that a folder's weights may have, the first found is taken."""
-_OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
-"""What OpenAI's files hold besides weights, and no others do."""
+_OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")  # what no others' files hold besides weights
 _INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
 
 
 class ImageText(nn.Module):
-    """A CLIP model with its preparation of frames and its tokenizer.
-
-    Args:
-        model: a model of open_clip in fp32; `visual.preprocess_cfg` says how frames are prepared.
-        tokenizer: texts -> tokens.
-    """
+    """A CLIP model in fp32 with its tokenizer (texts -> tokens); `visual.preprocess_cfg` says how it wants frames."""
 
     def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor]) -> None:
         super().__init__()
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer = model.float(), tokenizer
         self.settings: Mapping[str, Any] = open_clip.get_model_preprocess_cfg(model)
         if self.settings["resize_mode"] == "longest" or self.settings["interpolation"] not in _INTERPOLATIONS:
             raise VmcError(
@@ -61,35 +54,29 @@ class ImageText(nn.Module):
 
     def prepare(self, frames_NCHW: Tensor) -> Tensor:
         """Frames as the model wants them: open_clip's transform of PIL images, for a batch."""
-        size = self.settings["size"]
+        size, sides = self.settings["size"], frames_NCHW.shape[-2:]
         height, width = (size, size) if isinstance(size, int) else size
-        squash = self.settings["resize_mode"] == "squash"
-        wanted = [height, width] if squash else _covering(frames_NCHW, height, width)
+        if self.settings["resize_mode"] == "squash":
+            wanted = [height, width]
+        elif height == width:  # torchvision cuts the longer side to a whole pixel, open_clip's own resizing rounds it
+            wanted = [height if side == min(sides) else int(height * side / min(sides)) for side in sides]
+        else:
+            wanted = [round(side / min(sides[0] / height, sides[1] / width)) for side in sides]
         mode = _INTERPOLATIONS[self.settings["interpolation"]]
         frames_NCHW = T.center_crop(T.resize(frames_NCHW, wanted, mode, antialias=True), [height, width])
         pixels_NCHW = frames_NCHW.to(next(self.model.parameters()).device, torch.float32) / 255
         return T.normalize(pixels_NCHW, self.settings["mean"], self.settings["std"])
 
 
-def _covering(frames_NCHW: Tensor, height: int, width: int) -> list[int]:
-    """Height and width after resizing so that the frame just covers height x width, its proportions kept."""
-    sides = frames_NCHW.shape[-2:]
-    if height == width:  # torchvision cuts the longer side off to a whole pixel, open_clip's own resizing rounds it
-        short = min(sides)
-        return [height if side == short else int(height * side / short) for side in sides]
-    ratio = min(sides[0] / height, sides[1] / width)
-    return [round(side / ratio) for side in sides]
-
-
 def load_image_text(path: Path | None, *, architecture: str | None = None, tag: str | None = None) -> ImageText:
-    """A CLIP model, in fp32 on the CPU: a folder, or an architecture of open_clip with a local file or a tag.
+    """A CLIP model on the CPU: a folder, or an architecture of open_clip with a local file or a tag.
 
     OpenAI's weights were trained with QuickGELU. Under an architecture without it they load and score wrong, so what
     can be seen to be theirs is refused there.
 
     Args:
-        path: a folder with `open_clip_config.json` and weights, as on the Hugging Face hub; with an architecture its
-            weights: safetensors, a state dict, or OpenAI's TorchScript archive; None with a tag.
+        path: a folder as on the Hugging Face hub; with an architecture its weights: safetensors, a state dict, or
+            OpenAI's TorchScript archive.
         architecture: open_clip's name, such as ViT-B-32-quickgelu; None with a folder.
         tag: tag of published weights, such as openai; they are downloaded unless open_clip has them in its cache.
 
@@ -98,14 +85,15 @@ def load_image_text(path: Path | None, *, architecture: str | None = None, tag: 
     """
     if architecture is None:
         assert path is not None
-        model, tokenizer = _from_folder(path), _tokenizer(path)
-    else:
-        model = _from_file(architecture, path) if path else _from_tag(architecture, tag or "")
-        tokenizer = open_clip.get_tokenizer(architecture)
-    return ImageText(model.float(), tokenizer).eval().requires_grad_(False)
+        return ImageText(*_from_folder(path)).eval().requires_grad_(False)
+    config = open_clip.get_model_config(architecture) if ":" not in architecture else None
+    if config is None:
+        raise VmcError(f"open_clip knows no architecture '{architecture}'; `open_clip.list_models()` lists them")
+    model = _from_tag(architecture, config, tag or "") if path is None else _from_file(architecture, config, path)
+    return ImageText(model, open_clip.get_tokenizer(architecture)).eval().requires_grad_(False)
 
 
-def _from_folder(folder: Path) -> nn.Module:
+def _from_folder(folder: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
     config = folder / CONFIG
     if not config.is_file():
         raise VmcError(f"the CLIP folder {folder} has no {CONFIG}; give a folder as open_clip writes it")
@@ -113,23 +101,25 @@ def _from_folder(folder: Path) -> nn.Module:
     if weights is None:
         raise VmcError(f"the CLIP folder {folder} has no {WEIGHTS[0]}; get the complete folder again")
     try:
-        _refuse_own_code(_text_config(folder), folder)
+        text = json.loads(config.read_text(encoding="utf-8"))["model_cfg"].get("text_cfg", {})
+        _refuse_own_code(text, folder)
         model = _blank(f"local-dir:{folder}")
     except VmcError:
         raise
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise VmcError(f"{config} describes no model of open_clip ({first_line(error)})") from error
-    return _fill(model, _tensors(weights), weights, str(config))
-
-
-def _text_config(folder: Path) -> Any:
-    return json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"].get("text_cfg", {})
+    model = _fill(model, _tensors(weights), weights, str(config))
+    # One of transformers: said outright, since the folder's own settings may ask for code of its own.
+    safely = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
+    try:
+        return model, open_clip.get_tokenizer(f"local-dir:{folder}", **safely)
+    except Exception as error:  # the library raises of every kind
+        raise VmcError(f"the tokenizer of the CLIP folder {folder} does not load ({first_line(error)})") from error
 
 
 def _refuse_own_code(text: Any, folder: Path) -> None:
     """Refuse a text model that is code of its own: open_clip would ask on the terminal whether it may run."""
-    name = text.get("hf_model_name") if isinstance(text, Mapping) else None
-    if not name:
+    if not (name := text.get("hf_model_name") if isinstance(text, Mapping) else None):
         return
     from transformers import AutoConfig
 
@@ -142,36 +132,32 @@ def _refuse_own_code(text: Any, folder: Path) -> None:
         ) from error
 
 
-def _tokenizer(folder: Path) -> Callable[[list[str]], Tensor]:
-    # One of transformers: said outright, since the folder's own settings may ask for code of its own.
-    safely = {"trust_remote_code": False} if _text_config(folder).get("hf_tokenizer_name") else {}
-    try:
-        return open_clip.get_tokenizer(f"local-dir:{folder}", **safely)
-    except Exception as error:  # the library raises of every kind
-        raise VmcError(f"the tokenizer of the CLIP folder {folder} does not load ({first_line(error)})") from error
-
-
-def _from_file(architecture: str, file: Path) -> nn.Module:
-    config = _config(architecture)
+def _from_file(architecture: str, config: Mapping[str, Any], file: Path) -> nn.Module:
     if file.is_dir():
         raise VmcError(
             f"{file} is a folder, which names its own architecture; set metrics.appearance.architecture=null"
         )
     state = _tensors(file)
     openai = "openai" in file.name.lower() or is_torchscript(file) or any(name in state for name in _OPENAI_NUMBERS)
-    if openai:
-        _check_quickgelu(f"file {file} holds OpenAI's weights, which need QuickGELU, and", architecture, config)
+    if openai and not config.get("quick_gelu", False):
+        raise VmcError(
+            f"the CLIP file {file} holds OpenAI's weights, which need QuickGELU, and the architecture {architecture}"
+            f" has none; choose {architecture}-quickgelu"
+        )
     state = {name: part for name, part in state.items() if name not in _OPENAI_NUMBERS}
     return _fill(_blank(architecture), state, file, architecture)
 
 
-def _from_tag(architecture: str, tag: str) -> nn.Module:
-    config, published = _config(architecture), get_pretrained_cfg(architecture, tag)
+def _from_tag(architecture: str, config: Mapping[str, Any], tag: str) -> nn.Module:
+    published = get_pretrained_cfg(architecture, tag)
     if not published:
         tags = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
         raise VmcError(f"open_clip has no weights '{tag}' of {architecture}; its tags are {tags}")
-    if published.get("quick_gelu", False):
-        _check_quickgelu(f"weights '{tag}' were trained with QuickGELU, and", architecture, config)
+    if published.get("quick_gelu", False) and not config.get("quick_gelu", False):
+        raise VmcError(
+            f"the CLIP weights '{tag}' were trained with QuickGELU, and the architecture {architecture} has none;"
+            f" choose {architecture}-quickgelu"
+        )
     try:
         return open_clip.create_model(architecture, pretrained=tag)
     except (RuntimeError, OSError, ValueError) as error:
@@ -179,18 +165,6 @@ def _from_tag(architecture: str, tag: str) -> nn.Module:
             f"the CLIP weights '{tag}' of {architecture} are not in the cache and do not download"
             f" ({first_line(error)}); name a local file instead"
         ) from error
-
-
-def _check_quickgelu(what: str, architecture: str, config: Mapping[str, Any]) -> None:
-    if not config.get("quick_gelu", False):
-        raise VmcError(f"the CLIP {what} the architecture {architecture} has none; choose {architecture}-quickgelu")
-
-
-def _config(architecture: str) -> Mapping[str, Any]:
-    config = open_clip.get_model_config(architecture) if ":" not in architecture else None
-    if config is None:
-        raise VmcError(f"open_clip knows no architecture '{architecture}'; `open_clip.list_models()` lists them")
-    return config
 
 
 def _blank(name: str) -> nn.Module:

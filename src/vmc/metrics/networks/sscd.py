@@ -16,10 +16,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.transforms.functional import normalize
 
 from vmc.metrics.base import IMAGENET, resize_short_side
-from vmc.metrics.networks.files import NetworkFile, is_torchscript, read_tensors, read_weights
+from vmc.metrics.networks.files import NetworkFile, fill, is_torchscript, read_tensors, read_weights
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
-from vmc.utils.tensor_files import misfit
 
 SHORT_SIDE = 288  # px; github.com/facebookresearch/sscd-copy-detection, README
 POWER = 3.0
@@ -57,20 +56,19 @@ class SSCDNetwork(nn.Module):
         self.backbone.avgpool = GeM()
 
     @classmethod
-    def of(cls, state: Mapping[str, Tensor]) -> "SSCDNetwork":
-        """The network that a state fits, its depth and widths read from the tensors, in single precision.
-
-        Raises:
-            RuntimeError: a tensor is missing, too many or of another shape.
-        """
+    def of(cls, state: Mapping[str, Tensor], file: str = "the state") -> "SSCDNetwork":
+        """The network that a state fits, its depth and widths read from the tensors, in single precision, for use."""
+        blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith("backbone.layer")}
+        layers = [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)]
         bottleneck, width = "backbone.layer1.0.conv3.weight" in state, state[LAST].shape[0]
         stem = state[FIRST].shape[0] if FIRST in state else STEM
-        with torch.device("meta"):  # a file may name any size
-            network = cls(bottleneck=bottleneck, layers=_layers(state), width=width, stem=stem)
-        if problem := misfit(network, state):
-            raise RuntimeError(problem)
-        network.to_empty(device="cpu").load_state_dict(dict(state))
-        return network
+        fits = f"a ResNet of {layers} blocks"
+        try:
+            with torch.device("meta"):
+                network = cls(bottleneck=bottleneck, layers=layers, width=width, stem=stem)
+        except RuntimeError as error:  # a file may name any size
+            raise VmcError(f"{file} does not fit {fits}: {first_line(error)}; get it again") from error
+        return fill(network, state, file, fits=fits)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """descriptors_ND of prepared images."""
@@ -91,20 +89,14 @@ def _narrow(backbone: ResNet, block: type[BasicBlock | Bottleneck], layers: list
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _layers(state: Mapping[str, Tensor]) -> list[int]:
-    """Blocks of the four stages."""
-    blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith("backbone.layer")}
-    return [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)]
-
-
-def normalized(images_NCHW: Tensor) -> Tensor:
-    """Images of 0 to 1 on the scale that the network wants."""
+def normalize_images(images_NCHW: Tensor) -> Tensor:
+    """Bring images of 0 to 1 to the scale that the network wants."""
     return normalize(images_NCHW, *IMAGENET)
 
 
-def prepared(frames_NCHW: Tensor, *, short_side: int) -> Tensor:
-    """RGB uint8 frames of any size as the network wants them: the short side at `short_side` px, proportions kept."""
-    return normalized(resize_short_side(frames_NCHW.float() / 255, short_side))
+def prepare_frames(frames_NCHW: Tensor, *, short_side: int) -> Tensor:
+    """Resize and normalize RGB uint8 frames of any size as the network wants them, proportions kept."""
+    return normalize_images(resize_short_side(frames_NCHW.float() / 255, short_side))
 
 
 class CopyNetwork(NetworkFile[nn.Module]):
@@ -126,7 +118,7 @@ class CopyNetwork(NetworkFile[nn.Module]):
     @torch.no_grad()
     def __call__(self, frames_NCHW: Tensor) -> Tensor:
         """descriptors_ND of RGB uint8 frames of any size."""
-        return self.network(prepared(frames_NCHW.to(self.device), short_side=self.short_side))
+        return self.network(prepare_frames(frames_NCHW.to(self.device), short_side=self.short_side))
 
     def describe(self) -> dict[str, Any]:
         """File and size of frames."""
@@ -154,14 +146,7 @@ def load_sscd(path: Path, *, trust: bool = False) -> nn.Module:
         state = read_weights(path, kind="SSCD file", expected="a .torchvision.pt or .torchscript.pt")
         if not isinstance(state, Mapping) or LAST not in state:
             raise VmcError(f"the SSCD file {path} holds no {LAST}; it is no .torchvision.pt of SSCD")
-    try:
-        network = SSCDNetwork.of(state)
-    except RuntimeError as error:
-        blocks = _layers(state)
-        raise VmcError(
-            f"the SSCD file {path} does not fit a ResNet of {blocks} blocks: {error}; get it again"
-        ) from error
-    return network.requires_grad_(False).eval()
+    return SSCDNetwork.of(state, f"the SSCD file {path}")
 
 
 def _run_archive(path: Path, reason: str, *, trust: bool) -> nn.Module:

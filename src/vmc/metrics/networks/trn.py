@@ -42,22 +42,16 @@ INCEPTION: dict[str, tuple[int, tuple[int, int], tuple[int, int], int]] = {
 class Backbone(nn.Module):
     """An image network, whose output is features_NC, and the frames that it was trained on.
 
-    Attributes:
-        features: C.
-        width: width of a frame's feature below the relations, and of a relation's hidden layer.
-        short_side: px to which a frame is resized, bilinear; `crop` of its center are kept.
-        bgr: whether colors come blue first.
-        mean: mean of each channel, in its order, on a scale of 0..255; `deviation` likewise.
-        moving: whether three channels more hold each frame's difference from the mean of the video's frames, in which
-            what moves stands out.
+    Where it is `moving`, three channels more hold each frame's difference from the mean of the video's frames, in which
+    what moves stands out.
     """
 
-    features: int
-    width: int
-    short_side: int
-    crop: int
-    bgr: bool
-    mean: list[float]
+    features: int  # C
+    width: int  # of a frame's feature below the relations, and of a relation's hidden layer
+    short_side: int  # px to which a frame is resized, bilinear
+    crop: int  # px of its center that are kept
+    bgr: bool  # whether colors come blue first
+    mean: list[float]  # of each channel, in its order, on a scale of 0..255
     deviation: list[float]
     moving = False
 
@@ -115,8 +109,7 @@ class BNInception(Backbone):
         return x_NCHW.mean((2, 3))
 
 
-STAGES = ((16, 1), (32, 2), (64, 2), (128, 1))
-"""Channels and blocks of the small network's stages, at 32, 16, 8 and 4 pixels."""
+STAGES = ((16, 1), (32, 2), (64, 2), (128, 1))  # channels and blocks of the small one, at 32, 16, 8 and 4 pixels
 NARROW = 48  # channels of the last map, which is kept whole: where a hand is tells one gesture from another
 
 
@@ -170,6 +163,17 @@ BACKBONES: dict[str, type[Backbone]] = {"BNInception": BNInception, "SmallResNet
 """By the `arch` that a checkpoint names."""
 
 
+def _tuples(scale: int) -> list[list[int]]:
+    """Up to three ordered tuples of `scale` segments out of all, the same ones always."""
+    every = list(itertools.combinations(range(SEGMENTS), scale))
+    order = torch.randperm(len(every), generator=generator(0, scale, "relations")).tolist()
+    return [list(every[index]) for index in sorted(order[:RELATIONS])]
+
+
+SCALES = range(SEGMENTS, 1, -1)
+TUPLES = [_tuples(scale) for scale in SCALES]
+
+
 class Relations(nn.Module):
     """Multi-scale relations: for every scale from 8 frames down to 2, a network over ordered tuples of frames.
 
@@ -179,11 +183,10 @@ class Relations(nn.Module):
 
     def __init__(self, *, classes: int, width: int) -> None:
         super().__init__()
-        scales = range(SEGMENTS, 1, -1)
-        self.tuples = [_tuples(scale) for scale in scales]
+        self.tuples = TUPLES
         self.fc_fusion_scales = nn.ModuleList(
             nn.Sequential(nn.ReLU(), nn.Linear(scale * width, width), nn.ReLU(), nn.Linear(width, classes))
-            for scale in scales
+            for scale in SCALES
         )
 
     def forward(self, features_BSC: Tensor) -> Tensor:
@@ -191,13 +194,6 @@ class Relations(nn.Module):
         scales = zip(self.fc_fusion_scales, self.tuples, strict=True)
         logits = [network(features_BSC[:, chosen].flatten(1)) for network, tuples in scales for chosen in tuples]
         return torch.stack(logits).sum(0)
-
-
-def _tuples(scale: int) -> list[list[int]]:
-    """Up to three ordered tuples of `scale` segments out of all, the same ones always."""
-    every = list(itertools.combinations(range(SEGMENTS), scale))
-    order = torch.randperm(len(every), generator=generator(0, scale, "relations")).tolist()
-    return [list(every[index]) for index in sorted(order[:RELATIONS])]
 
 
 class TRN(nn.Module):
@@ -251,7 +247,8 @@ def load_trn(path: Path, *, classes: int) -> TRN:
         if not name.endswith(COUNTER)
     }
     remedy = "give the labels that it was trained for, or get the file again"
-    model = TRN(arch=arch, classes=classes)
+    with torch.device("meta"):
+        model = TRN(arch=arch, classes=classes)
     return fill(model, state, str(path), fits=f"a TRN of arch {arch} and {classes} classes", remedy=remedy)
 
 

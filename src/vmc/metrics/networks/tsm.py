@@ -21,8 +21,8 @@ SHARE = 8  # a channel in this many is taken from the frame before
 SHORT_SIDE, CROP = 256, (224, 224)  # px
 
 
-def shifted(x_NCHW: Tensor, segments: int) -> Tensor:
-    """The first eighth of the channels comes from the frame before, zero for a video's first."""
+def shift_channels(x_NCHW: Tensor, segments: int) -> Tensor:
+    """Take the first eighth of the channels from the frame before, zero for a video's first."""
     x_BSCHW = x_NCHW.unflatten(0, (-1, segments))
     count = x_NCHW.shape[1] // SHARE
     before = torch.zeros_like(x_BSCHW[:, :, :count])
@@ -49,7 +49,7 @@ class OnlineTSM(nn.Module):
         x_NCHW = normalize(images, *IMAGENET)
         for block in self.features:
             if isinstance(block, InvertedResidual) and block.use_res_connect:
-                x_NCHW = x_NCHW + block.conv(shifted(x_NCHW, segments))
+                x_NCHW = x_NCHW + block.conv(shift_channels(x_NCHW, segments))
             else:
                 x_NCHW = block(x_NCHW)
         return self.classifier(x_NCHW.mean((2, 3))).view(batch, segments, -1).mean(1)
@@ -60,4 +60,6 @@ def load_tsm(path: Path, *, classes: int) -> OnlineTSM:
     content = read_weights(path, kind="TSM checkpoint", expected="mobilenetv2_jester_online.pth.tar")
     if not isinstance(content, Mapping) or "classifier.weight" not in content:
         raise VmcError(f"{path} holds no classifier.weight; it is not the online TSM's bare state dict")
-    return fill(OnlineTSM(classes=classes), content, str(path), fits=f"the online TSM of {classes} classes")
+    with torch.device("meta"):
+        model = OnlineTSM(classes=classes)
+    return fill(model, content, str(path), fits=f"the online TSM of {classes} classes")

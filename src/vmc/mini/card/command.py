@@ -49,22 +49,22 @@ def run(arguments: Namespace) -> None:
 def _measure(arguments: Namespace) -> None:
     import os
 
-    from vmc.mini.card.measuring import Options, measure
+    from vmc.mini.card.bars import QUICK, CardPlan
+    from vmc.mini.card.measuring import CardOptions, measure
     from vmc.mini.card.page import lines
-    from vmc.mini.card.plan import QUICK, Plan
     from vmc.mini.card.settings import stack_file
     from vmc.utils.errors import VmcError
 
     if arguments.threads is not None and arguments.threads < 1:
         raise VmcError(f"--threads is {arguments.threads}; it must be at least 1")
-    options = Options(
+    options = CardOptions(
         weights=arguments.weights,
         videos=arguments.output,
         stack=arguments.stack or stack_file(),
         pictures=arguments.sheets,
         jester=arguments.jester,
         threads=arguments.threads or os.cpu_count() or 1,
-        plan=QUICK if arguments.quick else Plan(),
+        plan=QUICK if arguments.quick else CardPlan(),
     )
     card = measure(options)
     print("\n".join(lines(card)))

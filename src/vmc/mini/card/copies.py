@@ -19,9 +19,9 @@ from vmc.data.jester import Jester
 from vmc.data.video import read_frames
 from vmc.metrics.base import NamedClips, RunContext
 from vmc.metrics.copying import Copying
+from vmc.mini.card.bars import CardPlan
 from vmc.mini.card.intervals import Clustered, Figure, area, mean
 from vmc.mini.card.networks import Networks, Remembering, RoundTrip, in_batches
-from vmc.mini.card.plan import Plan
 from vmc.mini.card.rendered import spec_of, window_of
 from vmc.mini.world.gestures import TARGETS
 
@@ -40,7 +40,7 @@ class ExemplarSets:
         plan: how many exemplars and draws.
     """
 
-    def __init__(self, networks: Networks, jester: Path, plan: Plan) -> None:
+    def __init__(self, networks: Networks, jester: Path, plan: CardPlan) -> None:
         self.source, size = Jester(jester, exemplars=plan.exemplars), networks.base.size
         descriptor = Remembering(networks.copying)
         self.drawn = {
@@ -113,7 +113,7 @@ def _above(part: Clustered, threshold: float) -> Figure:
     return mean([float(value > threshold) for value in part.values], part.clusters, share=True)
 
 
-def compare(exemplars: ExemplarSets, networks: Networks, trip: RoundTrip, plan: Plan) -> Similarities:
+def compare(exemplars: ExemplarSets, networks: Networks, trip: RoundTrip, plan: CardPlan) -> Similarities:
     """Similarities of all targets together."""
     copies, others, held_out = (_Collected() for _ in range(3))
     transform = ClipTransform(frames=networks.base.frames, fps=networks.base.fps, size=networks.base.size)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from vmc.mini.card import sheets
+from vmc.mini.card.bars import QUICK, CardPlan
 from vmc.mini.card.copies import ExemplarSets, compare
 from vmc.mini.card.generated import look, right_gestures
 from vmc.mini.card.networks import Networks, RoundTrip
 from vmc.mini.card.page import write_card
-from vmc.mini.card.plan import QUICK, Plan
 from vmc.mini.card.reading import COMMAND, TRAININGS, hashes
 from vmc.mini.card.rendered import classifier_figures, subject_figures
 from vmc.mini.card.rules import appearance_threshold, copy_threshold
@@ -26,7 +26,7 @@ from vmc.utils.processes import processor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class CardOptions:
     """Of the command.
 
     Args:
@@ -45,10 +45,10 @@ class Options:
     pictures: Path
     jester: Path | None
     threads: int
-    plan: Plan
+    plan: CardPlan
 
 
-def measure(options: Options) -> dict[str, Any]:
+def measure(options: CardOptions) -> dict[str, Any]:
     """Measure the weights; write the card, its page, the thresholds and the contact sheets.
 
     Raises:
@@ -68,7 +68,7 @@ def measure(options: Options) -> dict[str, Any]:
     return card
 
 
-def _figures(networks: Networks, options: Options) -> dict[str, Any]:
+def _figures(networks: Networks, options: CardOptions) -> dict[str, Any]:
     plan, base = options.plan, networks.base
     trip = RoundTrip(base.autoencoder(), fps=base.fps)
     exemplars = ExemplarSets(networks, options.jester or default_folder(), plan)
@@ -110,7 +110,7 @@ def _trainings(weights: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _made(options: Options) -> dict[str, Any]:
+def _made(options: CardOptions) -> dict[str, Any]:
     quick = " --quick" if options.plan == QUICK else ""
     return {
         "date": datetime.now(UTC).date().isoformat(),

@@ -11,9 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vmc.data.frames import even_times, window
+from vmc.mini.card.bars import CardPlan
 from vmc.mini.card.intervals import Figure, mean, share_of_clips
 from vmc.mini.card.networks import Networks, RoundTrip, in_batches
-from vmc.mini.card.plan import Plan
 from vmc.mini.world.captions import gesture_caption
 from vmc.mini.world.gestures import LABELS
 from vmc.mini.world.jester_folder import CLIP_FRAMES
@@ -65,7 +65,7 @@ def window_of(spec: ClipSpec, networks: Networks) -> Tensor:
     return torch.from_numpy(frames_FHWC[list(chosen.indices)]).permute(0, 3, 1, 2).contiguous()
 
 
-def classifier_figures(networks: Networks, trip: RoundTrip, plan: Plan) -> dict[str, Figure]:
+def classifier_figures(networks: Networks, trip: RoundTrip, plan: CardPlan) -> dict[str, Figure]:
     """`classifier_accuracy` and `classifier_accuracy_vae`, of the same windows."""
     labels = [LABELS[number % len(LABELS)] for number in range(plan.clips)]
     specs = [spec_of(number, label) for number, label in enumerate(labels)]
@@ -80,7 +80,7 @@ def classifier_figures(networks: Networks, trip: RoundTrip, plan: Plan) -> dict[
     }
 
 
-def subject_figures(networks: Networks, plan: Plan) -> dict[str, Figure]:
+def subject_figures(networks: Networks, plan: CardPlan) -> dict[str, Figure]:
     """`clip_top1_rendered` and `clip_gesture_top1`, of the same clips; a subject's clips are one cluster."""
     own, gestures, names = list[bool](), list[bool](), list[str]()
     for index, spec, features_D in _described(networks, plan):
@@ -92,7 +92,7 @@ def subject_figures(networks: Networks, plan: Plan) -> dict[str, Figure]:
     return {"clip_top1_rendered": mean(own, names, share=True), "clip_gesture_top1": mean(gestures, names, share=True)}
 
 
-def _described(networks: Networks, plan: Plan) -> Iterator[tuple[int, ClipSpec, Tensor]]:
+def _described(networks: Networks, plan: CardPlan) -> Iterator[tuple[int, ClipSpec, Tensor]]:
     """Number of the subject, clip and features_D of its window."""
     clips = [
         (index, spec_of_subject(subjects()[index], index, number))

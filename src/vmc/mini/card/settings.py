@@ -1,11 +1,12 @@
 """What the card takes from the configs, so that it measures what runs use."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from omegaconf import DictConfig
+from typing import Any
 
 from vmc.config.build import build_part
+from vmc.config.checks import resolved
 from vmc.config.command import compose
 from vmc.config.folders import config_folder
 from vmc.diffusion.sampling import Sampler
@@ -23,13 +24,13 @@ class Settings:
     """Of the miniature's stack.
 
     Args:
-        config: of a run.
+        config: of a run, resolved.
         sampler: of videos.
         token: the rare word.
         template: of a test prompt, with `{subject}` and `{token}`.
     """
 
-    config: DictConfig
+    config: Mapping[str, Any]
     sampler: Sampler
     token: MotionToken
     template: str
@@ -61,9 +62,10 @@ def read_settings(stack: Path) -> Settings:
     if not isinstance(found, dict):
         raise VmcError(f"{stack} holds no keys; get the file again")
     config.merge_with({key: value for key, value in found.items() if key != "defaults"})
+    plain = resolved(config)
     return Settings(
-        config=config,
-        sampler=build_part(config, "sampler"),
-        token=build_part(config, "token"),
-        template=build_part(config, "motion").template,
+        config=plain,
+        sampler=build_part(plain, "sampler"),
+        token=build_part(plain, "token"),
+        template=build_part(plain, "motion").template,
     )

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vmc.data.video import read_frames
-from vmc.mini.card.plan import SHOWN
+from vmc.mini.card.bars import SHOWN
 from vmc.mini.card.videos import Asked
 from vmc.mini.world.contact_sheet import contact_sheet
 from vmc.utils.files import atomic_write

@@ -8,12 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vmc.data.prompts import Prompt, read_prompts, spread
-from vmc.evaluation.generation import marked_names
-from vmc.evaluation.tuned import TunedModel
-from vmc.mini.card.bars import VIDEOS_TIMED
+from vmc.evaluation.generation import TunedModel, video_names
+from vmc.mini.card.bars import SHOWN, VIDEOS_TIMED, CardPlan
 from vmc.mini.card.intervals import Figure, per_item
 from vmc.mini.card.networks import Networks
-from vmc.mini.card.plan import SHOWN, Plan
 from vmc.mini.card.rendered import evenly_spaced, subjects
 from vmc.mini.world.captions import gesture_caption
 from vmc.mini.world.gestures import KNOWN, TARGETS
@@ -37,14 +35,14 @@ class Asked:
     gesture: str = ""
 
 
-def test_videos(networks: Networks, plan: Plan) -> list[Asked]:
+def test_videos(networks: Networks, plan: CardPlan) -> list[Asked]:
     """The test set, prompted with the rare token."""
     settings = networks.settings
     prompts = read_prompts(test_set_file(), template=settings.template, token=settings.token.word, seeds=[])
     return [Asked(prompt) for prompt in spread(prompts, plan.subjects)]
 
 
-def known_videos(plan: Plan) -> list[Asked]:
+def known_videos(plan: CardPlan) -> list[Asked]:
     """Known gestures: first the same subjects in every gesture, then others, in each gesture other ones."""
     shown = evenly_spaced(len(subjects()), SHOWN)
     rest = [place for place in range(len(subjects())) if place not in shown]
@@ -56,7 +54,7 @@ def known_videos(plan: Plan) -> list[Asked]:
     return asked
 
 
-def language_videos(plan: Plan) -> list[Asked]:
+def language_videos(plan: CardPlan) -> list[Asked]:
     """The targets in natural language (Supplement D), all of the same subjects."""
     places = evenly_spaced(len(subjects()), plan.language_videos)
     return [_in_language(subjects()[place], gesture) for gesture in TARGETS for place in places]
@@ -86,7 +84,7 @@ class Maker:
     def make(self, name: str, asked: Sequence[Asked]) -> list[Path]:
         """The files of all videos, in the order asked."""
         prompts = [one.prompt for one in asked]
-        files = [self.folder / name / file for file in marked_names(prompts, *self.made_with)]
+        files = [self.folder / name / file for file in video_names(prompts, *self.made_with)]
         self._make(name, prompts, files)
         return files
 

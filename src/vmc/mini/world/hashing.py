@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from functools import cache
 from pathlib import Path
 
 SOURCES = (
@@ -35,6 +36,7 @@ SOURCES = (
 """Modules that decide pictures, captions or the test set."""
 
 
+@cache
 def renderer_hash(*more: str) -> str:
     """SHA-256 of the code of `SOURCES`, and of the modules of this package named in `more`.
 

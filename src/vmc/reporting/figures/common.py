@@ -45,17 +45,11 @@ FRAME = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A figure of a report.
-
-    Args:
-        figure: as it was drawn.
-        caption: what it shows, in sentences.
-        end: of the name of its files, which begins with the figure's key in the YAML.
-    """
+    """A figure of a report."""
 
     figure: Figure
-    caption: str
-    end: str = ""
+    caption: str  # what it shows, in sentences
+    end: str = ""  # of the name of its files, which begins with the figure's key in the YAML
 
 
 DrawFigure = Callable[[Report], Iterable[Drawn]]
@@ -65,13 +59,8 @@ DrawFigure = Callable[[Report], Iterable[Drawn]]
 def draw_figures(report: Report, figures: Mapping[str, DrawFigure | None], folder: Path) -> dict[str, str]:
     """Write every figure that there is something for as SVG and PNG; captions by the name of its files.
 
-    Args:
-        report: what is drawn.
-        figures: functions by the name of the files; None draws nothing.
-        folder: of the files.
-
     Raises:
-        VmcError: something is no function, or two figures have one name.
+        VmcError: one of the figures is neither a function nor None, or two have one name.
     """
     captions: dict[str, str] = {}
     with styled():

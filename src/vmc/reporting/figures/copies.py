@@ -131,14 +131,7 @@ def _read(read: Callable[[], Tensor]) -> Tensor | None:
 def draw_copies(
     arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_network: bool, behind: Collection[str] = ()
 ) -> Figure:
-    """A row an arm, its pairs from most to least similar.
-
-    Args:
-        arms: pairs by arm.
-        threshold: similarity above which a video counts as copied.
-        by_network: whether the pairs were found by the copy descriptor.
-        behind: arms that did not reach the appearance threshold.
-    """
+    """A row an arm, its pairs from most to least similar; arms `behind` have not reached the appearance threshold."""
     figure = Figure(figsize=(12.4, HEAD + TALL * len(arms)))
     height = 1 / figure.get_figheight()
     share, top = TALL / figure.get_figheight(), 1 - HEAD / figure.get_figheight()

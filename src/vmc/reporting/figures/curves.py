@@ -151,11 +151,8 @@ def draw_curves(
 ) -> Figure:
     """A row a metric, against steps at the left and against exemplar updates at the right.
 
-    Args:
-        arms: one curve an arm, the first on top, with a band for its 95 % interval; of many, the method alone has one.
-        single: the runs of arms that have several, drawn thin.
-        threshold: of the appearance score.
-        title: above it.
+    The first arm lies on top. Each has a band for its 95 % interval; of many, the method alone. `single` holds the runs
+    of arms that have several; they are drawn thin.
     """
     shown = united(*(curve.measures for curve in arms))
     figure = Figure(figsize=(10.2, 8.2 * len(shown) / 3), layout="constrained")
@@ -193,13 +190,7 @@ def draw_curves(
 
 
 def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) -> Figure:
-    """Every other metric against the appearance score; training goes from left to right, as it falls.
-
-    Args:
-        arms: one curve an arm, the first on top.
-        threshold: of the appearance score.
-        title: above it.
-    """
+    """Every other metric against the appearance score; training goes from left to right, as it falls."""
     panels = [measure for measure in united(*(curve.measures for curve in arms)) if measure.name != APPEARANCE.name]
     figure = Figure(figsize=(5.1 * len(panels), 4.4), layout="constrained")
     drawn = looks(curve.arm for curve in arms)

@@ -72,10 +72,6 @@ def choose(
 ) -> Video | None:
     """The motion and training seed that most arms have, and a prompt of its test set; the same whatever was learned.
 
-    Args:
-        results: the arms that are to be shown.
-        motion, subject, seed: of the video; None takes the paper's, else the first one.
-
     Raises:
         VmcError: no run has that motion, or its test set no such subject or seed.
     """
@@ -176,7 +172,9 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
             axes.add_patch(Rectangle((0, 0), 1, 1, facecolor=PLATE, edgecolor="none"))
             axes.text(0.5, 0.5, strip.missing, color=MUTED, ha="center", va="center", transform=axes.transAxes)
         else:
-            axes.imshow(_side_by_side(strip.frames_FHWC), interpolation="none", aspect="equal")
+            # Side by side, white between them.
+            padded = np.pad(strip.frames_FHWC, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
+            axes.imshow(np.concatenate(padded, axis=1)[:, :-GAP], interpolation="none", aspect="equal")
             axes.set_anchor("W")
         texts: list[tuple[float, str, dict[str, Any]]] = [
             (0.16, shortened(strip.name, 32), {"weight": "bold", "size": 8.5}),
@@ -188,9 +186,3 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
         for above, text, look in texts:
             figure.text(0.01, low + share / 2 + above * share, text, va="center", **look)
     return figure
-
-
-def _side_by_side(frames_FHWC: np.ndarray) -> np.ndarray:
-    """Frames in a row, white between them."""
-    padded = np.pad(frames_FHWC, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
-    return np.concatenate(padded, axis=1)[:, :-GAP]

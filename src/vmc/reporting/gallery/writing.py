@@ -130,30 +130,12 @@ def fields_of(places: Iterable[Place]) -> dict[str, str]:
     return titles
 
 
-def scores_of(row: Mapping[str, Any], fields: Iterable[str]) -> list[Any]:
-    """Flags, then the scores of these names, as the page reads them; numbers with four digits."""
-    values = [row.get(name) for name in (*FLAGS, *fields)]
-    return [round(value, 4) if isinstance(value, float) else value for value in values]
-
-
 def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
-    """Every set of curves, by the panels that they are drawn into.
-
-    Args:
-        curves: runs that are drawn together, by what they are called.
-        threshold: of the appearance score.
-    """
+    """Every set of curves of runs that are drawn together, and the panels that they are drawn into."""
     shown = united(*(drawn_measures(runs) for runs in curves.values()))
-    sets = [{"title": TITLES.get(name, name), "arms": _arms(runs, shown)} for name, runs in curves.items()]
-    panels = [
-        {
-            "name": measure.name,
-            "title": measure.title,
-            "digits": measure.digits,
-            "threshold": threshold if measure.name == APPEARANCE.name else None,
-        }
-        for measure in shown
-    ]
+    sets = [{"title": TITLES[name], "arms": _arms(runs, shown)} for name, runs in curves.items()]
+    limits = {APPEARANCE.name: threshold}
+    panels = [{"name": m.name, "title": m.title, "digits": m.digits, "threshold": limits.get(m.name)} for m in shown]
     return {"sets": [one for one in sets if one["arms"]], "panels": panels, "bands": BANDS}
 
 
@@ -162,20 +144,14 @@ def _arms(runs: Sequence[FoundRun], shown: Sequence[Measure]) -> list[dict[str, 
     drawn, found = looks(arms), []
     for arm in arms:
         own = [run for run in runs if run.arm == arm]
-        curve, dash = curve_of_arm(own), drawn[arm].dash
+        curve, spaced = curve_of_arm(own), drawn[arm].dash
         # A line in SVG has lengths in units of about half of matplotlib's, which are of the line's width.
-        lengths = " ".join(f"{2 * length:g}" for length in dash[1]) if isinstance(dash, tuple) else ""
+        lengths = " ".join(f"{2 * length:g}" for length in spaced[1]) if isinstance(spaced, tuple) else ""
         if not curve.points.empty:
-            one = {
-                "arm": arm,
-                "name": arm_name(arm),
-                "note": curve.note,
-                "colour": None if arm == METHOD else drawn[arm].colour,
-                "dash": lengths if curve.finished else "2 4",
-                "points": _points(curve, shown),
-                "runs": [_points(curve_of_run(run), shown) for run in own] if len(own) > 1 else [],
-            }
-            found.append(one)
+            colour, dash = None if arm == METHOD else drawn[arm].colour, lengths if curve.finished else "2 4"
+            single = [_points(curve_of_run(run), shown) for run in own] if len(own) > 1 else []
+            one = {"arm": arm, "name": arm_name(arm), "note": curve.note, "colour": colour, "dash": dash}
+            found.append(one | {"points": _points(curve, shown), "runs": single})
     return found
 
 
@@ -192,14 +168,7 @@ def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]
 
 
 def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[str, str]) -> None:
-    """Write the page, and the videos that it plays, into the folder of a report.
-
-    Args:
-        report: the results.
-        folder: where; the figures are in its `figures`, the tables in its `tables`.
-        runs: the folder that was reported on.
-        figures: captions by the name of the figure's files.
-    """
+    """Write the page, and the videos that it plays, into the folder of a report beside its `tables` and `figures`."""
     every = places(report.results, report.found.controls)
     fields = fields_of(every)
     found = [_place_data(place, folder, number, fields) for number, place in enumerate(every)]
@@ -252,7 +221,7 @@ def _stacked(text: str) -> Markup:
 def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) -> dict[str, Any]:
     """What the page knows of a motion and training seed; its videos are put beside the page.
 
-    A cell holds the video's file, or null where it is missing, and its scores.
+    A cell holds the video's file, or null where it is missing, then its flags and scores, numbers with four digits.
     """
     looked = looks(column.arm for column in place.columns if column.arm != FLOOR)
     columns, first = [], list[Path]()
@@ -260,12 +229,15 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
         beside = f"videos/{number}/{index}"
         linked = link_videos(column.scored, column.rows.values(), folder / beside)
         first += [folder / beside / file for file in list(linked.values())[:1]]
-        rows = [column.rows.get(key) for key in place.keys]
+        cells = [
+            row and [linked.get(str(row["video"])), *(_rounded(row.get(name)) for name in (*FLAGS, *fields))]
+            for row in map(column.rows.get, place.keys)
+        ]
         shown = {
             "name": arm_name(column.arm),
             "detail": column.detail,
             "state": column.state,
-            "cells": [row and [linked.get(str(row["video"])), *scores_of(row, fields)] for row in rows],
+            "cells": cells,
             "threshold": column.scored.copy_threshold,
             "folder": beside,
             "colour": {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).colour),
@@ -281,6 +253,10 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
         "exemplars": write_exemplars(place.runs, folder / exemplars),
         **_shape_of(first),
     }
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _shape_of(videos: Iterable[Path]) -> dict[str, float]:

@@ -1,140 +1,111 @@
-"""Seconds of tasks that take turns, the memory of a process of its own, and figures with ranges and ratios."""
+"""What benchmarks share: the run that is measured, seconds of tasks in turns, memory of a process of its own, reports.
+
+`python -m vmc.tools.bench.measure FILE MODULE [WORD ...]` runs an entry point and writes into FILE what it took.
+
+Axes: F frames, C colours, H and W.
+"""
 
 import json
-import os
-import platform
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from vmc.utils.files import atomic_write
-
-if TYPE_CHECKING:
-    from vmc.training.hardware import Hardware
 import multiprocessing
+import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from tqdm import tqdm
 
+from vmc.config.checks import check_complete, check_config, check_parts, resolved
+from vmc.config.command import compose
+from vmc.models.unet3d import UNet3D
+from vmc.training.experiment import Experiment
+from vmc.training.hardware import Hardware
+from vmc.utils.processes import processor, usable_processors
+from vmc.utils.randomness import generator
+from vmc.utils.tables import TextTable, to_terminal
+
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av")
+Figures: TypeAlias = dict[str, tuple[str, np.ndarray]]
+"""What was measured: its name -> its unit, and a value for each round."""
+Prepare: TypeAlias = Callable[[], tuple[Callable[[], Any], bool]]
+"""Loads what a task needs; gives the task, and whether its memory is a GPU's."""
+WARM_UP = 2
+"""Videos that are made, or steps that are trained, before anything is timed: the first make the optimizer's state."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """What was measured, once in every round.
+def noise_clips(role: str, count: int, *, frames: int, size: int) -> Iterator[tuple[str, Tensor]]:
+    """Names and frames_FCHW, uint8."""
+    for number in range(count):
+        draw = generator("benchmark", role, number)
+        yield f"{role}{number}", torch.randint(256, (frames, 3, size, size), generator=draw, dtype=torch.uint8)
 
-    Args:
-        name: what it is of.
-        unit: of the values.
-        values: in the order of the rounds.
+
+def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
+    """The config of `vmc.train` with overrides, as plain values that another process can be given; where it is not
+    scored, without test set and metrics.
+
+    Raises:
+        VmcError: the overrides are wrong, or lack a value.
     """
-
-    name: str
-    unit: str
-    values: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """Of the rounds."""
-        return statistics.median(self.values)
-
-    def each(self, count: float, *, name: str, unit: str) -> "Figure":
-        """This, divided by a count."""
-        return Figure(name, unit, tuple(value / count for value in self.values))
-
-    def rate(self, count: float, *, name: str, unit: str) -> "Figure":
-        """So many in these seconds."""
-        return Figure(name, unit, tuple(count / value for value in self.values))
-
-    def to_json(self) -> dict[str, Any]:
-        """Median, range and all values."""
-        low, high = min(self.values), max(self.values)
-        return {"unit": self.unit, "median": self.median, "low": low, "high": high, "values": list(self.values)}
+    config = compose("train", ["logger=csv", *overrides])
+    config.data.path, config.data.source = None, {"_target_": "vmc.data.clips.NoClips"}
+    for part in ("data", "regularization"):
+        if "variants" in config[part]:
+            config[part].variants = 1
+    config.evaluate_every = int(scored)
+    check_complete(config)
+    check_config(config, "train")
+    check_parts(config)
+    return resolved(config)
 
 
-def ratio(name: str, above: Figure, below: Figure, *, unit: str = "x") -> Figure:
-    """`above` / `below`, round by round: what slows a machine down for a while slows both."""
-    factor = 100.0 if unit == "%" else 1.0
-    quotients = (factor * one / other for one, other in zip(above.values, below.values, strict=True))
-    return Figure(name, unit, tuple(quotients))
+def describe(config: Mapping[str, Any], experiment: Experiment, **more: Any) -> dict[str, Any]:
+    """What was measured, for a report; no paths."""
+    model = experiment.model
+    return {
+        "stack": config["stack_name"],
+        "model": str(model.path).rstrip("/").rpartition("/")[2],
+        "video": [model.frames, model.size, model.size],
+        "attention": model.attention,
+        "precision": experiment.hardware.precision,
+        **more,
+    }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a benchmark found.
-
-    Args:
-        benchmark: its name.
-        settings: that it was run with; numbers and words, no paths.
-        figures: in the order shown, ratios included.
-        notes: what is and what is not in the figures, a sentence each.
-        machine: see `machine`.
+def make_report(
+    benchmark: str, settings: Mapping[str, Any], figures: Figures, notes: Sequence[str], hardware: Hardware
+) -> dict[str, Any]:
+    """What a benchmark found, as its JSON file holds it: settings without paths, figures with ratios, what is and what
+    is not in them, and what they were measured on.
     """
-
-    benchmark: str
-    settings: Mapping[str, Any]
-    figures: Sequence[Figure]
-    notes: Sequence[str]
-    machine: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything."""
-        return {
-            "benchmark": self.benchmark,
-            "settings": dict(self.settings),
-            "figures": {figure.name: figure.to_json() for figure in self.figures},
-            "notes": list(self.notes),
-            "machine": dict(self.machine),
-        }
-
-    def write(self, file: Path) -> None:
-        """Write the JSON, whole.
-
-        Raises:
-            VmcError: it cannot be written there.
-        """
-        with atomic_write(file, remedy="name another file by --output") as temporary:
-            temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
-
-    def lines(self) -> list[str]:
-        """The table, what it was measured with, and on what."""
-        rows = [("", "median", "range", "")]
-        for figure in self.figures:
-            low, high = _number(min(figure.values)), _number(max(figure.values))
-            spread = f"{low} to {high}" if len(figure.values) > 1 else ""
-            rows.append((figure.name, _number(figure.median), spread, figure.unit))
-        names, medians, spreads = (max(len(row[column]) for row in rows) for column in range(3))
-        table = [f"{row[0]:<{names}}  {row[1]:>{medians}}  {row[2]:>{spreads}}  {row[3]}".rstrip() for row in rows]
-        settings = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.settings.items())
-        versions = ", ".join(f"{name} {number}" for name, number in self.machine["versions"].items())
-        hardware = [str(self.machine["processor"])]
-        hardware += [f"{name} {part}" for name, part in self.machine.items() if name not in ("processor", "versions")]
-        return [f"{self.benchmark}: {settings}", *table, *self.notes, f"on {', '.join(hardware)}; {versions}"]
+    found = {}
+    for name, (unit, values) in figures.items():
+        low, median, high = np.quantile(values, [0, 0.5, 1]).tolist()
+        found[name] = {"unit": unit, "median": median, "low": low, "high": high, "values": values.tolist()}
+    report = {"benchmark": benchmark, "settings": dict(settings), "figures": found, "notes": list(notes)}
+    return report | {"machine": machine(hardware)}
 
 
-def machine(hardware: "Hardware") -> dict[str, Any]:
-    """What the figures hold for: no names of hosts, no paths."""
-    from vmc.utils.processes import processor
-
-    found: dict[str, Any] = {"processor": processor(), "processors": _processors()}
-    if hardware.device.type == "cuda":
-        found["gpu"] = hardware.rounding
-    elif hardware.threads is not None:
-        found["threads"] = hardware.threads
-    packages = {name: version(name) for name in PACKAGES}
-    return {**found, "versions": {"python": platform.python_version(), **packages}}
-
-
-def _processors() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def report_text(report: Mapping[str, Any]) -> str:
+    """A report as a table, below what it was measured with, above what it was measured on."""
+    rows = []
+    for name, figure in report["figures"].items():
+        low, median, high = (_number(figure[part]) for part in ("low", "median", "high"))
+        rows.append((name, median, f"{low} to {high}" if len(figure["values"]) > 1 else "", figure["unit"]))
+    settings = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in report["settings"].items()]
+    title, header = f"{report['benchmark']}: {', '.join(settings)}", ("", "median", "range", "")
+    table = TextTable(name="", title=title, header=header, rows=rows, left=frozenset({0, 3}))
+    return "\n".join([to_terminal(table), *report["notes"], machine_line(report["machine"])])
 
 
 def _number(value: float) -> str:
@@ -145,63 +116,106 @@ def _shown(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-Task = Callable[[], Any]
-Prepared = Callable[[], tuple[Task, bool]]
-"""Loads what a task needs; gives the task, and whether its memory is a GPU's."""
-MEGABYTE = 1e6
+def machine(hardware: Hardware) -> dict[str, Any]:
+    """What figures hold for: processor, GPU or threads, versions; no names of hosts, no paths."""
+    found: dict[str, Any] = {"processor": processor(), "processors": usable_processors()}
+    if hardware.device.type == "cuda":
+        found["gpu"] = hardware.rounding
+    elif hardware.threads is not None:
+        found["threads"] = hardware.threads
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {**found, "versions": versions}
 
 
-def take_turns(tasks: Mapping[str, Task], *, repeats: int, label: str) -> dict[str, Figure]:
-    """Seconds of each task in every round; every other round goes backwards, so that no task always comes first.
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """What `machine` says, in a line."""
+    parts = [str(machine["processor"])]
+    parts += [f"{name} {part}" for name, part in machine.items() if name not in ("processor", "versions")]
+    return f"on {', '.join(parts)}; {', '.join(f'{name} {number}' for name, number in machine['versions'].items())}"
 
-    Args:
-        tasks: by name, already warm.
-        repeats: rounds.
-        label: of the progress bar.
+
+def seconds(task: Callable[..., Any], *arguments: Any) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    task(*arguments)
+    return time.perf_counter() - start
+
+
+def take_turns(tasks: Mapping[str, Callable[[], float]], *, repeats: int, label: str) -> dict[str, np.ndarray]:
+    """The seconds that each task gives in every round; every other round goes backwards, so that no task always comes
+    first.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    found: dict[str, list[float]] = {name: [] for name in tasks}
     with tqdm(total=repeats * len(tasks), desc=label, unit="part", disable=None, leave=False) as bar:
         for number in range(repeats):
-            for name in list(tasks) if number % 2 == 0 else reversed(list(tasks)):
-                start = time.perf_counter()
-                tasks[name]()
-                seconds[name].append(time.perf_counter() - start)
+            for name in list(tasks)[:: -1 if number % 2 else 1]:
+                found[name].append(tasks[name]())
                 bar.update()
-    return {name: Figure(name, "s", tuple(values)) for name, values in seconds.items()}
+    return {name: np.array(values) for name, values in found.items()}
 
 
-def memory_figures(name: str, prepare: Prepared) -> list[Figure]:
+def memory_figures(name: str, prepare: Prepare) -> Figures:
     """Peak memory of a process that does this alone, and how much of it came after everything was loaded."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        loaded, peak = pool.submit(_memory, prepare).result()
-    return [
-        Figure(f"peak memory, {name}", "MB", (peak / MEGABYTE,)),
-        Figure(f"  above what is loaded, {name}", "MB", ((peak - loaded) / MEGABYTE,)),
-    ]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        loaded, peak = np.array(pool.submit(_loaded_and_peak, prepare).result()).reshape(2, 1) / 1e6
+    return {f"peak memory, {name}": ("MB", peak), f"  above what is loaded, {name}": ("MB", peak - loaded)}
 
 
-def _memory(prepare: Prepared) -> tuple[int, int]:
-    """Bytes when all is loaded, and at most."""
+def _loaded_and_peak(prepare: Prepare) -> tuple[int, int]:
     task, on_gpu = prepare()
-    if not on_gpu:
-        loaded = resident_peak()
-        task()
-        return loaded, resident_peak()
-    import torch
-
-    loaded = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
+    loaded = torch.cuda.memory_allocated() if on_gpu else resident_peak()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     task()
-    return loaded, torch.cuda.max_memory_allocated()
+    return loaded, torch.cuda.max_memory_allocated() if on_gpu else resident_peak()
 
 
 def resident_peak() -> int:
     """Bytes that this process has held at most so far."""
     # Not ru_maxrss where it can be helped: on Linux a process inherits that of the one that started it.
     status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    for line in status.read_text().splitlines() if status.is_file() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextmanager
+def timed_passes() -> Iterator[list[float]]:
+    """Seconds of each pass through the UNet within, forward alone; hooks of PyTorch's change nothing."""
+    began, passes = list[float](), list[float]()
+
+    def note(module: torch.nn.Module, *ignored: Any) -> None:
+        if isinstance(module, UNet3D.networks["unet"]):
+            if torch.cuda.is_initialized():  # a GPU does what it is given later
+                torch.cuda.synchronize()
+            now = time.perf_counter()
+            passes.append(now - began.pop()) if began else began.append(now)
+
+    hooks = register_module_forward_pre_hook(note), register_module_forward_hook(note)
+    try:
+        yield passes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def measure_command(file: str, module: str, *words: str) -> None:
+    """Run a module's `main` with words and write its seconds and peak memory, PyTorch's on a GPU too."""
+    began = time.perf_counter()
+    sys.argv = [module, *words]
+    with timed_passes() as passes:
+        try:
+            import_module(module).main()
+        finally:
+            found = {
+                "seconds": time.perf_counter() - began,
+                "seconds_of_passes": passes,
+                "peak_memory_bytes": resident_peak(),
+                "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,
+            }
+            Path(file).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    measure_command(*sys.argv[1:])

@@ -4,20 +4,19 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from tqdm import tqdm
+from typing import Any
 
 from vmc.config.build import build_part
 from vmc.config.command import compose
-from vmc.tools.bench.measure import Figure, Report, machine
+from vmc.tools.bench.measure import Figures, make_report, take_turns
 from vmc.utils.errors import VmcError
 
 TRAIN = (sys.executable, "-m", "vmc.train")
-LINE = ("steps=1", "evaluate_every=0", "checkpoint_every=0", "logger=csv")
+FIRST_STEP = ("steps=1", "evaluate_every=0", "checkpoint_every=0", "logger=csv")
 NOTES = (
     "Seconds from the start of a process of its own; importing is included.",
     "The first run of each is given by itself: its files may not have been in the system's memory, and it fills the"
@@ -25,80 +24,56 @@ NOTES = (
 )
 
 
-def run(arguments: Namespace) -> Report:
-    """Measure as the command line says."""
-    return measure(arguments.overrides, repeats=arguments.repeats)
-
-
-def measure(overrides: Sequence[str], *, repeats: int = 3) -> Report:
+def startup(arguments: Namespace) -> dict[str, Any]:
     """Seconds until `--help` and until the first step, each once cold and then as often as wanted.
-
-    Args:
-        overrides: of `vmc.train`.
-        repeats: measurements after the first.
 
     Raises:
         VmcError: the overrides do not compose, or a run fails.
     """
+    overrides = arguments.overrides
     hardware = build_part(compose("train", overrides), "trainer")
-    with TemporaryDirectory() as passing:
-        ways = {
-            "train --help": partial(help_seconds, Path(passing)),
-            "first training step": partial(first_step_seconds, Path(passing), overrides),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        with tqdm(total=(1 + repeats) * len(ways), desc="startup", unit="run", disable=None, leave=False) as bar:
-            for number in range(1 + repeats):
-                for name, way in ways.items():
-                    seconds[name].append(way(number))
-                    bar.update()
-    warm = [Figure(name, "s", tuple(values[1:])) for name, values in seconds.items()]
-    first = [Figure(f"{name}, first run", "s", (values[0],)) for name, values in seconds.items()]
-    return Report(
-        benchmark="startup",
-        settings={"overrides": sum("=" in override for override in overrides)},
-        figures=[*warm, *first],
-        notes=NOTES,
-        machine=machine(hardware),
-    )
+    first_step = partial(first_step_seconds, overrides)
+    tasks: dict[str, Callable[[], float]] = {"train --help": help_seconds, "first training step": first_step}
+    timed = take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
+    figures: Figures = {name: ("s", values[1:]) for name, values in timed.items()}
+    figures |= {f"{name}, first run": ("s", values[:1]) for name, values in timed.items()}
+    settings = {"overrides": sum("=" in override for override in overrides)}
+    return make_report("startup", settings, figures, NOTES, hardware)
 
 
-def help_seconds(folder: Path, number: int) -> float:
+def help_seconds() -> float:
     """Until `--help` has been printed."""
     start = time.perf_counter()
-    done = subprocess.run([*TRAIN, "--help"], cwd=folder, capture_output=True, text=True)
+    with TemporaryDirectory() as folder:
+        done = subprocess.run([*TRAIN, "--help"], cwd=folder, capture_output=True, text=True)
     _check(done.returncode, done.stderr)
     return time.perf_counter() - start
 
 
-def first_step_seconds(folder: Path, overrides: Sequence[str], number: int) -> float:
+def first_step_seconds(overrides: Sequence[str]) -> float:
     """Until the first row stands in `train.csv`."""
-    output, log = folder / f"run{number}", folder / f"run{number}.txt"
-    start, found = time.perf_counter(), None
-    with log.open("w") as stream:
-        process = subprocess.Popen([*TRAIN, *LINE, *overrides, f"output={output}"], stdout=stream, stderr=stream)
-        try:
-            while process.poll() is None and found is None:
-                time.sleep(0.01)
-                found = time.perf_counter() - start if _has_step(output / "train.csv") else None
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
-    _check(process.returncode, log.read_text(errors="replace"))
+    with TemporaryDirectory() as folder:
+        table, log = Path(folder, "run", "train.csv"), Path(folder, "log.txt")
+        line = [*TRAIN, *FIRST_STEP, *overrides, f"output={table.parent}"]
+        start, found = time.perf_counter(), None
+        with log.open("w") as stream, subprocess.Popen(line, stdout=stream, stderr=stream) as process:
+            try:
+                while process.poll() is None and found is None:
+                    time.sleep(0.01)
+                    if table.is_file() and table.read_bytes().count(b"\n") > 1:  # a row below the header
+                        found = time.perf_counter() - start
+                process.wait()
+            finally:
+                process.kill()
+        _check(process.returncode, log.read_text(errors="replace"))
     if found is None:
         raise VmcError("vmc.train made no step; leave steps and logger out")
     return found
 
 
-def _has_step(file: Path) -> bool:
-    """A header and a row."""
-    return file.is_file() and file.read_bytes().count(b"\n") > 1
-
-
-def _check(status: int, said: str) -> None:
+def _check(status: int, output: str) -> None:
     if status:
-        lines = said.strip().splitlines() or ["nothing was said"]
+        lines = output.strip().splitlines() or ["nothing was said"]
         # Ours begin with "error:" and come last; Hydra says what is wrong first, then how to see its traceback.
-        told = next((line for line in reversed(lines) if line.startswith("error:")), lines[0])
-        raise VmcError(f"vmc.train ended with status {status} ({told}); give the overrides that it needs")
+        reason = next((line for line in reversed(lines) if line.startswith("error:")), lines[0])
+        raise VmcError(f"vmc.train ended with status {status} ({reason}); give the overrides that it needs")

@@ -1,89 +1,165 @@
-"""`python -m vmc.bench train`: seconds and memory of a training step, with and without the caches."""
+"""`python -m vmc.bench train`: seconds and memory of a training step, with and without the caches.
 
-import statistics
+Axes: M = 2 posterior moments, B clips of a batch, C colours or latent channels, F frames, H and W, L text positions,
+D text width.
+"""
+
+import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from vmc.tools.bench.measure import Figure, Prepared, Report, Task, machine, memory_figures, ratio
-from vmc.tools.bench.workload import WARM_UP, compose_run, describe, training_steps
-from vmc.training.experiment import Experiment
-
-CACHED, PLAIN = "a step, cached", "a step, plain"
-NOTES = {
-    CACHED: "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
-    " posteriors and text embeddings are in memory, as in a run.",
-    PLAIN: "Plain: autoencoder and text encoder make the batch anew in every step; clips are in memory all the same.",
-}
-MEMORY_NOTE = (
-    "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors); loaded is"
-    " without gradients and optimiser."
+from vmc.config.build import build_session
+from vmc.data.clips import fill
+from vmc.diffusion.conditioning import Conditioning
+from vmc.models.base import Autoencoder
+from vmc.models.text import TextEncoder
+from vmc.runs.folder import RunFolder
+from vmc.tools.bench.measure import (
+    WARM_UP,
+    Figures,
+    compose_run,
+    describe,
+    make_report,
+    memory_figures,
+    noise_clips,
+    take_turns,
 )
-MEMORY_STEPS = 3
-"""After these, memory has been as high as it gets."""
+from vmc.training.batches import Batch, TrainingBatches
+from vmc.training.callbacks import StepCallback
+from vmc.training.experiment import Experiment
+from vmc.training.module import MotionModule
+from vmc.training.session import Session
+from vmc.utils.errors import VmcError
+
+CLIPS = 4
+"""Exemplars, and as many regularization clips."""
+MEMORY_STEPS = 1
+"""After these and the warm-up, memory has been as high as it gets."""
+NOTES = {
+    "cached": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
+    " posteriors and text embeddings are in memory, as in a run.",
+    "plain": "Plain: autoencoder and text encoder make the batch anew in every step; clips are in memory all the same.",
+    "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors);"
+    " loaded is without gradients and optimizer.",
+}
 
 
-def run(arguments: Namespace) -> Report:
-    """Measure as the command line says."""
+def train(arguments: Namespace) -> dict[str, Any]:
+    """Seconds a step in each round, which is the median of its steps, and memory; with the plain loop too if asked."""
     config = compose_run(arguments.overrides, scored=False)
-    return measure(config, plain=arguments.compare == "plain", steps=arguments.steps, repeats=arguments.repeats)
+    kinds = ["cached", "plain"] if arguments.compare else ["cached"]
+    loops = {kind: training_steps(config, plain=kind == "plain") for kind in kinds}
+    tasks = {kind: partial(loop.run, arguments.steps) for kind, loop in loops.items()}
+    timed = take_turns(tasks, repeats=arguments.repeats, label="train")
+    figures: Figures = {f"a step, {kind}": ("s", timed[kind]) for kind in kinds}
+    for kind in kinds:
+        figures |= memory_figures(kind, partial(_prepare, config, plain=kind == "plain"))
+    if arguments.compare:
+        (_, plain), (_, cached) = (figures[f"peak memory, {kind}"] for kind in ("plain", "cached"))
+        figures["seconds, plain / cached"] = "x", timed["plain"] / timed["cached"]
+        figures["peak memory, plain / cached"] = "x", plain / cached
+    experiment = loops["cached"].experiment
+    settings = describe(config, experiment, batch_size=config["batch_size"], steps=arguments.steps)
+    return make_report("train", settings, figures, [NOTES[kind] for kind in (*kinds, "memory")], experiment.hardware)
 
 
-def measure(
-    config: Mapping[str, Any],
-    *,
-    plain: bool,
-    steps: int,
-    repeats: int = 3,
-    memory: Callable[[str, Prepared], list[Figure]] = memory_figures,
-) -> Report:
-    """Seconds a step in each round, which is the median of its steps.
-
-    Args:
-        config: of a run, each draw of whose steps is an exemplar and a regularization clip, or as its mix says.
-        plain: measure the plain loop too.
-        steps: measured in a round.
-        repeats: rounds.
-        memory: measures what a task needs.
-    """
-    names = [CACHED, PLAIN] if plain else [CACHED]
-    experiment, seconds = _seconds(config, names, steps=steps, repeats=repeats)
-    used = {name: memory(_short(name), partial(_prepared, config, plain=name == PLAIN)) for name in names}
-    figures = [*seconds.values(), *(figure for name in names for figure in used[name])]
-    if plain:
-        figures.append(ratio("seconds, plain / cached", seconds[PLAIN], seconds[CACHED]))
-        figures.append(ratio("peak memory, plain / cached", used[PLAIN][0], used[CACHED][0]))
-    return Report(
-        benchmark="train",
-        settings={**describe(config, experiment), "batch_size": config["batch_size"], "steps": steps},
-        figures=figures,
-        notes=[*(NOTES[name] for name in names), MEMORY_NOTE],
-        machine=machine(experiment.hardware),
-    )
-
-
-def _seconds(
-    config: Mapping[str, Any], names: Sequence[str], *, steps: int, repeats: int
-) -> tuple[Experiment, dict[str, Figure]]:
-    """Each loop for some steps, in turns; every other round goes backwards."""
-    loops = {name: training_steps(config, plain=name == PLAIN) for name in names}
-    medians: dict[str, list[float]] = {name: [] for name in names}
-    with tqdm(total=repeats * len(names), desc="train", unit="part", disable=None, leave=False) as bar:
-        for number in range(repeats):
-            for name in names if number % 2 == 0 else reversed(names):
-                medians[name].append(statistics.median(loops[name].run(WARM_UP + steps)[WARM_UP:]))
-                bar.update()
-    experiment = loops[names[0]].experiment
-    return experiment, {name: Figure(name, "s", tuple(values)) for name, values in medians.items()}
-
-
-def _short(name: str) -> str:
-    return name.rpartition(" ")[2]
-
-
-def _prepared(config: Mapping[str, Any], *, plain: bool) -> tuple[Task, bool]:
+def _prepare(config: Mapping[str, Any], *, plain: bool) -> tuple[Callable[[], Any], bool]:
     loop = training_steps(config, plain=plain)
     return partial(loop.run, MEMORY_STEPS), loop.experiment.hardware.device.type == "cuda"
+
+
+@dataclass(frozen=True)
+class TrainingSteps:
+    """The trainer of a run, over batches without end."""
+
+    module: MotionModule
+    experiment: Experiment
+    batches: TrainingBatches
+
+    def run(self, steps: int) -> float:
+        """Median seconds of so many steps after the warm-up."""
+        clock = Clock()
+        trainer = self.experiment.hardware.trainer(steps=WARM_UP + steps, callbacks=[clock])
+        trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0))
+        return float(np.median(np.diff(clock.times)[-steps:]))
+
+
+class Clock(StepCallback):
+    """When each optimizer step ended."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
+        """Keep the time; the losses are read, as a run's log does, which waits for a GPU."""
+        torch.stack([part["loss"] for part in module.losses]).tolist()
+        module.losses.clear()
+        self.times.append(time.perf_counter())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainBatches(TrainingBatches):
+    """The same batches from frames_FCHW and a caption of each clip, by autoencoder and text encoder in every step; no
+    encoder where the token is trained, whose texts the module encodes.
+    """
+
+    frames: Sequence[Tensor]
+    captions: Sequence[str]
+    autoencoder: Autoencoder
+    encoder: TextEncoder | None
+
+    @torch.no_grad()
+    def batch(self, step: int, indices: range) -> Batch:
+        """The draws `indices` of a step, the texts through their network at once."""
+        drawn = [item for index in indices for item in self.plan.draw(step, index)]
+        moments = {(item.clip, item.variant): self.autoencoder.encode(self.frames[item.clip]) for item in drawn}
+        texts: list[Any] = list(self.texts)
+        if self.encoder is not None:
+            found = self.encoder.encode_ids(self.encoder.token_ids([self.captions[item.clip] for item in drawn]))
+            for place, item in enumerate(drawn):
+                tensors = {name: part[place : place + 1].cpu() for name, part in found.tensors().items()}
+                texts[item.clip] = Conditioning.of(tensors)
+        return TrainingBatches.batch(replace(self, moments=moments, texts=texts), step, indices)
+
+
+def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
+    """A run's step on noise, its posteriors and texts made beforehand, or with both networks at hand.
+
+    Raises:
+        VmcError: the run trains nothing.
+    """
+    if config.get("parameters") is None:
+        raise VmcError("parameters is null, which trains nothing; choose what is trained")
+    session = build_session(config, RunFolder(Path("benchmark"), config={}))
+    assert isinstance(session, Session)
+    experiment = session.experiment
+    model, token, hardware = experiment.model, experiment.token, experiment.hardware
+    hardware.use_threads()
+    frames = [clip for _, clip in noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
+    captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
+    captions += ["a person doing other things"] * CLIPS
+    dtype = hardware.frozen_dtype if plain else torch.float32
+    autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
+    encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
+    parts: dict[str, Any] = {
+        "plan": session.plan(CLIPS, CLIPS),
+        "moments": {(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
+        "texts": [encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
+        **{"steps": 1_000_000, "start": lambda: 0, "accumulate": hardware.accumulate},
+    }
+    if plain and encoder:
+        encoder.network.to(hardware.device)
+    if plain:
+        parts |= {"frames": frames, "captions": captions, "autoencoder": autoencoder, "encoder": encoder}
+    batches = (PlainBatches if plain else TrainingBatches)(**parts)
+    return TrainingSteps(session.module(), experiment, batches)

@@ -1,34 +1,38 @@
 """The training of a classifier on Jester: it learns from the training split and is chosen by the validation split.
 
-The recipe is the miniature's (`vmc.mini.makers.classifier`), not that of the published TRN, which begins with an
-image network pretrained on ImageNet and has dropout.
+The recipe is the miniature's, not that of the published TRN, which begins with an image network pretrained on ImageNet
+and has dropout.
 """
 
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from vmc.data.jester import Jester, check_tables
+from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
-from vmc.tools.classifier.batches import Batches, right_of
-from vmc.tools.classifier.clips import Split, check_counts, decoded, drawn_by_runs
-from vmc.tools.classifier.result import publish
-from vmc.tools.classifier.trn import EDGES, RATE, loss_of, make_network
-from vmc.tools.learning.course import Course, Options, Progress, standing, train
-from vmc.tools.learning.loop import Clock
+from vmc.tools.classifier.jester import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
+from vmc.tools.classifier.recipe import AT_ONCE, EDGES, RATE, classes_of, loss_of, make_network
+from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, fingerprint
+from vmc.utils.tables import aligned
 
 BEST = "best.pth.tar"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class JesterPlan:
     """What is trained, on what, and for how long.
 
     Args:
@@ -87,8 +91,8 @@ class Plan:
         return network.requires_grad_(True).train()
 
 
-def train_classifier(plan: Plan, options: Options, output: Path) -> Progress | None:
-    """Begins or goes on, and at the end writes the file; None if not all clips are decoded yet.
+def train_classifier(plan: JesterPlan, options: TrainOptions, output: Path) -> TaskProgress | None:
+    """Begin or go on, and at the end write the file; None if not all clips are decoded yet.
 
     Args:
         plan: what is trained.
@@ -102,38 +106,36 @@ def train_classifier(plan: Plan, options: Options, output: Path) -> Progress | N
     if output.exists() and not (output.is_file() and best.is_file() and fingerprint(output) == fingerprint(best)):
         raise VmcError(f"--output is {output}, which is there and not what this training wrote; name another file")
     training, validation = plan.splits()
-    course = _course(plan, options, training, validation)
-    found = standing(course, options)
+    task = _task(plan, options, training, validation)
+    found = read_progress(task, options)
     if found and found[0].step >= found[0].steps and output.is_file():
         print(f"{output} is done already")
         return found[0]
     clock = Clock()
     with clock.listening():
-        if not decoded((training, validation), workers=options.threads, enough=clock.over):
+        if not decode_all((training, validation), workers=options.threads, enough=clock.over):
             print(f"{options.output}: the clips are not all decoded yet; the same command goes on")
             return None
-    progress = train(course, options)
+    progress = train(task, options)
     if progress.step >= progress.steps:
-        network = load_trn(best, classes=len(plan.classes)).to(options.device)
-        right = right_of(network, validation, device=options.device)
-        publish(best, output, right=right, training=training, validation=validation, progress=progress)
+        right = _read_right(load_trn(best, classes=len(plan.classes)).to(options.device), validation, options.device)
+        _publish(best, output, right, (training, validation), progress)
     return progress
 
 
-def _course(plan: Plan, options: Options, training: Split, validation: Split) -> Course:
-    batches = Batches(clips=training, seed=options.seed, size=plan.batch, device=options.device)
+def _task(plan: JesterPlan, options: TrainOptions, training: Split, validation: Split) -> Task:
+    batches = JesterBatches(clips=training, seed=options.seed, size=plan.batch, device=options.device)
 
     def loss(networks: nn.ModuleDict, step: int) -> Tensor:
         return loss_of(networks["trn"], batches(step), device=options.device)
 
-    def measure(networks: nn.ModuleDict) -> float:
-        return float(right_of(networks["trn"], validation, device=options.device).mean())
+    def measure(networks: nn.ModuleDict, step: int) -> float:
+        network, epoch = cast(TRN, networks["trn"]), step // batches.per_epoch
+        accuracy = float(_read_right(network, validation, options.device).mean())
+        keep_best(network, options.output / BEST, arch=plan.arch, epoch=epoch, accuracy=accuracy)
+        return accuracy
 
-    def keep(networks: nn.ModuleDict, step: int, accuracy: float) -> None:
-        network: TRN = networks["trn"]  # type: ignore[assignment]
-        keep_best(network, options.output / BEST, arch=plan.arch, epoch=step // batches.per_epoch, accuracy=accuracy)
-
-    return Course(
+    return Task(
         name="classifier",
         steps=plan.epochs * batches.per_epoch,
         rate=plan.rate,
@@ -150,16 +152,33 @@ def _course(plan: Plan, options: Options, training: Split, validation: Split) ->
         },
         networks={"trn": plan.network(options.seed)},
         loss_of=loss,
-        measure=measure,
-        measured=keep,
+        measure=measure,  # and keep the best, which is published, not the last
         measure_every=batches.per_epoch,
-        export=lambda networks, folder, progress: None,  # what is published is the best, not the last
     )
 
 
+def _read_right(network: nn.Module, clips: Split, device: str) -> NDArray[np.bool_]:
+    """Which of the used clips a network in eval mode reads right; few are in memory at a time."""
+    parts = [clips.used[start : start + AT_ONCE] for start in range(0, len(clips.used), AT_ONCE)]
+    found = [
+        classes_of(network, clips.shards.items(part.tolist()), device=device) == clips.labels[part]
+        for part in tqdm(parts, desc=clips.name, unit="batch", disable=None, leave=False)
+    ]
+    return np.concatenate(found)
+
+
 def keep_best(network: TRN, file: Path, *, arch: str, epoch: int, accuracy: float) -> None:
-    """Writes the averaged network of an epoch if it reads more validation clips right than all before."""
-    before = best_accuracy(file)
+    """Write the averaged network of an epoch if it reads more validation clips right than all before.
+
+    Raises:
+        VmcError: the file of those before is damaged.
+    """
+    before = None
+    if file.is_file():
+        try:
+            before = float(torch.load(file, map_location="cpu", weights_only=True)["best_prec1"])
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+            raise VmcError(f"{file} is damaged ({error}); choose another --output") from error
     better = before is None or 100 * accuracy > before
     if better:
         with atomic_write(file) as temporary:
@@ -168,15 +187,51 @@ def keep_best(network: TRN, file: Path, *, arch: str, epoch: int, accuracy: floa
     tqdm.write(f"epoch {epoch}: {accuracy:.2%} of the validation clips are read right, {told}")
 
 
-def best_accuracy(file: Path) -> float | None:
-    """In per cent; None before the first epoch is measured.
+def _publish(
+    best: Path, output: Path, right: NDArray[np.bool_], splits: tuple[Split, Split], progress: TaskProgress
+) -> None:
+    """Copy the best network to its place, with how well it reads each class beside it as JSON.
 
-    Raises:
-        VmcError: the file is damaged.
+    Args:
+        best: the checkpoint that was chosen.
+        output: its place.
+        right: which of the used validation clips it reads right.
+        splits: clips that it has learned from, and clips that it was chosen by.
+        progress: of the training, which is done.
     """
-    if not file.is_file():
-        return None
-    try:
-        return float(torch.load(file, map_location="cpu", weights_only=True)["best_prec1"])
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
-        raise VmcError(f"{file} is damaged ({error}); choose another --output") from error
+    training, validation = splits
+    labels = validation.labels[validation.used]
+    classes = {
+        name: {
+            "accuracy": float(right[labels == place].mean()),
+            "clips": int((labels == place).sum()),
+            "training_clips": int(training.counts[place]),
+        }
+        for place, name in enumerate(validation.classes)
+    }
+    summary = {
+        "file": output.name,
+        "sha256": fingerprint(best),
+        "accuracy": float(right.mean()),
+        "clips": len(labels),
+        "clips_left_out": len(validation.ids) - len(labels),
+        "training_clips": len(training.used),
+        "chosen_epoch": int(torch.load(best, map_location="cpu", weights_only=True)["epoch"]),
+        "classes": classes,
+        "settings": progress.identity,
+        "steps": progress.step,
+        "seconds": round(progress.seconds),
+    }
+    # Before the checkpoint, so that there is none without it.
+    with atomic_write(output.with_name(f"{output.name}.json")) as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    with atomic_write(output) as temporary:
+        shutil.copyfile(best, temporary)
+    rows = [(name, f"{row['accuracy']:.2%}", f"of {row['clips']:,}") for name, row in classes.items()]
+    print("\n".join(aligned([*rows, ("all", f"{right.mean():.2%}", f"of {len(labels):,}")])))
+    left_out = f"{summary['clips_left_out']:,} clips that runs train on are left out"
+    print(f"validation clips that epoch {summary['chosen_epoch']} reads right; {left_out}")
+    use = f"python -m vmc.train stack=paper data.path={validation.source.path} metrics.classifier.path={output}"
+    if tuple(validation.classes) != JESTER_LABELS:
+        use += f" metrics.classifier.labels={validation.source.label_file}"
+    print(f"wrote {output}; use it: {use}")

@@ -1,18 +1,37 @@
-"""Versions of what vmc needs, and whether videos can be written and read back."""
+"""Packages, the video codec, W&B and the launchers of sweeps; nothing is imported here that might be missing."""
 
+import os
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 
-from vmc.tools.doctor.rows import Row
-from vmc.utils.errors import first_line
+from vmc.utils.errors import VmcError, first_line
 
 SHOWN = ("torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av", "wandb")
 """Named with their versions where all is well."""
+
+
+class Row(NamedTuple):
+    """A finding; its state is ok, note (works with less than could be) or fails (keeps the stack from running)."""
+
+    part: str
+    state: Literal["ok", "note", "fails"]
+    found: str
+    remedy: str = ""
+
+
+def lines(rows: Sequence[Row]) -> Iterator[str]:
+    """The table: a line a finding, and its remedy below it."""
+    width = max(len(row.part) for row in rows)
+    for row in rows:
+        yield f"{row.state:<5}  {row.part:<{width}}  {row.found}"
+        if row.remedy:
+            yield f"{'':<{width + 9}}-> {row.remedy}"
 
 
 def software() -> list[Row]:
@@ -25,27 +44,25 @@ def _packages() -> Row:
     try:
         wrong = list(unmet(requires("vmc") or ()))
     except PackageNotFoundError:
-        return Row(part="packages", state="note", found=f"{name}, vmc is not installed", remedy="pip install -e .")
+        return Row("packages", "note", f"{name}, vmc is not installed", "pip install -e .")
     if wrong:
-        remedy = " ".join(f"'{need}'" for need, _ in wrong)
         found = "; ".join(f"{need} is needed, {have or 'none'} is there" for need, have in wrong)
-        return Row(part="packages", state="fails", found=found, remedy=f"pip install {remedy}")
-    return Row(part="packages", state="ok", found=", ".join([name, *(f"{part} {version(part)}" for part in SHOWN)]))
+        needed = " ".join(f"'{need}'" for need, _ in wrong)
+        return Row("packages", "fails", found, f"pip install {needed}")
+    return Row("packages", "ok", ", ".join([name, *(f"{part} {version(part)}" for part in SHOWN)]))
 
 
 def unmet(requirements: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Each requirement, extras left out, that is not met, with the version that is there."""
-    for text in requirements:
-        need = Requirement(text)
+    for need in map(Requirement, requirements):
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
         try:
-            have = version(need.name)
+            have: str | None = version(need.name)
         except PackageNotFoundError:
-            yield f"{need.name}{need.specifier}", None
-        else:
-            if not need.specifier.contains(have, prereleases=True):
-                yield f"{need.name}{need.specifier}", have
+            have = None
+        if have is None or not need.specifier.contains(have, prereleases=True):
+            yield f"{need.name}{need.specifier}", have
 
 
 def _torchvision() -> Row:
@@ -55,8 +72,8 @@ def _torchvision() -> Row:
         import torchvision.ops
     except Exception as error:  # it raises RuntimeError, or ImportError from deep within
         remedy = "pip install --force-reinstall torch torchvision, both from one index"
-        return Row(part="torchvision", state="fails", found=f"does not fit torch ({first_line(error)})", remedy=remedy)
-    return Row(part="torchvision", state="ok", found=f"{torchvision.__version__} fits torch {torch.__version__}")
+        return Row("torchvision", "fails", f"does not fit torch ({first_line(error)})", remedy)
+    return Row("torchvision", "ok", f"{torchvision.__version__} fits torch {torch.__version__}")
 
 
 def _codec() -> Row:
@@ -70,9 +87,30 @@ def _codec() -> Row:
             write_video(file, torch.full((2, 3, 32, 32), 128, dtype=torch.uint8), fps=12)
             frames = read_frames(file).shape[0]
     except Exception as error:
-        found = f"no H.264 video can be written ({first_line(error)})"
         remedy = "pip install --force-reinstall --only-binary av av: its wheels bring libx264"
-        return Row(part="video codec", state="fails", found=found, remedy=remedy)
-    return Row(
-        part="video codec", state="ok", found=f"libx264 of PyAV {version('av')} writes, {frames} frames read back"
-    )
+        return Row("video codec", "fails", f"no H.264 video can be written ({first_line(error)})", remedy)
+    return Row("video codec", "ok", f"libx264 of PyAV {version('av')} writes, {frames} frames read back")
+
+
+def services() -> list[Row]:
+    """W&B's state, and whether each launcher could work; a run needs none of them."""
+    from vmc.config.launchers import PACKAGES, check_launcher
+    from vmc.runs.mirror import logged_in
+
+    if mode := os.environ.get("WANDB_MODE"):
+        rows = [Row("W&B", "ok", f"WANDB_MODE is {mode}")]
+    elif logged_in():
+        rows = [Row("W&B", "ok", "logged in: runs are uploaded")]
+    else:
+        remedy = "wandb login uploads them, logger=csv goes without"
+        rows = [Row("W&B", "note", "not logged in: runs stay offline, in the run folder", remedy)]
+    for name in PACKAGES:
+        try:
+            check_launcher(name)
+            rows.append(Row(f"launcher {name}", "ok", f"hydra/launcher={name} can be used"))
+        except VmcError as error:
+            found, _, remedy = str(error).partition("; ")
+            if "pip install" not in remedy:
+                remedy = "start such sweeps where the cluster's jobs are submitted; all else works without"
+            rows.append(Row(f"launcher {name}", "note", found, remedy))
+    return rows

@@ -7,19 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-OPENAI = "https://openaipublic.azureedge.net/clip/models"
 VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  # OpenAI puts the SHA-256 into the path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A published network.
-
-    Args:
-        title: what it is.
-        licence: what is known of its licence, and where from; what is not known is said.
-        size: GB to be downloaded, about.
-    """
+    """A published network: what it is, about how many GB, and what is known of its licence, and where from."""
 
     title: str
     licence: str
@@ -31,8 +24,8 @@ class FileSource(Source):
     """A single file.
 
     Args:
-        url: of it; its last part is the file's name here too.
-        sha256: as published; None where nothing is, so that the first download is taken as it comes and recorded.
+        url: its address, which ends with its name.
+        sha256: as published; None where nothing is, so that the first download is recorded.
         kind: what `vmc.tools.downloads.kinds` checks it as.
     """
 
@@ -42,35 +35,30 @@ class FileSource(Source):
 
     @property
     def name(self) -> str:
-        """Of the file."""
+        """The file's name."""
         return self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubSource(Source):
-    """A pipeline on the Hugging Face hub, which lies in the hub's own cache.
-
-    Args:
-        repository: its name.
-        family: of models, that it belongs to.
-        beside: repositories of single networks that go with it.
-    """
+    """A pipeline of a family of models on the Hugging Face hub, and repositories of single networks beside it."""
 
     repository: str
     family: str = "unet3d"
     beside: tuple[str, ...] = ()
 
 
+NONCOMMERCIAL = "CC BY-NC 4.0, says its page on the hub: no commercial use"
 SOURCES: dict[str, FileSource | HubSource] = {
     "zeroscope": HubSource(
         title="ZeroScope v2 576w, text to video (stack=paper)",
-        licence="CC BY-NC 4.0, says its page on the hub: no commercial use",
+        licence=NONCOMMERCIAL,
         size=3.7,
         repository="cerspense/zeroscope_v2_576w",
     ),
     "modelscope": HubSource(
         title="ModelScope text to video 1.7B (model=modelscope)",
-        licence="CC BY-NC 4.0, says its page on the hub: no commercial use",
+        licence=NONCOMMERCIAL,
         size=7.4,
         repository="damo-vilab/text-to-video-ms-1.7b",
     ),
@@ -99,7 +87,7 @@ SOURCES: dict[str, FileSource | HubSource] = {
         title="CLIP ViT-B/32 by OpenAI",
         licence="MIT for its repository (github.com/openai/CLIP); whether the weights have another is unknown",
         size=0.35,
-        url=f"{OPENAI}/{VIT_B_32}/ViT-B-32.pt",
+        url=f"https://openaipublic.azureedge.net/clip/models/{VIT_B_32}/ViT-B-32.pt",
         sha256=VIT_B_32,
         kind="clip",
     ),

@@ -1,99 +1,147 @@
 """A pipeline's folder with random weights, of any size, in the layout of ZeroScope's: half precision, `.bin` or not."""
 
 import json
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from math import prod
+from mmap import MAP_SHARED
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
+from diffusers import TextToVideoSDPipeline
+from safetensors.torch import save_file
 from torch import Tensor
+from torch.serialization import set_default_mmap_options, skip_data
 from tqdm import tqdm
 
 from vmc.models.latent_diffusion import scheduler
 from vmc.models.text import TEXT_PREFIX, clip_tokenizer
-from vmc.tools.full_size.sizes import DTYPE, Shapes, Sizes, count, shapes_of
-from vmc.tools.full_size.streamed import write_bin, write_safetensors
+from vmc.models.unet3d import UNet3D
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
 from vmc.utils.randomness import generator
 
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+"""Name of a tensor in a weight file -> its shape."""
+DTYPE = torch.float16
+"""Of the weights in the published folders."""
 Format = Literal["bin", "safetensors"]
-WRITERS = {"bin": write_bin, "safetensors": write_safetensors}
-NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
-TEXT_NAMES = {"bin": "pytorch_model", "safetensors": "model"}
-MARK = "random.json"
+Drawn: TypeAlias = Iterable[tuple[str, Tensor]]
+"""Tensors by name, each drawn when it is its turn."""
+RECORD = "random.json"
 """In the folder: what its weights were drawn for."""
 LAYOUT = 1  # raised when what is written changes, so that an earlier folder is not taken for it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes(UNet3D):
+    """A model of which the configs alone are there, one for each part that has weights."""
+
+    path: str | Path = ""
+    configs: Mapping[str, Mapping[str, Any]]
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The config of a part."""
+        return dict(self.configs[part])
+
+
+ZEROSCOPE = Sizes(
+    configs={
+        "unet": {
+            **{"sample_size": 32, "block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2},
+            **{"cross_attention_dim": 1024, "attention_head_dim": 64},
+        },
+        "vae": {
+            **{"sample_size": 512, "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
+            **{"latent_channels": 4, "down_block_types": ("DownEncoderBlock2D",) * 4},
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+        },
+        "text_encoder": {
+            **{"vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
+            **{"num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu"},
+            **{"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
+        },
+    }
+)
+"""`cerspense/zeroscope_v2_576w`, as its configs give them; `damo-vilab/text-to-video-ms-1.7b` has the same."""
+
+
+def count(shapes: Shapes) -> int:
+    """Parameters in all."""
+    return sum(prod(shape) for shape in shapes.values())
 
 
 def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: int = 0) -> bool:
     """Write the pipeline, or leave it where it is there already; whether it was written.
 
-    A tensor is drawn when its bytes are due, from (seed, part, name): no more than the largest is in memory.
+    Every tensor is drawn from (seed, part, name), so that both formats hold the same weights.
 
     Raises:
         VmcError: the folder holds something else.
     """
-    mark = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.configs}))
+    record = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.configs}))
     if folder.exists():
-        have = json.loads((folder / MARK).read_text()) if (folder / MARK).is_file() else None
-        if have != mark:
+        if not (folder / RECORD).is_file() or json.loads((folder / RECORD).read_text()) != record:
             raise VmcError(
                 f"{folder} holds something else than these random weights (--format {format}, seed {seed});"
                 " remove it, or choose another --output"
             )
         return False
-    shapes = part_shapes(sizes)
     with atomic_folder(folder) as temporary:
         _write_configs(temporary, sizes)
-        total = sum(count(part) for part in shapes.values())
-        with tqdm(total=total, desc="random weights", unit="", unit_scale=True, disable=None, leave=False) as bar:
-            for part, tensors in shapes.items():
-                name = TEXT_NAMES[format] if part == "text_encoder" else NAMES[part]
-                WRITERS[format](temporary / part / f"{name}.{format}", tensors, _Drawing(part, seed, bar))
-        (temporary / MARK).write_text(json.dumps(mark, indent=2) + "\n")
+        for part, shapes in part_shapes(sizes).items():
+            bar = tqdm(shapes.items(), desc=f"random {part}", unit="tensor", disable=None, leave=False)
+            drawn = ((name, draw_tensor(name, shape, generator(seed, part, name))) for name, shape in bar)
+            stem = "diffusion_pytorch_model"
+            if part == "text_encoder":  # transformers' own names
+                stem = "pytorch_model" if format == "bin" else "model"
+            WRITERS[format](temporary / part / f"{stem}.{format}", shapes, drawn)
+        (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     return True
 
 
 def part_shapes(sizes: Sizes) -> Mapping[str, Shapes]:
     """The tensors of each weight file; transformers leaves out the prefix that the text encoder's files have."""
-    return {part: shapes_of(sizes.empty(part), prefix=_prefix(part)) for part in ("unet", "text_encoder", "vae")}
-
-
-def _prefix(part: str) -> str:
-    return TEXT_PREFIX if part == "text_encoder" else ""
+    prefixes = {"unet": "", "text_encoder": TEXT_PREFIX, "vae": ""}
+    return {
+        part: {prefix + name: tuple(tensor.shape) for name, tensor in sizes.empty(part).state_dict().items()}
+        for part, prefix in prefixes.items()
+    }
 
 
 def _write_configs(folder: Path, sizes: Sizes) -> None:
     parts: dict[str, Any] = {part: sizes.empty(part) for part in sizes.networks}
-    parts |= {"scheduler": scheduler(), "tokenizer": clip_tokenizer()}
+    pipeline = TextToVideoSDPipeline(**parts, scheduler=scheduler(), tokenizer=clip_tokenizer())
+    pipeline.save_config(folder)
     for part in ("unet", "vae", "scheduler"):
-        parts[part].save_config(folder / part)
-    text_config = parts["text_encoder"].config
-    text_config.architectures, text_config.dtype = [type(parts["text_encoder"]).__name__], DTYPE
+        pipeline.components[part].save_config(folder / part)
+    text_config = pipeline.text_encoder.config
+    text_config.architectures, text_config.dtype = [type(pipeline.text_encoder).__name__], DTYPE
     text_config.save_pretrained(folder / "text_encoder")
-    parts["tokenizer"].save_pretrained(folder / "tokenizer")
-    parts["tokenizer"].backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json, merges.txt
-    libraries = {part: [type(made).__module__.partition(".")[0], type(made).__name__] for part, made in parts.items()}
-    index = {"_class_name": sizes.pipelines[0], **dict(sorted(libraries.items()))}
-    index["_diffusers_version"] = version("diffusers")
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    pipeline.tokenizer.save_pretrained(folder / "tokenizer")
+    pipeline.tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json, merges.txt
 
 
-class _Drawing:
-    """Draws the tensors of one part, and moves a progress bar."""
+def write_bin(path: Path, shapes: Shapes, drawn: Drawn) -> None:
+    """Write half-precision tensors with `torch.save`, their bytes one by one through a mapping of the file."""
+    with skip_data():
+        torch.save({name: torch.empty(shape, dtype=DTYPE) for name, shape in shapes.items()}, path)
+    with set_default_mmap_options(MAP_SHARED):
+        written = torch.load(path, mmap=True, weights_only=True)
+    for name, tensor in drawn:
+        written[name].copy_(tensor)
 
-    def __init__(self, part: str, seed: int, bar: tqdm) -> None:
-        self.part, self.seed, self.bar = part, seed, bar
 
-    def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        self.bar.update(prod(shape))
-        return drawn(name, shape, generator(self.seed, self.part, name))
+def write_safetensors(path: Path, shapes: Shapes, drawn: Drawn) -> None:
+    """Write half-precision tensors; the library takes those of a file together."""
+    save_file({name: tensor.to(DTYPE) for name, tensor in drawn}, path, {"format": "pt"})
 
 
-def drawn(name: str, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
+WRITERS: dict[str, Callable[[Path, Shapes, Drawn], None]] = {"bin": write_bin, "safetensors": write_safetensors}
+
+
+def draw_tensor(name: str, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
     """A tensor in float32 as PyTorch begins with it, on the scale that keeps a deep network's activations finite.
 
     Norms are 1, biases 0, embeddings normal with a deviation of 0.02, all else uniform within 1 / sqrt(inputs).

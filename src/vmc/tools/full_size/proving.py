@@ -1,183 +1,167 @@
 """Load, train a step and draw a video with random weights, each by the ordinary command, and measure it."""
 
-import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from omegaconf import DictConfig
+import pandas as pd
+import torch
 from safetensors import safe_open
 
 from vmc.config.build import build_part
+from vmc.config.checks import resolved
 from vmc.config.command import compose
-from vmc.data.video import read_frames
-from vmc.mini.world.jester_folder import write as write_clips
-from vmc.models.base import Groups
+from vmc.data.video import read_frames, write_video
 from vmc.models.parameters import select_names
 from vmc.runs.folder import newest_weights
 from vmc.runs.lock import LOCK, run_lock
-from vmc.tools.bench.measure import machine
-from vmc.tools.full_size.folder import Format, part_shapes, random_folder
-from vmc.tools.full_size.sizes import DTYPE, ZEROSCOPE, Shapes, Sizes, count
+from vmc.tools.bench.measure import machine, machine_line
+from vmc.tools.full_size.folder import DTYPE, ZEROSCOPE, Shapes, Sizes, count, part_shapes, random_folder
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
+from vmc.utils.randomness import generator
+from vmc.utils.tables import aligned
 
 Command: TypeAlias = Callable[[Path, str, Sequence[str], Path], tuple[int, str]]
 """Runs a module of ours with words, its figures written to a file and its caches elsewhere; exit code, what it said."""
-CLASSES = ("Swiping Down", "Doing other things", "No gesture")
-EXEMPLARS = 2
 PROMPT = "A female firefighter doing the {token} sign."
 SAMPLER_STEPS = 2
 SMALL = {"frames": 2, "size": 64}
 """Of a video on a CPU, where nobody says otherwise; on a GPU they are the config's."""
 RESULT = "proof.json"
-PARTS = ("model", "clips", "runs", "videos", RESULT)
+PARTS = ("model", "clips", "runs", "videos", RESULT, LOCK)
 """What a folder of ours may hold."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Proof:
-    """What is proved, and on what.
+def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> tuple[int, str]:
+    """Run an entry point in a fresh process."""
+    line = [sys.executable, "-m", "vmc.tools.bench.measure", str(file), module, *words]
+    environment = {**os.environ, "VMC_CACHE": str(cache)}
+    done = subprocess.run(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
 
-    Args:
-        output: folder of the model, the videos and `proof.json`.
-        sizes: of the networks.
-        format: of the weight files.
-        device: cpu or gpu.
-        frames, size: of a clip and a video, px; None for `SMALL` on a CPU and the config's own on a GPU.
-        steps: of training; a first one also makes the optimiser's state.
-        seed: of the weights.
-        overrides: of `vmc.train`, after all others.
-        command: runs an entry point.
+
+def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in_a_process) -> dict[str, Any]:
+    """Write the model, train it with activations kept and recomputed, and draw from it; the content of `proof.json`.
+
+    Raises:
+        VmcError: no GPU, a folder of something else, too little room, a command that fails, or counts that differ.
     """
-
-    output: Path
-    sizes: Sizes = ZEROSCOPE
-    format: Format = "bin"
-    device: str = "cpu"
-    frames: int | None = None
-    size: int | None = None
-    steps: int = 1
-    seed: int = 0
-    overrides: Sequence[str] = ()
-    command: Command | None = None
-
-    def prove(self) -> dict[str, Any]:
-        """Do it; the content of `proof.json`.
-
-        Raises:
-            VmcError: a folder of something else, too little room, a command that fails, or counts that do not agree.
-        """
-        self._check_folder()
-        with run_lock(self.output):
-            runs = self.output / "runs"
-            shutil.rmtree(runs, ignore_errors=True)  # of a proof that was killed
-            shapes = part_shapes(self.sizes)
-            expected = trained_shapes(shapes["unet"], self.sizes.groups)
-            self._check_room(shapes, expected)
-            written = random_folder(self.output / "model", self.sizes, format=self.format, seed=self.seed)
-            print(f"{self.output / 'model'}: {'written' if written else 'there already'}", flush=True)
-            clips = self.output / "clips"
-            if not clips.is_dir():
-                counts = {"per_class": EXEMPLARS, "train_per_class": 1, "test_clips": 1, "workers": 1}
-                write_clips(clips, classes=CLASSES, **counts)
-            try:
-                found = [self._train(runs, expected, recomputed=recomputed) for recomputed in (False, True)]
-                found.append(self._generate(runs))
-            finally:
-                shutil.rmtree(runs, ignore_errors=True)
-            result = self._result(shapes, expected, found)
-            with atomic_write(self.output / RESULT) as temporary:
-                temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        return result
-
-    def _result(self, shapes: Mapping[str, Shapes], expected: Shapes, found: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
+    device = options.device or ("gpu" if torch.cuda.is_available() else "cpu")
+    if device == "gpu" and not torch.cuda.is_available():
+        raise VmcError("--device is gpu, but PyTorch finds no GPU here; use --device cpu")
+    output, shapes = options.output, part_shapes(sizes)
+    threads = [f"trainer.threads={options.threads}"] if options.threads else []
+    overrides = [f"trainer={device}", *threads, *options.override]
+    config = resolved(compose("train", ["stack=paper", "data.path=clips", *overrides]))
+    default = config["model"] if device == "gpu" else SMALL
+    video = {name: getattr(options, name) or default[name] for name in SMALL}
+    method = compose("train").parameters.groups
+    trained = {name: shapes["unet"][name] for name in select_names(shapes["unet"], method, sizes.groups)}
+    # The model, and what one run leaves: weights; weights and optimizer state.
+    model = 0 if (output / "model").is_dir() else sum(map(count, shapes.values())) * DTYPE.itemsize
+    _check_output(output, need=model + count(trained) * 4 * 4)
+    with run_lock(output):
+        shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
+        written = random_folder(output / "model", sizes, format=options.format, seed=options.seed)
+        print(f"{output / 'model'}: {'written' if written else 'there already'}", flush=True)
+        _write_clips(output / "clips", seed=options.seed)
+        proof = Proof(output, [f"model.{name}={value}" for name, value in video.items()], command)
+        try:
+            words = [*overrides, f"steps={options.steps}"]
+            runs = [proof.train(words, trained, recomputed=recomputed) for recomputed in (False, True)]
+            runs.append(proof.generate())
+        finally:
+            shutil.rmtree(output / "runs", ignore_errors=True)
+        result = {
             "model": {
-                "format": self.format,
+                "format": options.format,
                 "dtype": str(DTYPE).removeprefix("torch."),
                 "tensors": {part: len(tensors) for part, tensors in shapes.items()},
                 "parameters": {part: count(tensors) for part, tensors in shapes.items()},
             },
-            "trained": {
-                "groups": list(self.config.parameters.groups),
-                "tensors": len(expected),
-                "parameters": count(expected),
-            },
-            "video": [*self._video().values()],
-            "precision": self.config.trainer.precision,
-            "runs": found,
-            "machine": machine(build_part(self.config, "trainer")),
+            "trained": {"groups": list(method), "tensors": len(trained), "parameters": count(trained)},
+            "video": [*video.values()],
+            "precision": config["trainer"]["precision"],
+            "runs": runs,
+            "machine": machine(build_part(config, "trainer")),
         }
+        with atomic_write(output / RESULT) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
 
-    def _check_folder(self) -> None:
-        if self.output.exists() and not self.output.is_dir():
-            raise VmcError(f"--output is {self.output}, which is a file; choose another folder")
-        foreign = [path.name for path in self.output.glob("[!.]*") if path.name not in (*PARTS, LOCK)]
-        if foreign:
-            raise VmcError(f"--output is {self.output}, which holds {min(foreign)}; choose a folder of its own")
 
-    def _check_room(self, shapes: Mapping[str, Shapes], trained: Shapes) -> None:
-        """Before anything is written: the model, and what one run leaves (weights; weights and two moments)."""
-        model = 0 if (self.output / "model").is_dir() else sum(count(part) for part in shapes.values()) * DTYPE.itemsize
-        need, free = model + count(trained) * 4 * 4, shutil.disk_usage(self.output).free
-        if free < need:
-            raise VmcError(
-                f"--output is {self.output}, where {free / 1e9:.1f} GB are free; {need / 1e9:.1f} are needed,"
-                " choose a folder on another disk"
-            )
+def _check_output(output: Path, *, need: int) -> None:
+    """Refuse a file, a folder that holds something else, and a disk without so many bytes."""
+    if output.exists() and not output.is_dir():
+        raise VmcError(f"--output is {output}, which is a file; choose another folder")
+    if foreign := [path.name for path in output.glob("[!.]*") if path.name not in PARTS]:
+        raise VmcError(f"--output is {output}, which holds {min(foreign)}; choose a folder of its own")
+    free = shutil.disk_usage(next(path for path in (output, *output.absolute().parents) if path.exists())).free
+    if free < need:
+        room = f"{free / 1e9:.1f} GB are free; {need / 1e9:.1f} are needed"
+        raise VmcError(f"--output is {output}, where {room}, choose a folder on another disk")
 
-    # --- the two commands --------------------------------------------------------------------------------------------
 
-    def _train(self, runs: Path, expected: Shapes, *, recomputed: bool) -> dict[str, Any]:
+def _write_clips(folder: Path, *, seed: int) -> None:
+    """Clips of noise: two exemplars and, in a folder of its own, a regularization clip."""
+    for name in ("exemplars/0", "exemplars/1", "related/0"):
+        draw = generator(seed, "clip", name)
+        frames_FCHW = torch.randint(256, (40, 3, 64, 64), generator=draw, dtype=torch.uint8)
+        write_video(folder / f"{name}.mp4", frames_FCHW, fps=12)
+    (folder / "related" / "0.txt").write_text("a person doing other things")
+
+
+class Proof:
+    """The two commands: in a folder, with the overrides of its videos, by what runs an entry point."""
+
+    def __init__(self, output: Path, video: Sequence[str], command: Command) -> None:
+        self.output, self.video, self.command = output, video, command
+        self.run = output / "runs" / "run"
+
+    def train(self, overrides: Sequence[str], expected: Shapes, *, recomputed: bool) -> dict[str, Any]:
         """A run of the method, and what it wrote. An earlier run's weights make room first."""
-        shutil.rmtree(runs / "run", ignore_errors=True)
+        shutil.rmtree(self.run, ignore_errors=True)
+        clips, name = self.output / "clips", f"training, activations {'recomputed' if recomputed else 'kept'}"
         words = [
-            *("stack=paper", f"trainer={self.device}", f"model.path={self.output / 'model'}"),
-            *(f"data.path={self.output / 'clips'}", f"data.source.exemplars={EXEMPLARS}"),
-            *("data.source.regularization_count=1", "data.variants=1", "regularization.variants=1"),
-            *(f"model.{name}={value}" for name, value in self._video().items()),
-            *(f"steps={self.steps}", "evaluate_every=0", "checkpoint_every=0", "stop.appearance=null", "logger=csv"),
-            *(f"sampler.steps={SAMPLER_STEPS}", f"trainer.checkpoint_activations={str(recomputed).lower()}"),
-            *(f"output={runs / 'run'}", *self.overrides),
+            *("stack=paper", f"model.path={self.output / 'model'}", *self.video, f"sampler.steps={SAMPLER_STEPS}"),
+            *("data=videos", f"data.path={clips / 'exemplars'}", f"regularization.path={clips / 'related'}"),
+            *("data.variants=1", "regularization.variants=1", f"output={self.run}", "logger=csv"),
+            *("evaluate_every=0", "checkpoint_every=0", "stop.appearance=null"),
         ]
-        name = f"training, activations {'recomputed' if recomputed else 'kept'}"
-        figures = self._measure(runs, "vmc.train", words, name)
+        recompute = f"trainer.checkpoint_activations={str(recomputed).lower()}"
+        figures = self._measure("vmc.train", [*words, recompute, *overrides], name)
         if "failed" in figures:
             return figures
-        with (runs / "run" / "train.csv").open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        until = [0.0, *(float(row["seconds"]) for row in rows)]
-        weights = newest_weights(runs / "run")
-        if (have := saved_shapes(weights)) != expected:
+        rows, weights = pd.read_csv(self.run / "train.csv"), newest_weights(self.run)
+        with safe_open(weights, framework="pt") as file:
+            have = {key.removeprefix("unet."): tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        if have != expected:
             raise VmcError(
                 f"{name} wrote {len(have)} tensors of {count(have):,} parameters; {len(expected)} of"
                 f" {count(expected):,} are the method's, so that this is a defect"
             )
         return figures | {
-            "loss": [float(row["loss"]) for row in rows],
-            "seconds_of_steps": [round(after - before, 3) for before, after in pairwise(until)],
+            "loss": rows["loss"].tolist(),
+            "seconds_of_steps": rows["seconds"].diff().fillna(rows["seconds"]).round(3).tolist(),
             "weights_bytes": weights.stat().st_size,
-            "checkpoint_bytes": max((runs / "run" / "checkpoints").glob("*.ckpt")).stat().st_size,
+            "checkpoint_bytes": max((self.run / "checkpoints").glob("*.ckpt")).stat().st_size,
         }
 
-    def _generate(self, runs: Path) -> dict[str, Any]:
+    def generate(self) -> dict[str, Any]:
         """A video by the trained weights."""
-        name = f"generation, {SAMPLER_STEPS} steps of the sampler"
-        if not (runs / "run" / "weights").is_dir():
+        name, videos = f"generation, {SAMPLER_STEPS} steps of the sampler", self.output / "videos"
+        if not (self.run / "weights").is_dir():
             raise VmcError("no training fits into memory here; give a smaller --size, or fewer --frames")
-        videos = self.output / "videos"
         shutil.rmtree(videos, ignore_errors=True)  # of an earlier proof
-        words = [f"run={runs / 'run'}", f"prompt={PROMPT}", "seeds=[0]", "batch_size=1", f"output={videos}"]
-        figures = self._measure(runs, "vmc.generate", words, name)
+        words = [f"run={self.run}", f"prompt={PROMPT}", "seeds=[0]", "batch_size=1", f"output={videos}"]
+        figures = self._measure("vmc.generate", words, name)
         if "failed" in figures:
             return figures
         (file,) = videos.glob("*.mp4")
@@ -186,55 +170,51 @@ class Proof:
             raise VmcError(f"{name} gave black frames: the model's output is not finite, so that this is a defect")
         return figures | {"frames": [*frames_FCHW.shape]}
 
-    def _measure(self, runs: Path, module: str, words: Sequence[str], name: str) -> dict[str, Any]:
+    def _measure(self, module: str, words: Sequence[str], name: str) -> dict[str, Any]:
         """Run an entry point; where memory was too small the reason stands in place of figures.
 
         Raises:
             VmcError: it fails otherwise.
         """
         print(f"{name} ...", flush=True)
+        runs = self.run.parent
         runs.mkdir(exist_ok=True)
-        file = runs / "figures.json"
-        file.unlink(missing_ok=True)
-        status, said = (self.command or in_a_process)(file, module, words, runs / "cache")
+        status, said = self.command(runs / "figures.json", module, words, runs / "cache")
         if status == 0:
-            return {"name": name, **json.loads(file.read_text())}
-        told = next((line for line in reversed(said.splitlines()) if line.startswith("error:")), said[-300:].strip())
+            return {"name": name, **json.loads((runs / "figures.json").read_text())}
+        reason = next((line for line in reversed(said.splitlines()) if line.startswith("error:")), said[-300:].strip())
         if status < 0:
-            told = f"it was ended by signal {-status}, as by a system that is out of memory"
-        if "out of memory" not in told.lower() and "does not fit into memory" not in told:
-            raise VmcError(f"{name}: {module} ended with status {status} ({told})")
-        return {"name": name, "failed": told}
-
-    # --- what it runs on ---------------------------------------------------------------------------------------------
-
-    @cached_property
-    def config(self) -> DictConfig:
-        """Of the training, as far as the command line decides it."""
-        return compose("train", ["stack=paper", f"trainer={self.device}", *self.overrides])
-
-    def _video(self) -> dict[str, int]:
-        given = {"frames": self.frames, "size": self.size}
-        default = self.config.model if self.device == "gpu" else SMALL
-        return {name: value or default[name] for name, value in given.items()}
+            reason = f"it was ended by signal {-status}, as by a system that is out of memory"
+        if "out of memory" not in reason.lower() and "does not fit into memory" not in reason:
+            raise VmcError(f"{name}: {module} ended with status {status} ({reason})")
+        return {"name": name, "failed": reason}
 
 
-def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> tuple[int, str]:
-    """Run an entry point in a fresh process."""
-    line = [sys.executable, "-m", "vmc.tools.full_size.measured", str(file), module, *words]
-    done = subprocess.run(
-        line, env={**os.environ, "VMC_CACHE": str(cache)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+def table(result: Mapping[str, Any]) -> list[str]:
+    """A proof as lines: counts, then a row a command; what was not measured is left empty."""
+    model, trained, (frames, size) = result["model"], result["trained"], result["video"]
+    counts = [(part, model["tensors"][part], number) for part, number in model["parameters"].items()]
+    counts.append((f"trained ({' and '.join(trained['groups'])})", trained["tensors"], trained["parameters"]))
+    header = ("", "s a step", "s a pass", "s in all", "peak GiB", "peak GPU GiB", "loss")
+    return [
+        *aligned([("", "tensors", "parameters"), *((name, f"{one:,}", f"{two:,}") for name, one, two in counts)]),
+        "",
+        *aligned([header, *map(_row, result["runs"])]),
+        "",
+        *(f"{run['name']} failed: {run['failed']}" for run in result["runs"] if "failed" in run),
+        f"{frames} frames of {size} px, {result['precision']}, random weights in {model['dtype']} ({model['format']}).",
+        "A step is forward, backward and optimizer, the making of the batch included; the first also makes the",
+        "optimizer's state. A pass is the UNet alone, forward. All is by the ordinary commands, loading included in",
+        "the seconds in all and in the peaks.",
+        machine_line(result["machine"]),
+    ]
+
+
+def _row(run: Mapping[str, Any]) -> tuple[str, ...]:
+    steps, passes = (
+        ", ".join(f"{value:.3g}" for value in run.get(key, [])) for key in ("seconds_of_steps", "seconds_of_passes")
     )
-    return done.returncode, done.stdout
-
-
-def trained_shapes(unet: Shapes, groups: Groups) -> Shapes:
-    """Those of the UNet's tensors that the method trains."""
-    chosen = compose("train").parameters.groups
-    return {name: unet[name] for name in select_names(unet, chosen, groups)}
-
-
-def saved_shapes(weights: Path) -> Shapes:
-    """Of a run's weights, by the UNet's names."""
-    with safe_open(weights, framework="pt") as file:
-        return {name.removeprefix("unet."): tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    peaks = (run.get(key) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes"))
+    gib = (f"{peak / 2**30:.2f}" if peak else "" for peak in peaks)
+    seconds, losses = f"{run['seconds']:.0f}" if "seconds" in run else "", run.get("loss", [])
+    return (run["name"], steps, passes, seconds, *gib, " ".join(f"{loss:.6g}" for loss in losses))

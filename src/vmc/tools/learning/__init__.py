@@ -1,1 +1,1 @@
-"""What the trainings of the miniature's networks share: the loop, the learner, its optimiser and the state on disk."""
+"""Training of small networks from scratch, resumable: the gesture classifier, and all networks of the miniature."""

@@ -18,6 +18,7 @@ from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, cache_root
 
 Array = NDArray[np.uint8]
+Make = Callable[[Sequence[int]], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Shards:
     """
 
     name: str
-    make: Callable[[Sequence[int]], Array]
+    make: Make
     shape: tuple[int, ...]
     settings: tuple[object, ...]
     count: int
@@ -60,9 +61,7 @@ class Shards:
     @property
     def files(self) -> list[tuple[Path, range]]:
         """Path and numbers of every shard."""
-        numbers = range(self.first, self.first + self.count)
-        parts = [numbers[start : start + self.per_shard] for start in range(0, self.count, self.per_shard)]
-        return [(self.folder / f"items-{part.start}-{len(part)}.npy", part) for part in parts]
+        return shard_files(self.folder / "items", self.first, self.count, self.per_shard)
 
     @property
     def missing(self) -> list[tuple[Path, range]]:
@@ -71,24 +70,11 @@ class Shards:
 
     def prepare(self, *, workers: int, enough: Callable[[], bool] = lambda: False) -> bool:
         """Make the shards that are missing; whether all are there. `enough` is asked after each shard."""
-        missing = self.missing
-        if not missing:
-            return True
-        total = sum(len(numbers) for _, numbers in missing)
-        bar: tqdm = tqdm(total=total, desc=self.name, unit="item", disable=None)
-        with bar:
-            if workers > 1 and len(missing) > 1:
-                return _in_processes(self.make, missing, workers, enough, bar)
-            for path, numbers in missing:
-                if enough():
-                    return False
-                write_shard(self.make, path, numbers)
-                bar.update(len(numbers))
-        return True
+        return write_shards(self.make, self.files, name=self.name, workers=workers, enough=enough)
 
     @cached_property
     def _arrays(self) -> list[Array]:
-        return [_opened(path, (len(numbers), *self.shape)) for path, numbers in self.files]
+        return [open_array(path, (len(numbers), *self.shape)) for path, numbers in self.files]
 
     def items(self, indices: Sequence[int]) -> Array:
         """The items wanted, stacked; index 0 is number `first`."""
@@ -96,41 +82,62 @@ class Shards:
         return np.stack([self._arrays[shard][row] for shard, row in places])
 
 
-def write_shard(make: Callable[[Sequence[int]], Array], path: Path, numbers: Sequence[int]) -> None:
-    """Make these items into one file."""
+def shard_files(stem: Path, first: int, count: int, per_shard: int) -> list[tuple[Path, range]]:
+    """Path, which begins with `stem`, and numbers of every shard of `count` items."""
+    parts = [range(first, first + count)[start : start + per_shard] for start in range(0, count, per_shard)]
+    return [(stem.with_name(f"{stem.name}-{part.start}-{len(part)}.npy"), part) for part in parts]
+
+
+def write_shards(
+    make: Make, files: Sequence[tuple[Path, range]], *, name: str, workers: int, enough: Callable[[], bool]
+) -> bool:
+    """Make those of the files that are missing, see `Shards`; whether all are there."""
+    missing = [file for file in files if not file[0].is_file()]
+    total = sum(len(numbers) for _, numbers in missing)
+    bar: tqdm = tqdm(total=total, desc=name, unit="item", disable=None if missing else True)
+    with bar:
+        if workers > 1 and len(missing) > 1:
+            return _in_processes(make, missing, workers, enough, bar)
+        for path, numbers in missing:
+            if enough():
+                return False
+            _write_shard(make, path, numbers)
+            bar.update(len(numbers))
+    return True
+
+
+def _write_shard(make: Make, path: Path, numbers: Sequence[int]) -> None:
     items = make(numbers)
     with atomic_write(path) as temporary:
         np.save(temporary, items)
 
 
 def _in_processes(
-    make: Callable[[Sequence[int]], Array],
-    missing: Sequence[tuple[Path, range]],
-    workers: int,
-    enough: Callable[[], bool],
-    bar: "tqdm[None]",
+    make: Make, missing: Sequence[tuple[Path, range]], workers: int, enough: Callable[[], bool], bar: "tqdm[None]"
 ) -> bool:
-    """`write_shard` for all, side by side; spawned, because a fork of a process with CUDA or threads is not sound."""
+    """`_write_shard` for all, side by side; spawned, because a fork of a process with CUDA or threads is not sound."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,)) as pool:
-        waiting = {pool.submit(write_shard, make, path, numbers): len(numbers) for path, numbers in missing}
+        waiting = {pool.submit(_write_shard, make, path, numbers): len(numbers) for path, numbers in missing}
         try:
             for future in as_completed(waiting):
                 future.result()
                 bar.update(waiting[future])
                 if enough():
-                    pool.shutdown(wait=True, cancel_futures=True)
                     break
         except BrokenProcessPool:
             if not enough():
                 raise
-        except VmcError:
-            # Else hours of work that waits would be done before the error is seen.
+        finally:  # else hours of work that waits would be done before an error is seen
             pool.shutdown(wait=True, cancel_futures=True)
-            raise
     return all(path.is_file() for path, _ in missing)
 
 
-def _opened(path: Path, shape: tuple[int, ...]) -> Array:
+def open_array(path: Path, shape: tuple[int, ...]) -> Array:
+    """Map an array of the cache into memory.
+
+    Raises:
+        VmcError: it is damaged, or of another shape.
+    """
     try:
         items: Array = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:

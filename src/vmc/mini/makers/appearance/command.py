@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from vmc.tools.learning import course
+from vmc.mini.makers import common
 
 NAME = "appearance"
 STEPS = 4200
@@ -13,7 +13,7 @@ PIPELINE = Path(__file__).parents[2] / "weights" / "pipeline"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
-    course.add_arguments(parser, name=NAME, steps=STEPS)
+    common.add_arguments(parser, name=NAME, steps=STEPS)
     parser.add_argument(
         "--pipeline", type=Path, default=PIPELINE, metavar="DIR", help="whose autoencoder frames go through (shipped)"
     )
@@ -24,8 +24,8 @@ def run(arguments: Namespace) -> None:
     """Trains, and writes the model and what it can do.
 
     Raises:
-        VmcError: an option out of its range, no such pipeline, or see `vmc.tools.learning.course.train`.
+        VmcError: an option out of its range, no such pipeline, or see `vmc.tools.learning.training.train`.
     """
     from vmc.mini.makers.appearance.training import train_appearance
 
-    train_appearance(course.options_of(arguments), pipeline=arguments.pipeline, clips=arguments.clips)
+    train_appearance(common.options_of(arguments), pipeline=arguments.pipeline, clips=arguments.clips)

@@ -1,12 +1,11 @@
-"""The course of the appearance model: its batches, what it is measured by, and what it writes.
+"""The training of the appearance model: its batches, what it is measured by, and what it writes.
 
 Axes: B frames of a batch, T texts.
 """
 
 import json
-import time
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,11 +20,11 @@ from vmc.mini.makers.appearance.attributes import attribute_loss, classes_of, ma
 from vmc.mini.makers.appearance.command import NAME, STEPS
 from vmc.mini.makers.appearance.measuring import Measured, figures, render_subjects
 from vmc.mini.makers.appearance.sentences import altered, draw_content, draw_single, facts_of, true_of
+from vmc.mini.makers.common import prepare_and_train
 from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.people import generator as numpy_generator
 from vmc.models.unet3d import UNet3D
-from vmc.tools.learning.course import Course, Options, Progress, train
-from vmc.tools.learning.loop import Clock
+from vmc.tools.learning.training import Task, TaskProgress, TrainOptions
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.randomness import derive_seed, generator
@@ -62,9 +61,9 @@ class Batches:
         persons = [frames.spec_of(clip).persons[0] for clip in range(len(self.rendered))]
         return torch.tensor([OCCUPATION_WEIGHT if person.occupation else 1.0 for person in persons])
 
-    def prepare(self, *, workers: int, clock: Clock) -> bool:
-        """Whether all frames are there."""
-        return all(shards.prepare(workers=workers, enough=clock.over) for shards in (self.rendered, self.decoded))
+    def prepare(self, workers: int, enough: Callable[[], bool]) -> bool:
+        """Render and decode what is missing; whether all frames are there."""
+        return all(shards.prepare(workers=workers, enough=enough) for shards in (self.rendered, self.decoded))
 
     def pictures(self, step: int) -> tuple[list[int], Tensor]:
         """Clips and their prepared images_BCHW."""
@@ -101,31 +100,27 @@ class Batches:
         return groups
 
 
-def train_appearance(options: Options, *, pipeline: Path, clips: int) -> None:
-    """Begins or goes on; the minutes count from here, rendering included.
+def train_appearance(options: TrainOptions, *, pipeline: Path, clips: int) -> None:
+    """Begin or go on; the minutes count from here, rendering included.
 
     Raises:
         VmcError: see `train`; or the pipeline has no autoencoder.
     """
     if clips < 1:
         raise VmcError(f"--clips is {clips}; it must be at least 1")
-    torch.set_num_threads(options.threads)
-    clock = Clock(options.minutes)
-    start = time.monotonic()
     batches = Batches(clips=clips, pipeline=pipeline, seed=options.seed)
-    with clock.listening():
-        if not batches.prepare(workers=options.threads, clock=clock):
-            print(f"{options.output}: not all frames are rendered yet; the same command goes on")
-            return
-    sharp = render_subjects()
-    soft = sharp.after(pipeline)
-    if options.minutes:
-        options = replace(options, minutes=max(options.minutes - (time.monotonic() - start) / 60, 1e-6))
-    train(_course(batches, soft, pipeline=pipeline, options=options), options)
-    _write_figures(options.output, {"rendered": sharp, "decoded": soft})
+    shown: dict[str, Measured] = {}
+
+    def make_task() -> Task:
+        shown["rendered"] = render_subjects()
+        shown["decoded"] = shown["rendered"].after(pipeline)
+        return _task(batches, shown["decoded"], pipeline=pipeline, options=options)
+
+    if prepare_and_train(options, partial(batches.prepare, options.threads), make_task):
+        _write_figures(options.output, shown)
 
 
-def _course(batches: Batches, measured: Measured, *, pipeline: Path, options: Options) -> Course:
+def _task(batches: Batches, measured: Measured, *, pipeline: Path, options: TrainOptions) -> Task:
     def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
         model, device = cast(CLIP, networks["clip"]), options.device
         clips, images_BCHW = batches.pictures(step)
@@ -137,10 +132,10 @@ def _course(batches: Batches, measured: Measured, *, pipeline: Path, options: Op
         groups = [(tokens.to(device), true.to(device)) for tokens, true in batches.captions(clips, step)]
         return loss + network.contrastive_loss(model, images_BD, groups)
 
-    def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
+    def export(networks: nn.ModuleDict, folder: Path, progress: TaskProgress) -> None:
         network.write_model(cast(CLIP, networks["clip"]), folder)
 
-    return Course(
+    return Task(
         name=NAME,
         steps=STEPS,
         rate=RATE,
@@ -150,7 +145,7 @@ def _course(batches: Batches, measured: Measured, *, pipeline: Path, options: Op
             "heads": make_heads(network.MODEL["embed_dim"], derive_seed(options.seed, "heads")),
         },
         loss_of=loss_of,
-        measure=lambda networks: figures(cast(CLIP, networks["clip"]), measured)["subject_top1"],
+        measure=lambda networks, step: figures(cast(CLIP, networks["clip"]), measured)["subject_top1"],
         export=export,
         edges=network.EDGES,
     )

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from vmc.mini.makers.classifier.clips import WHOLE, WINDOW, labelled_clip
 from vmc.mini.makers.classifier.decoded import clip_and_view
-from vmc.tools.classifier.augmentation import changed
-from vmc.tools.classifier.trn import Batch, to_frames
+from vmc.tools.classifier.recipe import ClipBatch, augment, to_frames
 from vmc.tools.learning.shards import Shards
 from vmc.utils.randomness import generator
 
@@ -43,15 +42,15 @@ class Batches:
         """Of every clip."""
         return torch.tensor([labelled_clip(number).label for number in range(len(self.clips))])
 
-    def __call__(self, step: int) -> Batch:
-        """The batch of a step, changed as training clips are."""
+    def __call__(self, step: int) -> ClipBatch:
+        """The batch of a step, augmented."""
         random = generator(self.seed, step, "classifier batch")
         views, clips = [], []
         for place_3 in torch.rand(self.size, 3, generator=random).tolist():
             frames, clip = self._view(*place_3)
             views.append(frames)
             clips.append(clip)
-        return Batch(changed(to_frames(np.stack(views)), random), self.labels[clips])
+        return ClipBatch(augment(to_frames(np.stack(views)), random), self.labels[clips])
 
     def _view(self, source: float, place: float, kind: float) -> tuple[NDArray[np.uint8], int]:
         """frames_FHWC and the number of the clip they are of."""

@@ -10,9 +10,9 @@ SHIPPED = Path(str(files("vmc.mini") / "weights" / "pipeline"))
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
-    from vmc.tools.learning import course
+    from vmc.mini.makers import common
 
-    course.add_arguments(parser, name="classifier", steps=2000)
+    common.add_arguments(parser, name="classifier", steps=2000)
     parser.add_argument(
         "--pipeline", type=Path, default=SHIPPED, metavar="DIR", help="its autoencoder softens clips (the shipped one)"
     )
@@ -29,12 +29,12 @@ def run(arguments: Namespace) -> None:
     Raises:
         VmcError: an option out of its range, or a folder of another configuration.
     """
-    from vmc.mini.makers.classifier.training import Plan, train_classifier
-    from vmc.tools.learning.course import options_of
+    from vmc.mini.makers.classifier.training import ClassifierPlan, train_classifier
+    from vmc.mini.makers.common import options_of
     from vmc.utils.errors import VmcError
 
     for name in ("clips", "decoded", "batch"):
         if (value := getattr(arguments, name)) < 1:
             raise VmcError(f"--{name} is {value}; it must be at least 1")
     sizes = {name: getattr(arguments, name) for name in ("clips", "decoded", "batch")}
-    train_classifier(Plan(pipeline=arguments.pipeline, **sizes), options_of(arguments))
+    train_classifier(ClassifierPlan(pipeline=arguments.pipeline, **sizes), options_of(arguments))

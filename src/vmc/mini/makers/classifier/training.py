@@ -1,12 +1,11 @@
 """The training of the classifier from its clips to its file."""
 
 import copy
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -15,10 +14,10 @@ from vmc.mini.makers.classifier.batches import Batches
 from vmc.mini.makers.classifier.clips import FAINT, VALIDATION, rendered
 from vmc.mini.makers.classifier.decoded import Decoder, decoded_for_training, decoded_for_validation
 from vmc.mini.makers.classifier.measuring import Validation
+from vmc.mini.makers.common import prepare_and_train
 from vmc.mini.world.gestures import LABELS
-from vmc.tools.classifier.trn import EDGES, RATE, loss_of, make_network
-from vmc.tools.learning.course import Course, Options, Progress, train
-from vmc.tools.learning.loop import Clock
+from vmc.tools.classifier.recipe import EDGES, RATE, loss_of, make_network
+from vmc.tools.learning.training import Task, TaskProgress, TrainOptions
 from vmc.utils.files import atomic_write
 
 ARCH = "SmallResNet"
@@ -27,7 +26,7 @@ STEPS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ClassifierPlan:
     """What is trained on, and how much at once.
 
     Args:
@@ -47,52 +46,52 @@ class Plan:
     batch: int = 24
 
 
-def train_classifier(plan: Plan, options: Options) -> Progress | None:
-    """Begins or goes on with the training, as far as the minutes reach; None if there is no more than clips yet."""
-    torch.set_num_threads(options.threads)
-    start, clock = time.monotonic(), Clock(options.minutes)
-    with clock.listening():
-        data = _prepared(plan, options, clock)
-    if data is None:
-        print(f"{options.output}: the clips are not all there yet; the same command goes on")
-        return None
-    left = max(options.minutes - (time.monotonic() - start) / 60, 1e-9) if options.minutes else 0.0
-    return train(course(plan, options, *data), replace(options, minutes=left))
-
-
-def _prepared(plan: Plan, options: Options, clock: Clock) -> tuple[Batches, Validation, str] | None:
-    """Clips rendered and decoded, and the autoencoder's hash; None if the clock did not allow it."""
+def train_classifier(plan: ClassifierPlan, options: TrainOptions) -> TaskProgress | None:
+    """Begin or go on with the training, as far as the minutes reach; None if there is no more than clips yet."""
     decoder = Decoder(plan.pipeline, options.device)
     validation, faint = rendered(plan.validation, VALIDATION), rendered(plan.faint, FAINT)
     clips = rendered(plan.clips)
     decoded_validation = decoded_for_validation(validation, decoder)
     decoded = decoded_for_training(clips, plan.decoded, decoder)
-    for shards in (validation, faint, clips):
-        if not shards.prepare(workers=options.threads, enough=clock.over):
-            return None
-    # The autoencoder uses all threads itself.
-    if not all(shards.prepare(workers=1, enough=clock.over) for shards in (decoded_validation, decoded)):
-        return None
-    batches = Batches(clips=clips, decoded=decoded, seed=options.seed, size=plan.batch)
-    measured = Validation(clips=validation, decoded=decoded_validation, faint=faint, device=options.device)
-    return batches, measured, decoder.fingerprint
+
+    def prepare(enough: Callable[[], bool]) -> bool:
+        # The autoencoder uses all threads itself.
+        shards = [(one, options.threads) for one in (validation, faint, clips)]
+        shards += [(decoded_validation, 1), (decoded, 1)]
+        return all(one.prepare(workers=workers, enough=enough) for one, workers in shards)
+
+    def make_task() -> Task:
+        batches = Batches(clips=clips, decoded=decoded, seed=options.seed, size=plan.batch)
+        measured = Validation(clips=validation, decoded=decoded_validation, faint=faint, device=options.device)
+        return _task(plan, options, batches, measured, decoder.fingerprint)
+
+    return prepare_and_train(options, prepare, make_task)
 
 
-def course(plan: Plan, options: Options, batches: Batches, validation: Validation, autoencoder: str) -> Course:
-    """The course of the classifier over clips that are there."""
+def _task(
+    plan: ClassifierPlan, options: TrainOptions, batches: Batches, validation: Validation, autoencoder: str
+) -> Task:
     network = make_network(options.seed, arch=ARCH, classes=len(LABELS))
     measured: list[float] = []
 
     def loss(networks: nn.ModuleDict, step: int) -> Tensor:
         return loss_of(networks["trn"], batches(step), device=options.device)
 
-    def measure(networks: nn.ModuleDict) -> float:
+    def measure(networks: nn.ModuleDict, step: int) -> float:
         figures = validation(networks["trn"])
         tqdm.write(str(figures))
         measured.append(figures.decoded)
         return figures.decoded
 
-    return Course(
+    def export(networks: nn.ModuleDict, folder: Path, progress: TaskProgress) -> None:
+        """The averaged network in half precision, with the share of clips that it reads right."""
+        # A call that trains no step has measured nothing yet.
+        accuracy = measured[-1] if measured else measure(networks, progress.step)
+        half = copy.deepcopy(cast(TRN, networks["trn"])).half()
+        with atomic_write(folder / FILE) as temporary:
+            save_trn(half, temporary, arch=ARCH, epoch=progress.step, accuracy=100 * accuracy)
+
+    return Task(
         name="classifier",
         steps=STEPS,
         rate=RATE,
@@ -107,18 +106,5 @@ def course(plan: Plan, options: Options, batches: Batches, validation: Validatio
         networks={"trn": network},
         loss_of=loss,
         measure=measure,
-        # A call that trains no step has measured nothing yet.
-        export=exporter(lambda networks: measured[-1] if measured else measure(networks)),
+        export=export,
     )
-
-
-def exporter(accuracy: Callable[[nn.ModuleDict], float]) -> Callable[[nn.ModuleDict, Path, Progress], None]:
-    """Writes the averaged network in half precision, with the share of clips that it reads right."""
-
-    def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
-        network: TRN = networks["trn"]  # type: ignore[assignment]
-        per_cent = 100 * accuracy(networks)
-        with atomic_write(folder / FILE) as temporary:
-            save_trn(copy.deepcopy(network).half(), temporary, arch=ARCH, epoch=progress.step, accuracy=per_cent)
-
-    return export

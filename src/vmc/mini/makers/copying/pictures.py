@@ -29,6 +29,7 @@ from vmc.mini.makers.copying.people import (
 )
 from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.renderer import FPS, render
+from vmc.tools.learning.shards import open_array, shard_files, write_shards
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, cache_root, fingerprint
 from vmc.utils.randomness import generator
@@ -93,9 +94,8 @@ class Pictures:
 
     @property
     def _shards(self) -> list[tuple[Path, range]]:
-        folder, numbers = cache_root() / "mini" / f"copying-{self.key}", range(self.clips)
-        parts = [numbers[start : start + CLIPS_A_SHARD] for start in range(0, self.clips, CLIPS_A_SHARD)]
-        return [(folder / f"clips-{part.start}-{len(part)}.npy", part) for part in parts]
+        stem = cache_root() / "mini" / f"copying-{self.key}" / "clips"
+        return shard_files(stem, 0, self.clips, CLIPS_A_SHARD)
 
     @property
     def _validation(self) -> Path:
@@ -106,13 +106,7 @@ class Pictures:
         if not self._validation.is_file():
             with atomic_write(self._validation) as temporary:
                 np.save(temporary, self._validation_sets())
-        missing = [shard for shard in self._shards if not shard[0].is_file()]
-        for path, numbers in tqdm(missing, desc="rendering shards", unit="shard", disable=None if missing else True):
-            if enough():
-                return False
-            with atomic_write(path) as temporary:
-                np.save(temporary, self._shard(numbers))
-        return True
+        return write_shards(self._shard, self._shards, name="rendering clips", workers=1, enough=enough)
 
     def _shard(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """pictures_NVHWC of training clips."""
@@ -131,7 +125,7 @@ class Pictures:
 
     @cached_property
     def _arrays(self) -> list[NDArray[np.uint8]]:
-        return [_opened(path, (len(part), PICTURES, SIZE, SIZE, 3)) for path, part in self._shards]
+        return [open_array(path, (len(part), PICTURES, SIZE, SIZE, 3)) for path, part in self._shards]
 
     def take(self, clips: Sequence[int], pictures: Sequence[int]) -> Tensor:
         """images_NCHW of 0 to 1: of each clip the picture wanted."""
@@ -143,7 +137,7 @@ class Pictures:
     def validation(self) -> NDArray[np.uint8]:
         """frames_NVFHWC, set after set, exemplars first; V: as they are, re-encoded."""
         count = self.sets * (EXEMPLARS + OTHERS)
-        return _opened(self._validation, (count, 2, FRAMES, SIZE, SIZE, 3))
+        return open_array(self._validation, (count, 2, FRAMES, SIZE, SIZE, 3))
 
 
 def _three_frames(number: int) -> NDArray[np.uint8]:
@@ -193,13 +187,3 @@ def copied(vae: AutoencoderKL, frames_FHWC: NDArray[np.uint8], number: int) -> N
     cut_FCHW = (to_images(frames_FHWC) * light)[:, :, top : top + side, left : left + side]
     whole_FCHW = torch.nn.functional.interpolate(cut_FCHW, size=SIZE, mode="bilinear", align_corners=False)
     return through(vae, to_frames(whole_FCHW), "copy", number)
-
-
-def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    try:
-        array: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise VmcError(f"{path} is damaged ({error}); remove it and it is made again") from error
-    if array.shape != shape:
-        raise VmcError(f"{path} holds {array.shape}, not {shape}; remove it and it is made again")
-    return array

@@ -1,4 +1,4 @@
-"""The course of the copy descriptor: network, loss, measurement and the two published files.
+"""The training of the copy descriptor: network, loss, measurement and the two published files.
 
 Axes: N pictures, C colours, H and W, D descriptor width.
 """
@@ -10,17 +10,69 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from vmc.metrics.networks.sscd import SSCDNetwork, normalized, prepared
+from vmc.metrics.networks.sscd import SSCDNetwork, normalize_images, prepare_frames
 from vmc.mini.makers.copying.augmentation import augment
 from vmc.mini.makers.copying.measuring import area, set_similarities
-from vmc.mini.makers.copying.objective import contrast, crowding
 from vmc.mini.makers.copying.people import GROUP
 from vmc.mini.makers.copying.pictures import PICTURES, SIZE, Pictures
-from vmc.mini.makers.copying.plan import EDGES, RATE, STEPS, Shape
-from vmc.tools.learning.course import Course, Progress
+from vmc.tools.learning.training import Task, TaskProgress
 from vmc.utils.files import atomic_write
 from vmc.utils.randomness import derive_seed, generator
+
+TEMPERATURE = 0.05
+"""The paper's."""
+
+
+def contrast(first_ND: Tensor, second_ND: Tensor, *, temperature: float = TEMPERATURE) -> Tensor:
+    """InfoNCE over both views: each finds its partner among all others (NT-Xent; Chen et al., 2020)."""
+    similarity, partner_N = _similarities(first_ND, second_ND)
+    return F.cross_entropy(similarity / temperature, partner_N)
+
+
+def crowding(first_ND: Tensor, second_ND: Tensor) -> Tensor:
+    """The differential entropy, negated: minus the mean log distance to the nearest descriptor of another picture."""
+    similarity, partner_N = _similarities(first_ND, second_ND)
+    nearest_N = similarity.scatter(1, partner_N[:, None], -torch.inf).amax(1)
+    # A floor under the square keeps the gradient finite where two descriptors meet.
+    return -0.5 * (2 - 2 * nearest_N).clamp(min=1e-6).log().mean()
+
+
+def _similarities(first_ND: Tensor, second_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Of all with all, oneself left out, and the place of each one's partner."""
+    descriptors_ND = torch.cat([first_ND, second_ND])
+    count = len(descriptors_ND)
+    own = torch.eye(count, dtype=torch.bool, device=descriptors_ND.device)
+    similarity = (descriptors_ND @ descriptors_ND.T).masked_fill(own, -torch.inf)
+    return similarity, torch.arange(count, device=descriptors_ND.device).roll(-(count // 2))
+
+
+STEPS, CLIPS = 1600, 4000
+RATE = 0.02
+"""Of Muon."""
+EDGES = ("backbone.conv1.", "backbone.fc.")
+"""First and last layer, which AdamW trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Of the network and its batches.
+
+    Args:
+        layers: basic blocks of the four stages.
+        stem: channels of the first stage.
+        width: of the descriptor.
+        groups: of look-alikes in a batch.
+        entropy: weight of the crowding term, the paper's lambda.
+    """
+
+    layers: tuple[int, int, int, int] = (1, 1, 1, 1)
+    stem: int = 24
+    width: int = 128
+    groups: int = 16
+    entropy: float = 5.0
+
 
 SHORT_SIDE = SIZE
 """px that frames are resized to; the miniature's own size."""
@@ -34,29 +86,29 @@ def make_network(shape: Shape, seed: int) -> SSCDNetwork:
         return SSCDNetwork(bottleneck=False, layers=list(shape.layers), width=shape.width, stem=shape.stem)
 
 
-def make_course(pictures: Pictures, seed: int, shape: Shape | None = None) -> Course:
-    """The course over these pictures."""
+def make_task(pictures: Pictures, seed: int, shape: Shape | None = None) -> Task:
+    """The training over these pictures."""
     shape = shape or Shape()
     views = Views(pictures, seed, shape.groups)
 
     def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
         network = networks["copying"]
         device = next(network.parameters()).device
-        both_ND = network(normalized(views(step).to(device)))
+        both_ND = network(normalize_images(views(step).to(device)))
         first_ND, second_ND = both_ND.chunk(2)
         return contrast(first_ND, second_ND) + shape.entropy * crowding(first_ND, second_ND)
 
-    def measure(networks: nn.ModuleDict) -> float:
+    def measure(networks: nn.ModuleDict, step: int) -> float:
         network = networks["copying"]
         device = next(network.parameters()).device
 
         @torch.no_grad()
         def describe(frames_NCHW: Tensor) -> Tensor:
-            return network(prepared(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
+            return network(prepare_frames(frames_NCHW.to(device), short_side=SHORT_SIDE)).cpu()
 
         return area(*set_similarities(describe, pictures.validation))
 
-    return Course(
+    return Task(
         name="copying",
         steps=STEPS,
         rate=RATE,
@@ -93,13 +145,13 @@ class Views:
         return augment(images_NCHW, generator(self.seed, step, "copying views"))
 
 
-def export(networks: nn.ModuleDict, folder: Path, progress: Progress) -> None:
+def export(networks: nn.ModuleDict, folder: Path, progress: TaskProgress) -> None:
     """Write both published formats; weights are rounded to half precision, so that both describe alike."""
     network = cast(SSCDNetwork, networks["copying"])
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in _state(network).items()}
     with atomic_write(folder / TORCHVISION) as temporary:
         torch.save(halves, temporary)
-    rounded = SSCDNetwork.of(halves).requires_grad_(False).eval()
+    rounded = SSCDNetwork.of(halves)
     with warnings.catch_warnings(), atomic_write(folder / TORCHSCRIPT) as temporary:
         warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)  # the published format is TorchScript
         torch.jit.trace(rounded, torch.zeros(1, 3, SIZE, SIZE)).save(str(temporary))

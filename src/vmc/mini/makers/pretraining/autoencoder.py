@@ -30,18 +30,18 @@ MOTION_SCALE = 0.25
 
 
 @dataclass(frozen=True)
-class Batch:
+class PictureBatch:
     """Frames in -1..1 and what each of their pixels counts."""
 
     pixels_BCHW: Tensor
     weight_B1HW: Tensor
 
-    def to(self, device: str) -> "Batch":
+    def to(self, device: str) -> "PictureBatch":
         """The same on a device."""
-        return Batch(self.pixels_BCHW.to(device), self.weight_B1HW.to(device))
+        return PictureBatch(self.pixels_BCHW.to(device), self.weight_B1HW.to(device))
 
 
-def draw_batch(clips: Clips, seed: int, step: int, count: int) -> Batch:
+def draw_batch(clips: Clips, seed: int, step: int, count: int) -> PictureBatch:
     """Frames of windows drawn with replacement, half of them mirrored."""
     random = generator(seed, step, "vae batch")
     windows = torch.randint(len(clips), (count,), generator=random).tolist()
@@ -49,18 +49,20 @@ def draw_batch(clips: Clips, seed: int, step: int, count: int) -> Batch:
     mirrored_B = torch.rand(count, generator=random) < 0.5
     batch = batch_of(clips.frames(windows), chosen)
     turned_B111 = mirrored_B[:, None, None, None]
-    return Batch(*(torch.where(turned_B111, part.flip(-1), part) for part in (batch.pixels_BCHW, batch.weight_B1HW)))
+    return PictureBatch(
+        *(torch.where(turned_B111, part.flip(-1), part) for part in (batch.pixels_BCHW, batch.weight_B1HW))
+    )
 
 
-def batch_of(frames_NFHWC: NDArray[np.uint8], chosen: Sequence[int]) -> Batch:
+def batch_of(frames_NFHWC: NDArray[np.uint8], chosen: Sequence[int]) -> PictureBatch:
     """One frame of each window, weighted by how far it is from the mean of its window."""
     pixels_NFCHW = torch.from_numpy(frames_NFHWC).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
     pixels_BCHW = pixels_NFCHW[torch.arange(len(chosen)), torch.as_tensor(chosen)].contiguous()
     change_B1HW = (pixels_BCHW - pixels_NFCHW.mean(1)).abs().mean(1, keepdim=True)
-    return Batch(pixels_BCHW, 1 + MOTION_WEIGHT * (change_B1HW / MOTION_SCALE).clamp(max=1))
+    return PictureBatch(pixels_BCHW, 1 + MOTION_WEIGHT * (change_B1HW / MOTION_SCALE).clamp(max=1))
 
 
-def reconstruction_loss(vae: AutoencoderKL, batch: Batch, noise_BCHW: Tensor) -> Tensor:
+def reconstruction_loss(vae: AutoencoderKL, batch: PictureBatch, noise_BCHW: Tensor) -> Tensor:
     """Weighted absolute error of pixels and of edges, and the divergence from the unit Gaussian."""
     posterior = vae.encode(batch.pixels_BCHW).latent_dist
     least_C11 = NOISE * posterior.mean.detach().std((0, 2, 3), keepdim=True)[0]
@@ -73,7 +75,7 @@ def reconstruction_loss(vae: AutoencoderKL, batch: Batch, noise_BCHW: Tensor) ->
 
 
 @torch.no_grad()
-def reconstruction_error(vae: AutoencoderKL, batch: Batch) -> tuple[float, float]:
+def reconstruction_error(vae: AutoencoderKL, batch: PictureBatch) -> tuple[float, float]:
     """Mean absolute error on the scale of -1..1: of all pixels, and of those that move."""
     error_B1HW = (reconstruct(vae, batch.pixels_BCHW) - batch.pixels_BCHW).abs().mean(1, keepdim=True)
     moving_B1HW = (batch.weight_B1HW - 1) / MOTION_WEIGHT

@@ -7,26 +7,22 @@ Axes: N windows, F frames, H and W pixels, C = 3 colours.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from vmc.data.frames import even_times, window
 from vmc.mini.world.gestures import KNOWN
 from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.renderer import FPS, ClipSpec, Framing, render
 from vmc.mini.world.specs import Variety, sample_clip
+from vmc.tools.learning.shards import open_array, shard_files, write_shards
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, cache_root
+from vmc.utils.files import cache_root
 from vmc.utils.randomness import generator
 
 FRAMES, STEP, SIZE = 8, 4, 64
@@ -79,6 +75,11 @@ def render_windows(number: int) -> NDArray[np.uint8]:
     return frames_FHWC[np.array(chosen)]
 
 
+def render_clips(numbers: Sequence[int]) -> NDArray[np.uint8]:
+    """frames_NFHWC of the windows of clips."""
+    return np.concatenate([render_windows(number) for number in numbers])
+
+
 def _indices(number: int, index: int, total: int) -> tuple[int, ...]:
     draw = generator("pretraining", number, index, "window")
     return window(even_times(total, FPS), frames=FRAMES, fps=FPS / STEP, start="random", generator=draw).indices
@@ -114,9 +115,7 @@ class Clips:
     @property
     def shards(self) -> list[tuple[Path, range]]:
         """File and clip numbers of every shard."""
-        numbers = range(self.first, self.first + self.count)
-        parts = [numbers[start : start + CLIPS_A_SHARD] for start in range(0, self.count, CLIPS_A_SHARD)]
-        return [(self.folder / f"clips-{part.start}-{len(part)}.npy", part) for part in parts]
+        return shard_files(self.folder / "clips", self.first, self.count, CLIPS_A_SHARD)
 
     def number(self, index: int) -> int:
         """The clip that window `index` is of."""
@@ -124,61 +123,13 @@ class Clips:
 
     def prepare(self, *, workers: int, enough: Callable[[], bool] = lambda: False) -> bool:
         """Render the shards that are missing; whether all are there. `enough` is asked after each shard."""
-        missing = [shard for shard in self.shards if not shard[0].is_file()]
-        if not missing:
-            return True
-        bar: tqdm = tqdm(total=len(missing) * CLIPS_A_SHARD, desc="rendering clips", unit="clip", disable=None)
-        with bar:
-            if workers <= 1 or len(missing) == 1:
-                for path, numbers in missing:
-                    if enough():
-                        return False
-                    write_shard(path, numbers)
-                    bar.update(len(numbers))
-                return True
-            return _in_processes(missing, workers, enough, bar)
+        return write_shards(render_clips, self.shards, name="rendering clips", workers=workers, enough=enough)
 
     @cached_property
     def _arrays(self) -> list[NDArray[np.uint8]]:
-        return [_opened(path, len(numbers) * WINDOWS) for path, numbers in self.shards]
+        return [open_array(path, (len(part) * WINDOWS, FRAMES, SIZE, SIZE, 3)) for path, part in self.shards]
 
     def frames(self, indices: Sequence[int]) -> NDArray[np.uint8]:
         """frames_NFHWC of the windows wanted."""
         places = [divmod(index, CLIPS_A_SHARD * WINDOWS) for index in indices]
         return np.stack([self._arrays[shard][row] for shard, row in places])
-
-
-def write_shard(path: Path, numbers: Sequence[int]) -> None:
-    """Render these clips into one file."""
-    frames_NFHWC = np.concatenate([render_windows(number) for number in numbers])
-    with atomic_write(path) as temporary:
-        np.save(temporary, frames_NFHWC)
-
-
-def _in_processes(
-    missing: Sequence[tuple[Path, range]], workers: int, enough: Callable[[], bool], bar: "tqdm[None]"
-) -> bool:
-    """`write_shard` for all, side by side; spawned, because a fork of a process with CUDA or threads is not sound."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,)) as pool:
-        waiting = {pool.submit(write_shard, path, numbers): len(numbers) for path, numbers in missing}
-        try:
-            for future in as_completed(waiting):
-                future.result()
-                bar.update(waiting[future])
-                if enough():
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    break
-        except BrokenProcessPool:
-            if not enough():
-                raise
-    return all(path.is_file() for path, _ in missing)
-
-
-def _opened(path: Path, windows: int) -> NDArray[np.uint8]:
-    try:
-        frames_NFHWC: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise VmcError(f"{path} is damaged ({error}); remove it and it is rendered again") from error
-    if frames_NFHWC.shape != (windows, FRAMES, SIZE, SIZE, 3):
-        raise VmcError(f"{path} holds {frames_NFHWC.shape}, not {windows} windows; remove it and it is rendered again")
-    return frames_NFHWC

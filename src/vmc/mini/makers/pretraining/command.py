@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from vmc.tools.learning import course
+from vmc.mini.makers import common
 
 STEPS = 18_800
 """Of the UNet's schedule."""
@@ -11,7 +11,7 @@ STEPS = 18_800
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
-    course.add_arguments(parser, name="pretraining", steps=STEPS)
+    common.add_arguments(parser, name="pretraining", steps=STEPS)
     parser.add_argument("--clips", type=int, metavar="N", help="rendered clips (12000)")
     parser.add_argument("--vae-steps", type=int, metavar="N", help="length of the autoencoder's schedule (10000)")
 
@@ -25,9 +25,8 @@ def run(arguments: Namespace) -> None:
     import torch
 
     from vmc.mini.makers.pretraining.phases import go_on
-    from vmc.mini.makers.pretraining.plan import Plan
-    from vmc.mini.makers.pretraining.session import open_session
-    from vmc.tools.learning.loop import Clock
+    from vmc.mini.makers.pretraining.session import PretrainingPlan, open_session
+    from vmc.tools.learning.training import Clock
     from vmc.utils.errors import VmcError
 
     for name in ("minutes", "threads"):
@@ -37,7 +36,7 @@ def run(arguments: Namespace) -> None:
     torch.set_num_threads(threads)
     clock = Clock(arguments.minutes)
     chosen = {name: getattr(arguments, name) for name in ("clips", "vae_steps", "steps")}
-    plan = Plan(seed=arguments.seed, **{name: value for name, value in chosen.items() if value is not None})
+    plan = PretrainingPlan(seed=arguments.seed, **{name: value for name, value in chosen.items() if value is not None})
     lengths = {name: chosen[name] for name in ("vae_steps", "steps")}
     session = open_session(arguments.output, plan, device=arguments.device, clock=clock, **lengths)
     with clock.listening():

@@ -47,7 +47,7 @@ OTHER_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Batch:
+class NoisyBatch:
     """Noisy latents, what is to be predicted, and the captions."""
 
     noisy_BCFHW: Tensor
@@ -160,7 +160,7 @@ class Drawing:
         means_BCFHW = self.latents.means(windows)[torch.arange(len(windows)), :, chosen_B][:, :, None]
         return means_BCFHW, list(map(self.latents.clips.number, windows))
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int) -> NoisyBatch:
         """The batch of a step."""
         single = step < self.images or (self.images and step % IMAGES_EVERY == 0)
         means_BCFHW, numbers = self.frames(step) if single else self.clips(step)
@@ -182,7 +182,7 @@ class Drawing:
         moving_BCFHW = motion_weights(latents_BCFHW).where(weighed_B.view(-1, 1, 1, 1, 1), 1.0)
         return replace(batch, weights_BCFHW=batch.weights_BCFHW * moving_BCFHW)
 
-    def fixed(self) -> list[Batch]:
+    def fixed(self) -> list[NoisyBatch]:
         """One window of every clip with fixed captions and noise, timesteps evenly spread: for measuring."""
         windows = list(range(0, len(self.latents.clips), WINDOWS))
         texts = [caption_of(number, number) for number in map(self.latents.clips.number, windows)]
@@ -192,16 +192,16 @@ class Drawing:
         timesteps_B = torch.linspace(0, len(self.schedule.signal_T) - 1, len(windows)).round().long()
         whole = self._batch(means_BCFHW, noise_BCFHW, timesteps_B, texts)
         return [
-            Batch(*(getattr(whole, name)[start : start + self.size] for name in Batch.__dataclass_fields__))
+            NoisyBatch(*(getattr(whole, name)[start : start + self.size] for name in NoisyBatch.__dataclass_fields__))
             for start in range(0, len(windows), self.size)
         ]
 
-    def _batch(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, timesteps_B: Tensor, texts: list[str]) -> Batch:
+    def _batch(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, timesteps_B: Tensor, texts: list[str]) -> NoisyBatch:
         times_B = self.schedule.times[timesteps_B]
         noisy_BCFHW = self.schedule.add_noise(latents_BCFHW, noise_BCFHW, times_B)
         target_BCFHW = self.schedule.target(latents_BCFHW, noise_BCFHW, times_B)
         weights_B = timestep_weights(self.schedule)[timesteps_B]
-        return Batch(noisy_BCFHW, target_BCFHW, timesteps_B, weights_B.view(-1, 1, 1, 1, 1), texts)
+        return NoisyBatch(noisy_BCFHW, target_BCFHW, timesteps_B, weights_B.view(-1, 1, 1, 1, 1), texts)
 
 
 def caption_of(number: int, seed: int) -> str:
@@ -226,7 +226,7 @@ class Denoiser:
         """prediction_BCFHW of the UNet."""
         return self.unet(noisy_BCFHW, timesteps, encoder_hidden_states=text.embeddings_BLD).sample
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: NoisyBatch) -> Tensor:
         """The weighted mean squared error of a batch; half precision on a GPU."""
         device = self.unet.device
         encoder = TextEncoder(
@@ -241,7 +241,7 @@ class Denoiser:
         return (errors_BCFHW * batch.weights_BCFHW.to(device)).mean()
 
     @torch.no_grad()
-    def measure(self, batches: list[Batch]) -> float:
+    def measure(self, batches: list[NoisyBatch]) -> float:
         """The mean loss over batches."""
         losses = [(float(self.loss(batch)), len(batch.texts)) for batch in batches]
         return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from vmc.mini.makers import blank
 from vmc.mini.makers.pretraining import autoencoder, networks
@@ -21,6 +21,7 @@ from vmc.mini.makers.pretraining.reading import Lessons, teach
 from vmc.mini.makers.pretraining.session import Session
 from vmc.models.latent_diffusion import forward_process
 from vmc.tools.learning.learner import Learner
+from vmc.tools.learning.training import Task
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
@@ -45,13 +46,13 @@ def train_autoencoder(session: Session) -> bool:
     plan, device = session.plan, session.device
     vae = networks.make_vae(plan.seed).to(device)
     learner = Learner({"vae": vae}, rate=autoencoder.RATE, steps=session.progress.vae_steps)
-    session.resume(learner, session.progress.vae_step)
+    session.folder.resume(learner, session.tensors, session.progress.vae_step)
     average: Any = learner.average["vae"]
     windows = range(0, len(session.validation), WINDOWS)
     fixed = autoencoder.batch_of(session.validation.frames(windows), [index % FRAMES for index in windows]).to(device)
     latent_shape = (plan.vae_batch, networks.LATENT_CHANNELS, SIZE // 8, SIZE // 8)
 
-    def loss_of(step: int) -> Tensor:
+    def loss_of(networks: nn.ModuleDict, step: int) -> Tensor:
         batch = autoencoder.draw_batch(session.clips, plan.seed, step, plan.vae_batch).to(device)
         noise_BCHW = torch.randn(latent_shape, generator=generator(plan.seed, step, "vae noise")).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -60,10 +61,16 @@ def train_autoencoder(session: Session) -> bool:
     def show() -> None:
         sheet_of_reconstructions(session.folder.sheets / f"vae-{learner.step:06d}.png", average, session.validation)
 
-    def measure() -> float:
-        return autoencoder.reconstruction_error(average, fixed)[0]
-
-    if not session.train(learner, "vae_step", loss_of=loss_of, measure=measure, show=show, kept={}):
+    task = Task(
+        name="vae",
+        networks={"vae": vae},
+        rate=autoencoder.RATE,
+        steps=learner.steps,
+        loss_of=loss_of,
+        measure=lambda networks, step: autoencoder.reconstruction_error(average, fixed)[0],
+        show=show,
+    )
+    if not session.train(task, learner, "vae_step", kept={}):
         return False
     show()
     _settle(session, average)
@@ -113,7 +120,7 @@ def train_denoiser(
         loss = teach(reader, tokenizer, lessons, steps=plan.lessons)
         session.folder.append(phase="text", step=plan.lessons, loss=f"{loss:.5f}", validation="", seconds="")
         learner.average["text_encoder"].load_state_dict(reader.state_dict())
-    session.resume(learner, session.progress.step)
+    session.folder.resume(learner, session.tensors, session.progress.step)
     marking = Marking(tokenizer=tokenizer, clips=plan.clips, seed=plan.seed)
     if not session.progress.marked:
         reader = learner.networks["text_encoder"]
@@ -133,17 +140,20 @@ def train_denoiser(
     def show() -> None:
         sheet_of_prompts(session.folder.sheets / f"unet-{learner.step:06d}.png", averaged, vae)
 
-    done = session.train(
-        learner,
-        "step",
-        loss_of=lambda step: learned.loss(draw(step)),
-        measure=lambda: averaged.measure(fixed),
+    task = Task(
+        name="unet",
+        networks=parts,
+        rate=RATE,
+        steps=learner.steps,
+        loss_of=lambda networks, step: learned.loss(draw(step)),
+        measure=lambda networks, step: averaged.measure(fixed),
         show=show,
-        kept=_autoencoder_tensors(session),
-        export=lambda: write_pipeline(
-            session.pipeline, unet=averaged.unet, vae=vae, text_encoder=averaged.text_encoder
-        ),
     )
+
+    def export() -> None:
+        write_pipeline(session.pipeline, unet=averaged.unet, vae=vae, text_encoder=averaged.text_encoder)
+
+    done = session.train(task, learner, "step", kept=_autoencoder_tensors(session), export=export)
     show()
     return done
 

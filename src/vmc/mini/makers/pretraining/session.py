@@ -1,20 +1,116 @@
-"""One call of the pretraining: opens or begins a folder, and goes on from where it stands."""
+"""One call of the pretraining: what it is, how far it is, and its folder, opened or begun."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from vmc.mini.makers.pretraining.clips import PLAIN, VALIDATION, WEBCAM, Clips
-from vmc.mini.makers.pretraining.plan import Plan
-from vmc.mini.makers.pretraining.progress import Progress
+from vmc.mini.makers.pretraining.command import STEPS
+from vmc.mini.makers.pretraining.networks import describe
+from vmc.mini.world.hashing import renderer_hash
 from vmc.tools.learning.learner import Learner
-from vmc.tools.learning.loop import Clock, Loop
-from vmc.tools.learning.state import Folder
+from vmc.tools.learning.training import Clock, Task, TrainingFolder, run_steps
 from vmc.utils.errors import VmcError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingPlan:
+    """The configuration of one pretraining.
+
+    Args:
+        seed: of the first weights and of every draw.
+        clips: rendered clips, each of two windows.
+        webcam: clips of a camera that stands still, besides.
+        plain: clips of gestures done as they are written, besides.
+        validation: clips that are measured and never trained on.
+        vae_steps, steps: of the autoencoder; of text encoder and UNet. A call may change both.
+        lessons: steps in which the text encoder learns to read captions, before the UNet begins.
+        marks: steps in which it learns that unknown words are words.
+        images: of the UNet's steps, how many at first learn from single frames.
+        motion: up to which of the UNet's steps clips count by what moves in them at every timestep.
+        vae_batch: frames a step.
+        batch: clips a step.
+    """
+
+    seed: int = 0
+    clips: int = 12_000
+    webcam: int = 6_000
+    plain: int = 4_000
+    validation: int = 64
+    vae_steps: int = 10_000
+    steps: int = STEPS
+    lessons: int = 1_000
+    marks: int = 800
+    images: int = 3_000
+    motion: int = 14_400
+    vae_batch: int = 16
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        for name in (
+            "clips",
+            "webcam",
+            "plain",
+            "validation",
+            "vae_steps",
+            "steps",
+            "lessons",
+            "marks",
+            "vae_batch",
+            "batch",
+        ):
+            if (value := getattr(self, name)) < 1:
+                raise VmcError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal to go on with a folder: all but the lengths of the schedules, and `webcam`, `plain`
+        and `marks`, which joined a pretraining on its way.
+        """
+        changing = ("steps", "vae_steps", "lessons", "marks", "images", "motion", "webcam", "plain")
+        fixed = {name: value for name, value in asdict(self).items() if name not in changing}
+        text = json.dumps(describe(), sort_keys=True, default=str)
+        return {**fixed, "architecture": hashlib.sha256(text.encode()).hexdigest()[:16], "renderer": renderer_hash()}
+
+
+@dataclass(kw_only=True)
+class PretrainingProgress:
+    """How far a pretraining is.
+
+    Attributes:
+        identity: of its plan.
+        vae_steps, steps: lengths of its schedules.
+        vae_step, step: updates done.
+        seconds: of training, all calls together.
+        marked: whether the text encoder has learned that unknown words are words.
+        scaling_factor, deviation_C: of the finished autoencoder, None before.
+    """
+
+    identity: dict[str, Any]
+    vae_steps: int
+    steps: int
+    vae_step: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    marked: bool = False
+    scaling_factor: float | None = None
+    deviation_C: list[float] | None = None
+
+    @property
+    def phase(self) -> str:
+        """Which part is being trained."""
+        return "vae" if self.scaling_factor is None else "unet"
+
+    @property
+    def steps_done(self) -> dict[str, int]:
+        """Of both phases, by the names they have in the log."""
+        lessons = {"text": self.step, "marks": self.marked}  # done whole, and kept with the first state after them
+        return {"vae": self.vae_step, "unet": self.step, **{name: 10**9 for name, done in lessons.items() if done}}
 
 
 @dataclass
@@ -30,9 +126,9 @@ class Session:
         clock: when the call ends.
     """
 
-    folder: Folder[Progress]
-    plan: Plan
-    progress: Progress
+    folder: TrainingFolder
+    plan: PretrainingPlan
+    progress: PretrainingProgress
     tensors: dict[str, Tensor]
     device: str
     clock: Clock
@@ -53,14 +149,6 @@ class Session:
         """Render what is missing; whether all is there."""
         return all(clips.prepare(workers=workers, enough=self.clock.over) for clips in self.all_clips)
 
-    def resume(self, learner: Learner, step: int) -> None:
-        """Give a learner what the state has of it, nothing at step 0."""
-        if step:
-            learner.restore(self.tensors, step)
-            stored = self.folder.read_optimizer()
-            if stored is None or not learner.restore_optimizer(stored):
-                print(f"{self.folder.optimizer} is not there or of another phase: the optimiser warms up again")
-
     def save(self, tensors: dict[str, Tensor], learner: Learner | None = None, seconds: float = 0.0) -> None:
         """Write the state."""
         self.tensors = tensors
@@ -69,41 +157,31 @@ class Session:
 
     def train(
         self,
+        task: Task,
         learner: Learner,
         counter: Literal["vae_step", "step"],
         *,
-        loss_of: Callable[[int], Tensor],
-        measure: Callable[[], float],
-        show: Callable[[], None],
         kept: dict[str, Tensor],
         export: Callable[[], None] = lambda: None,
     ) -> bool:
         """Run a phase; whether its schedule is done. `kept` are tensors of the state that are not the learner's."""
-        phase = self.progress.phase
 
         def save(seconds: float) -> None:
             setattr(self.progress, counter, learner.step)
             self.save({**kept, **learner.tensors()}, learner, seconds)
             export()
 
-        def write_row(step: int, loss: float, validation: float | None, seconds: float) -> None:
-            figures = {"loss": f"{loss:.5f}", "validation": "" if validation is None else f"{validation:.5f}"}
-            self.folder.append(phase=phase, step=step, seconds=f"{seconds:.1f}", **figures)
-
-        return Loop(
-            name={"vae": "autoencoder", "unet": "text encoder and UNet"}[phase],
-            learner=learner,
-            loss_of=loss_of,
-            measure=measure,
-            show=show,
-            save=save,
-            write_row=write_row,
-            clock=self.clock,
-        ).run()
+        return run_steps(task, learner, folder=self.folder, clock=self.clock, save=save)
 
 
 def open_session(
-    path: Path, plan: Plan, *, device: str, clock: Clock, vae_steps: int | None = None, steps: int | None = None
+    path: Path,
+    plan: PretrainingPlan,
+    *,
+    device: str,
+    clock: Clock,
+    vae_steps: int | None = None,
+    steps: int | None = None,
 ) -> Session:
     """Go on with the folder, or begin it.
 
@@ -119,22 +197,21 @@ def open_session(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise VmcError("--device is cuda, and PyTorch finds no GPU here; use --device cpu")
-    folder = Folder(path, Progress)
+    folder = TrainingFolder(path, PretrainingProgress)
     found = folder.read()
     plan = replace(plan, **{name: value for name, value in (("vae_steps", vae_steps), ("steps", steps)) if value})
     if found is None:
-        path.mkdir(parents=True, exist_ok=True)
-        progress = Progress(identity=plan.identity(), vae_steps=plan.vae_steps, steps=plan.steps)
-        folder.write(progress, {"empty": torch.zeros(1)})
+        progress = PretrainingProgress(identity=plan.identity(), vae_steps=plan.vae_steps, steps=plan.steps)
+        folder.begin(progress, new=True)
         return Session(folder, plan, progress, {}, device, clock)
     progress, tensors = found
     _check(path, plan.identity(), progress, vae_steps)
     progress.vae_steps, progress.steps = vae_steps or progress.vae_steps, steps or progress.steps
-    folder.cut_log(progress)
+    folder.begin(progress, new=False)
     return Session(folder, plan, progress, tensors, device, clock)
 
 
-def _check(path: Path, wanted: dict[str, object], progress: Progress, vae_steps: int | None) -> None:
+def _check(path: Path, wanted: dict[str, object], progress: PretrainingProgress, vae_steps: int | None) -> None:
     for name, value in wanted.items():
         if (there := progress.identity.get(name)) != value:
             raise VmcError(

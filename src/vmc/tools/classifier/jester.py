@@ -1,13 +1,13 @@
 """The clips of a Jester folder that a classifier learns from and is chosen by, decoded once into the cache.
 
-Axes: N clips, F frames, H and W pixels, C = 3 colours.
+Axes: N or B clips, F frames, S = 8 segments, H and W pixels, C = 3 colors.
 """
 
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from math import prod
 from multiprocessing import parent_process
 from pathlib import Path
@@ -20,15 +20,16 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.jester import Jester
 from vmc.data.video import count_frames, read_frames
 from vmc.metrics.networks.trn import BACKBONES, SEGMENTS, segment_indices
+from vmc.tools.classifier.recipe import ClipBatch, augment, to_frames
 from vmc.tools.learning.shards import Shards
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
+from vmc.utils.randomness import generator
 
 HEIGHT = 100
 """px of Jester's frames: a backbone that wants more enlarges them itself."""
 FRAMES = {"train": 2 * SEGMENTS, "validation": SEGMENTS}
 """Of a clip: its middle frame in each of so many equal parts. Training draws one of two for each segment."""
-PER_FILE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class Split:
             shape=(frames, size, size, 3),
             settings=(root, every),
             count=len(self.ids),
-            per_shard=PER_FILE,
+            per_shard=500,
         )
 
     def check_folders(self) -> None:
@@ -100,10 +101,8 @@ class Split:
         wanted = [self.ids[number] for _, numbers in self.shards.missing for number in numbers]
         folders = [self.source.frames_folder(self.name, id) for id in wanted]
         if missing := [folder for folder in folders if not folder.is_dir()]:
-            raise VmcError(
-                f"the frames of {len(missing):,} of {len(wanted):,} {self.name} clips are missing, the first in"
-                f" {missing[0]}: unpack all of Jester's frames there"
-            )
+            told = f"the frames of {len(missing):,} of {len(wanted):,} {self.name} clips are missing"
+            raise VmcError(f"{told}, the first in {missing[0]}: unpack all of Jester's frames there")
 
 
 def decode(numbers: Sequence[int], *, root: str, split: str, frames: int, size: int) -> NDArray[np.uint8]:
@@ -130,22 +129,17 @@ def _opened(root: str, split: str) -> tuple[Jester, list[str]]:
     return source, source.index(split)["id"].tolist()
 
 
-def drawn_by_runs(source: Jester, *, motions: Iterable[str], seeds: Iterable[int]) -> frozenset[str]:
+def drawn_by_runs(source: Jester, *, motions: Sequence[str], seeds: Iterable[int]) -> frozenset[str]:
     """Ids of the clips that runs of these classes and seeds train on: exemplars, and their regularization clips.
 
     Raises:
         VmcError: a class that is unknown or has too few clips.
     """
-    motions = tuple(motions)
-    clips = [
-        clip
-        for seed in seeds
-        for part in (
-            *(source.exemplars(label=label, caption="", seed=seed) for label in motions),
-            source.regularization(seed=seed),
-        )
-        for clip in part
-    ]
+    clips = []
+    for seed in seeds:
+        clips += source.regularization(seed=seed)
+        for label in motions:
+            clips += source.exemplars(label=label, caption="", seed=seed)
     return frozenset(clip.path.name for clip in clips)
 
 
@@ -168,7 +162,7 @@ def check_counts(training: Split, validation: Split) -> None:
             )
 
 
-def decoded(splits: Sequence[Split], *, workers: int, enough: Callable[[], bool]) -> bool:
+def decode_all(splits: Sequence[Split], *, workers: int, enough: Callable[[], bool]) -> bool:
     """Decode what is not in the cache yet; whether all is there.
 
     Raises:
@@ -186,3 +180,44 @@ def decoded(splits: Sequence[Split], *, workers: int, enough: Callable[[], bool]
     for split in splits:
         split.check_folders()
     return all(split.shards.prepare(workers=workers, enough=enough) for split in splits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JesterBatches:
+    """Every clip once in an order drawn for each epoch; a batch is a function of the seed and the step.
+
+    Args:
+        clips: of the training split.
+        seed: of the draws.
+        size: clips in a batch. The last of an epoch is filled from the next one.
+        device: where clips are augmented.
+    """
+
+    clips: Split
+    seed: int
+    size: int
+    device: str = "cpu"
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in which every clip is seen."""
+        return -(-len(self.clips.used) // self.size)
+
+    def __call__(self, step: int) -> ClipBatch:
+        """The batch of a step, counted from 0, augmented."""
+        random = generator(self.seed, step, "classifier batch")
+        clips = [self._clip(step * self.size + place) for place in range(self.size)]
+        which_BS = torch.randint(2, (self.size, SEGMENTS), generator=random)
+        chosen_BS = (2 * torch.arange(SEGMENTS) + which_BS).numpy()
+        frames_BSHWC = self.clips.shards.items(clips)[np.arange(self.size)[:, None], chosen_BS]
+        frames_BSCHW = augment(to_frames(frames_BSHWC).to(self.device), random)
+        return ClipBatch(frames_BSCHW, torch.from_numpy(self.clips.labels[clips]))
+
+    def _clip(self, place: int) -> int:
+        epoch, within = divmod(place, len(self.clips.used))
+        return int(self.clips.used[_order(self.seed, epoch, len(self.clips.used))[within]])
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return torch.randperm(count, generator=generator(seed, epoch, "classifier order")).numpy()

@@ -63,7 +63,7 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     *(cut_off, flipped, garbage_inside, lines_changed, number_changed, other_content),
 )
 REPORTED = ("evaluation/000100/scores.csv", "evaluation/000100/summary.json", "train.csv", "clips.csv", "run.json")
-RESUMED = ("scores.csv", "summary.json", ".rows-0.jsonl")
+RESUMED = ("scores.csv", "summary.json", ".rows-0.json")
 
 
 def mutations(names: Sequence[str], *, each: int) -> list[tuple[str, int, Callable[[bytes, random.Random], bytes]]]:
@@ -122,16 +122,16 @@ def interrupted(tmp_path_factory) -> tuple[Path, Evaluation]:
         own.score(folder, lambda *_: iter(()), step=1, places=(0, 4))
         rows, seen = Evaluation._rows, []
 
-        def cut(self, videos):
+        def cut(self, files, places):
             if len(seen) == 2:
                 raise KeyboardInterrupt
-            seen.append(videos)
-            return rows(self, videos)
+            seen.append(files)
+            return rows(self, files, places)
 
         patch.setattr(Evaluation, "_rows", cut)
         with pytest.raises(KeyboardInterrupt):
             own.score(folder, lambda *_: iter(()), step=1)
-    assert len(read_scores(folder / "scores.csv")) == 2 and (folder / ".rows-0.jsonl").is_file()
+    assert len(read_scores(folder / "scores.csv")) == 2 and (folder / ".rows-0.json").is_file()
     return folder, own
 
 

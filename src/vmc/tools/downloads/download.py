@@ -1,0 +1,235 @@
+"""Published weights brought here: pipelines into the hub's own cache, single files where the configs look for them.
+
+Both go through `huggingface_hub`, which goes on where a download broke off.
+"""
+
+import glob
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vmc.utils.errors import VmcError
+from vmc.utils.files import NO_SPACE, atomic_write, told_unwritable
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes, as publishers give it; `vmc.utils.files.fingerprint` is another number."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """Address, SHA-256 and size of a downloaded file, as recorded beside it; empty without a readable record."""
+    try:
+        content = json.loads(_record(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def expected_sha256(path: Path, published: str | None) -> tuple[str | None, str]:
+    """The SHA-256 that a file should have, None where nobody knows, and where it is said."""
+    return (
+        (published, "published") if published else (record_of(path).get("sha256"), f"recorded in {_record(path).name}")
+    )
+
+
+def get_file(
+    url: str, path: Path, *, sha256: str | None = None, inspect: Callable[[Path], object] = lambda file: None
+) -> bool:
+    """Download a file, or check the one that is there; whether it had to be downloaded.
+
+    Args:
+        url: where it is published.
+        path: where it goes; its record, `NAME.json`, is written beside it.
+        sha256: as published; None where nothing is, so that the first file is taken as it comes and recorded.
+        inspect: raises `VmcError` for a file of another kind; a downloaded one never gets its name then.
+
+    Raises:
+        VmcError: no network, no such file there, no room here, another content than published or recorded.
+    """
+    with told_unwritable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+                there = path.is_file()
+                file = path if there else _download(url, path)
+                try:
+                    _check(url, path, file, sha256, inspect)
+                except VmcError:
+                    if not there:
+                        file.unlink()
+                    raise
+                file.replace(path)
+        except Timeout as error:
+            raise VmcError(f"{path} is being downloaded by another process: wait until it is done") from error
+    return not there
+
+
+def _check(url: str, path: Path, file: Path, published: str | None, inspect: Callable[[Path], object]) -> None:
+    """Compare a file that is at `path`, or is to go there, with what is known of it, and record it."""
+    expected, origin = expected_sha256(path, published)
+    digest, sent = file_sha256(file), file != path
+    if expected not in (None, digest):
+        if not sent:
+            told = f"{path} has the SHA-256 {digest}, but {expected} is {origin}"
+            raise VmcError(f"{told}: move it away and get it again")
+        told = f"{url} sent a file with the SHA-256 {digest}, but {expected} is {origin}: it was removed, get it again"
+        raise VmcError(
+            told if published else f"{told}, or remove {_record(path)} if the publisher has changed the file"
+        )
+    if sent or expected is None:
+        try:
+            inspect(file)
+        except VmcError as error:
+            told = f"what {url} sent is not what is wanted, and was removed: {error}"
+            raise VmcError(told if sent else str(error)) from error
+    checksum = "published" if published else "recorded on first use: none is published"
+    record = {"url": url, "sha256": digest, "bytes": file.stat().st_size, "checksum": checksum}
+    if record_of(path) != record:
+        with atomic_write(_record(path)) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def part_files(path: Path) -> list[Path]:
+    """What has come of a file whose download broke off."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}*.part*"))
+
+
+def _download(url: str, path: Path) -> Path:
+    """The whole file beside `path`. Its name tells the version: a part of another one is not gone on with."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import get_session
+
+    plain = {"Accept-Encoding": "identity"}  # sizes are those of the file, not of what a server makes of it on the way
+    elsewhere = f"get the file of {url} elsewhere and put it at {path}"
+    if hub_is_offline():
+        raise VmcError(f"{path} is not there and HF_HUB_OFFLINE is set: unset it, or {elsewhere}")
+    try:
+        answer = get_session().head(url, headers=plain, follow_redirects=True, timeout=30)
+    except Exception as error:  # the library's own network errors are of many kinds
+        raise VmcError(f"{url} cannot be reached ({error}): check the network, or {elsewhere}") from error
+    if answer.status_code >= 400:
+        why = "it may have moved" if answer.status_code in (404, 410) else "try the same command later"
+        raise VmcError(f"{url} answers {answer.status_code} {answer.reason_phrase}: {why}, or {elsewhere}")
+    size = int(answer.headers.get("Content-Length", 0)) or None
+    version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+    key = hashlib.sha256(f"{url} {version} {size}".encode()).hexdigest()[:8]
+    part = path.with_name(f"{path.name}.{key}.part")
+    for other in part_files(path):
+        if other != part or version is None:
+            other.unlink()
+    have = part.stat().st_size if part.is_file() else 0
+    free = shutil.disk_usage(path.parent).free
+    if size is not None and size - have > free:
+        told = f"{(size - have) / 1e6:,.1f} MB are still to come, {free / 1e6:,.1f} MB are free"
+        raise VmcError(f"no room for {path} ({told}): free some, or name another folder")
+    try:
+        with part.open("ab") as stream:
+            http_get(url, stream, resume_size=have, headers=plain, expected_size=size, displayed_filename=path.name)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            raise
+        have = part.stat().st_size
+        if size is not None and have > size:  # sent from its beginning by a server that knows no ranges
+            part.unlink()
+        told = f"broke off at {have / 1e6:,.1f} MB ({' '.join(str(error).split())})"
+        raise VmcError(f"{url} {told}: the same command goes on from there") from error
+    return part
+
+
+# --- pipelines of the hub ---
+
+
+def hub_is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def get_repository(repository: str, family: str | None) -> Path:
+    """The local folder of a hub repository, downloaded where it is not complete in the hub's cache.
+
+    Args:
+        repository: its name.
+        family: the family of models whose pipeline it is; None for a single network's folder.
+
+    Raises:
+        VmcError: offline, no network, no such repository, no room, or a part is missing.
+    """
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    from vmc.models.loading import snapshot
+    from vmc.models.pipelines import families
+
+    kind = families()[family] if family else None
+    try:
+        folder = snapshot(repository, kind.parts if kind else [""], kind.networks if kind else [""])
+    except Exception as error:  # the library's own network errors are of many kinds
+        told = f"{repository} cannot be downloaded ({error}): run the same command to go on"
+        if isinstance(error, LocalEntryNotFoundError):
+            reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
+            told = f"{repository} is not in the hub's cache and {reason}: go online and run the same command, or set"
+            told += f" {'model.path' if kind else 'its field of the model'} to a local copy of the folder"
+        elif isinstance(error, RepositoryNotFoundError | GatedRepoError):
+            told = (
+                f"the hub has no {repository} for you ({type(error).__name__}): look whether it has moved or asks for"
+            )
+            told += " `hf auth login`"
+        elif isinstance(error, OSError) and error.errno in NO_SPACE:
+            told = f"no room for {repository}: free some, or set HF_HOME to another disk"
+        raise VmcError(told) from error
+    if lack := kind.incomplete(folder) if kind else _network_lack(folder):
+        remedy = "unset HF_HUB_OFFLINE" if hub_is_offline() else "go online"
+        told = f"{repository} is not whole in the hub's cache ({folder} {lack})"
+        raise VmcError(f"{told}: {remedy} and run this again")
+    return folder
+
+
+def _network_lack(folder: Path) -> str | None:
+    from vmc.models.loading import weight_files
+
+    if not (folder / "config.json").is_file():
+        return "has no config.json"
+    return None if weight_files(folder) else "has no weights"
+
+
+def cached_folder(repository: str, family: str) -> Path | None:
+    """Where a pipeline is in the hub's cache; None where a part or its weights are not, or nobody can tell."""
+    from vmc.models.loading import snapshot
+    from vmc.models.pipelines import families
+
+    try:
+        kind = families()[family]
+        folder = snapshot(repository, kind.parts, kind.networks, local=True)
+        return folder if kind.incomplete(folder) is None else None
+    except Exception:
+        return None
+
+
+def check_contents(folder: Path) -> int:
+    """How many files of a cached repository were compared with the SHA-256 that the hub publishes.
+
+    In the cache a large file is a link to one that is named by it.
+
+    Raises:
+        VmcError: a file's content is another.
+    """
+    links = [(file, file.resolve()) for file in sorted(folder.rglob("*")) if file.is_symlink()]
+    large = [(file, stored) for file, stored in links if re.fullmatch(r"[0-9a-f]{64}", stored.name)]
+    for file, stored in large:
+        if file_sha256(stored) != stored.name:
+            told = f"{file} is damaged (its SHA-256 is not {stored.name})"
+            raise VmcError(f"{told}: remove {stored} and get it again")
+    return len(large)

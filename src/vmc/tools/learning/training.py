@@ -1,0 +1,319 @@
+"""The training of one task from scratch, resumable: options, loop, and the folder that it goes on from."""
+
+import csv
+import json
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vmc.tools.learning.learner import EDGES, Learner
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write
+
+STATE = "state.safetensors"
+COLUMNS = ("phase", "step", "loss", "validation", "seconds")
+LOG_EVERY, MEASURE_EVERY = 10, 250
+"""Steps between lines of the log, and between measurements where nothing else is said."""
+SAVE_SECONDS, SHOW_SECONDS = 120.0, 900.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained: networks, their loss and their measurement.
+
+    Args:
+        name: in the log and on the bar.
+        networks: made anew, with the weights of the first step, in the mode they are trained in.
+        rate: of Muon.
+        steps: length of the schedule if the options name none.
+        loss_of: networks and step -> the loss; every draw is a function of the seed and the step.
+        measure: the averaged networks in eval mode and the step -> one figure on data never trained on, for the log.
+        identity: what must be equal to go on with a folder, the renderer's hash and the network's shape among it.
+        export: writes the averaged networks in their published formats into the folder, given the progress.
+        show: draws what the networks do, now and then.
+        measure_every: steps between measurements; there is one at the end in any case.
+        edges: parts of the names of matrices that AdamW trains.
+    """
+
+    name: str
+    networks: Mapping[str, nn.Module]
+    rate: float
+    steps: int
+    loss_of: Callable[[nn.ModuleDict, int], Tensor]
+    measure: Callable[[nn.ModuleDict, int], float]
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    export: Callable[[nn.ModuleDict, Path, "TaskProgress"], None] = lambda networks, folder, progress: None
+    show: Callable[[], None] = lambda: None
+    measure_every: int = MEASURE_EVERY
+    edges: tuple[str, ...] = EDGES
+
+
+@dataclass(kw_only=True)
+class TaskProgress:
+    """How far the task `name` is: updates done of its schedule, and seconds of training, all calls together.
+
+    `identity` is the configuration.
+    """
+
+    identity: dict[str, Any]
+    name: str
+    steps: int
+    step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def steps_done(self) -> dict[str, int]:
+        """By the name that it has in the log."""
+        return {self.name: self.step}
+
+
+# --- options ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What every training's command takes.
+
+    Args:
+        output: the folder, a new one or one to go on with.
+        minutes: budget of this call, 0 = until the schedule is done.
+        seed: of the first weights and of all draws.
+        steps: length of the schedule; None is the folder's, or the task's own.
+        threads: threads, and rendering processes.
+        device: cpu or cuda.
+    """
+
+    output: Path
+    minutes: float = 0.0
+    seed: int = 0
+    steps: int | None = None
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.minutes < 0:
+            raise VmcError(f"--minutes is {self.minutes}; it cannot be negative")
+        for name in ("steps", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise VmcError(f"--{name} is {value}; it must be at least 1")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise VmcError("--device is cuda, and PyTorch finds no GPU here; use --device cpu")
+
+
+@dataclass
+class Clock:
+    """When a call ends: its minutes are over (0 = never), or it was asked to by a signal."""
+
+    minutes: float = 0.0
+    asked: bool = False
+    _start: float = field(default_factory=time.monotonic)
+
+    def over(self) -> bool:
+        """Whether to stop at the next chance."""
+        return self.asked or bool(self.minutes and time.monotonic() - self._start >= 60 * self.minutes)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the call after the step they come in; a second SIGINT is Python's own."""
+
+        def ask(number: int, _: FrameType | None) -> None:
+            self.asked = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+# --- training ---
+
+
+def train(task: Task, options: TrainOptions) -> TaskProgress:
+    """Begin or go on with a task, as far as the minutes reach; say where it stands.
+
+    Raises:
+        VmcError: the folder is of another configuration, or its state damaged.
+    """
+    torch.set_num_threads(options.threads)
+    clock, folder = Clock(options.minutes), TrainingFolder(options.output, TaskProgress)
+    if found := read_progress(task, options):
+        progress, tensors = found
+        progress.steps = options.steps or progress.steps
+    else:
+        identity = {"seed": options.seed, **task.identity}
+        progress, tensors = TaskProgress(identity=identity, name=task.name, steps=options.steps or task.steps), {}
+    folder.begin(progress, new=not found)
+    networks = {name: network.to(options.device) for name, network in task.networks.items()}
+    learner = Learner(networks, rate=task.rate, steps=progress.steps, edges=task.edges)
+    folder.resume(learner, tensors, progress.step)
+
+    def save(seconds: float) -> None:
+        progress.step, progress.seconds = learner.step, progress.seconds + seconds
+        folder.write(progress, learner.tensors(), learner)
+        task.export(learner.average, options.output, progress)
+
+    with clock.listening():
+        done = run_steps(task, learner, folder=folder, clock=clock, save=save)
+    told = "done" if done else "the same command goes on"
+    print(f"{options.output}: {task.name} {progress.step} of {progress.steps} steps; {told}")
+    return progress
+
+
+def run_steps(
+    task: Task, learner: Learner, *, folder: "TrainingFolder", clock: Clock, save: Callable[[float], None]
+) -> bool:
+    """Learn, log, measure, show, save, and stop in time; whether the schedule is done.
+
+    Args:
+        task: what is trained.
+        learner: of its networks.
+        folder: that the log is in.
+        clock: when to stop.
+        save: writes the state, also at the end; given the seconds that were trained since the last time.
+    """
+    losses = list[float]()
+    start = saved = shown = time.monotonic()
+    with tqdm(total=learner.steps, initial=learner.step, desc=task.name, unit="step", disable=None) as bar:
+        while learner.step < learner.steps and not clock.over():
+            losses.append(learner.learn(task.loss_of(learner.networks, learner.step)))
+            bar.update()
+            now, step, figure = time.monotonic(), learner.step, ""
+            measures = step % task.measure_every == 0 or step == learner.steps
+            if measures:
+                with torch.no_grad():
+                    figure = f"{task.measure(learner.average, step):.5f}"
+            if measures or step % LOG_EVERY == 0:
+                loss = sum(losses) / len(losses)
+                row = {"loss": f"{loss:.5f}", "validation": figure, "seconds": f"{now - start:.1f}"}
+                folder.append(phase=task.name, step=step, **row)
+                bar.set_postfix(loss=f"{loss:.4f}")
+                losses.clear()
+            if now - saved >= SAVE_SECONDS:
+                save(now - saved)
+                saved = now
+            if now - shown >= SHOW_SECONDS:
+                task.show()
+                shown = now
+    save(time.monotonic() - saved)
+    return learner.step >= learner.steps
+
+
+def read_progress(task: Task, options: TrainOptions) -> tuple[TaskProgress, dict[str, Tensor]] | None:
+    """How far a task is in the folder, with its tensors; None if it has not begun.
+
+    Raises:
+        VmcError: the folder is of another configuration, or its state damaged.
+    """
+    found = TrainingFolder(options.output, TaskProgress).read()
+    if found is None:
+        return None
+    wanted = {"name": task.name, "seed": options.seed, **task.identity}
+    there = {"name": found[0].name, **found[0].identity}
+    if other := [name for name, value in wanted.items() if there.get(name) != value]:
+        told = "; with ".join(f"{name} {there.get(name)}, and this one has {wanted[name]}" for name in other)
+        told = f"{options.output} is a training with {told}"
+        raise VmcError(f"{told}; choose another --output, or go on with the same configuration")
+    return found
+
+
+# --- the folder ---
+
+
+class TrainingFolder:
+    """The folder of one training.
+
+    state.safetensors   weights, their average and the progress: all that is needed to go on, on any machine
+    optimizer.pt        the optimizers' state; without it they warm up again
+    log.csv             see `COLUMNS`; cut back to the state on resuming
+    sheets/             what the networks draw, where they do
+
+    Args:
+        path: of the folder.
+        kind: the dataclass of its progress: plain values, `identity`, and `steps_done` by the phases of the log.
+    """
+
+    def __init__(self, path: Path, kind: type[Any]) -> None:
+        self.path, self.kind = path, kind
+        self.state, self.optimizer, self.log = path / STATE, path / "optimizer.pt", path / "log.csv"
+        self.sheets = path / "sheets"
+
+    def begin(self, progress: Any, *, new: bool) -> None:
+        """Make a new folder; of one that is there, drop the lines of the log that the state does not know."""
+        if new:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return self.write(progress, {"empty": torch.zeros(1)})
+        if self.log.exists():
+            with self.log.open(newline="", encoding="utf-8") as stream:
+                rows = [row for row in csv.DictReader(stream) if _is_kept(row, progress.steps_done)]
+            with atomic_write(self.log) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, COLUMNS)
+                writer.writeheader()
+                writer.writerows(rows)
+
+    def write(self, progress: Any, tensors: Mapping[str, Tensor], learner: Learner | None = None) -> None:
+        """Replace the state, the optimizers' state first: one that is a little too new does no harm."""
+        if learner is not None:
+            with atomic_write(self.optimizer) as temporary:
+                torch.save(learner.optimizer_state(), temporary)
+        with atomic_write(self.state) as temporary:
+            save_file(dict(tensors), temporary, metadata={"vmc": json.dumps(asdict(progress))})
+
+    def read(self) -> tuple[Any, dict[str, Tensor]] | None:
+        """The state, or None where there is none yet.
+
+        Raises:
+            VmcError: the file is damaged, or the folder holds something else.
+        """
+        if not self.state.is_file():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise VmcError(f"--output is {self.path}, which holds no {STATE} and is not empty; choose a new folder")
+            return None
+        try:
+            with safe_open(self.state, framework="pt") as file:
+                progress = self.kind(**json.loads((file.metadata() or {})["vmc"]))
+                return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            told = f"{self.state} is cut off, damaged or no state of such a training ({' '.join(str(error).split())})"
+            raise VmcError(f"{told}; copy it again from where it is whole, or choose a new --output") from error
+
+    def resume(self, learner: Learner, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Give a learner what the state has of it, nothing at step 0."""
+        if not step:
+            return
+        learner.restore(tensors, step)
+        try:
+            stored = torch.load(self.optimizer, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            stored = None
+        if not learner.restore_optimizer(stored):
+            print(f"{self.optimizer} is not there or of another training: the optimizers warm up again")
+
+    def append(self, **row: Any) -> None:
+        """Write one line of the log."""
+        new = not self.log.exists()
+        with self.log.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, COLUMNS)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def _is_kept(row: Mapping[str, Any], known: Mapping[str, int]) -> bool:
+    step = row.get("step") or ""
+    return None not in row.values() and step.isdigit() and int(step) <= known.get(str(row["phase"]), -1)
