@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from vmc.config.checks import check_complete, check_overlays
 from vmc.config.folders import config_folder, find_sweep
 from vmc.config.free_text import quote_free_text
-from vmc.config.launchers import check_launcher
 from vmc.config.schema import schema_of
+from vmc.config.sweep import check_launcher
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import environment
 
@@ -90,11 +90,13 @@ class CheckLauncher(Callback):
         try:
             check_launcher(self.name)
         except VmcError as error:  # Hydra makes a warning of what a callback raises
-            sys.exit(f"error: {error}")
+            tell(error)
+            sys.exit(1)
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End with exit code 1: Hydra would leave the launcher out without a word."""
-        sys.exit(f"error: hydra/launcher={self.name} serves sweeps; add -m before the overrides, or leave it out")
+        tell(VmcError(f"hydra/launcher={self.name} serves sweeps; add -m before the overrides, or leave it out"))
+        sys.exit(1)
 
 
 def run_hydra(task: Task, config_name: str) -> None:

@@ -1,11 +1,16 @@
-"""A sweep: the runs that it is made of, and the table that it ends with."""
+"""A sweep: what its launcher needs, the runs that it is made of, and the table that it ends with."""
 
 import csv
 import io
 import json
+import os
+import shutil
+import subprocess
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,84 @@ from vmc.runs.lock import holder
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import aligned
+
+# --- launchers -----------------------------------------------------------------------------------------------------
+
+# The package behind each choice of hydra/launcher, installed by the extra of the choice's name.
+PACKAGES = {"joblib": "hydra_plugins.hydra_joblib_launcher", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+QUEUE_EVERY = 5.0  # seconds between looks at Slurm's queue
+LATE = 30.0  # seconds within which a shared file system shows the result of a job that has left the queue
+
+
+def check_launcher(name: str) -> None:
+    """Refuse a launcher that cannot work here.
+
+    Raises:
+        VmcError: its package is not installed, or it is `slurm`, and Slurm's programs are not on the PATH, or its
+            controller does not answer.
+    """
+    if find_spec(PACKAGES[name]) is None:
+        raise VmcError(f"hydra/launcher={name} needs a package that is not installed; pip install 'vmc[{name}]'")
+    if name != "slurm":
+        return
+    for program in ("sbatch", "srun", "squeue", "scontrol"):
+        if shutil.which(program) is None:
+            raise VmcError(
+                f"hydra/launcher=slurm needs Slurm, but there is no {program} on the PATH;"
+                " start the sweep where the cluster's jobs are submitted, or leave hydra/launcher out"
+            )
+    try:
+        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        answer = "no answer within a minute"
+    else:
+        if " is UP" in ping.stdout:  # of several controllers one is enough
+            return
+        answer = (ping.stdout.strip() or ping.stderr.strip()).partition("\n")[0]
+    raise VmcError(
+        f"hydra/launcher=slurm cannot reach Slurm (scontrol ping: {answer});"
+        " no job was submitted, run the same command again when the cluster answers"
+    )
+
+
+def _squeue(*arguments: str, timeout: float = 60) -> str | None:
+    """What Slurm says of its queue; None where it does not."""
+    command = ["squeue", *arguments, "--noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True).stdout
+    except subprocess.SubprocessError:
+        return None
+
+
+def job_state() -> str:
+    """What Slurm calls the state of the job that this process belongs to; empty where it does not say."""
+    return (_squeue(f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%T", timeout=15) or "").strip()
+
+
+def wait_for_jobs(
+    ids: Collection[str], has_result: Callable[[str], bool], *, every: float = QUEUE_EVERY, late: float = LATE
+) -> set[str]:
+    """Wait until every job has a result or is gone; the ids of those that are gone without one.
+
+    The queue is asked, not the accounting: many clusters have none, and a job that is gone leaves no other trace.
+    """
+    waiting, missing_since = set(ids), dict[str, float]()
+    while True:
+        said = _squeue("--me", "--array", "--format=%i")  # those that wait, run, or are being put back in the queue
+        waiting = {job for job in waiting if not has_result(job)}
+        now = time.monotonic()
+        for job in waiting:
+            if said is None or job in said.split():
+                missing_since.pop(job, None)
+            else:
+                missing_since.setdefault(job, now)
+        gone = {job for job in waiting if now - missing_since.get(job, now) > late}
+        if waiting == gone:
+            return gone
+        time.sleep(every)
+
+
+# --- the runs and their table ----------------------------------------------------------------------------------------
 
 METRICS = ("motion_accuracy", "appearance", "copy_score")
 STATE = ("status", "reason", "step", "seconds")
