@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from vmc.config.command import check_values, compose
+from vmc.config.checks import check_config, check_parts, fill_missing
+from vmc.config.command import compose
 from vmc.config.folders import sweeps_folder
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,9 @@ def check(verb: str, words: list[str]) -> None:
     assert all((sweeps_folder() / "size" / f"{word[5:]}.yaml").is_file() for word in sizes)
     given = [word.partition(",")[0] if sweep else word for word in overrides if word not in sizes]
     config = compose(verb, given)
-    check_values(config, verb)
+    fill_missing(config)
+    check_config(config, verb)
+    check_parts(config)
     HydraConfig.instance().cfg = None
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 
-from vmc.config.launchers import job_state, wait_for_jobs
+from vmc.config.sweep import job_state, wait_for_jobs
 
 try:
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
-except ImportError:  # `vmc.config.launchers.check_launcher` says which extra is missing
+except ImportError:  # `vmc.config.sweep.check_launcher` says which extra is missing
     pass
 else:
 
@@ -52,24 +52,19 @@ else:
             import submitit
 
             options = {name: value for name, value in self.params.items() if value is not None}
-            executor = submitit.AutoExecutor(
-                cluster="slurm",
-                folder=options.pop("submitit_folder"),
-                slurm_max_num_timeout=options.pop("max_num_timeout"),
-            )
+            folder, timeouts = options.pop("submitit_folder"), options.pop("max_num_timeout")
+            executor = submitit.AutoExecutor(cluster="slurm", folder=folder, slurm_max_num_timeout=timeouts)
             # Since Slurm 22.05 a step has one CPU unless it asks for those of its job.
             options["srun_args"] = [f"--cpus-per-task={options.get('cpus_per_task', 1)}"]
             shared = {field.name for field in fields(BaseQueueConf)}
+            named = {name if name in shared else f"slurm_{name}": value for name, value in options.items()}
             calls = [
                 (list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}", Singleton.get_state())
                 for number, overrides in enumerate(job_overrides, initial_job_idx)
             ]
             try:
-                executor.update_parameters(
-                    **{name if name in shared else f"slurm_{name}": value for name, value in options.items()},
-                    nodes=1,
-                    tasks_per_node=1,  # further processes of an arm are started by the arm
-                )
+                # Of one task: further processes of an arm are started by the arm.
+                executor.update_parameters(**named, nodes=1, tasks_per_node=1)
                 return executor.map_array(self, *zip(*calls, strict=True))
             except (ValueError, submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
                 print(f"error: Slurm took no job ({error}); change hydra.launcher", file=sys.stderr)

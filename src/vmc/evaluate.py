@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from vmc.config.checks import check_cache, check_config, check_parts, check_place
 from vmc.config.command import run_hydra
 from vmc.config.run_config import take_over
+from vmc.config.schema import ABSENT, find
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = (
@@ -68,17 +69,13 @@ def departures(config: dict[str, Any], run: Path) -> list[str]:
     """
     from vmc.runs.folder import differing_keys, read_config
 
+    def shown(value: Any) -> str:
+        return "null" if value is None or value is ABSENT else "its own" if isinstance(value, dict) else str(value)
+
     theirs = read_config(run)
     keys = [key for group in PROTOCOL for key in differing_keys(theirs.get(group), config[group], group)]
-    said = [(key, _at(config, key), _at(theirs, key)) for key in keys if key.rpartition(".")[2] not in ("path", "get")]
-    return [f"{key} is {ours} (the run: {own})" for key, ours, own in said]
-
-
-def _at(config: Any, dotted: str) -> str:
-    """The value of a dotted key, as it is shown."""
-    for key in dotted.split("."):
-        config = config.get(key) if isinstance(config, dict) else None
-    return "null" if config is None else "its own" if isinstance(config, dict) else str(config)
+    keys = [key for key in keys if key.rpartition(".")[2] not in ("path", "get")]
+    return [f"{key} is {shown(find(config, key))} (the run: {shown(find(theirs, key))})" for key in keys]
 
 
 def work_beside(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
@@ -101,13 +98,11 @@ def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
     folder, jobs = jobs_of(config)
     for job in jobs:
         check_place("output", job.folder)
-    ranks = Ranks(rank, world, barrier.wait) if barrier else Ranks()
-    summaries = [job.run(ranks) for job in jobs]
+    summaries = [job.run(Ranks(rank, world, barrier.wait) if barrier else Ranks()) for job in jobs]
     if rank:
         return
-    summary = summaries[0]
-    if config["ask"] == "known":
-        summary = conclude_known(folder, [job.folder for job in jobs], step=jobs[0].step)
+    known = config["ask"] == "known"
+    summary = conclude_known(folder, [job.folder for job in jobs], step=jobs[0].step) if known else summaries[0]
     show(config, folder, jobs[0])
     print(f"{folder}: {summary['videos']} videos")
     print("\n".join(f"  {line}" for line in summary_lines(summary)))
@@ -140,31 +135,29 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
         check_videos(Path(config["videos"]))
     experiment, asked = build_experiment(config), build_part(config, "prompts")
     experiment.hardware.use_threads()
-    wrong = config["unreadable"] == "wrong"
+    wrong, output = config["unreadable"] == "wrong", config["output"]
     scoring = Controls(experiment=experiment, copying=config["copying"], unreadable_is_wrong=wrong)
-    prompts = experiment.prompts
     if config["videos"] is not None:
-        videos = Path(config["videos"])
-        folder = Path(config["output"] or f"{str(videos).rstrip('/')}-scores")
+        videos, prompts = Path(config["videos"]), experiment.prompts
+        folder = Path(output or f"{str(videos).rstrip('/')}-scores")
         names = named_videos(Path(asked["file"])) or find_videos(videos, prompts, video_names(prompts))
         if len(names) != len(prompts):
             raise VmcError(f"prompts.file names {len(names)} videos for {len(prompts)} prompts; give each row one seed")
         return folder, scoring.videos(folder, videos=videos, names=names)
-    run, step = config["run"], config["step"]
+    run, step, ask = config["run"], config["step"], config["ask"]
     if run is None and step:
         raise VmcError(f"step is {step}, but run is null, which is the base model; give run=DIR, or leave step out")
     weights = newest_weights(Path(run), step=step) if run and step != 0 else None
     step = int(weights.stem) if weights else 0
     home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / experiment.motion.name
     if config["control"] == "real":
-        folder = Path(config["output"] or home / "real")
+        folder = Path(output or home / "real")
         return folder, scoring.real(folder)
-    suffix = "" if config["ask"] == "token" else f"-{config['ask']}"
-    folder = Path(config["output"] or home / f"{step:06d}{suffix}")
-    if config["ask"] == "known":
+    folder = Path(output or home / (f"{step:06d}" if ask == "token" else f"{step:06d}-{ask}"))
+    if ask == "known":
         jobs = scoring.known(folder, weights=weights, step=step, known=asked.get("known"), each=config["known_videos"])
         return folder, jobs
-    return folder, scoring.model(folder, weights=weights, step=step, language=config["ask"] == "language")
+    return folder, scoring.model(folder, weights=weights, step=step, language=ask == "language")
 
 
 def named_videos(file: Path) -> list[str]:

@@ -22,7 +22,11 @@ def generate(config: DictConfig) -> None:
     if config.prompt is not None and config.prompts.file is not None:
         raise VmcError("prompt and prompts.file are both given; choose one of them")
     if config.push is not None:
-        check_push(config)
+        from vmc.tools.model_card import check_upload
+
+        if config.export is None:
+            raise VmcError(f"push is {config.push}, but export is null; give export=DIR, the folder that is uploaded")
+        check_upload(config.push)  # before anything is loaded
     if config.run is not None:
         take_over(config, Path(config.run), TAKEN_OVER)
     check_parts(config, TAKEN_OVER)
@@ -40,17 +44,8 @@ def generate(config: DictConfig) -> None:
     if config.export is not None:
         export(config, model)
     if config.prompt is not None or config.prompts.file is not None:
-        folder = Path(config.output) if config.output else default_output(config.run, weights)
-        write_videos(experiment, model, folder, batch_size=config.batch_size)
-
-
-def check_push(config: DictConfig) -> None:
-    """Refuse, before anything is loaded, an upload that cannot be."""
-    from vmc.tools.model_card import check_upload
-
-    if config.export is None:
-        raise VmcError(f"push is {config.push}, but export is null; give export=DIR, the folder that is uploaded")
-    check_upload(config.push)
+        folder = Path(config.run) / "videos" / weights.stem if weights else Path("outputs/videos")
+        write_videos(experiment, model, Path(config.output or folder), batch_size=config.batch_size)
 
 
 def export(config: DictConfig, model: Any) -> None:
@@ -69,11 +64,6 @@ def export(config: DictConfig, model: Any) -> None:
         print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
     if config.push:
         print(f"{upload(folder, config.push, private=config.private)}: uploaded")
-
-
-def default_output(run: str | None, weights: Path | None) -> Path:
-    """Where videos go when the command line does not say."""
-    return Path(run) / "videos" / weights.stem if run and weights else Path("outputs/videos")
 
 
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:

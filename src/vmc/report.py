@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.command import run_hydra
-from vmc.config.targets import build_foreign
+from vmc.config.run_config import build_foreign
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)

@@ -38,27 +38,20 @@ def train(config: DictConfig) -> dict[str, Any]:
     check_place("output", config.output)
     check_cache(config.cache)
     check_parts(config)
-    from vmc.config.build import build_session
+    from vmc.config.build import build_session, threshold_of
 
     with run_lock(run.path) if first else nullcontext():
         state = run.check()  # again: who wrote it until now may have finished it
         if state.get("status") == "running" and first:
             print(f"{run.path} was interrupted at step {state['step']}, its process is gone; it goes on")
-        tell_unstoppable(config)
+        if config.evaluate_every and config.stop.appearance is not None and threshold_of(config) is None:
+            log.info("metrics has no appearance model, so that nothing stops the run: stop.appearance has no effect")
         code = 0 if is_done(state, config.steps) else build_session(config, run).train()
     state = read_state(run.path)
     if first:
         print(f"{run.path}: {outcome(config, state)}")
     # Of the first rank alone: Lightning kills all others where one of them ends with another code than 0.
     return {**state, "exit_code": code} if code and first else state
-
-
-def tell_unstoppable(config: DictConfig) -> None:
-    """Log that a threshold was given which nothing measures."""
-    from vmc.config.build import threshold_of
-
-    if config.evaluate_every and config.stop.appearance is not None and threshold_of(config) is None:
-        log.info("metrics has no appearance model, so that nothing stops the run: stop.appearance has no effect")
 
 
 def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """A run's config, broken in sixty ways: it is read or refused in one sentence, and nothing that it brings runs."""
 
-import copy
 import json
 import random
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,10 +44,15 @@ INJECTED = (
 ENDLESS = (b"[" * 100_000, b"a: " + b"9" * 500_000, b"? " * 5000, b"\x00" * 100, b"- \n" * 400_000, b"5")
 
 
-def plain():
+@cache
+def composed() -> str:
+    """A run's config, as JSON."""
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train"), resolve=True)
-    return json.loads(json.dumps(config))
+        return json.dumps(OmegaConf.to_container(compose("train"), resolve=True))
+
+
+def plain():
+    return json.loads(composed())
 
 
 def places(node, path=()):
@@ -88,16 +93,12 @@ def mutated(number: int) -> bytes:
         bomb = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, depth))
         return f"a0: &a0 [{'x' * draw.randrange(5000)}]\n{bomb}{text}".encode()
     elif kind == 5:  # a key more, or one less
-        node = copy.deepcopy(config)
         if draw.random() < 0.5:
-            put(node, (*path[:1], draw.choice(["_target_", "_args_", "\u00e9", "a.b", "x" * 200])), draw.choice(ODD))
+            put(config, (*path[:1], draw.choice(["_target_", "_args_", "\u00e9", "a.b", "x" * 200])), draw.choice(ODD))
         else:
-            del node[path[0]]
-        config = node
+            del config[path[0]]
     else:  # endless
-        return draw.choice(
-            [b"[" * 100_000, b"a: " + b"9" * 500_000, b"? " * 5000, b"\x00" * 100, b"- \n" * 400_000, b"5"]
-        )
+        return draw.choice(ENDLESS)
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
 
 

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
 from vmc.config.folders import config_folder
-from vmc.config.run_config import checked
-from vmc.config.targets import allowed, check_foreign, named_targets
+from vmc.config.run_config import allowed, check_foreign, checked
+from vmc.config.schema import named_targets
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.evaluate import main as evaluate
 from vmc.generate import TAKEN_OVER as GENERATED

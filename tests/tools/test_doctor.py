@@ -32,7 +32,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VMC_WEIGHTS", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr("vmc.config.launchers.check_launcher", lambda name: None)
+    monkeypatch.setattr("vmc.config.sweep.check_launcher", lambda name: None)
     return tmp_path
 
 
@@ -274,7 +274,7 @@ def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
     def refuse(name):
         raise VmcError(f"{name} needs a package that is not installed; pip install 'vmc[{name}]'")
 
-    monkeypatch.setattr("vmc.config.launchers.check_launcher", refuse)
+    monkeypatch.setattr("vmc.config.sweep.check_launcher", refuse)
     rows = software.services()
     assert [row.state for row in rows] == ["note"] * 3
     assert rows[1].remedy == "pip install 'vmc[joblib]'"

@@ -1,94 +1,26 @@
-"""What is refused of a composed config before anything is built: overlays, missing values, keys, names, folders."""
+"""What is refused of a composed config before anything is built: overlays, missing values, keys, values, folders.
 
+A value of a class must be of the type that its argument is annotated with, any other of the type of its default.
+"""
+
+import math
 import os
+import types
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vmc.config.folders import check_name, group_files
-from vmc.config.free_text import PATHS
-from vmc.config.schema import OVERLAYS, arguments, schema_of
-from vmc.config.targets import INSTRUCTIONS, walk
-from vmc.config.values import check_loose, check_numbers, check_part
+from vmc.config.free_text import is_path
+from vmc.config.schema import ANYTHING, INSTRUCTIONS, OVERLAYS, arguments, join, schema_of, walk
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 from vmc.utils.plain_yaml import read_yaml
 
-
-def expand_paths(config: DictConfig) -> None:
-    """Put the home folder in place of a leading `~` of every path of a config."""
-    for key in _path_keys(config):
-        parent, _, name = key.rpartition(".")
-        node: Any = OmegaConf.select(config, parent) if parent else config
-        written: Any = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else {}
-        text = written.get(name)
-        if isinstance(text, str) and text.startswith("~"):
-            node[name] = expanded(text)
-
-
-def _path_keys(config: DictConfig) -> list[str]:
-    metrics = config.get("metrics")
-    parts = list(metrics) if isinstance(metrics, DictConfig) else []
-    return [pattern.replace("*", str(part)) for pattern in PATHS for part in (parts if "*" in pattern else ("",))]
-
-
-def expanded(text: str) -> str:
-    """A path with the home folder in place of a leading `~`; as it is where there is no such user."""
-    try:
-        return str(Path(text).expanduser())
-    except RuntimeError:
-        return text
-
-
-def check_place(key: str, path: str | Path, *, read_only: bool = False) -> None:
-    """Refuse a folder that cannot be written to, or be made.
-
-    Args:
-        key: the setting that it comes from, for the message.
-        path: the folder; it need not be there.
-        read_only: one that is there need not be writable.
-
-    Raises:
-        VmcError: naming what is in the way.
-    """
-    folder = Path(path)
-    if not str(path).strip() or "\0" in str(path):
-        raise VmcError(f"{key} is '{path}', which names no folder; give one")
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise VmcError(f"{key} is {folder}, which is a file; choose another folder")
-        there = next(
-            parent for parent in (folder, *folder.absolute().parents) if parent.exists() or parent.is_symlink()
-        )
-    except OSError as error:
-        raise VmcError(f"{key} is {folder}, which cannot be a folder ({error.strerror}); choose another") from error
-    if not there.is_dir():
-        raise VmcError(f"{key} is {folder}, but {there} is a file; choose another folder")
-    if not os.access(there, os.W_OK | os.X_OK) and not (read_only and there == folder):
-        raise VmcError(f"{key} is {folder}, but {there} cannot be written to (permission); choose another folder")
-
-
-def check_cache(cache: str | None) -> None:
-    """Refuse a folder of caches that cannot be made. One that is there may be another's, to be read alone.
-
-    Raises:
-        VmcError: naming the setting that it comes from.
-    """
-    if cache:
-        check_place("cache", cache, read_only=True)
-    else:
-        key = "VMC_CACHE" if os.environ.get("VMC_CACHE") else "the user's cache folder"
-        check_place(key, cache_root(), read_only=True)
-
-
-HOW = {
-    "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
-    " of your own clips"
-}
-"""What is given for a key that has no default, where its name does not say it."""
 NAMES = ("arm", "motion.name", "stack_name")
 """Names of folders."""
 GROUPS = (
@@ -96,6 +28,41 @@ GROUPS = (
     *("lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
 )
 """Groups of which classes are made."""
+REMEDIES = {
+    "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
+    " of your own clips"
+}
+"""What is given for a key that has no default, where its name does not say it."""
+GIVEN_LATER = {"regularization": ("source", "seed", "base_videos")}
+"""Arguments that no config has: the run hands them on."""
+NULLABLE = ("parameters", "figures.*")
+"""Keys, by pattern, that may be null where a YAML has a mapping: nothing is trained, a figure is not drawn."""
+TYPES: dict[str, Any] = {
+    # Of keys outside of any class whose default is null or a list. All others have the type of their default.
+    **dict.fromkeys(("cache", "control", "export", "init", "prompt", "push", "run", "videos"), str | None),
+    **dict.fromkeys(("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed"), int | None),
+    **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file"), str | None),
+    **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),
+    **dict.fromkeys(("output", "arm", "runs"), str),
+    "prompts.known": Mapping[str, str] | None,
+    "stop.appearance": float | None,
+    "rates.*": float,
+}
+LARGEST = 2**63 - 1
+BOUNDS: dict[tuple[str, ...], tuple[float, float, str]] = {
+    # Of numbers, by the patterns of their keys; both ends belong to them.
+    ("seed", "seeds.*", "prompts.seeds.*", "figure3.seed"): (0, LARGEST, f"a whole number from 0 to {LARGEST}"),
+    ("*.learning_rate", "optimizer.lr", "rates.*"): (0, math.inf, "a rate of 0 or more"),
+    ("optimizer.betas.*",): (0, math.nextafter(1, 0), "a number from 0 to below 1"),
+    ("optimizer.eps", "optimizer.weight_decay"): (0, math.inf, "a number of 0 or more"),
+}
+WORDS: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+WORDS |= {types.NoneType: "null", None: "null"}
+PLAIN: dict[Any, Any] = {bool: bool, int: int, float: int | float, str: str, Path: str}
+"""Types of arguments -> what stands for them in a config."""
+
+
+# --- what a command checks --------------------------------------------------------------------------------------------
 
 
 def check_overlays(config: DictConfig, chosen: Mapping[str, Any]) -> None:
@@ -108,17 +75,15 @@ def check_overlays(config: DictConfig, chosen: Mapping[str, Any]) -> None:
     for kind in OVERLAYS:
         if kind in config:  # no overlay of that name: Hydra took it for a new key
             raise VmcError(f"+{kind}={config[kind]} is unknown; --help lists the overlays there are")
-    if "ablation" in chosen and "baseline" in chosen:
-        raise VmcError(
-            f"+ablation={chosen['ablation']} and +baseline={chosen['baseline']} are both given;"
-            " a run is one arm, choose one of them"
-        )
+    if all(kind in chosen for kind in OVERLAYS):
+        both = " and ".join(f"+{kind}={chosen[kind]}" for kind in OVERLAYS)
+        raise VmcError(f"{both} are both given; a run is one arm, choose one of them")
 
 
 def check_complete(config: DictConfig) -> None:
     """Refuse a config in which a value that has no default is not set."""
     for name in missing_keys(config):
-        raise VmcError(f"{name} is not set and has no default; give {HOW.get(name, f'{name}=...')}")
+        raise VmcError(f"{name} is not set and has no default; give {REMEDIES.get(name, f'{name}=...')}")
 
 
 def missing_keys(config: DictConfig) -> list[str]:
@@ -145,16 +110,16 @@ def check_config(config: DictConfig, command: str) -> None:
     Raises:
         VmcError: naming the first such key.
     """
-    expand_paths(config)
+    for key, value in walk(OmegaConf.to_container(config)):
+        if isinstance(value, str) and value.startswith("~") and is_path(key):
+            OmegaConf.update(config, key, os.path.expanduser(value))  # noqa: PTH111 - Path's fails without such a user
     drop_keys_of_another_class(config, "optimizer")
     plain, schema = resolved(config), schema_of(command)
     for key in schema.unknown(plain):
-        raise VmcError(f"{key} is unknown; {schema.advice(key)}")
-    check_numbers(plain)
-    check_loose(plain, schema.tree)
+        raise VmcError(schema.refusal(key))
+    check_free_values(plain, schema.tree)
     for key in NAMES:
-        name: Any = OmegaConf.select(config, key)
-        if name is not None:
+        if (name := OmegaConf.select(config, key)) is not None:
             check_name(key, name)
 
 
@@ -163,11 +128,8 @@ def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
 
     So `optimizer._target_=torch.optim.SGD` needs no `~optimizer.betas`. What was given otherwise than a YAML has it is
     left, and refused by `check_parts`.
-
-    Raises:
-        VmcError: the class cannot be imported.
     """
-    node = OmegaConf.to_container(config[group], resolve=False) if config.get(group) is not None else {}
+    node: Any = OmegaConf.to_container(config[group], resolve=False) if config.get(group) is not None else {}
     if not isinstance(node, dict) or not isinstance(target := node.get("_target_"), str):
         return
     settings = [read_yaml(file, remedy="correct it") or {} for file in group_files(group)]
@@ -175,7 +137,7 @@ def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
         return  # its own; nothing is imported for it
     taken = arguments(target)
     for key, value in node.items():
-        foreign = taken is not None and key not in taken and key not in INSTRUCTIONS
+        foreign = not {key, ANYTHING} & taken.keys() and key not in INSTRUCTIONS
         if foreign and any(key in one and one[key] == value for one in settings):
             with open_dict(config):
                 del config[group][key]
@@ -204,3 +166,188 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         said, *_ = str(error).split("\n")
         raise VmcError(f"the config does not resolve ({said}); correct what stands in ${{...}}") from error
     return plain
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def check_place(key: str, path: str | Path, *, read_only: bool = False) -> None:
+    """Refuse a folder that cannot be written to, or be made.
+
+    Args:
+        key: the setting that it comes from, for the message.
+        path: the folder; it need not be there.
+        read_only: one that is there need not be writable.
+
+    Raises:
+        VmcError: naming what is in the way.
+    """
+    folder = Path(path)
+    if not str(path).strip() or "\0" in str(path):
+        raise VmcError(f"{key} is '{path}', which names no folder; give one")
+    above = [folder, *folder.absolute().parents]
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise VmcError(f"{key} is {folder}, which is a file; choose another folder")
+        there = next(parent for parent in above if parent.exists() or parent.is_symlink())
+    except OSError as error:
+        raise VmcError(f"{key} is {folder}, which cannot be a folder ({error.strerror}); choose another") from error
+    if not there.is_dir():
+        raise VmcError(f"{key} is {folder}, but {there} is a file; choose another folder")
+    if not os.access(there, os.W_OK | os.X_OK) and not (read_only and there == folder):
+        raise VmcError(f"{key} is {folder}, but {there} cannot be written to (permission); choose another folder")
+
+
+def check_cache(cache: str | None) -> None:
+    """Refuse a folder of caches that cannot be made. One that is there may be another's, to be read alone."""
+    named = "cache" if cache else "VMC_CACHE" if os.environ.get("VMC_CACHE") else "the user's cache folder"
+    check_place(named, cache or cache_root(), read_only=True)
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def check_free_values(config: Mapping[str, Any], tree: Mapping[str, Any]) -> None:
+    """Check all numbers by `BOUNDS`, and the values that belong to no class by `TYPES` and their defaults.
+
+    Args:
+        config: a composed config as plain dicts.
+        tree: the keys of the YAMLs with their values, in the same shape.
+
+    Raises:
+        VmcError: naming key, value and what it must be.
+    """
+    for key, value in walk(config):
+        if not isinstance(value, int | float):
+            continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise VmcError(f"{key} is {value}; it must be a finite number")
+        for patterns, (low, high, wanted) in BOUNDS.items():
+            if any(fnmatchcase(key, pattern) for pattern in patterns) and not low <= value <= high:
+                raise VmcError(f"{key} is {_shown(value)}; it must be {wanted}")
+        if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+            raise VmcError(f"{key} is {_shown(value)}; it must lie within {-LARGEST} and {LARGEST}")
+    _check_types(config, tree, "")
+
+
+def _check_types(config: Mapping[str, Any], tree: Mapping[str, Any], place: str) -> None:
+    if "_target_" in config:
+        return
+    for name, value in config.items():
+        key, default = join(place, name), tree.get(name)
+        wanted = next((kind for pattern, kind in TYPES.items() if fnmatchcase(key, pattern)), None)
+        if isinstance(value, Mapping) and (wanted is None or "_target_" in value):
+            _check_types(value, default if isinstance(default, Mapping) else {}, key)
+        elif wanted is not None:
+            if value is not None or default is not None:  # a default of null may stay
+                check_value(key, value, wanted)
+        elif isinstance(default, Mapping):
+            if value is not None or not any(fnmatchcase(key, pattern) for pattern in NULLABLE):
+                raise VmcError(f"{key} is {_shown(value)}; it must be a mapping {{key: value}} or a choice of a group")
+        elif isinstance(default, bool | int | float | str) and "${" not in str(default):
+            check_value(key, value, type(default))
+
+
+def check_part(node: Any, place: str) -> None:
+    """Check the arguments of the class that a part of a config names, and of those below it.
+
+    Args:
+        node: the part, as plain dicts and lists.
+        place: its dotted key.
+
+    Raises:
+        VmcError: naming key, value and what it must be.
+    """
+    if not isinstance(node, Mapping):
+        return
+    target = node.get("_target_")
+    taken = arguments(target) if isinstance(target, str) else None
+    for name, value in node.items():
+        if name in INSTRUCTIONS:
+            continue
+        key = f"{place}.{name}"
+        if taken is not None and not {name, ANYTHING} & taken.keys():
+            known = ", ".join(taken) or "no settings"
+            raise VmcError(f"{key} is given, but {str(target).rpartition('.')[2]} takes {known}; leave it out")
+        if taken is not None and name in taken and taken[name].annotation is not taken[name].empty:
+            check_value(key, value, taken[name].annotation)
+        parts = enumerate(value) if isinstance(value, list | tuple) else [("", value)]
+        for number, part in parts:
+            check_part(part, f"{key}.{number}" if number != "" else key)
+    if taken is None or ANYTHING in taken or "_partial_" in node:
+        return
+    for name, parameter in taken.items():
+        needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        if needed and name not in node and name not in GIVEN_LATER.get(place, ()):
+            raise VmcError(f"{place}.{name} is not set and has no default; give {place}.{name}=...")
+
+
+def check_value(key: str, value: Any, kind: Any) -> None:
+    """Refuse a value that is not of the type that an argument is annotated with.
+
+    Raises:
+        VmcError: naming the key, the value and what it must be.
+    """
+    if _fits(value, kind):
+        return
+    wanted, hint = get_args(kind) or (kind,), ""
+    if isinstance(value, bool | int | float) and str in wanted:
+        hint = f", as in {key}=./{value}" if Path in wanted or is_path(key) else f""", as in '{key}="{value}"'"""
+    elif _fits(value, float) and get_origin(kind) in (Sequence, list):
+        hint = f", as in {key}=[{_shown(value)}]"
+    raise VmcError(f"{key} is {_shown(value)}; it must be {_described(kind)}{hint}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a plain value may be handed to an argument of a type."""
+    made, inner = get_origin(kind) or kind, get_args(kind)
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True  # what its class makes is checked when it is made
+    if made in (Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if made is Literal:
+        return value in inner and not isinstance(value, bool)
+    if made in (None, types.NoneType):
+        return value is None
+    if made in PLAIN:
+        return isinstance(value, PLAIN[made]) and isinstance(value, bool) == (made is bool)
+    if made in (Any, object) or not isinstance(made, type):  # the last is what nobody can tell
+        return True
+    if issubclass(made, Mapping):
+        return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values() if len(inner) == 2)
+    if not issubclass(made, Sequence) or not isinstance(value, list | tuple):
+        return False  # an object of a class, which a `_target_` makes
+    if _is_fixed(inner):
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    return all(_fits(one, inner[0]) for one in value) if inner else True
+
+
+def _is_fixed(inner: Sequence[Any]) -> bool:
+    """Whether a sequence with these types of items has as many items."""
+    return len(inner) > 1 and inner[-1] is not Ellipsis
+
+
+def _described(kind: Any) -> str:
+    """A type in words, for messages."""
+    made, inner = get_origin(kind) or kind, get_args(kind)
+    if made in (Union, types.UnionType):
+        said = dict.fromkeys(_described(one) for one in inner)
+        return " or ".join(sorted(said, key=lambda one: one == "null"))
+    if made is Literal:
+        return " or ".join(map(str, inner))
+    if made in WORDS:
+        return WORDS[made]
+    if isinstance(made, type) and issubclass(made, Mapping):
+        return "a mapping {key: value}"
+    if isinstance(made, type) and issubclass(made, Sequence):
+        each = f"a list [...], each {_described(inner[0])}" if inner else "a list"
+        return f"a list of {len(inner)} values" if _is_fixed(inner) else each
+    return f"a {getattr(made, '__name__', made)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int) and abs(value) >= 10**100:
+        return "a number of more than 100 digits"  # Python refuses to write the longest
+    return text if len(text := str(value)) <= 80 else f"{text[:80]}..."

@@ -6,8 +6,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import hydra
@@ -21,9 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 from vmc.config.checks import check_complete, check_overlays
 from vmc.config.folders import config_folder, find_sweep
 from vmc.config.free_text import quote_free_text
-from vmc.config.launchers import check_launcher
 from vmc.config.schema import schema_of
+from vmc.config.sweep import check_launcher
 from vmc.utils.errors import VmcError
+from vmc.utils.processes import environment
 
 log = logging.getLogger(__name__)
 # conf/hydra/launcher/joblib.yaml has the name of a schema of its plugin, and is meant to match it. Workers see it too.
@@ -42,19 +42,12 @@ SYSTEM = (
 
 def explained(error: Exception, command: str) -> VmcError:
     """What composing raised, as one sentence; for a key that is not there, with the nearest one there is."""
-    said, *_ = str(error).partition("Config search path")
-    told = VmcError(" ".join(said.split()))
-    if found := re.search(r"Could not override '([^']+)'", str(told)):
-        key, schema = found[1], schema_of(command)
-        if choices := schema.choices(key):
-            said = f"belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
-        elif schema.knows(key):
-            said = f"stands in no file that is chosen; +{key}=... adds it"
-        else:
-            said = f"is unknown; {schema.advice(key)}"
-        told = VmcError(f"{key} {said}")
-    if "Config group override must be a string" in str(told):
-        told = VmcError("a group is given as null; name one of its choices (for the base model: +baseline=pretrained)")
+    said = " ".join(str(error).partition("Config search path")[0].split())
+    if found := re.search(r"Could not override '([^']+)'", said):
+        said = schema_of(command).explain(found[1])
+    if "Config group override must be a string" in said:
+        said = "a group is given as null; name one of its choices (for the base model: +baseline=pretrained)"
+    told = VmcError(said)
     told.__cause__ = error
     return told
 
@@ -97,11 +90,13 @@ class CheckLauncher(Callback):
         try:
             check_launcher(self.name)
         except VmcError as error:  # Hydra makes a warning of what a callback raises
-            sys.exit(f"error: {error}")
+            tell(error)
+            sys.exit(1)
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """End with exit code 1: Hydra would leave the launcher out without a word."""
-        sys.exit(f"error: hydra/launcher={self.name} serves sweeps; add -m before the overrides, or leave it out")
+        tell(VmcError(f"hydra/launcher={self.name} serves sweeps; add -m before the overrides, or leave it out"))
+        sys.exit(1)
 
 
 def run_hydra(task: Task, config_name: str) -> None:
@@ -110,7 +105,9 @@ def run_hydra(task: Task, config_name: str) -> None:
     if not os.environ.get("VMC_WEIGHTS"):
         os.environ.pop("VMC_WEIGHTS", None)  # an empty one is none, as for `python -m vmc.weights`
     sys.argv[1:] = find_sweep(quote_free_text(sys.argv[1:]))
-    with _raising():
+    # Hydra raises what does not compose: it would print an advice of its own. Further processes see both.
+    asked = os.environ.get(ASKED) or os.environ.get(HYDRA_ERRORS) or "0"
+    with environment(**{ASKED: asked, HYDRA_ERRORS: "1"}):
         try:
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
@@ -120,26 +117,12 @@ def run_hydra(task: Task, config_name: str) -> None:
         sys.exit(job.exit_code)
 
 
-@contextmanager
-def _raising() -> Iterator[None]:
-    """Let Hydra raise what does not compose: it would print an advice of its own. Further processes see both."""
-    before = {name: os.environ.get(name) for name in (HYDRA_ERRORS, ASKED)}
-    os.environ[ASKED] = before[ASKED] or before[HYDRA_ERRORS] or "0"
-    os.environ[HYDRA_ERRORS] = "1"
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
 class Job:
-    """A task as Hydra runs it, alone or in a sweep: it returns how the task ended, and never raises what failed.
+    """A task as Hydra runs it, alone or in a sweep: it returns how the task ended, and never raises what failed, which
+    would end the sweep that it is part of.
 
-    A task that a signal stopped names the exit code, so that no script takes it for done.
-
-    `HYDRA_FULL_ERROR=1` shows the traceback of an error. An error that is no `VmcError` is a defect: its traceback
-    is always shown. An exception that left a job would end the sweep that it is part of.
+    A task that a signal stopped names the exit code, so that no script takes it for done. `HYDRA_FULL_ERROR=1` shows
+    the traceback of an error; that of a defect, which is no `VmcError`, is always shown.
     """
 
     def __init__(self, task: Task) -> None:
@@ -165,15 +148,16 @@ class Job:
 def tell(error: BaseException) -> str:
     """Print an error as a sentence, a defect and what is asked for with its traceback; the sentence."""
     sentence = user_error(error)
-    if sentence is None or log.isEnabledFor(logging.DEBUG) or _full_error():
+    asked = (os.environ.get(ASKED) or os.environ.get(HYDRA_ERRORS, "0")) not in ("", "0")
+    if sentence is None or asked or log.isEnabledFor(logging.DEBUG):
         log.error("the run failed", exc_info=error)
     print(f"error: {sentence or error}", file=sys.stderr, flush=True)
     return sentence or f"{type(error).__name__}: {error}".strip(": ")
 
 
 def user_error(error: BaseException | None) -> str | None:
-    """The sentence of the `VmcError` behind an error; Hydra wraps what a constructor raises. Also of what the system
-    refuses: a folder without permission, a full disk.
+    """The sentence of the `VmcError` behind an error, which Hydra wraps, or of what the system refuses: no permission,
+    a full disk.
     """
     first = error
     while error is not None:
@@ -184,7 +168,3 @@ def user_error(error: BaseException | None) -> str | None:
         place = f"{first.filename}: " if first.filename else ""
         return f"{place}{first.strerror}; make room or give a path that can be read and written, and run it again"
     return None
-
-
-def _full_error() -> bool:
-    return (os.environ.get(ASKED) or os.environ.get(HYDRA_ERRORS, "0")) not in ("", "0")

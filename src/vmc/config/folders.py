@@ -60,39 +60,24 @@ def find_sweep(arguments: Sequence[str]) -> list[str]:
     """
     multirun = [text for text in arguments if text in MULTIRUN]
     others = [text for text in arguments if text not in multirun]
-    name = _option(others, "--config-name", "-cn")
-    if name and _option(others, "--config-dir", "-cd") is None and (sweeps_folder() / f"{name}.yaml").is_file():
+    options: dict[str, str] = {}  # `--name value` or `--name=value`; the first counts, and none has none after it
+    for argument, following in zip(others, [*others[1:], ""], strict=False):
+        name, equals, value = argument.partition("=")
+        options.setdefault(name, value if equals else following)
+    sweep = sweeps_folder() / f"{options.get('--config-name') or options.get('-cn')}.yaml"
+    if not {"--config-dir", "-cd"} & options.keys() and sweep.is_file():
         others = ["--config-dir", str(sweeps_folder()), *others]
     return [*multirun, *others]
 
 
 MULTIRUN = ("-m", "--multirun")
-
-
-def _option(arguments: Sequence[str], *names: str) -> str | None:
-    """The value of a command-line option, `--name value` or `--name=value`."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):  # none has none after it
-        name, equals, value = argument.partition("=")
-        if name in names:
-            return value if equals else following
-    return None
-
-
 LONGEST = 100  # bytes of a name; a file system takes 255, and temporary names are longer
 SPACING = 2.0
 """Factor between neighbours in a search for rates."""
 
 
 def check_name(key: str, name: Any) -> None:
-    """Refuse a name that would not be the name of one folder.
-
-    Args:
-        key: the setting that it comes from.
-        name: as it was given.
-
-    Raises:
-        VmcError: with the nearest name that is one.
-    """
+    """Raise a VmcError where the value of a setting cannot be the name of one folder, with the nearest that can."""
     text = str(name)
     if not text or text != safe_name(text, keep="@=+~,() '&!#$%;[]{}"):
         offered = safe_name(text) or "another"
@@ -100,12 +85,7 @@ def check_name(key: str, name: Any) -> None:
 
 
 def safe_name(text: str, *, keep: str = "@") -> str:
-    """The text as the name of one folder: letters, digits, `._-` and the characters to keep; empty where none is left.
-
-    Args:
-        text: any.
-        keep: further characters that stay.
-    """
+    """The text as the name of one folder: letters, digits, `._-` and those to keep; empty where none is left."""
     known = unicodedata.normalize("NFC", text)
     name = re.sub(rf"[^\w.\-{re.escape(keep)}]+", "_", known).lstrip("._ ").rstrip(". ")
     while len(name.encode()) > LONGEST:

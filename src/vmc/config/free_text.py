@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ValueType
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
 from vmc.config.folders import MULTIRUN
@@ -22,6 +22,7 @@ PATHS = (
 """Keys whose value is a path. `~` is the home folder, and `${key}` refers to another key."""
 NAMES = ("arm", "motion.name", "logger.name", "logger.project", "logger.group")
 """Keys whose value is a name: as paths, but for `~`."""
+NUMBER = re.compile(r"true|false|[-+]?(inf|nan|[\d_.]+(e[-+]?\d+)?)", re.IGNORECASE)
 
 
 def is_path(key: str) -> bool:
@@ -48,9 +49,8 @@ def _quote(argument: str, *, multirun: bool) -> str:
     if name in FREE_TEXT:
         # OmegaConf reads ${ as an interpolation.
         return f"{key}={_quoted(value.replace('${', chr(92) + '${'))}"
-    if name not in NAMES and not is_path(name):
-        return argument
-    if multirun and _is_sweep(value):
+    parsed = _parsed(value) if multirun else None
+    if not (name in NAMES or is_path(name)) or (parsed and parsed.is_sweep_override()):
         return argument
     parts = value.split(",") if multirun else [value]
     return f"{key}={','.join(_as_text(part, name) for part in parts)}"
@@ -59,49 +59,30 @@ def _quote(argument: str, *, multirun: bool) -> str:
 def _as_text(value: str, key: str) -> str:
     """A path or a name, in quotes where Hydra would read another thing.
 
-    A number stays one where a path is asked for, and is refused later: `./5` is a path.
+    A number stays one where a path is asked for, and is refused later: `./5` is a path. So does what stands for a
+    class that makes the path, or for a list of the names of classes.
     """
-    if re.fullmatch(r"[\w./@-]+", value, re.ASCII) and (is_path(key) or not _is_number(value)):
-        return value
-    if value in ("null", "???") or _is_quoted(value) or _is_other(value, key):
-        return value
-    return _quoted(value)
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return value.lower() in ("true", "false")
-    return True
-
-
-def _is_other(value: str, key: str) -> bool:
-    """Whether it stands for a class that makes the path, or for a list of the names of classes."""
+    plain = re.fullmatch(r"[\w./@-]+", value, re.ASCII) and (is_path(key) or not NUMBER.fullmatch(value))
     listed = key.endswith(".labels") and value.startswith("[") and value.endswith("]")
-    return is_path(key) and (listed or value.startswith("{_target_"))
+    made = is_path(key) and (listed or value.startswith("{_target_"))
+    return value if plain or made or value in ("null", "???") or _is_quoted(value) else _quoted(value)
 
 
 def _quoted(value: str) -> str:
     # Hydra reads \" as a quote; a backslash counts only before a quote.
     escaped = value.replace('\\"', '\\\\"').replace('"', '\\"')
-    if escaped.endswith("\\"):
-        escaped += "\\"
-    return f'"{escaped}"'
-
-
-def _is_sweep(value: str) -> bool:
-    try:
-        return OverridesParser.create().parse_override(f"key={value}").is_sweep_override()
-    except HydraException:
-        return False
+    return f'"{escaped}\\"' if escaped.endswith("\\") else f'"{escaped}"'
 
 
 def _is_quoted(value: str) -> bool:
     if len(value) < 2 or value[0] != value[-1] or value[0] not in "'\"":
         return False
+    parsed = _parsed(value)  # a single element, and no choice of several: 'a','b' would be a sweep
+    return parsed is not None and parsed.value_type is ValueType.ELEMENT
+
+
+def _parsed(value: str) -> Override | None:
     try:
-        # A single element, and no choice of several: 'a','b' would be a sweep.
-        return OverridesParser.create().parse_override(f"key={value}").value_type is ValueType.ELEMENT
+        return OverridesParser.create().parse_override(f"key={value}")
     except HydraException:
-        return False
+        return None

@@ -1,7 +1,13 @@
-"""A run's own config in place of what the command line composed. It came with the run's folder, so it is checked."""
+"""The config of a run folder: which classes it may name, and taking it in place of what the command line composed.
+
+A `_target_` is called. One that was typed here, or stands in a YAML of this machine, is the user's own choice. One in a
+run folder came with the folder, which people share: a YAML of this machine must name it at the same place, unless the
+user trusts the run.
+"""
 
 import copy
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,22 +15,86 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vmc.config.checks import GROUPS
-from vmc.config.schema import find, schema_of
-from vmc.config.targets import allowed, check_foreign
-from vmc.config.values import check_loose, check_numbers, check_part
+from vmc.config.checks import GROUPS, check_free_values, check_part
+from vmc.config.schema import INSTRUCTIONS, find, named_targets, schema_of, walk
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
 
+CODE = "trust"
+"""The key of a class by which a file's own code may run."""
+TRUST = "give trust=true if you made the run or know who did"
 EARLIER = ("data.step", "regularization.step")
 """Keys of runs of earlier versions, which say nothing that a run's other keys do not say."""
-
-
 FRAMES = ("frames", "size", "fps")
 """What a run's clips, and so its model's videos, were made with."""
 NEEDED = {"prompts": ("file", "limit", "seeds"), "stop": ("appearance",)}
 """Keys of parts that no class is made of."""
+
+
+def allowed(place: str, target: Any) -> bool:
+    """Whether a `_target_` may stand at a place, such as `metrics.classifier`, of a run's config."""
+    if not isinstance(target, str):
+        return False
+    if place == "optimizer" and (found := re.fullmatch(r"torch\.optim\.(\w+)", target)):
+        import torch
+
+        named = getattr(torch.optim, found[1], None)
+        return isinstance(named, type) and issubclass(named, torch.optim.Optimizer)
+    return target in named_targets().get(_any_item(place), ())
+
+
+def _any_item(place: str) -> str:
+    return ".".join("*" if part.isdecimal() else part for part in place.split("."))
+
+
+def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> None:
+    """Refuse what a part of a run's config would run or look up beside building what its group is for.
+
+    Args:
+        node: the part, as plain dicts and lists.
+        place: its dotted key.
+        source: the file it comes from, for messages.
+        trust: whatever class it names is the user's own wish.
+
+    Raises:
+        VmcError: naming the first such thing.
+    """
+    for key, value in walk(node, place):
+        parent, _, name = key.rpartition(".")
+        if isinstance(value, str) and "${" in value:
+            raise VmcError(f"{source} has {key}: {value}, but what refers to other values is not looked up in a run")
+        if value == "???":
+            raise VmcError(f"{source} has no value for {key}; make the run anew, or correct the file")
+        if trust:
+            continue
+        if name == CODE and value is not False:
+            raise VmcError(f"{source} has {key}: {value}, which runs the code of a file; {TRUST}")
+        if name == "_target_" and not allowed(parent, value):
+            raise VmcError(
+                f"{source} has {key}: {value}, which is no class that a YAML here names for {parent};"
+                f" {TRUST}, or its YAML's folder as --config-dir"
+            )
+        partial = name == "_partial_" and f"{_any_item(parent)}._partial_" in named_targets()
+        if name in INSTRUCTIONS and name != "_target_" and not partial:
+            raise VmcError(f"{source} has {key}, which no run of this project has; {TRUST}")
+
+
+def build_foreign(node: Any, place: str, *, source: str, trust: bool = False, **more: Any) -> Any:
+    """What a part of a run's config describes, built once it is known to be harmless.
+
+    Args:
+        node, place, source, trust: as those of `check_foreign`.
+        more: further arguments of the class.
+
+    Raises:
+        VmcError: it is not harmless, or its class refuses it.
+    """
+    from hydra.utils import instantiate
+
+    check_foreign(node, place, source=source, trust=trust)
+    check_part(node, place)
+    return instantiate(node, **more)
 
 
 def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
@@ -43,19 +113,18 @@ def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
 
     ours = checked(read_config(run), keys, source=str(run / "config.yaml"), trust=bool(config.get("trust")))
     given = [str(text).lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task]
-    said = {key: OmegaConf.select(config, key) for key in given if "." in key}
+    said = {key: OmegaConf.select(config, key) for key in given if key.partition(".")[0] in keys and "." in key}
     OmegaConf.set_struct(config, False)
+    if "metrics" in keys:  # those that are added here stay beside the run's own
+        own = schema_of("train").tree["metrics"]
+        ours["metrics"] |= {name: node for name, node in config.metrics.items() if name not in own}
     for key in keys:
-        if key == "metrics":  # those that are added here stay beside the run's own
-            own = schema_of("train").tree[key]
-            ours[key] |= {name: node for name, node in config[key].items() if name not in own}
         if key not in given:
             config[key] = ours[key]
         elif key != "trainer":  # trainer=cpu serves a run that was made on a GPU
             raise VmcError(f"{key} is given with run={run}, which brings its own; leave it out")
     for key, value in said.items():
-        if key.split(".")[0] in keys:
-            OmegaConf.update(config, key, value, merge=False)
+        OmegaConf.update(config, key, value, merge=False)
 
 
 def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = False) -> dict[str, Any]:
@@ -72,26 +141,23 @@ def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = Fals
     """
     if not isinstance(config, Mapping):
         raise VmcError(f"{source} is no config of vmc.train; give the output folder of vmc.train")
-    config = dict(config)
     for key in dict.fromkeys([*keys, "data"]):
-        if config.get(key, "???") == "???":
+        part = config.get(key, "???")
+        if part == "???":
             raise VmcError(f"{source} has no {key}; it is no config of vmc.train, give the output folder of vmc.train")
-        described = isinstance(config[key], Mapping) and (key == "prompts" or "_target_" in config[key])
-        if key in GROUPS and not described:
-            raise VmcError(f"{source} has {key}: {str(config[key])[:80]}, which describes nothing; make the run anew")
+        if key in GROUPS and not (isinstance(part, Mapping) and (key == "prompts" or "_target_" in part)):
+            raise VmcError(f"{source} has {key}: {str(part)[:80]}, which describes nothing; make the run anew")
     for key in keys:
         check_foreign(config[key], key, source=source, trust=trust)
         for name in NEEDED.get(key, ()):
             if not isinstance(config[key], Mapping) or name not in config[key]:
                 raise VmcError(f"{source} has no {key}.{name}; make the run anew, or correct the file")
-    ours = known_alone({key: config[key] for key in keys}, trust=trust)
+    ours = _known_alone({key: config[key] for key in keys}, trust=trust)
     # The run's clips may have been of another length or size than the model's own.
-    clips = config["data"]
-    ours["model"] |= {key: clips[key] for key in FRAMES if key in clips}
+    ours["model"] |= {key: config["data"][key] for key in FRAMES if key in config["data"]}
     ours["trainer"] |= {"devices": 1, "strategy": "auto"}
     try:
-        check_numbers(ours)
-        check_loose(ours, schema_of("train").tree)
+        check_free_values(ours, schema_of("train").tree)
         for group in GROUPS:
             check_part(ours.get(group), group)
     except VmcError as error:
@@ -99,12 +165,10 @@ def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = Fals
     return ours
 
 
-def known_alone(config: Mapping[str, Any], *, trust: bool = False) -> dict[str, Any]:
+def _known_alone(config: Mapping[str, Any], *, trust: bool) -> dict[str, Any]:
     """A run's config without the keys that this version does not know; which, the log says.
 
-    Args:
-        config: parts of a run's, as plain dicts.
-        trust: parts of a class of one's own are left as they are.
+    Where it is trusted, the parts of a class of one's own are left as they are.
     """
     kept: Any = copy.deepcopy(dict(config))
     for key in list(schema_of("train").unknown(kept)):

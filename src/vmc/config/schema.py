@@ -1,20 +1,26 @@
-"""Which keys there are: those of the YAMLs, all choices of a group together, and the arguments of their classes."""
+"""Which keys there are: those of the YAMLs, all choices of a group together, and the arguments of their classes.
+
+The YAMLs are those that ship and those of the command's `--config-dir` and `hydra.searchpath`.
+"""
 
 import difflib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
-from vmc.config.folders import config_folder, config_folders, group_files, package_of
-from vmc.config.targets import INSTRUCTIONS, named_targets
+import yaml
+
+from vmc.config.folders import config_folder, config_folders, group_files, group_names, package_of
 from vmc.utils.errors import VmcError
-from vmc.utils.plain_yaml import read_yaml
+from vmc.utils.plain_yaml import SafeLoader, read_yaml
 
+INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+"""Keys that Hydra follows in place of handing them on."""
 OVERLAYS = ("ablation", "baseline")
 """Groups that a training adds with a plus."""
 FREE = ("hydra", "prompts.known", "figures")
@@ -24,6 +30,108 @@ LISTS = ("metrics",)
 ABSENT = object()
 RETIRED = {"data.step": "clips are sampled in time: data.fps says how many frames a second are taken"}
 """Keys of earlier versions, and what stands in their place."""
+EXTRAS = {"bitsandbytes": "pip install 'vmc[bnb]', or use optimizer=adamw"}
+"""Packages of classes that YAMLs name, which extras of the project install -> what to do where one is not there."""
+ALTERNATIVE = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+){2,}")
+"""A dotted name in the comment on the line of a `_target_`, or below it: what may stand there too."""
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+ANYTHING = "**"
+"""Stands among the arguments of a class that takes any."""
+
+
+# --- nested keys ------------------------------------------------------------------------------------------------------
+
+
+def join(place: str, name: object) -> str:
+    """The dotted key of a name below a place; the outermost place is empty."""
+    return f"{place}.{name}" if place and name else f"{place}{name}"
+
+
+def walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key below a place with its value; the places of a list count as keys."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for name, value in items:
+        yield (key := f"{place}.{name}" if place else str(name)), value
+        yield from walk(value, key)
+
+
+def find(tree: Any, key: str) -> Any:
+    """What stands in nested dicts under a dotted key; `ABSENT` where nothing does."""
+    for part in key.split(".") if key else ():
+        if not isinstance(tree, Mapping) or part not in tree:
+            return ABSENT
+        tree = tree[part]
+    return tree
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def arguments(target: str) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a class or function by its dotted name, which is imported; `ANYTHING` where it takes any.
+
+    Raises:
+        VmcError: it cannot be imported.
+    """
+    module, _, name = target.rpartition(".")
+    try:
+        called = getattr(import_module(module), name)
+        try:
+            found = inspect.signature(called, eval_str=True)
+        except NameError:  # types that are imported for checkers of types alone
+            found = inspect.signature(called)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        remedy = EXTRAS.get(module.partition(".")[0], "give the dotted name of a class that is installed")
+        raise VmcError(f"_target_ is {target}, which cannot be imported ({error}); {remedy}") from error
+    return {ANYTHING if one.kind is one.VAR_KEYWORD else name: one for name, one in found.parameters.items()}
+
+
+def named_targets() -> Mapping[str, frozenset[str]]:
+    """The classes that YAMLs of this machine name at each place: `metrics.classifier`; `PLACE.*` are a list's items."""
+    return _named(config_folders())
+
+
+@cache
+def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    other_place: dict[str, str] = {}  # whose value stands there: sampler: ${sampler}
+    # Of no other folders: below one that is given may lie runs of somebody else.
+    files = [(group, file) for group in group_names() for file in group_files(group, folders)]
+    for group, file in [*(("", file) for file in config_folder().glob("*.yaml")), *files]:
+        try:
+            text = file.read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=SafeLoader)
+        except (yaml.YAMLError, ValueError):
+            continue  # a run that chooses it is told of it
+        lines = [*text.splitlines(), ""]
+        for place, name, value, line in _scalars(node, package_of(text, group)):
+            if name == "_target_":
+                below = lines[line + 1] if lines[line + 1].lstrip().startswith("#") else ""
+                others = ALTERNATIVE.findall(lines[line].partition("#")[2] + below)
+                found.setdefault(place, set()).update([value, *others])
+            elif name == "_partial_":
+                found.setdefault(f"{place}._partial_", set()).add(value)
+            elif same := REFERENCE.fullmatch(value):
+                other_place[join(place, name)] = same[1]
+    for place, other in other_place.items():
+        found.setdefault(place, set()).update(found.get(other, ()))
+    return {place: frozenset(names) for place, names in found.items()}
+
+
+def _scalars(node: Any, place: str, name: str = "") -> Iterator[tuple[str, str, str, int]]:
+    """Of every value: the place of its mapping, its key, its text, and the number of its line."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _scalars(value, join(place, name), str(key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _scalars(value, join(place, name), "*")
+    elif isinstance(node, yaml.ScalarNode):
+        yield place, name, node.value, node.start_mark.line
+
+
+# --- the keys of a command --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -36,122 +144,84 @@ class Schema:
     """
 
     tree: Mapping[str, Any]
-    groups: tuple[str, ...] = field(default=())
+    groups: tuple[str, ...] = ()
 
-    def unknown(self, config: Any) -> Iterator[str]:
-        """Dotted keys of a composed config, as plain dicts, that nothing reads."""
-        yield from self._unknown(config, self.tree, "")
+    def unknown(self, node: Any, known: Any = None, place: str = "") -> Iterator[str]:
+        """Dotted keys that nothing reads.
 
-    def _unknown(self, node: Any, known: Any, place: str) -> Iterator[str]:
+        Args:
+            node: a composed config as plain dicts, or the part of it at a place.
+            known: the keys of the YAMLs at that place.
+            place: the part's dotted key.
+        """
         if not isinstance(node, Mapping) or place in FREE:
             return
-        target = node.get("_target_")
+        known = known if place else self.tree
+        target = node["_target_"] if isinstance(node.get("_target_"), str) else None
         for name, value in node.items():
-            key = f"{place}.{name}" if place else str(name)
-            below = known.get(name, ABSENT) if isinstance(known, Mapping) else ABSENT
             if name in INSTRUCTIONS:
                 continue
-            if below is ABSENT and isinstance(target, str):  # imported for a key that no YAML has
+            key = join(place, name)
+            below = known.get(name, ABSENT) if isinstance(known, Mapping) else ABSENT
+            if below is ABSENT and target:  # imported for a key that no YAML has
                 taken = arguments(target)
                 named = value is None or (isinstance(value, Mapping) and "_target_" in value)
-                below = None if name in (taken or ()) or (taken is None and (named or place not in LISTS)) else ABSENT
+                if name in taken or (ANYTHING in taken and (named or place not in LISTS)):
+                    below = None
             if below is ABSENT:
                 yield key
                 continue
-            if isinstance(below, str) and (other := re.fullmatch(r"\$\{([\w.]+)\}", below)):
+            if isinstance(below, str) and (other := REFERENCE.fullmatch(below)):
                 below = find(self.tree, other[1])
-            unknown = list(self._unknown(value, below, key))
-            if unknown and not (isinstance(target, str) and "_target_" not in value and _takes_any(target, name)):
+            unknown = list(self.unknown(value, below, key))
+            if unknown and not (target and "_target_" not in value and _takes_mapping(target, name)):
                 yield from unknown
 
-    def knows(self, key: str) -> bool:
-        """Whether a dotted key is in a YAML, or an argument of a class that may stand there."""
-        parent, _, name = key.rpartition(".")
-        if find(self.tree, key) is not ABSENT or key in self.groups or key.split(".")[0] == "hydra":
-            return True
-        return any(name in (arguments(target) or {}) for target in named_targets().get(parent, ()))
-
-    def choices(self, key: str) -> list[str]:
-        """The choices of its group, `token=trained`, whose YAML has a dotted key."""
+    def explain(self, key: str) -> str:
+        """Why a key that is typed without a plus stands in no YAML that is chosen, and what to do."""
         group, _, inner = key.partition(".")
+        parent, _, name = key.rpartition(".")
         files = group_files(group) if group in self.groups and inner else []
-        return [f"{group}={file.stem}" for file in files if find(_read(file), inner) is not ABSENT]
+        if choices := [f"{group}={file.stem}" for file in files if find(_read(file), inner) is not ABSENT]:
+            return f"{key} belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
+        known = find(self.tree, key) is not ABSENT or key in self.groups or group == "hydra"
+        if known or any(_takes(target, name) for target in named_targets().get(parent, ())):
+            return f"{key} stands in no file that is chosen; +{key}=... adds it"
+        return self.refusal(key)
 
-    def nearest(self, key: str) -> str | None:
-        """The known key that is most like another one: of its own group, else of all."""
-        siblings = find(self.tree, key.rpartition(".")[0])
-        if isinstance(siblings, Mapping) and "." in key:
-            prefix = key.rpartition(".")[0]
-            if near := difflib.get_close_matches(key, [f"{prefix}.{name}" for name in siblings if name[0] != "_"], 1):
-                return near[0]
-        names = [name for name in _flat(self.tree) if not any(part in INSTRUCTIONS for part in name.split("."))]
-        names += [f"+{name}" if name in OVERLAYS else name for name in self.groups]
-        if near := difflib.get_close_matches(key, names, 1):
-            return near[0]
-        last = {name.rpartition(".")[2]: name for name in names}
-        near = difflib.get_close_matches(key.rpartition(".")[2], list(last), 1)
-        return last[near[0]] if near else None
-
-    def advice(self, key: str) -> str:
-        """What to do about an unknown key."""
+    def refusal(self, key: str) -> str:
+        """That a key is unknown, and the known key that is most like it: of its own group, else of all."""
         if key in RETIRED:
-            return RETIRED[key]
-        near = self.nearest(key)
-        return f"did you mean {near}?" if near else "--help lists the groups and keys there are"
+            return f"{key} is unknown; {RETIRED[key]}"
+        parent, _, last = key.rpartition(".")
+        names = [name for name, _ in walk(self.tree) if not re.search(r"(^|\.)(\d+|_\w+_)(\.|$)", name)]
+        siblings = [name for name in names if parent and name.rpartition(".")[0] == parent]
+        names += [f"+{name}" if name in OVERLAYS else name for name in self.groups]
+        by_last = {name.rpartition(".")[2]: name for name in names}
+        near = difflib.get_close_matches(key, siblings, 1) or difflib.get_close_matches(key, names, 1)
+        near = near or [by_last[name] for name in difflib.get_close_matches(last, list(by_last), 1)]
+        return f"{key} is unknown; " + (
+            f"did you mean {near[0]}?" if near else "--help lists the groups and keys there are"
+        )
 
 
-def find(tree: Any, key: str) -> Any:
-    """What stands in nested dicts under a dotted key; `ABSENT` where nothing does."""
-    for part in key.split(".") if key else ():
-        if not isinstance(tree, Mapping) or part not in tree:
-            return ABSENT
-        tree = tree[part]
-    return tree
+def _takes(target: str, name: str) -> bool:
+    try:
+        return name in arguments(target)
+    except VmcError:  # its package is not installed
+        return False
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in tree.items():
-        yield f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-
-
-def _takes_any(target: str, name: str) -> bool:
+def _takes_mapping(target: str, name: str) -> bool:
     """Whether an argument of a class is a mapping, below which any key may stand: names of classes, captions."""
-    kind = annotations(target).get(name, Any)
+    taken = arguments(target)
+    kind = taken[name].annotation if name in taken else Any
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
-    return any(one is Any or (isinstance(one, type) and issubclass(one, Mapping)) for one in made)
+    return any(one in (Any, inspect.Parameter.empty) or _is_mapping(one) for one in made)
 
 
-@cache
-def annotations(target: str) -> Mapping[str, Any]:
-    """The kinds of the arguments of a class or function; of those that can be told."""
-    module, _, name = target.rpartition(".")
-    called = getattr(import_module(module), name)
-    try:
-        return get_type_hints(called.__init__ if isinstance(called, type) else called)  # type: ignore[misc]
-    except (NameError, TypeError, AttributeError):  # kinds that are imported for checkers of types alone
-        return {}
-
-
-@cache
-def arguments(target: str) -> Mapping[str, inspect.Parameter] | None:
-    """The arguments of a class or function by its dotted name; None where it takes any.
-
-    Raises:
-        VmcError: it cannot be imported.
-    """
-    module, _, name = target.rpartition(".")
-    try:
-        parameters = inspect.signature(getattr(import_module(module), name)).parameters
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        remedy = "give the dotted name of a class that is installed"
-        if module.startswith("bitsandbytes"):
-            remedy = "pip install 'vmc[bnb]', or use optimizer=adamw"
-        raise VmcError(f"_target_ is {target}, which cannot be imported ({error}); {remedy}") from error
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return None
-    return dict(parameters)
+def _is_mapping(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Mapping)
 
 
 def schema_of(command: str) -> Schema:

@@ -1,11 +1,16 @@
-"""A sweep: the runs that it is made of, and the table that it ends with."""
+"""A sweep: what its launcher needs, the runs that it is made of, and the table that it ends with."""
 
 import csv
 import io
 import json
+import os
+import shutil
+import subprocess
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +20,87 @@ from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import aligned
 
+# --- launchers -----------------------------------------------------------------------------------------------------
+
+# The package behind each choice of hydra/launcher, installed by the extra of the choice's name.
+PACKAGES = {"joblib": "hydra_plugins.hydra_joblib_launcher", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+QUEUE_EVERY = 5.0  # seconds between looks at Slurm's queue
+LATE = 30.0  # seconds within which a shared file system shows the result of a job that has left the queue
+
+
+def check_launcher(name: str) -> None:
+    """Refuse a launcher that cannot work here.
+
+    Raises:
+        VmcError: its package is not installed, or it is `slurm`, and Slurm's programs are not on the PATH, or its
+            controller does not answer.
+    """
+    if find_spec(PACKAGES[name]) is None:
+        raise VmcError(f"hydra/launcher={name} needs a package that is not installed; pip install 'vmc[{name}]'")
+    if name != "slurm":
+        return
+    for program in ("sbatch", "srun", "squeue", "scontrol"):
+        if shutil.which(program) is None:
+            raise VmcError(
+                f"hydra/launcher=slurm needs Slurm, but there is no {program} on the PATH;"
+                " start the sweep where the cluster's jobs are submitted, or leave hydra/launcher out"
+            )
+    try:
+        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        answer = "no answer within a minute"
+    else:
+        if " is UP" in ping.stdout:  # of several controllers one is enough
+            return
+        answer = (ping.stdout.strip() or ping.stderr.strip()).partition("\n")[0]
+    raise VmcError(
+        f"hydra/launcher=slurm cannot reach Slurm (scontrol ping: {answer});"
+        " no job was submitted, run the same command again when the cluster answers"
+    )
+
+
+def _squeue(*arguments: str, timeout: float = 60) -> str | None:
+    """What Slurm says of its queue; None where it does not."""
+    command = ["squeue", *arguments, "--noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True).stdout
+    except subprocess.SubprocessError:
+        return None
+
+
+def job_state() -> str:
+    """What Slurm calls the state of the job that this process belongs to; empty where it does not say."""
+    return (_squeue(f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%T", timeout=15) or "").strip()
+
+
+def wait_for_jobs(
+    ids: Collection[str], has_result: Callable[[str], bool], *, every: float = QUEUE_EVERY, late: float = LATE
+) -> set[str]:
+    """Wait until every job has a result or is gone; the ids of those that are gone without one.
+
+    The queue is asked, not the accounting: many clusters have none, and a job that is gone leaves no other trace.
+    """
+    waiting, missing_since = set(ids), dict[str, float]()
+    while True:
+        said = _squeue("--me", "--array", "--format=%i")  # those that wait, run, or are being put back in the queue
+        waiting = {job for job in waiting if not has_result(job)}
+        now = time.monotonic()
+        for job in waiting:
+            if said is None or job in said.split():
+                missing_since.pop(job, None)
+            else:
+                missing_since.setdefault(job, now)
+        gone = {job for job in waiting if now - missing_since.get(job, now) > late}
+        if waiting == gone:
+            return gone
+        time.sleep(every)
+
+
+# --- the runs and their table ----------------------------------------------------------------------------------------
+
 METRICS = ("motion_accuracy", "appearance", "copy_score")
-COLUMNS = ("arm", "motion", "seed", "status", "reason", "step", "seconds", "videos", *METRICS, "folder")
+STATE = ("status", "reason", "step", "seconds")
+COLUMNS = ("arm", "motion", "seed", *STATE, "videos", *METRICS, "folder")
 WAITING = {"status": "waiting", "reason": "not begun"}
 WIDEST = 40
 """Characters of a reason in the printed table; the file has it whole."""
@@ -52,9 +136,20 @@ class Arm:
             return {**state, "status": "running", "reason": f"another process is writing it ({by})"}
         return None
 
-    def state(self, returned: Mapping[str, Any] | None) -> dict[str, Any]:
-        """How it stands: what its folder says, and what its job returned, where there was one that did."""
-        return {**(shown_state(self.run.path) or WAITING), **(returned or {})}
+    def row(self, returned: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Its row of the table: what its folder says, what its job returned, where there was one that did, and the
+        main metrics of its newest evaluation.
+        """
+        config, folder = self.run.config, self.run.path
+        state = {**(shown_state(folder) or WAITING), **(returned or {})}
+        known = {key: state[key] for key in STATE if state.get(key) is not None}
+        row = {"arm": config["arm"], "motion": config["motion"]["name"], "seed": config["seed"], **known}
+        summaries = sorted((folder / "evaluation").glob("[0-9][0-9][0-9][0-9][0-9][0-9]/summary.json"))
+        if summaries:
+            summary = json.loads(summaries[-1].read_text())
+            values = {name: summary["metrics"].get(name, {}).get("value") for name in METRICS}
+            row |= {"videos": summary["videos"], **{name: one for name, one in values.items() if one is not None}}
+        return {**row, "folder": str(folder)}
 
 
 def distinct(arms: Sequence[Arm]) -> list[Arm]:
@@ -65,39 +160,13 @@ def distinct(arms: Sequence[Arm]) -> list[Arm]:
     """
     kept: dict[Path, Arm] = {}
     for arm in arms:
-        path = arm.run.path.absolute()
-        other = kept.setdefault(path, arm)
-        different = differing_keys(other.run.config, arm.run.config, free=("output", "logger"))
-        if different:
+        other = kept.setdefault(arm.run.path.absolute(), arm)
+        if different := differing_keys(other.run.config, arm.run.config, free=("output", "logger")):
             raise VmcError(
                 f"two different arms would write {arm.run.path} ({', '.join(different)} differ); name them apart,"
                 f" as in \"arm='{arm.run.config['arm']}-${{{different[0]}}}'\", or sweep over one of them only"
             )
     return list(kept.values())
-
-
-def row(arm: Arm, state: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's row of the table."""
-    config = arm.run.config
-    known = {key: state[key] for key in ("status", "reason", "step", "seconds") if state.get(key) is not None}
-    return {
-        "arm": config["arm"],
-        "motion": config["motion"]["name"],
-        "seed": config["seed"],
-        **known,
-        **newest_metrics(arm.run.path),
-        "folder": str(arm.run.path),
-    }
-
-
-def newest_metrics(folder: Path) -> dict[str, Any]:
-    """The main metrics of a run's newest evaluation, and of how many videos; nothing where there is none."""
-    summaries = sorted((folder / "evaluation").glob("[0-9][0-9][0-9][0-9][0-9][0-9]/summary.json"))
-    if not summaries:
-        return {}
-    summary = json.loads(summaries[-1].read_text())
-    values = {name: summary["metrics"].get(name, {}).get("value") for name in METRICS}
-    return {"videos": summary["videos"], **{name: value for name, value in values.items() if value is not None}}
 
 
 def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -106,23 +175,20 @@ def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    if file.is_file() and file.read_text() == stream.getvalue():
-        return
-    with atomic_write(file) as temporary:
-        temporary.write_text(stream.getvalue())
+    if not file.is_file() or file.read_text() != stream.getvalue():
+        with atomic_write(file) as temporary:
+            temporary.write_text(stream.getvalue())
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table for the terminal: a line an arm, how many ended how, and why each failed one did."""
     shown = [name for name in COLUMNS if name != "folder" and any(name in one for one in rows)]
-    cells = [shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)]
-    lines = aligned(cells, left=range(len(shown)))
+    lines = aligned([shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)], left=range(len(shown)))
     counts = Counter(one["status"] for one in rows)
     lines.append(f"{len(rows)} arms: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
-    if any(one.get("appearance") is not None for one in rows):
+    if any("appearance" in one for one in rows):
         lines.append("Scores are those of each run's newest evaluation; vmc.report compares arms at one appearance.")
-    lines += [f"{one['folder']} failed: {one['reason']}" for one in rows if one["status"] == "failed"]
-    return lines
+    return lines + [f"{one['folder']} failed: {one['reason']}" for one in rows if one["status"] == "failed"]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -41,18 +41,19 @@ def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
     Raises:
         UnwritableError: the disk is full, or the place may not be written to.
     """
-    with _room_beside(path, remedy) as room:
-        temporary = room / path.name
+    with _folder_beside(path, remedy) as folder:
+        temporary = folder / path.name
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that nobody else may read
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)  # safetensors makes files that nobody else may read
         temporary.replace(path)
 
 
 @contextmanager
 def atomic_folder(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
     """As `atomic_write`, for a folder. If another process made `path` meanwhile, its folder stays."""
-    with _room_beside(path, remedy) as room:
-        temporary = room / path.name
+    with _folder_beside(path, remedy) as folder:
+        temporary = folder / path.name
         temporary.mkdir()
         yield temporary
         try:
@@ -132,58 +133,56 @@ def cache_root() -> Path:
 
 
 @contextmanager
-def _room_beside(path: Path, remedy: str | None) -> Iterator[Path]:
-    """A locked folder beside `path`, removed at the end."""
+def _folder_beside(path: Path, remedy: str | None) -> Iterator[Path]:
+    """A locked folder beside `path`, removed at the end; first, those that killed writers of `path` have left."""
     with told_unwritable(path, remedy=remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
+        prefix = f".{path.name[:40]}-"
+        for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
             if is_leftover(left.name):
                 _remove_unless_held(left)
-        room, lock = _locked_folder(path)
+        lock = None
+        while lock is None:
+            folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=path.parent))
+            lock = _lock(folder)
         try:
-            yield room
+            yield folder
         finally:
-            shutil.rmtree(room, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
 
 
-def _prefix(path: Path) -> str:
-    return f".{path.name[:40]}-"
-
-
-def _locked_folder(path: Path) -> tuple[Path, int]:
-    """A new folder beside `path`, and the descriptor that holds the lock on it."""
-    while True:
-        room = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
-        try:
-            lock = os.open(room, os.O_RDONLY)
-        except FileNotFoundError:  # swept before it was locked
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks
-            return room, lock
-        if os.fstat(lock).st_nlink and room.is_dir():
-            return room, lock
-        os.close(lock)
-
-
-def _remove_unless_held(room: Path) -> None:
+def _lock(folder: Path) -> int | None:
+    """The descriptor that holds the lock on a new folder; None where it was swept before it was locked."""
     try:
-        lock = os.open(room, os.O_RDONLY)
+        lock = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks
+        return lock
+    if os.fstat(lock).st_nlink and folder.is_dir():
+        return lock
+    os.close(lock)
+    return None
+
+
+def _remove_unless_held(folder: Path) -> None:
+    try:
+        lock = os.open(folder, os.O_RDONLY)
     except OSError:  # it has gone meanwhile, or is another user's
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = False
     except BlockingIOError:
-        pass
+        held = True
     except OSError:  # no locks here: nobody writes one file for a day
-        if time.time() - room.stat().st_mtime > DAY:
-            shutil.rmtree(room, ignore_errors=True)
-    else:
-        shutil.rmtree(room, ignore_errors=True)
-    finally:
-        os.close(lock)
+        held = time.time() - folder.stat().st_mtime <= DAY
+    if not held:
+        shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)
 
 
 def _disk_fault(error: BaseException | None, path: Path) -> int | None:
@@ -212,9 +211,3 @@ def _is_of(name: object, path: Path) -> bool:
 def _existing(path: Path) -> Path:
     """The nearest folder above that is there."""
     return next(folder for folder in path.absolute().parents if folder.is_dir())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

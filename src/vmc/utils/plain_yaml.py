@@ -1,6 +1,5 @@
 """YAML that may come from anybody, read as plain values within bounds; and numbers put in place in a YAML file."""
 
-import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,20 +101,12 @@ PLACES = {"appearance": ("stop", "appearance"), "copy": ("metrics", "copy_thresh
 
 
 def write_thresholds(stack: Path, thresholds: Mapping[str, float]) -> None:
-    """Put the thresholds into a stack's file.
-
-    Args:
-        stack: the file.
-        thresholds: by the names of `PLACES`.
-
-    Raises:
-        VmcError: the file does not read, or is written in a way that is not understood.
-    """
+    """`write_values` of thresholds by the names of `PLACES`."""
     write_values(stack, {PLACES[name]: value for name, value in thresholds.items()})
 
 
 def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
-    """Put numbers into a stack's file.
+    """Put numbers into a stack's file, whose comments stay.
 
     Args:
         stack: the file.
@@ -132,7 +123,11 @@ def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
     for (outer, inner), value in values.items():
         text = with_value(text, outer, inner, value)
         wanted[outer] = {**(wanted.get(outer) or {}), inner: value}
-    if _loaded(text) != wanted:
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = None
+    if found != wanted:
         lines = ", ".join(f"{outer}.{inner}: {value}" for (outer, inner), value in values.items())
         raise VmcError(f"--stack is {stack}, which is not written as expected; put {lines} in by hand")
     with atomic_write(stack) as temporary:
@@ -141,18 +136,15 @@ def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
 
 def with_value(text: str, outer: str, inner: str, value: float) -> str:
     """The YAML with `outer: {inner: value}`: the number replaced where it stands, else a line added at the end."""
-    shown = written(value)
-    number = rf"(\b{inner}:[ \t]*)[^\s,}}#]+"
-    flow = re.compile(rf"^({outer}:[ \t]*\{{[^#\n]*?){number}", re.MULTILINE)
-    block = re.compile(rf"^({outer}:[ \t]*(?:#[^\n]*)?\n(?:[ \t]+[^\n]*\n|[ \t]*\n)*?[ \t]+){number}", re.MULTILINE)
-    for pattern in (flow, block):
-        text, found = pattern.subn(lambda match: f"{match[1]}{match[2]}{shown}", text, count=1)
-        if found:
-            return text
-    opened = re.compile(rf"^({outer}:[ \t]*\{{)(?=[ \t]*[^\s}}])", re.MULTILINE)
-    text, found = opened.subn(lambda match: f"{match[1]}{inner}: {shown}, ", text, count=1)
-    if found:
-        return text
+    root, shown = yaml.compose(text, Loader=yaml.SafeLoader), written(value)
+    parts = {key.value: node for key, node in root.value} if isinstance(root, yaml.MappingNode) else {}
+    part = parts.get(outer)
+    items = part.value if isinstance(part, yaml.MappingNode) else []
+    if old := {key.value: node for key, node in items}.get(inner):
+        return f"{text[: old.start_mark.index]}{shown}{text[old.end_mark.index :]}"
+    if part is not None and part.flow_style and items:
+        begin = items[0][0].start_mark.index
+        return f"{text[:begin]}{inner}: {shown}, {text[begin:]}"
     return f"{text.rstrip()}\n{outer}: {{{inner}: {shown}}}\n"
 
 
@@ -160,10 +152,3 @@ def written(value: float) -> str:
     """A number as YAML 1.1 reads it: an exponent needs a point before it, and its sign."""
     mantissa, letter, power = repr(value).partition("e")
     return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}e{int(power):+d}" if letter else mantissa
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None

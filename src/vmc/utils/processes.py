@@ -43,6 +43,18 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Environment variables of this process, and of those that are started in the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
 def run_module(module: str, *arguments: str) -> int:
     """Run a module of ours as a process of its own, hand on what asks this one to stop, and give its exit code.
 
@@ -75,15 +87,15 @@ def end_with_parent() -> None:
     """Where this process was started by a sweep: stop, as by SIGTERM, when the sweep's process is gone."""
     global _watched
     parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     if os.environ.get(PARENT) == str(parent) and not _watched:
         _watched = True
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGTERM)
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> int:
@@ -97,7 +109,7 @@ def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> 
     """
     global _place
     if _place is not None:
-        return _number(_place)
+        return int(Path(_place.lock_file).name.partition("-")[2])
     for number in range(places):
         lock = FileLock(folder / f"place-{number}")
         try:
@@ -106,14 +118,12 @@ def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> 
             continue
         _place = lock
         _pin_cores(number, places, threads)
-        if gpus:
-            _pin_gpus(number, gpus)
+        visible = _visible_gpus() if gpus else []
+        if groups := len(visible) // max(gpus, 1):
+            first = number % groups * gpus
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + gpus])
         return number
     raise RuntimeError(f"there are more than {places} workers in {folder}")
-
-
-def _number(place: FileLock) -> int:
-    return int(Path(place.lock_file).name.partition("-")[2])
 
 
 def _pin_cores(number: int, places: int, threads: int | None) -> None:
@@ -122,13 +132,6 @@ def _pin_cores(number: int, places: int, threads: int | None) -> None:
     cores = sorted(os.sched_getaffinity(0))
     if places * threads <= len(cores):
         os.sched_setaffinity(0, cores[number * threads : (number + 1) * threads])
-
-
-def _pin_gpus(number: int, gpus: int) -> None:
-    visible = _visible_gpus()
-    if groups := len(visible) // gpus:
-        first = number % groups * gpus
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + gpus])
 
 
 def _visible_gpus() -> Sequence[str]:

@@ -18,28 +18,10 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)) -> l
 
 
 LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "`": r"\textasciigrave{}",
-    "−": "$-$",
-    "—": "---",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "†": r"$^{\dagger}$",
-    "‡": r"$^{\ddagger}$",
-    "§": r"$^{\S}$",
-    "*": "$^{*}$",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", "—": "---", "±": r"$\pm$"},
+    **{"×": r"$\times$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "§": r"$^{\S}$", "*": "$^{*}$"},
 }
 BREAKS = re.compile(r" (?=\()|(?<=\)), | (?=at step)|(?<=Paper:) |(?<=from the) ")
 """Where a narrow cell may be broken: before an interval and after it, and in headings."""

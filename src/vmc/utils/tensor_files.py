@@ -33,23 +33,16 @@ def misfit(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
 
 def shapes_misfit(expected: Shapes, found: Shapes) -> str | None:
     """The first tensor of another shape, else the first that is missing, else the first unknown; None where all fit."""
-    shapes = [
-        f"it holds {name} of shape {tuple(found[name])}, but {tuple(expected[name])} is needed"
-        for name in expected
-        if name in found and tuple(found[name]) != tuple(expected[name])
-    ]
-    missing = [
-        f"it has no {name} of shape {tuple(expected[name])}"
-        for name in expected
-        if name not in found and not name.endswith(COUNTER)
-    ]
-    unknown = [
-        f"it holds {name} of shape {tuple(found[name])}, which is unknown" for name in found if name not in expected
-    ]
-    problems = [*shapes, *missing, *unknown]
-    if not problems:
-        return None
-    return problems[0] if len(problems) == 1 else f"{problems[0]}, and {len(problems) - 1} tensors more do not fit"
+    wanted = {name: tuple(shape) for name, shape in expected.items()}
+    held = {name: f"it holds {name} of shape {tuple(shape)}" for name, shape in found.items()}
+    both = [name for name in wanted if name in found and wanted[name] != tuple(found[name])]
+    missing = [name for name in wanted if name not in found and not name.endswith(COUNTER)]
+    problems = [f"{held[name]}, but {wanted[name]} is needed" for name in both]
+    problems += [f"it has no {name} of shape {wanted[name]}" for name in missing]
+    problems += [f"{held[name]}, which is unknown" for name in found if name not in wanted]
+    if len(problems) < 2:
+        return problems[0] if problems else None
+    return f"{problems[0]}, and {len(problems) - 1} tensors more do not fit"
 
 
 CHECKSUM = "sha256"

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from vmc.utils.errors import VmcError
@@ -84,7 +85,10 @@ def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[di
     Raises:
         VmcError: as `read_text`, a column that is named twice, or a table that does not read as one or is too long.
     """
-    lines = _without_hint(read_text(path))
+    lines = list(io.StringIO(read_text(path), newline=None))
+    # The `sep=;` by which a spreadsheet tells itself the delimiter.
+    if lines and lines[0].strip().lower() in {f"sep={mark}" for mark in (*_DELIMITERS, "")}:
+        del lines[0]
     first = next((line for line in lines if line.strip()), "")
     delimiter = max(_DELIMITERS, key=lambda mark: len(set(_names(first, mark)) & set(wanted)))
     rows: list[dict[str, str]] = []
@@ -95,17 +99,16 @@ def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[di
             header.pop()
         if twice := {name for name in header if name and header.count(name) > 1}:
             raise VmcError(f"{path} has the column {min(twice)!r} twice: remove one of them")
-        for cells in reader:
-            cells = [" ".join(cell.splitlines()).strip() for cell in cells]
+        for row in reader:
+            cells = [" ".join(cell.splitlines()).strip() for cell in row]
             if not any(cells):
                 continue
             if len(rows) == MAX_ROWS:
                 raise VmcError(f"{path} has more than {MAX_ROWS:,} rows: split it")
             for cell in cells:
                 check_characters(cell, where=str(path))
-            cells += [""] * (len(header) - len(cells))
-            row = dict(zip(header, cells, strict=False))
-            rows.append(row | {"": delimiter.join(filter(None, cells[len(header) :]))})
+            beyond = delimiter.join(filter(None, cells[len(header) :]))
+            rows.append({**dict(zip_longest(header, cells[: len(header)], fillvalue="")), "": beyond})
     except csv.Error as error:
         raise VmcError(f"{path} does not read as a table ({error}): save it as comma-separated text") from error
     return header, rows
@@ -148,12 +151,6 @@ def _guessed(content: bytes) -> str:
     if len(content) % 2 == 0 and pairs and max(even, odd) > 0.6 * pairs and min(even, odd) < 0.1 * pairs:
         return "utf-16-le" if odd > even else "utf-16-be"
     return "utf-8"
-
-
-def _without_hint(text: str) -> list[str]:
-    """The lines, without the `sep=;` by which a spreadsheet tells itself the delimiter."""
-    lines = list(io.StringIO(text, newline=None))
-    return lines[1:] if lines and lines[0].strip().lower() in {f"sep={mark}" for mark in (*_DELIMITERS, "")} else lines
 
 
 def _names(line: str, delimiter: str) -> list[str]:

@@ -94,7 +94,7 @@ def _codec() -> Row:
 
 def services() -> list[Row]:
     """W&B's state, and whether each launcher could work; a run needs none of them."""
-    from vmc.config.launchers import PACKAGES, check_launcher
+    from vmc.config.sweep import PACKAGES, check_launcher
     from vmc.runs.mirror import logged_in
 
     if mode := os.environ.get("WANDB_MODE"):
