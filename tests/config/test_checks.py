@@ -13,6 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.folders import config_folder
 from vmc.config.free_text import quote_free_text
+from vmc.config.schema import arguments, schema_of
 from vmc.generate import main as generate
 from vmc.report import main as report
 from vmc.train import main as train
@@ -156,6 +157,17 @@ def test_an_optimizer_whose_package_is_not_there_is_a_sentence():
         "_target_ is nowhere.Lion, which cannot be imported (No module named 'nowhere'); give the dotted name of a"
         " class that is installed"
     )
+
+
+def test_keys_are_looked_at_without_the_package_of_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "bitsandbytes.optim", raising=False)
+    arguments.cache_clear()
+    config = composed("optimizer=adamw8bit")
+    check_config(config, "train")
+    assert schema_of("train").explain("optimizer.lrr") == "optimizer.lrr is unknown; did you mean optimizer.lr?"
+    with pytest.raises(VmcError, match=r"bitsandbytes.*; pip install 'vmc\[bnb\]', or use optimizer=adamw$"):
+        check_parts(config)
 
 
 def test_a_config_of_the_yamls_own_classes_is_checked_without_importing_them():

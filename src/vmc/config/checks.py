@@ -187,13 +187,12 @@ def check_place(key: str, path: str | Path, *, read_only: bool = False) -> None:
         raise VmcError(f"{key} is '{path}', which names no folder; give one")
     above = [folder, *folder.absolute().parents]
     try:
-        if folder.exists() and not folder.is_dir():
-            raise VmcError(f"{key} is {folder}, which is a file; choose another folder")
         there = next(parent for parent in above if parent.exists() or parent.is_symlink())
     except OSError as error:
         raise VmcError(f"{key} is {folder}, which cannot be a folder ({error.strerror}); choose another") from error
     if not there.is_dir():
-        raise VmcError(f"{key} is {folder}, but {there} is a file; choose another folder")
+        what = "which" if there == folder else f"but {there}"
+        raise VmcError(f"{key} is {folder}, {what} is a file; choose another folder")
     if not os.access(there, os.W_OK | os.X_OK) and not (read_only and there == folder):
         raise VmcError(f"{key} is {folder}, but {there} cannot be written to (permission); choose another folder")
 

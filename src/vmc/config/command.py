@@ -1,6 +1,5 @@
 """Composing a config and running a task on it, as every Hydra entry point does, with errors told as sentences."""
 
-import errno
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ from vmc.config.free_text import quote_free_text
 from vmc.config.schema import schema_of
 from vmc.config.sweep import check_launcher
 from vmc.utils.errors import VmcError
+from vmc.utils.files import DISK_FAULTS
 from vmc.utils.processes import environment
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,6 @@ Task: TypeAlias = Callable[[DictConfig], dict[str, Any] | None]
 """What an entry point does; a training returns the state of its run folder."""
 HYDRA_ERRORS, ASKED = "HYDRA_FULL_ERROR", "VMC_FULL_ERROR"
 """Environment variables: whether Hydra raises its errors, and what the user had said there."""
-SYSTEM = (
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
-    *(errno.ENAMETOOLONG, errno.EEXIST, errno.EIO),
-)
-"""Errors of the system that say what is wrong with a path or a disk, and are no defect."""
 
 
 def explained(error: Exception, command: str) -> VmcError:
@@ -47,9 +42,7 @@ def explained(error: Exception, command: str) -> VmcError:
         said = schema_of(command).explain(found[1])
     if "Config group override must be a string" in said:
         said = "a group is given as null; name one of its choices (for the base model: +baseline=pretrained)"
-    told = VmcError(said)
-    told.__cause__ = error
-    return told
+    return VmcError(said)
 
 
 def compose(command: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -111,7 +104,7 @@ def run_hydra(task: Task, config_name: str) -> None:
         try:
             hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # the last: parameters=null
-            tell(explained(error, config_name))
+            tell(explained(error, config_name), cause=error)
             sys.exit(1)
     if job.exit_code:
         sys.exit(job.exit_code)
@@ -145,12 +138,12 @@ class Job:
             return {"status": "failed", "reason": tell(error)}
 
 
-def tell(error: BaseException) -> str:
+def tell(error: BaseException, *, cause: BaseException | None = None) -> str:
     """Print an error as a sentence, a defect and what is asked for with its traceback; the sentence."""
     sentence = user_error(error)
     asked = (os.environ.get(ASKED) or os.environ.get(HYDRA_ERRORS, "0")) not in ("", "0")
     if sentence is None or asked or log.isEnabledFor(logging.DEBUG):
-        log.error("the run failed", exc_info=error)
+        log.error("the run failed", exc_info=cause or error)
     print(f"error: {sentence or error}", file=sys.stderr, flush=True)
     return sentence or f"{type(error).__name__}: {error}".strip(": ")
 
@@ -164,7 +157,7 @@ def user_error(error: BaseException | None) -> str | None:
         if isinstance(error, VmcError):
             return str(error)
         error = error.__cause__ or error.__context__
-    if isinstance(first, OSError) and first.errno in SYSTEM:
+    if isinstance(first, OSError) and first.errno in DISK_FAULTS:
         place = f"{first.filename}: " if first.filename else ""
         return f"{place}{first.strerror}; make room or give a path that can be read and written, and run it again"
     return None

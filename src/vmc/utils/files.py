@@ -24,7 +24,9 @@ from vmc.utils.errors import UnwritableError, VmcError
 DAY = 86400.0
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
-NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EIO, errno.EFBIG)
+NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.EFBIG)
+DISK_FAULTS = NO_SPACE + NOT_OURS + NO_PLACE
+"""Errors of the system that say what is wrong with a path or a disk, and are no defect."""
 _LEFT = re.compile(r"\..+-[a-z0-9_]{8}\.tmp")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write
+from vmc.utils.files import atomic_write, short_reason
+from vmc.utils.text_files import shortened
 
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Ten times as fast where it was built; a full sweep has two hundred configs."""
@@ -41,7 +42,7 @@ def read_yaml(file: Path, *, remedy: str) -> Any:
     except PermissionError as error:
         raise VmcError(f"{file} cannot be read ({error.strerror}); correct its permissions") from error
     except (ValueError, OSError) as error:  # a decoding error is a ValueError too
-        raise VmcError(f"{file} does not read as a config ({_one_line(error)}); {remedy}") from error
+        raise VmcError(f"{file} does not read as a config ({shortened(short_reason(error), 200)}); {remedy}") from error
 
 
 def parse_yaml(text: str, *, plain: bool = True) -> Any:
@@ -58,7 +59,7 @@ def parse_yaml(text: str, *, plain: bool = True) -> Any:
         _check_bounds(text)
         content = yaml.load(text, Loader=SafeLoader)
     except (yaml.YAMLError, RecursionError, OverflowError) as error:
-        raise ValueError(_one_line(error)) from error
+        raise ValueError(shortened(short_reason(error), 200)) from error
     if plain:
         _check_plain(content)
     return content
@@ -89,11 +90,6 @@ def _check_plain(node: Any) -> None:
             _check_plain(value)
     elif not (node is None or isinstance(node, str | int | float)):  # a date, a set, bytes
         raise ValueError(f"it holds a {type(node).__name__}")
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 PLACES = {"appearance": ("stop", "appearance"), "copy": ("metrics", "copy_threshold")}
