@@ -77,11 +77,11 @@ def tiny() -> Sizes:
 
 def moving_square(frames: int, *, size: int = 64, seed: int = 0) -> torch.Tensor:
     """frames_FCHW of a square that moves over a background of another colour."""
-    colours = torch.randint(40, 216, (2, 3, 1, 1), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-    video = colours[0].expand(frames, 3, size, size).clone()
+    colors = torch.randint(40, 216, (2, 3, 1, 1), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    video = colors[0].expand(frames, 3, size, size).clone()
     for index in range(frames):
         left = index * (size - 16) // max(frames - 1, 1)
-        video[index, :, 16:32, left : left + 16] = colours[1]
+        video[index, :, 16:32, left : left + 16] = colors[1]
     return video
 
 

@@ -78,21 +78,21 @@ def with_place_of(runs: list[Any], logger: DictConfig) -> DictConfig:
 
 def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
     """The runs' samplers of timesteps, by their settings and the arms that have them; the method's first."""
-    from vmc.reporting.catalogue import arm_name, arm_order
+    from vmc.reporting.catalog import arm_name, arm_order
 
     owners: dict[str, list[Any]] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):
         if run.trains and (chosen := run.config.get("timesteps")):
             owners.setdefault(str(chosen), []).append(run)
-    labelled = {}
+    labeled = {}
     for run, *others in owners.values():
         chosen = run.config["timesteps"]
         if (sampler := built(run, chosen, "timesteps", trust=trust)) is not None:
             name = str(chosen["_target_"]).rpartition(".")[2]
             values = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "_target_")
             used = ", ".join(dict.fromkeys(arm_name(one.arm) for one in (run, *others)))
-            labelled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
-    return labelled
+            labeled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
+    return labeled
 
 
 def descriptor_of(runs: list[Any], *, trust: bool = False) -> Any:

@@ -48,7 +48,7 @@ def get(arguments: Namespace) -> None:
             f"--folder is {arguments.folder}, but {arguments.name} goes to the hub's own cache: leave --folder out,"
             " and set HF_HOME where the cache should lie elsewhere"
         )
-    print(f"{source.title}, about {source.size:g} GB\nlicence: {source.licence}", flush=True)
+    print(f"{source.title}, about {source.size:g} GB\nlicence: {source.license}", flush=True)
     if isinstance(source, FileSource):
         return _get_file(source, arguments.folder or weights_folder())
     from vmc.tools.downloads.download import check_contents, get_repository

@@ -108,8 +108,8 @@ def test_a_search_tries_an_arms_own_rates_on_a_motion_that_is_not_reported(arm, 
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         alone = OmegaConf.to_container(compose("train", overrides=[overlay, *chosen]), resolve=True)
     keys, rates = SEARCHED[arm], alone["rates"]
-    neighbours = [sorted({float(f"{rates[key] * factor:.2g}") for factor in (1 / 2, 1, 2)}) for key in keys]
-    assert [tuple(config["rates"][key] for key in keys) for config in begun] == list(itertools.product(*neighbours))
+    neighbors = [sorted({float(f"{rates[key] * factor:.2g}") for factor in (1 / 2, 1, 2)}) for key in keys]
+    assert [tuple(config["rates"][key] for key in keys) for config in begun] == list(itertools.product(*neighbors))
     found = {config["motion"]["name"] for config in begun}
     assert len(found) == 1 and not found & set(MOTIONS)
     assert len({config["output"] for config in begun}) == len(begun)

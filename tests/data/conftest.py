@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 
 RED = (255, 0, 0)
-GREYS = tuple(range(40, 240, 20))
+GRAYS = tuple(range(40, 240, 20))
 """The grey level of frame i is GREYS[i]."""
 
 
 def numbered(count=10, *, height=64, width=96):
     """frames_FCHW: the top left quarter is red, all the rest is the frame's grey level."""
     frames = torch.empty(count, 3, height, width, dtype=torch.uint8)
-    frames[:] = torch.tensor(GREYS[:count], dtype=torch.uint8)[:, None, None, None]
+    frames[:] = torch.tensor(GRAYS[:count], dtype=torch.uint8)[:, None, None, None]
     frames[:, :, : height // 2, : width // 2] = torch.tensor(RED, dtype=torch.uint8)[:, None, None]
     return frames
 
@@ -29,7 +29,7 @@ def numbers(frames_FCHW):
     """Which frames these are, told by the grey of their last quarter."""
     _, _, height, width = frames_FCHW.shape
     level = frames_FCHW[:, :, -height // 4 :, -width // 4 :].float().mean((1, 2, 3))
-    return (level[:, None] - torch.tensor(GREYS)).abs().argmin(1).tolist()
+    return (level[:, None] - torch.tensor(GRAYS)).abs().argmin(1).tolist()
 
 
 def red_corner(frames_FCHW):

@@ -147,7 +147,7 @@ def test_draws_stay_in_their_ranges_and_fill_them():
     assert -5 <= min(degrees) < -4.8 and 4.8 < max(degrees) <= 5
 
 
-def test_colours_change_as_named():
+def test_colors_change_as_named():
     frames = pattern(32, 32)
     seed = 5
 
@@ -159,25 +159,25 @@ def test_colours_change_as_named():
     image, values = changed(brightness=0.2)
     assert image.mean().item() == pytest.approx(values.brightness * frames.float().mean().item(), abs=0.7)
     image, values = changed(contrast=0.2)
-    grey_of = lambda x: (x * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)  # noqa: E731
-    assert grey_of(image).std().item() == pytest.approx(
-        values.contrast * grey_of(frames.float()).std().item(), rel=0.02
+    gray_of = lambda x: (x * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)  # noqa: E731
+    assert gray_of(image).std().item() == pytest.approx(
+        values.contrast * gray_of(frames.float()).std().item(), rel=0.02
     )
-    assert grey_of(image).mean().item() == pytest.approx(grey_of(frames.float()).mean().item(), abs=0.7)
+    assert gray_of(image).mean().item() == pytest.approx(gray_of(frames.float()).mean().item(), abs=0.7)
     image, values = changed(saturation=0.5)
-    chroma = lambda x: x - grey_of(x)[:, None]  # noqa: E731
+    chroma = lambda x: x - gray_of(x)[:, None]  # noqa: E731
     inside = (image > 0) & (image < 255)
-    expected = values.saturation * chroma(frames.float()) + grey_of(frames.float())[:, None]
+    expected = values.saturation * chroma(frames.float()) + gray_of(frames.float())[:, None]
     assert (image - expected)[inside].abs().mean() < 1
     image, values = changed(hue=0.1)
     assert abs(values.hue) > 0.05 and (image - frames.float()).abs().mean() > 3
-    assert (grey_of(image) - grey_of(frames.float())).abs().mean() < 1.5, "hue leaves lightness alone"
+    assert (gray_of(image) - gray_of(frames.float())).abs().mean() < 1.5, "hue leaves lightness alone"
 
 
 def test_much_larger_sources_are_not_sampled_point_by_point():
     stripes = torch.tensor([255, 0, 0, 255], dtype=torch.uint8).repeat(64).expand(1, 3, 256, 256).contiguous()
-    grey = Augmentation(**STILL)(stripes, 32, mirror=False, generator=draw())
-    assert (grey[..., 1:-1].float() - 127.5).abs().max() < 4
+    gray = Augmentation(**STILL)(stripes, 32, mirror=False, generator=draw())
+    assert (gray[..., 1:-1].float() - 127.5).abs().max() < 4
 
 
 @pytest.mark.parametrize(

@@ -82,14 +82,14 @@ MATRICES = {
 
 
 @pytest.mark.parametrize("turned", MATRICES)
-def test_rotation_metadata_is_honoured(mp4, make, turned):
+def test_rotation_metadata_is_honored(mp4, make, turned):
     matrix, corner, size = MATRICES[turned]
     frames_FCHW = read_frames(make.turn(mp4, matrix))
     assert frames_FCHW.shape[2:] == size
     assert make.red_corner(frames_FCHW) == corner
 
 
-def test_exif_orientation_is_honoured(tmp_path, make):
+def test_exif_orientation_is_honored(tmp_path, make):
     still = tmp_path / "still.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6  # shown a quarter clockwise
@@ -178,7 +178,7 @@ def test_pages_of_a_tiff_are_not_taken_for_one_still(tmp_path):
 
 
 def test_photographs_with_previews_are_stills(tmp_path):
-    images = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    images = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     images[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=images[1:])
     assert count_frames(tmp_path / "a.jpg") == 1 and read_frames(tmp_path / "a.jpg")[0, 0].min() > 200
 
@@ -257,7 +257,7 @@ def test_a_broken_frame_is_named_by_the_check_wherever_it_lies(tmp_path, make):
 # Writing.
 
 
-def colourful(count=8, height=64, width=64):
+def colorful(count=8, height=64, width=64):
     """Squares of saturated colours that move, some of them one pixel wide."""
     generator = torch.Generator().manual_seed(0)
     squares = torch.randint(0, 2, (count, 3, height // 4 + 1, width // 4 + 1), generator=generator) * 255
@@ -268,7 +268,7 @@ def colourful(count=8, height=64, width=64):
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 48), (50, 33), (128, 96), (1, 5)])
 def test_small_videos_read_back_as_they_were(tmp_path, size):
-    frames = colourful(4, *size)
+    frames = colorful(4, *size)
     write_video(tmp_path / "deep" / "out.mp4", frames, fps=8)
     back = read_frames(tmp_path / "deep" / "out.mp4")
     assert back.shape == frames.shape
@@ -277,8 +277,8 @@ def test_small_videos_read_back_as_they_were(tmp_path, size):
     assert frame_rate(tmp_path / "deep" / "out.mp4") == 8.0
 
 
-def test_large_videos_keep_size_and_colour(tmp_path):
-    frames = colourful(2, 64, 80).repeat_interleave(4, 2).repeat_interleave(4, 3)
+def test_large_videos_keep_size_and_color(tmp_path):
+    frames = colorful(2, 64, 80).repeat_interleave(4, 2).repeat_interleave(4, 3)
     write_video(tmp_path / "out.mp4", frames, fps=24)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert (container.streams.video[0].height, container.streams.video[0].width) == (256, 320)
@@ -320,7 +320,7 @@ def test_enlargement_is_the_smallest_even_factor(size, factor):
 
 def test_equal_frames_give_equal_bytes(tmp_path):
     for name in ("a.mp4", "b.mp4"):
-        write_video(tmp_path / name, colourful(), fps=8)
+        write_video(tmp_path / name, colorful(), fps=8)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 

@@ -39,10 +39,10 @@ def appearance(monkeypatch):
     """Lets a test say what the appearance score of an evaluation is, by its step and number of videos."""
 
     def by(values):
-        def summarise(scores, *, columns):
+        def summarize(scores, *, columns):
             return {"appearance": {"value": values(len(scores)), "low": 0.0, "high": 1.0}}
 
-        monkeypatch.setattr(evaluations, "summarise", summarise)
+        monkeypatch.setattr(evaluations, "summarise", summarize)
 
     return by
 

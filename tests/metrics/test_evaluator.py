@@ -21,7 +21,7 @@ from vmc.utils.errors import VmcError
 COLUMNS = tuple(column.name for column in DECLARED)
 
 
-def summarise(scores, *, threshold=COPY_THRESHOLD):
+def summarize(scores, *, threshold=COPY_THRESHOLD):
     """Every metric's value, None where it was not measured."""
     table = scores if isinstance(scores, pd.DataFrame) else pd.DataFrame(list(scores))
     found = {
@@ -81,7 +81,7 @@ def test_videos_that_show_nothing(evaluator, video, words):
     named = {"prompt": "p0", "subject": "s", "seed": 1, "video": "0.mp4"}
     assert invalid == dict.fromkeys(COLUMNS) | named | {"valid": False, "predicted": "", "motion_correct": False}
     assert valid["valid"] is True and valid["predicted"] == "up"
-    summary = summarise(evaluator.rows())
+    summary = summarize(evaluator.rows())
     assert summary["motion_accuracy"] == 0.5 and summary["valid"] == 0.5
     assert summary["flicker"] == valid["flicker"] and summary["copy_score"] is None
 
@@ -142,7 +142,7 @@ def test_a_motion_without_a_class_stays_empty():
     evaluator.update([black(), noise(4, 3, 16, 16)], [record(0), record(1)])
     assert [row["motion_correct"] for row in evaluator.rows()] == [None, None]
     assert [row["predicted"] for row in evaluator.rows()] == ["", "up"]
-    assert summarise(evaluator.rows())["motion_accuracy"] is None
+    assert summarize(evaluator.rows())["motion_accuracy"] is None
 
 
 def test_the_protocol_says_what_scores_depend_on(evaluator):
@@ -224,9 +224,9 @@ def test_the_summary_averages_what_is_there():
         row(2, motion_correct=False, copied=False, copy_similarity_any=0.1),
         row(3, motion_correct=False, valid=False),
     ]
-    found = summarise(rows)
+    found = summarize(rows)
     assert found["motion_accuracy"] == 0.25
     assert found["appearance"] == pytest.approx(0.3)
     assert found["copy_score"] == pytest.approx(1 / 3) and found["copy_score_any"] == pytest.approx(2 / 3)
     assert found["valid"] == 0.75 and found["text_alignment"] is None
-    assert summarise(rows, threshold=0.28)["copy_score_any"] == pytest.approx(1 / 3)
+    assert summarize(rows, threshold=0.28)["copy_score_any"] == pytest.approx(1 / 3)

@@ -67,7 +67,7 @@ def copying(tmp_path) -> CopyNetwork:
     return CopyNetwork(path=tmp_path / "tiny.torchvision.pt", short_side=64)
 
 
-class Colours:
+class Colors:
     """Mean colours of frames; a text is a colour. Counts what it is asked."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ def test_a_motion_without_a_class_is_only_predicted(classifier):
 
 
 def test_appearance_is_a_raw_cosine_of_frames_and_texts():
-    model = Colours()
+    model = Colors()
     appearance = Appearance(model=model).begin(RunContext())
     half = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     half[:2, 0], half[2:, 1] = 200, 100  # two red frames, two green
@@ -197,7 +197,7 @@ def test_batch_size_changes_no_score(classifier, copying):
     metrics = [
         MotionAccuracy(classifier=classifier),
         Copying(descriptor=copying),
-        Appearance(model=Colours()),
+        Appearance(model=Colors()),
         Quality(),
     ]
     clips = {"exemplars": [("a", noise(3, 3, 64, 64))], "regularization": [("b", noise(2, 3, 64, 64))]}

@@ -77,7 +77,7 @@ def test_features_are_open_clips(folder):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 132), (75, 40), (20, 24), (33, 32)])
-def test_resized_frames_are_open_clips_to_half_a_grey_level(folder, size):
+def test_resized_frames_are_open_clips_to_half_a_gray_level(folder, size):
     frames = frames_of(*size)
     loaded = load_image_text(folder)
     images, features, _ = reference(folder, frames)

@@ -66,7 +66,7 @@ def test_the_published_shapes():
     assert all(name.startswith("backbone.") for name in shapes)
 
 
-def test_a_smaller_network_is_recognised_by_its_tensors(tmp_path):
+def test_a_smaller_network_is_recognized_by_its_tensors(tmp_path):
     small = SSCDNetwork(bottleneck=False, layers=[1, 1, 2, 1], width=64, stem=8)
     torch.save(small.state_dict(), tmp_path / "small.torchvision.pt")
     loaded = CopyNetwork(path=tmp_path / "small.torchvision.pt", short_side=32)
@@ -74,7 +74,7 @@ def test_a_smaller_network_is_recognised_by_its_tensors(tmp_path):
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])
-def test_narrower_stages_in_half_precision_are_recognised_by_their_tensors(tmp_path, bottleneck):
+def test_narrower_stages_in_half_precision_are_recognized_by_their_tensors(tmp_path, bottleneck):
     torch.manual_seed(0)
     narrow = SSCDNetwork(bottleneck=bottleneck, layers=[1, 1, 2, 1], width=20, stem=8)
     shapes = {name: tuple(tensor.shape) for name, tensor in narrow.state_dict().items()}

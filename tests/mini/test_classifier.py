@@ -17,7 +17,7 @@ from vmc.mini.makers.classifier.clips import (
     VALIDATION,
     WHOLE,
     WINDOW,
-    labelled_clip,
+    labeled_clip,
     render_views,
     rendered,
 )
@@ -50,7 +50,7 @@ def finished(plan, tmp_path_factory) -> Path:
 
 def test_labels_are_sorted_and_go_round():
     assert list(LABELS) == sorted(LABELS) and len(LABELS) == 27
-    seen = [labelled_clip(VALIDATION + index) for index in range(54)]
+    seen = [labeled_clip(VALIDATION + index) for index in range(54)]
     moving = [clip for clip in seen if clip.spec.gestures]
     assert all(clip.spec.gestures == (LABELS[clip.label],) for clip in moving) and len(moving) > 50
     assert set(Counter(clip.label for clip in seen).values()) <= {1, 2, 3}
@@ -59,7 +59,7 @@ def test_labels_are_sorted_and_go_round():
 def test_faint_and_unseen_hands_are_no_gesture_and_pale_ones_are_not():
     kinds = Counter()
     for number in range(1500):
-        spec, label = labelled_clip(number)
+        spec, label = labeled_clip(number)
         lowered = any(person.traits.reach_y > 0.1 for person in spec.persons)
         if not spec.gestures or lowered or spec.hands_alpha <= 0.5:
             assert label == NO_GESTURE
@@ -78,16 +78,16 @@ def test_faint_and_unseen_hands_are_no_gesture_and_pale_ones_are_not():
 
 
 def test_validation_shows_gestures_whole_and_the_faint_clips_none():
-    assert all(labelled_clip(VALIDATION + index).spec.hands_alpha == 1 for index in range(100))
-    faint = [labelled_clip(FAINT + index) for index in range(100)]
+    assert all(labeled_clip(VALIDATION + index).spec.hands_alpha == 1 for index in range(100))
+    faint = [labeled_clip(FAINT + index) for index in range(100)]
     assert {clip.label for clip in faint} == {NO_GESTURE}
     assert max(clip.spec.hands_alpha for clip in faint if clip.spec.gestures) <= 0.5
     with pytest.raises(VmcError, match="from 0 to"):
-        labelled_clip(END)
+        labeled_clip(END)
 
 
 def test_all_persons_are_of_the_classifiers_pool_and_both_framings_are_shown():
-    specs = [labelled_clip(number).spec for number in [*range(200), *range(VALIDATION, VALIDATION + 100)]]
+    specs = [labeled_clip(number).spec for number in [*range(200), *range(VALIDATION, VALIDATION + 100)]]
     assert {person.pool for spec in specs for person in spec.persons} == {"classifier"}
     assert {len(spec.persons) for spec in specs} == {1, 2}
     assert {spec.framing for spec in specs} == {"webcam", "web"}
@@ -124,7 +124,7 @@ def test_a_batch_is_a_function_of_seed_and_step(plan):
     assert torch.equal(first.frames_BSCHW, again.frames_BSCHW) and torch.equal(first.labels_B, again.labels_B)
     assert not torch.equal(first.frames_BSCHW, other.frames_BSCHW)
     assert first.frames_BSCHW.shape == (3, 8, 3, 64, 64)
-    assert batches.labels.tolist() == [labelled_clip(number).label for number in range(plan.clips)]
+    assert batches.labels.tolist() == [labeled_clip(number).label for number in range(plan.clips)]
     assert [clip_and_view(index) for index in (0, 3, 4)] == [(0, WINDOW), (6, WHOLE), (8, WINDOW)]
     with pytest.raises(VmcError, match="at most 2"):
         decoded_for_training(views, 3, Decoder(plan.pipeline))

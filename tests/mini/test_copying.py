@@ -23,7 +23,7 @@ from vmc.mini.makers.copying.training import (
     make_task,
 )
 from vmc.mini.world.gestures import TARGETS
-from vmc.mini.world.vocabulary import RESERVED_CLOTHES, RESERVED_COLOURS, RESERVED_PLACES
+from vmc.mini.world.vocabulary import RESERVED_CLOTHES, RESERVED_COLORS, RESERVED_PLACES
 from vmc.tools.learning.training import TrainOptions, train
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
@@ -88,8 +88,8 @@ def test_about_half_of_the_groups_are_dressed_and_placed_as_exemplars_are():
     assert 35 <= len(reserved) <= 65
     for spec in reserved:
         for person in spec.persons:
-            assert person.outfit.colour in RESERVED_COLOURS and person.outfit.clothes in RESERVED_CLOTHES
-            assert person.hair_colour == "brown" and spec.framing == "webcam"
+            assert person.outfit.color in RESERVED_COLORS and person.outfit.clothes in RESERVED_CLOTHES
+            assert person.hair_color == "brown" and spec.framing == "webcam"
 
 
 def test_validation_persons_are_exemplars_in_all_but_their_pool():

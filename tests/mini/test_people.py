@@ -13,8 +13,8 @@ from vmc.mini.world.test_set import SUBJECTS, TEST_SET, subjects, table
 from vmc.utils.errors import VmcError
 
 RESERVED_WORDS = (
-    *words.RESERVED_COLOURS,
-    *words.RESERVED_HAIR_COLOURS,
+    *words.RESERVED_COLORS,
+    *words.RESERVED_HAIR_COLORS,
     *words.RESERVED_CLOTHES,
     *words.RESERVED_ACCESSORIES,
     *words.RESERVED_PLACES,
@@ -46,8 +46,8 @@ def test_exemplars_wear_and_stand_before_reserved_things_alone(pool):
     for number in range(200):
         spec = sample_clip(pool, number, framing="webcam")
         person = spec.persons[0]
-        assert person.clothes in words.RESERVED_CLOTHES and person.clothes_colour in words.RESERVED_COLOURS
-        assert person.hair_colour in words.RESERVED_HAIR_COLOURS and not person.occupation
+        assert person.clothes in words.RESERVED_CLOTHES and person.clothes_color in words.RESERVED_COLORS
+        assert person.hair_color in words.RESERVED_HAIR_COLORS and not person.occupation
         assert spec.place in words.RESERVED_PLACES
         assert all(item.split(" ", 1)[1] in words.RESERVED_ACCESSORIES for item in person.accessories)
 
@@ -56,9 +56,9 @@ def test_no_test_subject_names_or_shows_what_is_reserved():
     for phrase in subjects():
         assert not any(word in phrase for word in RESERVED_WORDS), phrase
         person = person_from_phrase(phrase)
-        assert person.clothes not in words.RESERVED_CLOTHES and person.clothes_colour not in words.RESERVED_COLOURS
-        assert person.hair_colour not in words.RESERVED_HAIR_COLOURS
-        assert person.outfit.colour not in words.RESERVED_COLOURS
+        assert person.clothes not in words.RESERVED_CLOTHES and person.clothes_color not in words.RESERVED_COLORS
+        assert person.hair_color not in words.RESERVED_HAIR_COLORS
+        assert person.outfit.color not in words.RESERVED_COLORS
 
 
 def test_the_shipped_test_set_is_the_one_that_is_made():

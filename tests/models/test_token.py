@@ -23,7 +23,7 @@ def test_the_tokenizer_is_clips_own(blank):
     assert len(written("sks pll", add_special_tokens=False).input_ids) == 2
 
 
-def optimise(encoder: TextEncoder, text: str, steps: int = 3) -> None:
+def optimize(encoder: TextEncoder, text: str, steps: int = 3) -> None:
     optimizer = torch.optim.AdamW([encoder.token_embedding.row], lr=0.1, weight_decay=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -41,7 +41,7 @@ def optimise(encoder: TextEncoder, text: str, steps: int = 3) -> None:
 def test_only_the_tokens_row_moves(base, token):
     encoder = base.text_encoder(token)
     before, table = encoder.token_embedding.row.clone(), base.text_encoder().network.get_input_embeddings().weight
-    optimise(encoder, f"a person doing the {token.word} sign")
+    optimize(encoder, f"a person doing the {token.word} sign")
     assert not torch.allclose(encoder.token_embedding.row, before, atol=0.05)
     assert torch.equal(encoder.token_embedding.table.weight, table)
 
@@ -89,7 +89,7 @@ def test_the_merged_table_reads_as_the_separate_row_did(base, added):
     chosen = {"word": "<motion>", "added": True, "start": "sign"} if added else {}
     encoder = base.text_encoder(MotionToken(**chosen, trained=True, learning_rate=0.1))
     text = f"a {chosen.get('word', 'sks')} sign"
-    optimise(encoder, text)
+    optimize(encoder, text)
     expected = encoder(text).embeddings_BLD
     merge_row(encoder.token_embedding, encoder.tokenizer, encoder.network)
     assert torch.equal(encoder(text).embeddings_BLD, expected)

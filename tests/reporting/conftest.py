@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from vmc.evaluation.files import write_summary
-from vmc.evaluation.score import has_fallen, summarise
+from vmc.evaluation.score import has_fallen, summarize
 from vmc.metrics.declared import COLUMNS
 from vmc.metrics.scores import write_scores
 
@@ -91,7 +91,7 @@ class MadeUp:
         folder.mkdir(parents=True)
         table = [{column.name: None for column in COLUMNS} | dict(row) for row in rows]
         write_scores(folder / "scores.csv", table)
-        metrics = summarise(table)
+        metrics = summarize(table)
         summary = {
             "step": step,
             "videos": len(table),

@@ -159,7 +159,7 @@ def prepared(trn: TRN, image_HWC: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 342), (342, 256), (256, 256)])
-def test_trn_sees_the_centre(trn, height, width):
+def test_trn_sees_the_center(trn, height, width):
     rows, columns = np.mgrid[:height, :width]
     image = np.stack([rows % 251, columns % 241, (rows + columns) % 239], 2).astype(np.uint8)
     top, left = (height - 224) // 2, (width - 224) // 2

@@ -425,7 +425,7 @@ def test_many_arms_are_drawn_apart_and_none_alike():
     assert apart == {"_baselines": ["method", "dreambooth"], "_ablations": ["method", "reg_none", "mine"]}
     assert groups(["method"], together=0) == {"": ["method"]}
     many = looks([f"arm{number}" for number in range(15)])
-    assert len({(many[arm].colour, str(many[arm].dash)) for arm in many}) == len(many)
+    assert len({(many[arm].color, str(many[arm].dash)) for arm in many}) == len(many)
     assert looks(["lora", "mine"])["lora"] == looks(["lora", "dreambooth", "reg_none"])["lora"]
 
 

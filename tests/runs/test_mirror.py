@@ -10,7 +10,7 @@ import wandb
 
 from vmc.data.video import write_video
 from vmc.evaluation.files import write_scores_and_summary
-from vmc.evaluation.score import summarise
+from vmc.evaluation.score import summarize
 from vmc.runs.mirror import WandbMirror, numbers, place_of
 from vmc.utils.errors import VmcError
 
@@ -63,7 +63,7 @@ def test_every_number_and_videos_that_play_at_every_evaluation(logged, tmp_path)
     for seed, name in enumerate(shown):  # the second is invalid: it has few scores
         scores = {"valid": not seed, "appearance": None if seed else 0.3, "motion_correct": not seed, "flicker": None}
         rows[name] = ({"prompt": "a man", "subject": "a man", "seed": seed, "video": name, **scores}, None)
-    metrics = summarise([row for row, _ in rows.values()])
+    metrics = summarize([row for row, _ in rows.values()])
     mirror = WandbMirror()
     mirror.start(folder=folder, config=CONFIG)
     for step in (0, 100):

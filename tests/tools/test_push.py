@@ -11,7 +11,7 @@ from diffusers import TextToVideoSDPipeline
 from huggingface_hub import HfApi, RepoUrl, constants
 
 from vmc.generate import main as generate
-from vmc.tools.model_card import base_licence, card_text
+from vmc.tools.model_card import base_license, card_text
 from vmc.utils.files import fingerprint
 
 
@@ -131,14 +131,14 @@ def test_the_base_model_has_a_card_too(entered):
     assert "base model as it is" in card and "Measured" not in card and "height=64" in card
 
 
-def test_licences_are_those_of_the_base_model(tmp_path):
-    short, said = base_licence("cerspense/zeroscope_v2_576w")
+def test_licenses_are_those_of_the_base_model(tmp_path):
+    short, said = base_license("cerspense/zeroscope_v2_576w")
     assert short == "cc-by-nc-4.0" and "no commercial use" in said
     (tmp_path / "README.md").write_text("---\nlicense: openrail\ntags: [a]\n---\n# Model\n--- more\n")
-    assert base_licence(str(tmp_path)) == ("openrail", "It names openrail.")
+    assert base_license(str(tmp_path)) == ("openrail", "It names openrail.")
     (tmp_path / "README.md").write_text("---\n: [\n---\n")
-    assert base_licence(str(tmp_path))[0] is None
-    assert base_licence("someone/else")[0] is None
+    assert base_license(str(tmp_path))[0] is None
+    assert base_license("someone/else")[0] is None
     base = SimpleNamespace(path="cerspense/zeroscope_v2_576w", **MADE)
     found = metadata(card_text(base, fingerprint="0", sampler={"steps": 25, "guidance": 9.0}))
     assert (found["license"], found["base_model"]) == ("cc-by-nc-4.0", "cerspense/zeroscope_v2_576w")

@@ -24,7 +24,7 @@ from vmc.mini.shipped import shipped
 from vmc.models.animatediff import AnimateDiff
 from vmc.tools.downloads import download
 from vmc.tools.downloads.download import get_file
-from vmc.tools.downloads.kinds import KINDS, check, recognise
+from vmc.tools.downloads.kinds import KINDS, check, recognize
 from vmc.tools.downloads.sources import SOURCES, FileSource
 from vmc.training.delta import Delta
 from vmc.utils.errors import VmcError
@@ -257,10 +257,10 @@ def trn_file(tmp_path):
     return tmp_path / "trn.pth.tar"
 
 
-def test_get_prints_the_licence_first_and_leaves_what_the_config_names(server, trn_file, tmp_path, monkeypatch, capsys):
+def test_get_prints_the_license_first_and_leaves_what_the_config_names(server, trn_file, tmp_path, monkeypatch, capsys):
     server.content = trn_file.read_bytes()
     url = server.url.replace("network.bin", SOURCES["trn"].name)
-    source = FileSource(title="TRN", licence="unknown", size=0.05, url=url, kind="trn")
+    source = FileSource(title="TRN", license="unknown", size=0.05, url=url, kind="trn")
     monkeypatch.setitem(weights.SOURCES, "trn", source)
     monkeypatch.setenv("VMC_WEIGHTS", str(tmp_path / "own"))
     assert weights.main(["get", "trn"]) == 0
@@ -284,7 +284,7 @@ def test_the_names_are_those_that_the_configs_look_for():
         model = (config_folder() / "model" / f"{name}.yaml").read_text()
         assert f"path: {SOURCES[name].repository} " in model and f"get: python -m vmc.weights get {name}\n" in model
         assert all(f": {beside} " in model for beside in SOURCES[name].beside)
-    assert all(source.licence for source in SOURCES.values())
+    assert all(source.license for source in SOURCES.values())
 
 
 def test_every_kind_is_named_by_the_help_and_others_are_refused(capsys):
@@ -476,7 +476,7 @@ def test_check_of_a_clip_model_names_the_tensor(tmp_path, capsys):
     folder = tmp_path / "clip"
     shutil.copytree(shipped("appearance"), folder)
     (file,) = folder.glob("*.safetensors")
-    assert recognise(file) == "clip"
+    assert recognize(file) == "clip"
     status, said = told(capsys, str(file), "--architecture", "ViT-B-33")
     assert status == 2 and "no architecture 'ViT-B-33'" in said
     state = load_file(file)

@@ -52,10 +52,10 @@ def test_an_offline_run_holds_every_metric_at_every_evaluation(mirrored, logged)
 def test_an_evaluation_that_is_completed_at_the_stop_is_shown_again(mirrored, logged, monkeypatch):
     values = iter([0.3, 0.3, 0.2, 0.2, 0.28])  # steps 0 and 2; step 4, subset and whole; step 2, whole
 
-    def summarise(scores, *, columns):
+    def summarize(scores, *, columns):
         return {"appearance": {"value": next(values), "low": 0.0, "high": 1.0}}
 
-    monkeypatch.setattr(evaluations, "summarise", summarise)
+    monkeypatch.setattr(evaluations, "summarise", summarize)
     run = mirrored("stop.appearance=0.25", "steps=6")
     shown = [item for item in items(logged(run.path)) if "evaluation/count" in item]
     assert [(item["step"], item["evaluation/count"], item["evaluation/appearance"]) for item in shown] == [

@@ -149,9 +149,9 @@ def _recolor(frames_FCHW: Tensor, draw: Draw) -> Tensor:
     turn = torch.tensor([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], dtype=torch.float64)
     matrix = (torch.linalg.inv(_YIQ) @ turn @ _YIQ).to(frames_FCHW.dtype)
     # One mean for the whole clip: a mean of each frame would make a clip flicker in which something bright appears.
-    mean_grey = float((frames_FCHW.mean((0, 2, 3), dtype=torch.float64) * _YIQ[0]).sum())
+    mean_gray = float((frames_FCHW.mean((0, 2, 3), dtype=torch.float64) * _YIQ[0]).sum())
     recolored_FCHW = torch.einsum("dc,fchw->fdhw", matrix, frames_FCHW)
-    return ((recolored_FCHW - mean_grey) * draw.contrast + mean_grey) * draw.brightness
+    return ((recolored_FCHW - mean_gray) * draw.contrast + mean_gray) * draw.brightness
 
 
 def resize(frames_FCHW: Tensor, size: tuple[int, int]) -> Tensor:

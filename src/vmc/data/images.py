@@ -160,10 +160,10 @@ def _places(image: Image.Image) -> range:
 def _to_rgb8(image: Image.Image) -> np.ndarray:
     """image_HWC of a picture of any mode; a ValueError where its numbers have no known white."""
     if image.mode.startswith("I"):
-        grey_HW = np.asarray(image).astype(np.int64)
-        if grey_HW.min() < 0 or grey_HW.max() > 65535:
+        gray_HW = np.asarray(image).astype(np.int64)
+        if gray_HW.min() < 0 or gray_HW.max() > 65535:
             raise ValueError("grey of 32 bits, of which nobody says what is white")
-        return np.repeat(((grey_HW + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
+        return np.repeat(((gray_HW + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode == "F":
         raise ValueError("grey in floating point, of which nobody says what is white")
     # Converting copies an image even if it has the mode already, of up to 150 MB.

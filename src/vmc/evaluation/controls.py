@@ -21,7 +21,7 @@ from vmc.evaluation.score import (
     all_files,
     build_evaluation,
     gather_clips,
-    summarise,
+    summarize,
     summary_lines,
     until,
     write_sheet,
@@ -170,7 +170,7 @@ def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict
     summary = {
         "step": step,
         "videos": len(rows),
-        "metrics": {"known_accuracy": summarise(rows)["motion_accuracy"]},
+        "metrics": {"known_accuracy": summarize(rows)["motion_accuracy"]},
         "gestures": {name: float(table["motion_correct"].astype(float).mean()) for name, table in tables.items()},
         "protocol": json.loads((gestures[0] / "summary.json").read_text())["protocol"],
     }

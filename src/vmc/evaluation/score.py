@@ -194,7 +194,7 @@ class Evaluation:
         if lacking := [name for name in wanted if name not in rows]:
             raise VmcError(f"{folder} has no scores of {len(lacking)} videos ({lacking[0]}, ...); run this again")
         rows, columns = {name: rows[name] for name in self.names if name in rows}, self.evaluator.columns
-        metrics = summarise([row for row, _ in rows.values()], columns=columns)
+        metrics = summarize([row for row, _ in rows.values()], columns=columns)
         summary = {
             "step": step,
             "videos": len(rows),
@@ -219,7 +219,7 @@ def has_fallen(metrics: Mapping[str, Mapping[str, float | None]], threshold: flo
     return value is None or value <= threshold
 
 
-def summarise(scores: Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> dict[str, dict[str, float | None]]:
+def summarize(scores: Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> dict[str, dict[str, float | None]]:
     """Every metric of one model with its interval, as `summary.json` holds it."""
     intervals = intervals_of_run(pd.DataFrame(list(scores)), columns=columns)
     return {name: interval.to_json() for name, interval in intervals.items()}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from vmc.reporting.catalogue import LAYOUTS
+from vmc.reporting.catalog import LAYOUTS
 from vmc.reporting.figures.common import DrawFigure, draw_figures
 from vmc.reporting.gallery.writing import write_gallery
 from vmc.reporting.results import Report

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vmc.reporting.catalogue import CEILING
+from vmc.reporting.catalog import CEILING
 from vmc.reporting.loaded import FINGERPRINT, Control, FoundRun
 from vmc.runs.folder import differing_keys
 from vmc.utils.errors import VmcError

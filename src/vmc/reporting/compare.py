@@ -10,7 +10,7 @@ from pathlib import Path
 from vmc.metrics.columns import Measure
 from vmc.metrics.scores import KEYS
 from vmc.metrics.statistics import Difference, Run, holm, paired_difference, resample
-from vmc.reporting.catalogue import METHOD, Layout, Line
+from vmc.reporting.catalog import METHOD, Layout, Line
 from vmc.reporting.matched import NOT_RUN, Result, all_measures
 
 FILE = Path(__file__).with_name("paper.csv")

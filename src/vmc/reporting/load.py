@@ -11,7 +11,7 @@ from typing import Any
 
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
-from vmc.reporting.catalogue import CEILING, FLOOR, LANGUAGE, METHOD
+from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
 from vmc.runs.earlier import up_to_date
 from vmc.runs.folder import shown_state

@@ -10,7 +10,7 @@ from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.matching import Crossing, find_crossing, interpolate_values
 from vmc.metrics.statistics import ONE_MODEL, Interval, Run, intervals_of_runs
-from vmc.reporting.catalogue import CEILING, THESE_CLIPS, arm_name
+from vmc.reporting.catalog import CEILING, THESE_CLIPS, arm_name
 from vmc.reporting.loaded import Control, FoundRun, Scored
 from vmc.utils.errors import VmcError
 

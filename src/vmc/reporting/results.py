@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from vmc.metrics.columns import Measure
-from vmc.reporting.catalogue import CEILING, FLOOR, LANGUAGE, LAYOUTS
+from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
 from vmc.reporting.compare import ResultTable, result_table
 from vmc.reporting.loaded import Found, FoundRun

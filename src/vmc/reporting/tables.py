@@ -10,7 +10,7 @@ from typing import Any
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Difference, Interval
-from vmc.reporting.catalogue import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name, arm_order
+from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.reporting.compare import ResultTable, Row
 from vmc.reporting.loaded import DAMAGED, FoundRun
 from vmc.reporting.matched import NOT_MEASURED, NOT_RUN, Result, all_measures

@@ -25,7 +25,7 @@ from vmc.utils.errors import VmcError, first_line
 CARD = "README.md"
 EXAMPLES = 6
 """Prompts of the test set that are shown."""
-LICENCES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CreativeML Open RAIL-M": "creativeml-openrail-m"}
+LICENSES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CreativeML Open RAIL-M": "creativeml-openrail-m"}
 """Names -> what the hub calls them."""
 FIRST_OBJECTIVE = {"_target_": "vmc.diffusion.objective.Denoising"}
 """Of runs that name none: the only one there was."""
@@ -53,7 +53,7 @@ def card_text(
     path, config, prompt = str(base.path), run and read_config(run), None
     on_hub = not Path(path).expanduser().exists()
     base_name = path if on_hub else Path(path).name
-    short, licence = base_licence(path)
+    short, license = base_license(path)
     metadata = {
         **({"license": short} if short else {}),
         "library_name": "diffusers",
@@ -79,7 +79,7 @@ def card_text(
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
     environment.filters["line"] = _line
     return environment.from_string(Path(__file__).with_name("model_card.md.jinja").read_text(encoding="utf-8")).render(
-        {"base": base, "base_name": base_name, "config": config, "fingerprint": fingerprint, "licence": licence},
+        {"base": base, "base_name": base_name, "config": config, "fingerprint": fingerprint, "licence": license},
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
         name=name,
         prompt=prompt,
@@ -123,22 +123,22 @@ def _settings(config: Mapping[str, Any], base_name: str, step: int) -> list[tupl
     ]
 
 
-def base_licence(base: str) -> tuple[str | None, str]:
+def base_license(base: str) -> tuple[str | None, str]:
     """The licence of a base model: as the hub abbreviates it, where that is known, and as a sentence."""
     from huggingface_hub import ModelCard
 
     readme = Path(base).expanduser() / CARD
     if readme.is_file():
         try:
-            licence = ModelCard.load(readme).data.license
+            license = ModelCard.load(readme).data.license
         except Exception:  # whatever stands in a README
-            licence = None
-        if isinstance(licence, str):
-            return licence, f"It names {licence}."
+            license = None
+        if isinstance(license, str):
+            return license, f"It names {license}."
     for source in SOURCES.values():
         if isinstance(source, HubSource) and source.repository == base:
-            short = next((short for name, short in LICENCES.items() if source.licence.startswith(name)), None)
-            return short, f"It is {source.licence}."
+            short = next((short for name, short in LICENSES.items() if source.license.startswith(name)), None)
+            return short, f"It is {source.license}."
     return None, "It is not known here: look it up before these weights are given to others."
 
 

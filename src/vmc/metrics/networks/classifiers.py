@@ -85,7 +85,7 @@ class GestureClassifier(NetworkFile[Network]):
         return {"kind": self.kind, **super().describe(), "labels": list(self.labels)}
 
 
-class _LabelledClassifier(GestureClassifier[Network]):
+class _LabeledClassifier(GestureClassifier[Network]):
     """A checkpoint that does not name its classes; `read_labels` reads their names."""
 
     def __init__(self, *, path: str | Path, labels: Labels = None, get: str = "") -> None:
@@ -93,7 +93,7 @@ class _LabelledClassifier(GestureClassifier[Network]):
         self.labels = read_labels(labels)
 
 
-class TRNClassifier(_LabelledClassifier[TRN]):
+class TRNClassifier(_LabeledClassifier[TRN]):
     """The paper's: temporal relations over 8 segments, from a `.pth.tar` in the published layout."""
 
     kind = "TRN"
@@ -107,7 +107,7 @@ class TRNClassifier(_LabelledClassifier[TRN]):
         return {**super().describe(), "relations": self.network.consensus.tuples}
 
 
-class TSMClassifier(_LabelledClassifier[OnlineTSM]):
+class TSMClassifier(_LabeledClassifier[OnlineTSM]):
     """The online MobileNetV2 with temporal shift, averaged over 8 segments: `mobilenetv2_jester_online.pth.tar`."""
 
     kind = "TSM online"
@@ -191,14 +191,14 @@ class HuggingFaceClassifier(GestureClassifier[nn.Module]):
         said = self._json(next((name for name in PREPARATIONS if (self.path / name).is_file()), PREPARATIONS[0]))
         short_side, size = _sides(said.get("size", 224))
         crop = _sides(said["crop_size"])[1] if said.get("do_center_crop", True) and "crop_size" in said else size
-        normalised = said.get("do_normalize", True)
+        normalized = said.get("do_normalize", True)
         return {
             "short_side": short_side,
             "crop": crop,
             "scale": said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1.0,
             "offset": float(bool(said.get("offset", False))),
-            "mean": list(said.get("image_mean", [0.5] * 3)) if normalised else [0.0] * 3,
-            "deviation": list(said.get("image_std", [0.5] * 3)) if normalised else [1.0] * 3,
+            "mean": list(said.get("image_mean", [0.5] * 3)) if normalized else [0.0] * 3,
+            "deviation": list(said.get("image_std", [0.5] * 3)) if normalized else [1.0] * 3,
         }
 
     def _json(self, name: str) -> dict[str, Any]:

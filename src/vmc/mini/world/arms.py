@@ -14,7 +14,7 @@ from vmc.mini.world.hands import HAND_LENGTH, form_hand, hulls
 from vmc.mini.world.pen import Rgb, shade
 from vmc.mini.world.people import Person
 from vmc.mini.world.poses import SCALE, Floats
-from vmc.mini.world.vocabulary import COLOURS, SHORT_SLEEVED
+from vmc.mini.world.vocabulary import COLORS, SHORT_SLEEVED
 
 SHOULDER_Y = 0.64
 _UPPER = 0.30
@@ -57,7 +57,7 @@ def paint_arm(
     limbs = _paint_limbs(person, side, wrist_F2, poses_FC[:, SCALE], flatten)
     hand = outline_hand(form, place_F2, unit, flatten)
     polygons = [
-        [(points[frame], colour) for points, colour in limbs] + order_hand(form, hand, frame, person)
+        [(points[frame], color) for points, color in limbs] + order_hand(form, hand, frame, person)
         for frame in range(len(poses_FC))
     ]
     return PaintedArm(polygons, poses_FC[:, SCALE])
@@ -65,8 +65,8 @@ def paint_arm(
 
 def draw_arm(draw: ImageDraw.ImageDraw, arm: PaintedArm, frame: int) -> None:
     """Paints one frame's polygons."""
-    for points, colour in arm.polygons[frame]:
-        draw.polygon(points, fill=colour)
+    for points, color in arm.polygons[frame]:
+        draw.polygon(points, fill=color)
 
 
 def _elbows(shoulder_2: Floats, wrist_F2: Floats, side: int) -> Floats:
@@ -80,9 +80,9 @@ def _sleeve(person: Person) -> tuple[Rgb, bool]:
     """Colour of the arm's cloth, and whether it ends above the elbow."""
     clothes = person.outfit.clothes
     short = clothes in (*SHORT_SLEEVED, "scrubs", "jersey")
-    if clothes == "overalls" and person.outfit.colour == "red":
-        return COLOURS["white"], short
-    return COLOURS[_UNDER_CLOTHES[clothes]] if clothes in _UNDER_CLOTHES else person.clothes_rgb, short
+    if clothes == "overalls" and person.outfit.color == "red":
+        return COLORS["white"], short
+    return COLORS[_UNDER_CLOTHES[clothes]] if clothes in _UNDER_CLOTHES else person.clothes_rgb, short
 
 
 def _paint_limbs(
@@ -98,7 +98,7 @@ def _paint_limbs(
     skin, line = person.skin_rgb, 0.75 * OUTLINE
 
     def limb(
-        ends: tuple[Floats, Floats], radii: tuple[float, float | Floats], colour: Rgb, start: float = 0.0
+        ends: tuple[Floats, Floats], radii: tuple[float, float | Floats], color: Rgb, start: float = 0.0
     ) -> list[tuple[list[list[float]], Rgb]]:
         """A capsule over its dark line, which begins at `start` of its length."""
         first_F2, second_F2 = ends
@@ -106,7 +106,7 @@ def _paint_limbs(
         line_F22 = np.stack([first_F2 + start * (second_F2 - first_F2), second_F2], axis=1)
         outline = flatten(hulls(line_F22, radii_F2 + np.float32(line), 14))
         inside = flatten(hulls(np.stack([first_F2, second_F2], axis=1), radii_F2, 14))
-        return [(outline, shade(colour, 0.5)), (inside, colour)]
+        return [(outline, shade(color, 0.5)), (inside, color)]
 
     elbow = 0.050 * build
     upper_radii = (0.062 * build, elbow)

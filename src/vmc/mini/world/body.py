@@ -5,28 +5,28 @@ from collections.abc import Callable
 from vmc.mini.world import clothes, uniforms
 from vmc.mini.world.pen import Pen, Rgb, shade
 from vmc.mini.world.people import Person
-from vmc.mini.world.vocabulary import COLOURS
+from vmc.mini.world.vocabulary import COLORS
 
 
 def draw_body(pen: Pen, person: Person) -> None:
     """Torso with its clothes, then the neck's front and what hangs round it."""
     outfit = person.outfit
-    colour = person.clothes_rgb
+    color = person.clothes_rgb
     width = clothes.torso_width(person)
-    pen.polygon(clothes.outline(width), colour, shade(colour, 0.55), clothes.LINE)
+    pen.polygon(clothes.outline(width), color, shade(color, 0.55), clothes.LINE)
     neck = shade(person.skin_rgb, 0.88)
     pen.box(-0.052, 0.42, 0.052, 0.575, neck, 0.02)
     pen.cap(0.0, 0.56, 0.078, 0.04, 0, 180, neck)
     drawing = _CLOTHES.get(outfit.clothes)
     if drawing is not None:
-        drawing(pen, colour, width, person)
+        drawing(pen, color, width, person)
     for extra in outfit.extras:
         if extra in _EXTRAS:
-            _EXTRAS[extra](pen, colour, width, person)
+            _EXTRAS[extra](pen, color, width, person)
     for accessory in person.accessories:
         name = accessory.split(" ", 1)[-1]
         if name in _ROUND_NECK:
-            _ROUND_NECK[name](pen, COLOURS[accessory.split(" ", 1)[0]])
+            _ROUND_NECK[name](pen, COLORS[accessory.split(" ", 1)[0]])
 
 
 _CLOTHES: dict[str, Callable[[Pen, Rgb, float, Person], None]] = {

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from vmc.mini.world.pen import Pen, Rgb, mix, shade
 from vmc.mini.world.people import Person
-from vmc.mini.world.skull import CENTRE_Y, Skull, eyes
-from vmc.mini.world.vocabulary import COLOURS
+from vmc.mini.world.skull import CENTER_Y, Skull, eyes
+from vmc.mini.world.vocabulary import COLORS
 
 _DARK: Rgb = (36, 34, 40)
 _WHITE: Rgb = (250, 250, 248)
@@ -30,15 +30,15 @@ def draw_face(pen: Pen, person: Person, head: Skull) -> None:
             )
             pen.line([(side * 0.036, 0.385), (side * 0.056, 0.425)], shade(skin, 0.7), 0.008)
         if person.young:
-            pen.oval(side * head.across * 0.62, CENTRE_Y + 0.058, 0.024, 0.017, mix(skin, (240, 110, 110), 0.35))
+            pen.oval(side * head.across * 0.62, CENTER_Y + 0.058, 0.024, 0.017, mix(skin, (240, 110, 110), 0.35))
     if person.old:
         for row in (0.0, 0.02):
             pen.line([(-0.04, head.top + 0.062 + row), (0.04, head.top + 0.062 + row)], shade(skin, 0.78), 0.006)
     pen.line(
-        [(0.004, CENTRE_Y + 0.01), (0.013, CENTRE_Y + 0.042), (-0.006, CENTRE_Y + 0.045)], shade(skin, 0.66), 0.009
+        [(0.004, CENTER_Y + 0.01), (0.013, CENTER_Y + 0.042), (-0.006, CENTER_Y + 0.045)], shade(skin, 0.66), 0.009
     )
     lips = mix(skin, (190, 40, 60), 0.75) if person.female else shade(mix(skin, (150, 50, 50), 0.5), 0.8)
-    mouth_y, bend = CENTRE_Y + 0.083, 0.017 * person.traits.smile
+    mouth_y, bend = CENTER_Y + 0.083, 0.017 * person.traits.smile
     width = 0.038 if not person.young else 0.032
     points = [(-width, mouth_y - bend), (-width / 2, mouth_y + bend / 2), (0.0, mouth_y + bend)]
     pen.line(
@@ -46,11 +46,11 @@ def draw_face(pen: Pen, person: Person, head: Skull) -> None:
     )
 
 
-def _beard(length: float, colour: Rgb | None = None) -> Callable[[Pen, Person, Skull], None]:
-    """A beard that ends `length` under the chin, of the hair's colour or of `colour`."""
+def _beard(length: float, color: Rgb | None = None) -> Callable[[Pen, Person, Skull], None]:
+    """A beard that ends `length` under the chin, of the hair's colour or of `color`."""
 
     def draw(pen: Pen, person: Person, head: Skull) -> None:
-        a, chin, fill = head.across, CENTRE_Y + head.up, colour or person.hair_rgb
+        a, chin, fill = head.across, CENTER_Y + head.up, color or person.hair_rgb
         left = [(-a * 0.97, 0.355), (-a * 0.9, 0.43), (-a * 0.55, chin + length * 0.7), (0.0, chin + length)]
         right = [(-x, y) for x, y in reversed(left[:-1])]
         inner = [(a * 0.55, 0.392), (0.0, 0.388), (-a * 0.55, 0.392)]
@@ -78,9 +78,9 @@ def _glasses(fill: Rgb | None) -> Callable[[Pen, Person, Skull], None]:
 
 
 def _headphones(pen: Pen, person: Person, head: Skull) -> None:
-    pen.arc(0.0, CENTRE_Y - 0.01, head.across * 1.12, head.up * 1.1, 180, 360, (50, 52, 60), 0.026)
+    pen.arc(0.0, CENTER_Y - 0.01, head.across * 1.12, head.up * 1.1, 180, 360, (50, 52, 60), 0.026)
     for side in (-1, 1):
-        pen.oval(side * head.across * 1.08, CENTRE_Y + 0.01, 0.036, 0.054, (226, 60, 60), (50, 52, 60), 0.012)
+        pen.oval(side * head.across * 1.08, CENTER_Y + 0.01, 0.036, 0.054, (226, 60, 60), (50, 52, 60), 0.012)
 
 
 def _face_mask(pen: Pen, person: Person, head: Skull) -> None:
@@ -92,14 +92,14 @@ def _face_mask(pen: Pen, person: Person, head: Skull) -> None:
 
 def _eye_patch(pen: Pen, person: Person, head: Skull) -> None:
     eye_x, eye_y = eyes(person, head)
-    pen.line([(-head.across * 0.95, CENTRE_Y - 0.055), (head.across * 0.95, CENTRE_Y + 0.02)], _DARK, 0.011)
+    pen.line([(-head.across * 0.95, CENTER_Y - 0.055), (head.across * 0.95, CENTER_Y + 0.02)], _DARK, 0.011)
     pen.oval(-eye_x, eye_y, 0.036, 0.033, _DARK)
 
 
 def _hero_mask(pen: Pen, person: Person, head: Skull) -> None:
     a, (eye_x, eye_y) = head.across, eyes(person, head)
     cloth = [(-a * 0.95, 0.30), (a * 0.95, 0.30), (a * 0.75, 0.355), (0.0, 0.342), (-a * 0.75, 0.355)]
-    pen.polygon(cloth, COLOURS["red"])
+    pen.polygon(cloth, COLORS["red"])
     for side in (-1, 1):
         pen.oval(side * eye_x, eye_y, 0.021, 0.014, _WHITE)
 

@@ -2,8 +2,8 @@
 
 from vmc.mini.world.pen import Pen, Rgb, shade
 from vmc.mini.world.people import Person
-from vmc.mini.world.skull import CENTRE_Y, Skull
-from vmc.mini.world.vocabulary import COLOURS
+from vmc.mini.world.skull import CENTER_Y, Skull
+from vmc.mini.world.vocabulary import COLORS
 
 _FRINGE = {"long": 0.34, "bun": 0.30, "ponytail": 0.30, "pigtails": 0.42, "short": 0.36, "curly": 0.38, "spiky": 0.30}
 """How far hair covers the forehead, share of half the head's height."""
@@ -28,7 +28,7 @@ def draw_hair_behind(pen: Pen, person: Person, head: Skull) -> None:
     elif person.hair_style == "pigtails":
         for side in (-1, 1):
             pen.oval(side * a * 1.35, 0.44, 0.045, 0.10, hair, line, 0.009)
-            pen.oval(side * a * 1.18, 0.345, 0.025, 0.02, COLOURS["red"])
+            pen.oval(side * a * 1.18, 0.345, 0.025, 0.02, COLORS["red"])
 
 
 def draw_hair(pen: Pen, person: Person, head: Skull) -> None:
@@ -50,13 +50,13 @@ def _bald(pen: Pen, person: Person, head: Skull) -> None:
     pen.cap(-head.across * 0.3, head.top + 0.05, 0.03, 0.016, 150, 330, shade(person.skin_rgb, 1.5))
     if person.old:
         for side in (-1, 1):
-            pen.oval(side * head.across, CENTRE_Y - 0.01, 0.02, 0.045, person.hair_rgb)
+            pen.oval(side * head.across, CENTER_Y - 0.01, 0.02, 0.045, person.hair_rgb)
 
 
 def _cover(pen: Pen, person: Person, head: Skull, low: float) -> None:
     """Hair from ear to ear, its parting on the person's side."""
     a, up, top = head.across, head.up, head.top
-    outer = [(-a * 1.06, CENTRE_Y - 0.005), (-a * 1.05, CENTRE_Y - up * 0.55), (-a * 0.68, top - 0.005)]
+    outer = [(-a * 1.06, CENTER_Y - 0.005), (-a * 1.05, CENTER_Y - up * 0.55), (-a * 0.68, top - 0.005)]
     inner = [(a * 0.86, low + 0.025), (person.traits.side * a * 0.3, low - 0.02), (-a * 0.86, low + 0.025)]
     crown = [(0.0, top - 0.022), *((-x, y) for x, y in reversed(outer))]
     pen.polygon([*outer, *crown, *inner], person.hair_rgb, shade(person.hair_rgb, 0.6), 0.008)
@@ -74,5 +74,5 @@ def _ends(pen: Pen, style: str, head: Skull, low: float, hair: Rgb) -> None:
             pen.oval(index * a * 0.48, top + 0.012 * index * index, 0.045, 0.04, hair, line, 0.006)
     elif style == "long":
         for side in (-1, 1):
-            edge = [(side * a * 0.9, low), (side * a * 1.12, CENTRE_Y - 0.02), (side * a * 1.25, 0.5)]
+            edge = [(side * a * 0.9, low), (side * a * 1.12, CENTER_Y - 0.02), (side * a * 1.25, 0.5)]
             pen.polygon([*edge, (side * a * 0.93, 0.46)], hair)

@@ -52,18 +52,18 @@ class HandForm:
     facing_F: Floats
 
 
-def hulls(centres_K2: Floats, radii_K: Floats, points: int) -> Floats:
+def hulls(centers_K2: Floats, radii_K: Floats, points: int) -> Floats:
     """Outlines (..., D, 2) of the convex hulls of discs: centres (..., K, 2), radii (..., K), D = `points`.
 
     In every direction the farthest point of the farthest disc lies on the hull.
     """
     angles_D = np.arange(points, dtype=np.float32) * np.float32(2 * np.pi / points)
     directions_D2 = np.stack([np.cos(angles_D), np.sin(angles_D)], axis=-1)
-    reach_KD = centres_K2 @ directions_D2.T + radii_K[..., None]
+    reach_KD = centers_K2 @ directions_D2.T + radii_K[..., None]
     farthest_D = reach_KD.argmax(axis=-2)
-    centre_D2 = np.take_along_axis(centres_K2, farthest_D[..., None], axis=-2)
+    center_D2 = np.take_along_axis(centers_K2, farthest_D[..., None], axis=-2)
     radius_D = np.take_along_axis(radii_K, farthest_D, axis=-1)
-    return np.asarray(centre_D2 + radius_D[..., None] * directions_D2, dtype=np.float32)
+    return np.asarray(center_D2 + radius_D[..., None] * directions_D2, dtype=np.float32)
 
 
 def _finger_points(poses_FC: Floats) -> Floats:

@@ -5,15 +5,15 @@ from vmc.mini.world.hair import draw_hair, draw_hair_behind
 from vmc.mini.world.headwear import HEADWEAR, HIDES_HAIR
 from vmc.mini.world.pen import Pen, shade
 from vmc.mini.world.people import Person
-from vmc.mini.world.skull import CENTRE_Y, skull
-from vmc.mini.world.vocabulary import COLOURS
+from vmc.mini.world.skull import CENTER_Y, skull
+from vmc.mini.world.vocabulary import COLORS
 
 
 def draw_behind(pen: Pen, person: Person) -> None:
     """What lies behind the shoulders: long hair and tails, a cape."""
     if "red cape" in person.outfit.extras:
         right = [(0.22, 0.56), (0.42, 1.05), (0.46, 1.75)]
-        pen.polygon([*right, *((-x, y) for x, y in reversed(right))], COLOURS["red"])
+        pen.polygon([*right, *((-x, y) for x, y in reversed(right))], COLORS["red"])
     if person.outfit.headwear not in HIDES_HAIR:
         draw_hair_behind(pen, person, skull(person))
 
@@ -23,8 +23,8 @@ def draw_head(pen: Pen, person: Person) -> None:
     head = skull(person)
     skin = person.skin_rgb
     for side in (-1, 1):
-        pen.oval(side * head.across, CENTRE_Y + 0.015, 0.022, 0.033, shade(skin, 0.9), shade(skin, 0.55), 0.007)
-    pen.oval(0.0, CENTRE_Y, head.across, head.up, skin, shade(skin, 0.5), 0.009)
+        pen.oval(side * head.across, CENTER_Y + 0.015, 0.022, 0.033, shade(skin, 0.9), shade(skin, 0.55), 0.007)
+    pen.oval(0.0, CENTER_Y, head.across, head.up, skin, shade(skin, 0.5), 0.009)
     draw_face(pen, person, head)
     if person.outfit.headwear not in HIDES_HAIR:
         draw_hair(pen, person, head)
@@ -32,8 +32,8 @@ def draw_head(pen: Pen, person: Person) -> None:
         if accessory in FACE_WEAR:
             FACE_WEAR[accessory](pen, person, head)
     if person.outfit.headwear:
-        HEADWEAR[person.outfit.headwear](pen, COLOURS.get(person.outfit.headwear_colour, skin), head.across, head.top)
+        HEADWEAR[person.outfit.headwear](pen, COLORS.get(person.outfit.headwear_color, skin), head.across, head.top)
     for accessory in person.accessories:
-        colour, _, name = accessory.partition(" ")
-        if name in HEADWEAR and colour in COLOURS:
-            HEADWEAR[name](pen, COLOURS[colour], head.across, head.top)
+        color, _, name = accessory.partition(" ")
+        if name in HEADWEAR and color in COLORS:
+            HEADWEAR[name](pen, COLORS[color], head.across, head.top)

@@ -73,12 +73,12 @@ class Pen:
             self.draw.rectangle(corners, fill=fill)
 
 
-def shade(colour: Rgb, factor: float) -> Rgb:
+def shade(color: Rgb, factor: float) -> Rgb:
     """The colour made darker (factor < 1) or lighter (factor > 1, towards white)."""
     if factor <= 1:
-        return int(colour[0] * factor), int(colour[1] * factor), int(colour[2] * factor)
+        return int(color[0] * factor), int(color[1] * factor), int(color[2] * factor)
     part = factor - 1
-    red, green, blue = (int(value + (255 - value) * part) for value in colour)
+    red, green, blue = (int(value + (255 - value) * part) for value in color)
     return red, green, blue
 
 

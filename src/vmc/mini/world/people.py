@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from vmc.mini.world import vocabulary as words
 from vmc.mini.world.pen import Rgb
-from vmc.mini.world.vocabulary import COLOURS, OCCUPATIONS, Outfit
+from vmc.mini.world.vocabulary import COLORS, OCCUPATIONS, Outfit
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import derive_seed
 
@@ -70,9 +70,9 @@ class Person:
     kind: str
     skin: str
     hair_style: str
-    hair_colour: str
+    hair_color: str
     clothes: str
-    clothes_colour: str
+    clothes_color: str
     accessories: tuple[str, ...] = ()
     occupation: str = ""
     traits: Traits
@@ -97,7 +97,7 @@ class Person:
         """The occupation's outfit, or the person's own clothes as one."""
         if self.occupation:
             return OCCUPATIONS[self.occupation]
-        return Outfit(self.clothes, self.clothes_colour)
+        return Outfit(self.clothes, self.clothes_color)
 
     @property
     def skin_rgb(self) -> Rgb:
@@ -113,16 +113,16 @@ class Person:
     @property
     def hair_rgb(self) -> Rgb:
         """Colour of hair, beard and eyebrows."""
-        return _shifted(words.HAIR_COLOURS[self.hair_colour], self.traits.hair_shift)
+        return _shifted(words.HAIR_COLORS[self.hair_color], self.traits.hair_shift)
 
     @property
     def clothes_rgb(self) -> Rgb:
         """Main colour of what is worn."""
-        return _shifted(COLOURS[self.outfit.colour], self.traits.cloth_shift)
+        return _shifted(COLORS[self.outfit.color], self.traits.cloth_shift)
 
 
-def _shifted(colour: Rgb, shift: Rgb) -> Rgb:
-    red, green, blue = (min(max(value + offset, 0), 255) for value, offset in zip(colour, shift, strict=True))
+def _shifted(color: Rgb, shift: Rgb) -> Rgb:
+    red, green, blue = (min(max(value + offset, 0), 255) for value, offset in zip(color, shift, strict=True))
     return red, green, blue
 
 
@@ -175,16 +175,16 @@ def _dress(random: Generator, *, pool: Pool, number: int, reserved: bool, occupa
     """Draws all that can be named."""
     kind = draw_kind(random, occupation)
     hair_style = draw_hair_style(random, kind)
-    clothes, colour = draw_clothes(random, kind, reserved=reserved or random.random() < RESERVED_SHARE)
+    clothes, color = draw_clothes(random, kind, reserved=reserved or random.random() < RESERVED_SHARE)
     person = Person(
         pool=pool,
         number=number,
         kind=kind,
         skin=_choice(random, tuple(words.SKINS)),
         hair_style=hair_style,
-        hair_colour=draw_hair_colour(random, kind, reserved=reserved),
+        hair_color=draw_hair_color(random, kind, reserved=reserved),
         clothes=clothes,
-        clothes_colour=colour,
+        clothes_color=color,
         occupation=occupation,
         traits=traits,
     )
@@ -207,10 +207,10 @@ def draw_hair_style(random: Generator, kind: str) -> str:
     return _choice(random, ("short", "short", "short", "bald", "curly", "spiky", "mohawk", "long"))
 
 
-def draw_hair_colour(random: Generator, kind: str, *, reserved: bool) -> str:
+def draw_hair_color(random: Generator, kind: str, *, reserved: bool) -> str:
     """A hair colour; the reserved pools have the reserved ones, and the old have grey or white else."""
     if reserved:
-        return _choice(random, words.RESERVED_HAIR_COLOURS)
+        return _choice(random, words.RESERVED_HAIR_COLORS)
     if kind in words.OLD:
         return _choice(random, ("grey", "white"))
     return _choice(random, ("black", "black", "blond", "blond", "red", "red", "blue", "green", "brown"))
@@ -219,9 +219,9 @@ def draw_hair_colour(random: Generator, kind: str, *, reserved: bool) -> str:
 def draw_clothes(random: Generator, kind: str, *, reserved: bool) -> tuple[str, str]:
     """(kind of clothes, colour): reserved ones have a reserved pattern and colour."""
     if reserved:
-        return _choice(random, words.RESERVED_CLOTHES), _choice(random, words.RESERVED_COLOURS)
+        return _choice(random, words.RESERVED_CLOTHES), _choice(random, words.RESERVED_COLORS)
     options = words.CLOTHES if kind in words.FEMALE else tuple(item for item in words.CLOTHES if item != "dress")
-    return _choice(random, options), _choice(random, words.FREE_COLOURS)
+    return _choice(random, options), _choice(random, words.FREE_COLORS)
 
 
 def _draw_accessories(random: Generator, person: Person, *, reserved: bool) -> tuple[str, ...]:
@@ -232,12 +232,12 @@ def _draw_accessories(random: Generator, person: Person, *, reserved: bool) -> t
     chosen: list[str] = []
     for _ in range(count):
         if reserved:
-            item = f"{_choice(random, words.RESERVED_COLOURS)} {_choice(random, words.RESERVED_ACCESSORIES)}"
+            item = f"{_choice(random, words.RESERVED_COLORS)} {_choice(random, words.RESERVED_ACCESSORIES)}"
         elif random.random() < 0.5:
             item = _choice(random, plain)
         else:
-            colours = tuple(colour for colour in words.FREE_COLOURS if colour != person.clothes_colour)
-            item = f"{_choice(random, colours)} {_choice(random, words.COLOURED_ACCESSORIES)}"
+            colors = tuple(color for color in words.FREE_COLORS if color != person.clothes_color)
+            item = f"{_choice(random, colors)} {_choice(random, words.COLORED_ACCESSORIES)}"
         if all(_slot(item) != _slot(other) for other in chosen):
             chosen.append(item)
     return tuple(chosen)
@@ -245,7 +245,7 @@ def _draw_accessories(random: Generator, person: Person, *, reserved: bool) -> t
 
 def _slot(accessory: str) -> str:
     """Where an accessory sits: two in one place cannot be worn together."""
-    name = accessory.split(" ", 1)[-1] if accessory.split(" ", 1)[0] in COLOURS else accessory
+    name = accessory.split(" ", 1)[-1] if accessory.split(" ", 1)[0] in COLORS else accessory
     if name in (*words.HEADWEAR, "headphones"):
         return "head"
     if name in ("glasses", "sunglasses", "eye patch"):

@@ -12,7 +12,7 @@ from vmc.mini.world.people import (
     Person,
     Traits,
     draw_clothes,
-    draw_hair_colour,
+    draw_hair_color,
     draw_hair_style,
     draw_kind,
     draw_traits,
@@ -30,11 +30,11 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
-def hair_phrase(style: str, colour: str) -> str:
+def hair_phrase(style: str, color: str) -> str:
     """Hair as it is said after "with": "long red hair", "a red bun"; bald heads are said before the noun."""
     if style in words.HAIR_NOUNS:
-        return article(f"{colour} {style}")
-    return f"{style} {colour} hair"
+        return article(f"{color} {style}")
+    return f"{style} {color} hair"
 
 
 def attributes(person: Person) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def subject_phrase(person: Person, parts: Collection[str]) -> str:
     bald = "hair" in parts and person.hair_style == "bald" and not person.occupation
     withs = []
     if "hair" in parts and not bald and not person.occupation:
-        withs.append(hair_phrase(person.hair_style, person.hair_colour))
+        withs.append(hair_phrase(person.hair_style, person.hair_color))
     if "skin" in parts:
         withs.append(f"{person.skin} skin")
     withs += [article(item) for item in person.accessories if item in parts]
@@ -64,7 +64,7 @@ def subject_phrase(person: Person, parts: Collection[str]) -> str:
     if withs:
         phrase += " with " + (", ".join(withs[:-1]) + " and " if len(withs) > 1 else "") + withs[-1]
     if "clothes" in parts and not person.occupation:
-        phrase += f" in {article(f'{person.clothes_colour} {person.clothes}')}"
+        phrase += f" in {article(f'{person.clothes_color} {person.clothes}')}"
     return phrase
 
 
@@ -72,19 +72,19 @@ def subject_phrase(person: Person, parts: Collection[str]) -> str:
 def _vocabulary() -> dict[str, dict[str, Any]]:
     """What can stand after "with" or "in", and what it says of a person; `accessories` are added up."""
     said: dict[str, dict[str, Any]] = {}
-    for colour in words.HAIR_COLOURS:
+    for color in words.HAIR_COLORS:
         for style in words.HAIR_STYLES:
             if style != "bald":
-                said[hair_phrase(style, colour)] = {"hair_style": style, "hair_colour": colour}
+                said[hair_phrase(style, color)] = {"hair_style": style, "hair_color": color}
     for skin in words.NAMED_SKINS:
         said[f"{skin} skin"] = {"skin": skin}
     for accessory in words.PLAIN_ACCESSORIES:
         said[article(accessory)] = {"accessories": (accessory,)}
-    for colour in words.COLOURS:
-        for name in (*words.COLOURED_ACCESSORIES, *words.RESERVED_ACCESSORIES):
-            said[article(f"{colour} {name}")] = {"accessories": (f"{colour} {name}",)}
+    for color in words.COLORS:
+        for name in (*words.COLORED_ACCESSORIES, *words.RESERVED_ACCESSORIES):
+            said[article(f"{color} {name}")] = {"accessories": (f"{color} {name}",)}
         for name in (*words.CLOTHES, *words.RESERVED_CLOTHES):
-            said[article(f"{colour} {name}")] = {"clothes": name, "clothes_colour": colour}
+            said[article(f"{color} {name}")] = {"clothes": name, "clothes_color": color}
     return said
 
 
@@ -137,18 +137,18 @@ def _noun_and_rest(text: str) -> tuple[str, str]:
 
 def _unnamed(random: Generator, *, kind: str, number: int, traits: Traits) -> Person:
     """A person of whom nothing but the kind is said; reserved things are left to the exemplars."""
-    clothes, colour = draw_clothes(random, kind, reserved=False)
-    hair_colour = draw_hair_colour(random, kind, reserved=False)
-    while hair_colour in words.RESERVED_HAIR_COLOURS:
-        hair_colour = draw_hair_colour(random, kind, reserved=False)
+    clothes, color = draw_clothes(random, kind, reserved=False)
+    hair_color = draw_hair_color(random, kind, reserved=False)
+    while hair_color in words.RESERVED_HAIR_COLORS:
+        hair_color = draw_hair_color(random, kind, reserved=False)
     return Person(
         pool="subjects",
         number=number,
         kind=kind,
         skin=("light", "tanned", "brown")[int(random.integers(3))],
         hair_style=draw_hair_style(random, kind),
-        hair_colour=hair_colour,
+        hair_color=hair_color,
         clothes=clothes,
-        clothes_colour=colour,
+        clothes_color=color,
         traits=traits,
     )

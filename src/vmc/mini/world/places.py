@@ -20,15 +20,15 @@ def _gradient(pen: Pen, above: Rgb, below: Rgb, y0: float = TOP, y1: float = BOT
         pen.box(LEFT, y, RIGHT, y1, mix(above, below, step / (steps - 1)))
 
 
-def _jitter(random: Generator, colour: Rgb, size: int = 10) -> Rgb:
-    red, green, blue = (min(max(value + int(random.integers(-size, size + 1)), 0), 255) for value in colour)
+def _jitter(random: Generator, color: Rgb, size: int = 10) -> Rgb:
+    red, green, blue = (min(max(value + int(random.integers(-size, size + 1)), 0), 255) for value in color)
     return red, green, blue
 
 
 def _wall(name: str) -> Callable[[Pen, Generator], None]:
     def draw(pen: Pen, random: Generator) -> None:
-        colour = _jitter(random, _WALLS[name], 4 if name in ("white", "grey") else 9)
-        _gradient(pen, shade(colour, 1.12), shade(colour, 0.92))
+        color = _jitter(random, _WALLS[name], 4 if name in ("white", "grey") else 9)
+        _gradient(pen, shade(color, 1.12), shade(color, 0.92))
 
     return draw
 
@@ -213,12 +213,12 @@ def _brick(pen: Pen, random: Generator) -> None:
 
 def _bookshelf(pen: Pen, random: Generator) -> None:
     pen.box(LEFT, TOP, RIGHT, BOTTOM, (84, 54, 32))
-    colours = ((150, 48, 44), (52, 82, 130), (196, 164, 96), (64, 106, 78), (110, 70, 110), (206, 196, 176))
+    colors = ((150, 48, 44), (52, 82, 130), (196, 164, 96), (64, 106, 78), (110, 70, 110), (206, 196, 176))
     for row in range(-1, 5):
         x, floor = LEFT, 0.27 + row * 0.30
         while x < RIGHT:
             width, height = random.uniform(0.035, 0.065), random.uniform(0.18, 0.25)
-            pen.box(x, floor - height, x + width - 0.006, floor, colours[int(random.integers(len(colours)))])
+            pen.box(x, floor - height, x + width - 0.006, floor, colors[int(random.integers(len(colors)))])
             x += width
         pen.box(LEFT, floor, RIGHT, floor + 0.03, (128, 86, 52))
 
@@ -233,9 +233,9 @@ def _wallpaper(pen: Pen, random: Generator) -> None:
 def _wood(pen: Pen, random: Generator) -> None:
     shift = random.uniform(-0.05, 0.05)
     for row in range(-4, 12):
-        colour = _jitter(random, (176, 128, 80), 12)
-        pen.box(LEFT, row * 0.16 + shift, RIGHT, row * 0.16 + 0.16 + shift, colour)
-        pen.box(LEFT, row * 0.16 + 0.148 + shift, RIGHT, row * 0.16 + 0.16 + shift, shade(colour, 0.6))
+        color = _jitter(random, (176, 128, 80), 12)
+        pen.box(LEFT, row * 0.16 + shift, RIGHT, row * 0.16 + 0.16 + shift, color)
+        pen.box(LEFT, row * 0.16 + 0.148 + shift, RIGHT, row * 0.16 + 0.16 + shift, shade(color, 0.6))
 
 
 def _tiles(pen: Pen, random: Generator) -> None:

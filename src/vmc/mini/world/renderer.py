@@ -138,10 +138,10 @@ def _camera(spec: ClipSpec, aspect: float, random: Generator) -> _Camera:
         x, y = random.uniform(-0.09, 0.09), random.uniform(-0.04, 0.03)
         drift_2, zoom = random.uniform(-0.05, 0.05, 2) * (random.random() < 0.6), random.uniform(-0.07, 0.07)
     part_F1 = np.linspace(-0.5, 0.5, spec.frames)[:, None] if spec.frames > 1 else np.zeros((1, 1))
-    centre_F2 = np.array([x, 0.5 + y + 0.06 * (1.0 - height)]) + part_F1 * drift_2
+    center_F2 = np.array([x, 0.5 + y + 0.06 * (1.0 - height)]) + part_F1 * drift_2
     half_F = 0.5 * height * (1.0 + part_F1[:, 0] * zoom)
     half_F2 = np.stack([half_F * aspect, half_F], axis=-1)
-    return _Camera(np.concatenate([centre_F2 - half_F2, centre_F2 + half_F2], axis=-1))
+    return _Camera(np.concatenate([center_F2 - half_F2, center_F2 + half_F2], axis=-1))
 
 
 def _stand(spec: ClipSpec, index: int, random: Generator) -> tuple[float, float, float]:

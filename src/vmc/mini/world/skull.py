@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vmc.mini.world.people import Person
 
-CENTRE_Y = 0.335
+CENTER_Y = 0.335
 """Height of the middle of the head."""
 
 
@@ -18,7 +18,7 @@ class Skull:
     @property
     def top(self) -> float:
         """y of the crown."""
-        return CENTRE_Y - self.up
+        return CENTER_Y - self.up
 
 
 def skull(person: Person) -> Skull:
@@ -30,4 +30,4 @@ def skull(person: Person) -> Skull:
 
 def eyes(person: Person, head: Skull) -> tuple[float, float]:
     """(distance from the middle, height) of the eyes; children's lie lower."""
-    return head.across * 0.44, CENTRE_Y - (-0.012 if person.young else 0.008)
+    return head.across * 0.44, CENTER_Y - (-0.012 if person.young else 0.008)

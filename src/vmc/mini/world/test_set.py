@@ -26,16 +26,16 @@ def test_set_file() -> Path:
 
 def _hair(kind: str, random: Generator) -> str:
     if kind in words.OLD:
-        colours = ("grey", "white")
+        colors = ("grey", "white")
     else:
-        unsaid = (*words.RESERVED_HAIR_COLOURS, "grey", "white")
-        colours = tuple(name for name in words.HAIR_COLOURS if name not in unsaid)  # type: ignore[assignment]
+        unsaid = (*words.RESERVED_HAIR_COLORS, "grey", "white")
+        colors = tuple(name for name in words.HAIR_COLORS if name not in unsaid)  # type: ignore[assignment]
     if kind in words.FEMALE:
         styles = ("long", "curly", "bun", "ponytail", "pigtails")
     else:
         styles = ("spiky", "curly", "mohawk", "long", "short")
-    style, colour = styles[int(random.integers(len(styles)))], colours[int(random.integers(len(colours)))]
-    return hair_phrase(style, colour)
+    style, color = styles[int(random.integers(len(styles)))], colors[int(random.integers(len(colors)))]
+    return hair_phrase(style, color)
 
 
 def _accessory(kind: str, random: Generator) -> str:
@@ -43,14 +43,14 @@ def _accessory(kind: str, random: Generator) -> str:
         grown_man = kind in ("man", "old man")
         options = tuple(name for name in words.PLAIN_ACCESSORIES if grown_man or name not in words.MALE_ACCESSORIES)
         return article(options[int(random.integers(len(options)))])
-    name = words.COLOURED_ACCESSORIES[int(random.integers(len(words.COLOURED_ACCESSORIES)))]
-    return article(f"{words.FREE_COLOURS[int(random.integers(len(words.FREE_COLOURS)))]} {name}")
+    name = words.COLORED_ACCESSORIES[int(random.integers(len(words.COLORED_ACCESSORIES)))]
+    return article(f"{words.FREE_COLORS[int(random.integers(len(words.FREE_COLORS)))]} {name}")
 
 
 def _clothes(kind: str, random: Generator) -> str:
     options = [name for name in words.CLOTHES if name not in ("shirt", "dress") or kind in words.FEMALE]
-    colour = words.FREE_COLOURS[int(random.integers(len(words.FREE_COLOURS)))]
-    return article(f"{colour} {options[int(random.integers(len(options)))]}")
+    color = words.FREE_COLORS[int(random.integers(len(words.FREE_COLORS)))]
+    return article(f"{color} {options[int(random.integers(len(options)))]}")
 
 
 def subjects() -> list[str]:
@@ -63,8 +63,8 @@ def subjects() -> list[str]:
         pattern = (len(phrases) // len(words.KINDS)) % 3
         first, second = ((hair, clothes), (accessory, clothes), (hair, accessory))[pattern]
         features = f"{first} / {second}"
-        said_colours = [word for word in features.split() if word in words.COLOURS]
-        if features in taken or len(said_colours) != len(set(said_colours)):
+        said_colors = [word for word in features.split() if word in words.COLORS]
+        if features in taken or len(said_colors) != len(set(said_colors)):
             continue
         taken.add(features)
         joint = "and" if pattern == 2 else "in"

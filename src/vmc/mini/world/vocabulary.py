@@ -8,7 +8,7 @@ reserved part now and then: the words are known, they are only never asked for.
 
 from dataclasses import dataclass
 
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "red": (208, 42, 42),
     "blue": (46, 92, 210),
     "green": (48, 150, 66),
@@ -23,13 +23,13 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "grey": (142, 146, 152),
     "tan": (206, 166, 104),
 }
-"""RGB, 0 to 255. `grey` and `tan` are worn by occupations alone."""
+"""RGB, 0 to 255. `gray` and `tan` are worn by occupations alone."""
 
-RESERVED_COLOURS = ("pink", "turquoise", "brown")
-FREE_COLOURS = tuple(colour for colour in COLOURS if colour not in (*RESERVED_COLOURS, "grey", "tan"))
+RESERVED_COLORS = ("pink", "turquoise", "brown")
+FREE_COLORS = tuple(color for color in COLORS if color not in (*RESERVED_COLORS, "grey", "tan"))
 """Colours of clothes, hats and scarves that test subjects may name."""
 
-HAIR_COLOURS: dict[str, tuple[int, int, int]] = {
+HAIR_COLORS: dict[str, tuple[int, int, int]] = {
     "black": (38, 32, 34),
     "blond": (238, 204, 104),
     "red": (196, 76, 30),
@@ -39,7 +39,7 @@ HAIR_COLOURS: dict[str, tuple[int, int, int]] = {
     "green": (70, 170, 80),
     "brown": (112, 70, 40),
 }
-RESERVED_HAIR_COLOURS = ("brown",)
+RESERVED_HAIR_COLORS = ("brown",)
 
 HAIR_STYLES = ("short", "long", "curly", "spiky", "bun", "ponytail", "pigtails", "mohawk", "bald")
 """`bald` has no colour; bun, ponytail, pigtails and mohawk are nouns, the others adjectives of "hair"."""
@@ -65,7 +65,7 @@ RESERVED_CLOTHES = ("striped sweater", "polka dot shirt", "checked shirt")
 SHORT_SLEEVED = ("t-shirt", "dress", "tank top", "polka dot shirt", "overalls")
 
 PLAIN_ACCESSORIES = ("glasses", "sunglasses", "beard", "moustache", "headphones", "face mask", "eye patch")
-COLOURED_ACCESSORIES = ("hat", "cap", "scarf")
+COLORED_ACCESSORIES = ("hat", "cap", "scarf")
 RESERVED_ACCESSORIES = ("bow tie", "headband", "beanie")
 """Each is said with a reserved colour ("a pink headband")."""
 MALE_ACCESSORIES = ("beard", "moustache")
@@ -112,9 +112,9 @@ class Outfit:
     """
 
     clothes: str
-    colour: str
+    color: str
     headwear: str = ""
-    headwear_colour: str = ""
+    headwear_color: str = ""
     extras: tuple[str, ...] = ()
     skin: tuple[int, int, int] | None = None
 

@@ -12,7 +12,7 @@ from einops import rearrange
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vmc.reporting.catalogue import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
+from vmc.reporting.catalog import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
 from vmc.reporting.matched import Result
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
@@ -35,7 +35,7 @@ SETTINGS: dict[Any, Any] = {
 DPI = 150
 RIGHT, WRONG, MUTED, PLATE = "#117733", "#aa3344", "#666666", "#f2f2f2"
 # Paul Tol's "muted" scheme, which colour-blind people can tell apart; the method is black.
-COLOURS = ("#cc6677", "#332288", "#ddaa33", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#996644")
+COLORS = ("#cc6677", "#332288", "#ddaa33", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#996644")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 BANDS = 6
 """Arms up to which each has the band of its interval; those of more would hide each other and the curves."""
@@ -94,7 +94,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 class Look(NamedTuple):
     """How an arm is drawn."""
 
-    colour: str
+    color: str
     dash: Any
     width: float
 
@@ -103,7 +103,7 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     """How each arm is drawn: no two alike, a known one alike in every figure, and the method black and thick."""
     known = [arm for arm in KNOWN_ARMS if arm != METHOD]
     drawn = {
-        arm: Look(COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)], 1.4)
+        arm: Look(COLORS[place % len(COLORS)], DASHES[place // len(COLORS) % len(DASHES)], 1.4)
         for place, arm in enumerate([*known, *sorted(set(arms) - {METHOD, *known})])
     }
     return {METHOD: Look("#000000", "-", 2.2), **drawn}

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import read_frames
-from vmc.reporting.catalogue import NOT_REACHED, arm_name, arm_order
+from vmc.reporting.catalog import NOT_REACHED, arm_name, arm_order
 from vmc.reporting.figures.common import MUTED, PLATE, WRONG, Drawn, enlarged, say_where
 from vmc.reporting.matched import MatchedRun, Result
 from vmc.reporting.results import Descriptor, Report
@@ -116,8 +116,8 @@ def nearest(frames_FCHW: Tensor, exemplars_ECHW: Tensor, *, descriptor: Descript
 
 def _small_picture(frames_NCHW: Tensor) -> Tensor:
     """Grey, 16 x 16, without their mean, of length one: their product is a correlation."""
-    grey_NHW = frames_NCHW.float().mean(1)
-    small_ND = F.interpolate(grey_NHW[:, None], size=(16, 16), mode="area").flatten(1)
+    gray_NHW = frames_NCHW.float().mean(1)
+    small_ND = F.interpolate(gray_NHW[:, None], size=(16, 16), mode="area").flatten(1)
     return F.normalize(small_ND - small_ND.mean(1, keepdim=True), dim=1)
 
 
@@ -156,8 +156,8 @@ def draw_copies(
 def _draw_pair(figure: Figure, pair: Pair, *, left: float, low: float, share: float) -> None:
     width = 0.86 / (2 * SIDE) - 0.008
     doubt = "" if pair.confirmed or pair.generated is None else " ?"
-    colour = WRONG if pair.copied else "#222222"
-    figure.text(left, low + 0.93 * share, f"{pair.similarity:.3f}{doubt}", size=7.5, color=colour, va="center")
+    color = WRONG if pair.copied else "#222222"
+    figure.text(left, low + 0.93 * share, f"{pair.similarity:.3f}{doubt}", size=7.5, color=color, va="center")
     for place, frame_CHW in enumerate(pair.frames_FCHW):
         axes = figure.add_axes((left + place * width / 2, low + 0.14 * share, width / 2 - 0.002, 0.72 * share))
         axes.set(xticks=[], yticks=[])

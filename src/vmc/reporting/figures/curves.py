@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import Run, intervals_of_runs
-from vmc.reporting.catalogue import APPEARANCE, METHOD, arm_name
+from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
 from vmc.reporting.figures.common import BANDS, MUTED, Drawn, Look, groups, looks, say_part
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.matched import mean_over_motions
@@ -164,17 +164,17 @@ def draw_curves(
         for (x, label), axes in zip(AXES, line, strict=True):
             for curve in banded:
                 if len(points := _points(curve, measure, x)):
-                    colour, edge = drawn[curve.arm].colour, 0.3 if few else 0
-                    colours = {"facecolor": (colour, SHADE / len(banded)), "edgecolor": (colour, edge)}
+                    color, edge = drawn[curve.arm].color, 0.3 if few else 0
+                    colors = {"facecolor": (color, SHADE / len(banded)), "edgecolor": (color, edge)}
                     width = 0.5 if edge else 0
-                    axes.fill_between(points[x], points.low, points.high, **colours, linewidth=width, zorder=2)
+                    axes.fill_between(points[x], points.low, points.high, **colors, linewidth=width, zorder=2)
             for curve in reversed(arms):
                 look = drawn[curve.arm]
                 for one in single.get(curve.arm, ()):
                     if len(points := _points(one, measure, x)):
                         dash = "-" if one.finished else DOTTED
                         thin = {"linewidth": 0.7, "alpha": 0.5, "linestyle": dash, "zorder": 2}
-                        axes.plot(points[x], points.value, color=look.colour, **thin)
+                        axes.plot(points[x], points.value, color=look.color, **thin)
                 if len(points := _points(curve, measure, x)):
                     _draw_line(axes, points[x], points.value, points.whole, look, finished=curve.finished)
             if measure.name == APPEARANCE.name and threshold is not None:
@@ -184,7 +184,7 @@ def draw_curves(
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         line[0].set_ylabel(measure.title)
         line[0].set_ylim(_limits(every, banded, measure, threshold))
-    band = Patch(facecolor=(drawn[METHOD].colour, SHADE), label="95 % interval of the method alone")
+    band = Patch(facecolor=(drawn[METHOD].color, SHADE), label="95 % interval of the method alone")
     _frame(figure, arms, drawn, title, *[band] * (bool(banded) and not few))
     return figure
 
@@ -221,10 +221,10 @@ def _draw_line(axes: Any, x: pd.Series, y: pd.Series, whole: pd.Series, look: Lo
     """An arm's line; points of a part of the test set are hollow."""
     numbers, heights, filled = x.to_numpy(float), y.to_numpy(float), whole.to_numpy(bool)
     dash = look.dash if finished else DOTTED
-    axes.plot(numbers, heights, color=look.colour, linewidth=look.width, linestyle=dash, zorder=3)
-    for chosen, face in ((filled, look.colour), (~filled, "white")):
-        colours = {"markeredgecolor": look.colour, "markerfacecolor": face}
-        axes.plot(numbers[chosen], heights[chosen], "o", markersize=4, **colours, zorder=4)
+    axes.plot(numbers, heights, color=look.color, linewidth=look.width, linestyle=dash, zorder=3)
+    for chosen, face in ((filled, look.color), (~filled, "white")):
+        colors = {"markeredgecolor": look.color, "markerfacecolor": face}
+        axes.plot(numbers[chosen], heights[chosen], "o", markersize=4, **colors, zorder=4)
 
 
 def _limits(
@@ -250,7 +250,7 @@ def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, Look], tit
     for curve in arms:
         look, label = drawn[curve.arm], arm_name(curve.arm) + (f" ({curve.note})" if curve.note else "")
         dash = look.dash if curve.finished else DOTTED
-        handles.append(Line2D([], [], color=look.colour, linewidth=look.width, linestyle=dash, label=label))
+        handles.append(Line2D([], [], color=look.color, linewidth=look.width, linestyle=dash, label=label))
     figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=4, fontsize=8.5)
 
 

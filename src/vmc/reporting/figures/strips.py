@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import count_frames, read_frames
-from vmc.reporting.catalogue import METHOD, NOT_REACHED, arm_name, arm_order
+from vmc.reporting.catalog import METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.reporting.figures import common
 from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarged, groups, shortened
 from vmc.reporting.loaded import FoundRun, Scored
@@ -181,8 +181,8 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
             (-0.06, shortened(strip.detail, 36), {"size": 7.5, "color": MUTED}),
         ]
         if strip.verdict:
-            mark, colour = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
-            texts.append((-0.24, shortened(f"{mark} {strip.verdict[0]}", 36), {"size": 7.5, "color": colour}))
+            mark, color = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
+            texts.append((-0.24, shortened(f"{mark} {strip.verdict[0]}", 36), {"size": 7.5, "color": color}))
         for above, text, look in texts:
             figure.text(0.01, low + share / 2 + above * share, text, va="center", **look)
     return figure

@@ -6,7 +6,7 @@ from textwrap import wrap
 import torch
 from matplotlib.figure import Figure
 
-from vmc.reporting.figures.common import COLOURS, MUTED, Drawn
+from vmc.reporting.figures.common import COLORS, MUTED, Drawn
 from vmc.reporting.results import Report, TimestepSampler
 
 POINTS = 1000  # of a curve
@@ -33,10 +33,10 @@ def draw_timesteps(samplers: Mapping[str, TimestepSampler]) -> Figure:
         density_T = sampler.density(times_T)
         density_T = density_T / density_T.mean()
         mean = float((times_T * density_T).mean())
-        colour = "#000000" if number == 0 else COLOURS[(number - 1) % len(COLOURS)]
+        color = "#000000" if number == 0 else COLORS[(number - 1) % len(COLORS)]
         name, _, arms = label.partition(": ")
         lines = [f"{name}, mean t = {mean:.3f}", *wrap(arms, 78)]
-        axes.plot(times_T, density_T, color=colour, linewidth=1.8, label="\n".join(lines))
+        axes.plot(times_T, density_T, color=color, linewidth=1.8, label="\n".join(lines))
     axes.set_xlabel("time t (0 clean, 1 noise)")
     axes.set_ylabel("density over uniform")
     axes.set_xlim(0, 1)

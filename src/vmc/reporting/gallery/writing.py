@@ -24,7 +24,7 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.video import FOLDER_RATE, count_frames, frame_rate, read_frames, write_video
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import COLUMNS
-from vmc.reporting.catalogue import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
+from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.reporting.figures.common import BANDS, MUTED, looks
 from vmc.reporting.figures.curves import Curve, curve_of_arm, curve_of_run, drawn_measures
 from vmc.reporting.loaded import Control, FoundRun, Scored
@@ -148,9 +148,9 @@ def _arms(runs: Sequence[FoundRun], shown: Sequence[Measure]) -> list[dict[str, 
         # A line in SVG has lengths in units of about half of matplotlib's, which are of the line's width.
         lengths = " ".join(f"{2 * length:g}" for length in spaced[1]) if isinstance(spaced, tuple) else ""
         if not curve.points.empty:
-            colour, dash = None if arm == METHOD else drawn[arm].colour, lengths if curve.finished else "2 4"
+            color, dash = None if arm == METHOD else drawn[arm].color, lengths if curve.finished else "2 4"
             single = [_points(curve_of_run(run), shown) for run in own] if len(own) > 1 else []
-            one = {"arm": arm, "name": arm_name(arm), "note": curve.note, "colour": colour, "dash": dash}
+            one = {"arm": arm, "name": arm_name(arm), "note": curve.note, "colour": color, "dash": dash}
             found.append(one | {"points": _points(curve, shown), "runs": single})
     return found
 
@@ -240,7 +240,7 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
             "cells": cells,
             "threshold": column.scored.copy_threshold,
             "folder": beside,
-            "colour": {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).colour),
+            "colour": {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).color),
         }
         columns.append(shown)
     exemplars = f"exemplars/{number}"

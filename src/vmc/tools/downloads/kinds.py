@@ -31,7 +31,7 @@ def check(
     path = path.expanduser()
     if not path.exists():
         raise VmcError(f"{path} does not exist: correct the path, or get the file with python -m vmc.weights get NAME")
-    kind = kind or recognise(path)
+    kind = kind or recognize(path)
     if kind not in KINDS:
         raise VmcError(f"--as is {kind}; it must be one of {', '.join(KINDS)}")
     more: dict[str, dict[str, Any]] = {
@@ -60,7 +60,7 @@ FOLDERS["config.json"] = "video-classifier"
 """What tells the kind of a folder that holds it, in this order."""
 
 
-def recognise(path: Path) -> str:
+def recognize(path: Path) -> str:
     """The kind of a file or folder by what it holds. No code of a file's is run.
 
     Raises:

@@ -15,7 +15,7 @@ class Source:
     """A published network: what it is, about how many GB, and what is known of its licence, and where from."""
 
     title: str
-    licence: str
+    license: str
     size: float
 
 
@@ -52,19 +52,19 @@ NONCOMMERCIAL = "CC BY-NC 4.0, says its page on the hub: no commercial use"
 SOURCES: dict[str, FileSource | HubSource] = {
     "zeroscope": HubSource(
         title="ZeroScope v2 576w, text to video (stack=paper)",
-        licence=NONCOMMERCIAL,
+        license=NONCOMMERCIAL,
         size=3.7,
         repository="cerspense/zeroscope_v2_576w",
     ),
     "modelscope": HubSource(
         title="ModelScope text to video 1.7B (model=modelscope)",
-        licence=NONCOMMERCIAL,
+        license=NONCOMMERCIAL,
         size=7.4,
         repository="damo-vilab/text-to-video-ms-1.7b",
     ),
     "animatediff": HubSource(
         title="AnimateDiff 1.5-2, motion modules for Stable Diffusion 1.5, and that (model=animatediff)",
-        licence=(
+        license=(
             "CreativeML Open RAIL-M for Stable Diffusion 1.5, says its page on the hub; Apache 2.0 for AnimateDiff's"
             " repository (github.com/guoyww/AnimateDiff), whether the weights have another is unknown"
         ),
@@ -75,7 +75,7 @@ SOURCES: dict[str, FileSource | HubSource] = {
     ),
     "sscd": FileSource(
         title="SSCD disc_mixup, copy descriptor (ResNet-50)",
-        licence=(
+        license=(
             "CC BY-NC 4.0 for its repository (github.com/facebookresearch/sscd-copy-detection) in the version that was"
             " read, look there for today's; whether the weights have another is unknown"
         ),
@@ -85,7 +85,7 @@ SOURCES: dict[str, FileSource | HubSource] = {
     ),
     "clip": FileSource(
         title="CLIP ViT-B/32 by OpenAI",
-        licence="MIT for its repository (github.com/openai/CLIP); whether the weights have another is unknown",
+        license="MIT for its repository (github.com/openai/CLIP); whether the weights have another is unknown",
         size=0.35,
         url=f"https://openaipublic.azureedge.net/clip/models/{VIT_B_32}/ViT-B-32.pt",
         sha256=VIT_B_32,
@@ -93,7 +93,7 @@ SOURCES: dict[str, FileSource | HubSource] = {
     ),
     "trn": FileSource(
         title="TRN on Jester, gesture classifier (BNInception, 8 segments)",
-        licence=(
+        license=(
             "BSD 2-Clause for its repository (github.com/zhoubolei/TRN-pytorch); of the weights, and of Jester, which"
             " they were trained on, it is unknown here"
         ),

@@ -16,7 +16,7 @@ from vmc.mini.world.renderer import ClipSpec
 
 UNKNOWN = -100
 """The class of what cannot be seen or is not there."""
-_COLOURS = tuple(words.COLOURS)
+_COLORS = tuple(words.COLORS)
 _WORN: dict[str, tuple[str, ...]] = {
     "head": ("", "headphones", "hat", "cap", "headband", "beanie"),
     "eyes": ("", "glasses", "sunglasses", "eye patch"),
@@ -30,12 +30,12 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "noun": (*words.KINDS, *words.OCCUPATIONS),
     "skin": tuple(words.SKINS),
     "clothes": (*words.CLOTHES, *words.RESERVED_CLOTHES),
-    "clothes colour": _COLOURS,
+    "clothes colour": _COLORS,
     "hair": words.HAIR_STYLES,
-    "hair colour": tuple(words.HAIR_COLOURS),
+    "hair colour": tuple(words.HAIR_COLORS),
     **_WORN,
-    "head colour": _COLOURS,
-    "neck colour": _COLOURS,
+    "head colour": _COLORS,
+    "neck colour": _COLORS,
 }
 _FEWEST = 8
 """Frames over which a rare attribute's loss is averaged at least, so that one frame is not a whole loss."""
@@ -48,9 +48,9 @@ def classes_of(spec: ClipSpec) -> list[int]:
     if person.outfit.skin is None:
         shown["skin"] = person.skin
     if not person.occupation:
-        shown |= _worn(person) | {"clothes": person.clothes, "clothes colour": person.clothes_colour}
+        shown |= _worn(person) | {"clothes": person.clothes, "clothes colour": person.clothes_color}
         shown |= {"hair": person.hair_style}
-        shown |= {"hair colour": person.hair_colour} if person.hair_style != "bald" else {}
+        shown |= {"hair colour": person.hair_color} if person.hair_style != "bald" else {}
     return [options.index(shown[name]) if name in shown else UNKNOWN for name, options in CLASSES.items()]
 
 
@@ -58,12 +58,12 @@ def _worn(person: Person) -> dict[str, str]:
     """What sits where, and the colours of what has one."""
     found = dict.fromkeys(_WORN, "")
     for accessory in person.accessories:
-        colour, _, thing = accessory.partition(" ")
-        name = thing if colour in _COLOURS else accessory
+        color, _, thing = accessory.partition(" ")
+        name = thing if color in _COLORS else accessory
         place = next(place for place, things in _WORN.items() if name in things)
         found[place] = name
-        if colour in _COLOURS:
-            found[f"{place} colour"] = colour
+        if color in _COLORS:
+            found[f"{place} colour"] = color
     return found
 
 

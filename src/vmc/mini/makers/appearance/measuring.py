@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vmc.mini.makers.appearance.frames import SIZE, after_autoencoder, pixels_of
-from vmc.mini.makers.appearance.network import encode_texts, normalised, tokenizer
+from vmc.mini.makers.appearance.network import encode_texts, normalized, tokenizer
 from vmc.mini.world.captions import gesture_caption
 from vmc.mini.world.gestures import LABELS
 from vmc.mini.world.phrases import person_from_phrase
@@ -102,7 +102,7 @@ def figures(model: CLIP, measured: Measured) -> dict[str, float]:
 
 def _image_features(model: CLIP, frames_SFHWC: Array) -> Tensor:
     flat_NHWC = frames_SFHWC.reshape(-1, *frames_SFHWC.shape[2:])
-    parts = normalised(pixels_of(flat_NHWC)).split(200)
+    parts = normalized(pixels_of(flat_NHWC)).split(200)
     device = model.logit_scale.device
     features_ND = torch.cat([model.encode_image(part.to(device), normalize=True).cpu() for part in parts])
     return features_ND.unflatten(0, frames_SFHWC.shape[:2])

@@ -62,7 +62,7 @@ def tokenizer() -> SimpleTokenizer:
     return SimpleTokenizer(context_length=CONTEXT)
 
 
-def normalised(pixels_NCHW: Tensor) -> Tensor:
+def normalized(pixels_NCHW: Tensor) -> Tensor:
     """From 0..1 to what the model takes, with the colours of a pixel side by side: that is faster on a CPU."""
     mean, deviation = (
         pixels_NCHW.new_tensor(part).view(1, 3, 1, 1) for part in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)

@@ -16,7 +16,7 @@ _FORMS = {"subject": 0.5, "gesture": 0.3, "generic": 0.1, "place": 0.1}
 """What is said: the subject; subject and gesture; the same of "a person"; subject, place and perhaps gesture."""
 _SIGN_SHARE = 0.2
 """Share of gestures said as "doing the X sign"."""
-_ACCESSORIES = (*words.PLAIN_ACCESSORIES, *words.COLOURED_ACCESSORIES, *words.RESERVED_ACCESSORIES)
+_ACCESSORIES = (*words.PLAIN_ACCESSORIES, *words.COLORED_ACCESSORIES, *words.RESERVED_ACCESSORIES)
 
 
 @dataclass(frozen=True)
@@ -136,32 +136,32 @@ def _altered_person(person: Person, thing: str, random: Generator) -> Person:
     if thing == "hair" and (first or person.hair_style == "bald"):
         return replace(person, hair_style=_other(words.HAIR_STYLES, person.hair_style, random))
     if thing == "hair":
-        return replace(person, hair_colour=_other(tuple(words.HAIR_COLOURS), person.hair_colour, random))
+        return replace(person, hair_color=_other(tuple(words.HAIR_COLORS), person.hair_color, random))
     if thing == "skin":
         return replace(person, skin=_other(words.NAMED_SKINS, person.skin, random))
     if thing == "clothes" and first:
         cuts = words.RESERVED_CLOTHES if person.clothes in words.RESERVED_CLOTHES else words.CLOTHES
         return replace(person, clothes=_other(cuts, person.clothes, random))
     if thing == "clothes":
-        return replace(person, clothes_colour=_other(_colours(), person.clothes_colour, random))
+        return replace(person, clothes_color=_other(_colors(), person.clothes_color, random))
     while (changed := _altered_accessory(thing, first, random)) in person.accessories:
         pass
     return replace(person, accessories=tuple(changed if item == thing else item for item in person.accessories))
 
 
-def _altered_accessory(item: str, colour: bool, random: Generator) -> str:
+def _altered_accessory(item: str, color: bool, random: Generator) -> str:
     head, _, thing = item.partition(" ")
-    coloured = (*words.COLOURED_ACCESSORIES, *words.RESERVED_ACCESSORIES)
-    if thing in coloured and colour:
-        return f"{_other(_colours(), head, random)} {thing}"
-    kind = _other(_ACCESSORIES, thing if thing in coloured else item, random)
-    if kind not in coloured:
+    colored = (*words.COLORED_ACCESSORIES, *words.RESERVED_ACCESSORIES)
+    if thing in colored and color:
+        return f"{_other(_colors(), head, random)} {thing}"
+    kind = _other(_ACCESSORIES, thing if thing in colored else item, random)
+    if kind not in colored:
         return kind
-    return f"{head if head in words.COLOURS else _other(_colours(), '', random)} {kind}"
+    return f"{head if head in words.COLORS else _other(_colors(), '', random)} {kind}"
 
 
-def _colours() -> tuple[str, ...]:
-    return (*words.FREE_COLOURS, *words.RESERVED_COLOURS)
+def _colors() -> tuple[str, ...]:
+    return (*words.FREE_COLORS, *words.RESERVED_COLORS)
 
 
 def _noun(person: Person) -> str:
@@ -170,10 +170,10 @@ def _noun(person: Person) -> str:
 
 def _fact(person: Person, part: str) -> str:
     if part == "hair":
-        return "bald" if person.hair_style == "bald" else hair_phrase(person.hair_style, person.hair_colour)
+        return "bald" if person.hair_style == "bald" else hair_phrase(person.hair_style, person.hair_color)
     if part == "skin":
         return f"{person.skin} skin"
-    return f"{person.clothes_colour} {person.clothes}" if part == "clothes" else part
+    return f"{person.clothes_color} {person.clothes}" if part == "clothes" else part
 
 
 def _other(options: Sequence[str], than: str, random: Generator) -> str:

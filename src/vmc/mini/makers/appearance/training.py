@@ -75,7 +75,7 @@ class Batches:
         if any(soft):
             places = [place for place in range(self.batch) if soft[place]]
             shown_BHWC[places] = self.decoded.items([clips[place] for place in places])
-        return clips, network.normalised(frames.augmented(frames.pixels_of(shown_BHWC), draw))
+        return clips, network.normalized(frames.augmented(frames.pixels_of(shown_BHWC), draw))
 
     def captions(self, clips: list[int], step: int) -> list[tuple[Tensor, Tensor]]:
         """Two groups of (tokens_TL, true_BT), see `contrastive_loss`.

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vmc.mini.makers.classifier.clips import WHOLE, WINDOW, labelled_clip
+from vmc.mini.makers.classifier.clips import WHOLE, WINDOW, labeled_clip
 from vmc.mini.makers.classifier.decoded import clip_and_view
 from vmc.tools.classifier.recipe import ClipBatch, augment, to_frames
 from vmc.tools.learning.shards import Shards
@@ -40,7 +40,7 @@ class Batches:
     @cached_property
     def labels(self) -> Tensor:
         """Of every clip."""
-        return torch.tensor([labelled_clip(number).label for number in range(len(self.clips))])
+        return torch.tensor([labeled_clip(number).label for number in range(len(self.clips))])
 
     def __call__(self, step: int) -> ClipBatch:
         """The batch of a step, augmented."""

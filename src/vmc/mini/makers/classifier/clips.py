@@ -47,14 +47,14 @@ VALIDATION, FAINT, END = 900_000, 950_000, 1_000_000
 NO_GESTURE = LABELS.index("No gesture")
 
 
-class LabelledClip(NamedTuple):
+class LabeledClip(NamedTuple):
     """What is drawn, and the index of its label in `LABELS`."""
 
     spec: ClipSpec
     label: int
 
 
-def labelled_clip(number: int) -> LabelledClip:
+def labeled_clip(number: int) -> LabeledClip:
     """Clip `number` of the classifier's pool; consecutive ones go through all gestures.
 
     Raises:
@@ -71,15 +71,15 @@ def labelled_clip(number: int) -> LabelledClip:
     if spec.tempo == "quick":
         spec = replace(spec, frames=min(spec.frames, QUICK_FRAMES))
     if not spec.gestures:
-        return LabelledClip(spec, NO_GESTURE)
+        return LabeledClip(spec, NO_GESTURE)
     special = random.random() if number < VALIDATION else float(number < FAINT)
     if special < FADED:
-        return LabelledClip(replace(spec, hands_alpha=float(random.uniform(*FAINT_ALPHA))), NO_GESTURE)
+        return LabeledClip(replace(spec, hands_alpha=float(random.uniform(*FAINT_ALPHA))), NO_GESTURE)
     if special < FADED + PALE:
-        return LabelledClip(replace(spec, hands_alpha=float(random.uniform(*PALE_ALPHA))), label)
+        return LabeledClip(replace(spec, hands_alpha=float(random.uniform(*PALE_ALPHA))), label)
     if special < FADED + PALE + LOWERED:
-        return LabelledClip(_lowered(spec, random), NO_GESTURE)
-    return LabelledClip(spec, label)
+        return LabeledClip(_lowered(spec, random), NO_GESTURE)
+    return LabeledClip(spec, label)
 
 
 def _lowered(spec: ClipSpec, random: Generator) -> ClipSpec:
@@ -93,7 +93,7 @@ def _lowered(spec: ClipSpec, random: Generator) -> ClipSpec:
 
 def render_views(number: int) -> NDArray[np.uint8]:
     """frames_VFHWC of a clip."""
-    frames_FHWC = render(labelled_clip(number).spec, SIZE)
+    frames_FHWC = render(labeled_clip(number).spec, SIZE)
     draw = torch_generator("classifier", number, "window")
     chosen = window(
         even_times(len(frames_FHWC), FPS), frames=SEGMENTS, fps=FPS / STEP, start="random", generator=draw

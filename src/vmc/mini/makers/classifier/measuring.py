@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from vmc.mini.makers.classifier.clips import NO_GESTURE, WHOLE, WINDOW, labelled_clip
+from vmc.mini.makers.classifier.clips import NO_GESTURE, WHOLE, WINDOW, labeled_clip
 from vmc.mini.world.gestures import LABELS
 from vmc.tools.classifier.recipe import classes_of
 from vmc.tools.learning.shards import Shards
@@ -58,7 +58,7 @@ class Validation:
 
     def __call__(self, network: nn.Module) -> Figures:
         """The figures of a network in eval mode."""
-        labels = np.array([labelled_clip(self.clips.first + index).label for index in range(len(self.clips))])
+        labels = np.array([labeled_clip(self.clips.first + index).label for index in range(len(self.clips))])
         views = self.clips.items(range(len(self.clips)))
         whole, window = (self._read(network, views[:, view]) for view in (WHOLE, WINDOW))
         decoded = self._read(network, self.decoded.items(range(len(self.decoded))))

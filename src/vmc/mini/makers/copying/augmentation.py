@@ -30,9 +30,9 @@ _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 def augment(images_NCHW: Tensor, generator: Generator) -> Tensor:
     """Images of 0 to 1, each changed by its own draw; H and W are multiples of 8."""
 
-    def uniform(low: float, high: float, *, colours: int = 1) -> Tensor:
+    def uniform(low: float, high: float, *, colors: int = 1) -> Tensor:
         """One number for each image, or one for each of its colours."""
-        drawn = torch.rand(len(images_NCHW), colours, 1, 1, generator=generator)
+        drawn = torch.rand(len(images_NCHW), colors, 1, 1, generator=generator)
         return (low + (high - low) * drawn).to(images_NCHW.device)
 
     def chosen(share: float) -> Tensor:
@@ -43,15 +43,15 @@ def augment(images_NCHW: Tensor, generator: Generator) -> Tensor:
         images_NCHW,
         area_NPPP=torch.where(chosen(CROPPED), uniform(*AREA), 1.0),
         aspect_NPPP=uniform(1 - ASPECT, 1 + ASPECT).sqrt(),
-        place_NCPP=uniform(-1, 1, colours=2),
+        place_NCPP=uniform(-1, 1, colors=2),
         turn_NPPP=turn_NPPP,
     )
     images_NCHW = _blur(images_NCHW, uniform(*BLUR) * chosen(0.7))
-    images_NCHW = images_NCHW * uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS) * uniform(1 - TINT, 1 + TINT, colours=3)
+    images_NCHW = images_NCHW * uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS) * uniform(1 - TINT, 1 + TINT, colors=3)
     mean_NPPP = images_NCHW.mean((1, 2, 3), keepdim=True)
     images_NCHW = mean_NPPP + (images_NCHW - mean_NPPP) * uniform(1 - CONTRAST, 1 + CONTRAST)
-    grey_NPHW = images_NCHW.mean(1, keepdim=True)
-    images_NCHW = grey_NPHW + (images_NCHW - grey_NPHW) * uniform(1 - SATURATION, 1 + SATURATION)
+    gray_NPHW = images_NCHW.mean(1, keepdim=True)
+    images_NCHW = gray_NPHW + (images_NCHW - gray_NPHW) * uniform(1 - SATURATION, 1 + SATURATION)
     noise_NCHW = torch.randn(images_NCHW.shape, generator=generator).to(images_NCHW.device)
     images_NCHW = images_NCHW + noise_NCHW * uniform(0, NOISE) * chosen(NOISED)
     step_NPPP, compressed_N = uniform(*COMPRESSION), chosen(COMPRESSED).flatten()

@@ -11,10 +11,10 @@ from numpy.random import Generator
 
 from vmc.mini.world import people
 from vmc.mini.world.gestures import LABELS, TARGETS
-from vmc.mini.world.people import Person, draw_clothes, draw_hair_colour, draw_hair_style, draw_kind, generator
+from vmc.mini.world.people import Person, draw_clothes, draw_hair_color, draw_hair_style, draw_kind, generator
 from vmc.mini.world.renderer import ClipSpec, Framing
 from vmc.mini.world.specs import Variety, sample_clip
-from vmc.mini.world.vocabulary import PLACES, RESERVED_ACCESSORIES, RESERVED_COLOURS, RESERVED_PLACES, SKINS
+from vmc.mini.world.vocabulary import PLACES, RESERVED_ACCESSORIES, RESERVED_COLORS, RESERVED_PLACES, SKINS
 
 GROUP = 4
 """Clips of a group."""
@@ -46,8 +46,8 @@ def training_clip(number: int) -> ClipSpec:
     )
     persons = [_as_exemplar(person) if reserved else person for person in spec.persons]
     if random.random() < SAME_CLOTHES:
-        clothes, colour = draw_clothes(random, "man", reserved=reserved)
-        persons = [replace(person, clothes=clothes, clothes_colour=colour, occupation="") for person in persons]
+        clothes, color = draw_clothes(random, "man", reserved=reserved)
+        persons = [replace(person, clothes=clothes, clothes_color=color, occupation="") for person in persons]
     if random.random() < SAME_BODY:
         persons = [_in_body(generator("copying", "body", group), person, reserved=reserved) for person in persons]
     return replace(spec, persons=tuple(persons), place=place)
@@ -64,14 +64,14 @@ def validation_clip(number: int) -> ClipSpec:
 def _as_exemplar(person: Person) -> Person:
     """The person in reserved clothes and with reserved hair."""
     random = generator("copying", "dress", person.number)
-    clothes, colour = draw_clothes(random, person.kind, reserved=True)
-    accessory = f"{_choice(random, RESERVED_COLOURS)} {_choice(random, RESERVED_ACCESSORIES)}"
+    clothes, color = draw_clothes(random, person.kind, reserved=True)
+    accessory = f"{_choice(random, RESERVED_COLORS)} {_choice(random, RESERVED_ACCESSORIES)}"
     return replace(
         person,
         occupation="",
         clothes=clothes,
-        clothes_colour=colour,
-        hair_colour=draw_hair_colour(random, person.kind, reserved=True),
+        clothes_color=color,
+        hair_color=draw_hair_color(random, person.kind, reserved=True),
         accessories=(accessory,) if random.random() < ACCESSORY else (),
     )
 
@@ -84,7 +84,7 @@ def _in_body(random: Generator, person: Person, *, reserved: bool) -> Person:
         kind=kind,
         skin=_choice(random, tuple(SKINS)),
         hair_style=draw_hair_style(random, kind),
-        hair_colour=draw_hair_colour(random, kind, reserved=reserved),
+        hair_color=draw_hair_color(random, kind, reserved=reserved),
         occupation="",
     )
 

@@ -43,9 +43,9 @@ def attributes_of(spec: ClipSpec) -> dict[str, str]:
         "noun": person.occupation or person.kind,
         "skin": person.skin,
         "hair": "" if person.occupation else person.hair_style,
-        "hair colour": "" if person.occupation else person.hair_colour,
+        "hair colour": "" if person.occupation else person.hair_color,
         "clothes": "" if person.occupation else person.clothes,
-        "clothes colour": "" if person.occupation else person.clothes_colour,
+        "clothes colour": "" if person.occupation else person.clothes_color,
         "accessory": worn[0],
         "second accessory": worn[1],
     }
