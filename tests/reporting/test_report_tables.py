@@ -7,10 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from vmc.reporting.catalog import LAYOUTS, METHOD
 
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import ONE_MODEL
+from vmc.reporting.catalog import LAYOUTS, METHOD
 from vmc.reporting.compare import paper_values
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
