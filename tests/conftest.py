@@ -25,7 +25,7 @@ from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.makers.blank import write_blank
 from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
-from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
+from vmc.tools.full_size import ZEROSCOPE, Sizes
 from vmc.training import session
 from vmc.training.module import MotionModule
 

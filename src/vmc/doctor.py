@@ -44,9 +44,9 @@ def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
     rows = software()
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
-    run, machine, networks = (import_module(f"vmc.tools.doctor.{name}") for name in ("run", "machine", "networks"))
+    run, checks = (import_module(f"vmc.tools.doctor.{name}") for name in ("run", "checks"))
     planned = run.plan(stack, overrides)
-    return [*rows, *machine.machine(planned), *networks.networks(planned), *networks.clips(planned), *services()]
+    return [*rows, *checks.machine(planned), *checks.networks(planned), *checks.clips(planned), *services()]
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int |
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
     from vmc.evaluation.generation import video_names
-    from vmc.runs.sheets import contact_sheet
+    from vmc.runs.clips import contact_sheet
 
     prompts, sampler = experiment.prompts, experiment.sampler
     for prompt in prompts:

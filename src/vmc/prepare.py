@@ -136,7 +136,7 @@ def classifier(arguments: Namespace) -> None:
     import torch
 
     from vmc.config.folders import config_folder
-    from vmc.tools.classifier.training import JesterPlan, train_classifier
+    from vmc.tools.jester_classifier import JesterPlan, train_classifier
     from vmc.tools.jester_command import choose_motion, class_names
     from vmc.tools.learning.training import TrainOptions
 
@@ -162,7 +162,7 @@ def clips(arguments: Namespace) -> None:
     from vmc.data.folder import VideoFolder, find_clips
     from vmc.data.frames import time_clip, timing_sentences
     from vmc.data.motion import MotionData
-    from vmc.runs.sheets import write_clip_sheet
+    from vmc.runs.clips import write_clip_sheet
 
     if arguments.output.suffix.lower() != ".png":
         raise VmcError(f"--output is {arguments.output}; the picture is a PNG: name it FILE.png")

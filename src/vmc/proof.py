@@ -20,7 +20,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 raise VmcError(f"--{name} is {value}; it must be at least 1")
         if wrong := [override for override in arguments.override if "=" not in override]:
             raise VmcError(f"--override is '{wrong[0]}'; give KEY=VALUE, as to vmc.train")
-        from vmc.tools.full_size.proving import prove, table  # imports torch
+        from vmc.tools.full_size import prove, table  # imports torch
 
         result = prove(arguments)
     except VmcError as error:

@@ -25,8 +25,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     check_overlays(config, HydraConfig.get().runtime.choices)
     check_config(config, "train")
     # Here and not above: `--help`, a refused command line and a finished run must not wait for torch and diffusers.
-    from vmc.runs.folder import RunFolder, is_done, read_state
-    from vmc.runs.lock import remove_stale_lock, run_lock
+    from vmc.runs.folder import RunFolder, is_done, read_state, remove_stale_lock, run_lock
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     first = config.trainer.devices == 1 or os.environ.get("LOCAL_RANK", "0") == "0"

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.tools.downloads.sources import SOURCES, FileSource, HubSource, weights_folder
+from vmc.tools.downloads import SOURCES, FileSource, HubSource, weights_folder
 from vmc.utils.errors import VmcError
 
 
@@ -51,7 +51,7 @@ def get(arguments: Namespace) -> None:
     print(f"{source.title}, about {source.size:g} GB\nlicence: {source.license}", flush=True)
     if isinstance(source, FileSource):
         return _get_file(source, arguments.folder or weights_folder())
-    from vmc.tools.downloads.download import check_contents, get_repository
+    from vmc.tools.downloads import check_contents, get_repository
 
     wanted = [(source.repository, source.family), *((name, None) for name in source.beside)]
     for folder in [get_repository(repository, family) for repository, family in wanted]:
@@ -60,8 +60,8 @@ def get(arguments: Namespace) -> None:
 
 
 def _get_file(source: FileSource, folder: Path) -> None:
-    from vmc.tools.downloads.download import get_file, record_of
-    from vmc.tools.downloads.kinds import check as check_kind
+    from vmc.tools.downloads import get_file, record_of
+    from vmc.tools.weight_kinds import check as check_kind
 
     path = folder / source.name
     downloaded = get_file(
@@ -75,7 +75,7 @@ def _get_file(source: FileSource, folder: Path) -> None:
 
 def check(arguments: Namespace) -> None:
     """Open a file by its loader and say what it is."""
-    from vmc.tools.downloads.kinds import check as check_kind
+    from vmc.tools.weight_kinds import check as check_kind
 
     named = {"kind": arguments.kind, "architecture": arguments.architecture, "labels": arguments.labels}
     print(check_kind(arguments.file, **named))

@@ -6,8 +6,7 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline
 
-from vmc.diffusion.conditioning import Conditioning
-from vmc.diffusion.sampling import Sampler, initial_noise, sample_posterior
+from vmc.diffusion.sampling import Conditioning, Sampler, initial_noise, sample_posterior
 from vmc.models.token import MotionToken
 from vmc.utils.errors import VmcError
 

@@ -16,7 +16,7 @@ from vmc.metrics.networks.open_clip import load_image_text
 from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork, load_sscd, prepare_frames
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.shipped import shipped
-from vmc.tools.downloads.kinds import check
+from vmc.tools.weight_kinds import check
 from vmc.utils.errors import VmcError
 from vmc.weights import main as weights
 

@@ -12,8 +12,7 @@ from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, 
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from safetensors.torch import load_file, save_file
 
-from vmc.diffusion.conditioning import Conditioning
-from vmc.diffusion.sampling import Sampler
+from vmc.diffusion.sampling import Conditioning, Sampler
 from vmc.evaluation.synthetic import BaseVideos
 from vmc.mini.__main__ import main as mini
 from vmc.mini.makers.blank import write_blank

@@ -22,7 +22,7 @@ from vmc.reporting.gallery.writing import FLAGS, link_videos, places, render
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import Scored
 from vmc.reporting.results import Report
-from vmc.runs.clip_table import COLUMNS
+from vmc.runs.clips import COLUMNS
 from vmc.utils.files import fingerprint
 
 SUBJECTS = ("A man", "A <script>document.title = 'run'</script>", "A robot", "A chef")

@@ -23,14 +23,13 @@ from vmc.reporting.build import check_output, report_folder
 from vmc.reporting.figures.common import Drawn, draw_figures, groups, looks, save, styled
 from vmc.reporting.figures.copies import nearest, pairs
 from vmc.reporting.figures.curves import COLUMNS as POINT
-from vmc.reporting.figures.curves import Curve, curve_of_arm, draw_curves
+from vmc.reporting.figures.curves import Curve, curve_of_arm, draw_curves, draw_timesteps
 from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
-from vmc.reporting.figures.timesteps import draw_timesteps
 from vmc.reporting.gallery.writing import places
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.reporting.tables import p_value, rounded, shown, with_test
-from vmc.runs.clip_table import COLUMNS
+from vmc.runs.clips import COLUMNS
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 from vmc.utils.tables import TextTable, escape_markdown, to_latex, to_markdown, to_terminal

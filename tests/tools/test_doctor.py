@@ -13,11 +13,13 @@ from vmc import doctor
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.pipelines import families
-from vmc.tools.doctor import machine, networks, software
-from vmc.tools.doctor.networks import clips
+from vmc.tools.doctor import checks as machine
+from vmc.tools.doctor import checks as networks
+from vmc.tools.doctor import software
+from vmc.tools.doctor.checks import clips
 from vmc.tools.doctor.run import plan
 from vmc.tools.doctor.software import Row, lines
-from vmc.tools.downloads.sources import SOURCES
+from vmc.tools.downloads import SOURCES
 from vmc.utils.errors import VmcError
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from vmc.models.parameters import ParameterSubset
 from vmc.models.pipelines import families
 from vmc.models.unet3d import UNet3D
-from vmc.tools.full_size import folder as written
-from vmc.tools.full_size.folder import (
+from vmc.tools import full_size as written
+from vmc.tools.full_size import (
     ZEROSCOPE,
     count,
     draw_tensor,

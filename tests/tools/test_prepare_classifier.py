@@ -16,8 +16,9 @@ from vmc.metrics.networks.classifiers import TRNClassifier
 from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn, segment_indices
 from vmc.mini.world import jester_folder
 from vmc.prepare import main
-from vmc.tools.classifier import jester, training
-from vmc.tools.classifier.jester import JesterBatches, Split, decode, drawn_by_runs
+from vmc.tools import jester_classifier as training
+from vmc.tools import jester_clips as jester
+from vmc.tools.jester_clips import JesterBatches, Split, decode, drawn_by_runs
 from vmc.tools.learning.training import Clock
 
 LABELS = ("Doing other things", "No gesture", "Swiping Down")

@@ -10,9 +10,8 @@ import torch
 from vmc import proof
 from vmc.data.video import read_frames
 from vmc.generate import main as generate
-from vmc.tools.full_size import proving
-from vmc.tools.full_size.folder import random_folder
-from vmc.tools.full_size.proving import in_a_process, prove, table
+from vmc.tools import full_size as proving
+from vmc.tools.full_size import in_a_process, prove, random_folder, table
 from vmc.train import main as train
 from vmc.utils.errors import VmcError
 

@@ -22,10 +22,9 @@ from vmc.metrics.networks.tsm import OnlineTSM
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.shipped import shipped
 from vmc.models.animatediff import AnimateDiff
-from vmc.tools.downloads import download
-from vmc.tools.downloads.download import get_file
-from vmc.tools.downloads.kinds import KINDS, check, recognize
-from vmc.tools.downloads.sources import SOURCES, FileSource
+from vmc.tools import downloads as download
+from vmc.tools.downloads import SOURCES, FileSource, get_file
+from vmc.tools.weight_kinds import KINDS, check, recognize
 from vmc.training.delta import Delta
 from vmc.utils.errors import VmcError
 

@@ -9,8 +9,8 @@ import torch
 
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
-from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
+from vmc.diffusion.sampling import Conditioning
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.training.batches import Batch, StepPlan, TrainingBatches
 from vmc.training.regularization import ClipSet, Mixture, NoRegularization, check_mix

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vmc.data.video import write_video
-from vmc.training.checkpoints import StreamedCheckpoints
+from vmc.training.hardware import StreamedCheckpoints
 from vmc.utils import files
 from vmc.utils.errors import UnwritableError
 from vmc.utils.files import atomic_folder, atomic_write, sweep

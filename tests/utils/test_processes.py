@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.runs.lock import LOCK, holder, remove_stale_lock, run_lock
+from vmc.runs.folder import LOCK, holder, remove_stale_lock, run_lock
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import handled, run_module
 

@@ -14,8 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vmc.runs.folder import RunFolder, differing_keys, is_done, shown_state
-from vmc.runs.lock import holder
+from vmc.runs.folder import RunFolder, differing_keys, holder, is_done, shown_state
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import aligned

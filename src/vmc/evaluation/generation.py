@@ -20,8 +20,7 @@ from tqdm import tqdm
 
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.diffusion.conditioning import Conditioning
-from vmc.diffusion.sampling import Sampler, initial_noise, on_device
+from vmc.diffusion.sampling import Conditioning, Sampler, initial_noise, on_device
 from vmc.models.base import Autoencoder, VideoModel
 from vmc.models.loading import cast
 from vmc.models.pipelines import export_pipeline

@@ -36,7 +36,7 @@ from vmc.metrics.declared import COLUMNS, extra_columns
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.models.text import check_word_is_read
-from vmc.runs.sheets import contact_sheet
+from vmc.runs.clips import contact_sheet
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 from vmc.utils.files import sha256_of, sweep

@@ -15,7 +15,7 @@ from diffusers import AnimateDiffPipeline, AutoencoderKL, MotionAdapter, UNet2DC
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
 from vmc.models.loading import download, quiet_loading, weight_files
 from vmc.utils.errors import VmcError, first_line

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import NoiseProcess
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.loading import (
     cast,
     download,

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from transformers import CLIPTokenizer
 
-from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import VideoModel
 from vmc.models.token import MotionToken, TokenEmbedding
 from vmc.utils.errors import VmcError

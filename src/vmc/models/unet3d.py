@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import CLIPTextModel
 
-from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion, save_clip_pipeline, unet_groups
 
 save_pipeline = partial(save_clip_pipeline, TextToVideoSDPipeline)

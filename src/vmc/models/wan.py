@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import AutoTokenizer, UMT5EncoderModel
 
-from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import FlowMatching
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel, check_size
 from vmc.models.latent_diffusion import to_uint8
 from vmc.models.loading import quiet_loading

@@ -25,7 +25,7 @@ RENAMED = {
     "vmc.runs.reporting.drawing.figure3": "vmc.reporting.figures.strips.figure3",
     "vmc.runs.reporting.drawing.figure7": "vmc.reporting.figures.curves.figure7",
     "vmc.runs.reporting.drawing.figure8": "vmc.reporting.figures.copies.figure8",
-    "vmc.runs.reporting.drawing.timesteps": "vmc.reporting.figures.timesteps.timesteps",
+    "vmc.runs.reporting.drawing.timesteps": "vmc.reporting.figures.curves.timesteps",
     "vmc.training.synthetic.SyntheticRegularization": "vmc.evaluation.synthetic.SyntheticRegularization",
     "vmc.metrics.classifiers.TSMClassifier": "vmc.metrics.networks.classifiers.TSMClassifier",
     "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.classifiers.HuggingFaceClassifier",

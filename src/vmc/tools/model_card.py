@@ -19,7 +19,7 @@ from vmc.data.clips import fill
 from vmc.data.motion import prompt_of
 from vmc.models.base import VideoModel
 from vmc.runs.folder import read_config
-from vmc.tools.downloads.sources import SOURCES, HubSource
+from vmc.tools.downloads import SOURCES, HubSource
 from vmc.utils.errors import VmcError, first_line
 
 CARD = "README.md"

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import NoiseProcess
-from vmc.diffusion.sampling import sample_posterior
+from vmc.diffusion.sampling import Conditioning, sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.training.regularization import Drawn, Mixture
 from vmc.utils.errors import VmcError

@@ -1,12 +1,15 @@
 """What happens beside the training step. Each callback does one thing. And how a run ends, by itself or by a signal."""
 
 import contextlib
+import logging
 import math
 import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, Self
 
@@ -20,6 +23,8 @@ from vmc.training.delta import Delta
 from vmc.training.module import MotionModule
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
+
+log = logging.getLogger(__name__)
 
 STOPPING = b"stopping after the step or the videos in hand; the same signal again stops at once\n"
 
@@ -286,3 +291,41 @@ def run_to_end(
     if reason == "signal":
         stop.pass_on()
     return code
+
+
+def usable_checkpoint(run: RunFolder) -> Path | None:
+    """The newest training state of a run that is whole, None where it has none; damaged ones after it are named.
+
+    Raises:
+        VmcError: it has some, and all of them are damaged.
+    """
+    damaged: list[str] = []
+    for file in reversed(run.checkpoints()):
+        fault = checkpoint_fault(file)
+        if fault is None:
+            for one in damaged:
+                log.warning("the checkpoint %s; the run goes on from step %d", one, int(file.stem))
+            return file
+        damaged.append(f"{file} is damaged ({fault})")
+    if damaged:
+        raise VmcError(
+            f"the checkpoint {damaged[0]}, and none before it is whole;"
+            f" remove {run.checkpoint(0).parent} to train from the first step on, or choose another output"
+        )
+    return None
+
+
+def checkpoint_fault(file: Path) -> str | None:
+    """What keeps a checkpoint from being read as it was written; None for nothing.
+
+    PyTorch writes a zip archive, whose records have checksums (CRC-32) that it does not look at when it reads.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            record = archive.testzip()
+        if record is not None:
+            return f"the checksum of its record {record} is of another content"
+        torch.load(file, map_location="cpu", mmap=True, weights_only=True)  # reads no tensors
+    except Exception as error:  # a flipped bit of a header may come out as anything
+        return " ".join(str(error).split()) or type(error).__name__
+    return None

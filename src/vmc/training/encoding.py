@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
-from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.text import TextEncoder
 from vmc.training.delta import InitialWeights
 from vmc.training.experiment import Experiment

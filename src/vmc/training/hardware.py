@@ -6,15 +6,16 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vmc.diffusion.sampling import check_tile
 from vmc.models.base import DECODE_FRAMES
-from vmc.training.checkpoints import StreamedCheckpoints
 from vmc.utils.errors import VmcError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -154,3 +155,18 @@ class Hardware:
 def has_bfloat16() -> bool:
     """Whether the GPU computes in bfloat16 itself; PyTorch would otherwise emulate it, slowly and not everywhere."""
     return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+class StreamedCheckpoints(TorchCheckpointIO):
+    """Writes tensor by tensor.
+
+    Lightning's own builds the whole file in memory, and copies it once more to write it: for the method on ZeroScope
+    that is twice 6.9 GB. Who calls gives a temporary name and renames (`vmc.training.callbacks.Checkpoints`).
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write it; tensors of a GPU come to main memory one at a time."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        # A file of Python's: PyTorch's own does not say why it could not be written.
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses, weighted_loss
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import VideoModel
 from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter

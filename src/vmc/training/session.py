@@ -17,14 +17,11 @@ from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
 from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
-from vmc.runs.clip_table import clip_rows, differing_clips, write_clips
+from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.runs.sheets import NAME as CLIP_SHEET
-from vmc.runs.sheets import write_clip_sheet
 from vmc.training.batches import StepPlan, TrainingBatches
-from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end
-from vmc.training.checkpoints import usable_checkpoint
+from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment

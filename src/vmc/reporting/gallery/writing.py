@@ -36,7 +36,7 @@ from vmc.utils.tables import BREAKS
 log = logging.getLogger(__name__)
 
 PACKAGE = "vmc.reporting.gallery"
-SCRIPTS = ("base.js", "player.js", "loader.js", "grid.js", "detail.js", "chart.js", "main.js")
+SCRIPTS = ("base.js", "player.js", "grid.js", "chart.js", "main.js")
 """In the order in which they are put together."""
 TABLE_FILES = {"CSV": "csv", "Markdown": "md", "LaTeX": "tex"}
 """What a table's files are called, and their suffixes; not every table has them all."""

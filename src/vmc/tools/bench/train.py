@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from vmc.config.build import build_session
 from vmc.data.clips import fill
-from vmc.diffusion.conditioning import Conditioning
+from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder

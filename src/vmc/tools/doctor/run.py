@@ -11,9 +11,8 @@ from vmc.config.build import build_part, build_parts
 from vmc.config.checks import GROUPS, check_config, check_parts, fill_missing, resolved
 from vmc.config.command import compose
 from vmc.models.base import VideoModel
-from vmc.tools.downloads.download import cached_folder
-from vmc.tools.downloads.sources import SOURCES, HubSource
-from vmc.tools.full_size.folder import ZEROSCOPE, Sizes
+from vmc.tools.downloads import SOURCES, HubSource, cached_folder
+from vmc.tools.full_size import ZEROSCOPE, Sizes
 from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, count_held
 from vmc.utils.errors import VmcError
 

@@ -10,8 +10,8 @@ from diffusers import UNet3DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from vmc.diffusion.conditioning import Conditioning
 from vmc.diffusion.process import VariancePreserving
+from vmc.diffusion.sampling import Conditioning
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.mini.makers.pretraining.clips import FRAMES, WINDOWS, spec_of
 from vmc.mini.makers.pretraining.latents import Latents

@@ -9,15 +9,14 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
 from einops import rearrange
 
-from vmc.diffusion.conditioning import Conditioning
-from vmc.diffusion.sampling import Sampler, initial_noise
+from vmc.diffusion.sampling import Conditioning, Sampler, initial_noise
 from vmc.mini.makers import blank
 from vmc.mini.makers.pretraining.clips import FRAMES, SIZE, WINDOWS, Clips
 from vmc.mini.makers.pretraining.denoiser import Denoiser, caption_of
 from vmc.mini.world.captions import gesture_caption
 from vmc.models.latent_diffusion import ImageAutoencoder
 from vmc.models.text import POSITIONS, TextEncoder
-from vmc.runs.sheets import contact_sheet
+from vmc.runs.clips import contact_sheet
 
 SUBJECTS = {
     "a person": "Swiping Left",

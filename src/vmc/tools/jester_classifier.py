@@ -21,8 +21,8 @@ from tqdm import tqdm
 from vmc.data.jester import Jester, check_tables
 from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
-from vmc.tools.classifier.jester import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
-from vmc.tools.classifier.recipe import AT_ONCE, EDGES, RATE, classes_of, loss_of, make_network
+from vmc.tools.jester_clips import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
+from vmc.tools.learning.recipe import AT_ONCE, EDGES, RATE, classes_of, loss_of, make_network
 from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, fingerprint

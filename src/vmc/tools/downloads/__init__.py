@@ -1,1 +1,0 @@
-"""Published weights: where they come from, getting them, and telling whether a local file is one of them."""
