@@ -106,7 +106,7 @@ def means(scores, *, columns):
 def small(monkeypatch):
     """Few videos at a time."""
     monkeypatch.setattr(evaluations, "AT_ONCE", 4)
-    monkeypatch.setattr(evaluations, "summarise", means)
+    monkeypatch.setattr(evaluations, "summarize", means)
 
 
 @pytest.fixture

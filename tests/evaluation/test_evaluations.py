@@ -42,7 +42,7 @@ def appearance(monkeypatch):
         def summarize(scores, *, columns):
             return {"appearance": {"value": values(len(scores)), "low": 0.0, "high": 1.0}}
 
-        monkeypatch.setattr(evaluations, "summarise", summarize)
+        monkeypatch.setattr(evaluations, "summarize", summarize)
 
     return by
 

@@ -55,7 +55,7 @@ def test_an_evaluation_that_is_completed_at_the_stop_is_shown_again(mirrored, lo
     def summarize(scores, *, columns):
         return {"appearance": {"value": next(values), "low": 0.0, "high": 1.0}}
 
-    monkeypatch.setattr(evaluations, "summarise", summarize)
+    monkeypatch.setattr(evaluations, "summarize", summarize)
     run = mirrored("stop.appearance=0.25", "steps=6")
     shown = [item for item in items(logged(run.path)) if "evaluation/count" in item]
     assert [(item["step"], item["evaluation/count"], item["evaluation/appearance"]) for item in shown] == [
