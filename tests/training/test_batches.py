@@ -12,8 +12,8 @@ from vmc.data.frames import ClipTransform
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
 from vmc.diffusion.timesteps import CoarseNoise
-from vmc.training.batches import Batch, StepPlan, TrainingBatches
-from vmc.training.regularization import ClipSet, Mixture, NoRegularization, check_mix
+from vmc.training.batches import Batch, ClipSet, Mixture, StepPlan, TrainingBatches
+from vmc.training.regularization import NoRegularization, check_mix
 from vmc.utils.errors import VmcError
 
 EXEMPLARS, OTHERS = 3, 20

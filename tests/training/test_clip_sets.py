@@ -12,9 +12,9 @@ from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
 from vmc.mini.makers.blank import write_blank
 from vmc.training import session as sessions
+from vmc.training.batches import ClipSet
 from vmc.training.delta import TOKEN, Delta
 from vmc.training.module import MotionModule
-from vmc.training.regularization import ClipSet
 from vmc.utils.errors import VmcError
 
 TOKENS = ("token=trained", "token.learning_rate=1e-2")

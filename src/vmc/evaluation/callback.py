@@ -17,11 +17,12 @@ from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_l
 from vmc.models.base import Autoencoder
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
-from vmc.training.callbacks import StepCallback, StopOnSignal
+from vmc.training.callbacks import StepCallback
 from vmc.training.delta import Delta
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
+from vmc.training.signals import StopOnSignal
 from vmc.utils.cache import Cache, CachedFiles, cache_key
 from vmc.utils.errors import VmcError
 

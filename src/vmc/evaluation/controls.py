@@ -29,8 +29,8 @@ from vmc.evaluation.score import (
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
-from vmc.training.callbacks import StopOnSignal, run_to_end
 from vmc.training.experiment import Experiment
+from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.utils.cache import Cache, CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
 

@@ -13,7 +13,7 @@ from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
-from vmc.runs.earlier import up_to_date
+from vmc.runs.compatibility import up_to_date
 from vmc.runs.folder import shown_state
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint

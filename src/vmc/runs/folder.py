@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from vmc.runs.earlier import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
+from vmc.runs.compatibility import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
 from vmc.utils.errors import UnwritableError, VmcError
 from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
 from vmc.utils.plain_yaml import read_yaml

@@ -17,10 +17,9 @@ from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter
 from vmc.models.parameters import Subset, check_groups
 from vmc.models.text import TextEncoder
-from vmc.training.batches import Batch, ClipGroup
+from vmc.training.batches import Batch, ClipGroup, ClipSet
 from vmc.training.delta import delta_names, row_name
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, make_optimizer
-from vmc.training.regularization import ClipSet
 from vmc.utils.errors import VmcError
 
 

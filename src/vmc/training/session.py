@@ -20,15 +20,15 @@ from vmc.models.parameters import Subset
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.training.batches import StepPlan, TrainingBatches
-from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end, usable_checkpoint
+from vmc.training.batches import ClipSet, Mixture, StepPlan, TrainingBatches
+from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
 from vmc.training.memory import check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
-from vmc.training.regularization import ClipSet, Mixture
+from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
 
