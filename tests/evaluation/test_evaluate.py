@@ -144,6 +144,10 @@ def test_videos_named_in_a_table(entered, metrics):
     assert status == 0, said
     rows = read_scores(Path("clips-scores/scores.csv"))
     assert list(rows["video"]) == ["one.mp4", "two.mp4"]
+    Path("twice.csv").write_text("video,prompt,subject,seed\none.mp4,He waves,a man,1\none.mp4,He waves,a man,2\n")
+    twice = [*arguments, "prompts.file=twice.csv", "output=twice"]
+    status, said = entered(evaluate, *(word for word in twice if not word.startswith("motion.")))
+    assert status == 1 and "two prompts have the video one.mp4; give each prompt a video of its own" in said
     Path("clips").rename("elsewhere")
     status, said = entered(evaluate, *(word for word in arguments if not word.startswith("motion.")))
     assert status == 1 and "videos is clips, which is no folder" in said

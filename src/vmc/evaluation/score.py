@@ -97,6 +97,8 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         self.names = list(self.names) or video_names(self.prompts)
+        if twice := [name for name in self.names if self.names.count(name) > 1]:
+            raise VmcError(f"two prompts have the video {twice[0]}; give each prompt a video of its own")
 
     @property
     def protocol(self) -> dict[str, Any]:

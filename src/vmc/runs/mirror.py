@@ -12,6 +12,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -176,7 +177,7 @@ class WandbMirror(Mirror):
         try:
             if self.mode == "online":
                 try:
-                    _connect(str(_library().settings.base_url))
+                    within(CONNECTING + 1, partial(_connect, str(_library().settings.base_url)))  # a name may hang
                     self._run = within(BEGINNING + ENDING, lambda: begin("online"))
                 except (wandb.errors.AuthenticationError, wandb.errors.UsageError):
                     raise

@@ -75,7 +75,8 @@ class Cache:
         with only_process(self.folder / ".lock", doing=f"fills {self.folder}") as waited:
             if waited:
                 found |= {key: tensors for key in items.keys() - found if (tensors := self._read(key)) is not None}
-            make, missing = load(), [key for key in items if key not in found]
+            if missing := [key for key in items if key not in found]:  # who waited may have nothing left to make
+                make = load()
             for key in tqdm(missing, desc=label, unit="item", disable=None if label else True, leave=False):
                 plain = {name: tensor.detach().cpu().contiguous() for name, tensor in make(items[key]).items()}
                 save_tensors(plain, self._file(key), remedy=REMEDY)
