@@ -72,7 +72,8 @@ class Cache:
         found = {key: tensors for key in items if (tensors := self._read(key)) is not None}
         if len(found) == len(items):
             return found
-        with only_process(self.folder / ".lock", doing=f"fills {self.folder}") as waited:
+        # Runs of equal clips wait for each other; those of others go on beside them.
+        with only_process(self._file(min(items)).with_name(".lock"), doing=f"fills {self.folder}") as waited:
             if waited:
                 found |= {key: tensors for key in items.keys() - found if (tensors := self._read(key)) is not None}
             if missing := [key for key in items if key not in found]:  # who waited may have nothing left to make
