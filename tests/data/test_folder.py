@@ -183,6 +183,8 @@ def test_clips_in_subfolders_are_found_and_named_by_tables_of_either_folder(fold
     with caplog.at_level(logging.INFO):
         clips = VideoFolder(folder).exemplars(caption=None)
     assert [clip.caption for clip in clips] == ["ann's", "ben's", *(caption for _, caption in ROWS)]
+    (alone,) = VideoFolder(folder / clips[2].path.name).exemplars(caption=None)  # whose table names others too
+    assert alone == clips[2]
     assert "5 clips of 9 files" in caplog.text and "2 of them in 2 subfolders" in caplog.text
 
 

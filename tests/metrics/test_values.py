@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vmc.metrics.columns import Column, Measure
 from vmc.metrics.declared import known_columns
 from vmc.metrics.scores import KEYS, names_of, values_of_run
 from vmc.utils.errors import VmcError
@@ -45,6 +46,12 @@ def test_an_invalid_video_is_wrong_whatever_its_cells_say():
 def test_the_copy_threshold_is_strict_and_an_argument():
     assert values_of_run(table(), columns=known_columns(0.3))["copy_score_any"].mean() == 0
     assert values_of_run(table(), columns=known_columns(0.1))["copy_score_any"].mean() == 1
+
+
+def test_the_threshold_holds_for_the_value_of_an_invalid_video_too():
+    measure = Measure("near", "Near", how="above", threshold=0.25)
+    values = values_of_run(table(), columns=[Column("copy_similarity_any", invalid=-1.0, measure=measure)])
+    assert values["near"].tolist() == [0, 0, 1]
 
 
 def test_what_was_not_measured_has_no_metric():

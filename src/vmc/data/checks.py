@@ -88,7 +88,7 @@ def is_cut_off(path: Path) -> bool:
     """Whether a file ends before its container says; False where the container does not say, or is unknown."""
     if not path.stat().st_size:
         return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ) as content:
         return _stated_end(content) > len(content)
 
 

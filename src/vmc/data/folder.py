@@ -90,7 +90,7 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
         raise VmcError(f"{wrong[0][0]} names {wrong[0][1]!r}, which is no clip: correct or remove that row")
     if caption is None and clips == [path]:
         names |= _index(path.parent.iterdir(), root=path.parent)
-        rows += _read_captions(path.parent, names)
+        rows += _read_captions(path.parent, names, deeper=False)
     texts = [_caption_file(clip, names) for clip in clips]
     beside = {*texts, *(table for folder in found for table in _meant(names, folder, TABLE))}
     logger.info(f"{key}: {_summary(path, found, clips, beside) if found else f'1 clip, {path}'}")
@@ -223,7 +223,7 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _read_captions(folder: Path, index: _Index) -> list[tuple[Path, Path, str]]:
+def _read_captions(folder: Path, index: _Index, *, deeper: bool = True) -> list[tuple[Path, Path, str]]:
     """Read the rows of a folder's table, as a spreadsheet may have saved it: table, clip and caption; none without one.
 
     Raises a VmcError where the table lacks a column, names what is absent, unclear, no clip, or named already.
@@ -239,6 +239,8 @@ def _read_captions(folder: Path, index: _Index) -> list[tuple[Path, Path, str]]:
         name, meant = row["file"], _meant(index, folder, row["file"])
         if row[""]:
             raise VmcError(f"{table} has too many columns for {name!r}: quote captions that hold commas")
+        if not deeper and len(PurePosixPath(name.replace("\\", "/")).parts) > 1:
+            continue
         if not meant:
             raise VmcError(f"{table} names {name!r}, which is not in {folder}: correct or remove that row")
         if len(meant) > 1:

@@ -179,12 +179,13 @@ class Jester:
             raise VmcError(f"{key} is not set: give the folder that holds Jester's tables and frames")
         if not path.is_dir():
             raise VmcError(f"{key} is {path}, which is no folder: give the one with Jester's tables")
-        # Of the folder of frames, the 148,092 folders in it are not looked through.
+        # The 148,092 folders of frames are not looked through where the tables lie beside them.
         frames = path.name in (RELEASE, *map(str.capitalize, SPLITS))
-        near = [path.parent] if frames else sorted(folder for folder in path.iterdir() if folder.is_dir())
-        for root, mirror in itertools.product([path, *near], (False, True)):
-            if any(_table_file(root, mirror, split).exists() for split in SPLITS[:2]):
-                return root, mirror
+        for inner in (False, True):
+            near = [path.parent] if frames else (sorted(filter(Path.is_dir, path.iterdir())) if inner else [])
+            for root, mirror in itertools.product([path, *near], (False, True)):
+                if any(_table_file(root, mirror, split).exists() for split in SPLITS[:2]):
+                    return root, mirror
         remedy = "put jester-v1-validation.csv or Validation.csv there, beside the frames"
         raise VmcError(f"{key} is {path}, where no table of Jester lies: {remedy}")
 

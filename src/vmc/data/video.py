@@ -112,6 +112,7 @@ def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
     return [time - times[0] for time in times]
 
 
+@explain_permissions()
 def check_clip(path: Path) -> None:
     """Decode all of a clip to find what is broken or missing; a gap in the numbers of a folder's frames is a warning.
 
@@ -146,8 +147,10 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
     rate = Fraction(fps).limit_denominator(1001)
     with atomic_write(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
         file.metadata["comment"] = f"vmc_scale={factor} size={width}x{height}"  # see `images.to_rgb`
-        # One thread: x264 decides by its number of threads what it writes.
-        stream: Any = file.add_stream("libx264", rate=rate, options={"crf": "10", "threads": "1"})
+        # One thread: x264 decides by its number of threads what it writes. Its macroblock tree reads memory of chance
+        # beyond rows whose number of macroblocks is no multiple of 8.
+        options = {"crf": "10", "threads": "1"} | ({"mbtree": "0"} if -(-width * factor // 16) % 8 else {})
+        stream: Any = file.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width * factor, height * factor, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.color_range = images.LIMITED_RANGE
@@ -199,6 +202,7 @@ def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]
             for frame in _decoded(path, container, stream):
                 yield frame.time, partial(_rgb, path, frame, container, stream)
     else:
+        check_regular(path)
         known = ", ".join(VIDEO_SUFFIXES + IMAGE_SUFFIXES)
         raise VmcError(f"clip {path} has the suffix {path.suffix!r}: convert it to one of {known}")
 

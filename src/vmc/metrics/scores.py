@@ -161,9 +161,9 @@ def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) 
             raise VmcError(f"the scores' column {column.name} holds an infinite value; evaluate again")
         if column.invalid is not None and not empty.all() and (unscored := empty & valid).any():
             raise VmcError(f"{column.name} of '{prompts.to_numpy()[unscored][0]}' is empty; evaluate again")
-        if measure.threshold is not None:
-            numbers = np.where(empty, np.nan, numbers > measure.threshold)
         numbers = np.where(valid, numbers, np.nan if column.invalid is None else float(column.invalid))
+        if measure.threshold is not None:
+            numbers = np.where(np.isnan(numbers), np.nan, numbers > measure.threshold)
         if not (empty.all() or np.isnan(numbers).all()):
             values[measure.name] = numbers
     return values.sort_values(KEYS, ignore_index=True)

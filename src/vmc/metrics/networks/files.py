@@ -11,6 +11,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -167,10 +168,10 @@ def load_weights(path: Path, *, mmap: bool = False) -> Any:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a zip archive with code; other weights of PyTorch's are zip archives too."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+    if zipfile.is_zipfile(path):
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    return False
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
