@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +223,19 @@ def _is_clip(path: Path, digest: str | None) -> bool:
     """Whether a path is that of a clip, by its suffix, with the content of this SHA-256; it may be gone."""
     try:
         if path.is_dir():  # of frames; one with others in it is none, and may be the whole disk
-            return all(part.is_file() for part in path.iterdir()) and bool(digest) and fingerprint(path) == digest
+            return all(part.is_file() for part in path.iterdir()) and _has_content(path, digest)
         known = path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
-        return known and (not path.exists() or (path.is_file() and bool(digest) and fingerprint(path) == digest))
+        return known and (not path.exists() or (path.is_file() and _has_content(path, digest)))
     except (OSError, ValueError):  # a folder that is shut, or a path that is none
         return False
+
+
+def _has_content(path: Path, digest: str | None) -> bool:
+    about = path.stat()
+    return bool(digest) and _fingerprint(path, about.st_mtime_ns, about.st_size) == digest
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(path: Path, changed: int, size: int) -> str:
+    """Read once in a report: many arms have the same clips."""
+    return fingerprint(path)

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import NO_SPACE, atomic_write, told_unwritable
+from vmc.utils.files import NO_SPACE, atomic_write, sha256_of, told_unwritable
 
 VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  # OpenAI puts the SHA-256 into the path
 
@@ -124,12 +124,6 @@ def weights_folder() -> Path:
     return Path(os.environ.get("VMC_WEIGHTS") or "weights").expanduser()
 
 
-def file_sha256(file: Path) -> str:
-    """SHA-256 of a file's bytes, as publishers give it; `vmc.utils.files.fingerprint` is another number."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def record_of(path: Path) -> dict[str, Any]:
     """Address, SHA-256 and size of a downloaded file, as recorded beside it; empty without a readable record."""
     try:
@@ -181,7 +175,7 @@ def get_file(
 def _check(url: str, path: Path, file: Path, published: str | None, inspect: Callable[[Path], object]) -> None:
     """Compare a file that is at `path`, or is to go there, with what is known of it, and record it."""
     expected, origin = expected_sha256(path, published)
-    digest, sent = file_sha256(file), file != path
+    digest, sent = sha256_of(file), file != path
     if expected not in (None, digest):
         if not sent:
             told = f"{path} has the SHA-256 {digest}, but {expected} is {origin}"
@@ -226,7 +220,9 @@ def _download(url: str, path: Path) -> Path:
     except Exception as error:  # the library's own network errors are of many kinds
         raise VmcError(f"{url} cannot be reached ({error}): check the network, or {elsewhere}") from error
     if answer.status_code >= 400:
-        why = "it may have moved" if answer.status_code in (404, 410) else "try the same command later"
+        later = answer.status_code >= 500 or answer.status_code == 429
+        why = "it may have moved" if answer.status_code in (404, 410) else "it is refused here"
+        why = "try the same command later" if later else why
         raise VmcError(f"{url} answers {answer.status_code} {answer.reason_phrase}: {why}, or {elsewhere}")
     size = int(answer.headers.get("Content-Length", 0)) or None
     version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
@@ -335,7 +331,7 @@ def check_contents(folder: Path) -> int:
     links = [(file, file.resolve()) for file in sorted(folder.rglob("*")) if file.is_symlink()]
     large = [(file, stored) for file, stored in links if re.fullmatch(r"[0-9a-f]{64}", stored.name)]
     for file, stored in large:
-        if file_sha256(stored) != stored.name:
+        if sha256_of(stored) != stored.name:
             told = f"{file} is damaged (its SHA-256 is not {stored.name})"
             raise VmcError(f"{told}: remove {stored} and get it again")
     return len(large)

@@ -207,9 +207,10 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     trained = {name: shapes["unet"][name] for name in select_names(shapes["unet"], method, sizes.groups)}
     # The model, and what one run leaves: weights; weights and optimizer state.
     model = 0 if (output / "model").is_dir() else sum(map(count, shapes.values())) * DTYPE.itemsize
-    _check_output(output, need=model + count(trained) * 4 * 4)
+    _check_output(output)
     with run_lock(output):
         shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
+        _check_room(output, need=model + count(trained) * 4 * 4)
         written = random_folder(output / "model", sizes, format=options.format, seed=options.seed)
         print(f"{output / 'model'}: {'written' if written else 'there already'}", flush=True)
         _write_clips(output / "clips", seed=options.seed)
@@ -238,14 +239,16 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     return result
 
 
-def _check_output(output: Path, *, need: int) -> None:
-    """Refuse a file, a folder that holds something else, and a disk without so many bytes."""
+def _check_output(output: Path) -> None:
+    """Refuse a file, and a folder that holds something else."""
     if output.exists() and not output.is_dir():
         raise VmcError(f"--output is {output}, which is a file; choose another folder")
     if foreign := [path.name for path in output.glob("[!.]*") if path.name not in PARTS]:
         raise VmcError(f"--output is {output}, which holds {min(foreign)}; choose a folder of its own")
-    free = shutil.disk_usage(next(path for path in (output, *output.absolute().parents) if path.exists())).free
-    if free < need:
+
+
+def _check_room(output: Path, *, need: int) -> None:
+    if (free := shutil.disk_usage(output).free) < need:
         room = f"{free / 1e9:.1f} GB are free; {need / 1e9:.1f} are needed"
         raise VmcError(f"--output is {output}, where {room}, choose a folder on another disk")
 

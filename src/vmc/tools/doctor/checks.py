@@ -15,13 +15,13 @@ from vmc.config.schema import arguments
 from vmc.metrics.networks.files import NetworkFile
 from vmc.tools.doctor.run import PUBLISHED, PlannedRun
 from vmc.tools.doctor.software import Row
-from vmc.tools.downloads import SOURCES, FileSource, cached_folder, expected_sha256, file_sha256, part_files
+from vmc.tools.downloads import SOURCES, FileSource, cached_folder, expected_sha256, part_files
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
 from vmc.training.hardware import has_bfloat16
 from vmc.training.memory import GIB, memory_savings
 from vmc.utils.errors import VmcError
-from vmc.utils.files import cache_root
+from vmc.utils.files import cache_root, sha256_of
 from vmc.utils.processes import usable_processors
 
 OTHERS = 1.0
@@ -235,7 +235,7 @@ def _compare(name: str, path: Path, get: str) -> Row:
     again = f"move it away and get it again{f': {get}' if get else ''}"
     expected, known = expected_sha256(path, published.sha256 if published else None)
     if expected and path.is_file():
-        if file_sha256(path) == expected:
+        if sha256_of(path) == expected:
             return Row(name, "ok", f"{path}, with the SHA-256 that is {known}")
         return Row(name, "fails", f"{path} has another SHA-256 than is {known}", again)
     size = path.stat().st_size / 1e9
