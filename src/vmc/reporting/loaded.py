@@ -39,7 +39,7 @@ class Scored:
         self.measures = measures_of(self.columns)
         self.of = int(self.summary.get("of") or self.summary["videos"])  # videos of the whole test set
         self.whole = self.summary["videos"] == self.of
-        self.copy_threshold = float((self.summary["protocol"].get("copying") or {}).get("threshold", COPY_THRESHOLD))
+        self.copy_threshold = float((self.summary["protocol"].get("copying") or {}).get("threshold") or COPY_THRESHOLD)
         self.appearance = self.value("appearance")
 
     @cached_property

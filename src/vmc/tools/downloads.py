@@ -208,6 +208,7 @@ def part_files(path: Path) -> list[Path]:
 
 def _download(url: str, path: Path) -> Path:
     """The whole file beside `path`. Its name tells the version: a part of another one is not gone on with."""
+    from huggingface_hub import constants
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import get_session
 
@@ -236,6 +237,9 @@ def _download(url: str, path: Path) -> Path:
     if size is not None and size - have > free:
         told = f"{(size - have) / 1e6:,.1f} MB are still to come, {free / 1e6:,.1f} MB are free"
         raise VmcError(f"no room for {path} ({told}): free some, or name another folder")
+    constants.DOWNLOAD_CHUNK_SIZE = min(
+        constants.DOWNLOAD_CHUNK_SIZE, 1 << 20
+    )  # of a chunk that breaks off nothing stays
     try:
         with part.open("ab") as stream:
             http_get(url, stream, resume_size=have, headers=plain, expected_size=size, displayed_filename=path.name)

@@ -136,7 +136,8 @@ def read_weights(path: Path, *, kind: str, expected: str) -> Any:
     try:
         return load_weights(path)
     except UNREADABLE as error:
-        raise VmcError(f"the {kind} {path} does not load ({first_line(error)}); get it again") from error
+        reason = first_line(error).partition(" Re-running")[0]  # PyTorch's advice is to run the file's code
+        raise VmcError(f"the {kind} {path} does not load ({reason}); get it again") from error
 
 
 def fill(model: Network, state: Mapping[str, Tensor], file: str, *, fits: str, remedy: str = "get it again") -> Network:
