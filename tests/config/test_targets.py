@@ -13,7 +13,7 @@ from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
 from vmc.config.folders import config_folder
 from vmc.config.run_config import allowed, check_foreign, checked
-from vmc.config.schema import named_targets
+from vmc.config.schema import arguments, named_targets
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.evaluate import main as evaluate
 from vmc.generate import TAKEN_OVER as GENERATED
@@ -277,3 +277,11 @@ def test_keys_of_ones_own_classes_and_yamls_are_known(own):
     OmegaConf.update(config, "timesteps.blunt", 1, force_add=True)
     with pytest.raises(VmcError, match=r"^timesteps.blunt is unknown"):
         check_config(config, "train")
+
+
+def test_a_class_of_ones_own_may_be_annotated_with_what_is_not_there(tmp_path, monkeypatch):
+    lines = ["from __future__ import annotations", "import torch", "class Own:"]
+    lines.append("    def __init__(self, x: torch.nowhere.Kind, y: 'of no type' = 1): ...")
+    (tmp_path / "annotated.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert list(arguments("annotated.Own")) == ["x", "y"]

@@ -79,7 +79,7 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter]:
         called = getattr(import_module(module), name)
         try:
             found = inspect.signature(called, eval_str=True)
-        except NameError:  # types that are imported for checkers of types alone
+        except Exception:  # types that are imported for checkers of types alone, or that are none
             found = inspect.signature(called)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         remedy = EXTRAS.get(module.partition(".")[0], "give the dotted name of a class that is installed")
@@ -217,7 +217,7 @@ def _takes_mapping(target: str, name: str) -> bool:
     taken = arguments(target)
     kind = taken[name].annotation if name in taken else Any
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
-    return any(one in (Any, inspect.Parameter.empty) or _is_mapping(one) for one in made)
+    return isinstance(kind, str) or any(one in (Any, inspect.Parameter.empty) or _is_mapping(one) for one in made)
 
 
 def _is_mapping(kind: Any) -> bool:

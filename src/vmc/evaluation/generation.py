@@ -153,12 +153,16 @@ class VideoGenerator:
             tqdm(total=len(missing), desc=label, unit="video", disable=None, leave=False) as bar,
             ThreadPoolExecutor(WRITERS if beside else 1) as pool,
         ):
-            for batch, frames_BFCHW in self._batches(todo, missing):
-                for (_, file), frames_FCHW in zip(batch, frames_BFCHW, strict=True):
-                    if file in missing:
-                        waiting.append((file, pool.submit(write_video, file, frames_FCHW, fps=self.model.fps)))
-                yield from written(wait=not beside)
-            yield from written(wait=True)
+            try:
+                for batch, frames_BFCHW in self._batches(todo, missing):
+                    for (_, file), frames_FCHW in zip(batch, frames_BFCHW, strict=True):
+                        if file in missing:
+                            waiting.append((file, pool.submit(write_video, file, frames_FCHW, fps=self.model.fps)))
+                    yield from written(wait=not beside)
+                yield from written(wait=True)
+            finally:  # after an error or a signal nothing that waits is begun
+                if beside:
+                    pool.shutdown(cancel_futures=True)
 
     def _batches(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
         """Prompts with their files, and frames_BFCHW, in batches that fit into memory and lack a file."""
