@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from vmc.config.checks import check_config, check_parts, fill_missing
+from vmc.config.checks import check_config, check_parts, fill_missing, missing_keys
 from vmc.config.command import compose
 from vmc.config.folders import sweeps_folder
 
@@ -46,11 +46,11 @@ def test_links_lead_to_files(page):
 def test_overrides_in_commands_are_known(page):
     for verb, words in commands(page):
         if verb in HYDRA:
-            check(verb, list(words))
+            assert composes(verb, list(words))
 
 
-def check(verb: str, words: list[str]) -> None:
-    """Compose a command of Hydra's as it is written, of a sweep the first choices."""
+def composes(verb: str, words: list[str]) -> bool:
+    """Compose and check a command of Hydra's as it is written, of a sweep the first choices."""
     sweep = "-m" in words or "--config-name" in words
     if "--config-name" in words:
         name = words[words.index("--config-name") + 1]
@@ -64,6 +64,7 @@ def check(verb: str, words: list[str]) -> None:
     check_config(config, verb)
     check_parts(config)
     HydraConfig.instance().cfg = None
+    return not missing_keys(config)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

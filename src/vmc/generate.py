@@ -22,10 +22,10 @@ def generate(config: DictConfig) -> None:
     if config.prompt is not None and config.prompts.file is not None:
         raise VmcError("prompt and prompts.file are both given; choose one of them")
     if config.push is not None:
-        from vmc.tools.model_card import check_upload
-
         if config.export is None:
             raise VmcError(f"push is {config.push}, but export is null; give export=DIR, the folder that is uploaded")
+        from vmc.tools.model_card import check_upload
+
         check_upload(config.push)  # before anything is loaded
     if config.run is not None:
         take_over(config, Path(config.run), TAKEN_OVER)

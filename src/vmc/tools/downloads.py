@@ -237,9 +237,8 @@ def _download(url: str, path: Path) -> Path:
     if size is not None and size - have > free:
         told = f"{(size - have) / 1e6:,.1f} MB are still to come, {free / 1e6:,.1f} MB are free"
         raise VmcError(f"no room for {path} ({told}): free some, or name another folder")
-    constants.DOWNLOAD_CHUNK_SIZE = min(
-        constants.DOWNLOAD_CHUNK_SIZE, 1 << 20
-    )  # of a chunk that breaks off nothing stays
+    # Of a chunk that breaks off nothing stays.
+    constants.DOWNLOAD_CHUNK_SIZE = min(constants.DOWNLOAD_CHUNK_SIZE, 1 << 20)
     try:
         with part.open("ab") as stream:
             http_get(url, stream, resume_size=have, headers=plain, expected_size=size, displayed_filename=path.name)

@@ -50,7 +50,7 @@ def card_text(
         run: the run folder; None for the base model itself.
         step: of the weights.
     """
-    path, config, prompt = str(base.path), run and read_config(run), None
+    path, config = str(base.path), run and read_config(run)
     on_hub = not Path(path).expanduser().exists()
     base_name = path if on_hub else Path(path).name
     short, license = base_license(path)
@@ -61,21 +61,8 @@ def card_text(
         **({"base_model": path} if on_hub else {}),
         "tags": ["text-to-video", "motion-customization"],
     }
-    shown: dict[str, Any] = {"prompts": (), "summary": None}
-    if run and config:
-        prompt = _prompt(config)
-        clips, summary = _rows(run / "clips.csv"), _newest_summary(run, step)
-        counts = Counter((row["role"], row["caption"]) for row in clips)
-        shown["learned"] = [(str(count), role, caption) for (role, caption), count in counts.items()]
-        shown |= {"exemplars": sum(row["role"] == "exemplar" for row in clips), "word": config["token"]["word"]}
-        shown["made"] = _settings(config, base_name, step)
-        if summary:
-            prompts = list(dict.fromkeys(row["prompt"] for row in _rows(summary.with_name("scores.csv"))))
-            count = min(EXAMPLES, len(prompts))
-            shown["prompts"] = [prompts[place * len(prompts) // count] for place in range(count)]
-            shown["summary"] = found = json.loads(summary.read_text(encoding="utf-8"))
-            metrics = [(name, part) for name, part in found["metrics"].items() if part["value"] is not None]
-            shown["measured"] = [(name, f"{part['value']:.4f}", _interval(part)) for name, part in metrics]
+    prompt = _prompt(config) if config else None
+    shown = {"prompts": (), "summary": None, **(_learned(run, config, base_name, step) if run and config else {})}
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
     environment.filters["line"] = _line
     return environment.from_string(Path(__file__).with_name("model_card.md.jinja").read_text(encoding="utf-8")).render(
@@ -89,6 +76,26 @@ def card_text(
         version=vmc.__version__,
         **shown,
     )
+
+
+def _learned(run: Path, config: Mapping[str, Any], base_name: str, step: int) -> dict[str, Any]:
+    """What the page shows of a run: its clips, its settings, and its newest evaluation where there is one."""
+    clips, summary = _rows(run / "clips.csv"), _newest_summary(run, step)
+    counts = Counter((row["role"], row["caption"]) for row in clips)
+    shown: dict[str, Any] = {
+        "learned": [(str(count), role, caption) for (role, caption), count in counts.items()],
+        "exemplars": sum(row["role"] == "exemplar" for row in clips),
+        "word": config["token"]["word"],
+        "made": _settings(config, base_name, step),
+    }
+    if summary:
+        prompts = list(dict.fromkeys(row["prompt"] for row in _rows(summary.with_name("scores.csv"))))
+        count = min(EXAMPLES, len(prompts))
+        shown["prompts"] = [prompts[place * len(prompts) // count] for place in range(count)]
+        shown["summary"] = found = json.loads(summary.read_text(encoding="utf-8"))
+        metrics = [(name, part) for name, part in found["metrics"].items() if part["value"] is not None]
+        shown["measured"] = [(name, f"{part['value']:.4f}", _interval(part)) for name, part in metrics]
+    return shown
 
 
 def _prompt(config: Mapping[str, Any]) -> str:

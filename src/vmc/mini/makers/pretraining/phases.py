@@ -104,6 +104,12 @@ def _autoencoder_tensors(session: Session, *, prefix: str = "vae.") -> dict[str,
     return {prefix + name.removeprefix("vae."): value for name, value in found.items()}
 
 
+def _end_lesson(session: Session, learner: Learner, phase: str, steps: int, loss: float) -> None:
+    """Log a lesson of the text encoder, whose average begins anew from what it has learned."""
+    session.folder.append(phase=phase, step=steps, loss=f"{loss:.5f}", validation="", seconds="")
+    learner.average["text_encoder"].load_state_dict(learner.networks["text_encoder"].state_dict())
+
+
 def train_denoiser(
     session: Session, vae: AutoencoderKL, validation: Latents, trained: Latents, *others: Latents
 ) -> bool:
@@ -116,17 +122,13 @@ def train_denoiser(
     learner = Learner(parts, rate=RATE, steps=session.progress.steps)
     if not session.progress.step:
         lessons = Lessons(clips=plan.clips, seed=plan.seed)
-        reader: Any = learner.networks["text_encoder"]
-        loss = teach(reader, tokenizer, lessons, steps=plan.lessons)
-        session.folder.append(phase="text", step=plan.lessons, loss=f"{loss:.5f}", validation="", seconds="")
-        learner.average["text_encoder"].load_state_dict(reader.state_dict())
+        loss = teach(learner.networks["text_encoder"], tokenizer, lessons, steps=plan.lessons)
+        _end_lesson(session, learner, "text", plan.lessons, loss)
     session.folder.resume(learner, session.tensors, session.progress.step)
     marking = Marking(tokenizer=tokenizer, clips=plan.clips, seed=plan.seed)
     if not session.progress.marked:
-        reader = learner.networks["text_encoder"]
-        loss = leave_marks(reader, marking, steps=plan.marks)
-        session.folder.append(phase="marks", step=plan.marks, loss=f"{loss:.5f}", validation="", seconds="")
-        learner.average["text_encoder"].load_state_dict(reader.state_dict())
+        loss = leave_marks(learner.networks["text_encoder"], marking, steps=plan.marks)
+        _end_lesson(session, learner, "marks", plan.marks, loss)
         session.progress.marked = True
     # Trained on with the UNet it would forget all it can read, in hundreds of steps in which the UNet asks it nothing.
     parts["text_encoder"].requires_grad_(False)
