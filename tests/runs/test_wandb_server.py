@@ -111,7 +111,7 @@ SCRIPT = """
 import logging, os, sys
 from pathlib import Path
 from vmc.runs.mirror import WandbMirror
-logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
+logging.getLogger("vmc").addHandler(logging.StreamHandler(sys.stdout))  # asyncio's own warnings would cut a line in two
 mirror = WandbMirror(patience={patience})
 mirror.start(folder=Path("run"), config={config})
 for step in range(1, 4):
