@@ -17,7 +17,8 @@ FREE_TEXT = (
 """Keys whose value is text and nothing else."""
 PATHS = (
     *("output", "init", "run", "runs", "videos", "cache", "export", "data.path", "data.source.regularization_path"),
-    *("model.path", "prompts.file", "regularization.path", "metrics.*.path", "metrics.classifier.labels"),
+    *("model.path", "prompts.file", "regularization.path", "regularization.csv", "metrics.*.path"),
+    "metrics.classifier.labels",
 )
 """Keys whose value is a path. `~` is the home folder, and `${key}` refers to another key."""
 NAMES = ("arm", "motion.name", "logger.name", "logger.project", "logger.group")

@@ -185,7 +185,8 @@ class Session:
     def _transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
         """How each clip becomes frames: exemplars are augmented, those of a set have a transform of their own."""
         data, mirror = self.experiment.data, self.experiment.motion.mirror
-        own, others = data.transform(augmented=True, mirror=mirror), data.transform(augmented=False, mirror=False)
+        own = data.transform(augmented=True, mirror=mirror)
+        others = data.transform(augmented=False, mirror=False, whole=False)
         further = [one.transform for one in self.clip_sets for _ in one.clips]
         drawn = clips[: len(clips) - len(further)]
         return [*(own if clip.role == "exemplar" else others for clip in drawn), *further]
