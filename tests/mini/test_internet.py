@@ -24,7 +24,7 @@ from vmc.utils.errors import VmcError
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VMC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(internet, "OTHERS", 4)
+    monkeypatch.setattr(internet, "OTHERS", 2)
     return tmp_path / "cache"
 
 
@@ -51,13 +51,12 @@ def test_an_object_turns_once_either_way_or_rests() -> None:
     assert np.array_equal(drawn(720.0, 16)[8], once[0])  # closed
 
 
-def test_every_object_looks_other_from_each_side_in_its_color() -> None:
+def test_every_object_looks_other_from_some_side_and_in_its_color() -> None:
     for category in OBJECTS:
-        views = render_object(ObjectSpec(category=category, color="blue", frames=4, seed=1), 64).astype(int)
-        sides = [np.abs(views[a] - views[b]).mean() for a in range(4) for b in range(a)]
-        assert min(sides) > 0.4, category
-        blue_HW = views[2, ..., 2] - views[2, ..., 0] > 60
-        assert 0.02 < blue_HW.mean() < 0.5, category
+        views = render_object(ObjectSpec(category=category, color="blue", frames=8, seed=1), 64).astype(int)
+        assert max(np.abs(views[0] - view).mean() for view in views) > 1, category
+        blue_FHW = views[..., 2] - views[..., 0] > 60
+        assert 0.02 < blue_FHW.mean() < 0.5, category
     with pytest.raises(VmcError, match="there is no object 'pear'; choose one of box, chair"):
         ObjectSpec(category="pear", color="blue")
     with pytest.raises(VmcError, match="there is no color 'mauve'"):
@@ -81,18 +80,19 @@ def test_sequences_lie_as_co3ds_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("objects", [False, True])
 def test_other_videos_lie_as_webvids_do(cache: Path, objects: bool) -> None:
     folder = internet.other_clips(objects=objects)
-    clips = WebVid(folder, count=4).regularization(seed=0)
-    assert len({clip.path for clip in clips}) == 4
-    assert sum("on a table" in clip.caption for clip in clips) <= 2 * objects
+    clips = WebVid(folder, count=2).regularization(seed=0)
+    assert len({clip.path for clip in clips}) == 2
+    assert sum("box" in clip.caption for clip in clips) == objects
     assert internet.other_clips(objects=objects) == folder and folder.is_relative_to(cache)
 
 
-def test_the_objects_that_are_asked_for_are_shown_nowhere(cache: Path) -> None:
+def test_the_objects_that_are_asked_for_are_shown_nowhere(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(internet, "render_object", lambda *_: None)  # captions are looked at alone
     prompts = read_prompts(internet.object_test_set(), template="{subject}", seeds=[0])
     asked = {prompt.text for prompt in prompts}
     assert len(prompts) == 72 and len(asked) == 24
     assert {text.split()[-1] for text in asked} == set(internet.HELD_OUT)
-    captions = {internet._object_at_rest(2 * number)[0].removesuffix(" on a table") for number in range(24)}
+    captions = {internet._object_at_rest(2 * number)[0].removesuffix(" on a table") for number in range(50)}
     assert not captions & asked and not set(internet.HELD_OUT) & set(internet.TURNING)
 
 
@@ -120,5 +120,5 @@ def test_rows_beside_another_classifier_are_refused(
     classes.save_rows(torch.zeros(len(classes.NEW), 896), torch.zeros(len(classes.NEW)), classes.ROWS)
     monkeypatch.undo()
     monkeypatch.setattr(classes, "ROWS", tmp_path / "rows.safetensors")
-    with pytest.raises(VmcError, match="was learned beside another .* run `python -m vmc.mini classes` again"):
+    with pytest.raises(VmcError, match=r"was learned beside another .* run `python -m vmc.mini classes` again"):
         classes.classifier_file()
