@@ -20,7 +20,7 @@ from vmc.models.parameters import Subset
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.training.batches import ClipSet, Mixture, StepPlan, TrainingBatches
+from vmc.training.batches import ClipSet, Mixture, StepPlan, TrainingBatches, check_batch_size
 from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
@@ -80,6 +80,8 @@ class Session:
             value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "evaluate_subset"))
             if not isinstance(value, int) or value < smallest:
                 raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
+        hardware = self.experiment.hardware
+        check_batch_size(self.batch_size, world=hardware.devices, accumulate=hardware.accumulate)
         check_dtype(self.weights_dtype)
         check_optimizer(self.optimizer)
         check_schedule(self.lr_schedule, steps=self.steps)
