@@ -50,7 +50,7 @@ def here(entered):
 
 
 def test_it_loads_trains_and_draws_by_the_ordinary_commands(here, tiny, output):
-    given = options(output, "--threads", "1")
+    given = options(output, "-o", "trainer.threads=1")
     result = prove(given, sizes=tiny, command=here)
     assert json.loads((output / "proof.json").read_text()) == result
     kept, recomputed, drawn = result["runs"]
@@ -148,7 +148,7 @@ def test_videos_and_overrides_are_those_of_the_command_line(output, tiny):
         given.append(words)
         return 1, "error: out of memory"
 
-    words = ["--threads", "1", "-o", "trainer.precision=bf16-mixed", "--steps", "3", "--frames", "4"]
+    words = ["-o", "trainer.threads=1", "-o", "trainer.precision=bf16-mixed", "-o", "steps=3", "--frames", "4"]
     with pytest.raises(VmcError, match="no training fits"):
         prove(options(output, *words), sizes=tiny, command=note)
     for recomputed, words in zip(("false", "true"), given, strict=True):

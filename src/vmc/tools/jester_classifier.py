@@ -24,7 +24,7 @@ from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
 from vmc.tools.jester_clips import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
 from vmc.tools.learning.recipe import AT_ONCE, EDGES, RATE, classes_of, loss_of, make_network
 from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, check_positive
 from vmc.utils.files import atomic_write, fingerprint
 from vmc.utils.tables import aligned
 
@@ -58,9 +58,7 @@ class JesterPlan:
     rate: float = RATE
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            if (value := getattr(self, name)) < 1:
-                raise VmcError(f"--{name} is {value}; it must be at least 1")
+        check_positive(self, "epochs", "batch")
         if not self.rate > 0:
             raise VmcError(f"--rate is {self.rate}; it must be more than 0")
 

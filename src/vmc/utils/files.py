@@ -80,7 +80,11 @@ def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
         number = _disk_fault(error, path)
         if number is None:
             raise
-        usual = f"free some space on {_existing(path)}" if number in NO_SPACE else "choose a place that can be written"
+        usual = (
+            f"free some space on {existing_folder(path)}"
+            if number in NO_SPACE
+            else "choose a place that can be written"
+        )
         raise UnwritableError(
             f"{path} cannot be written ({os.strerror(number)}); {remedy or usual}, and give the same command again"
         ) from error
@@ -132,6 +136,11 @@ def cache_root() -> Path:
     if chosen := os.environ.get("VMC_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmc"
+
+
+def existing_folder(path: Path) -> Path:
+    """The path where it is a folder, or else the nearest one above it."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
 
 
 @contextmanager
@@ -208,8 +217,3 @@ def _is_of(name: object, path: Path) -> bool:
         return True
     named = Path(os.fsdecode(name)).absolute()
     return path.absolute().is_relative_to(named) or named.is_relative_to(path.absolute().parent)
-
-
-def _existing(path: Path) -> Path:
-    """The nearest folder above that is there."""
-    return next(folder for folder in path.absolute().parents if folder.is_dir())

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
 PARENT = "VMC_PARENT"
 """Environment variable: the process that a process was started by and must not outlive."""
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
@@ -152,6 +154,11 @@ def processor() -> str:
         lines = []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.processor() or platform.machine()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of Python, of the packages that decide what a run computes, and of further ones."""
+    return {"python": platform.python_version()} | {name: version(name) for name in (*PACKAGES, *packages)}
 
 
 def usable_processors() -> int:

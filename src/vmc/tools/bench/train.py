@@ -1,4 +1,4 @@
-"""`python -m vmc.bench train`: seconds and memory of a training step, with and without the caches.
+"""`python -m vmc.bench train` and `startup`: seconds and memory of a training step, and seconds until the first one.
 
 Axes: M = 2 posterior moments, B clips of a batch, C colours or latent channels, F frames, H and W, L text positions,
 D text width.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vmc.config.build import build_session
+from vmc.config.build import build_part, build_session
+from vmc.config.command import compose
 from vmc.data.clips import fill
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
@@ -32,6 +34,9 @@ from vmc.tools.bench.measure import (
     make_report,
     memory_figures,
     noise_clips,
+    reason_of,
+    run_captured,
+    seconds,
     take_turns,
 )
 from vmc.training.batches import Batch, TrainingBatches
@@ -51,7 +56,11 @@ NOTES = {
     "plain": "Plain: autoencoder and text encoder make the batch anew in every step; clips are in memory all the same.",
     "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors);"
     " loaded is without gradients and optimizer.",
+    "startup": "Seconds from the start of a process of its own; importing is included. The first run of each is given"
+    " by itself: its files may not have been in the system's memory, and it fills the caches (clips, posteriors, texts)"
+    " where they are empty. The others find both warm.",
 }
+ONE_STEP = ("steps=1", "evaluate_every=0", "checkpoint_every=0")
 
 
 def train(arguments: Namespace) -> dict[str, Any]:
@@ -73,9 +82,43 @@ def train(arguments: Namespace) -> dict[str, Any]:
     return make_report("train", settings, figures, [NOTES[kind] for kind in (*kinds, "memory")], experiment.hardware)
 
 
-def _prepare(config: Mapping[str, Any], *, plain: bool) -> tuple[Callable[[], Any], bool]:
-    loop = training_steps(config, plain=plain)
-    return partial(loop.run, MEMORY_STEPS), loop.experiment.hardware.device.type == "cuda"
+def _prepare(config: Mapping[str, Any], *, plain: bool) -> Callable[[], Any]:
+    return partial(training_steps(config, plain=plain).run, MEMORY_STEPS)
+
+
+def startup(arguments: Namespace) -> dict[str, Any]:
+    """Seconds until `--help` and until the first step, each once cold and then as often as wanted.
+
+    Raises:
+        VmcError: the overrides do not compose, or a run fails.
+    """
+    hardware = build_part(compose("train", arguments.overrides), "trainer")
+    tasks: dict[str, Callable[[], float]] = {
+        "train --help": partial(seconds, run_train, "--help"),
+        "first training step": partial(first_step_seconds, arguments.overrides),
+    }
+    timed = take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
+    figures: Figures = {name: ("s", values[1:]) for name, values in timed.items()}
+    figures |= {f"{name}, first run": ("s", values[:1]) for name, values in timed.items()}
+    settings = {"overrides": len(arguments.overrides)}
+    return make_report("startup", settings, figures, [NOTES["startup"]], hardware)
+
+
+def first_step_seconds(overrides: Sequence[str]) -> float:
+    """Until the last row stands in `train.csv`, which is the first."""
+    with TemporaryDirectory() as folder:
+        table, start = Path(folder, "run", "train.csv"), time.time()
+        run_train("logger=csv", *overrides, *ONE_STEP, f"output={table.parent}")
+        if not table.is_file() or table.read_bytes().count(b"\n") < 2:  # a row below the header
+            raise VmcError("vmc.train made no step; give the overrides of a run that trains")
+        return table.stat().st_mtime - start
+
+
+def run_train(*words: str) -> None:
+    """Run `vmc.train` in a process of its own; a VmcError says why it failed."""
+    status, said = run_captured("vmc.train", *words)
+    if status:
+        raise VmcError(f"vmc.train ended with status {status} ({reason_of(said)}); give the overrides that it needs")
 
 
 @dataclass(frozen=True)
@@ -125,10 +168,10 @@ class PlainBatches(TrainingBatches):
         moments = {(item.clip, item.variant): self.autoencoder.encode(self.frames[item.clip]) for item in drawn}
         texts: list[Any] = list(self.texts)
         if self.encoder is not None:
-            found = self.encoder.encode_ids(self.encoder.token_ids([self.captions[item.clip] for item in drawn]))
+            ids_BL = self.encoder.token_ids([self.captions[item.clip] for item in drawn])
+            found = self.encoder.encode_ids(ids_BL).to("cpu").tensors()
             for place, item in enumerate(drawn):
-                tensors = {name: part[place : place + 1].cpu() for name, part in found.tensors().items()}
-                texts[item.clip] = Conditioning.of(tensors)
+                texts[item.clip] = Conditioning.of({name: part[place : place + 1] for name, part in found.items()})
         return TrainingBatches.batch(replace(self, moments=moments, texts=texts), step, indices)
 
 

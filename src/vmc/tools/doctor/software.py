@@ -24,6 +24,12 @@ class Row(NamedTuple):
     found: str
     remedy: str = ""
 
+    @classmethod
+    def of(cls, part: str, state: Literal["note", "fails"], error: VmcError, remedy: str = "") -> "Row":
+        """What an error says: behind its semicolon stands the remedy, where no other is given."""
+        found, _, said = str(error).partition("; ")
+        return cls(part, state, found, remedy or said)
+
 
 def lines(rows: Sequence[Row]) -> Iterator[str]:
     """The table: a line a finding, and its remedy below it."""
