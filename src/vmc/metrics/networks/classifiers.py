@@ -35,7 +35,11 @@ def shift_channels(x_NCHW: Tensor, segments: int) -> Tensor:
 
 
 class OnlineTSM(nn.Module):
-    """Frames to gesture: the mean over segments of what the network says at each, having seen those before."""
+    """Frames to gesture: the mean over segments of what the network says at each, having seen those before.
+
+    The online temporal shift module (Lin et al., ICCV 2019), a MobileNetV2 whose blocks see the frame before; layout
+    and names of github.com/mit-han-lab/temporal-shift-module, online demo.
+    """
 
     def __init__(self, *, classes: int) -> None:
         super().__init__()
