@@ -22,7 +22,7 @@ from vmc.data.jester import Jester, check_tables
 from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
 from vmc.tools.jester_clips import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
-from vmc.tools.learning.recipe import AT_ONCE, EDGES, RATE, classes_of, loss_of, make_network
+from vmc.tools.learning.learner import AT_ONCE, TRN_EDGES, TRN_RATE, classes_of, loss_of, make_network
 from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
 from vmc.utils.errors import VmcError, check_positive
 from vmc.utils.files import atomic_write, fingerprint
@@ -55,7 +55,7 @@ class JesterPlan:
     weights: Path | None = None
     epochs: int = 10
     batch: int = 64
-    rate: float = RATE
+    rate: float = TRN_RATE
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "batch")
@@ -137,7 +137,7 @@ def _task(plan: JesterPlan, options: TrainOptions, training: Split, validation: 
         name="classifier",
         steps=plan.epochs * batches.per_epoch,
         rate=plan.rate,
-        edges=EDGES,
+        edges=TRN_EDGES,
         identity={
             "backbone": plan.arch,
             "classes": ", ".join(plan.classes),
