@@ -14,11 +14,11 @@ from vmc import doctor
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.pipelines import families
-from vmc.tools.doctor import run as looked_at
-from vmc.tools.doctor import software
-from vmc.tools.doctor.run import clips, disk, disk_use, networks, plan
-from vmc.tools.doctor.software import Row, lines
+from vmc.tools import planned_run as looked_at
+from vmc.tools import software
 from vmc.tools.downloads import SOURCES
+from vmc.tools.planned_run import clips, disk, disk_use, networks, plan
+from vmc.tools.software import Row, lines
 from vmc.utils.errors import VmcError
 
 
@@ -301,5 +301,5 @@ def test_help_answers(capsys):
 
 
 def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr("vmc.tools.doctor.run.table", lambda: ["a table", "of two lines"])
+    monkeypatch.setattr("vmc.tools.planned_run.table", lambda: ["a table", "of two lines"])
     assert told(capsys, "--memory") == (0, "a table\nof two lines\n")

@@ -1,5 +1,5 @@
-"""Whether a video shows what its prompt says: cosines between frames and texts (paper, Sec. 4), raw, unscaled; and which
-frames people would choose for a text: PickScore (Kirstain et al., 2023), or another CLIP of transformers.
+"""Whether a video shows what its prompt says: cosines between frames and texts (paper, Sec. 4), raw, unscaled; and
+which frames people would choose for a text: PickScore (Kirstain et al., 2023), or another CLIP of transformers.
 
 Axes: B videos, F frames, C colors, H and W, N images or texts, D features.
 """

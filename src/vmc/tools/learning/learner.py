@@ -1,5 +1,5 @@
-"""How small networks are trained: with a moving average and optimizers that survive a restart; and what all trainings of
-a TRN have in common, whatever the clips: the miniature's classifier and one of Jester's.
+"""How small networks are trained: with a moving average and optimizers that survive a restart; and what all trainings
+of a TRN have in common, whatever the clips: the miniature's classifier and one of Jester's.
 
 Matrices are trained with Muon (Jordan et al., 2024), momentum that is made orthogonal before it is applied. With the
 small batches that two cores allow it needs several times fewer steps than AdamW alone.

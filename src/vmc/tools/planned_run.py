@@ -21,8 +21,8 @@ from vmc.config.schema import arguments
 from vmc.metrics.networks.files import NetworkFile
 from vmc.models.base import VideoModel
 from vmc.models.unet3d import ZEROSCOPE, Sizes
-from vmc.tools.doctor.software import Row
 from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, expected_sha256, part_files
+from vmc.tools.software import Row
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
 from vmc.training.hardware import Hardware
