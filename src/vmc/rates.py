@@ -1,5 +1,5 @@
-"""`python -m vmc.rates`: what the search for learning rates has found (`make search-rates`), every rate that was tried and
-which of them an arm trains at.
+"""`python -m vmc.rates`: what the search for learning rates has found (`make search-rates`), every rate that was tried
+and which of them an arm trains at.
 
 Of each arm the run of highest motion accuracy where its appearance has fallen to the threshold, or at its last step, is
 chosen; `_order` settles ties, and `experiments/rates/README.md` gives the reasons.
