@@ -10,7 +10,7 @@ import torch
 
 from vmc import bench
 from vmc.evaluation.generation import VideoGenerator
-from vmc.tools.bench import train, videos
+from vmc.tools.bench import measure, train, videos
 from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
 from vmc.training.hardware import Hardware
@@ -34,8 +34,7 @@ def here(monkeypatch):
             f"  above what is loaded, {name}": ("MB", np.array([1.0])),
         }
 
-    for module in (videos, train):
-        monkeypatch.setattr(module, "memory_figures", stated)
+    monkeypatch.setattr(measure, "memory_figures", stated)
 
 
 def test_a_report_reads_and_is_a_table():
@@ -132,7 +131,7 @@ def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch
     expected = both["a step, plain"]["median"] / both["a step, cached"]["median"]
     assert both["seconds, plain / cached"]["median"] == pytest.approx(expected)
     assert both["peak memory, plain / cached"]["median"] == 1.0
-    monkeypatch.setattr(train, "memory_figures", lambda name, prepare: {})
+    monkeypatch.setattr(measure, "memory_figures", lambda name, prepare: {})
     alone = train.train(bench.parse(words))["figures"]
     assert list(alone) == ["a step, cached"] and alone["a step, cached"]["unit"] == "s"
 

@@ -1,6 +1,7 @@
-"""Motion accuracy: whether a classifier takes a video for the motion that was to be learned (paper, Sec. 4); and whether
-a video moves as the exemplars do: the motion fidelity score of Yatim et al. (2023, "Space-Time Diffusion Features for
-Zero-Shot Text-Driven Motion Transfer", Sec. 5), with points tracked by OpenCV in place of CoTracker.
+"""Motion accuracy: whether a classifier takes a video for the motion that was to be learned (paper, Sec. 4).
+
+And whether a video moves as the exemplars do: the motion fidelity score of Yatim et al. (2023, "Space-Time Diffusion
+Features for Zero-Shot Text-Driven Motion Transfer", Sec. 5), with points tracked by OpenCV in place of CoTracker.
 
 Axes: B videos, F frames, C colors, H and W, N points of one video, M of the other, T steps between frames.
 """

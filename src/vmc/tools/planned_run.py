@@ -130,9 +130,8 @@ def processors(run: PlannedRun) -> Row:
     """Those of this process, against the threads that a run of the miniature takes."""
     usable = usable_processors()
     found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
-    if run.config["stack_name"] == "mini" and usable < 2:
-        return Row("processors", "note", f"{found}; trainer=cpu asks for 2", "add trainer.threads=1")
-    return Row("processors", "ok", found)
+    few = run.config["stack_name"] == "mini" and usable < 2
+    return Row.noted("processors", found, "trainer=cpu asks for 2: add trainer.threads=1" if few else "")
 
 
 def available_memory() -> float | None:
@@ -148,9 +147,7 @@ def memory(run: PlannedRun) -> Row:
     if free is None:
         return Row("memory", "note", f"not known here; about {need:g} GiB are needed (estimate)")
     found = f"{free:.1f} GiB free, about {need:g} needed (estimate)"
-    if free < need:
-        return Row("memory", "note", found, "end other programs, or take a larger machine")
-    return Row("memory", "ok", found)
+    return Row.noted("memory", found, "end other programs, or take a larger machine" if free < need else "")
 
 
 def disk_use(run: PlannedRun) -> tuple[int, int] | None:
@@ -192,10 +189,8 @@ def disk(run: PlannedRun) -> Row:
         takes += f", the download of {name} {SOURCES[name].size:g} beside the caches"
     here, for_caches = (shutil.disk_usage(existing_folder(place)).free / 1e9 for place in (output, cache))
     found = f"{here:.0f} GB free here, {for_caches:.0f} GB free for caches; {takes} (estimate)"
-    if here < need or for_caches < caches:
-        remedy = "set output= and VMC_CACHE to another disk, or save less: weights_dtype=bfloat16, checkpoint_every=0"
-        return Row("disk", "note", found, remedy)
-    return Row("disk", "ok", found)
+    remedy = "set output= and VMC_CACHE to another disk, or save less: weights_dtype=bfloat16, checkpoint_every=0"
+    return Row.noted("disk", found, remedy if here < need or for_caches < caches else "")
 
 
 def gpu(run: PlannedRun) -> list[Row]:

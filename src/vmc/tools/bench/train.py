@@ -26,19 +26,8 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench.measure import (
-    WARM_UP,
-    Figures,
-    compose_run,
-    describe,
-    make_report,
-    memory_figures,
-    noise_clips,
-    reason_of,
-    run_captured,
-    seconds,
-    take_turns,
-)
+from vmc.tools.bench import measure
+from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.experiment import Experiment
@@ -65,21 +54,23 @@ ONE_STEP = ("steps=1", "evaluate_every=0", "checkpoint_every=0")
 
 def train(arguments: Namespace) -> dict[str, Any]:
     """Seconds a step in each round, which is the median of its steps, and memory; with the plain loop too if asked."""
-    config = compose_run(arguments.overrides, scored=False)
+    config = measure.compose_run(arguments.overrides, scored=False)
     kinds = ["cached", "plain"] if arguments.compare else ["cached"]
     loops = {kind: training_steps(config, plain=kind == "plain") for kind in kinds}
     tasks = {kind: partial(loop.run, arguments.steps) for kind, loop in loops.items()}
-    timed = take_turns(tasks, repeats=arguments.repeats, label="train")
+    timed = measure.take_turns(tasks, repeats=arguments.repeats, label="train")
     figures: Figures = {f"a step, {kind}": ("s", timed[kind]) for kind in kinds}
     for kind in kinds:
-        figures |= memory_figures(kind, partial(_prepare, config, plain=kind == "plain"))
+        figures |= measure.memory_figures(kind, partial(_prepare, config, plain=kind == "plain"))
     if arguments.compare:
         (_, plain), (_, cached) = (figures[f"peak memory, {kind}"] for kind in ("plain", "cached"))
         figures["seconds, plain / cached"] = "x", timed["plain"] / timed["cached"]
         figures["peak memory, plain / cached"] = "x", plain / cached
     experiment = loops["cached"].experiment
-    settings = describe(config, experiment, batch_size=config["batch_size"], steps=arguments.steps)
-    return make_report("train", settings, figures, [NOTES[kind] for kind in (*kinds, "memory")], experiment.hardware)
+    settings = measure.describe(config, experiment, batch_size=config["batch_size"], steps=arguments.steps)
+    return measure.make_report(
+        "train", settings, figures, [NOTES[kind] for kind in (*kinds, "memory")], experiment.hardware
+    )
 
 
 def _prepare(config: Mapping[str, Any], *, plain: bool) -> Callable[[], Any]:
@@ -97,11 +88,11 @@ def startup(arguments: Namespace) -> dict[str, Any]:
         "train --help": partial(seconds, run_train, "--help"),
         "first training step": partial(first_step_seconds, arguments.overrides),
     }
-    timed = take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
+    timed = measure.take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
     figures: Figures = {name: ("s", values[1:]) for name, values in timed.items()}
     figures |= {f"{name}, first run": ("s", values[:1]) for name, values in timed.items()}
     settings = {"overrides": len(arguments.overrides)}
-    return make_report("startup", settings, figures, [NOTES["startup"]], hardware)
+    return measure.make_report("startup", settings, figures, [NOTES["startup"]], hardware)
 
 
 def first_step_seconds(overrides: Sequence[str]) -> float:
@@ -116,9 +107,11 @@ def first_step_seconds(overrides: Sequence[str]) -> float:
 
 def run_train(*words: str) -> None:
     """Run `vmc.train` in a process of its own; a VmcError says why it failed."""
-    status, said = run_captured("vmc.train", *words)
+    status, said = measure.run_captured("vmc.train", *words)
     if status:
-        raise VmcError(f"vmc.train ended with status {status} ({reason_of(said)}); give the overrides that it needs")
+        raise VmcError(
+            f"vmc.train ended with status {status} ({measure.reason_of(said)}); give the overrides that it needs"
+        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +181,7 @@ def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
     experiment = session.experiment
     model, token, hardware = experiment.model, experiment.token, experiment.hardware
     hardware.use_threads()
-    frames = [clip for _, clip in noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
+    frames = [clip for _, clip in measure.noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
     captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
     captions += ["a person doing other things"] * CLIPS
     dtype = hardware.frozen_dtype if plain else torch.float32

@@ -15,17 +15,8 @@ from vmc.data.prompts import Prompt, spread
 from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import Evaluation
 from vmc.metrics.suite import Evaluator
-from vmc.tools.bench.measure import (
-    WARM_UP,
-    Figures,
-    compose_run,
-    describe,
-    make_report,
-    memory_figures,
-    noise_clips,
-    seconds,
-    take_turns,
-)
+from vmc.tools.bench import measure
+from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 
@@ -76,7 +67,7 @@ def make_videos(generator: VideoGenerator, prompts: Sequence[Prompt], folder: Pa
 
 def generate(arguments: Namespace) -> dict[str, Any]:
     """Videos a second and memory at the automatic batch size, one at a time, and at the sizes of `--batch`."""
-    config, videos = compose_run(arguments.overrides, scored=True), arguments.videos
+    config, videos = measure.compose_run(arguments.overrides, scored=True), arguments.videos
     experiment = build_experiment(config)
     prompts, generator = some_prompts(experiment, videos), untuned_generator(experiment)
     sizes: list[int | None] = [None, *dict.fromkeys((1, *arguments.batch))]
@@ -90,13 +81,13 @@ def generate(arguments: Namespace) -> dict[str, Any]:
         str(size): lambda size=size: seconds(make_videos, replace(generator, batch_size=size), prompts)  # type: ignore
         for size in sizes
     }
-    timed = take_turns(tasks, repeats=arguments.repeats, label="generate")
+    timed = measure.take_turns(tasks, repeats=arguments.repeats, label="generate")
     figures: Figures = {names[size]: ("videos/s", videos / timed[str(size)]) for size in sizes}
     figures |= {f"{names[size]} / {names[1]}": ("x", timed["1"] / timed[str(size)]) for size in sizes if size != 1}
     for size in sizes:
-        figures |= memory_figures(names[size], partial(_prepare, config, prompts[: size or videos], size))
-    settings = describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    return make_report("generate", settings, figures, NOTES["generate"], experiment.hardware)
+        figures |= measure.memory_figures(names[size], partial(_prepare, config, prompts[: size or videos], size))
+    settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
+    return measure.make_report("generate", settings, figures, NOTES["generate"], experiment.hardware)
 
 
 def _prepare(config: Mapping[str, Any], prompts: Sequence[Prompt], size: int | None) -> Callable[[], Any]:
@@ -109,7 +100,7 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
     Raises:
         VmcError: the networks of the metrics are not there.
     """
-    config, videos = compose_run(arguments.overrides, scored=True), arguments.videos
+    config, videos = measure.compose_run(arguments.overrides, scored=True), arguments.videos
     experiment = build_experiment(config)
     prompts = some_prompts(experiment, videos)
     assert experiment.suite is not None
@@ -129,19 +120,19 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
             "generating": lambda: seconds(make_videos, replace(generator), prompts),  # whose texts are new
             **{f"scoring, {name}": partial(score, only=part) for name, part in parts.items()},
         }
-        timed = take_turns(tasks, repeats=arguments.repeats, label="evaluate")
+        timed = measure.take_turns(tasks, repeats=arguments.repeats, label="evaluate")
     figures: Figures = {name: ("s/video", values / videos) for name, values in timed.items()}
     figures["scoring / generating"] = "%", 100 * timed["scoring, all"] / timed["generating"]
     figures["describing the run's clips, once"] = "s", np.array([described])
-    settings = describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    return make_report("evaluate", settings, figures, NOTES["evaluate"], experiment.hardware)
+    settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
+    return measure.make_report("evaluate", settings, figures, NOTES["evaluate"], experiment.hardware)
 
 
 def _evaluator(experiment: Experiment, cache: Path) -> Evaluator:
     """One that has seen no text and no video; the clips' descriptors are kept."""
     assert experiment.suite is not None
     shape = {"frames": CLIP_FRAMES, "size": experiment.model.size}
-    clips: Any = {role: noise_clips(role, number, **shape) for role, number in CLIPS.items()}
+    clips: Any = {role: measure.noise_clips(role, number, **shape) for role, number in CLIPS.items()}
     device = experiment.hardware.device
     return experiment.suite.evaluator(target=experiment.motion.label, cache=cache, device=device, **clips)
 
