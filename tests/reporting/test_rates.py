@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from vmc.mini.card.settings import stack_file
-from vmc.rates import SEARCHED, main, read_search, write_search
+from vmc.rates import main
+from vmc.tools.rates import SEARCHED, read_search, write_search
 from vmc.utils.errors import VmcError
 
 ROW = {"rates": {"method": 1e-3, "lora": 5e-3, "custom_diffusion": 1e-3, "custom_diffusion_token": 1e-3}}

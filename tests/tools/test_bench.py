@@ -27,12 +27,9 @@ def small(blank) -> list[str]:
 def here(monkeypatch):
     """In place of a process of its own for memory: the task runs here, once."""
 
-    def stated(name, prepare):
-        prepare()()
-        return {
-            f"peak memory, {name}": ("MB", np.array([2.0])),
-            f"  above what is loaded, {name}": ("MB", np.array([1.0])),
-        }
+    def stated(name, task):
+        task()
+        return {f"peak memory, {name}": ("MB", np.array([2.0]))}
 
     monkeypatch.setattr(measure, "memory_figures", stated)
 
@@ -131,7 +128,7 @@ def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch
     expected = both["a step, plain"]["median"] / both["a step, cached"]["median"]
     assert both["seconds, plain / cached"]["median"] == pytest.approx(expected)
     assert both["peak memory, plain / cached"]["median"] == 1.0
-    monkeypatch.setattr(measure, "memory_figures", lambda name, prepare: {})
+    monkeypatch.setattr(measure, "memory_figures", lambda name, task: {})
     alone = train.train(bench.parse(words))["figures"]
     assert list(alone) == ["a step, cached"] and alone["a step, cached"]["unit"] == "s"
 
@@ -162,14 +159,9 @@ def test_a_real_run_is_started(blank, clips):
 @pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own():
     loaded = bytearray(64 * 2**20)  # ours, which the other process must not be charged with
-    peak, above = (values[0] for _, values in memory_figures("zeros", partial(holding, 32 * 2**20)).values())
-    assert above == pytest.approx(32 * 2**20 / 1e6, rel=0.2)
-    assert peak > above and len(loaded)
-
-
-def holding(size: int):
-    """A task that holds so many bytes."""
-    return partial(bytes_written, size)
+    peaks = [memory_figures("zeros", partial(bytes_written, size * 2**20)) for size in (0, 32)]
+    nothing, some = (values[0] for figures in peaks for _, values in figures.values())
+    assert some - nothing == pytest.approx(32 * 2**20 / 1e6, rel=0.2) and len(loaded)
 
 
 def bytes_written(size: int) -> None:

@@ -260,7 +260,7 @@ def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
 
 
 def test_little_memory_and_disk_are_notes(monkeypatch):
-    monkeypatch.setattr(looked_at, "available_memory", lambda: 0.5)
+    monkeypatch.setattr(looked_at, "available_memory", lambda: 2**29)
     run = plan("mini")
     assert looked_at.memory(run).state == "note" and looked_at.memory(run).remedy
     monkeypatch.setattr(looked_at, "available_memory", lambda: None)

@@ -36,9 +36,6 @@ DTYPE = torch.float16
 """Of the weights in the published folders."""
 PICKLES = {"diffusion_pytorch_model": "diffusion_pytorch_model.bin", "model": "pytorch_model.bin"}
 """A file's name as safetensors, without its ending -> its name as a pickle."""
-RECORD = "random.json"
-"""In the folder: what its weights were drawn for."""
-LAYOUT = 1  # raised when what is written changes, so that an earlier folder is not taken for it
 Command: TypeAlias = Callable[[Path, str, Sequence[str], Path], tuple[int, str]]
 """Runs a module of ours with words, its figures written to a file and its caches elsewhere; exit code, what it said."""
 PROMPT = "A female firefighter doing the {token} sign."
@@ -46,7 +43,7 @@ SAMPLER_STEPS = 2
 SMALL = {"frames": 2, "size": 64}
 """Of a video on a CPU, where nobody says otherwise; on a GPU they are the config's."""
 RESULT = "proof.json"
-PARTS = ("model", "clips", "runs", "videos", RESULT, LOCK)
+PARTS = ("model-bin", "model-safetensors", "clips", "runs", "videos", RESULT, LOCK)
 """What a folder of ours may hold."""
 
 
@@ -63,41 +60,24 @@ def part_shapes(sizes: Sizes) -> dict[str, Shapes]:
     }
 
 
-def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin", seed: int = 0) -> bool:
-    """Write the pipeline, or leave it where it is there already; whether it was written.
-
-    Args:
-        folder: where it goes.
-        sizes: of its networks.
-        format: of the weight files, `bin` or `safetensors`; both hold the same weights.
-        seed: of the weights, with each tensor's part and name.
-
-    Raises:
-        VmcError: the folder holds something else.
-    """
-    record = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.configs}))
-    if folder.exists():
-        if not (folder / RECORD).is_file() or json.loads((folder / RECORD).read_text()) != record:
-            told = f"{folder} holds something else than these random weights (--format {format}, seed {seed})"
-            raise VmcError(f"{told}; remove it, or choose another --output")
-        return False
+def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin") -> None:
+    """Write the pipeline with weights in `bin` or `safetensors`; both formats hold the same."""
     with atomic_folder(folder) as temporary:
-        parts = {part: random_network(sizes, part, seed=seed) for part in sizes.networks}
-        save_pipeline(temporary, tokenizer=clip_tokenizer(), scheduler=scheduler(), **parts)
+        networks = {part: random_network(sizes, part) for part in sizes.networks}
+        save_pipeline(temporary, tokenizer=clip_tokenizer(), scheduler=scheduler(), **networks)
+        networks.clear()
         for file in list(temporary.rglob("*.safetensors") if format == "bin" else ()):
             torch.save(load_file(file), file.with_name(PICKLES[file.stem]))
             file.unlink()
-        (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n")
-    return True
 
 
-def random_network(sizes: Sizes, part: str, *, seed: int) -> Any:
+def random_network(sizes: Sizes, part: str) -> Any:
     """A part's network in half precision, each tensor drawn by its name in the published file."""
     network = sizes.empty(part).to(DTYPE).to_empty(device="cpu")
     prefix = TEXT_PREFIX if part == "text_encoder" else ""
     tensors = network.state_dict().items()
     for name, tensor in tqdm(tensors, desc=f"random {part}", unit="tensor", disable=None, leave=False):
-        tensor.copy_(draw_tensor(name, tuple(tensor.shape), generator(seed, part, prefix + name)))
+        tensor.copy_(draw_tensor(name, tuple(tensor.shape), generator(0, part, prefix + name)))
     return network
 
 
@@ -128,23 +108,27 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     device = options.device or ("gpu" if torch.cuda.is_available() else "cpu")
     if device == "gpu" and not torch.cuda.is_available():
         raise VmcError("--device is gpu, but PyTorch finds no GPU here; use --device cpu")
-    output, shapes = options.output, part_shapes(sizes)
+    output, model, shapes = options.output, options.output / f"model-{options.format}", part_shapes(sizes)
     overrides = [f"trainer={device}", *options.override]
     config = resolved(compose("train", ["stack=paper", "data.path=clips", *overrides]))
     default = config["model"] if device == "gpu" else SMALL
     video = {name: getattr(options, name) or default[name] for name in SMALL}
     method = compose("train").parameters.groups
     trained = {name: shapes["unet"][name] for name in select_names(shapes["unet"], method, sizes.groups)}
+    there = model.is_dir()
     # The model, and what one run leaves: weights; weights and optimizer state.
-    model = 0 if (output / "model").is_dir() else sum(map(count, shapes.values())) * DTYPE.itemsize
+    need = (not there) * sum(map(count, shapes.values())) * DTYPE.itemsize + count(trained) * 4 * 4
     _check_output(output)
     with run_lock(output):
-        proof = Proof(output, [f"model.{name}={value}" for name, value in video.items()], command)
+        proof = Proof(
+            output, [f"model.path={model}", *(f"model.{key}={value}" for key, value in video.items())], command
+        )
         try:
             shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
-            _check_room(output, need=model + count(trained) * 4 * 4)
-            written = random_folder(output / "model", sizes, format=options.format)
-            print(f"{output / 'model'}: {'written' if written else 'there already'}", flush=True)
+            _check_room(output, need=need)
+            if not there:
+                random_folder(model, sizes, format=options.format)
+            print(f"{model}: {'there already' if there else 'written'}", flush=True)
             _write_clips(output / "clips")
             runs = [proof.train(overrides, trained, recomputed=recomputed) for recomputed in (False, True)]
             runs.append(proof.generate())
@@ -192,10 +176,10 @@ def _write_clips(folder: Path) -> None:
 
 
 class Proof:
-    """The two commands: in a folder, with the overrides of its videos, by what runs an entry point."""
+    """The two commands: in a folder, with the overrides of its model, by what runs an entry point."""
 
-    def __init__(self, output: Path, video: Sequence[str], command: Command) -> None:
-        self.output, self.video, self.command = output, video, command
+    def __init__(self, output: Path, model: Sequence[str], command: Command) -> None:
+        self.output, self.model, self.command = output, model, command
         self.run = output / "runs" / "run"
 
     def train(self, overrides: Sequence[str], expected: Shapes, *, recomputed: bool) -> dict[str, Any]:
@@ -203,7 +187,7 @@ class Proof:
         shutil.rmtree(self.run, ignore_errors=True)
         clips, name = self.output / "clips", f"training, activations {'recomputed' if recomputed else 'kept'}"
         words = [
-            *("stack=paper", f"model.path={self.output / 'model'}", *self.video, f"sampler.steps={SAMPLER_STEPS}"),
+            *("stack=paper", *self.model, f"sampler.steps={SAMPLER_STEPS}"),
             *("data=videos", f"data.path={clips / 'exemplars'}", f"regularization.path={clips / 'related'}"),
             *("data.variants=1", "regularization.variants=1", f"output={self.run}", "logger=csv"),
             *("steps=1", "evaluate_every=0", "checkpoint_every=0", "stop.appearance=null"),

@@ -2,7 +2,6 @@
 `vmc.train` does and not begun, the machine that it needs, its networks and its clips.
 """
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from vmc.training.hardware import Hardware
 from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, count_held, memory_savings
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root, existing_folder, sha256_of
-from vmc.utils.processes import usable_processors
+from vmc.utils.processes import available_memory, usable_processors
 
 PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
 """Pipelines of the hub: repository -> name."""
@@ -134,18 +133,12 @@ def processors(run: PlannedRun) -> Row:
     return Row.noted("processors", found, "trainer=cpu asks for 2: add trainer.threads=1" if few else "")
 
 
-def available_memory() -> float | None:
-    """GiB that a new process can have; None where the system does not say."""
-    file = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable:\s+(\d+)", file.read_text()) if file.is_file() else None
-    return int(found[1]) * 1024 / GIB if found else None
-
-
 def memory(run: PlannedRun) -> Row:
     """Main memory against what a process takes."""
-    free, need = available_memory(), RAM.get(run.config["stack_name"], RAM["paper"])
-    if free is None:
+    available, need = available_memory(), RAM.get(run.config["stack_name"], RAM["paper"])
+    if available is None:
         return Row("memory", "note", f"not known here; about {need:g} GiB are needed (estimate)")
+    free = available / GIB
     found = f"{free:.1f} GiB free, about {need:g} needed (estimate)"
     return Row.noted("memory", found, "end other programs, or take a larger machine" if free < need else "")
 

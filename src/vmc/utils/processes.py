@@ -2,6 +2,8 @@
 
 import os
 import platform
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -164,3 +166,20 @@ def versions(*packages: str) -> dict[str, str]:
 def usable_processors() -> int:
     """How many processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes that a new process can have; None where the system does not say."""
+    return _bytes_in(Path("/proc/meminfo"), "MemAvailable")
+
+
+def resident_peak() -> int:
+    """Bytes that this process has held at most so far."""
+    # Not ru_maxrss where it can be helped: on Linux a process inherits that of the one that started it.
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return _bytes_in(Path("/proc/self/status"), "VmHWM") or usage
+
+
+def _bytes_in(file: Path, key: str) -> int | None:
+    found = re.search(rf"{key}:\s+(\d+) kB", file.read_text()) if file.is_file() else None
+    return int(found[1]) * 1024 if found else None

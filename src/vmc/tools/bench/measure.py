@@ -8,8 +8,6 @@ Axes: F frames, C colours, H and W.
 import json
 import multiprocessing
 import os
-import re
-import resource
 import subprocess
 import sys
 import time
@@ -31,14 +29,12 @@ from vmc.config.command import compose
 from vmc.models.unet3d import UNet3D
 from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
-from vmc.utils.processes import processor, usable_processors, versions
+from vmc.utils.processes import processor, resident_peak, usable_processors, versions
 from vmc.utils.randomness import generator
 from vmc.utils.tables import TextTable, to_terminal
 
 Figures: TypeAlias = dict[str, tuple[str, np.ndarray]]
 """What was measured: its name -> its unit, and a value for each round."""
-Prepare: TypeAlias = Callable[[], Callable[[], Any]]
-"""Loads what a task needs, and gives the task."""
 WARM_UP = 2
 """Videos that are made, or steps that are trained, before anything is timed: the first make the optimizer's state."""
 
@@ -147,22 +143,16 @@ def take_turns(tasks: Mapping[str, Callable[[], float]], *, repeats: int, label:
     return {name: np.array(values) for name, values in found.items()}
 
 
-def memory_figures(name: str, prepare: Prepare) -> Figures:
-    """Peak memory of a process that does this alone, and how much of it came after everything was loaded."""
+def memory_figures(name: str, task: Callable[[], Any]) -> Figures:
+    """Peak memory of a process that does this alone, loading included; on a GPU, of PyTorch's tensors there."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        loaded, peak = np.array(pool.submit(_loaded_and_peak, prepare).result()).reshape(2, 1) / 1e6
-    return {f"peak memory, {name}": ("MB", peak), f"  above what is loaded, {name}": ("MB", peak - loaded)}
+        peak = pool.submit(_peak, task).result()
+    return {f"peak memory, {name}": ("MB", np.array([peak / 1e6]))}
 
 
-def _loaded_and_peak(prepare: Prepare) -> tuple[int, int]:
-    task = prepare()
-    if not torch.cuda.is_initialized():
-        loaded, _ = resident_peak(), task()
-        return loaded, resident_peak()
-    loaded = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
+def _peak(task: Callable[[], Any]) -> int:
     task()
-    return loaded, torch.cuda.max_memory_allocated()
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else resident_peak()
 
 
 def run_captured(*words: str, **variables: str) -> tuple[int, str]:
@@ -176,15 +166,6 @@ def reason_of(said: str) -> str:
     """Why a command of ours ended, of all that it said."""
     lines = said.strip().splitlines() or ["nothing was said"]
     return next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
-
-
-def resident_peak() -> int:
-    """Bytes that this process has held at most so far."""
-    # Not ru_maxrss where it can be helped: on Linux a process inherits that of the one that started it.
-    status = Path("/proc/self/status")
-    if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+)", status.read_text())):
-        return int(found[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager

@@ -43,8 +43,7 @@ NOTES = {
     "cached": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
     " posteriors and text embeddings are in memory, as in a run.",
     "plain": "Plain: autoencoder and text encoder make the batch anew in every step; clips are in memory all the same.",
-    "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors);"
-    " loaded is without gradients and optimizer.",
+    "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors).",
     "startup": "Seconds from the start of a process of its own; importing is included. The first run of each is given"
     " by itself: its files may not have been in the system's memory, and it fills the caches (clips, posteriors, texts)"
     " where they are empty. The others find both warm.",
@@ -61,7 +60,7 @@ def train(arguments: Namespace) -> dict[str, Any]:
     timed = measure.take_turns(tasks, repeats=arguments.repeats, label="train")
     figures: Figures = {f"a step, {kind}": ("s", timed[kind]) for kind in kinds}
     for kind in kinds:
-        figures |= measure.memory_figures(kind, partial(_prepare, config, plain=kind == "plain"))
+        figures |= measure.memory_figures(kind, partial(_few_steps, config, plain=kind == "plain"))
     if arguments.compare:
         (_, plain), (_, cached) = (figures[f"peak memory, {kind}"] for kind in ("plain", "cached"))
         figures["seconds, plain / cached"] = "x", timed["plain"] / timed["cached"]
@@ -73,8 +72,8 @@ def train(arguments: Namespace) -> dict[str, Any]:
     )
 
 
-def _prepare(config: Mapping[str, Any], *, plain: bool) -> Callable[[], Any]:
-    return partial(training_steps(config, plain=plain).run, MEMORY_STEPS)
+def _few_steps(config: Mapping[str, Any], *, plain: bool) -> None:
+    training_steps(config, plain=plain).run(MEMORY_STEPS)
 
 
 def startup(arguments: Namespace) -> dict[str, Any]:

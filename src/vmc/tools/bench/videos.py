@@ -85,13 +85,13 @@ def generate(arguments: Namespace) -> dict[str, Any]:
     figures: Figures = {names[size]: ("videos/s", videos / timed[str(size)]) for size in sizes}
     figures |= {f"{names[size]} / {names[1]}": ("x", timed["1"] / timed[str(size)]) for size in sizes if size != 1}
     for size in sizes:
-        figures |= measure.memory_figures(names[size], partial(_prepare, config, prompts[: size or videos], size))
+        figures |= measure.memory_figures(names[size], partial(_few_videos, config, prompts[: size or videos], size))
     settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
     return measure.make_report("generate", settings, figures, NOTES["generate"], experiment.hardware)
 
 
-def _prepare(config: Mapping[str, Any], prompts: Sequence[Prompt], size: int | None) -> Callable[[], Any]:
-    return partial(make_videos, untuned_generator(build_experiment(config), batch_size=size), prompts)
+def _few_videos(config: Mapping[str, Any], prompts: Sequence[Prompt], size: int | None) -> None:
+    make_videos(untuned_generator(build_experiment(config), batch_size=size), prompts)
 
 
 def evaluate(arguments: Namespace) -> dict[str, Any]:
