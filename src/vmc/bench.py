@@ -3,7 +3,6 @@
 A benchmark is a function of a module of `vmc.tools.bench`; that is imported only when it is called.
 """
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from vmc.utils.errors import VmcError, check_positive, told
-from vmc.utils.files import atomic_write
+from vmc.utils.files import write_json
 
 COMMANDS = {
     "generate": ("videos", "videos a second in batches, against one video at a time"),
@@ -30,8 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
     module = import_module(f"vmc.tools.bench.{COMMANDS[arguments.command][0]}")
     report = getattr(module, arguments.command)(arguments)
     if arguments.output is not None:
-        with atomic_write(arguments.output, remedy="name another file by --output") as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.output, report, remedy="name another file by --output")
     print(import_module("vmc.tools.bench.measure").report_text(report))
     return 0
 

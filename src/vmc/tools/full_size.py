@@ -26,7 +26,7 @@ from vmc.models.unet3d import ZEROSCOPE, Sizes, save_pipeline
 from vmc.runs.folder import LOCK, newest_weights, run_lock
 from vmc.tools.bench.measure import machine, machine_line, reason_of, run_captured
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_folder, atomic_write
+from vmc.utils.files import atomic_folder, write_json
 from vmc.utils.randomness import generator
 from vmc.utils.tables import aligned
 
@@ -147,8 +147,7 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
             "runs": runs,
             "machine": machine(build_part(config, "trainer")),
         }
-        with atomic_write(output / RESULT) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(output / RESULT, result)
     return result
 
 

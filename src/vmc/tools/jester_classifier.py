@@ -4,7 +4,6 @@ The recipe is the miniature's, not that of the published TRN, which begins with 
 and has dropout.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from vmc.tools.jester_clips import JesterBatches, Split, check_counts, decode_al
 from vmc.tools.learning.learner import AT_ONCE, TRN_EDGES, TRN_RATE, classes_of, loss_of, make_network
 from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
 from vmc.utils.errors import VmcError, check_positive
-from vmc.utils.files import atomic_write, fingerprint
+from vmc.utils.files import atomic_write, fingerprint, write_json
 from vmc.utils.tables import aligned
 
 BEST = "best.pth.tar"
@@ -221,8 +220,7 @@ def _publish(
         "seconds": round(progress.seconds),
     }
     # Before the checkpoint, so that there is none without it.
-    with atomic_write(output.with_name(f"{output.name}.json")) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(output.with_name(f"{output.name}.json"), summary)
     with atomic_write(output) as temporary:
         shutil.copyfile(best, temporary)
     rows = [(name, f"{row['accuracy']:.2%}", f"of {row['clips']:,}") for name, row in classes.items()]

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from vmc.utils.errors import UnwritableError, VmcError
 
@@ -49,6 +51,12 @@ def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
         os.umask(mask := os.umask(0))
         temporary.chmod(0o666 & ~mask)  # safetensors makes files that nobody else may read
         temporary.replace(path)
+
+
+def write_json(path: Path, content: Any, *, remedy: str | None = None) -> None:
+    """Write a file of JSON as `atomic_write` does."""
+    with atomic_write(path, remedy=remedy) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager
