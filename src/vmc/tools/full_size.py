@@ -20,6 +20,7 @@ from vmc.config.checks import resolved
 from vmc.config.command import compose
 from vmc.data.video import read_frames, write_video
 from vmc.models.latent_diffusion import scheduler
+from vmc.models.loading import cast
 from vmc.models.parameters import select_names
 from vmc.models.text import TEXT_PREFIX, clip_tokenizer
 from vmc.models.unet3d import ZEROSCOPE, Sizes, save_pipeline
@@ -73,7 +74,9 @@ def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin") -> None:
 
 def random_network(sizes: Sizes, part: str) -> Any:
     """A part's network in half precision, each tensor drawn by its name in the published file."""
-    network = sizes.empty(part).to(DTYPE).to_empty(device="cpu")
+    network = sizes.empty(part)
+    cast(network, DTYPE)
+    network.to_empty(device="cpu")
     prefix = TEXT_PREFIX if part == "text_encoder" else ""
     tensors = network.state_dict().items()
     for name, tensor in tqdm(tensors, desc=f"random {part}", unit="tensor", disable=None, leave=False):
