@@ -15,7 +15,6 @@ from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
-from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
@@ -25,7 +24,7 @@ from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.memory import check_memory, explain_oom
+from vmc.training.memory import check_memory, checkpoint_activations, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.signals import StopOnSignal, run_to_end
