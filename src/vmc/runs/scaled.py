@@ -101,4 +101,4 @@ def _split_scale(item: str) -> tuple[str, str | float]:
     run, colon, scale = item.rpartition(":")
     if not colon or "/" in scale or os.path.exists(os.path.expanduser(item)):  # noqa: PTH110, PTH111 - Path's may raise
         return item, 1.0
-    return run, scale.strip()
+    return run.rstrip(), scale.strip()
