@@ -120,6 +120,8 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     from vmc.runs.folder import read_config
 
     arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
+    if config["runs"]:
+        arm = name_of_runs(read_runs(config["runs"]))
     made_here = job.evaluation.videos is None and config["ask"] != "known"
     shown = [job.evaluation.names[place] for place in evenly(len(job.evaluation.names), SHOWN)] if made_here else []
     mirror = build_part(config, "logger")

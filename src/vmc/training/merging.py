@@ -31,7 +31,8 @@ class MergedDeltas:
 
     A weight W of the base becomes W + sum of scale_i (W_i - W) over the runs that changed it, W_i = W + (alpha / rank)
     B A where a run trained adapters beside it (task arithmetic, Ilharco et al. 2023, Sec. 2). The order of the runs has
-    no part in it. The trained rows of tokens are taken as they are: each belongs to a word of its own.
+    no part in it. The trained rows of tokens are taken as they are: each belongs to a word of its own. A further run
+    with a scale of 0 or below brings no words, as what it learned is taken out.
 
     Args:
         runs: in the order given; the first one's tokens keep their names.
@@ -59,6 +60,10 @@ class MergedDeltas:
                     f"runs names {runs[0].path}, tuned from {first.get('base')}, and {run.path}, tuned from another"
                     f" base model, {about.get('base')}; name runs of one base model"
                 )
+        marks = [mark for mark, _ in merged._contents]
+        for run, delta in zip(runs, merged.deltas, strict=True):
+            if (init := delta.about.get("init")) in marks and (before := runs[marks.index(init)]).scale > 0 < run.scale:
+                log.warning("%s was started from %s: what that one learned counts in both", run.path, before.path)
         return merged
 
     @cached_property
@@ -102,13 +107,18 @@ class MergedDeltas:
 
     def _words(self, first: MotionToken) -> Iterator[tuple[ScaledRun, str, Token, Tensor | None]]:
         """Each run's tokens with their names and trained rows; the first run's are those of its config."""
-        for run, delta in zip(self.runs, self.deltas, strict=True):
+        for run, delta in self._with_words():
             about = first.describe() if run is self.runs[0] else delta.about.get("token")
             told = replace(delta, about={"token": about}).tokens
             for name, one in told.items():
                 if "word" in one:
                     token = Token(word=one["word"], added=bool(one.get("added")), start=one.get("start"))
                     yield run, name, token, delta.tensors.get(row_name(name))
+
+    def _with_words(self) -> Iterator[tuple[ScaledRun, Delta]]:
+        for run, delta in zip(self.runs, self.deltas, strict=True):
+            if run is self.runs[0] or run.scale > 0:
+                yield run, delta
 
     def check_base(self, model: VideoModel) -> None:
         """Refuse another base model than the one that the runs were tuned from; nothing is loaded for it."""
@@ -147,7 +157,7 @@ class MergedDeltas:
     def _apply_rows(self, text: TextEncoder) -> None:
         tokens = text.token.tokens if text.token else {}
         place_of = {token.word.casefold(): name for name, token in tokens.items()}
-        for run, delta in zip(self.runs, self.deltas, strict=True):
+        for run, delta in self._with_words():
             for name, about in delta.tokens.items():
                 if (row := delta.tensors.get(row_name(name))) is None:
                     continue
