@@ -43,7 +43,7 @@ TYPES: dict[str, Any] = {
     **dict.fromkeys(("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed"), int | None),
     **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file"), str | None),
     **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),
-    **dict.fromkeys(("output", "arm", "runs"), str),
+    **dict.fromkeys(("output", "arm"), str),
     "prompts.known": Mapping[str, str] | None,
     "stop.appearance": float | None,
     "rates.*": float,

@@ -52,7 +52,8 @@ def _quote(argument: str, *, multirun: bool) -> str:
     parsed = _parsed(value) if multirun else None
     if not (name in NAMES or is_path(name)) or (parsed and parsed.is_sweep_override()):
         return argument
-    parts = value.split(",") if multirun else [value]
+    listed = value.startswith("[") and value.endswith("]")  # `runs` names several, which are no choices
+    parts = value.split(",") if multirun and not listed else [value]
     return f"{key}={','.join(_as_text(part, name) for part in parts)}"
 
 

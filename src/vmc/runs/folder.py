@@ -340,3 +340,25 @@ def newest_weights(path: Path, *, step: int | None = None) -> Path:
         have = ", ".join(str(int(file.stem)) for file in found)
         raise VmcError(f"run is {path}, with no weights of step {step}; it has those of: {have}")
     return wanted[-1]
+
+
+def find_weights(path: Path, *, said: str) -> Path:
+    """A file of weights: the path itself, or the newest of the run whose folder it is.
+
+    Args:
+        path: as it was given.
+        said: what names it, for messages: `init is PATH`.
+
+    Raises:
+        VmcError: nothing is there, no run, or a run without weights.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise VmcError(f"{said}, which does not exist; give the folder of a run, or a file of its weights")
+    if not (path / "config.yaml").is_file():
+        raise VmcError(f"{said}, which holds no run; give the output folder of vmc.train")
+    try:
+        return newest_weights(path)
+    except VmcError as error:
+        raise VmcError(f"{said}, a run that has no weights; go on with it, or give another run") from error

@@ -19,8 +19,10 @@ from vmc.data.clips import fill
 from vmc.data.motion import prompt_of
 from vmc.models.base import VideoModel
 from vmc.runs.folder import read_config
+from vmc.runs.scaled import ScaledRun
 from vmc.tools.downloads import SOURCES, HubSource
 from vmc.utils.errors import VmcError, first_line
+from vmc.utils.files import fingerprint as sha256_of
 
 CARD = "README.md"
 EXAMPLES = 6
@@ -39,8 +41,10 @@ def card_text(
     name: str | None = None,
     run: Path | None = None,
     step: int = 0,
+    merged: Sequence[ScaledRun] = (),
 ) -> str:
-    """The page of a base model, or of a run's weights with the newest evaluation that came no later than they.
+    """The page of a base model, of several runs, or of a run's weights with the newest evaluation that came no later
+    than they.
 
     Args:
         base: the base model.
@@ -49,6 +53,7 @@ def card_text(
         name: where it can be had; None where that is not known.
         run: the run folder; None for the base model itself.
         step: of the weights.
+        merged: the runs whose sum it is, in place of one.
     """
     path, config = str(base.path), run and read_config(run)
     on_hub = not Path(path).expanduser().exists()
@@ -61,12 +66,14 @@ def card_text(
         **({"base_model": path} if on_hub else {}),
         "tags": ["text-to-video", "motion-customization"],
     }
-    prompt = _prompt(config) if config else None
+    several = [_merged(one, base_name) for one in merged]
+    prompt = _prompt(config) if config else several[0]["prompt"] if several else None
     shown = {"prompts": (), "summary": None, **(_learned(run, config, base_name, step) if run and config else {})}
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
     environment.filters["line"] = _line
     return environment.from_string(Path(__file__).with_name("model_card.md.jinja").read_text(encoding="utf-8")).render(
         {"base": base, "base_name": base_name, "config": config, "fingerprint": fingerprint, "licence": license},
+        merged=several,
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
         name=name,
         prompt=prompt,
@@ -96,6 +103,13 @@ def _learned(run: Path, config: Mapping[str, Any], base_name: str, step: int) ->
         metrics = [(name, part) for name, part in found["metrics"].items() if part["value"] is not None]
         shown["measured"] = [(name, f"{part['value']:.4f}", _interval(part)) for name, part in metrics]
     return shown
+
+
+def _merged(run: ScaledRun, base_name: str) -> dict[str, Any]:
+    """What the page shows of one run of several."""
+    config = read_config(run.path)
+    made = [("scale", f"{run.scale:g}"), *_settings(config, base_name, run.step), ("SHA-256", sha256_of(run.weights))]
+    return {"motion": run.motion, "scale": f"{run.scale:g}", "prompt": _prompt(config), "made": made}
 
 
 def _prompt(config: Mapping[str, Any]) -> str:
