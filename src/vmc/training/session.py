@@ -223,7 +223,7 @@ class Session:
                 others=others,
                 regularization=parts.regularization,
                 stills=stills,
-                subject=parts.subject,
+                subject=parts.subject if stills else NoSubject(),
             ),
             timestep_sampler=self.timestep_sampler,
             process=parts.model.process,
