@@ -17,7 +17,7 @@ from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
 from vmc.models.checkpointing import checkpoint_activations
-from vmc.models.parameters import Subset
+from vmc.models.parameters import Subset, check_groups
 from vmc.models.token import SUBJECT
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
@@ -146,10 +146,11 @@ class Session:
     # --- what is needed before the first step ------------------------------------------------------------------------
 
     def _check_subject(self) -> None:
-        """Refuse stills that the model cannot hold, that nothing would draw, or that the objective cannot serve."""
+        """Refuse stills that no step would draw, or that model or objective cannot serve."""
         model, subject = self.experiment.model, self.experiment.subject
         if isinstance(subject, NoSubject):
             return
+        check_groups(subject.groups, model.groups, key="subject.groups")
         if subject.start >= self.steps:
             raise VmcError(
                 f"subject.start is {subject.start}, but steps is {self.steps}, so that no still would be drawn;"
