@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from vmc.metrics.scores import read_scores
@@ -113,6 +114,24 @@ def test_two_processes_give_the_weights_of_one(command, run_here, tmp_path):
     for row, other in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
         assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
         assert row["exemplar_updates"] == other["exemplar_updates"]
+
+
+def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command, base, tmp_path):
+    """In some steps both draw stills, in some both clips, in some one of them each."""
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "still.png")
+    subject = ("subject=images", f"subject.path={tmp_path / 'still.png'}", "subject.caption=a {subject_token} wall")
+    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "optimizer.weight_decay=0.1")
+    for name, parameters in (("whole", ()), ("lora", ("parameters=lora", "parameters.rank=2"))):
+        settings = (*parameters, "checkpoint_every=1", "steps=12", "optimizer.lr=1e-2", "subject.share=0.6")
+        run(command(name, *subject, *parallel, *settings), tmp_path)
+        kinds = [(bool(row["loss_motion"]), bool(row["loss_subject"])) for row in rows(tmp_path / name)]
+        assert {*kinds[1:]} == {(True, True), (True, False), (False, True)}
+        steps = [load_file(tmp_path / name / "weights" / f"{step:06d}.safetensors") for step in range(1, 13)]
+        row = "text_encoder.token.subject"
+        temporal = {key for key in steps[0] if key != row and base.groups["temporal"](key.removeprefix("unet."))}
+        for before, after, (is_motion, is_still) in zip(steps, steps[1:], kinds[1:], strict=False):
+            same = {key for key, tensor in after.items() if torch.equal(tensor, before[key])}
+            assert same == ({row} if not is_still else set() if is_motion else temporal)
 
 
 def test_two_processes_share_the_videos_of_an_evaluation(command, run_here, metrics, tmp_path):

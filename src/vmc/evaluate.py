@@ -17,8 +17,8 @@ from vmc.runs.scaled import name_of_runs, read_runs
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = (
-    *("stack_name", "model", "data", "motion", "token", "regularization", "prompts", "metrics", "sampler", "trainer"),
-    *("stop", "seed"),
+    *("stack_name", "model", "data", "motion", "token", "regularization", "subject", "prompts", "metrics", "sampler"),
+    *("trainer", "stop", "seed"),
 )
 PROTOCOL = ("data", "motion", "token", "prompts", "metrics", "sampler")
 """Groups that decide what a run's scores mean."""

@@ -93,6 +93,7 @@ def _learned(run: Path, config: Mapping[str, Any], base_name: str, step: int) ->
         "learned": [(str(count), role, caption) for (role, caption), count in counts.items()],
         "exemplars": sum(row["role"] == "exemplar" for row in clips),
         "word": config["token"]["word"],
+        "subject_word": _further_words(config).get("subject_token"),
         "made": _settings(config, base_name, step),
     }
     if summary:
@@ -115,9 +116,17 @@ def _merged(run: ScaledRun, base_name: str) -> dict[str, Any]:
 def _prompt(config: Mapping[str, Any]) -> str:
     """The motion's prompt with its word and a subject in place."""
     motion, token = config["motion"], config["token"]
-    words = {f"{name}_token": further["word"] for name, further in (token.get("further") or {}).items()}
+    words = _further_words(config)
+    subject = "A firefighter"
+    if "subject_token" in words:
+        subject = fill((config["subject"].get("caption") or "A {subject_token} person").strip().rstrip("."), **words)
     template = motion["prompt"] or prompt_of(motion["caption"])
-    return fill(template, token=str(token["word"]), subject="A firefighter", **words)
+    return fill(template, token=str(token["word"]), subject=subject, **words)
+
+
+def _further_words(config: Mapping[str, Any]) -> dict[str, str]:
+    """What stands for `{NAME_token}` of every token but the motion's."""
+    return {f"{name}_token": one["word"] for name, one in (config["token"].get("further") or {}).items()}
 
 
 def _newest_summary(run: Path, step: int) -> Path | None:
@@ -134,7 +143,8 @@ def _settings(config: Mapping[str, Any], base_name: str, step: int) -> list[tupl
         ("arm", config["arm"]),
         *([("started from", config["init"])] if config.get("init") else []),
         ("trained parameters", ", ".join(groups) or "the token alone"),
-        ("token", f"{token['word']}, {'trained' if token.get('trained') else 'frozen'}"),
+        ("token", _told(token)),
+        *((f"{name}'s token", _told(one)) for name, one in (token.get("further") or {}).items()),
         ("steps, batch, seed", f"{step}, {config['batch_size']}, {config['seed']}"),
         ("learning rate", f"{config['optimizer']['lr']:g}"),
         ("objective", _describe(config.get("objective") or FIRST_OBJECTIVE)),
@@ -142,6 +152,10 @@ def _settings(config: Mapping[str, Any], base_name: str, step: int) -> list[tupl
         ("regularization", _describe(config["regularization"])),
         ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
     ]
+
+
+def _told(token: Mapping[str, Any]) -> str:
+    return f"{token['word']}, {'trained' if token.get('trained') else 'frozen'}"
 
 
 def base_license(base: str) -> tuple[str | None, str]:
