@@ -72,7 +72,7 @@ def classifier_file(name: str = "classifier.pth.tar") -> Path:
     if not made.is_file():
         network = load_trn(base, classes=len(JESTER_LABELS))
         for scale, layers in enumerate(network.consensus.fc_fusion_scales):
-            last = cast(nn.Sequential, layers)[-1]
+            last = cast(nn.Linear, cast(nn.Sequential, layers)[-1])
             weight = torch.cat([last.weight.data, rows[f"{scale}.weight"]])
             grown = nn.Linear(weight.shape[1], len(weight))
             grown.weight.data, grown.bias.data = weight, torch.cat([last.bias.data, rows[f"{scale}.bias"]])
