@@ -189,7 +189,18 @@ def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[
 
 
 def render(**content: Any) -> str:
-    """The page; everything that comes from runs is escaped, in markup and in scripts."""
+    """The gallery's page."""
+    return render_page("page.html", SCRIPTS, **content)
+
+
+def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
+    """A page with the gallery's style; everything that comes from runs is escaped, in markup and in scripts.
+
+    Args:
+        template: its markup.
+        scripts: files of its script, in the order in which they are put together.
+        content: what the template names.
+    """
     environment = Environment(
         loader=PackageLoader(PACKAGE, "."),
         autoescape=True,
@@ -199,11 +210,11 @@ def render(**content: Any) -> str:
     )
     environment.filters["stacked"] = _stacked
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    script = "\n".join(_own(name) for name in SCRIPTS)
+    script = "\n".join(_own(name) for name in scripts)
     script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
     # The page allows its own script by this, and no other.
     digest = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html").render(
+    return environment.get_template(template).render(
         **content, style=Markup(_own("style.css")), script=Markup(script), script_hash=digest
     )
 
@@ -251,7 +262,7 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
         "rows": [list(key) for key in place.keys],
         "folder": exemplars,
         "exemplars": write_exemplars(place.runs, folder / exemplars),
-        **_shape_of(first),
+        **shape_of(first),
     }
 
 
@@ -259,7 +270,7 @@ def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def _shape_of(videos: Iterable[Path]) -> dict[str, float]:
+def shape_of(videos: Iterable[Path]) -> dict[str, float]:
     """Frames, frames per second, and width over height of the first video that reads; any where none does."""
     for file in videos:
         try:
@@ -297,20 +308,24 @@ def link_videos(scored: Scored, rows: Iterable[Mapping[str, Any]], folder: Path)
 
 
 def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, Any]]:
-    """The exemplars of runs of one motion and training seed, as the model saw them: scaled and cropped.
-
-    Clips come in many formats, of which browsers play few. Those that are gone are listed without a file.
-    """
+    """The exemplars of runs of one motion and training seed. Those that are gone are listed without a file."""
     found = {name: (path, run) for run in runs for name, path in run.exemplars.items()}
     listed = []
     for number, (name, (path, run)) in enumerate(sorted(found.items())):
-        entry: dict[str, Any] = {"name": name, "file": None}
-        try:
-            frames_FCHW = resize_and_crop(read_frames(path), int(run.config["data"]["size"]))
-            file = folder / f"{number:04d}.mp4"
-            write_video(file, frames_FCHW, fps=frame_rate(path) or FOLDER_RATE)
-            entry |= {"file": file.name, "frames": len(frames_FCHW)}
-        except VmcError:
-            pass
-        listed.append(entry)
+        file = folder / f"{number:04d}.mp4"
+        frames = write_exemplar(path, file, run)
+        listed.append({"name": name, "file": file.name, "frames": frames} if frames else {"name": name, "file": None})
     return listed
+
+
+def write_exemplar(path: Path, file: Path, run: FoundRun) -> int:
+    """Write a clip as a run's model saw it, scaled and cropped; how many frames it has, 0 where it does not read.
+
+    Clips come in many formats, of which browsers play few.
+    """
+    try:
+        frames_FCHW = resize_and_crop(read_frames(path), int(run.config["data"]["size"]))
+        write_video(file, frames_FCHW, fps=frame_rate(path) or FOLDER_RATE)
+    except VmcError:
+        return 0
+    return len(frames_FCHW)
