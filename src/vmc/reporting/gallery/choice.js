@@ -154,7 +154,7 @@ function save() {
 
 function welcome() {
   const many = trials.length, some = person().answers.length;
-  find("task").textContent = `${many} pairs, ${study.questions.length > 1 ? "first all with one question, then with the other" : "all with one question"}: ${study.questions.map(({ text }) => text).join(" — ")}`;
+  find("task").textContent = `You will choose ${many} times${study.questions.length > 1 ? ", first by one question, then by another" : ""}: ${study.questions.map(({ text }) => text).join(" — ")}`;
   find("name").value = person().name;
   find("start").textContent = some ? "Go on" : "Begin";
   find("count").textContent = `${some} of ${many} answered`;
