@@ -403,7 +403,9 @@ def test_a_study_is_answered_and_the_table_says_what_was_clicked(browser, asked,
     context = browser.new_context(accept_downloads=True, viewport={"width": 1100, "height": 800})
     ann = Person(context, folder)
     page = ann.page
-    assert "You will choose 12 times, first by one question, then by another: In which" in ann.text("#task") and "0 of 12 answered" in ann.text("#count")
+    assert "You will choose 12 times, first by one question, then by another: In which" in ann.text(
+        "#task"
+    ) and "0 of 12 answered" in ann.text("#count")
     page.locator("#name").fill('=Ann, "A"')
     page.locator("#start").click()
     assert ann.text("#question").startswith("In which video does the person do the motion of the example better?")

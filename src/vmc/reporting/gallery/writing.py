@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from vmc.metrics.declared import COLUMNS
 from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.reporting.figures.common import BANDS, MUTED, looks
 from vmc.reporting.figures.curves import Curve, curve_of_arm, curve_of_run, drawn_measures
-from vmc.reporting.loaded import Control, FoundRun, Scored
+from vmc.reporting.loaded import Control, FoundRun, Further, Scored
 from vmc.reporting.matched import Result
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
@@ -105,6 +105,27 @@ def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequ
     return Place(label=label, runs=runs, columns=columns, keys=list(keys), notes=notes)
 
 
+def further_places(further: Sequence[Further]) -> list[Place]:
+    """Videos that stand in no table; those of the same prompts and seeds stand beside each other."""
+    together: dict[frozenset[VideoKey], list[tuple[Further, ArmColumn]]] = {}
+    for one in further:
+        try:
+            *_, above, own = ("", *Path(one.name).parts)
+            column = _column(one.run.arm if one.run else above if own.isdecimal() else own, one.scored, step=0)
+        except VmcError as error:
+            log.warning("%s; the gallery goes without these videos", error)
+            continue
+        together.setdefault(frozenset(column.rows), []).append((one, replace(column, detail=one.name)))
+    found = []
+    for beside in together.values():
+        runs = [one.run for one, _ in beside if one.run]
+        motions = dict.fromkeys(run.motion.replace("_", " ") for run in runs)
+        label = f"further videos: {', '.join(motions) or beside[0][0].name}"
+        columns = [column for _, column in beside]
+        found.append(Place(label=label, runs=runs, columns=columns, keys=list(columns[0].rows), notes=[]))
+    return found
+
+
 def _columns_of(run: FoundRun, state: str) -> Iterator[ArmColumn]:
     """The evaluations of a run that stands in no table, the last one first; without those whose scores are damaged."""
     for step in sorted(run.evaluations, reverse=True):
@@ -169,7 +190,7 @@ def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]
 
 def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[str, str]) -> None:
     """Write the page, and the videos that it plays, into the folder of a report beside its `tables` and `figures`."""
-    every = places(report.results, report.found.controls)
+    every = [*places(report.results, report.found.controls), *further_places(report.found.further)]
     fields = fields_of(every)
     found = [_place_data(place, folder, number, fields) for number, place in enumerate(every)]
     listed = {table.name: {t: f"tables/{table.name}.{s}" for t, s in TABLE_FILES.items()} for table in report.texts}
@@ -260,10 +281,18 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
         "notes": list(place.notes),
         "columns": columns,
         "rows": [list(key) for key in place.keys],
+        "suites": suites_of(place),
         "folder": exemplars,
         "exemplars": write_exemplars(place.runs, folder / exemplars),
         **shape_of(first),
     }
+
+
+def suites_of(place: Place) -> list[str]:
+    """The suite of the test set that each row is of, or nothing where no table of scores has such a column."""
+    rows = [next((row for column in place.columns if (row := column.rows.get(key))), {}) for key in place.keys]
+    suites = [str(row.get("suite") or "") for row in rows]
+    return suites if any(suites) else []
 
 
 def _rounded(value: Any) -> Any:
@@ -308,8 +337,12 @@ def link_videos(scored: Scored, rows: Iterable[Mapping[str, Any]], folder: Path)
 
 
 def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, Any]]:
-    """The exemplars of runs of one motion and training seed. Those that are gone are listed without a file."""
-    found = {name: (path, run) for run in runs for name, path in run.exemplars.items()}
+    """The exemplars of runs of one motion and training seed, and a subject's stills.
+
+    Those that are gone are listed without a file.
+    """
+    clips = [(run, "", run.exemplars) for run in runs] + [(run, "still: ", run.stills) for run in runs]
+    found = {f"{kind}{name}": (path, run) for run, kind, own in clips for name, path in own.items()}
     listed = []
     for number, (name, (path, run)) in enumerate(sorted(found.items())):
         file = folder / f"{number:04d}.mp4"
