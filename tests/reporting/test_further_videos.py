@@ -90,11 +90,11 @@ def test_the_gallery_shows_what_stands_in_no_table(written):
     assert scored["label"] == "further videos: dab"
     assert [(column["name"], column["detail"]) for column in scored["columns"]] == [
         ("dab@1+her@0.6", "merged/dab/dab@1+her@0.6/000100"),
-        ("method", "method/dab/seed0/evaluation/000100-applications"),
+        ("method", "seed 0, evaluation/000100-applications"),
         ("theirs-scores", "theirs-scores"),
     ]
     assert generated["rows"] == [["A robot", "A robot dabs.", 3], ["A chef dabs.", "A chef dabs.", 4]]
-    assert generated["columns"][0]["detail"] == "method/dab/seed0/videos/000100" and generated["suites"] == []
+    assert generated["columns"][0]["detail"] == "seed 0, videos/000100" and generated["suites"] == []
     for place in (first, scored, generated):
         for column in place["columns"]:
             for cell in column["cells"]:
@@ -152,5 +152,11 @@ def test_suites_are_a_filter_and_what_was_not_measured_is_none(browser, written)
     page.locator(".row .cell").first.click()
     assert page.locator("#asked").inner_text() == "A robot dabs." and page.locator("#marks").inner_text() == ""
     page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("#more").click()
+    page.locator("#place").select_option(index=0)
+    page.locator(".row .prompt p").first.wait_for()
+    assert page.locator(".row .prompt p").first.bounding_box()["width"] > 200  # one arm's width is no prompt's
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert said == []
     page.close()

@@ -76,7 +76,8 @@ def find_further(
             else:
                 scored = read(folder, root=folder)
             if scored and scored.rows:
-                found.append(Further(name=folder.relative_to(root).as_posix(), run=run, scored=scored))
+                name = folder.name if folder == root else folder.relative_to(root).as_posix()
+                found.append(Further(name=name, run=run, scored=scored))
         except (VmcError, OSError) as error:
             log.warning("%s; the gallery goes without these videos", error)
     return found

@@ -109,13 +109,11 @@ def further_places(further: Sequence[Further]) -> list[Place]:
     """Videos that stand in no table; those of the same prompts and seeds stand beside each other."""
     together: dict[frozenset[VideoKey], list[tuple[Further, ArmColumn]]] = {}
     for one in further:
-        try:
-            *_, above, own = ("", *Path(one.name).parts)
-            column = _column(one.run.arm if one.run else above if own.isdecimal() else own, one.scored, step=0)
-        except VmcError as error:
-            log.warning("%s; the gallery goes without these videos", error)
-            continue
-        together.setdefault(frozenset(column.rows), []).append((one, replace(column, detail=one.name)))
+        *_, above, last = ("", *Path(one.name).parts)
+        column = _column(one.run.arm if one.run else above if last.isdecimal() else last, one.scored, step=0)
+        own_place = one.scored.folder.relative_to(one.run.path).as_posix() if one.run else ""
+        detail = f"seed {one.run.seed}, {own_place}" if one.run else one.name
+        together.setdefault(frozenset(column.rows), []).append((one, replace(column, detail=detail)))
     found = []
     for beside in together.values():
         runs = [one.run for one, _ in beside if one.run]
