@@ -80,13 +80,13 @@ class Page:
             VmcError: no exemplar of a motion that is asked about reads.
         """
         marks = [(pair.place, [fingerprint(pair.videos[arm]) for arm in self.arms]) for pair in self.pairs]
-        page = _name("page", *self.arms, str(dict(self.asked)), str(marks))
+        page = opaque_name("page", *self.arms, str(dict(self.asked)), str(marks))
         (folder / FOLDER / "videos").mkdir(parents=True)
         examples = _write_examples(self.pairs, folder / FOLDER) if MOTION in self.asked else {}
         shown, rows = list[dict[str, Any]](), list[dict[str, Any]]()
         for pair in self.pairs:
-            name = _name(page, *pair.place)
-            videos = {_name(name, arm): arm for arm in self.arms}
+            name = opaque_name(page, *pair.place)
+            videos = {opaque_name(name, arm): arm for arm in self.arms}
             files = [f"videos/{video}{pair.videos[arm].suffix.lower()}" for video, arm in videos.items()]
             example = examples.get(pair.run.motion)
             shown.append(
@@ -221,7 +221,8 @@ def _write_examples(pairs: Sequence[Pair], folder: Path) -> dict[str, str]:
     return found
 
 
-def _name(*place: int | str) -> str:
+def opaque_name(*place: int | str) -> str:
+    """A name for something of a page that says nothing about it, always the same."""
     return f"{derive_seed('choice', *place):016x}"
 
 
