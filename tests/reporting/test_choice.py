@@ -247,6 +247,7 @@ def test_answers_become_a_table(asked, tmp_path, entered, runs):
     )
     text = (folder / "report.md").read_text()
     assert "80.0 (" in text and "10 of 12" in text and "choice/choice.html" in text
+    assert "choice.svg" in text and (folder / "figures/choice.png").is_file()
     assert "tab:choice" in (folder / "tables/choice.tex").read_text()
     assert "50 % is no preference" in (folder / "tables/choice.md").read_text()
     assert "User study: which of two videos people chose" in (folder / "index.html").read_text()
