@@ -21,6 +21,16 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
+def run_here(command, compose_session):
+    """Runs a command's line in this process, which has imported all that a run needs."""
+
+    def run(name: str, *overrides: str) -> None:
+        assert compose_session(command(name, *overrides)[3:])[1].train() == 0
+
+    return run
+
+
+@pytest.fixture
 def command(blank, clips, tmp_path):
     """The command line of a short run; its output goes to `name`."""
 
@@ -67,12 +77,12 @@ def begin_and_send(line: list[str], folder: Path, number: int, *, after: int, ou
     return process.returncode, said
 
 
-def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, tmp_path):
+def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, run_here, tmp_path):
     line = command("killed", "steps=40", "checkpoint_every=10")
     begin_and_send(line, tmp_path, signal.SIGKILL, after=15, output=tmp_path / "killed")
     assert not (tmp_path / "killed" / "weights" / "000040.safetensors").exists()
     run(line, tmp_path)
-    run(command("whole", "steps=40", "checkpoint_every=10"), tmp_path)
+    run_here("whole", "steps=40", "checkpoint_every=10")
     killed, whole = (load_file(tmp_path / name / "weights" / "000040.safetensors") for name in ("killed", "whole"))
     assert killed.keys() == whole.keys()
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
@@ -90,8 +100,8 @@ def test_a_signal_saves_the_run(command, tmp_path):
     assert (tmp_path / "stopped" / "checkpoints" / f"{step:06d}.ckpt").is_file()
 
 
-def test_two_processes_give_the_weights_of_one(command, tmp_path):
-    run(command("one", "batch_size=4"), tmp_path)
+def test_two_processes_give_the_weights_of_one(command, run_here, tmp_path):
+    run_here("one", "batch_size=4")
     parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=4")
     run(command("two", *parallel), tmp_path)
     one, two = (load_file(tmp_path / name / "weights" / "000006.safetensors") for name in ("one", "two"))
@@ -105,9 +115,9 @@ def test_two_processes_give_the_weights_of_one(command, tmp_path):
         assert row["exemplar_updates"] == other["exemplar_updates"]
 
 
-def test_two_processes_share_the_videos_of_an_evaluation(command, metrics, tmp_path):
+def test_two_processes_share_the_videos_of_an_evaluation(command, run_here, metrics, tmp_path):
     scored = (*metrics, "steps=1", "evaluate_every=1", "evaluate_subset=3", "batch_size=4")
-    run(command("one", *scored, f"cache={tmp_path / 'of one'}"), tmp_path)
+    run_here("one", *scored, f"cache={tmp_path / 'of one'}")
     parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     run(command("two", *scored, *parallel, f"cache={tmp_path / 'of two'}"), tmp_path)
     for step, videos in (("000000", 3), ("000001", 6)):

@@ -134,6 +134,11 @@ class VideoGenerator:
         self._texts: dict[str, Conditioning] = {}
         self._batch = BatchSize(self.batch_size, self.denoiser.device)
 
+    @property
+    def at_once(self) -> int:
+        """How many videos are made at a time; where no number is given, as the last batch has found it."""
+        return self._batch.size
+
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, label: str = "videos") -> Iterator[Path]:
         """Write each prompt's video to its file and give the files that were missing, in order.
 

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from vmc.runs.compatibility import TRAIN_COLUMNS, checkpoints, read_losses, read
 from vmc.utils.errors import UnwritableError, VmcError
 from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
 from vmc.utils.plain_yaml import read_yaml
-from vmc.utils.processes import processor
+from vmc.utils.processes import processor, versions
 
 LOCK = ".lock"
 PATIENCE = 1.0
@@ -103,7 +102,6 @@ UPDATE_EVERY = 60.0
 """Seconds between two notes in `run.json` of how long a run has trained."""
 COMMAND = "VMC_COMMAND"
 """Environment variable: the command that a sweep was started by, for its workers."""
-PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
 
 
 class RunFolder:
@@ -206,7 +204,7 @@ class RunFolder:
             "reason": None,
             "step": step,
             "seconds": earlier.get("seconds", 0.0),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "versions": versions(),
             "machine": {"platform": platform.platform(), "processor": processor(), "ranks": world},
             "threads": threads,
             "command": os.environ.get(COMMAND) or shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
