@@ -78,7 +78,7 @@ def export(config: DictConfig, model: Any) -> None:
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
-    from vmc.evaluation.generation import video_names
+    from vmc.evaluation.generation import note_videos, video_names
     from vmc.runs.clips import contact_sheet
 
     prompts, sampler = experiment.prompts, experiment.sampler
@@ -87,6 +87,7 @@ def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int |
     files = [folder / name for name in video_names(prompts, sampler, model.identity)]
     generator = model.generator(sampler=sampler, batch_size=batch_size)
     made = list(generator.write(prompts, files))
+    note_videos(folder, prompts, files)
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
     contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])
     there = len(files) - len(made)

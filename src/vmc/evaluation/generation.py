@@ -3,13 +3,14 @@
 Axes: B videos, C colours or latent channels, F frames, H and W.
 """
 
+import csv
 import hashlib
 import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,7 +31,7 @@ from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
 from vmc.training.merging import MergedDeltas, Weights
 from vmc.utils.errors import VmcError
-from vmc.utils.files import fingerprint
+from vmc.utils.files import atomic_write, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ SHARE = 0.85
 """Of the free memory that is used."""
 WRITERS = 4
 """Threads that write videos while a GPU makes the next ones."""
+VIDEOS = "videos.csv"
+"""Says of which prompt and seed each video of a folder is: a test set with a column `video`."""
 _Todo: TypeAlias = tuple[Prompt, Path]
 
 
@@ -284,3 +287,18 @@ def video_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:
         digest = hashlib.sha256(repr((prompt.text, prompt.seed, made_with)).encode()).hexdigest()[:8]
         names.append(f"{place:04d}-{slug or 'video'}-{prompt.seed}{f'-{digest}' * bool(made_with)}.mp4")
     return names
+
+
+def note_videos(folder: Path, prompts: Sequence[Prompt], files: Sequence[Path]) -> None:
+    """Write down of which prompt and seed each video is, beside what the folder's table says of others."""
+    rows: dict[str, dict[str, Any]] = {}
+    if (folder / VIDEOS).is_file():
+        with (folder / VIDEOS).open(newline="", encoding="utf-8") as stream:
+            rows = {row["video"]: dict(row) for row in csv.DictReader(stream) if row.get("video")}
+    for prompt, file in zip(prompts, files, strict=True):
+        about = {"video": file.name, "prompt": prompt.text} | asdict(prompt)
+        rows[file.name] = {name: value for name, value in about.items() if name != "text"}
+    with atomic_write(folder / VIDEOS) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[files[0].name]), extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[name] for name in sorted(rows) if (folder / name).is_file())
