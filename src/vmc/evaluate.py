@@ -16,8 +16,8 @@ from vmc.config.schema import ABSENT, find
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = (
-    *("stack_name", "model", "data", "motion", "token", "regularization", "prompts", "metrics", "sampler", "trainer"),
-    *("stop", "seed"),
+    *("stack_name", "model", "data", "motion", "token", "regularization", "subject", "prompts", "metrics", "sampler"),
+    *("trainer", "stop", "seed"),
 )
 PROTOCOL = ("data", "motion", "token", "prompts", "metrics", "sampler")
 """Groups that decide what a run's scores mean."""

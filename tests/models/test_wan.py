@@ -97,7 +97,7 @@ def test_the_groups_of_the_published_sizes(size, total):
 
 def test_a_group_of_temporal_layers_is_refused_with_those_that_there_are():
     for subset in (ParameterSubset(groups=["temporal"]), LoraSubset(rank=4, alpha=4, targets=["temporal"])):
-        with pytest.raises(VmcError, match=r"'temporal'.*self_attention, self_qk, text_kv, all"):
+        with pytest.raises(VmcError, match=r"'temporal'.*self_attention, self_qk, text_kv, spatial, all"):
             subset.check(Wan.groups)
 
 

@@ -22,6 +22,7 @@ from vmc.runs.folder import RunFolder
 from vmc.training.experiment import Experiment
 from vmc.training.regularization import NoRegularization
 from vmc.training.session import Session
+from vmc.training.subject import NoSubject
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 
@@ -97,6 +98,7 @@ def build_experiment(config: Config) -> Experiment:
         sampler=_make(config["sampler"]),
         hardware=hardware,
         regularization=regularization,
+        subject=_make(config["subject"]) if "subject" in config else NoSubject(),
         suite=_make(config["metrics"]) if "metrics" in config and _is_scored(config) else None,
         prompts=prompts,
         threshold=threshold_of(config),
@@ -117,6 +119,8 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
     if config.get("parameters") is None:
         if config["init"] is not None:
             raise VmcError(f"init is {config['init']}, but parameters is null, which trains nothing; give parameters")
+        if not isinstance(experiment.subject, NoSubject):
+            raise VmcError("subject has stills, but parameters is null, which trains nothing; give parameters")
         return Pretrained(experiment=experiment, run=run, mirror=_make(config["logger"]))
     return Session(
         experiment=experiment,

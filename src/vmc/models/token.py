@@ -12,6 +12,8 @@ from vmc.utils.errors import VmcError
 
 MOTION = "motion"
 """The name of the motion's token among all of them."""
+SUBJECT = "subject"
+"""The name of a subject's, which stands for `{subject_token}`."""
 
 
 class TokenEmbedding(nn.Module):

@@ -36,6 +36,7 @@ ADDED: Mapping[str, Any] = {
     "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
     "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
     "init": None,
+    "subject": {"_target_": "vmc.training.subject.NoSubject"},
 }
 """Keys that configs of earlier versions lack, with the values that they ran with."""
 
