@@ -23,13 +23,13 @@ CLOSE_UP = 0.68
 """Share of the side that a close-up shows."""
 STILLS: tuple[tuple[str, Framing, bool], ...] = (
     ("in front of a grey wall", "webcam", False),
-    ("in a kitchen", "web", False),
-    ("in an office", "webcam", False),
-    ("in a park", "web", False),
+    ("in front of a white wall", "web", False),
+    ("in a kitchen", "webcam", False),
+    ("in front of a blue wall", "web", False),
     ("in a living room", "webcam", True),
-    ("on a beach", "web", False),
+    ("in front of a red wall", "web", False),
     ("in front of a grey wall", "web", True),
-    ("in a park", "webcam", False),
+    ("in a kitchen", "web", False),
 )
 """Place, camera and whether it is a close-up. The test prompts of figure 6 name other places."""
 
