@@ -4,12 +4,17 @@ import csv
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPTextModel, CLIPTokenizer
 
+from vmc.evaluate import main as evaluate
+from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
+from vmc.runs.clips import CLIP_SHEET, FRAME, TEXT
 from vmc.training import session as sessions
 from vmc.training.delta import TOKEN, Delta
 from vmc.training.module import MotionModule
@@ -72,9 +77,13 @@ def weights(run, step: int) -> dict[str, torch.Tensor]:
     return dict(Delta.load(run.weights(step)).tensors)
 
 
-def rows(run) -> list[dict[str, str]]:
-    with run.train_csv.open() as file:
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open() as file:
         return list(csv.DictReader(file))
+
+
+def rows(run) -> list[dict[str, str]]:
+    return rows_of(run.train_csv)
 
 
 # --- gradients -------------------------------------------------------------------------------------------------------
@@ -172,7 +181,9 @@ def test_stage_two_begins_with_the_motion_of_another_run(train, stills, base, tm
 
 
 def test_where_no_spatial_layer_is_trained_stills_move_the_word_alone(train, stills, caplog):
-    run = train(*stills, "parameters=temporal", "subject.share=1", "checkpoint_every=1")
+    with caplog.at_level("INFO"):
+        run = train(*stills, "parameters=temporal", "subject.share=1", "checkpoint_every=1")
+    assert "stills move the subject's word alone" in caplog.text
     first, last = weights(run, 1), weights(run, 3)
     assert {name for name, tensor in first.items() if not torch.equal(tensor, last[name])} == {ROW}
 
@@ -213,10 +224,58 @@ def test_stills_are_clips_of_every_family(begun, tmp_path, family, frames):
     write_blank(folder, family=family)
     model = [f"model={family}", f"model.path={folder}", f"model.frames={frames}", "model.size=64", "sampler.steps=1"]
     model += [f"model.motion_adapter={folder / 'motion_adapter'}"] * (family == "animatediff")
-    word = ["token.word=dance", "token.further.subject.word=man"] * (family == "wan")
-    module, batches = begun(*model, *word, "parameters=spatial", "parameters.groups=[all]", "subject.share=1")
+
+    module, batches = begun(*model, "parameters=spatial", "parameters.groups=[all]", "subject.share=1")
     moved = {name for name, grad in gradients(module, batches.batch(0, range(4))).items() if grad is not None}
     names = {name: name.removeprefix(f"{module.model.prefix}.") for name in module.trained_tensors()}
     mixes = {"wan": ".attn1.", "animatediff": ".motion_modules."}[family]
     assert moved == {name for name, parameter in names.items() if mixes not in parameter}
     assert 0 < len(moved) < len(names)
+
+
+# --- what a run with a subject leaves --------------------------------------------------------------------------------
+
+
+def test_a_run_tells_its_words_to_what_comes_after_it(train, stills, metrics, base, tmp_path, entered):
+    (tmp_path / "prompts.csv").write_text("subject,seed\nA {subject_token} man,1\nA woman,2\n")
+    scored = [*metrics, f"prompts.file={tmp_path / 'prompts.csv'}", "steps=2", "evaluate_every=2"]
+    run = train(*stills, *scored, "motion.prompt={subject} doing the {token} sign.", output=tmp_path / "both")
+    (made,) = (row for row in rows_of(run.path / "evaluation/000002/scores.csv") if row["seed"] == "1")
+    assert (made["prompt"], made["subject"]) == ("A pll man doing the sks sign.", "A man")
+
+    status, said = entered(evaluate, f"run={run.path}", "output=again")
+    assert status == 0 and "not the protocol" not in said, said
+    assert rows_of(tmp_path / "again/scores.csv") == rows_of(run.path / "evaluation/000002/scores.csv")
+
+    prompt = "prompt=A {subject_token} man doing the {token} sign"
+    status, said = entered(generate, f"run={run.path}", prompt, "sampler.steps=1", "export=out")
+    assert status == 0, said
+    tokenizer = CLIPTokenizer.from_pretrained(tmp_path / "out/tokenizer")
+    table = CLIPTextModel.from_pretrained(tmp_path / "out/text_encoder").get_input_embeddings().weight
+    (number,) = tokenizer("pll", add_special_tokens=False).input_ids
+    assert torch.equal(table[number], weights(run, 2)[ROW])
+    assert not torch.equal(table[number], base.text_encoder().network.get_input_embeddings().weight[number])
+    card = (tmp_path / "out/README.md").read_text()
+    assert "the motion is called `sks`, and the subject of its stills `pll`." in card
+    assert "“a pll wall doing the sks sign.”" in card and "| 3 | subject | a pll wall |" in card
+
+
+def test_the_sheet_of_clips_shows_the_stills(train, stills):
+    run = train(*stills, "steps=1")
+    with Image.open(run.path / CLIP_SHEET) as sheet:
+        assert sheet.height == (2 * 3 + 3) * (FRAME + TEXT)
+        pixels = [sheet.getpixel((10, sheet.height - (3 - place) * (FRAME + TEXT) + TEXT + 10)) for place in range(3)]
+    red, blue, green = pixels
+    assert red == (255, 0, 0) and blue[2] > 240 and green == (127, 255, 127), "transparency is over white"
+
+
+def test_one_frame_is_predicted_as_the_base_model_does(base):
+    """Its temporal layers run on one frame as on several, as when ModelScope's model was trained on images."""
+    denoiser, text = base.denoiser(), base.text_encoder()("a wall")
+    noisy_BCFHW = torch.randn(1, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one = base.predict(denoiser, noisy_BCFHW, torch.tensor([500]), text)
+        whole = denoiser(noisy_BCFHW, 500, encoder_hidden_states=text.embeddings_BLD).sample
+        several = base.predict(denoiser, noisy_BCFHW.expand(-1, -1, 8, -1, -1), torch.tensor([500]), text)
+    assert one.shape == noisy_BCFHW.shape and torch.equal(one, whole) and torch.isfinite(one).all()
+    assert not torch.allclose(one[:, :, 0], several[:, :, 0])

@@ -20,6 +20,7 @@ from vmc.evaluation.synthetic import BaseVideos
 from vmc.models.token import MotionToken
 from vmc.runs.folder import RunFolder
 from vmc.training.experiment import Experiment
+from vmc.training.merging import MergedDeltas
 from vmc.training.regularization import NoRegularization
 from vmc.training.session import Session
 from vmc.training.subject import NoSubject
@@ -69,17 +70,19 @@ def _make(node: Any, **more: Any) -> Any:
         raise
 
 
-def build_experiment(config: Config) -> Experiment:
+def build_experiment(config: Config, *, merged: MergedDeltas | None = None) -> Experiment:
     """The parts that training, evaluating and generating share.
 
     Args:
         config: composed and checked, of any command; without data there are no clips, without metrics no scores.
+        merged: several runs, whose words captions and prompts may use; the config is that of the first.
 
     Raises:
         VmcError: a class refuses what it is given.
     """
     data = _make(config["data"]) if "data" in config else None
     motion, token = _make(config["motion"]), _make(config["token"])
+    token = merged.token(token) if merged else token
     video = {} if data is None else {"frames": data.frames, "size": data.size, "fps": data.fps}
     model = _make(config["model"], **video)
     if data is None:

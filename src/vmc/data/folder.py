@@ -84,10 +84,17 @@ class StillFolder:
         if path.is_dir() and not any(files.images or files.videos for files in _scan(path, key=key).values()):
             raise VmcError(f"{key} is {path}, which holds no stills: put {', '.join(IMAGE_SUFFIXES)} files into it")
         found = find_clips(path, key=key, stills=True, caption=caption)
-        if moving := next((file for file in found[0] if file.is_dir() or len(frame_times(file)) > 1), None):
+        if moving := next(filter(_moves, found[0]), None):
             told = "a folder of numbered frames" if moving.is_dir() else "a video"
             raise VmcError(f"{key} is {path}, in which {moving.name} is {told}: leave still images alone there")
         return _with_captions(*found, role="subject")
+
+
+def _moves(clip: Path) -> bool:
+    try:
+        return clip.is_dir() or len(frame_times(clip)) > 1
+    except VmcError:  # told when all clips are checked
+        return False
 
 
 _CAPTION_KEYS = {"exemplar": "motion.caption", "subject": "subject.caption"}

@@ -15,6 +15,8 @@ RENAMED = {
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
     "vmc.cli.CheckLauncher": "vmc.config.command.CheckLauncher",
     "vmc.metrics.classifiers.TRNClassifier": "vmc.metrics.networks.classifiers.TRNClassifier",
+    "vmc.metrics.motion_fidelity.MotionFidelity": "vmc.metrics.motion.MotionFidelity",
+    "vmc.metrics.preference.Preference": "vmc.metrics.appearance.Preference",
     "vmc.metrics.networks.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
     "vmc.metrics.networks.files.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
     "vmc.metrics.networks.ImageTextNetwork": "vmc.metrics.networks.files.ImageTextNetwork",

@@ -161,6 +161,16 @@ class StepPlan:
         return self.timestep_sampler.sample(1, process=self.process, generator=source)
 
 
+def check_batch_size(batch_size: int, *, world: int, accumulate: int) -> None:
+    """Refuse draws a step that the processes and their accumulated micro-batches cannot share equally."""
+    parts = world * accumulate
+    if batch_size % parts:
+        raise VmcError(
+            f"batch_size is {batch_size}, which {world} processes x trainer.accumulate={accumulate} cannot share"
+            f" equally; choose a multiple of {parts}"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatches(IterableDataset):
     """The micro-batches of one rank, without end.
@@ -185,12 +195,7 @@ class TrainingBatches(IterableDataset):
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        parts = self.world * self.accumulate
-        if self.plan.batch_size % parts:
-            raise VmcError(
-                f"batch_size is {self.plan.batch_size}, which {self.world} processes x trainer.accumulate="
-                f"{self.accumulate} cannot share equally; choose a multiple of {parts}"
-            )
+        check_batch_size(self.plan.batch_size, world=self.world, accumulate=self.accumulate)
 
     def __iter__(self) -> Iterator[Batch]:
         share = self.plan.batch_size // (self.world * self.accumulate)

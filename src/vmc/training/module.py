@@ -15,7 +15,7 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import VideoModel
 from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter
-from vmc.models.parameters import Subset, check_groups
+from vmc.models.parameters import Subset
 from vmc.models.text import TextEncoder
 from vmc.models.token import SUBJECT
 from vmc.training.batches import Batch, ClipGroup
@@ -190,12 +190,11 @@ def movable(subject: Subject | NoSubject, trained: Iterable[str], model: VideoMo
     all other clips may: the subject's row is moved by stills alone, and the motion's by the others.
 
     Raises:
-        VmcError: the subject names a group that the family lacks, or its stills may move nothing that is trained.
+        VmcError: the stills may move nothing that is trained.
     """
     trained = frozenset(trained)
     if isinstance(subject, NoSubject):
         return {False: trained}
-    check_groups(subject.groups, model.groups, key="subject.groups")
     row = row_name(SUBJECT)
     moved = frozenset(name for name in trained if name == row or _in_groups(name, subject.groups, model))
     if not moved:

@@ -16,18 +16,17 @@ from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
-from vmc.models.checkpointing import checkpoint_activations
-from vmc.models.parameters import Subset
+from vmc.models.parameters import Subset, check_groups
 from vmc.models.token import SUBJECT
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.training.batches import Mixture, StepPlan, TrainingBatches
+from vmc.training.batches import Mixture, StepPlan, TrainingBatches, check_batch_size
 from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype, row_name
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.memory import check_memory, explain_oom
+from vmc.training.memory import check_memory, checkpoint_activations, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.signals import StopOnSignal, run_to_end
@@ -81,6 +80,8 @@ class Session:
             value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "evaluate_subset"))
             if not isinstance(value, int) or value < smallest:
                 raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
+        hardware = self.experiment.hardware
+        check_batch_size(self.batch_size, world=hardware.devices, accumulate=hardware.accumulate)
         check_dtype(self.weights_dtype)
         check_optimizer(self.optimizer)
         check_schedule(self.lr_schedule, steps=self.steps)
@@ -146,10 +147,11 @@ class Session:
     # --- what is needed before the first step ------------------------------------------------------------------------
 
     def _check_subject(self) -> None:
-        """Refuse stills that the model cannot hold, that nothing would draw, or that the objective cannot serve."""
+        """Refuse stills that no step would draw, or that model or objective cannot serve."""
         model, subject = self.experiment.model, self.experiment.subject
         if isinstance(subject, NoSubject):
             return
+        check_groups(subject.groups, model.groups, key="subject.groups")
         if subject.start >= self.steps:
             raise VmcError(
                 f"subject.start is {subject.start}, but steps is {self.steps}, so that no still would be drawn;"
@@ -223,7 +225,7 @@ class Session:
                 others=others,
                 regularization=parts.regularization,
                 stills=stills,
-                subject=parts.subject,
+                subject=parts.subject if stills else NoSubject(),
             ),
             timestep_sampler=self.timestep_sampler,
             process=parts.model.process,
