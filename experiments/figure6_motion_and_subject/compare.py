@@ -97,8 +97,8 @@ def main() -> None:
     arms = {name: Scored(Path(folder)) for name, folder in given.items()}
     text = table(arms)
     print(text)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "table.md").write_text(text + "\n", encoding="utf-8")
+    (output / "results").mkdir(parents=True, exist_ok=True)
+    (output / "results" / "table.md").write_text(text + "\n", encoding="utf-8")
     with styled():
         figure = draw_strips(strips(arms), title="“A pll man doing the sks sign …”, one seed of each place")
         save(figure, output, "figure6")
