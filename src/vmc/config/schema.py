@@ -114,8 +114,9 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
                 found.setdefault(f"{place}._partial_", set()).add(value)
             elif same := REFERENCE.fullmatch(value):
                 other_place[join(place, name)] = same[1]
-    for place, other in other_place.items():
-        found.setdefault(place, set()).update(found.get(other, ()))
+    for place, other in other_place.items():  # with all that stands below it
+        for below, names in [(below, names) for below, names in found.items() if f"{below}.".startswith(f"{other}.")]:
+            found.setdefault(f"{place}{below.removeprefix(other)}", set()).update(names)
     return {place: frozenset(names) for place, names in found.items()}
 
 

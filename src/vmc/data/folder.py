@@ -2,21 +2,25 @@
 
 import logging
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from torch import Tensor
+
 from vmc.data.checks import check_path, explain_permissions, frame_numbers
 from vmc.data.clips import Clip, Role
+from vmc.data.frames import resize_and_crop
 from vmc.data.images import IMAGE_SUFFIXES, count_images
-from vmc.data.video import VIDEO_SUFFIXES, frame_times, is_visible, natural_order
+from vmc.data.video import VIDEO_SUFFIXES, frame_times, is_visible, natural_order, read_frames
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import check_characters, read_table, read_text
 
 logger = logging.getLogger(__name__)
 
 TABLE = "captions.csv"
+STILLS = "metrics.subject_similarity.stills.path"
 MAX_ENTRIES, MAX_DEPTH = 200_000, 30
 """Files and folders that are looked at; more are somebody's whole disk."""
 _SYSTEM = {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
@@ -115,6 +119,28 @@ def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, rol
             remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
             raise VmcError(f"clip {file} has no caption: {remedy}")
     return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
+
+
+@dataclass(frozen=True)
+class Stills:
+    """Names and frames_FCHW of the clips of a folder, single images among them, as metrics compare videos with them.
+
+    Each is read anew whenever it is its turn. Captions beside them are not looked at.
+
+    Args:
+        path: the folder, or one image.
+        size: side of the square at the center, px.
+    """
+
+    path: Path | str | None
+    size: int
+
+    def __post_init__(self) -> None:
+        check_path(self.path, key=STILLS)
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        for file in find_clips(check_path(self.path, key=STILLS), key=STILLS, stills=True, caption="")[0]:
+            yield file.name, resize_and_crop(read_frames(file), self.size)
 
 
 @explain_permissions()

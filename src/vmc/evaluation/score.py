@@ -233,7 +233,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     for name, part in summary["metrics"].items():
         if part["value"] is not None:
             ends = "" if part["low"] is None else f"   [{part['low']:.4f}, {part['high']:.4f}]"
-            lines.append(f"{name:<20}{part['value']:.4f}{ends}")
+            lines.append(f"{name:<24}{part['value']:.4f}{ends}")
     return lines
 
 
