@@ -33,6 +33,7 @@ from vmc.evaluation.generation import video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, extra_columns
+from vmc.metrics.scores import SUITE
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.models.text import check_word_is_read
@@ -103,7 +104,11 @@ class Evaluation:
     @property
     def protocol(self) -> dict[str, Any]:
         """All that scores depend on besides the model; two evaluations are comparable if it is equal."""
-        text = "\n".join(repr((prompt.text, prompt.seed, prompt.subject, prompt.language)) for prompt in self.prompts)
+        text = "\n".join(
+            # A prompt without a suite as it always was.
+            repr((one.text, one.seed, one.subject, one.language, *filter(None, (one.suite, one.then))))
+            for one in self.prompts
+        )
         made_with, metrics = (json.loads(json.dumps(dict(one))) for one in (self.made_with, self.evaluator.protocol()))
         return {"prompts": hashlib.sha256(text.encode()).hexdigest(), **made_with, **metrics}
 
@@ -175,9 +180,8 @@ class Evaluation:
         frames, records = [self._frames(file) for file in files], []
         for place in places:
             one, name = self.prompts[place], self.names[place]
-            records.append(
-                Record(video=name, prompt=one.text, subject=one.subject, language=one.language, seed=one.seed)
-            )
+            asked: Any = {"seed": one.seed, "suite": one.suite, "then": one.then}
+            records.append(Record(video=name, prompt=one.text, subject=one.subject, language=one.language, **asked))
         self.evaluator.update(frames, records)
         rows = zip(self.evaluator.rows(), digests, strict=True)
         return {record.video: row for record, row in zip(records, rows, strict=True)}
@@ -196,12 +200,14 @@ class Evaluation:
         if lacking := [name for name in wanted if name not in rows]:
             raise VmcError(f"{folder} has no scores of {len(lacking)} videos ({lacking[0]}, ...); run this again")
         rows, columns = {name: rows[name] for name in self.names if name in rows}, self.evaluator.columns
-        metrics = summarize([row for row, _ in rows.values()], columns=columns)
+        table = [row for row, _ in rows.values()]
+        metrics = summarize(table, columns=columns)
         summary = {
             "step": step,
             "videos": len(rows),
             "of": len(self.prompts),
             "metrics": metrics,
+            **suites_of(table, columns=columns),
             "stop": {"appearance": self.threshold, "reached": has_fallen(metrics, self.threshold)},
             "protocol": self.protocol,
         }
@@ -227,10 +233,24 @@ def summarize(scores: Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> 
     return {name: interval.to_json() for name, interval in intervals.items()}
 
 
+def suites_of(scores: Sequence[Row], *, columns: Sequence[Column]) -> dict[str, Any]:
+    """The same of each suite of the test set, under `suites`; nothing where it has none."""
+    names = dict.fromkeys(str(row[SUITE]) for row in scores if row.get(SUITE))
+    found = {name: summarize([row for row in scores if row.get(SUITE) == name], columns=columns) for name in names}
+    return {"suites": found} if found else {}
+
+
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The metrics of a summary for the terminal, a line each: name, value, 95 % interval."""
+    """The metrics of a summary for the terminal, those of its suites below: name, value, 95 % interval."""
+    lines = _lines(summary["metrics"])
+    for suite, metrics in summary.get("suites", {}).items():
+        lines += [f"{suite}:", *(f"  {line}" for line in _lines(metrics))]
+    return lines
+
+
+def _lines(metrics: Mapping[str, Any]) -> list[str]:
     lines = []
-    for name, part in summary["metrics"].items():
+    for name, part in metrics.items():
         if part["value"] is not None:
             ends = "" if part["low"] is None else f"   [{part['low']:.4f}, {part['high']:.4f}]"
             lines.append(f"{name:<20}{part['value']:.4f}{ends}")
