@@ -74,6 +74,7 @@ def test_a_sequence_counts_in_its_order_alone(classifier):
 
 
 def test_tempo_tells_slow_clips_from_quick_ones():
+    both = ("slow", "quick")
     specs = [replace(clip(number, EASY[2 + number % 2]), tempo=tempo) for number in range(8) for tempo in both]
     found = scored(Tempo(), specs, ["slow", "quick"] * 8)
     assert sum(found["tempo_correct"]) >= 13

@@ -63,8 +63,14 @@ class Classified(Metric):
 
     def describe(self) -> dict[str, Any]:
         """The classifier and the class."""
-        assert self.classifier is not None and self.target is not None
-        return {"classifier": self.classifier.describe(), "target": self._labels()[self.target]}
+        assert self.classifier is not None
+        return {"classifier": self.classifier.describe(), "target": self._labels()[self.class_of_motion]}
+
+    @property
+    def class_of_motion(self) -> int:
+        """The class that `prepare` has found."""
+        assert self.target is not None
+        return self.target
 
     def classify(self, frames_BFCHW: Tensor) -> Tensor:
         """classes_B of videos of any length."""
@@ -117,7 +123,7 @@ class People(Classified):
     def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
         """Whether the person on the left does the motion, and the one on the right."""
         crops = [crop_square(frames_BFCHW, center=center, side=self.side) for center in (0.25, 0.75)]
-        return torch.stack([self.classify(crop) for crop in crops], dim=1) == self.target
+        return torch.stack([self.classify(crop) for crop in crops], dim=1).eq(self.class_of_motion)
 
     def describe(self) -> dict[str, Any]:
         """The classifier, the class and the crops."""
@@ -155,7 +161,9 @@ class GestureSequence(Classified):
                 f"the prompt '{unsaid[0].prompt}' is of the suite {SEQUENCE} and has no `then`; name a class"
             )
         frames = frames_BFCHW.shape[1]
-        wanted_BP = torch.tensor([[self.target, class_index(self._labels(), str(record.then))] for record in records])
+        wanted_BP = torch.tensor(
+            [[self.class_of_motion, class_index(self._labels(), str(record.then))] for record in records]
+        )
         found = []
         for shift in (0, -1, 1):
             cut = min(max(frames // 2 + shift * max(frames // 8, 1), 1), frames - 1)
