@@ -92,6 +92,7 @@ class FoundRun:
     controls: Mapping[str, Scored] = field(default_factory=dict)  # complete ones by `floor`, `language` or `ceiling`
     updates: Mapping[int, int] = field(default_factory=dict)  # exemplar updates after each step
     exemplars: Mapping[str, Path] = field(default_factory=dict)  # by name; they may be gone
+    suites: Sequence[Scored] = ()  # complete evaluations of other test sets, which have suites
 
     def __post_init__(self) -> None:
         self.arm, self.motion = str(self.config["arm"]), str(self.config["motion"]["name"])
