@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "appearance": ("vmc.mini.makers.appearance.command", "train the appearance model"),
     "copying": ("vmc.mini.makers.copying.command", "train the copy descriptor"),
     "ship": ("vmc.mini.card.ship_command", "put the trained networks into the package"),
+    "suites": ("vmc.mini.card.suites_command", "measure two people, tempo and sequences of known gestures"),
     "card": ("vmc.mini.card.command", "measure the shipped networks and set the thresholds"),
 }
 """Command -> (module, what it does)."""
