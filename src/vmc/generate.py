@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.command import run_hydra
-from vmc.config.run_config import take_over
+from vmc.config.run_config import choose_runs, take_over, warn_of_other_videos
+from vmc.runs.scaled import name_of_runs
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
@@ -27,8 +28,10 @@ def generate(config: DictConfig) -> None:
         from vmc.tools.model_card import check_upload
 
         check_upload(config.push)  # before anything is loaded
-    if config.run is not None:
-        take_over(config, Path(config.run), TAKEN_OVER)
+    runs = choose_runs(config)
+    if runs or config.run is not None:
+        take_over(config, runs[0].path if runs else Path(config.run), TAKEN_OVER)
+    warn_of_other_videos(config, runs)
     check_parts(config, TAKEN_OVER)
     for key in ("output", "export"):
         if config[key] is not None:
@@ -36,15 +39,17 @@ def generate(config: DictConfig) -> None:
     from vmc.config.build import build_experiment
     from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
+    from vmc.training.merging import MergedDeltas
 
-    experiment = build_experiment(config)
+    merged = MergedDeltas.load(runs) if runs else None
+    experiment = build_experiment(config, merged=merged)
     experiment.hardware.use_threads()
     weights = newest_weights(Path(config.run), step=config.step) if config.run else None
-    model = TunedModel.load(experiment.model, experiment.token, weights, hardware=experiment.hardware)
+    model = TunedModel.load(experiment.model, experiment.token, merged or weights, hardware=experiment.hardware)
     if config.export is not None:
         export(config, model)
     if config.prompt is not None or config.prompts.file is not None:
-        folder = Path(config.run) / "videos" / weights.stem if weights else Path("outputs/videos")
+        folder = Path(config.run) / "videos" / weights.stem if weights else Path("outputs/videos", name_of_runs(runs))
         write_videos(experiment, model, Path(config.output or folder), batch_size=config.batch_size)
 
 
@@ -57,7 +62,11 @@ def export(config: DictConfig, model: Any) -> None:
     if config.push and card.is_file() and model.fingerprint in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")
     else:
-        learned: dict[str, Any] = {"run": Path(config.run), "step": int(weights.stem)} if weights else {}
+        learned: dict[str, Any] = {}
+        if config.run:
+            learned = {"run": Path(config.run), "step": int(weights.stem)}
+        elif weights:
+            learned = {"merged": weights.runs}
         sampler = dict(config.sampler)
         page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
         model.export(folder, card=page)

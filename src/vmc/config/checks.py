@@ -24,13 +24,14 @@ from vmc.utils.plain_yaml import read_yaml
 NAMES = ("arm", "motion.name", "stack_name")
 """Names of folders."""
 GROUPS = (
-    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "regularization", "optimizer"),
-    *("lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
+    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "regularization", "subject"),
+    *("optimizer", "lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
 )
 """Groups of which classes are made."""
 REMEDIES = {
     "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
-    " of your own clips"
+    " of your own clips",
+    "subject.path": "subject.path=FOLDER, of still images",
 }
 """What is given for a key that has no default, where its name does not say it."""
 GIVEN_LATER = {"regularization": ("source", "seed", "base_videos")}
@@ -43,7 +44,7 @@ TYPES: dict[str, Any] = {
     **dict.fromkeys(("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed"), int | None),
     **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file"), str | None),
     **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),
-    **dict.fromkeys(("output", "arm", "runs"), str),
+    **dict.fromkeys(("output", "arm"), str),
     "prompts.known": Mapping[str, str] | None,
     "stop.appearance": float | None,
     "rates.*": float,

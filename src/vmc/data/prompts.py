@@ -10,6 +10,9 @@ from vmc.data.clips import fill
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import MAX_ROWS, check_characters, read_lines, read_table, shortened
 
+SUBJECT_WORD = "{subject_token}"
+"""What a test subject's phrase may hold: the model is told of "a pll man", and a score looks for "a man"."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
@@ -29,7 +32,7 @@ def read_prompts(
     """Prompts of a file, in its order, each prompt's seeds together.
 
     - a table (.csv, .tsv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each
-      subject;
+      subject, which may hold `{subject_token}`;
     - a table with a column `prompt` and, where wanted, `subject`, `language` and `seed`;
     - either with `suite`, of which scores are told apart, `manner`, which is added to the template ("very slowly"), and
       `then`, the class of a second gesture that it names;
@@ -58,18 +61,25 @@ def read_prompts(
         if not subject and not row.get("prompt"):
             missing = "prompt" if "prompt" in columns else "subject"
             raise VmcError(f"{file}, row {number}, names no {missing}; remove it")
-        values = {**words, "subject": subject} if subject else words
-        own, told = (_in_manner(one, row.get("manner")) for one in (template, language or ""))
+        asked = subject
+        if subject and SUBJECT_WORD in subject:  # which other networks do not know
+            asked, subject = fill(subject, **words), " ".join(subject.replace(SUBJECT_WORD, "").split())
+            if not subject:
+                raise VmcError(
+                    f"{file}, row {number}, says no more of the subject than its word; write a {SUBJECT_WORD} man"
+                )
+        values, own = ({**words, "subject": one} if one else words for one in (subject, asked))
+        prompt, told = (_in_manner(one, row.get("manner")) for one in (template, language or ""))
         said = row.get("language") or (fill(told, **values) if language and subject else None)
-        text = fill(row.get("prompt") or own, **values)
+        text = fill(row.get("prompt") or prompt, **own)
         check_characters(text, where=str(file))
         for column in seed_columns:
             if not re.fullmatch(r"[+-]?\d{1,19}", row[column]) or not -(2**63) <= int(row[column]) < 2**63:
                 wrong = shortened(row[column])
                 raise VmcError(f"{file}, row {number}, has the seed '{wrong}'; a seed is a whole number")
         own_seeds = [int(row[column]) for column in seed_columns] or seeds
-        asked = {name: row.get(name) or None for name in ("suite", "then")}
-        prompts += [Prompt(text=text, seed=seed, subject=subject, language=said, **asked) for seed in own_seeds]
+        suite = {name: row.get(name) or None for name in ("suite", "then")}
+        prompts += [Prompt(text=text, seed=seed, subject=subject, language=said, **suite) for seed in own_seeds]
     return prompts
 
 

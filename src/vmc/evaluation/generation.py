@@ -28,6 +28,7 @@ from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
+from vmc.training.merging import MergedDeltas, Weights
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 
@@ -131,6 +132,11 @@ class VideoGenerator:
         self._texts: dict[str, Conditioning] = {}
         self._batch = BatchSize(self.batch_size, self.denoiser.device)
 
+    @property
+    def at_once(self) -> int:
+        """How many videos are made at a time; where no number is given, as the last batch has found it."""
+        return self._batch.size
+
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, label: str = "videos") -> Iterator[Path]:
         """Write each prompt's video to its file and give the files that were missing, in order.
 
@@ -208,33 +214,35 @@ class VideoGenerator:
 
 @dataclass(kw_only=True)
 class TunedModel:
-    """A base model with a run's delta in it: the parts that differ from the base, and where they compute."""
+    """A base model with what one run or several have learned: the parts that differ from it, and where they compute."""
 
     base: VideoModel
     denoiser: Any
     encoder: TextEncoder
     hardware: Hardware
-    weights: Path | None = None
+    weights: Weights | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
         """What tells this model's videos from another's, the sampler aside."""
-        weights, tile = fingerprint(self.weights) if self.weights else None, self.hardware.decode_tile
+        weights, tile = self.fingerprint if self.weights else None, self.hardware.decode_tile
         return self.base.identity, weights, self.base.frames, self.base.size, *(() if tile is None else (tile,))
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what was trained, or of the untouched denoiser."""
+        if isinstance(self.weights, MergedDeltas):
+            return self.weights.fingerprint
         return fingerprint(self.weights) if self.weights else self.base.fingerprint("denoiser")
 
     @classmethod
-    def load(cls, base: VideoModel, token: MotionToken, weights: Path | None, *, hardware: Hardware) -> "TunedModel":
+    def load(cls, base: VideoModel, token: MotionToken, weights: Weights | None, *, hardware: Hardware) -> "TunedModel":
         """The base model, with the delta of `weights` applied where it is given.
 
         Raises:
             VmcError: the delta belongs to another base model.
         """
-        delta = None if weights is None else Delta.load(weights)
+        delta = Delta.load(weights) if isinstance(weights, Path) else weights
         if delta is not None:
             delta.check_base(base)
         denoiser, encoder = base.denoiser(), base.text_encoder(token)

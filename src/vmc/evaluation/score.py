@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from torch import Tensor
 
-from vmc.data.clips import Clip, check_readable, check_token, fill
+from vmc.data.clips import Clip, Role, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
@@ -284,19 +284,17 @@ def until(stopped: Callable[[], object], files: Iterator[Path]) -> Iterator[Path
 
 
 def gather_clips(experiment: Experiment) -> list[Clip]:
-    """A run's clips, exemplars first, their captions filled in.
+    """A run's clips, exemplars first and stills of a subject last, their captions filled in.
 
     Raises:
-        VmcError: a clip is missing, or an exemplar's caption lacks the token.
+        VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
     """
     motion, words = experiment.motion, experiment.token.words
     exemplars = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
-    filled = [
-        [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
-        for clips in (exemplars, experiment.regularization.clips())
-    ]
-    check_token(filled[0], words["token"])
-    return [*filled[0], *filled[1]]
+    found = [*exemplars, *experiment.regularization.clips(), *experiment.subject.clips()]
+    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in found]
+    check_token(filled, **words)
+    return filled
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
@@ -310,17 +308,14 @@ def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
     check_word_is_read(experiment.model, experiment.token, texts)
 
 
-def readable(clips: Sequence[Clip], *, skip_bad: bool) -> tuple[list[Clip], int]:
-    """The clips that can be read, exemplars first, and the number of exemplars.
+def readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
+    """The clips that can be read, exemplars first and stills of a subject last.
 
     Raises:
         VmcError: one cannot be read, or with `skip_bad` none of a role.
     """
-    kept = [
-        check_readable(part, skip_bad=skip_bad) if part else []
-        for part in ([clip for clip in clips if clip.role == role] for role in ("exemplar", "regularization"))
-    ]
-    return [*kept[0], *kept[1]], len(kept[0])
+    parts = ([clip for clip in clips if clip.role == role] for role in get_args(Role))
+    return [clip for part in parts if part for clip in check_readable(part, skip_bad=skip_bad)]
 
 
 def check_evaluation(experiment: Experiment) -> None:
