@@ -11,6 +11,7 @@ from vmc.config.run_config import take_over
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
+CLIPS = ("data", "seed")  # of a run, where its clips are needed
 SHOWN = 40  # videos on the contact sheet
 
 
@@ -33,11 +34,17 @@ def generate(config: DictConfig) -> None:
     for key in ("output", "export"):
         if config[key] is not None:
             check_place(key, config[key])
-    from vmc.config.build import build_experiment
+    from vmc.config.build import build_experiment, build_part
+    from vmc.diffusion.sampling import InvertedSampler
     from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
 
+    if config.run is not None and isinstance(build_part(config, "sampler"), InvertedSampler):
+        take_over(config, Path(config.run), CLIPS)
+        check_parts(config, CLIPS)
     experiment = build_experiment(config)
+    if config.export is not None:
+        experiment.model.check_export()
     experiment.hardware.use_threads()
     weights = newest_weights(Path(config.run), step=config.step) if config.run else None
     model = TunedModel.load(experiment.model, experiment.token, weights, hardware=experiment.hardware)
@@ -70,13 +77,15 @@ def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int |
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
     from vmc.evaluation.generation import video_names
+    from vmc.evaluation.score import find_sources
     from vmc.runs.clips import contact_sheet
 
-    prompts, sampler = experiment.prompts, experiment.sampler
+    prompts, sampler, sources = experiment.prompts, experiment.sampler, find_sources(experiment)
+    begun_at = () if sources is None else (sources.describe(),)
     for prompt in prompts:
         model.encoder.check(prompt.text)
-    files = [folder / name for name in video_names(prompts, sampler, model.identity)]
-    generator = model.generator(sampler=sampler, batch_size=batch_size)
+    files = [folder / name for name in video_names(prompts, sampler, model.identity, *begun_at)]
+    generator = model.generator(sampler=sampler, batch_size=batch_size, sources=sources)
     made = list(generator.write(prompts, files))
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
     contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])

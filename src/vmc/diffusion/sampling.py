@@ -103,7 +103,8 @@ class Sampler:
         if guided:
             text = Conditioning.cat([empty.repeated(len(text)), text])
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
-        solver.set_begin_index(0)  # else it is looked up by a timestep, which two steps may share
+        # Else it is looked up by a timestep, which two steps may share. DDIM looks nothing up.
+        getattr(solver, "set_begin_index", lambda index: None)(0)
         # Solvers of flow matching alone neither scale the noise nor the network's input.
         latents_BCFHW = noise_BCFHW * getattr(solver, "init_noise_sigma", 1.0)
         scale_input = getattr(solver, "scale_model_input", lambda sample, timestep: sample)
@@ -116,6 +117,25 @@ class Sampler:
             latents_BCFHW = solver.step(prediction, timestep, latents_BCFHW).prev_sample
             on_step()
         return latents_BCFHW
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertedSampler(Sampler):
+    """Begins each video at what a clip of the run was inverted to, in place of noise: at the noise of which the solver,
+    without guidance, would make the clip again (Song et al., 2021, Sec. 4.3; Wu et al., 2022, Sec. 4.2).
+    """
+
+    def invert(self, predict: Predict, solver: Solver, *, latents_BCFHW: Tensor, text: Conditioning) -> Tensor:
+        """noise_BCFHW of clips, in as many steps as a video is made in.
+
+        Args:
+            predict: the model.
+            solver: a new one that goes back, `NoiseProcess.inverse_solver`.
+            latents_BCFHW: of the clips.
+            text: each clip's caption.
+        """
+        unguided = Sampler(steps=self.steps, guidance=1.0)
+        return unguided(predict, solver, noise_BCFHW=latents_BCFHW, text=text, empty=text)
 
 
 def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:

@@ -13,7 +13,15 @@ from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, evenly
 from vmc.evaluation.files import SCORES, SUMMARY, read_summary
 from vmc.evaluation.generation import VideoGenerator
-from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, until, write_sheet
+from vmc.evaluation.score import (
+    Interrupted,
+    Ranks,
+    build_evaluation,
+    find_sources,
+    summary_lines,
+    until,
+    write_sheet,
+)
 from vmc.models.base import Autoencoder
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
@@ -209,6 +217,7 @@ def training_generator(
         sampler=experiment.sampler,
         hardware=experiment.hardware,
         batch_size=experiment.generation_batch,
+        sources=find_sources(experiment),
     )
 
 

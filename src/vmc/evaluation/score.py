@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from vmc.data.clips import Clip, check_readable, check_token, fill
+from vmc.data.clips import Clip, NoClips, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
@@ -29,7 +29,8 @@ from vmc.evaluation.files import (
     read_rows_so_far,
     write_scores_and_summary,
 )
-from vmc.evaluation.generation import video_names
+from vmc.diffusion.sampling import InvertedSampler
+from vmc.evaluation.generation import Sources, video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, extra_columns
@@ -269,14 +270,38 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
     Raises:
         VmcError: a clip is missing, or an exemplar's caption lacks the token.
     """
+    return [*gather_exemplars(experiment), *_filled(experiment, experiment.regularization.clips())]
+
+
+def gather_exemplars(experiment: Experiment) -> list[Clip]:
+    """The exemplars alone."""
     motion, words = experiment.motion, experiment.token.words
-    exemplars = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
-    filled = [
-        [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
-        for clips in (exemplars, experiment.regularization.clips())
-    ]
-    check_token(filled[0], words["token"])
-    return [*filled[0], *filled[1]]
+    found = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
+    exemplars = _filled(experiment, found)
+    check_token(exemplars, words["token"])
+    return exemplars
+
+
+def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
+    return [replace(clip, caption=fill(clip.caption, **experiment.token.words)) for clip in clips]
+
+
+def find_sources(experiment: Experiment) -> Sources | None:
+    """The exemplars, for a sampler that begins at one of them inverted; None for any other.
+
+    Raises:
+        VmcError: a clip is missing, there is none, or the model has no solver that inverts.
+    """
+    if not isinstance(experiment.sampler, InvertedSampler):
+        return None
+    experiment.model.process.inverse_solver()
+    if isinstance(experiment.data.source, NoClips):
+        raise VmcError(
+            "sampler is one that inverts the clips of a run, and there is no run; give run=DIR, or"
+            " sampler._target_=vmc.diffusion.sampling.Sampler"
+        )
+    clips, _ = readable(gather_exemplars(experiment), skip_bad=experiment.data.skip_bad)
+    return Sources(clips=clips, transform=experiment.data.transform(augmented=False, mirror=False))
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
@@ -344,8 +369,11 @@ def build_evaluation(
         device=experiment.hardware.device,
     )
     if "made_with" not in more:
-        latents, fps = list(experiment.latent_shape), experiment.data.fps
-        more["made_with"] = {"sampler": asdict(experiment.sampler), "latents": latents, "fps": fps}
+        latents, fps, sources = list(experiment.latent_shape), experiment.data.fps, find_sources(experiment)
+        sampler: dict[str, Any] = {"sampler": asdict(experiment.sampler)}
+        if sources:  # a method of its own, which is compared with those that begin at noise
+            sampler = {"inversion": {**sampler, "exemplars": sources.describe()}}
+        more["made_with"] = {**sampler, "latents": latents, "fps": fps}
     return Evaluation(prompts=prompts, evaluator=evaluator, **{"threshold": experiment.threshold, **more})
 
 
