@@ -40,7 +40,7 @@ def generate(config: DictConfig) -> None:
     from vmc.runs.folder import newest_weights
 
     if config.run is not None and isinstance(build_part(config, "sampler"), InvertedSampler):
-        take_over(config, Path(config.run), CLIPS)
+        take_over(config, Path(config.run), (*TAKEN_OVER, *CLIPS))
         check_parts(config, CLIPS)
     experiment = build_experiment(config)
     if config.export is not None:

@@ -243,7 +243,7 @@ class VideoGenerator:
             with self.hardware.autocast():
                 (self._inverted[clip.path],) = sampler.invert(
                     partial(self.model.predict, self.denoiser),
-                    self.model.process.inverse_solver(),
+                    self.model.process,
                     latents_BCFHW=moments_MCFHW[:1].to(device),
                     text=self._text(clip.caption).to(device),
                 )
@@ -291,9 +291,7 @@ class TunedModel:
             delta.apply(base, denoiser, encoder)
         return cls(base=base, denoiser=denoiser, encoder=encoder, hardware=hardware, weights=weights)
 
-    def generator(
-        self, *, sampler: Sampler, batch_size: int | None, sources: Sources | None = None
-    ) -> VideoGenerator:
+    def generator(self, *, sampler: Sampler, batch_size: int | None, sources: Sources | None = None) -> VideoGenerator:
         """Makes videos of the model's own length and size."""
         base, hardware = self.base, self.hardware
         if hardware.frozen_dtype != self.denoiser.dtype:

@@ -21,6 +21,7 @@ from vmc.data.clips import Clip, NoClips, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
+from vmc.diffusion.sampling import InvertedSampler
 from vmc.evaluation.files import (
     SUMMARY,
     Rows,
@@ -29,7 +30,6 @@ from vmc.evaluation.files import (
     read_rows_so_far,
     write_scores_and_summary,
 )
-from vmc.diffusion.sampling import InvertedSampler
 from vmc.evaluation.generation import Sources, video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Row
@@ -286,8 +286,12 @@ def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
     return [replace(clip, caption=fill(clip.caption, **experiment.token.words)) for clip in clips]
 
 
-def find_sources(experiment: Experiment) -> Sources | None:
+def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) -> Sources | None:
     """The exemplars, for a sampler that begins at one of them inverted; None for any other.
+
+    Args:
+        experiment: whose videos are made.
+        clips: of the run, where they are known already.
 
     Raises:
         VmcError: a clip is missing, there is none, or the model has no solver that inverts.
@@ -300,8 +304,10 @@ def find_sources(experiment: Experiment) -> Sources | None:
             "sampler is one that inverts the clips of a run, and there is no run; give run=DIR, or"
             " sampler._target_=vmc.diffusion.sampling.Sampler"
         )
-    clips, _ = readable(gather_exemplars(experiment), skip_bad=experiment.data.skip_bad)
-    return Sources(clips=clips, transform=experiment.data.transform(augmented=False, mirror=False))
+    if clips is None:
+        clips, _ = readable(gather_exemplars(experiment), skip_bad=experiment.data.skip_bad)
+    exemplars = [clip for clip in clips if clip.role == "exemplar"]
+    return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
@@ -369,7 +375,7 @@ def build_evaluation(
         device=experiment.hardware.device,
     )
     if "made_with" not in more:
-        latents, fps, sources = list(experiment.latent_shape), experiment.data.fps, find_sources(experiment)
+        latents, fps, sources = list(experiment.latent_shape), experiment.data.fps, find_sources(experiment, clips)
         sampler: dict[str, Any] = {"sampler": asdict(experiment.sampler)}
         if sources:  # a method of its own, which is compared with those that begin at noise
             sampler = {"inversion": {**sampler, "exemplars": sources.describe()}}

@@ -10,7 +10,7 @@ Axes: B videos, C channels, F frames, N = B x F images, H and W, P = H x W place
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -106,8 +106,8 @@ class TuneAVideo(LatentDiffusion):
         return DDIMScheduler.from_config(self.schedule(), **{**SPACING, **changes})
 
     def inverse_solver(self) -> Solver:
-        """The same steps the other way round."""
-        return DDIMInverseScheduler.from_config(self.schedule(), **SPACING)
+        """The same steps the other way round, of the noise that a prediction implies."""
+        return DDIMInverseScheduler.from_config(self.schedule(), **SPACING, prediction_type="epsilon")
 
     def denoiser(self, *, dtype: torch.dtype = torch.float32) -> Any:
         """The image model with what inflates it; the new attention begins at the same numbers in every run."""
@@ -123,7 +123,7 @@ class TuneAVideo(LatentDiffusion):
         return self.with_attention(insert_attention(unet))
 
     def with_attention(self, unet: Any) -> Any:
-        """The UNet with the kind of attention that was chosen, which is sparse-causal where it is of a frame's places."""
+        """The UNet with the kind of attention that was chosen, sparse-causal where a frame attends to itself."""
         super().with_attention(unet)
         blocks = set(transformer_blocks(unet))
         for name, module in unet.named_modules():
