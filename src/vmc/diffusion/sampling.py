@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from vmc.diffusion.process import Solver, VariancePreserving
+from vmc.diffusion.process import NoiseProcess, Solver, VariancePreserving
 from vmc.utils.errors import VmcError
 
 
@@ -125,9 +125,7 @@ class InvertedSampler(Sampler):
     without guidance, would make the clip again (Song et al., 2021, Sec. 4.3; Wu et al., 2022, Sec. 4.2).
     """
 
-    def invert(
-        self, predict: Predict, process: VariancePreserving, *, latents_BCFHW: Tensor, text: Conditioning
-    ) -> Tensor:
+    def invert(self, predict: Predict, process: NoiseProcess, *, latents_BCFHW: Tensor, text: Conditioning) -> Tensor:
         """noise_BCFHW of clips, in as many steps as a video is made in.
 
         Each step goes from a time to the next noisier one by the noise that the model, told of the latter, sees in the
@@ -139,13 +137,15 @@ class InvertedSampler(Sampler):
             latents_BCFHW: of the clips.
             text: each clip's caption.
         """
+        solver = process.inverse_solver()
+        assert isinstance(process, VariancePreserving)  # no other has one
 
         def see_noise(noisy_BCFHW: Tensor, timestep: Tensor, text: Conditioning) -> Tensor:
             times_B = (timestep.double() / len(process.signal_T)).expand(len(noisy_BCFHW))
             return process.noise_estimate(predict(noisy_BCFHW, timestep, text).float(), noisy_BCFHW, times_B)
 
         unguided = Sampler(steps=self.steps, guidance=1.0)
-        return unguided(see_noise, process.inverse_solver(), noise_BCFHW=latents_BCFHW, text=text, empty=text)
+        return unguided(see_noise, solver, noise_BCFHW=latents_BCFHW, text=text, empty=text)
 
 
 def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
