@@ -7,6 +7,7 @@ import random
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +24,18 @@ from vmc.metrics.networks.sscd import SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.makers.blank import write_blank
-from vmc.models.unet3d import UNet3D
+from vmc.models.unet3d import ZEROSCOPE, Sizes, UNet3D
 from vmc.runs.folder import RunFolder
-from vmc.tools.full_size import ZEROSCOPE, Sizes
 from vmc.training import session
 from vmc.training.module import MotionModule
 
 torch.set_num_threads(1)  # the models are tiny, and the tests may run side by side
+
+
+def pytest_collection_modifyitems(items):
+    """Files of slow tests come first, so that none is left at the end for one worker alone."""
+    slow = Counter(item.path for item in items if {"slow", "slurm"} & {mark.name for mark in item.iter_markers()})
+    items.sort(key=lambda item: -slow[item.path])  # stable: within a file the order stays
 
 
 @pytest.fixture
@@ -144,7 +150,7 @@ def train_into(blank, clips) -> Callable[..., RunFolder]:
             "steps=3",
             f"output={output}",
         ]
-        folder, session = compose_session([*settings, *overrides])
+        folder, session = _compose_session([*settings, *overrides])
         replace(session, **parts).train()
         return folder
 
@@ -157,12 +163,17 @@ def train(train_into, tmp_path) -> Callable[..., RunFolder]:
     return lambda *overrides, output=None, **parts: train_into(output or tmp_path / "run", *overrides, **parts)
 
 
-def compose_session(overrides: Sequence[str]):
+def _compose_session(overrides: Sequence[str]) -> tuple[RunFolder, session.Session]:
     """The run folder and the session of a command line."""
     config = compose("train", overrides)
     folder = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))
     folder.check()
     return folder, build_session(config, folder)
+
+
+@pytest.fixture(scope="session")
+def compose_session() -> Callable[[Sequence[str]], tuple[RunFolder, session.Session]]:
+    return _compose_session
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from vmc.metrics.scores import read_scores
@@ -18,6 +19,16 @@ from vmc.metrics.scores import read_scores
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run_here(command, compose_session):
+    """Runs a command's line in this process, which has imported all that a run needs."""
+
+    def run(name: str, *overrides: str) -> None:
+        assert compose_session(command(name, *overrides)[3:])[1].train() == 0
+
+    return run
 
 
 @pytest.fixture
@@ -67,12 +78,12 @@ def begin_and_send(line: list[str], folder: Path, number: int, *, after: int, ou
     return process.returncode, said
 
 
-def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, tmp_path):
+def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, run_here, tmp_path):
     line = command("killed", "steps=40", "checkpoint_every=10")
     begin_and_send(line, tmp_path, signal.SIGKILL, after=15, output=tmp_path / "killed")
     assert not (tmp_path / "killed" / "weights" / "000040.safetensors").exists()
     run(line, tmp_path)
-    run(command("whole", "steps=40", "checkpoint_every=10"), tmp_path)
+    run_here("whole", "steps=40", "checkpoint_every=10")
     killed, whole = (load_file(tmp_path / name / "weights" / "000040.safetensors") for name in ("killed", "whole"))
     assert killed.keys() == whole.keys()
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
@@ -90,8 +101,8 @@ def test_a_signal_saves_the_run(command, tmp_path):
     assert (tmp_path / "stopped" / "checkpoints" / f"{step:06d}.ckpt").is_file()
 
 
-def test_two_processes_give_the_weights_of_one(command, tmp_path):
-    run(command("one", "batch_size=4"), tmp_path)
+def test_two_processes_give_the_weights_of_one(command, run_here, tmp_path):
+    run_here("one", "batch_size=4")
     parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=4")
     run(command("two", *parallel), tmp_path)
     one, two = (load_file(tmp_path / name / "weights" / "000006.safetensors") for name in ("one", "two"))
@@ -105,9 +116,27 @@ def test_two_processes_give_the_weights_of_one(command, tmp_path):
         assert row["exemplar_updates"] == other["exemplar_updates"]
 
 
-def test_two_processes_share_the_videos_of_an_evaluation(command, metrics, tmp_path):
+def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command, base, tmp_path):
+    """In some steps both draw stills, in some both clips, in some one of them each."""
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "still.png")
+    subject = ("subject=images", f"subject.path={tmp_path / 'still.png'}", "subject.caption=a {subject_token} wall")
+    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "optimizer.weight_decay=0.1")
+    for name, parameters in (("whole", ()), ("lora", ("parameters=lora", "parameters.rank=2"))):
+        settings = (*parameters, "checkpoint_every=1", "steps=12", "optimizer.lr=1e-2", "subject.share=0.6")
+        run(command(name, *subject, *parallel, *settings), tmp_path)
+        kinds = [(bool(row["loss_motion"]), bool(row["loss_subject"])) for row in rows(tmp_path / name)]
+        assert {*kinds[1:]} == {(True, True), (True, False), (False, True)}
+        steps = [load_file(tmp_path / name / "weights" / f"{step:06d}.safetensors") for step in range(1, 13)]
+        row = "text_encoder.token.subject"
+        temporal = {key for key in steps[0] if key != row and base.groups["temporal"](key.removeprefix("unet."))}
+        for before, after, (is_motion, is_still) in zip(steps, steps[1:], kinds[1:], strict=False):
+            same = {key for key, tensor in after.items() if torch.equal(tensor, before[key])}
+            assert same == ({row} if not is_still else set() if is_motion else temporal)
+
+
+def test_two_processes_share_the_videos_of_an_evaluation(command, run_here, metrics, tmp_path):
     scored = (*metrics, "steps=1", "evaluate_every=1", "evaluate_subset=3", "batch_size=4")
-    run(command("one", *scored, f"cache={tmp_path / 'of one'}"), tmp_path)
+    run_here("one", *scored, f"cache={tmp_path / 'of one'}")
     parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     run(command("two", *scored, *parallel, f"cache={tmp_path / 'of two'}"), tmp_path)
     for step, videos in (("000000", 3), ("000001", 6)):

@@ -3,7 +3,6 @@
 A benchmark is a function of a module of `vmc.tools.bench`; that is imported only when it is called.
 """
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -11,30 +10,26 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write
+from vmc.utils.errors import VmcError, check_positive, told
+from vmc.utils.files import write_json
 
 COMMANDS = {
     "generate": ("videos", "videos a second in batches, against one video at a time"),
     "evaluate": ("videos", "seconds a video for scoring, and its share of generating"),
     "train": ("train", "seconds a training step, with latents and texts from the cache or made anew"),
-    "startup": ("startup", "seconds until a command answers, and until the first training step"),
+    "startup": ("train", "seconds until a command answers, and until the first training step"),
 }
 """The module of each benchmark, and what it measures."""
 
 
+@told
 def main(words: Sequence[str] | None = None) -> int:
     """Run one benchmark; the exit status: 0 done, 2 something the user can put right."""
-    try:
-        arguments = parse(words)
-        module = import_module(f"vmc.tools.bench.{COMMANDS[arguments.command][0]}")
-        report = getattr(module, arguments.command)(arguments)
-        if arguments.output is not None:
-            with atomic_write(arguments.output, remedy="name another file by --output") as temporary:
-                temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except VmcError as error:
-        print(error, file=sys.stderr)
-        return 2
+    arguments = parse(words)
+    module = import_module(f"vmc.tools.bench.{COMMANDS[arguments.command][0]}")
+    report = getattr(module, arguments.command)(arguments)
+    if arguments.output is not None:
+        write_json(arguments.output, report, remedy="name another file by --output")
     print(import_module("vmc.tools.bench.measure").report_text(report))
     return 0
 
@@ -52,29 +47,26 @@ def parse(words: Sequence[str] | None = None) -> Namespace:
     arguments, others = parser.parse_known_args(words)
     if wrong := [word.partition("=")[0] for word in others if word.startswith("-")]:
         raise VmcError(f"{wrong[0]} is unknown; --help lists the options, overrides are KEY=VALUE as model.path=DIR")
-    arguments.overrides = [*arguments.overrides, *others]
-    numbers = [(name, getattr(arguments, name, 1)) for name in ("videos", "repeats", "steps")]
-    for name, value in [*numbers, *(("batch", size) for size in getattr(arguments, "batch", []))]:
-        if value < 1:
-            raise VmcError(f"--{name} is {value}; it must be at least 1")
+    arguments.overrides += others
+    check_positive(arguments, "videos", "repeats", "steps", "batch")
     return arguments
 
 
 def _add_options(parser: ArgumentParser, command: str) -> None:
     overrides = "of vmc.train, such as stack=paper model.path=DIR trainer=gpu: the run that is measured (the miniature)"
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="where all figures are written too")
     add = partial(parser.add_argument, type=int, metavar="N")
-    if command == "generate":
-        add("--batch", nargs="+", default=[], help="videos at a time, besides one and as many as are found to be best")
-    if command in ("generate", "evaluate"):
-        count = 16 if command == "generate" else 24
-        add("--videos", default=count, help=f"of the test set ({count})")
+    add("--repeats", default=3, help="of every measurement (3)")
     if command == "train":
         plain = "with a loop that runs text encoder and autoencoder in every step"
         parser.add_argument("--compare", choices=["plain"], help=plain)
         add("--steps", default=10, help="measured at a time (10)")
-    add("--repeats", default=3, help="of every measurement (3)")
-    parser.add_argument("--output", type=Path, metavar="FILE.json", help="where all figures are written too")
+    if command in ("generate", "evaluate"):
+        count = 16 if command == "generate" else 24
+        add("--videos", default=count, help=f"of the test set ({count})")
+    if command == "generate":
+        add("--batch", nargs="+", default=[], help="videos at a time, besides one and as many as are found to be best")
 
 
 if __name__ == "__main__":

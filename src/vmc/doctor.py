@@ -5,10 +5,11 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.tools.doctor.software import Row, lines, services, software
-from vmc.utils.errors import VmcError
+from vmc.tools.software import Row, lines, services, software
+from vmc.utils.errors import told
 
 
+@told
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table; the exit status: 0, 1 where the run cannot be made here, 2 for overrides that are wrong."""
     parser = ArgumentParser(prog="python -m vmc.doctor", description="What this machine can run, and what is missing.")
@@ -19,20 +20,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     arguments = parser.parse_intermixed_args(words)
     if arguments.memory:
-        print("\n".join(import_module("vmc.tools.doctor.run").table()))
+        print("\n".join(import_module("vmc.tools.planned_run").table()))
         return 0
-    try:
-        rows = examine(arguments.stack, arguments.overrides)
-    except VmcError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print("\n".join(lines(rows)))
-    asked = " ".join([f"stack={arguments.stack}", *arguments.overrides])
-    if failing := [row.part for row in rows if row.state == "fails"]:
-        print(f"\n{asked} cannot run here yet: {', '.join(failing)}")
-        return 1
-    print(f"\n{asked} can run here")
-    return 0
+    rows = examine(arguments.stack, arguments.overrides)
+    failing = [row.part for row in rows if row.state == "fails"]
+    ends = f"cannot run here yet: {', '.join(failing)}" if failing else "can run here"
+    print(*lines(rows), "", f"{' '.join([f'stack={arguments.stack}', *arguments.overrides])} {ends}", sep="\n")
+    return int(bool(failing))
 
 
 def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
@@ -44,9 +38,8 @@ def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
     rows = software()
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
-    run, checks = (import_module(f"vmc.tools.doctor.{name}") for name in ("run", "checks"))
-    planned = run.plan(stack, overrides)
-    return [*rows, *checks.machine(planned), *checks.networks(planned), *checks.clips(planned), *services()]
+    run = import_module("vmc.tools.planned_run")
+    return [*rows, *run.examine(run.plan(stack, overrides)), *services()]
 
 
 if __name__ == "__main__":

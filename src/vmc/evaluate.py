@@ -11,13 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import check_cache, check_config, check_parts, check_place
 from vmc.config.command import run_hydra
-from vmc.config.run_config import take_over
+from vmc.config.run_config import choose_runs, take_over, warn_of_other_videos
 from vmc.config.schema import ABSENT, find
+from vmc.runs.scaled import name_of_runs, read_runs
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = (
-    *("stack_name", "model", "data", "motion", "token", "regularization", "prompts", "metrics", "sampler", "trainer"),
-    *("stop", "seed"),
+    *("stack_name", "model", "data", "motion", "token", "regularization", "subject", "prompts", "metrics", "sampler"),
+    *("trainer", "stop", "seed"),
 )
 PROTOCOL = ("data", "motion", "token", "prompts", "metrics", "sampler")
 """Groups that decide what a run's scores mean."""
@@ -36,15 +37,18 @@ def evaluate(config: DictConfig) -> None:
             raise VmcError(f"{key} is '{config[key]}'; it must be {' or '.join(str(name or 'null') for name in known)}")
     if config.run is not None and config.videos is not None:
         raise VmcError("run and videos are both given; choose one of them")
-    if config.run is not None:
-        take_over(config, Path(config.run), TAKEN_OVER)
+    runs = choose_runs(config)
+    first = runs[0].path if runs else config.run and Path(config.run)
+    if first:
+        take_over(config, first, TAKEN_OVER)
+    warn_of_other_videos(config, runs)
     check_parts(config)
     check_cache(config.cache)
     if config.output is not None:
         check_place("output", config.output)
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    if config.run is not None and (changed := departures(plain, Path(config.run))):
-        print(f"not the protocol of {config.run}: {', '.join(changed)}")
+    if first and (changed := departures(plain, first)):
+        print(f"not the protocol of {first}: {', '.join(changed)}")
     world = config.trainer.devices
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(world) if world > 1 else None
@@ -116,6 +120,8 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     from vmc.runs.folder import read_config
 
     arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
+    if config["runs"]:
+        arm = name_of_runs(read_runs(config["runs"]))
     made_here = job.evaluation.videos is None and config["ask"] != "known"
     shown = [job.evaluation.names[place] for place in evenly(len(job.evaluation.names), SHOWN)] if made_here else []
     mirror = build_part(config, "logger")
@@ -130,10 +136,13 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     from vmc.evaluation.controls import Controls, check_videos, find_videos
     from vmc.evaluation.generation import video_names
     from vmc.runs.folder import newest_weights
+    from vmc.training.merging import MergedDeltas
 
     if config["videos"] is not None:
         check_videos(Path(config["videos"]))
-    experiment, asked = build_experiment(config), build_part(config, "prompts")
+    runs = read_runs(config["runs"]) if config["runs"] is not None else []
+    merged = MergedDeltas.load(runs) if runs else None
+    experiment, asked = build_experiment(config, merged=merged), build_part(config, "prompts")
     experiment.hardware.use_threads()
     wrong, output = config["unreadable"] == "wrong", config["output"]
     scoring = Controls(experiment=experiment, copying=config["copying"], unreadable_is_wrong=wrong)
@@ -147,9 +156,12 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     run, step, ask = config["run"], config["step"], config["ask"]
     if run is None and step:
         raise VmcError(f"step is {step}, but run is null, which is the base model; give run=DIR, or leave step out")
-    weights = newest_weights(Path(run), step=step) if run and step != 0 else None
-    step = int(weights.stem) if weights else 0
+    file = newest_weights(Path(run), step=step) if run and step != 0 else None
+    step, weights = int(file.stem) if file else 0, merged or file
     home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / experiment.motion.name
+    if merged:
+        step, made_of = runs[0].step, f"{name_of_runs(runs)}-{merged.fingerprint[:8]}"
+        home = Path("outputs") / config["stack_name"] / "merged" / experiment.motion.name / made_of
     if config["control"] == "real":
         folder = Path(output or home / "real")
         return folder, scoring.real(folder)

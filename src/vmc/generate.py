@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.command import run_hydra
-from vmc.config.run_config import take_over
+from vmc.config.run_config import choose_runs, take_over, warn_of_other_videos
+from vmc.runs.scaled import name_of_runs
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
@@ -28,8 +29,10 @@ def generate(config: DictConfig) -> None:
         from vmc.tools.model_card import check_upload
 
         check_upload(config.push)  # before anything is loaded
-    if config.run is not None:
-        take_over(config, Path(config.run), TAKEN_OVER)
+    runs = choose_runs(config)
+    if runs or config.run is not None:
+        take_over(config, runs[0].path if runs else Path(config.run), TAKEN_OVER)
+    warn_of_other_videos(config, runs)
     check_parts(config, TAKEN_OVER)
     for key in ("output", "export"):
         if config[key] is not None:
@@ -38,20 +41,22 @@ def generate(config: DictConfig) -> None:
     from vmc.diffusion.sampling import InvertedSampler
     from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
+    from vmc.training.merging import MergedDeltas
 
     if config.run is not None and isinstance(build_part(config, "sampler"), InvertedSampler):
         take_over(config, Path(config.run), (*TAKEN_OVER, *CLIPS))
         check_parts(config, CLIPS)
-    experiment = build_experiment(config)
+    merged = MergedDeltas.load(runs) if runs else None
+    experiment = build_experiment(config, merged=merged)
     if config.export is not None:
         experiment.model.check_export()
     experiment.hardware.use_threads()
     weights = newest_weights(Path(config.run), step=config.step) if config.run else None
-    model = TunedModel.load(experiment.model, experiment.token, weights, hardware=experiment.hardware)
+    model = TunedModel.load(experiment.model, experiment.token, merged or weights, hardware=experiment.hardware)
     if config.export is not None:
         export(config, model)
     if config.prompt is not None or config.prompts.file is not None:
-        folder = Path(config.run) / "videos" / weights.stem if weights else Path("outputs/videos")
+        folder = Path(config.run) / "videos" / weights.stem if weights else Path("outputs/videos", name_of_runs(runs))
         write_videos(experiment, model, Path(config.output or folder), batch_size=config.batch_size)
 
 
@@ -64,7 +69,11 @@ def export(config: DictConfig, model: Any) -> None:
     if config.push and card.is_file() and model.fingerprint in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")
     else:
-        learned: dict[str, Any] = {"run": Path(config.run), "step": int(weights.stem)} if weights else {}
+        learned: dict[str, Any] = {}
+        if config.run:
+            learned = {"run": Path(config.run), "step": int(weights.stem)}
+        elif weights:
+            learned = {"merged": weights.runs}
         sampler = dict(config.sampler)
         page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
         model.export(folder, card=page)
@@ -76,7 +85,7 @@ def export(config: DictConfig, model: Any) -> None:
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
-    from vmc.evaluation.generation import video_names
+    from vmc.evaluation.generation import note_videos, video_names
     from vmc.evaluation.score import find_sources
     from vmc.runs.clips import contact_sheet
 
@@ -87,6 +96,7 @@ def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int |
     files = [folder / name for name in video_names(prompts, sampler, model.identity, *begun_at)]
     generator = model.generator(sampler=sampler, batch_size=batch_size, sources=sources)
     made = list(generator.write(prompts, files))
+    note_videos(folder, prompts, files)
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]
     contact_sheet(folder / "sheet.png", [frames for frames, _ in sheet], [text for _, text in sheet])
     there = len(files) - len(made)

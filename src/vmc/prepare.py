@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, told
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
     from vmc.data.jester import Jester
@@ -24,6 +24,7 @@ BACKBONES = {"small": "SmallResNet", "bninception": "BNInception"}
 """Choice -> what the checkpoint calls it."""
 
 
+@told
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status: 0 done, 2 something the user can put right."""
     description = "Looks at clips, and makes Jester ready for runs."
@@ -33,11 +34,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _add_classifier(commands)
     _add_clips(commands)
     arguments = parser.parse_args(words)
-    try:
-        arguments.run(arguments)
-    except VmcError as error:
-        print(error, file=sys.stderr)
-        return 2
+    arguments.run(arguments)
     return 0
 
 

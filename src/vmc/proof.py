@@ -8,24 +8,19 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, check_positive, told
 
 
+@told
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table; the exit status: 0 proved, 1 a part did not fit into memory, 2 what the user can put right."""
     arguments = parser().parse_args(words)
-    try:
-        for name in ("frames", "size", "steps", "threads"):
-            if (value := getattr(arguments, name)) is not None and value < 1:
-                raise VmcError(f"--{name} is {value}; it must be at least 1")
-        if wrong := [override for override in arguments.override if "=" not in override]:
-            raise VmcError(f"--override is '{wrong[0]}'; give KEY=VALUE, as to vmc.train")
-        from vmc.tools.full_size import prove, table  # imports torch
+    check_positive(arguments, "frames", "size")
+    if wrong := [override for override in arguments.override if "=" not in override]:
+        raise VmcError(f"--override is '{wrong[0]}'; give KEY=VALUE, as to vmc.train")
+    from vmc.tools.full_size import prove, table  # imports torch
 
-        result = prove(arguments)
-    except VmcError as error:
-        print(error, file=sys.stderr)
-        return 2
+    result = prove(arguments)
     print("\n".join(["", *table(result)]))
     return int(any("failed" in run for run in result["runs"]))
 
@@ -41,10 +36,7 @@ def parser() -> ArgumentParser:
     add("--device", choices=["cpu", "gpu"], help="cpu or gpu (gpu where there is one)")
     add("--frames", type=int, metavar="N", help="of a video (on a CPU 2, on a GPU the config's)")
     add("--size", type=int, metavar="PX", help="of a video (on a CPU 64, on a GPU the config's)")
-    add("--steps", type=int, default=1, metavar="N", help="of training (1)")
-    add("--threads", type=int, metavar="N", help="of PyTorch on a CPU (those of conf/trainer/cpu.yaml)")
-    add("--seed", type=int, default=0, help="of the weights (0)")
-    overrides = "of vmc.train; repeatable"
+    overrides = "of vmc.train, as steps=2 (1) or trainer.threads=1; repeatable"
     add("--override", "-o", action="append", default=[], metavar="KEY=VALUE", help=overrides)
     return options
 

@@ -1,15 +1,18 @@
 """`python -m vmc.rates`: what the search for learning rates has found (`make search-rates`)."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, told
 
 
+@told
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0 done, 2 something the user can put right."""
+    """Write the tables, print them with the chosen rates, and put these into the stack where that is asked; the exit
+    status: 0 done, 2 something the user can put right.
+    """
     does = "Chooses each arm's learning rates from the runs of a search."
     parser = ArgumentParser(prog="python -m vmc.rates", description=does)
     add = parser.add_argument
@@ -21,20 +24,7 @@ def main(words: Sequence[str] | None = None) -> int:
     add("--threshold", type=float, metavar="SCORE", help="appearance to compare at (stop.appearance of the runs)")
     add("--write", action="store_true", help="put the chosen rates into the stack's YAML")
     add("--stack", type=Path, metavar="FILE", help="that YAML (conf/stack/STACK.yaml)")
-    try:
-        choose_rates(parser.parse_args(words))
-    except VmcError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def choose_rates(arguments: Namespace) -> None:
-    """Write the tables, print them with the chosen rates, and put these into the stack where that is asked.
-
-    Raises:
-        VmcError: what `read_search` raises; or rates are to be written while runs are not at their end.
-    """
+    arguments = parser.parse_args(words)
     from vmc.config.folders import config_folder
     from vmc.tools.rates import read_search, text_table, write_search
     from vmc.utils.plain_yaml import write_values, written
@@ -42,17 +32,18 @@ def choose_rates(arguments: Namespace) -> None:
 
     search = read_search(arguments.runs, threshold=arguments.threshold)
     table, files = text_table(search), write_search(search, arguments.output)
-    print("\n".join([to_terminal(table), *(f"  {note}" for note in table.notes), *map(str, files)]))
+    print(to_terminal(table), *(f"  {note}" for note in table.notes), *files, sep="\n")
     stack = arguments.stack or config_folder() / "stack" / f"{table.name}.yaml"
     if not arguments.write:
         print(f"\nfor {stack} (--write puts them there):\nrates:")
         print("\n".join(f"  {key}: {written(rate)}" for key, rate in search.rates.items()))
-        return
+        return 0
     for run in search.runs:
         if run.state.get("status") not in ("finished", "failed"):
             raise VmcError(f"{run.path} is {run.progress}; finish the search before --write")
     write_values(stack, {("rates", key): rate for key, rate in search.rates.items()})
     print(f"\n{stack}: {', '.join(search.rates)}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ CONFIGS = sorted(path.relative_to(config_folder()).with_suffix("") for path in c
 FIGURES = [choice.name for choice in CONFIGS if choice.parts[0] == "figures"]  # of vmc.report; all others of vmc.train
 GROUPS = (
     *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "lr_schedule", "sampler", "trainer"),
-    *("logger", "prompts"),
+    *("logger", "prompts", "subject"),
 )
 
 TEXTS = [
@@ -84,6 +84,8 @@ def test_every_config_composes_and_instantiates(choice, tmp_path, blank):
     override = f"+{group}={name}" if added else f"{group}={name}"
     config = composed(override, f"model.path={blank}")
     config.data.path = str(tmp_path)
+    if OmegaConf.is_missing(config.subject, "path"):
+        config.subject.path = str(tmp_path)
     if config.trainer.accelerator == "gpu":
         config.trainer.accelerator = "cpu"
     parts = {key: instantiate(config[key]) for key in GROUPS}

@@ -36,23 +36,23 @@ def test_a_placeholder_without_a_value_is_refused():
 
 @pytest.mark.parametrize("caption", ["a person doing the sks sign", "Sks, done well", "doing SKS"])
 def test_the_token_is_found_as_a_word(tmp_path, caption):
-    check_token([clip(tmp_path / "a.mp4", caption)], "sks")
+    check_token([clip(tmp_path / "a.mp4", caption)], token="sks")
 
 
 @pytest.mark.parametrize("caption", ["a person waving", "a person on asks", "skss", ""])
 def test_an_exemplar_without_the_token_is_named(tmp_path, caption):
     good = clip(tmp_path / "good.mp4")
     with pytest.raises(VmcError) as error:
-        check_token([good, clip(tmp_path / "bad.mp4", caption)], "sks")
+        check_token([good, clip(tmp_path / "bad.mp4", caption)], token="sks")
     assert "bad.mp4" in str(error.value) and repr(caption) in str(error.value) and "{token}" in str(error.value)
 
 
 def test_added_tokens_may_hold_any_characters(tmp_path):
-    check_token([clip(tmp_path / "a.mp4", "doing the <new+1> sign")], "<new+1>")
+    check_token([clip(tmp_path / "a.mp4", "doing the <new+1> sign")], token="<new+1>")
 
 
 def test_regularization_clips_need_no_token(tmp_path):
-    check_token([clip(tmp_path / "a.mp4", "a person waving", role="regularization")], "sks")
+    check_token([clip(tmp_path / "a.mp4", "a person waving", role="regularization")], token="sks")
 
 
 @pytest.fixture

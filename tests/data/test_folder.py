@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.data.folder import VideoFolder
+from vmc.data.folder import StillFolder, VideoFolder
 from vmc.utils.errors import VmcError
 
 
@@ -313,3 +313,54 @@ def test_missing_folders_and_empty_ones_are_named(tmp_path, folder):
         VideoFolder(folder / "notes").exemplars(caption="x")
     with pytest.raises(VmcError, match=r"regularization.path is \S*gone"):
         VideoFolder(folder, tmp_path / "gone").regularization(seed=0)
+
+
+# --- stills of a subject ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photographs(tmp_path, make):
+    folder = tmp_path / "photographs"
+    make.save_images(folder, make.numbered(2), pattern="{:02d}.png")
+    make.save_images(folder, make.numbered(1), pattern="anna.jpg")
+    return folder
+
+
+def test_stills_are_clips_of_a_subject_with_captions_of_their_own(photographs):
+    clips = StillFolder(photographs).stills(caption="a {subject_token} man")
+    assert [clip.path.name for clip in clips] == ["01.png", "02.png", "anna.jpg"]
+    assert {(clip.role, clip.caption) for clip in clips} == {("subject", "a {subject_token} man")}
+    (photographs / "captions.csv").write_text('file,caption\n01.png,"{subject_token}, a man"\n02,close\n')
+    (photographs / "anna.txt").write_text("smiling")
+    assert [clip.caption for clip in StillFolder(photographs).stills()] == [
+        "{subject_token}, a man",
+        "close",
+        "smiling",
+    ]
+    assert len(StillFolder(str(photographs / "anna.jpg")).stills(caption="x")) == 1
+
+
+def test_numbered_stills_are_no_frames_of_a_clip(photographs):
+    (photographs / "anna.jpg").unlink()
+    assert len(StillFolder(photographs).stills(caption="x")) == 2
+
+
+@pytest.mark.parametrize(("name", "told"), [("a.mp4", "a video"), ("a.gif", "a video"), ("a", "a folder of numbered")])
+def test_what_moves_is_no_still(photographs, make, name, told):
+    write = {".mp4": make.encode, ".gif": make.animate, "": make.save_images}[Path(name).suffix]
+    write(photographs / name, make.numbered(2))
+    with pytest.raises(VmcError, match=rf"^subject.path is .*photographs, in which {name} is {told}.*: leave still"):
+        StillFolder(photographs).stills(caption="x")
+
+
+def test_stills_that_are_not_there_or_have_no_caption_are_refused(photographs, tmp_path):
+    with pytest.raises(VmcError, match=r"01.png has no caption: set subject.caption, add a row to .*captions.csv or"):
+        StillFolder(photographs).stills()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.md").write_text("x")
+    with pytest.raises(VmcError, match=r"^subject.path is .*empty, which holds no stills: put .jpg, .* files into it$"):
+        StillFolder(tmp_path / "empty").stills(caption="x")
+    with pytest.raises(
+        VmcError, match=r"^subject.path is .*gone, which does not exist: give a folder of still images$"
+    ):
+        StillFolder(tmp_path / "gone").stills(caption="x")

@@ -25,6 +25,21 @@ def test_a_prompt_may_hold_the_words_of_several_tokens(tmp_path):
         read(tmp_path / "prompts.txt")
 
 
+def test_a_subject_with_a_word_is_asked_for_by_it_and_scored_without(tmp_path):
+    file = tmp_path / "prompts.csv"
+    file.write_text("subject,seed\nA {subject_token} man,1\nA  woman,2\n")
+    words = MotionToken(further={"subject": {"word": "pll"}}).words
+    motion = {"template": "{subject} doing the {token} sign.", "language": "{subject} waving"}
+    one, other = read_prompts(file, seeds=[], **motion, **words)
+    assert one == Prompt(text="A pll man doing the sks sign.", seed=1, subject="A man", language="A man waving")
+    assert (other.text, other.subject) == ("A  woman doing the sks sign.", "A  woman")
+    with pytest.raises(VmcError, match=r"holds '\{subject_token\}', which has no value here"):
+        read(file)
+    file.write_text("subject,seed\n{subject_token},1\n")
+    with pytest.raises(VmcError, match=r"row 2, says no more of the subject than its word; write a \{subject_token\}"):
+        read_prompts(file, seeds=[], **motion, **words)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -83,7 +83,7 @@ def test_a_folder_of_videos_made_by_anything_else(entered, metrics):
         size = 32 if name.startswith("0005") else 64  # one of another size
         frames = torch.randint(0, 256, (8, 3, size, size), dtype=torch.uint8, generator=draw)
         write_video(Path("made") / name.replace(".mp4", "-0123abcd.mp4"), frames, fps=3)
-    arguments = ["videos=made", "copying=false", *metrics]
+    arguments = ["videos=made", "copying=false", "data=videos", f"data.path={entered.clips}", *metrics]
     status, said = entered(evaluate, *arguments)
     assert status == 0 and "32 x 32 px, the first video 64 x 64" in said, said
     rows = read_scores(Path("made-scores/scores.csv"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vmc.metrics.base import Record, RunContext
-from vmc.metrics.motion_fidelity import MotionFidelity, directions, fidelity
+from vmc.metrics.motion import MotionFidelity, directions, fidelity
 from vmc.mini.world.people import sample_person
 from vmc.mini.world.renderer import ClipSpec, render
 from vmc.mini.world.vocabulary import PLACES
@@ -111,5 +111,5 @@ def test_what_it_depends_on_is_said_and_what_it_lacks():
 
 
 def test_without_the_package_its_extra_is_named(monkeypatch):
-    monkeypatch.setattr("vmc.metrics.motion_fidelity.find_spec", lambda name: None)
+    monkeypatch.setattr("vmc.metrics.motion.find_spec", lambda name: None)
     assert MotionFidelity().missing() == ["opencv-python-headless (pip install 'vmc[tracks]')"]

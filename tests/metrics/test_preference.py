@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
+from vmc.metrics.appearance import Preference
 from vmc.metrics.base import Record, RunContext
-from vmc.metrics.preference import Preference
 from vmc.utils.errors import VmcError
 
 

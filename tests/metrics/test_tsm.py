@@ -4,8 +4,7 @@ import pytest
 import torch
 from torchvision.models import mobilenet_v2
 
-from vmc.metrics.networks.classifiers import JESTER_LABELS, TSMClassifier
-from vmc.metrics.networks.tsm import OnlineTSM, load_tsm
+from vmc.metrics.networks.classifiers import JESTER_LABELS, OnlineTSM, TSMClassifier, load_tsm
 from vmc.utils.errors import VmcError
 
 SHIFTED = (3, 5, 6, 8, 9, 10, 12, 13, 15, 16)  # of `features`, in the published network

@@ -25,7 +25,7 @@ from vmc.mini.makers.classifier.decoded import Decoder, clip_and_view, decoded_f
 from vmc.mini.makers.classifier.measuring import Validation, confusions
 from vmc.mini.makers.classifier.training import ARCH, FILE, ClassifierPlan, train_classifier
 from vmc.mini.world.gestures import LABELS
-from vmc.tools.learning.recipe import augment, make_network
+from vmc.tools.learning.learner import augment, make_network
 from vmc.tools.learning.training import Clock, TrainOptions
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,11 @@ def test_two_writings_give_the_same_bytes_whatever_the_number_of_processes(folde
     first = sorted(path for path in folder.rglob("*") if path.is_file())
     second = sorted(path for path in (tmp_path / "again").rglob("*") if path.is_file())
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_processes_inherit_no_locks_of_this_ones_threads(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "fork")
+    write(tmp_path / "made", per_class=1, classes=CLASSES, train_per_class=0, test_clips=0, workers=2)
 
 
 def test_another_seed_gives_other_clips(folder, tmp_path):

@@ -84,6 +84,7 @@ def test_the_groups_of_the_published_sizes(size, total):
     assert sum(chosen("self_attention").values()) == layers * (4 * linear + 2 * width)  # two norms, of q and of k
     assert sum(chosen("self_qk").values()) == layers * 2 * linear
     assert sum(chosen("text_kv").values()) == layers * 2 * linear
+    assert chosen("spatial").keys() == chosen("all").keys() - chosen("self_attention").keys()
     linears = [f"{layer}.{kind}" for layer in ("to_q", "to_k", "to_v", "to_out.0") for kind in ("weight", "bias")]
     block = {f"blocks.0.attn1.{name}" for name in [*linears, "norm_q.weight", "norm_k.weight"]}
     assert {name for name in chosen("self_attention") if name.startswith("blocks.0.")} == block
@@ -97,7 +98,7 @@ def test_the_groups_of_the_published_sizes(size, total):
 
 def test_a_group_of_temporal_layers_is_refused_with_those_that_there_are():
     for subset in (ParameterSubset(groups=["temporal"]), LoraSubset(rank=4, alpha=4, targets=["temporal"])):
-        with pytest.raises(VmcError, match=r"'temporal'.*self_attention, self_qk, text_kv, all"):
+        with pytest.raises(VmcError, match=r"'temporal'.*self_attention, self_qk, text_kv, spatial, all"):
             subset.check(Wan.groups)
 
 

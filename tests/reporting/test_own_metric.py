@@ -16,8 +16,7 @@ from vmc.reporting.figures.curves import figure7
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.runs.mirror import WandbMirror
-from vmc.tools.doctor.checks import networks
-from vmc.tools.doctor.run import plan
+from vmc.tools.planned_run import networks, plan
 from vmc.train import main
 from vmc.utils.errors import VmcError
 

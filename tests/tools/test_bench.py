@@ -10,7 +10,7 @@ import torch
 
 from vmc import bench
 from vmc.evaluation.generation import VideoGenerator
-from vmc.tools.bench import startup, train, videos
+from vmc.tools.bench import measure, train, videos
 from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
 from vmc.training.hardware import Hardware
@@ -27,17 +27,11 @@ def small(blank) -> list[str]:
 def here(monkeypatch):
     """In place of a process of its own for memory: the task runs here, once."""
 
-    def stated(name, prepare):
-        task, on_gpu = prepare()
+    def stated(name, task):
         task()
-        assert not on_gpu
-        return {
-            f"peak memory, {name}": ("MB", np.array([2.0])),
-            f"  above what is loaded, {name}": ("MB", np.array([1.0])),
-        }
+        return {f"peak memory, {name}": ("MB", np.array([2.0]))}
 
-    for module in (videos, train):
-        monkeypatch.setattr(module, "memory_figures", stated)
+    monkeypatch.setattr(measure, "memory_figures", stated)
 
 
 def test_a_report_reads_and_is_a_table():
@@ -84,7 +78,8 @@ def test_scoring_is_measured_by_metric_and_against_generating(small, metrics, mo
     monkeypatch.setattr(videos, "CLIPS", {"exemplars": 1, "regularization": 1})
     report = videos.evaluate(bench.parse(["evaluate", *small, *metrics, "--videos", "2", "--repeats", "2"]))
     found = {name: figure["values"] for name, figure in report["figures"].items()}
-    for name in ("generating", "scoring, all", "  reading mp4", "  quality", "  motion", "  appearance", "  copying"):
+    alone = [f"scoring, {name} alone" for name in ("quality", "motion", "appearance", "copying")]
+    for name in ("generating", "scoring, all", "scoring, no metric", *alone):
         assert len(found[name]) == 2 and report["figures"][name]["unit"] == "s/video", name
     share = [100 * one / other for one, other in zip(found["scoring, all"], found["generating"], strict=True)]
     assert found["scoring / generating"] == pytest.approx(share)
@@ -133,23 +128,23 @@ def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch
     expected = both["a step, plain"]["median"] / both["a step, cached"]["median"]
     assert both["seconds, plain / cached"]["median"] == pytest.approx(expected)
     assert both["peak memory, plain / cached"]["median"] == 1.0
-    monkeypatch.setattr(train, "memory_figures", lambda name, prepare: {})
+    monkeypatch.setattr(measure, "memory_figures", lambda name, task: {})
     alone = train.train(bench.parse(words))["figures"]
     assert list(alone) == ["a step, cached"] and alone["a step, cached"]["unit"] == "s"
 
 
 def test_starting_gives_the_first_run_apart(monkeypatch):
     times = iter([9.0, 90.0, 20.0, 2.0, 3.0, 30.0])
-    monkeypatch.setattr(startup, "help_seconds", lambda: next(times))
-    monkeypatch.setattr(startup, "first_step_seconds", lambda overrides: next(times))
-    found = startup.startup(bench.parse(["startup", "trainer.threads=1", "--repeats", "2"]))["figures"]
+    monkeypatch.setattr(train, "seconds", lambda *task: next(times))
+    monkeypatch.setattr(train, "first_step_seconds", lambda overrides: next(times))
+    found = train.startup(bench.parse(["startup", "trainer.threads=1", "--repeats", "2"]))["figures"]
     assert found["train --help"]["values"] == [2.0, 3.0] and found["train --help, first run"]["values"] == [9.0]
     assert found["first training step"]["values"] == [20.0, 30.0]
 
 
 def test_a_run_that_fails_says_why():
     with pytest.raises(VmcError, match=r"ended with status 1 \(.*nonsense.*\)"):
-        startup.first_step_seconds(["nonsense=1"])
+        train.first_step_seconds(["nonsense=1"])
 
 
 @pytest.mark.slow
@@ -158,20 +153,15 @@ def test_a_real_run_is_started(blank, clips):
         *(f"model.path={blank}", "data=videos", f"data.path={clips}", "motion=custom", "trainer.threads=1"),
         *("motion.caption=a square doing the {token} sign", "regularization=none", "data.variants=2", "batch_size=1"),
     ]
-    assert startup.first_step_seconds(overrides) > 0
+    assert train.first_step_seconds(overrides) > 0
 
 
 @pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own():
     loaded = bytearray(64 * 2**20)  # ours, which the other process must not be charged with
-    peak, above = (values[0] for _, values in memory_figures("zeros", partial(holding, 32 * 2**20)).values())
-    assert above == pytest.approx(32 * 2**20 / 1e6, rel=0.2)
-    assert peak > above and len(loaded)
-
-
-def holding(size: int):
-    """A task that holds so many bytes."""
-    return partial(bytes_written, size), False
+    peaks = [memory_figures("zeros", partial(bytes_written, size * 2**20)) for size in (0, 32)]
+    nothing, some = (values[0] for figures in peaks for _, values in figures.values())
+    assert some - nothing == pytest.approx(32 * 2**20 / 1e6, rel=0.2) and len(loaded)
 
 
 def bytes_written(size: int) -> None:

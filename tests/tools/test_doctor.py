@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,11 @@ from vmc import doctor
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.pipelines import families
-from vmc.tools.doctor import checks as machine
-from vmc.tools.doctor import checks as networks
-from vmc.tools.doctor import software
-from vmc.tools.doctor.checks import clips
-from vmc.tools.doctor.run import plan
-from vmc.tools.doctor.software import Row, lines
+from vmc.tools import planned_run as looked_at
+from vmc.tools import software
 from vmc.tools.downloads import SOURCES
+from vmc.tools.planned_run import clips, disk, disk_use, networks, plan
+from vmc.tools.software import Row, lines
 from vmc.utils.errors import VmcError
 
 
@@ -96,7 +95,7 @@ def test_published_files_are_compared(elsewhere, monkeypatch):
     sscd.with_name(f"{sscd.name}.0123abcd.part").write_bytes(b"x")
 
     def found() -> dict[str, Row]:
-        return {row.part: row for row in networks.networks(plan("paper"))}
+        return {row.part: row for row in networks(plan("paper"))}
 
     rows = found()
     assert [rows[name].state for name in ("trn", "clip", "sscd")] == ["fails"] * 3
@@ -116,11 +115,11 @@ def test_published_files_are_compared(elsewhere, monkeypatch):
 
 def test_a_cached_pipeline_is_found_and_a_folder_without_a_part_is_not(blank, tmp_path, monkeypatch):
     (tmp_path / "unet").mkdir()
-    broken = networks.networks(plan("paper", [f"model.path={tmp_path}"]))[0]
+    broken = networks(plan("paper", [f"model.path={tmp_path}"]))[0]
     assert broken.state == "fails" and "has no unet/config.json" in broken.found
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(blank))
     run = plan("paper")
-    assert networks.networks(run)[0].state == "ok" and run.base.path == blank
+    assert networks(run)[0].state == "ok" and run.base.path == blank
 
 
 def test_clips_are_counted_and_not_opened(tmp_path):
@@ -144,7 +143,7 @@ def test_clips_are_counted_and_not_opened(tmp_path):
 
 def test_a_shipped_network_that_is_gone_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
-    rows = networks.networks(plan("mini"))
+    rows = networks(plan("mini"))
     assert [row.state for row in rows] == ["fails"] * 4 + ["ok"]  # quality needs no file
     assert rows[1].remedy == "python -m vmc.mini classifier"
 
@@ -190,15 +189,20 @@ def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
     rows = {}
     for total in (8, 10, 12, 80):
         gpu(total - 1, total)
-        rows[total] = machine.gpu_memory(run, total - 1, total)
+        _, rows[total] = looked_at.gpu(run)
     assert [row.state for row in rows.values()] == ["fails"] * 2 + ["ok"] * 2
     held = "the run holds 10.4 of weights, gradients and optimizer state, and activations beside them"
     assert held in rows[10].found and held in rows[80].found
     assert "optimizer=adamw8bit, or parameters=lora" in rows[10].remedy
-    assert machine.gpu_memory(run, 10, 80).state == "note"
+    gpu(10, 80)
+    assert looked_at.gpu(run)[1].state == "note"
+    assert looked_at.gpu(plan("paper", ["model.path=somewhere/else"]))[1].state == "note"
     lora = plan("paper", ["parameters=lora", "evaluate_every=0"])
-    assert machine.gpu_memory(lora, 3, 4).state == "ok" and "parameters=lora" not in machine.savings(lora)
-    assert machine.gpu_memory(plan("paper", ["model.path=somewhere/else"]), 19, 20).state == "note"
+    gpu(3, 4)
+    assert looked_at.gpu(lora)[1].state == "ok"
+    gpu(1, 4)
+    (_, row) = looked_at.gpu(lora)
+    assert row.state == "note" and "parameters=lora" not in row.remedy and "optimizer=adamw8bit" in row.remedy
 
 
 @pytest.mark.parametrize("family", ["unet3d", "wan"])
@@ -215,33 +219,32 @@ def test_the_need_is_that_of_the_models_own_config_files(family, tmp_path):
 
 def test_the_run_says_whether_it_takes_a_gpu_and_which_precision(gpu):
     gpu(39, 40)
-    assert [row.state for row in machine.gpu(plan("paper"))] == ["ok"] * 3
-    assert [row.part for row in machine.gpu(plan("mini"))] == ["GPU"]
+    assert [row.state for row in looked_at.gpu(plan("paper"))] == ["ok"] * 2
+    assert [row.part for row in looked_at.gpu(plan("mini"))] == ["GPU"]
     two = plan("mini", ["trainer=ddp", "batch_size=4"])
-    assert machine.gpu(two)[0].remedy == "give trainer.devices=1"
+    assert looked_at.gpu(two)[0].found == "trainer.devices is 2, but there are 1 GPUs here"
     gpu(39, 40, bf16=False)
-    (precision,) = [row for row in machine.gpu(plan("paper")) if row.part == "precision"]
-    assert precision.state == "fails" and precision.remedy == "add trainer.precision=16-mixed"
-    assert machine.gpu(plan("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
+    (row,) = looked_at.gpu(plan("paper"))
+    assert row.state == "fails" and row.remedy == "use trainer.precision=16-mixed"
+    assert looked_at.gpu(plan("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
 
 
 def test_room_is_computed_from_what_is_trained_and_how_often_it_is_saved():
-    method = machine.disk_use(plan("paper"))
+    method = disk_use(plan("paper"))
     trained = 570_882_176
-    assert method.weights == 6 * trained * 4 and method.checkpoint == trained * 12
-    assert method.stays == pytest.approx(27.4e9, rel=2e-3) and method.most == pytest.approx(34.3e9, rel=2e-3)
+    assert method == (trained * (6 * 4 + 2 * 12), trained * (6 * 4 + 3 * 12))
+    assert method == (pytest.approx(27.4e9, rel=2e-3), pytest.approx(34.3e9, rel=2e-3))
     words = ["weights_dtype=bfloat16", "optimizer=adamw8bit", "evaluate_every=750", "steps=1500", "checkpoint_every=0"]
-    less = machine.disk_use(plan("paper", words))
-    assert less.weights == trained * (2 + 4) and less.checkpoint == trained * 6 and less.stays == less.most
-    assert machine.disk_use(plan("paper", ["+baseline=pretrained"])).stays == 0
-    assert machine.disk_use(plan("paper", ["model.path=somewhere/else"])) is None
+    assert disk_use(plan("paper", words)) == (trained * (2 + 4 + 6),) * 2
+    assert disk_use(plan("paper", ["+baseline=pretrained"])) == (0, 0)
+    assert disk_use(plan("paper", ["model.path=somewhere/else"])) is None
 
 
 def test_the_page_on_the_paper_has_the_room_that_table_2_takes():
     """Ten arms that differ; five motions."""
     arms = ("params_none", "params_kv", "params_all", "temporal_frozen", "temporal_frozen_spatial", "token_trained")
     arms += ("timesteps_uniform", "reg_none", "reg_synthetic", "lora")
-    in_all = 5 * sum(machine.disk_use(plan("paper", [f"+ablation={arm}"])).stays for arm in arms) / 1e12
+    in_all = 5 * sum(disk_use(plan("paper", [f"+ablation={arm}"]))[0] for arm in arms) / 1e12
     page = (Path(__file__).parents[2] / "docs" / "reproducing_the_paper.md").read_text()
     (said,) = re.findall(r"Table 2's runs take up to ([0-9.]+) TB", page)
     assert float(said) == pytest.approx(in_all, abs=0.05)
@@ -250,23 +253,23 @@ def test_the_page_on_the_paper_has_the_room_that_table_2_takes():
 def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
     (tmp_path / "clip.mp4").write_text("a file")
     monkeypatch.setenv("VMC_CACHE", str(tmp_path / "clip.mp4"))
-    row = machine.disk(plan("mini"))
-    assert row.state == "note" and "clip.mp4 cannot be written" in row.found and "VMC_CACHE" in row.remedy
-    row = machine.disk(plan("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
+    row = disk(plan("mini"))
+    assert row.state == "note" and "clip.mp4, which is a file" in row.found and "VMC_CACHE" in row.remedy
+    row = disk(plan("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
     assert row.state == "fails" and row.found.startswith("output is") and "set output=" in row.remedy
 
 
 def test_little_memory_and_disk_are_notes(monkeypatch):
-    monkeypatch.setattr(machine, "available_memory", lambda: 0.5)
+    monkeypatch.setattr(looked_at, "available_memory", lambda: 2**29)
     run = plan("mini")
-    assert machine._memory(run).state == "note" and machine._memory(run).remedy
-    monkeypatch.setattr(machine, "available_memory", lambda: None)
-    assert "not known" in machine._memory(run).found
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: machine.shutil._ntuple_diskusage(50e9, 20e9, 30e9))
-    row = machine.disk(plan("paper"))
+    assert looked_at.memory(run).state == "note" and looked_at.memory(run).remedy
+    monkeypatch.setattr(looked_at, "available_memory", lambda: None)
+    assert "not known" in looked_at.memory(run).found
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(50e9, 20e9, 30e9))
+    row = disk(plan("paper"))
     assert row.state == "note" and "a run leaves about 28 and takes 35 while it saves" in row.found
     assert "(estimate)" in row.found and "the download of zeroscope 3.7" in row.found
-    assert machine.disk(run).state == "ok"
+    assert disk(run).state == "ok"
 
 
 def test_wandb_and_launchers_are_never_what_fails(monkeypatch):
@@ -298,5 +301,5 @@ def test_help_answers(capsys):
 
 
 def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr("vmc.tools.doctor.run.table", lambda: ["a table", "of two lines"])
+    monkeypatch.setattr("vmc.tools.planned_run.table", lambda: ["a table", "of two lines"])
     assert told(capsys, "--memory") == (0, "a table\nof two lines\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.tools.doctor.run import MEASURED, count_rows, table
+from vmc.tools.planned_run import MEASURED, count_rows, table
 from vmc.training.memory import GIB, HeldMemory
 
 ROOT = Path(__file__).parents[2]

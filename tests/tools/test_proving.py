@@ -27,7 +27,7 @@ def options(output, *words: str):
 def output(tmp_path_factory, tiny):
     """A proof's folder that has its model already."""
     folder = tmp_path_factory.mktemp("proof") / "out"
-    random_folder(folder / "model", tiny)
+    random_folder(folder / "model-bin", tiny)
     return folder
 
 
@@ -50,7 +50,7 @@ def here(entered):
 
 
 def test_it_loads_trains_and_draws_by_the_ordinary_commands(here, tiny, output):
-    given = options(output, "--threads", "1")
+    given = options(output, "-o", "trainer.threads=1")
     result = prove(given, sizes=tiny, command=here)
     assert json.loads((output / "proof.json").read_text()) == result
     kept, recomputed, drawn = result["runs"]
@@ -63,14 +63,14 @@ def test_it_loads_trains_and_draws_by_the_ordinary_commands(here, tiny, output):
     assert drawn["frames"] == [2, 3, 64, 64]
     (video,) = (output / "videos").glob("*.mp4")
     assert read_frames(video).any()
-    assert {path.name for path in (output).iterdir()} == {"model", "clips", "videos", "proof.json"}
+    assert {path.name for path in (output).iterdir()} == {"model-bin", "clips", "videos", "proof.json"}
 
     said = "\n".join(table(result))
     assert f"{trained['parameters']:,}" in said and "activations recomputed" in said and "2.00" in said
     assert str(output.parent) not in said
 
     # Again: the model is the one that is there.
-    stamps = {path: path.stat().st_mtime_ns for path in (output / "model").rglob("*")}
+    stamps = {path: path.stat().st_mtime_ns for path in (output / "model-bin").rglob("*")}
     with pytest.raises(VmcError, match="no training fits"):
         prove(given, sizes=tiny, command=said_by(-9, "Loading"))
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
@@ -148,7 +148,7 @@ def test_videos_and_overrides_are_those_of_the_command_line(output, tiny):
         given.append(words)
         return 1, "error: out of memory"
 
-    words = ["--threads", "1", "-o", "trainer.precision=bf16-mixed", "--steps", "3", "--frames", "4"]
+    words = ["-o", "trainer.threads=1", "-o", "trainer.precision=bf16-mixed", "-o", "steps=3", "--frames", "4"]
     with pytest.raises(VmcError, match="no training fits"):
         prove(options(output, *words), sizes=tiny, command=note)
     for recomputed, words in zip(("false", "true"), given, strict=True):
@@ -160,7 +160,7 @@ def test_a_gpu_takes_the_models_own_video(tmp_path, tiny, monkeypatch):
     given = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(proving, "random_folder", lambda *words, **more: True)
-    monkeypatch.setattr(proving.Proof, "train", lambda self, *words, **more: given.append(self.video) or 1 / 0)
+    monkeypatch.setattr(proving.Proof, "train", lambda self, *words, **more: given.append(self.model[1:]) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prove(proof.parser().parse_args(["--output", str(tmp_path / "out")]), sizes=tiny)
     assert given == [["model.frames=16", "model.size=384"]]

@@ -16,9 +16,9 @@ from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from vmc import weights
+from vmc.metrics.networks.classifiers import OnlineTSM
 from vmc.metrics.networks.sscd import SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
-from vmc.metrics.networks.tsm import OnlineTSM
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.shipped import shipped
 from vmc.models.animatediff import AnimateDiff

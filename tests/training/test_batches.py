@@ -2,36 +2,27 @@
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from vmc.data.clips import Clip
-from vmc.data.frames import ClipTransform
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
 from vmc.diffusion.timesteps import CoarseNoise
-from vmc.training.batches import Batch, ClipSet, Mixture, StepPlan, TrainingBatches
+from vmc.training.batches import Batch, Mixture, StepPlan, TrainingBatches
 from vmc.training.regularization import NoRegularization, check_mix
+from vmc.training.subject import Subject
 from vmc.utils.errors import VmcError
 
 EXEMPLARS, OTHERS = 3, 20
 
 
-STILLS = ClipSet(
-    name="subject",
-    clips=[Clip(path=Path(f"{number}.png"), caption="a man", role="subject") for number in range(5)],
-    transform=ClipTransform(frames=1),
-    share=0.25,
-)
+STILLS, SUBJECT = 5, Subject(source=None, share=0.25)
 
 
-def mixture(mix="paired", ratio="balanced", others=OTHERS, further=()) -> Mixture:
+def mixture(mix="paired", ratio="balanced", others=OTHERS, **subject) -> Mixture:
     regularization = NoRegularization(mix=mix, weight=0.5, ratio=ratio, variants=2)
-    return Mixture(
-        exemplars=EXEMPLARS, exemplar_variants=4, others=others, regularization=regularization, further=further
-    )
+    return Mixture(exemplars=EXEMPLARS, exemplar_variants=4, others=others, regularization=regularization, **subject)
 
 
 def plan(seed=0, batch_size=4, **chosen) -> StepPlan:
@@ -52,7 +43,7 @@ def batches(steps: StepPlan, **parallel) -> TrainingBatches:
         moments={
             pair: torch.rand(2, 4, 2 if pair[0] < EXEMPLARS + OTHERS else 1, 3, 3, generator=source) for pair in wanted
         },
-        texts=[Conditioning(torch.full((1, 5, 6), float(clip))) for clip in range(EXEMPLARS + OTHERS + 5)],
+        texts=[Conditioning(torch.full((1, 5, 6), float(clip))) for clip in range(EXEMPLARS + OTHERS + STILLS)],
         steps=10,
         start=lambda: 0,
         **parallel,
@@ -62,7 +53,7 @@ def batches(steps: StepPlan, **parallel) -> TrainingBatches:
 def joined(parts: list[Batch]) -> dict[str, torch.Tensor]:
     """Of the clips that have one shape."""
     names = ("latents_BCFHW", "noise_BCFHW", "times_B", "weights_B", "is_exemplar_B")
-    groups = [group for part in parts for group in part.groups if group.clip_set is None]
+    groups = [group for part in parts for group in part.groups if not group.is_still]
     tensors = {name: torch.cat([getattr(group, name) for group in groups]) for name in names}
     seeds = torch.tensor([seed for group in groups for seed in group.objective_seeds_B])
     return tensors | {"text": Conditioning.cat([group.text for group in groups]).embeddings_BLD, "objective": seeds}
@@ -144,44 +135,32 @@ def test_without_regularization_every_draw_is_an_exemplar():
     assert all(item.is_exemplar for item in drawn)
 
 
-def test_a_further_set_takes_its_share_and_leaves_the_other_draws_as_they_are():
-    plain, mixed = plan(), plan(further=[STILLS])
+@pytest.mark.parametrize("start", [0, 500])
+def test_stills_take_their_share_from_their_first_step_on_and_leave_the_other_draws_as_they_are(start):
+    plain, mixed = plan(), plan(stills=STILLS, subject=replace(SUBJECT, start=start))
     draws = [(plain.draw(step, 0), mixed.draw(step, 0)) for step in range(2000)]
-    stills = [drawn for _, (drawn, *_) in draws if drawn.clip_set]
-    assert len(stills) / 2000 == pytest.approx(0.25, abs=0.03)
-    assert {drawn.clip for drawn in stills} == set(range(EXEMPLARS + OTHERS, EXEMPLARS + OTHERS + 5))
-    assert {(drawn.clip_set, drawn.is_exemplar, drawn.weight) for drawn in stills} == {("subject", False, 1.0)}
-    assert all(before == after for before, after in draws if not after[0].clip_set)
+    stills = [drawn for _, (drawn, *_) in draws if drawn.is_still]
+    assert len(stills) / (2000 - start) == pytest.approx(0.25, abs=0.03)
+    assert not any(drawn.is_still for _, (drawn, *_) in draws[:start])
+    assert {drawn.clip for drawn in stills} == set(range(EXEMPLARS + OTHERS, EXEMPLARS + OTHERS + STILLS))
+    assert {(drawn.is_exemplar, drawn.weight, drawn.variant) for drawn in stills} == {(False, 1.0, 0)}
+    assert all(before == after for before, after in draws if not after[0].is_still)
 
 
-def test_clips_of_another_length_are_a_group_of_their_own():
-    steps = plan(further=[STILLS])
-    step = next(step for step in range(50) if len({steps.draw(step, index)[0].clip_set for index in range(4)}) == 2)
+def test_mirrored_stills_have_variants():
+    drawn = [plan(stills=STILLS, subject=replace(SUBJECT, share=1.0, mirror=True)).draw(step, 0) for step in range(50)]
+    assert len({item.variant for (item,) in drawn}) > 4
+
+
+def test_stills_are_a_group_of_their_own():
+    steps = plan(stills=STILLS, subject=SUBJECT)
+    step = next(step for step in range(50) if len({steps.draw(step, index)[0].is_still for index in range(4)}) == 2)
     batch = batches(steps).batch(step, range(4))
-    shapes = {group.clip_set: tuple(group.latents_BCFHW.shape[2:]) for group in batch.groups}
-    assert shapes == {None: (2, 3, 3), "subject": (1, 3, 3)}
+    shapes = {group.is_still: tuple(group.latents_BCFHW.shape[2:]) for group in batch.groups}
+    assert shapes == {False: (2, 3, 3), True: (1, 3, 3)}
     assert batch.draws == 4
-    sizes = Counter(item.clip_set for index in range(4) for item in steps.draw(step, index))
-    assert sizes == {group.clip_set: len(group.weights_B) for group in batch.groups}
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"share": 0.0}, r"subject.share is 0.0; it must be above 0"),
-        ({"clips": []}, "subject has no clips"),
-        ({"variants": 0}, r"subject.variants is 0"),
-        ({"name": "motion"}, "named 'motion'"),
-    ],
-)
-def test_a_set_that_cannot_be_drawn_from_is_refused(changes, words):
-    with pytest.raises(VmcError, match=words):
-        replace(STILLS, **changes)
-
-
-def test_shares_of_more_than_all_draws_are_refused():
-    with pytest.raises(VmcError, match=r"subject.share, other.share are 1.25 together"):
-        mixture(further=[STILLS, replace(STILLS, name="other", share=1.0)])
+    sizes = Counter(item.is_still for index in range(4) for item in steps.draw(step, index))
+    assert sizes == {group.is_still: len(group.weights_B) for group in batch.groups}
 
 
 def test_wanted_is_exactly_what_the_steps_read():

@@ -9,9 +9,8 @@ import torch
 from vmc.mini.shipped import shipped
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
-from vmc.models.unet3d import UNet3D
+from vmc.models.unet3d import ZEROSCOPE, UNet3D
 from vmc.runs.folder import read_state
-from vmc.tools.full_size import ZEROSCOPE
 from vmc.training import session
 from vmc.training.hardware import Hardware
 from vmc.training.memory import GIB, check_memory, explain_oom

@@ -20,8 +20,10 @@ from vmc.evaluation.synthetic import BaseVideos
 from vmc.models.token import MotionToken
 from vmc.runs.folder import RunFolder
 from vmc.training.experiment import Experiment
+from vmc.training.merging import MergedDeltas
 from vmc.training.regularization import NoRegularization
 from vmc.training.session import Session
+from vmc.training.subject import NoSubject
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 
@@ -68,17 +70,19 @@ def _make(node: Any, **more: Any) -> Any:
         raise
 
 
-def build_experiment(config: Config) -> Experiment:
+def build_experiment(config: Config, *, merged: MergedDeltas | None = None) -> Experiment:
     """The parts that training, evaluating and generating share.
 
     Args:
         config: composed and checked, of any command; without data there are no clips, without metrics no scores.
+        merged: several runs, whose words captions and prompts may use; the config is that of the first.
 
     Raises:
         VmcError: a class refuses what it is given.
     """
     data = _make(config["data"]) if "data" in config else None
     motion, token = _make(config["motion"]), _make(config["token"])
+    token = merged.token(token) if merged else token
     video = {} if data is None else {"frames": data.frames, "size": data.size, "fps": data.fps}
     model = _make(config["model"], **video)
     if data is None:
@@ -97,6 +101,7 @@ def build_experiment(config: Config) -> Experiment:
         sampler=_make(config["sampler"]),
         hardware=hardware,
         regularization=regularization,
+        subject=_make(config["subject"]) if "subject" in config else NoSubject(),
         suite=_make(config["metrics"]) if "metrics" in config and _is_scored(config) else None,
         prompts=prompts,
         threshold=threshold_of(config),
@@ -117,6 +122,8 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
     if config.get("parameters") is None:
         if config["init"] is not None:
             raise VmcError(f"init is {config['init']}, but parameters is null, which trains nothing; give parameters")
+        if not isinstance(experiment.subject, NoSubject):
+            raise VmcError("subject has stills, but parameters is null, which trains nothing; give parameters")
         return Pretrained(experiment=experiment, run=run, mirror=_make(config["logger"]))
     return Session(
         experiment=experiment,

@@ -24,13 +24,14 @@ from vmc.utils.plain_yaml import read_yaml
 NAMES = ("arm", "motion.name", "stack_name")
 """Names of folders."""
 GROUPS = (
-    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "regularization", "optimizer"),
-    *("lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
+    *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "regularization", "subject"),
+    *("optimizer", "lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
 )
 """Groups of which classes are made."""
 REMEDIES = {
     "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
-    " of your own clips"
+    " of your own clips",
+    "subject.path": "subject.path=FOLDER, of still images",
 }
 """What is given for a key that has no default, where its name does not say it."""
 GIVEN_LATER = {"regularization": ("source", "seed", "base_videos")}
@@ -40,10 +41,14 @@ NULLABLE = ("parameters", "figures.*")
 TYPES: dict[str, Any] = {
     # Of keys outside of any class whose default is null or a list. All others have the type of their default.
     **dict.fromkeys(("cache", "control", "export", "init", "prompt", "push", "run", "videos"), str | None),
-    **dict.fromkeys(("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed"), int | None),
-    **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file"), str | None),
+    **dict.fromkeys(
+        ("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed", "choice.pairs"), int | None
+    ),
+    **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file", "choice.key"), str | None),
     **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),
-    **dict.fromkeys(("output", "arm", "runs"), str),
+    **dict.fromkeys(("output", "arm"), str),
+    "choice.arms": Sequence[str] | None,
+    "choice.answers": Sequence[str] | str | None,
     "prompts.known": Mapping[str, str] | None,
     "stop.appearance": float | None,
     "rates.*": float,
@@ -54,6 +59,7 @@ BOUNDS: dict[tuple[str, ...], tuple[float, float, str]] = {
     ("seed", "seeds.*", "prompts.seeds.*", "figure3.seed"): (0, LARGEST, f"a whole number from 0 to {LARGEST}"),
     ("*.learning_rate", "optimizer.lr", "rates.*"): (0, math.inf, "a rate of 0 or more"),
     ("optimizer.betas.*",): (0, math.nextafter(1, 0), "a number from 0 to below 1"),
+    ("choice.pairs",): (1, LARGEST, "a whole number of 1 or more, or null"),
     ("optimizer.eps", "optimizer.weight_decay"): (0, math.inf, "a number of 0 or more"),
 }
 WORDS: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}

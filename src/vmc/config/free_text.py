@@ -12,12 +12,13 @@ from vmc.config.folders import MULTIRUN
 
 FREE_TEXT = (
     *("prompt", "motion.caption", "motion.label", "motion.language", "motion.prompt", "subject.caption", "token.word"),
-    "figure3.subject",
+    *("token.further.subject.word", "figure3.subject", "choice.motion", "choice.text"),
 )
 """Keys whose value is text and nothing else."""
 PATHS = (
     *("output", "init", "run", "runs", "videos", "cache", "export", "data.path", "data.source.regularization_path"),
-    *("model.path", "prompts.file", "regularization.path", "metrics.*.path", "metrics.classifier.labels"),
+    *("model.path", "prompts.file", "regularization.path", "subject.path", "choice.key"),
+    *("metrics.*.path", "metrics.classifier.labels"),
 )
 """Keys whose value is a path. `~` is the home folder, and `${key}` refers to another key."""
 NAMES = ("arm", "motion.name", "logger.name", "logger.project", "logger.group")
@@ -52,7 +53,8 @@ def _quote(argument: str, *, multirun: bool) -> str:
     parsed = _parsed(value) if multirun else None
     if not (name in NAMES or is_path(name)) or (parsed and parsed.is_sweep_override()):
         return argument
-    parts = value.split(",") if multirun else [value]
+    listed = value.startswith("[") and value.endswith("]")  # `runs` names several, which are no choices
+    parts = value.split(",") if multirun and not listed else [value]
     return f"{key}={','.join(_as_text(part, name) for part in parts)}"
 
 

@@ -16,7 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import GROUPS, check_free_values, check_part
-from vmc.config.schema import INSTRUCTIONS, find, named_targets, schema_of, walk
+from vmc.config.schema import ABSENT, INSTRUCTIONS, find, named_targets, schema_of, walk
+from vmc.runs.scaled import ScaledRun, read_runs
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,39 @@ def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
             raise VmcError(f"{key} is given with run={run}, which brings its own; leave it out")
     for key, value in said.items():
         OmegaConf.update(config, key, value, merge=False)
+
+
+def choose_runs(config: DictConfig) -> list[ScaledRun]:
+    """The runs that `runs` names, to be merged; none where it names none.
+
+    One alone that counts as it was trained becomes the config's `run`, with its step, and so is that run to the bit.
+
+    Raises:
+        VmcError: another key names weights too, or as `read_runs`.
+    """
+    if config.runs is None:
+        return []
+    for key in ("run", "step", "videos"):
+        if config.get(key) is not None:
+            remedy = "name a file of the run's weights/ in runs" if key == "step" else "choose one of them"
+            raise VmcError(f"{key} and runs are both given; {remedy}")
+    runs = read_runs(OmegaConf.to_container(OmegaConf.create([config.runs]), resolve=True)[0])  # type: ignore[index]
+    if len(runs) > 1 or runs[0].scale != 1:
+        return runs
+    config.run, config.step, config.runs = str(runs[0].path), runs[0].step, None
+    return []
+
+
+def warn_of_other_videos(config: DictConfig, runs: Sequence[ScaledRun]) -> None:
+    """Say which of merged runs had clips of another length, size or rate than the videos will have, the first one's."""
+    from vmc.runs.folder import read_config
+
+    for run in runs[1:]:
+        theirs = {key: find(read_config(run.path), f"data.{key}") for key in FRAMES}
+        other = [f"{key} {theirs[key]}" for key in FRAMES if theirs[key] not in (ABSENT, config.model.get(key))]
+        if other:
+            ours = ", ".join(f"{key} {config.model.get(key)}" for key in FRAMES)
+            log.warning("%s was trained with %s; videos have %s", run.path, ", ".join(other), ours)
 
 
 def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = False) -> dict[str, Any]:

@@ -182,7 +182,7 @@ class Schema:
         group, _, inner = key.partition(".")
         parent, _, name = key.rpartition(".")
         files = group_files(group) if group in self.groups and inner else []
-        if choices := [f"{group}={file.stem}" for file in files if find(_read(file), inner) is not ABSENT]:
+        if choices := [f"{group}={file.stem}" for file in files if _sets(file, group, inner)]:
             return f"{key} belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
         known = find(self.tree, key) is not ABSENT or key in self.groups or group == "hydra"
         if known or any(_takes(target, name) for target in named_targets().get(parent, ())):
@@ -250,6 +250,12 @@ def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
 
 def _read(file: Path) -> dict[str, Any]:
     return dict(read_yaml(file, remedy="correct it, or install the project anew where it is the project's") or {})
+
+
+def _sets(file: Path, group: str, inner: str) -> bool:
+    """Whether a YAML of a group has a key of the group, also where it is written for the outermost level."""
+    place = group if not package_of(file.read_text(encoding="utf-8"), group) else ""
+    return find(_read(file), join(place, inner)) is not ABSENT
 
 
 def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:

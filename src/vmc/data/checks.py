@@ -36,17 +36,17 @@ def check_regular(path: Path) -> None:
 
 
 @explain_permissions()
-def check_path(path: object, *, key: str, missing: bool = False) -> Path:
+def check_path(path: object, *, key: str, missing: bool = False, what: str = "clips or a video file") -> Path:
     """The path of a folder or file of clips as `key` sets it; a VmcError where it is none, several or, unless it may
-    be `missing`, leads nowhere.
+    be `missing`, leads nowhere. A folder of `what` is meant.
     """
     if path is None or not str(path):
-        raise VmcError(f"{key} is not set: give a folder of clips or a video file")
+        raise VmcError(f"{key} is not set: give a folder of {what}")
     if not isinstance(path, str | Path) or (str(path).startswith("[") and not Path(path).exists()):
         raise VmcError(f"{key} is {path}, which names several: put the clips into one folder and give that")
     path = Path(path).expanduser()
     if not missing and not path.exists():
-        raise VmcError(f"{key} is {path}, which does not exist: give a folder of clips or a video file")
+        raise VmcError(f"{key} is {path}, which does not exist: give a folder of {what}")
     return path
 
 

@@ -21,6 +21,10 @@ PLACEHOLDERS = ("token", "subject_token", "subject")
 """What captions and prompts may hold in braces: the motion's word, the subject's word, the test subject's phrase."""
 
 
+_TAUGHT = {"exemplar": ("motion", "token"), "subject": ("subject", "subject_token")}
+"""What clips of a role teach, and the placeholder of its word; regularization clips need no word."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """A clip on disk, what it shows and what it is for."""
@@ -49,6 +53,18 @@ class ClipSource(Protocol):
         return []
 
 
+class StillSource(Protocol):
+    """Where stills of a subject come from. Equal arguments give equal lists."""
+
+    def stills(self, *, caption: str | None) -> list[Clip]:
+        """Still images of one frame, of the role `subject`.
+
+        Args:
+            caption: of every still, with `{subject_token}`; None leaves it to what the source knows of each.
+        """
+        return []
+
+
 class NoClips(ClipSource):
     """No clips: videos are only generated."""
 
@@ -70,12 +86,16 @@ def fill(caption: str, **values: str | None) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), caption)
 
 
-def check_token(clips: Sequence[Clip], word: str) -> None:
-    """Refuse exemplars whose captions, after `fill`, lack the motion's word, in upper or lower case as for CLIP."""
+def check_token(clips: Sequence[Clip], **words: str) -> None:
+    """Refuse exemplars and stills of a subject whose captions, after `fill`, lack the word for what they teach, in
+    upper or lower case as for CLIP; `words` are those of the placeholders.
+    """
     for clip in clips:
-        if clip.role == "exemplar" and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", clip.caption, re.IGNORECASE):
-            told = f"the caption {shortened(clip.caption)!r} of clip {clip.path} lacks the motion's token {word!r}"
-            raise VmcError(f"{told}: write {{token}} into the caption where the motion is named")
+        thing, name = _TAUGHT.get(clip.role, ("", ""))
+        word = words.get(name)
+        if word and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", clip.caption, re.IGNORECASE):
+            told = f"the caption {shortened(clip.caption)!r} of clip {clip.path} lacks the {thing}'s token {word!r}"
+            raise VmcError(f"{told}: write {{{name}}} into the caption where the {thing} is named")
 
 
 def check_readable(

@@ -2,7 +2,7 @@
 
 import logging
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from vmc.data.checks import check_path, explain_permissions, frame_numbers
 from vmc.data.clips import Clip, Role
 from vmc.data.images import IMAGE_SUFFIXES, count_images
-from vmc.data.video import VIDEO_SUFFIXES, is_visible, natural_order
+from vmc.data.video import VIDEO_SUFFIXES, frame_times, is_visible, natural_order
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import check_characters, read_table, read_text
 
@@ -59,15 +59,52 @@ class VideoFolder:
         return self._clips("regularization.path", self.regularization_path, None, "regularization")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
-        clips = []
         found = find_clips(check_path(path, key=key), key=key, stills=self.stills, caption=caption)
-        for file, text in zip(*found, strict=True):
-            if text is None:
-                remedy = "set motion.caption, " if role == "exemplar" else ""
-                remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
-                raise VmcError(f"clip {file} has no caption: {remedy}")
-            clips.append(Clip(path=file, caption=text, role=role))
-        return clips
+        return _with_captions(*found, role=role)
+
+
+@dataclass(frozen=True)
+class StillFolder:
+    """The stills of a subject in a folder, or one image file; captions as those of `VideoFolder`.
+
+    Args:
+        path: folder of images of any size, or one of them.
+    """
+
+    path: Path | str | None
+
+    def stills(self, *, caption: str | None = None) -> list[Clip]:
+        """All of them; a VmcError where there are none, one has no caption, or one moves."""
+        key = "subject.path"
+        path = check_path(self.path, key=key, what="still images")
+        if path.is_dir() and not any(files.images or files.videos for files in _scan(path, key=key).values()):
+            raise VmcError(f"{key} is {path}, which holds no stills: put {', '.join(IMAGE_SUFFIXES)} files into it")
+        found = find_clips(path, key=key, stills=True, caption=caption)
+        if moving := next(filter(_moves, found[0]), None):
+            told = "a folder of numbered frames" if moving.is_dir() else "a video"
+            raise VmcError(f"{key} is {path}, in which {moving.name} is {told}: leave still images alone there")
+        return _with_captions(*found, role="subject")
+
+
+def _moves(clip: Path) -> bool:
+    try:
+        return clip.is_dir() or len(frame_times(clip)) > 1
+    except VmcError:  # told when all clips are checked
+        return False
+
+
+_CAPTION_KEYS = {"exemplar": "motion.caption", "subject": "subject.caption"}
+"""What sets one caption for all clips of a role."""
+
+
+def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, role: Role) -> list[Clip]:
+    """Clips of a role; a VmcError where one has no caption."""
+    for file, caption in zip(files, captions, strict=True):
+        if caption is None:
+            remedy = f"set {_CAPTION_KEYS[role]}, " if role in _CAPTION_KEYS else ""
+            remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
+            raise VmcError(f"clip {file} has no caption: {remedy}")
+    return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
 
 
 @explain_permissions()

@@ -10,6 +10,9 @@ from vmc.data.clips import fill
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import MAX_ROWS, check_characters, read_lines, read_table, shortened
 
+SUBJECT_WORD = "{subject_token}"
+"""What a test subject's phrase may hold: the model is told of "a pll man", and a score looks for "a man"."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
@@ -27,7 +30,7 @@ def read_prompts(
     """Prompts of a file, in its order, each prompt's seeds together.
 
     - a table (.csv, .tsv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each
-      subject;
+      subject, which may hold `{subject_token}`;
     - a table with a column `prompt` and, where wanted, `subject`, `language` and `seed`;
     - text (.txt): a prompt a line, blank lines skipped; commas belong to the prompt.
 
@@ -54,9 +57,16 @@ def read_prompts(
         if not subject and not row.get("prompt"):
             missing = "prompt" if "prompt" in columns else "subject"
             raise VmcError(f"{file}, row {number}, names no {missing}; remove it")
-        values = {**words, "subject": subject} if subject else words
+        asked = subject
+        if subject and SUBJECT_WORD in subject:  # which other networks do not know
+            asked, subject = fill(subject, **words), " ".join(subject.replace(SUBJECT_WORD, "").split())
+            if not subject:
+                raise VmcError(
+                    f"{file}, row {number}, says no more of the subject than its word; write a {SUBJECT_WORD} man"
+                )
+        values, own = ({**words, "subject": one} if one else words for one in (subject, asked))
         said = row.get("language") or (fill(language, **values) if language and subject else None)
-        text = fill(row.get("prompt") or template, **values)
+        text = fill(row.get("prompt") or template, **own)
         check_characters(text, where=str(file))
         for column in seed_columns:
             if not re.fullmatch(r"[+-]?\d{1,19}", row[column]) or not -(2**63) <= int(row[column]) < 2**63:

@@ -31,6 +31,7 @@ from vmc.metrics.scores import read_scores
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.training.experiment import Experiment
+from vmc.training.merging import Weights
 from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.utils.cache import Cache, CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
@@ -74,7 +75,7 @@ class Controls:
         assert self.experiment.suite is not None
         self.experiment.suite.check()
 
-    def model(self, folder: Path, *, weights: Path | None, step: int, language: bool) -> list[EvaluationJob]:
+    def model(self, folder: Path, *, weights: Weights | None, step: int, language: bool) -> list[EvaluationJob]:
         """The test set, prompted with the token, or in natural language (paper, Supplement D)."""
         prompts = list(self.experiment.prompts)
         check_test_set(prompts)
@@ -89,7 +90,7 @@ class Controls:
         return [EvaluationJob(folder=folder, evaluation=evaluation, make=self._by_model(weights), step=step)]
 
     def known(
-        self, folder: Path, *, weights: Path | None, step: int, known: Mapping[str, str] | None, each: int
+        self, folder: Path, *, weights: Weights | None, step: int, known: Mapping[str, str] | None, each: int
     ) -> list[EvaluationJob]:
         """Gestures that the base model knows: how many of them a tuned one has forgotten."""
         if not known:
@@ -151,7 +152,7 @@ class Controls:
         more["unreadable_is_wrong"] = self.unreadable_is_wrong
         return build_evaluation(self.experiment, prompts, label=label, clips=clips, **more)
 
-    def _by_model(self, weights: Path | None) -> MakeVideos:
+    def _by_model(self, weights: Weights | None) -> MakeVideos:
         """Generates; the model is loaded when the first video is missing."""
         parts, loaded = self.experiment, list[Any]()
 

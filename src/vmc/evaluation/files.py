@@ -13,7 +13,7 @@ from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, columns_of
 from vmc.metrics.scores import read_scores, scores_text
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, sha256_of
+from vmc.utils.files import atomic_write, sha256_of, write_json
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +103,6 @@ def write_scores_and_summary(
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write `summary.json` whole."""
     write_json(folder / SUMMARY, summary)
-
-
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object whole."""
-    with atomic_write(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def table_rows(scores: pd.DataFrame) -> list[Row]:

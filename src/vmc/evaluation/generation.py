@@ -3,13 +3,14 @@
 Axes: B videos, C colours or latent channels, F frames, H and W.
 """
 
+import csv
 import hashlib
 import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,8 +31,9 @@ from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
+from vmc.training.merging import MergedDeltas, Weights
 from vmc.utils.errors import VmcError
-from vmc.utils.files import fingerprint
+from vmc.utils.files import atomic_write, fingerprint
 from vmc.utils.randomness import derive_seed
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ SHARE = 0.85
 """Of the free memory that is used."""
 WRITERS = 4
 """Threads that write videos while a GPU makes the next ones."""
+VIDEOS = "videos.csv"
+"""Says of which prompt and seed each video of a folder is: a test set with a column `video`."""
 _Todo: TypeAlias = tuple[Prompt, Path]
 
 
@@ -159,6 +163,11 @@ class VideoGenerator:
         self._inverted: dict[Path, Tensor] = {}  # noise_CFHW of clips, by the denoiser as it is
         self._batch = BatchSize(self.batch_size, self.denoiser.device)
 
+    @property
+    def at_once(self) -> int:
+        """How many videos are made at a time; where no number is given, as the last batch has found it."""
+        return self._batch.size
+
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, label: str = "videos") -> Iterator[Path]:
         """Write each prompt's video to its file and give the files that were missing, in order.
 
@@ -257,33 +266,35 @@ class VideoGenerator:
 
 @dataclass(kw_only=True)
 class TunedModel:
-    """A base model with a run's delta in it: the parts that differ from the base, and where they compute."""
+    """A base model with what one run or several have learned: the parts that differ from it, and where they compute."""
 
     base: VideoModel
     denoiser: Any
     encoder: TextEncoder
     hardware: Hardware
-    weights: Path | None = None
+    weights: Weights | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
         """What tells this model's videos from another's, the sampler aside."""
-        weights, tile = fingerprint(self.weights) if self.weights else None, self.hardware.decode_tile
+        weights, tile = self.fingerprint if self.weights else None, self.hardware.decode_tile
         return self.base.identity, weights, self.base.frames, self.base.size, *(() if tile is None else (tile,))
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what was trained, or of the untouched denoiser."""
+        if isinstance(self.weights, MergedDeltas):
+            return self.weights.fingerprint
         return fingerprint(self.weights) if self.weights else self.base.fingerprint("denoiser")
 
     @classmethod
-    def load(cls, base: VideoModel, token: MotionToken, weights: Path | None, *, hardware: Hardware) -> "TunedModel":
+    def load(cls, base: VideoModel, token: MotionToken, weights: Weights | None, *, hardware: Hardware) -> "TunedModel":
         """The base model, with the delta of `weights` applied where it is given.
 
         Raises:
             VmcError: the delta belongs to another base model.
         """
-        delta = None if weights is None else Delta.load(weights)
+        delta = Delta.load(weights) if isinstance(weights, Path) else weights
         if delta is not None:
             delta.check_base(base)
         denoiser, encoder = base.denoiser(), base.text_encoder(token)
@@ -326,3 +337,18 @@ def video_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:
         digest = hashlib.sha256(repr((prompt.text, prompt.seed, made_with)).encode()).hexdigest()[:8]
         names.append(f"{place:04d}-{slug or 'video'}-{prompt.seed}{f'-{digest}' * bool(made_with)}.mp4")
     return names
+
+
+def note_videos(folder: Path, prompts: Sequence[Prompt], files: Sequence[Path]) -> None:
+    """Write down of which prompt and seed each video is, beside what the folder's table says of others."""
+    rows: dict[str, dict[str, Any]] = {}
+    if (folder / VIDEOS).is_file():
+        with (folder / VIDEOS).open(newline="", encoding="utf-8") as stream:
+            rows = {row["video"]: dict(row) for row in csv.DictReader(stream) if row.get("video")}
+    for prompt, file in zip(prompts, files, strict=True):
+        about = {"video": file.name, "prompt": prompt.text} | asdict(prompt)
+        rows[file.name] = {name: value for name, value in about.items() if name != "text"}
+    with atomic_write(folder / VIDEOS) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[files[0].name]), extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[name] for name in sorted(rows) if (folder / name).is_file())

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from torch import Tensor
 
-from vmc.data.clips import Clip, NoClips, check_readable, check_token, fill
+from vmc.data.clips import Clip, NoClips, Role, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
@@ -265,25 +265,25 @@ def until(stopped: Callable[[], object], files: Iterator[Path]) -> Iterator[Path
 
 
 def gather_clips(experiment: Experiment) -> list[Clip]:
-    """A run's clips, exemplars first, their captions filled in.
+    """A run's clips, exemplars first and stills of a subject last, their captions filled in.
 
     Raises:
-        VmcError: a clip is missing, or an exemplar's caption lacks the token.
+        VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
     """
-    return [*gather_exemplars(experiment), *_filled(experiment, experiment.regularization.clips())]
+    others = [*experiment.regularization.clips(), *experiment.subject.clips()]
+    return _filled(experiment, [*_exemplars(experiment), *others])
 
 
-def gather_exemplars(experiment: Experiment) -> list[Clip]:
-    """The exemplars alone."""
-    motion, words = experiment.motion, experiment.token.words
-    found = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
-    exemplars = _filled(experiment, found)
-    check_token(exemplars, words["token"])
-    return exemplars
+def _exemplars(experiment: Experiment) -> list[Clip]:
+    motion = experiment.motion
+    return experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
 
 
 def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
-    return [replace(clip, caption=fill(clip.caption, **experiment.token.words)) for clip in clips]
+    words = experiment.token.words
+    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
+    check_token(filled, **words)
+    return filled
 
 
 def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) -> Sources | None:
@@ -305,7 +305,7 @@ def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) ->
             " sampler._target_=vmc.diffusion.sampling.Sampler"
         )
     if clips is None:
-        clips, _ = readable(gather_exemplars(experiment), skip_bad=experiment.data.skip_bad)
+        clips = readable(_filled(experiment, _exemplars(experiment)), skip_bad=experiment.data.skip_bad)
     exemplars = [clip for clip in clips if clip.role == "exemplar"]
     return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))
 
@@ -321,17 +321,14 @@ def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
     check_word_is_read(experiment.model, experiment.token, texts)
 
 
-def readable(clips: Sequence[Clip], *, skip_bad: bool) -> tuple[list[Clip], int]:
-    """The clips that can be read, exemplars first, and the number of exemplars.
+def readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
+    """The clips that can be read, exemplars first and stills of a subject last.
 
     Raises:
         VmcError: one cannot be read, or with `skip_bad` none of a role.
     """
-    kept = [
-        check_readable(part, skip_bad=skip_bad) if part else []
-        for part in ([clip for clip in clips if clip.role == role] for role in ("exemplar", "regularization"))
-    ]
-    return [*kept[0], *kept[1]], len(kept[0])
+    parts = ([clip for clip in clips if clip.role == role] for role in get_args(Role))
+    return [clip for part in parts if part for clip in check_readable(part, skip_bad=skip_bad)]
 
 
 def check_evaluation(experiment: Experiment) -> None:

@@ -1,13 +1,26 @@
-"""Motion accuracy: whether a classifier takes a video for the motion that was to be learned (paper, Sec. 4)."""
+"""Motion accuracy: whether a classifier takes a video for the motion that was to be learned (paper, Sec. 4).
 
+And whether a video moves as the exemplars do: the motion fidelity score of Yatim et al. (2023, "Space-Time Diffusion
+Features for Zero-Shot Text-Driven Motion Transfer", Sec. 5), with points tracked by OpenCV in place of CoTracker.
+
+Axes: B videos, F frames, C colors, H and W, N points of one video, M of the other, T steps between frames.
+"""
+
+import hashlib
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vmc.metrics.base import Metric, Record, RunContext, Scores
 from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.networks.classifiers import GestureClassifier, class_index
+from vmc.utils.errors import VmcError
 
 TABLES = ("table1", "table2")
 ACCURACY = Measure("motion_accuracy", "Accuracy, %", how="share", digits=1, rank=0, tables=TABLES, curve=True)
@@ -57,3 +70,116 @@ class MotionAccuracy(Metric):
         """The classifier and the class."""
         target = None if self.target is None else self.classifier.labels[self.target]
         return {"classifier": self.classifier.describe(), "target": target}
+
+
+SIDE = 128  # px of the shorter side, at which points are tracked: below, a hand is a few px wide
+WINDOW, LEVELS = 21, 3  # px around a point that is found again, and halvings of the picture: strides of a hand fit in
+POINTS = 16  # of the grid, along each side
+MOVED = 0.06  # of the shorter side: a point whose way is shorter rests, and its direction is noise
+
+Array = NDArray[np.float32]
+
+
+class MotionFidelity(Metric):
+    """Column motion_fidelity: how well the tracks of a video and of the most similar exemplar match, from -1 to 1.
+
+    A grid of points is followed through the frames by pyramidal Lucas-Kanade (`cv2.calcOpticalFlowPyrLK`), which needs
+    no network; exemplars are sampled at as many evenly spaced frames as the video has. For the tracks of both, each
+    finds the one of the other that it correlates with best; the score is the mean of these maxima over both sets, half
+    the sum of the paper's equation. The best exemplar counts and not the mean: people perform a gesture at their own
+    time, and a video that moves as one of them has learned it. So scores compare runs of the same exemplars alone.
+
+    It sees directions of motion and their order in time, wherever in the picture, but not who or what moves, how far,
+    nor the shape of a hand. Points begin in the first frame: what comes into the picture later is seen only as it
+    carries them away; strides beyond a quarter of the picture, blur and plain surfaces are lost; a moving camera is
+    taken for the motion.
+
+    Args:
+        steps: by `length`, a step counts by how far a point moved in it, so that noise at rest counts little; `equal`
+            is the paper's correlation, the mean cosine over steps.
+    """
+
+    name = "motion_fidelity"
+    columns = (Column("motion_fidelity", measure=Measure("motion_fidelity", "Motion fidelity")),)
+
+    def __init__(self, *, steps: Literal["length", "equal"] = "length") -> None:
+        if steps not in ("length", "equal"):
+            raise VmcError(f"metrics.motion_fidelity.steps is {steps}; it must be length or equal")
+        self.steps = steps
+
+    def missing(self) -> list[str]:
+        """The package, where it is not installed."""
+        return [] if find_spec("cv2") else ["opencv-python-headless (pip install 'vmc[tracks]')"]
+
+    def prepare(self, run: RunContext) -> bool:
+        """Keep the exemplars, small and gray."""
+        if run.exemplars is None:
+            return False
+        self._exemplars = [gray(frames_FCHW) for _, frames_FCHW in run.exemplars]
+        if not self._exemplars:
+            raise VmcError("there are no exemplars to compare motion with; give the clips that the model learned from")
+        self._directions: dict[int, list[Array]] = {}  # of the exemplars, by the number of frames
+        return True
+
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Track points and compare their ways with the exemplars'."""
+        count = frames_BFCHW.shape[1]
+        if count not in self._directions:
+            sampled = [frames[np.linspace(0, len(frames) - 1, count).round().astype(int)] for frames in self._exemplars]
+            self._directions[count] = [directions(track(frames), steps=self.steps) for frames in sampled]
+        values: list[Value] = []
+        for frames_FCHW in frames_BFCHW:
+            own = directions(track(gray(frames_FCHW)), steps=self.steps)
+            values.append(max(fidelity(own, other) for other in self._directions[count]))
+        return {"motion_fidelity": values}
+
+    def describe(self) -> dict[str, Any]:
+        """How points are tracked and compared, and the exemplars."""
+        digest = hashlib.sha256(b"".join(hashlib.sha256(frames.tobytes()).digest() for frames in self._exemplars))
+        tracker = {"side": SIDE, "window": WINDOW, "levels": LEVELS, "points": POINTS, "moved": MOVED}
+        exemplars = {"clips": len(self._exemplars), "sha256": digest.hexdigest()}
+        return {"tracker": {"kind": "pyramidal Lucas-Kanade", **tracker}, "steps": self.steps, "exemplars": exemplars}
+
+
+def gray(frames_FCHW: Tensor) -> NDArray[np.uint8]:
+    """frames_FHW, the shorter side at `SIDE` px."""
+    cv2: Any = import_module("cv2")  # an extra, whose types are not always there
+    height, width = frames_FCHW.shape[-2:]
+    scale = SIDE / min(height, width)
+    size = (round(width * scale), round(height * scale))
+    pictures = frames_FCHW.permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    return np.stack([cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size) for picture in pictures])
+
+
+def track(frames_FHW: NDArray[np.uint8]) -> Array:
+    """tracks_NF2: where each point of a grid is in every gray frame, in shorter sides; a lost one stays."""
+    cv2: Any = import_module("cv2")
+    height, width = frames_FHW.shape[1:]
+    rows, columns = (side * (np.arange(POINTS, dtype=np.float32) + 0.5) / POINTS for side in (height, width))
+    tracks = [np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)]
+    for frame_HW, next_HW in pairwise(frames_FHW):
+        found, status, _ = cv2.calcOpticalFlowPyrLK(
+            frame_HW, next_HW, tracks[-1][:, None], None, winSize=(WINDOW, WINDOW), maxLevel=LEVELS
+        )
+        tracks.append(np.where(status == 1, found[:, 0], tracks[-1]))
+    return np.stack(tracks, axis=1) / min(height, width)
+
+
+def directions(tracks_NF2: Array, *, steps: str) -> Array:
+    """directions_MD of the tracks that move, of length one, so that their product is the correlation of two tracks."""
+    strides_NT2 = np.diff(tracks_NF2, axis=1)
+    lengths_NT1 = np.linalg.norm(strides_NT2, axis=-1, keepdims=True)
+    if steps == "equal":
+        still = MOVED / strides_NT2.shape[1]
+        strides_NT2 = np.where(lengths_NT1 > still, strides_NT2 / np.maximum(lengths_NT1, still), 0)
+    moved_MD = strides_NT2[lengths_NT1.sum((1, 2)) > MOVED].reshape(-1, 2 * strides_NT2.shape[1])
+    norm = np.sqrt(strides_NT2.shape[1]) if steps == "equal" else np.linalg.norm(moved_MD, axis=1, keepdims=True)
+    return moved_MD / norm
+
+
+def fidelity(one_ND: Array, other_MD: Array) -> float:
+    """The mean of each track's best correlation with one of the other set, over both sets; 0 where one has none."""
+    if not len(one_ND) or not len(other_MD):
+        return 0.0
+    correlation_NM = one_ND @ other_MD.T
+    return float((correlation_NM.max(1).mean() + correlation_NM.max(0).mean()) / 2)

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import told
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "blank": ("vmc.mini.makers.blank", "write a small pipeline with random weights"),
@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command -> (module, what it does)."""
 
 
+@told
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status: 0 done, 2 something the user can put right."""
     words = list(sys.argv[1:] if words is None else words)
@@ -34,11 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if name in words[:1]:
             import_module(module).add_arguments(command)
     arguments = parser.parse_args(words)
-    try:
-        import_module(COMMANDS[arguments.command][0]).run(arguments)
-    except VmcError as error:
-        print(error, file=sys.stderr)
-        return 2
+    import_module(COMMANDS[arguments.command][0]).run(arguments)
     return 0
 
 

@@ -130,7 +130,7 @@ class VideoModel(ABC):
     roles: ClassVar[Mapping[str, tuple[str, ...]]]
     """Which parts make the `denoiser`, the `autoencoder` and the `text` encoder."""
     groups: ClassVar[Groups]
-    """What can be trained by name (`parameters`)."""
+    """What can be trained by name (`parameters`). Stills of a subject move `spatial`, what does not mix frames."""
     prefix: ClassVar[str]
     """Of the denoiser's tensors in weight files, as in diffusers' adapter files: `unet`, `transformer`."""
     of_another_family: ClassVar[bool] = False

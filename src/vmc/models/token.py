@@ -12,6 +12,8 @@ from vmc.utils.errors import VmcError
 
 MOTION = "motion"
 """The name of the motion's token among all of them."""
+SUBJECT = "subject"
+"""The name of a subject's, which stands for `{subject_token}`."""
 
 
 class TokenEmbedding(nn.Module):
@@ -178,9 +180,11 @@ def one_token(tokenizer: Any, word: str, *, key: str) -> int:
     """The id of a word that the tokenizer keeps whole."""
     ids = tokenizer(word, add_special_tokens=False).input_ids
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+        settings = key.rpartition(".")[0]
         raise VmcError(
             f"{key} is '{word}', which the tokenizer splits into {len(ids)} tokens;"
-            " choose a rare word that is one token (of CLIP's: sks, pll), or set token.added=true with token.start"
+            f" choose a rare word that is one token (of CLIP's: sks, pll), or set {settings}.added=true with"
+            f" {settings}.start"
         )
     return int(ids[0])
 

@@ -3,7 +3,9 @@ ModelScope text-to-video, the miniature).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -51,3 +53,36 @@ class UNet3D(LatentDiffusion):
     def blocks(self, denoiser: Any) -> Sequence[Module]:
         """`transformer_in` and every down, mid and up block."""
         return (denoiser.transformer_in, *super().blocks(denoiser))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes(UNet3D):
+    """A model of which the configs alone are there, one for each part that has weights."""
+
+    path: str | Path = ""
+    configs: Mapping[str, Mapping[str, Any]]
+
+    def config(self, part: str) -> dict[str, Any]:
+        """The config of a part."""
+        return dict(self.configs[part])
+
+
+ZEROSCOPE = Sizes(
+    configs={
+        "unet": {
+            **{"sample_size": 32, "block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2},
+            **{"cross_attention_dim": 1024, "attention_head_dim": 64},
+        },
+        "vae": {
+            **{"sample_size": 512, "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
+            **{"latent_channels": 4, "down_block_types": ("DownEncoderBlock2D",) * 4},
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+        },
+        "text_encoder": {
+            **{"vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
+            **{"num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu"},
+            **{"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
+        },
+    }
+)
+"""`cerspense/zeroscope_v2_576w`, as its configs give them; `damo-vilab/text-to-video-ms-1.7b` has the same."""

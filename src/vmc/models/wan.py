@@ -67,6 +67,7 @@ class Wan(VideoModel):
         self_attention   attn1 of every block: what mixes frames, and places within them
         self_qk          queries and keys of it: what attends to what
         text_kv          keys and values of the cross-attention: what the text says
+        spatial          everything but the self-attention: what treats each token of a video by itself
         all              everything
     """
 
@@ -95,6 +96,7 @@ class Wan(VideoModel):
         "self_attention": _matches(r"blocks\.\d+\.attn1\..+"),
         "self_qk": _matches(r"blocks\.\d+\.attn1\.to_[qk]\.(weight|bias)"),
         "text_kv": _matches(r"blocks\.\d+\.attn2\.to_[kv]\.(weight|bias)"),
+        "spatial": lambda name: ".attn1." not in name,
         "all": lambda name: True,
     }
 

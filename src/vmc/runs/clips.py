@@ -123,7 +123,7 @@ def _fitted(text: str, draw: ImageDraw.ImageDraw, font: Any, width: int) -> str:
 
 
 CLIP_SHEET = "clips.png"
-EXEMPLARS, OTHERS = 24, 4
+EXEMPLARS, STILLS, OTHERS = 24, 8, 4
 """Clips shown at most; of more, as many evenly spaced ones."""
 FRAMES = 16
 """Frames shown of a window at most."""
@@ -132,7 +132,8 @@ GAP = 2
 
 
 def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> None:
-    """Write a row a clip with its caption and seconds: exemplars first, each in an augmented variant below.
+    """Write a row a clip with its caption and seconds: exemplars first, then stills of a subject, then regularization
+    clips; what is augmented has an augmented variant below.
 
     Args:
         path: of the PNG.
@@ -143,11 +144,11 @@ def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[Cli
         VmcError: a clip cannot be read.
     """
     pairs = list(zip(clips, transforms, strict=True))
-    own = [pair for pair in pairs if pair[0].role == "exemplar"]
-    others = [pair for pair in pairs if pair[0].role != "exemplar"]
-    shown, captions = [*_spaced(own, EXEMPLARS), *_spaced(others, OTHERS)], []
+    counts = (("exemplar", EXEMPLARS), ("subject", STILLS), ("regularization", OTHERS))
+    parts = [_spaced([pair for pair in pairs if pair[0].role == role], count) for role, count in counts]
+    shown, captions = [pair for part in parts for pair in part], []
     for clip, transform in shown:
-        role, said = "regularization: " * (clip.role == "regularization"), " ".join(clip.caption.split())
+        role, said = f"{clip.role}: " * (clip.role != "exemplar"), " ".join(clip.caption.split())
         captions.append(f"{role}{clip.path.name}, {_seconds(clip, transform)}: {said}")
         captions += ["  the same window, augmented"] * (transform.augmentation is not None)
 

@@ -15,6 +15,8 @@ RENAMED = {
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",
     "vmc.cli.CheckLauncher": "vmc.config.command.CheckLauncher",
     "vmc.metrics.classifiers.TRNClassifier": "vmc.metrics.networks.classifiers.TRNClassifier",
+    "vmc.metrics.motion_fidelity.MotionFidelity": "vmc.metrics.motion.MotionFidelity",
+    "vmc.metrics.preference.Preference": "vmc.metrics.appearance.Preference",
     "vmc.metrics.networks.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
     "vmc.metrics.networks.files.CopyNetwork": "vmc.metrics.networks.sscd.CopyNetwork",
     "vmc.metrics.networks.ImageTextNetwork": "vmc.metrics.networks.files.ImageTextNetwork",
@@ -36,6 +38,7 @@ ADDED: Mapping[str, Any] = {
     "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
     "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
     "init": None,
+    "subject": {"_target_": "vmc.training.subject.NoSubject"},
 }
 """Keys that configs of earlier versions lack, with the values that they ran with."""
 

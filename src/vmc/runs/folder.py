@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from vmc.runs.compatibility import TRAIN_COLUMNS, checkpoints, read_losses, read
 from vmc.utils.errors import UnwritableError, VmcError
 from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
 from vmc.utils.plain_yaml import read_yaml
-from vmc.utils.processes import processor
+from vmc.utils.processes import processor, versions
 
 LOCK = ".lock"
 PATIENCE = 1.0
@@ -103,7 +102,6 @@ UPDATE_EVERY = 60.0
 """Seconds between two notes in `run.json` of how long a run has trained."""
 COMMAND = "VMC_COMMAND"
 """Environment variable: the command that a sweep was started by, for its workers."""
-PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
 
 
 class RunFolder:
@@ -206,7 +204,7 @@ class RunFolder:
             "reason": None,
             "step": step,
             "seconds": earlier.get("seconds", 0.0),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "versions": versions(),
             "machine": {"platform": platform.platform(), "processor": processor(), "ranks": world},
             "threads": threads,
             "command": os.environ.get(COMMAND) or shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
@@ -342,3 +340,25 @@ def newest_weights(path: Path, *, step: int | None = None) -> Path:
         have = ", ".join(str(int(file.stem)) for file in found)
         raise VmcError(f"run is {path}, with no weights of step {step}; it has those of: {have}")
     return wanted[-1]
+
+
+def find_weights(path: Path, *, said: str) -> Path:
+    """A file of weights: the path itself, or the newest of the run whose folder it is.
+
+    Args:
+        path: as it was given.
+        said: what names it, for messages: `init is PATH`.
+
+    Raises:
+        VmcError: nothing is there, no run, or a run without weights.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise VmcError(f"{said}, which does not exist; give the folder of a run, or a file of its weights")
+    if not (path / "config.yaml").is_file():
+        raise VmcError(f"{said}, which holds no run; give the output folder of vmc.train")
+    try:
+        return newest_weights(path)
+    except VmcError as error:
+        raise VmcError(f"{said}, a run that has no weights; go on with it, or give another run") from error

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import NO_SPACE, atomic_write, sha256_of, told_unwritable
+from vmc.utils.files import NO_SPACE, sha256_of, told_unwritable, write_json
 
 VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  # OpenAI puts the SHA-256 into the path
 
@@ -193,8 +193,7 @@ def _check(url: str, path: Path, file: Path, published: str | None, inspect: Cal
     checksum = "published" if published else "recorded on first use: none is published"
     record = {"url": url, "sha256": digest, "bytes": file.stat().st_size, "checksum": checksum}
     if record_of(path) != record:
-        with atomic_write(_record(path)) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_json(_record(path), record)
 
 
 def _record(path: Path) -> Path:

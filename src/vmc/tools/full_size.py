@@ -1,25 +1,18 @@
 """The paper's model at its full size with random weights: written, trained, drawn from by the usual commands."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from mmap import MAP_SHARED
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 import torch
-from diffusers import TextToVideoSDPipeline
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file
 from torch import Tensor
-from torch.serialization import set_default_mmap_options, skip_data
 from tqdm import tqdm
 
 from vmc.config.build import build_part
@@ -27,59 +20,32 @@ from vmc.config.checks import resolved
 from vmc.config.command import compose
 from vmc.data.video import read_frames, write_video
 from vmc.models.latent_diffusion import scheduler
+from vmc.models.loading import cast
 from vmc.models.parameters import select_names
 from vmc.models.text import TEXT_PREFIX, clip_tokenizer
-from vmc.models.unet3d import UNet3D
+from vmc.models.unet3d import ZEROSCOPE, Sizes, save_pipeline
 from vmc.runs.folder import LOCK, newest_weights, run_lock
-from vmc.tools.bench.measure import machine, machine_line
+from vmc.tools.bench.measure import machine, machine_line, reason_of, run_captured
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_folder, atomic_write
+from vmc.utils.files import atomic_folder, write_json
 from vmc.utils.randomness import generator
 from vmc.utils.tables import aligned
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
-"""Name of a tensor in a weight file -> its shape."""
+"""Name of a tensor -> its shape."""
 DTYPE = torch.float16
 """Of the weights in the published folders."""
-Format = Literal["bin", "safetensors"]
-Drawn: TypeAlias = Iterable[tuple[str, Tensor]]
-"""Tensors by name, each drawn when it is its turn."""
-RECORD = "random.json"
-"""In the folder: what its weights were drawn for."""
-LAYOUT = 1  # raised when what is written changes, so that an earlier folder is not taken for it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes(UNet3D):
-    """A model of which the configs alone are there, one for each part that has weights."""
-
-    path: str | Path = ""
-    configs: Mapping[str, Mapping[str, Any]]
-
-    def config(self, part: str) -> dict[str, Any]:
-        """The config of a part."""
-        return dict(self.configs[part])
-
-
-ZEROSCOPE = Sizes(
-    configs={
-        "unet": {
-            **{"sample_size": 32, "block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2},
-            **{"cross_attention_dim": 1024, "attention_head_dim": 64},
-        },
-        "vae": {
-            **{"sample_size": 512, "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
-            **{"latent_channels": 4, "down_block_types": ("DownEncoderBlock2D",) * 4},
-            "up_block_types": ("UpDecoderBlock2D",) * 4,
-        },
-        "text_encoder": {
-            **{"vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
-            **{"num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu"},
-            **{"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
-        },
-    }
-)
-"""`cerspense/zeroscope_v2_576w`, as its configs give them; `damo-vilab/text-to-video-ms-1.7b` has the same."""
+PICKLES = {"diffusion_pytorch_model": "diffusion_pytorch_model.bin", "model": "pytorch_model.bin"}
+"""A file's name as safetensors, without its ending -> its name as a pickle."""
+Command: TypeAlias = Callable[[Path, str, Sequence[str], Path], tuple[int, str]]
+"""Runs a module of ours with words, its figures written to a file and its caches elsewhere; exit code, what it said."""
+PROMPT = "A female firefighter doing the {token} sign."
+SAMPLER_STEPS = 2
+SMALL = {"frames": 2, "size": 64}
+"""Of a video on a CPU, where nobody says otherwise; on a GPU they are the config's."""
+RESULT = "proof.json"
+PARTS = ("model-bin", "model-safetensors", "clips", "runs", "videos", RESULT, LOCK)
+"""What a folder of ours may hold."""
 
 
 def count(shapes: Shapes) -> int:
@@ -87,73 +53,35 @@ def count(shapes: Shapes) -> int:
     return sum(prod(shape) for shape in shapes.values())
 
 
-def random_folder(folder: Path, sizes: Sizes, *, format: Format = "bin", seed: int = 0) -> bool:
-    """Write the pipeline, or leave it where it is there already; whether it was written.
-
-    Every tensor is drawn from (seed, part, name), so that both formats hold the same weights.
-
-    Raises:
-        VmcError: the folder holds something else.
-    """
-    record = json.loads(json.dumps({"layout": LAYOUT, "format": format, "seed": seed, "sizes": sizes.configs}))
-    if folder.exists():
-        if not (folder / RECORD).is_file() or json.loads((folder / RECORD).read_text()) != record:
-            raise VmcError(
-                f"{folder} holds something else than these random weights (--format {format}, seed {seed});"
-                " remove it, or choose another --output"
-            )
-        return False
-    with atomic_folder(folder) as temporary:
-        _write_configs(temporary, sizes)
-        for part, shapes in part_shapes(sizes).items():
-            bar = tqdm(shapes.items(), desc=f"random {part}", unit="tensor", disable=None, leave=False)
-            drawn = ((name, draw_tensor(name, shape, generator(seed, part, name))) for name, shape in bar)
-            stem = "diffusion_pytorch_model"
-            if part == "text_encoder":  # transformers' own names
-                stem = "pytorch_model" if format == "bin" else "model"
-            WRITERS[format](temporary / part / f"{stem}.{format}", shapes, drawn)
-        (temporary / RECORD).write_text(json.dumps(record, indent=2) + "\n")
-    return True
-
-
-def part_shapes(sizes: Sizes) -> Mapping[str, Shapes]:
-    """The tensors of each weight file; transformers leaves out the prefix that the text encoder's files have."""
-    prefixes = {"unet": "", "text_encoder": TEXT_PREFIX, "vae": ""}
+def part_shapes(sizes: Sizes) -> dict[str, Shapes]:
+    """The tensors of each part's network."""
     return {
-        part: {prefix + name: tuple(tensor.shape) for name, tensor in sizes.empty(part).state_dict().items()}
-        for part, prefix in prefixes.items()
+        part: {name: tuple(tensor.shape) for name, tensor in sizes.empty(part).state_dict().items()}
+        for part in sizes.networks
     }
 
 
-def _write_configs(folder: Path, sizes: Sizes) -> None:
-    parts: dict[str, Any] = {part: sizes.empty(part) for part in sizes.networks}
-    pipeline = TextToVideoSDPipeline(**parts, scheduler=scheduler(), tokenizer=clip_tokenizer())
-    pipeline.save_config(folder)
-    for part in ("unet", "vae", "scheduler"):
-        pipeline.components[part].save_config(folder / part)
-    text_config = pipeline.text_encoder.config
-    text_config.architectures, text_config.dtype = [type(pipeline.text_encoder).__name__], DTYPE
-    text_config.save_pretrained(folder / "text_encoder")
-    pipeline.tokenizer.save_pretrained(folder / "tokenizer")
-    pipeline.tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json, merges.txt
+def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin") -> None:
+    """Write the pipeline with weights in `bin` or `safetensors`; both formats hold the same."""
+    with atomic_folder(folder) as temporary:
+        networks = {part: random_network(sizes, part) for part in sizes.networks}
+        save_pipeline(temporary, tokenizer=clip_tokenizer(), scheduler=scheduler(), **networks)
+        networks.clear()
+        for file in list(temporary.rglob("*.safetensors") if format == "bin" else ()):
+            torch.save(load_file(file), file.with_name(PICKLES[file.stem]))
+            file.unlink()
 
 
-def write_bin(path: Path, shapes: Shapes, drawn: Drawn) -> None:
-    """Write half-precision tensors with `torch.save`, their bytes one by one through a mapping of the file."""
-    with skip_data():
-        torch.save({name: torch.empty(shape, dtype=DTYPE) for name, shape in shapes.items()}, path)
-    with set_default_mmap_options(MAP_SHARED):
-        written = torch.load(path, mmap=True, weights_only=True)
-    for name, tensor in drawn:
-        written[name].copy_(tensor)
-
-
-def write_safetensors(path: Path, shapes: Shapes, drawn: Drawn) -> None:
-    """Write half-precision tensors; the library takes those of a file together."""
-    save_file({name: tensor.to(DTYPE) for name, tensor in drawn}, path, {"format": "pt"})
-
-
-WRITERS: dict[str, Callable[[Path, Shapes, Drawn], None]] = {"bin": write_bin, "safetensors": write_safetensors}
+def random_network(sizes: Sizes, part: str) -> Any:
+    """A part's network in half precision, each tensor drawn by its name in the published file."""
+    network = sizes.empty(part)
+    cast(network, DTYPE)
+    network.to_empty(device="cpu")
+    prefix = TEXT_PREFIX if part == "text_encoder" else ""
+    tensors = network.state_dict().items()
+    for name, tensor in tqdm(tensors, desc=f"random {part}", unit="tensor", disable=None, leave=False):
+        tensor.copy_(draw_tensor(name, tuple(tensor.shape), generator(0, part, prefix + name)))
+    return network
 
 
 def draw_tensor(name: str, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
@@ -169,23 +97,9 @@ def draw_tensor(name: str, shape: tuple[int, ...], source: torch.Generator) -> T
     return torch.empty(shape).uniform_(-bound, bound, generator=source)
 
 
-Command: TypeAlias = Callable[[Path, str, Sequence[str], Path], tuple[int, str]]
-"""Runs a module of ours with words, its figures written to a file and its caches elsewhere; exit code, what it said."""
-PROMPT = "A female firefighter doing the {token} sign."
-SAMPLER_STEPS = 2
-SMALL = {"frames": 2, "size": 64}
-"""Of a video on a CPU, where nobody says otherwise; on a GPU they are the config's."""
-RESULT = "proof.json"
-PARTS = ("model", "clips", "runs", "videos", RESULT, LOCK)
-"""What a folder of ours may hold."""
-
-
 def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> tuple[int, str]:
     """Run an entry point in a fresh process."""
-    line = [sys.executable, "-m", "vmc.tools.bench.measure", str(file), module, *words]
-    environment = {**os.environ, "VMC_CACHE": str(cache)}
-    done = subprocess.run(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.returncode, done.stdout
+    return run_captured("vmc.tools.bench.measure", str(file), module, *words, VMC_CACHE=str(cache))
 
 
 def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in_a_process) -> dict[str, Any]:
@@ -197,27 +111,29 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
     device = options.device or ("gpu" if torch.cuda.is_available() else "cpu")
     if device == "gpu" and not torch.cuda.is_available():
         raise VmcError("--device is gpu, but PyTorch finds no GPU here; use --device cpu")
-    output, shapes = options.output, part_shapes(sizes)
-    threads = [f"trainer.threads={options.threads}"] if options.threads else []
-    overrides = [f"trainer={device}", *threads, *options.override]
+    output, model, shapes = options.output, options.output / f"model-{options.format}", part_shapes(sizes)
+    overrides = [f"trainer={device}", *options.override]
     config = resolved(compose("train", ["stack=paper", "data.path=clips", *overrides]))
     default = config["model"] if device == "gpu" else SMALL
     video = {name: getattr(options, name) or default[name] for name in SMALL}
     method = compose("train").parameters.groups
     trained = {name: shapes["unet"][name] for name in select_names(shapes["unet"], method, sizes.groups)}
+    there = model.is_dir()
     # The model, and what one run leaves: weights; weights and optimizer state.
-    model = 0 if (output / "model").is_dir() else sum(map(count, shapes.values())) * DTYPE.itemsize
+    need = (not there) * sum(map(count, shapes.values())) * DTYPE.itemsize + count(trained) * 4 * 4
     _check_output(output)
     with run_lock(output):
-        shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
-        _check_room(output, need=model + count(trained) * 4 * 4)
-        written = random_folder(output / "model", sizes, format=options.format, seed=options.seed)
-        print(f"{output / 'model'}: {'written' if written else 'there already'}", flush=True)
-        _write_clips(output / "clips", seed=options.seed)
-        proof = Proof(output, [f"model.{name}={value}" for name, value in video.items()], command)
+        proof = Proof(
+            output, [f"model.path={model}", *(f"model.{key}={value}" for key, value in video.items())], command
+        )
         try:
-            words = [*overrides, f"steps={options.steps}"]
-            runs = [proof.train(words, trained, recomputed=recomputed) for recomputed in (False, True)]
+            shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
+            _check_room(output, need=need)
+            if not there:
+                random_folder(model, sizes, format=options.format)
+            print(f"{model}: {'there already' if there else 'written'}", flush=True)
+            _write_clips(output / "clips")
+            runs = [proof.train(overrides, trained, recomputed=recomputed) for recomputed in (False, True)]
             runs.append(proof.generate())
         finally:
             shutil.rmtree(output / "runs", ignore_errors=True)
@@ -234,8 +150,7 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in
             "runs": runs,
             "machine": machine(build_part(config, "trainer")),
         }
-        with atomic_write(output / RESULT) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(output / RESULT, result)
     return result
 
 
@@ -253,20 +168,20 @@ def _check_room(output: Path, *, need: int) -> None:
         raise VmcError(f"--output is {output}, where {room}, choose a folder on another disk")
 
 
-def _write_clips(folder: Path, *, seed: int) -> None:
+def _write_clips(folder: Path) -> None:
     """Clips of noise: two exemplars and, in a folder of its own, a regularization clip."""
     for name in ("exemplars/0", "exemplars/1", "related/0"):
-        draw = generator(seed, "clip", name)
+        draw = generator(0, "clip", name)
         frames_FCHW = torch.randint(256, (40, 3, 64, 64), generator=draw, dtype=torch.uint8)
         write_video(folder / f"{name}.mp4", frames_FCHW, fps=12)
     (folder / "related" / "0.txt").write_text("a person doing other things")
 
 
 class Proof:
-    """The two commands: in a folder, with the overrides of its videos, by what runs an entry point."""
+    """The two commands: in a folder, with the overrides of its model, by what runs an entry point."""
 
-    def __init__(self, output: Path, video: Sequence[str], command: Command) -> None:
-        self.output, self.video, self.command = output, video, command
+    def __init__(self, output: Path, model: Sequence[str], command: Command) -> None:
+        self.output, self.model, self.command = output, model, command
         self.run = output / "runs" / "run"
 
     def train(self, overrides: Sequence[str], expected: Shapes, *, recomputed: bool) -> dict[str, Any]:
@@ -274,10 +189,10 @@ class Proof:
         shutil.rmtree(self.run, ignore_errors=True)
         clips, name = self.output / "clips", f"training, activations {'recomputed' if recomputed else 'kept'}"
         words = [
-            *("stack=paper", f"model.path={self.output / 'model'}", *self.video, f"sampler.steps={SAMPLER_STEPS}"),
+            *("stack=paper", *self.model, f"sampler.steps={SAMPLER_STEPS}"),
             *("data=videos", f"data.path={clips / 'exemplars'}", f"regularization.path={clips / 'related'}"),
             *("data.variants=1", "regularization.variants=1", f"output={self.run}", "logger=csv"),
-            *("evaluate_every=0", "checkpoint_every=0", "stop.appearance=null"),
+            *("steps=1", "evaluate_every=0", "checkpoint_every=0", "stop.appearance=null"),
         ]
         recompute = f"trainer.checkpoint_activations={str(recomputed).lower()}"
         figures = self._measure("vmc.train", [*words, recompute, *overrides], name)
@@ -326,7 +241,7 @@ class Proof:
         status, said = self.command(runs / "figures.json", module, words, runs / "cache")
         if status == 0:
             return {"name": name, **json.loads((runs / "figures.json").read_text())}
-        reason = next((line for line in reversed(said.splitlines()) if line.startswith("error:")), said[-300:].strip())
+        reason = reason_of(said)
         if status < 0:
             reason = f"it was ended by signal {-status}, as by a system that is out of memory"
         if "out of memory" not in reason.lower() and "does not fit into memory" not in reason:

@@ -4,7 +4,6 @@ The recipe is the miniature's, not that of the published TRN, which begins with 
 and has dropout.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +21,10 @@ from vmc.data.jester import Jester, check_tables
 from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
 from vmc.tools.jester_clips import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
-from vmc.tools.learning.recipe import AT_ONCE, EDGES, RATE, classes_of, loss_of, make_network
+from vmc.tools.learning.learner import AT_ONCE, TRN_EDGES, TRN_RATE, classes_of, loss_of, make_network
 from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
-from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, fingerprint
+from vmc.utils.errors import VmcError, check_positive
+from vmc.utils.files import atomic_write, fingerprint, write_json
 from vmc.utils.tables import aligned
 
 BEST = "best.pth.tar"
@@ -55,12 +54,10 @@ class JesterPlan:
     weights: Path | None = None
     epochs: int = 10
     batch: int = 64
-    rate: float = RATE
+    rate: float = TRN_RATE
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            if (value := getattr(self, name)) < 1:
-                raise VmcError(f"--{name} is {value}; it must be at least 1")
+        check_positive(self, "epochs", "batch")
         if not self.rate > 0:
             raise VmcError(f"--rate is {self.rate}; it must be more than 0")
 
@@ -139,7 +136,7 @@ def _task(plan: JesterPlan, options: TrainOptions, training: Split, validation: 
         name="classifier",
         steps=plan.epochs * batches.per_epoch,
         rate=plan.rate,
-        edges=EDGES,
+        edges=TRN_EDGES,
         identity={
             "backbone": plan.arch,
             "classes": ", ".join(plan.classes),
@@ -223,8 +220,7 @@ def _publish(
         "seconds": round(progress.seconds),
     }
     # Before the checkpoint, so that there is none without it.
-    with atomic_write(output.with_name(f"{output.name}.json")) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(output.with_name(f"{output.name}.json"), summary)
     with atomic_write(output) as temporary:
         shutil.copyfile(best, temporary)
     rows = [(name, f"{row['accuracy']:.2%}", f"of {row['clips']:,}") for name, row in classes.items()]

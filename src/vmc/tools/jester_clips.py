@@ -20,7 +20,7 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.jester import Jester
 from vmc.data.video import count_frames, read_frames
 from vmc.metrics.networks.trn import BACKBONES, SEGMENTS, segment_indices
-from vmc.tools.learning.recipe import ClipBatch, augment, to_frames
+from vmc.tools.learning.learner import ClipBatch, augment, to_frames
 from vmc.tools.learning.shards import Shards
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root

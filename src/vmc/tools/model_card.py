@@ -19,8 +19,10 @@ from vmc.data.clips import fill
 from vmc.data.motion import prompt_of
 from vmc.models.base import VideoModel
 from vmc.runs.folder import read_config
+from vmc.runs.scaled import ScaledRun
 from vmc.tools.downloads import SOURCES, HubSource
 from vmc.utils.errors import VmcError, first_line
+from vmc.utils.files import fingerprint as sha256_of
 
 CARD = "README.md"
 EXAMPLES = 6
@@ -39,8 +41,10 @@ def card_text(
     name: str | None = None,
     run: Path | None = None,
     step: int = 0,
+    merged: Sequence[ScaledRun] = (),
 ) -> str:
-    """The page of a base model, or of a run's weights with the newest evaluation that came no later than they.
+    """The page of a base model, of several runs, or of a run's weights with the newest evaluation that came no later
+    than they.
 
     Args:
         base: the base model.
@@ -49,6 +53,7 @@ def card_text(
         name: where it can be had; None where that is not known.
         run: the run folder; None for the base model itself.
         step: of the weights.
+        merged: the runs whose sum it is, in place of one.
     """
     path, config = str(base.path), run and read_config(run)
     on_hub = not Path(path).expanduser().exists()
@@ -61,12 +66,14 @@ def card_text(
         **({"base_model": path} if on_hub else {}),
         "tags": ["text-to-video", "motion-customization"],
     }
-    prompt = _prompt(config) if config else None
+    several = [_merged(one, base_name) for one in merged]
+    prompt = _prompt(config) if config else several[0]["prompt"] if several else None
     shown = {"prompts": (), "summary": None, **(_learned(run, config, base_name, step) if run and config else {})}
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
     environment.filters["line"] = _line
     return environment.from_string(Path(__file__).with_name("model_card.md.jinja").read_text(encoding="utf-8")).render(
         {"base": base, "base_name": base_name, "config": config, "fingerprint": fingerprint, "licence": license},
+        merged=several,
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
         name=name,
         prompt=prompt,
@@ -86,6 +93,7 @@ def _learned(run: Path, config: Mapping[str, Any], base_name: str, step: int) ->
         "learned": [(str(count), role, caption) for (role, caption), count in counts.items()],
         "exemplars": sum(row["role"] == "exemplar" for row in clips),
         "word": config["token"]["word"],
+        "subject_word": _further_words(config).get("subject_token"),
         "made": _settings(config, base_name, step),
     }
     if summary:
@@ -98,12 +106,27 @@ def _learned(run: Path, config: Mapping[str, Any], base_name: str, step: int) ->
     return shown
 
 
+def _merged(run: ScaledRun, base_name: str) -> dict[str, Any]:
+    """What the page shows of one run of several."""
+    config = read_config(run.path)
+    made = [("scale", f"{run.scale:g}"), *_settings(config, base_name, run.step), ("SHA-256", sha256_of(run.weights))]
+    return {"motion": run.motion, "scale": f"{run.scale:g}", "prompt": _prompt(config), "made": made}
+
+
 def _prompt(config: Mapping[str, Any]) -> str:
     """The motion's prompt with its word and a subject in place."""
     motion, token = config["motion"], config["token"]
-    words = {f"{name}_token": further["word"] for name, further in (token.get("further") or {}).items()}
+    words = _further_words(config)
+    subject = "A firefighter"
+    if "subject_token" in words:
+        subject = fill((config["subject"].get("caption") or "A {subject_token} person").strip().rstrip("."), **words)
     template = motion["prompt"] or prompt_of(motion["caption"])
-    return fill(template, token=str(token["word"]), subject="A firefighter", **words)
+    return fill(template, token=str(token["word"]), subject=subject, **words)
+
+
+def _further_words(config: Mapping[str, Any]) -> dict[str, str]:
+    """What stands for `{NAME_token}` of every token but the motion's."""
+    return {f"{name}_token": one["word"] for name, one in (config["token"].get("further") or {}).items()}
 
 
 def _newest_summary(run: Path, step: int) -> Path | None:
@@ -120,7 +143,8 @@ def _settings(config: Mapping[str, Any], base_name: str, step: int) -> list[tupl
         ("arm", config["arm"]),
         *([("started from", config["init"])] if config.get("init") else []),
         ("trained parameters", ", ".join(groups) or "the token alone"),
-        ("token", f"{token['word']}, {'trained' if token.get('trained') else 'frozen'}"),
+        ("token", _told(token)),
+        *((f"{name}'s token", _told(one)) for name, one in (token.get("further") or {}).items()),
         ("steps, batch, seed", f"{step}, {config['batch_size']}, {config['seed']}"),
         ("learning rate", f"{config['optimizer']['lr']:g}"),
         ("objective", _describe(config.get("objective") or FIRST_OBJECTIVE)),
@@ -128,6 +152,10 @@ def _settings(config: Mapping[str, Any], base_name: str, step: int) -> list[tupl
         ("regularization", _describe(config["regularization"])),
         ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
     ]
+
+
+def _told(token: Mapping[str, Any]) -> str:
+    return f"{token['word']}, {'trained' if token.get('trained') else 'frozen'}"
 
 
 def base_license(base: str) -> tuple[str | None, str]:

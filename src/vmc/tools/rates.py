@@ -119,27 +119,27 @@ def _order(trial: Any) -> tuple[float, ...]:
 
 
 def _trial(run: FoundRun, *, threshold: float) -> dict[str, Any]:
-    status, numbers = "finished" if run.finished else run.progress, list[Any]([None] * 5)
-    try:
-        if run.finished:
-            found = match_run(run, threshold=threshold)
-            at = found.crossing
-            if "motion_accuracy" not in found.values or found.values["motion_accuracy"].isna().all():
-                raise VmcError("its videos have no motion accuracy")
-            accuracy = found.values["motion_accuracy"].mean()
-            numbers = [at.reached, at.step, accuracy, at.appearance, len(found.values)]
-    except VmcError as error:
-        status = f"finished, but {error}"
-    return {
+    trial = {
         "arm": _arm(run),
         "rate": run.config["optimizer"]["lr"],
         "token_rate": (run.config.get("token") or {}).get("learning_rate"),
         "motion": run.motion,
         "seed": run.seed,
-        "status": status,
-        **dict(zip(("reached", "step", "accuracy", "appearance", "videos"), numbers, strict=True)),
+        "status": "finished" if run.finished else run.progress,
+        **dict.fromkeys(("reached", "step", "accuracy", "appearance", "videos")),
         "rates": _rates(run),
     }
+    if not run.finished:
+        return trial
+    try:
+        found = match_run(run, threshold=threshold)
+    except VmcError as error:
+        return trial | {"status": f"finished, but {error}"}
+    if "motion_accuracy" not in found.values or found.values["motion_accuracy"].isna().all():
+        return trial | {"status": "finished, but its videos have no motion accuracy"}
+    at, accuracy = found.crossing, found.values["motion_accuracy"].mean()
+    measured = {"step": at.step, "accuracy": accuracy, "appearance": at.appearance, "videos": len(found.values)}
+    return trial | {"reached": at.reached, **measured}
 
 
 def write_search(search: RateSearch, folder: Path) -> list[Path]:

@@ -135,8 +135,7 @@ def _trn(path: Path, labels: Path | None) -> str:
 
 
 def _tsm(path: Path, labels: Path | None) -> str:
-    from vmc.metrics.networks.classifiers import read_labels
-    from vmc.metrics.networks.tsm import load_tsm
+    from vmc.metrics.networks.classifiers import load_tsm, read_labels
 
     classes = len(read_labels(labels))
     _count(load_tsm(path, classes=classes), path)

@@ -5,19 +5,18 @@ Axes: B clips of a batch, M = 2 posterior moments, C latent channels, F frames, 
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from vmc.data.clips import Clip
-from vmc.data.frames import ClipTransform
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import Conditioning, sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.training.regularization import RegularizationSource
+from vmc.training.subject import NoSubject, Subject
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import derive_seed, generator
 
@@ -31,70 +30,37 @@ class Drawn:
     weight: float = 1.0
     is_exemplar: bool = False
     slot: str  # tells apart the draws of the two halves of a pair
-    clip_set: str | None = None  # the name of a `ClipSet`
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipSet:
-    """Clips beside the motion's that are drawn by themselves, such as stills of a subject.
-
-    Args:
-        name: of the set; `loss_NAME` is what its clips lose.
-        clips: captions may hold placeholders.
-        transform: how each becomes frames; stills have one frame.
-        share: of the draws that take one of these clips, above 0 and at most 1.
-        variants: of each clip that are encoded and drawn from.
-        groups: of the model's parameters, those that these clips may move; None for all that are trained.
-        tokens: names of the tokens whose rows these clips move, and no others do.
-    """
-
-    name: str
-    clips: Sequence[Clip]
-    transform: ClipTransform
-    share: float
-    variants: int = 1
-    groups: Sequence[str] | None = None
-    tokens: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if not self.name.isidentifier() or self.name in ("motion", "regularization"):
-            raise VmcError(f"a set of clips is named '{self.name}'; give it a name of letters, digits and _ of its own")
-        if not self.clips:
-            raise VmcError(f"{self.name} has no clips; give it some, or leave it out")
-        if not 0 < self.share <= 1:
-            raise VmcError(f"{self.name}.share is {self.share}; it must be above 0 and at most 1, a part of the draws")
-        if self.variants < 1:
-            raise VmcError(f"{self.name}.variants is {self.variants}; it must be at least 1")
+    is_still: bool = False  # of a subject
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
     """Which clips a draw of a step takes: a pure function of the seed, the step and the draw's place in the batch.
 
-    A run's clips are in the order exemplars, regularization clips, those of each further set.
+    A run's clips are in the order exemplars, regularization clips, stills.
 
     Args:
         exemplars, exemplar_variants: how many exemplars there are, and windows of each.
         others: how many regularization clips.
         regularization: how a step mixes the two.
-        further: sets of clips with a share of their own.
+        stills: how many stills of a subject.
+        subject: which share of the draws takes one of them, and from which step on.
     """
 
     exemplars: int
     exemplar_variants: int
     others: int
     regularization: RegularizationSource
-    further: Sequence[ClipSet] = ()
-
-    def __post_init__(self) -> None:
-        if (shares := sum(one.share for one in self.further)) > 1:
-            names = ", ".join(f"{one.name}.share" for one in self.further)
-            raise VmcError(f"{names} are {shares} together; all draws are 1, so give less")
+    stills: int = 0
+    subject: Subject | NoSubject = field(default_factory=NoSubject)
 
     def draw(self, *place: int) -> Sequence[Drawn]:
         """The clips of the draw at `place`, which is (run seed, step, index in the global batch)."""
-        if further := self._further(*place):
-            return (further,)
+        # Either set, the motion's with its regularization (paper, Sec. 3.2).
+        if isinstance(self.subject, Subject) and self._takes_still(self.subject, *place):
+            clip, variant = _clip_and_variant(self.stills, self.subject.versions, *place, "subject")
+            first = self.exemplars + self.others
+            return (Drawn(clip=first + clip, variant=variant, slot="subject", is_still=True),)
         if not self.others:
             return (self._exemplar(*place),)
         if self.regularization.mix == "paired":
@@ -103,18 +69,10 @@ class Mixture:
         is_exemplar = torch.rand((), generator=generator(*place, "set")).item() < share
         return (self._exemplar(*place) if is_exemplar else self._regularizer(*place, weight=1.0),)
 
-    def _further(self, *place: int) -> Drawn | None:
-        """The clip of a draw from one of the further sets; None for a draw of exemplars and regularization clips."""
-        if not self.further:
-            return None
-        left = torch.rand((), generator=generator(*place, "further set")).item()
-        first = self.exemplars + self.others
-        for one in self.further:
-            if left < one.share:
-                clip, variant = _clip_and_variant(len(one.clips), one.variants, *place, one.name)
-                return Drawn(clip=first + clip, variant=variant, slot=one.name, clip_set=one.name)
-            left, first = left - one.share, first + len(one.clips)
-        return None
+    def _takes_still(self, subject: Subject, seed: int, step: int, index: int) -> bool:
+        """Whether a draw takes a still, and no clip of the motion."""
+        share = torch.rand((), generator=generator(seed, step, index, "subject or motion")).item()
+        return step >= subject.start and share < subject.share
 
     def _exemplar(self, *place: int) -> Drawn:
         clip, variant = _clip_and_variant(self.exemplars, self.exemplar_variants, *place, "motion")
@@ -142,7 +100,7 @@ class ClipGroup:
     weights_B: Tensor
     is_exemplar_B: Tensor
     objective_seeds_B: tuple[int, ...]  # of what an objective draws for each clip
-    clip_set: str | None = None  # that all of them are of; None for exemplars and regularization clips
+    is_still: bool = False  # of all of them: no group mixes stills of a subject with other clips
 
     def to(self, device: torch.device) -> "ClipGroup":
         """The group on another device."""
@@ -152,7 +110,7 @@ class ClipGroup:
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: `draws` draws, each of one clip or of a pair, the clips in groups of one shape and set."""
+    """A micro-batch: `draws` draws, each of one clip or of a pair, its clips in groups of one shape, stills apart."""
 
     groups: tuple[ClipGroup, ...]
     draws: int
@@ -203,6 +161,16 @@ class StepPlan:
         return self.timestep_sampler.sample(1, process=self.process, generator=source)
 
 
+def check_batch_size(batch_size: int, *, world: int, accumulate: int) -> None:
+    """Refuse draws a step that the processes and their accumulated micro-batches cannot share equally."""
+    parts = world * accumulate
+    if batch_size % parts:
+        raise VmcError(
+            f"batch_size is {batch_size}, which {world} processes x trainer.accumulate={accumulate} cannot share"
+            f" equally; choose a multiple of {parts}"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatches(IterableDataset):
     """The micro-batches of one rank, without end.
@@ -227,12 +195,7 @@ class TrainingBatches(IterableDataset):
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        parts = self.world * self.accumulate
-        if self.plan.batch_size % parts:
-            raise VmcError(
-                f"batch_size is {self.plan.batch_size}, which {self.world} processes x trainer.accumulate="
-                f"{self.accumulate} cannot share equally; choose a multiple of {parts}"
-            )
+        check_batch_size(self.plan.batch_size, world=self.world, accumulate=self.accumulate)
 
     def __iter__(self) -> Iterator[Batch]:
         share = self.plan.batch_size // (self.world * self.accumulate)
@@ -248,12 +211,12 @@ class TrainingBatches(IterableDataset):
         groups: dict[Any, list[tuple[Drawn, int]]] = {}
         for index in indices:
             for item in self.plan.draw(step, index):
-                key = item.clip_set, self.moments[item.clip, item.variant].shape
+                key = item.is_still, self.moments[item.clip, item.variant].shape
                 groups.setdefault(key, []).append((item, index))
         return Batch(tuple(self._group(step, items) for items in groups.values()), draws=len(indices))
 
     def _group(self, step: int, items: Sequence[tuple[Drawn, int]]) -> ClipGroup:
-        """Clips of one shape and set, each with the place of its draw in the batch."""
+        """Clips of one shape and kind, each with the place of its draw in the batch."""
         plan, latents, noise = self.plan, [], []
         for item, index in items:
             moments_MCFHW = self.moments[item.clip, item.variant]
@@ -271,5 +234,5 @@ class TrainingBatches(IterableDataset):
             objective_seeds_B=tuple(
                 derive_seed(plan.seed, step, index, item.slot, "objective") for item, index in items
             ),
-            clip_set=items[0][0].clip_set,
+            is_still=items[0][0].is_still,
         )

@@ -18,7 +18,7 @@ from vmc.models.lora import LoraSubset, merge
 from vmc.models.parameters import ParameterSubset, Subset
 from vmc.models.text import TextEncoder
 from vmc.models.token import MOTION, MotionToken, key_of
-from vmc.runs.folder import RunFolder, newest_weights, read_config
+from vmc.runs.folder import RunFolder, find_weights, read_config
 from vmc.utils.errors import DamagedError, VmcError
 from vmc.utils.files import atomic_write, fingerprint
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
@@ -71,6 +71,12 @@ class Delta:
         if about.pop("format", None) != FORMAT:
             raise VmcError(f"the weights {path} are not a delta written by vmc; give a file of a run's weights/ folder")
         return cls(tensors=tensors, about=about)
+
+    @property
+    def tokens(self) -> dict[str, Mapping[str, Any]]:
+        """By name, what `about` says of each token: word, added, start."""
+        about: Mapping[str, Any] = self.about.get("token") or {}
+        return {MOTION: about, **about.get("further", {})}
 
     def check_base(self, model: VideoModel) -> None:
         """Refuse another base model than the one the delta was trained on; nothing is loaded for it."""
@@ -129,6 +135,11 @@ def row_name(token: str) -> str:
     return TOKEN if token == MOTION else f"{TOKEN}.{token}"
 
 
+def is_row(name: str) -> bool:
+    """Whether a delta's tensor is the row of a token."""
+    return name.startswith(TOKEN)
+
+
 @dataclass(frozen=True, kw_only=True)
 class InitialWeights:
     """Another run's weights as the start of a run, in place of the base model's own. What the run writes then holds all
@@ -184,7 +195,7 @@ class InitialWeights:
         own_kind = about.get("lora") is not None and about["lora"] == subset.describe().get("lora")
         if own_kind:
             del about["lora"]
-        applied = {name: tensor for name, tensor in (plain if own_kind else tensors).items() if not _is_row(name)}
+        applied = {name: tensor for name, tensor in (plain if own_kind else tensors).items() if not is_row(name)}
         Delta(tensors=applied, about=about).apply(model, denoiser)
         if own_kind:
             return tensors
@@ -198,30 +209,16 @@ class InitialWeights:
                 row.copy_(self.delta.tensors[row_name(name)])
 
 
-def _is_row(name: str) -> bool:
-    return name.startswith(TOKEN)
-
-
 def _find_file(path: Path, own: Path) -> Path:
     """The file of weights that a path names; `own` is the folder of the run itself."""
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise VmcError(f"init is {path}, which does not exist; give the folder of a run, or a file of its weights")
-    if path.resolve() == own.resolve():
+    if path.is_dir() and path.resolve() == own.resolve():
         raise VmcError(f"init is {path}, which is the run's own folder; give another run, or another output")
-    if not (path / "config.yaml").is_file():
-        raise VmcError(f"init is {path}, which holds no run; give the output folder of vmc.train")
-    try:
-        return newest_weights(path)
-    except VmcError as error:
-        raise VmcError(f"init is {path}, a run that has no weights; go on with it, or give another run") from error
+    return find_weights(path, said=f"init is {path}")
 
 
 def _check_tokens(delta: Delta, token: MotionToken, init: str | Path) -> None:
     """Refuse weights that hold a row of a token which the run has not, or has with another word."""
-    about: Mapping[str, Any] = delta.about.get("token") or {}
-    for name, theirs in {MOTION: about, **about.get("further", {})}.items():
+    for name, theirs in delta.tokens.items():
         ours = token.tokens.get(name)
         wanted = {key: theirs.get(key) for key in ("word", "added", "start")}
         if row_name(name) not in delta.tensors:

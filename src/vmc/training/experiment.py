@@ -10,9 +10,10 @@ from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.metrics.suite import Suite
 from vmc.models.base import VideoModel
-from vmc.models.token import MotionToken
+from vmc.models.token import SUBJECT, MotionToken
 from vmc.training.hardware import Hardware
 from vmc.training.regularization import NoRegularization, RegularizationSource
+from vmc.training.subject import NoSubject, Subject
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 
@@ -31,6 +32,7 @@ class Experiment:
         sampler: steps and guidance of generated videos.
         hardware: where everything runs, and in which precision.
         regularization: clips of other motions, and how they are mixed with the exemplars.
+        subject: stills of a person or thing that is learned beside the motion.
         suite: the metrics; None where nothing is scored.
         prompts: the test set, or what videos are asked for.
         threshold: the appearance score at which training stops; None does not stop.
@@ -49,6 +51,7 @@ class Experiment:
     sampler: Sampler
     hardware: Hardware
     regularization: RegularizationSource = field(default_factory=NoRegularization)
+    subject: Subject | NoSubject = field(default_factory=NoSubject)
     suite: Suite | None = None
     prompts: Sequence[Prompt] = ()
     threshold: float | None = None
@@ -61,6 +64,11 @@ class Experiment:
             raise VmcError(f"seed is {self.seed}; it must be a whole number of at least 0")
         if self.generation_batch is not None and self.generation_batch < 1:
             raise VmcError(f"generation_batch is {self.generation_batch}; it must be at least 1, or null to find it")
+        if isinstance(self.subject, Subject) and SUBJECT not in self.token.further:
+            raise VmcError(
+                "subject has stills, but nothing says which word stands for it; give"
+                " +token.further={subject: {word: pll, trained: true, learning_rate: 1e-3}}"
+            )
         if Path(self.model.path).expanduser().is_dir():  # a hub's name is looked up when it is needed
             _ = self.latent_shape
 

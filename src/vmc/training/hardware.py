@@ -122,17 +122,24 @@ class Hardware:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=LOW[self.precision])
 
-    def trainer(self, *, steps: int, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
-        """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours."""
+    def trainer(self, *, steps: int, callbacks: Sequence[pl.Callback], partial_gradients: bool = False) -> pl.Trainer:
+        """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours.
+
+        Args:
+            steps: at which it ends.
+            callbacks: in the order in which they are called.
+            partial_gradients: whether some of what is trained gets no gradient in some steps, which DDP must look for.
+        """
         # Its advice on workers, logging and GPUs does not apply: everything a batch needs is in memory.
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
         warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available but not used).*")
+        ddp = self.devices > 1 and self.strategy in ("auto", "ddp")
         return pl.Trainer(
             accelerator=self.accelerator,
             devices=self.devices,
-            strategy=self.strategy,
+            strategy="ddp_find_unused_parameters_true" if ddp and partial_gradients else self.strategy,
             precision=self.precision,
             accumulate_grad_batches=self.accumulate,
             gradient_clip_val=self.clip_norm,

@@ -1,10 +1,15 @@
-"""GPU memory of a training: what it holds is counted before weights are loaded; running out of it is explained."""
+"""GPU memory of a training: what it holds is counted before weights are loaded; running out of it is explained; and
+activations are computed again in place of being kept.
+"""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn import Module, Parameter
+from torch.utils.checkpoint import checkpoint
 
 from vmc.models.base import VideoModel
 from vmc.models.parameters import Subset
@@ -112,3 +117,46 @@ def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
             f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
             f" end other programs on it, or give {savings}"
         ) from error
+
+
+# --- activation checkpointing ---
+
+# Blocks are wrapped from outside: diffusers' `UNet3DConditionModel` refuses `enable_gradient_checkpointing()`, and its
+# blocks ignore the flag.
+
+
+def checkpoint_activations(blocks: Iterable[Any]) -> None:
+    """Wrap the blocks of a denoiser (`VideoModel.blocks`); gradients stay the same, sampling is as before."""
+    for block in blocks:
+        block.forward = functools.partial(_recomputed, block, block.forward)
+
+
+def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    trained = {parameter for parameter in block.parameters() if parameter.requires_grad}
+    # No layer draws random numbers (dropout is off), so the generators need not be saved and restored.
+    return checkpoint(
+        forward,
+        *args,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _frozen_but(block, trained)),
+        **kwargs,
+    )
+
+
+@contextmanager
+def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
+    """Within, gradients are recorded for the parameters for which the first forward pass recorded them.
+
+    Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
+    """
+    before = {parameter: parameter.requires_grad for parameter in block.parameters()}
+    try:
+        for parameter in before:
+            parameter.requires_grad_(parameter in trained)
+        yield
+    finally:
+        for parameter, was_trained in before.items():
+            parameter.requires_grad_(was_trained)

@@ -15,11 +15,13 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import VideoModel
 from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter
-from vmc.models.parameters import Subset, check_groups
+from vmc.models.parameters import Subset
 from vmc.models.text import TextEncoder
-from vmc.training.batches import Batch, ClipGroup, ClipSet
+from vmc.models.token import SUBJECT
+from vmc.training.batches import Batch, ClipGroup
 from vmc.training.delta import delta_names, row_name
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, make_optimizer
+from vmc.training.subject import NoSubject, Subject
 from vmc.utils.errors import VmcError
 
 
@@ -34,7 +36,7 @@ class MotionModule(pl.LightningModule):
         objective: the loss of a clip; None is Eq. 1.
         lr_schedule: makes what changes the rates of all groups from step to step.
         encoder: the text encoder, given only if a token's row is trained; it then runs in the step.
-        clip_sets: sets of clips that move a part of what is trained.
+        subject: whose stills move a part of what is trained.
         inherited: weights of the run that this one starts from: what is trained begins as they are, and those that
             are not trained are written with this one's own.
         frozen_dtype: of the frozen weights.
@@ -50,7 +52,7 @@ class MotionModule(pl.LightningModule):
         objective: Objective | None = None,
         lr_schedule: ScheduleFactory | None = None,
         encoder: TextEncoder | None = None,
-        clip_sets: Sequence[ClipSet] = (),
+        subject: Subject | NoSubject | None = None,
         inherited: Mapping[str, Tensor] | None = None,
         frozen_dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -71,7 +73,7 @@ class MotionModule(pl.LightningModule):
         for name in trained.keys() & (inherited or {}).keys():
             trained[name].data.copy_((inherited or {})[name])
         self.inherited = {name: tensor for name, tensor in (inherited or {}).items() if name not in trained}
-        self._movable = movable(clip_sets, trained, model)
+        self._movable = movable(subject or NoSubject(), trained, model)
 
     def train(self, mode: bool = True) -> "MotionModule":
         """Stay in eval mode: dropout would draw from the global generator (and the release has it off)."""
@@ -83,6 +85,11 @@ class MotionModule(pl.LightningModule):
         trained = {name: row for name, row in rows.items() if row.requires_grad}
         return delta_names(self.trained, trained, prefix=self.model.prefix)
 
+    @property
+    def moved_by_stills(self) -> frozenset[str]:
+        """Names of the trained tensors that stills of a subject may move; none where there is no subject."""
+        return self._movable.get(True, frozenset())
+
     def weights(self) -> dict[str, Tensor]:
         """All that differs from the base model, under the names of the delta."""
         return {**self.inherited, **self.trained_tensors()}
@@ -90,11 +97,11 @@ class MotionModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a micro-batch (Eq. 1 and 3)."""
         losses = []
-        kinds = ("motion", "regularization", *(name for name in self._movable if name))
+        kinds = ("motion", "regularization", *([SUBJECT] if True in self._movable else []))
         zero = batch.groups[0].weights_B.new_zeros(())
         sums = {name: zero for kind in kinds for name in (kind, f"{kind} clips")}
         for group in batch.groups:
-            with self._moving(group.clip_set):
+            with self._moving(is_still=group.is_still):
                 losses_B, named = self._losses(group)
             losses.append(weighted_loss(losses_B, group.weights_B, batch.draws))
             parts = _sums(losses_B.detach(), group)
@@ -126,13 +133,14 @@ class MotionModule(pl.LightningModule):
         return clip_losses(losses, clips=len(group.weights_B))
 
     @contextmanager
-    def _moving(self, clip_set: str | None) -> Iterator[None]:
-        """Within, gradients are recorded for what the clips of a set may move, and for nothing else.
+    def _moving(self, *, is_still: bool) -> Iterator[None]:
+        """Within, gradients are recorded for what stills, or else all other clips, may move, and for nothing else.
 
-        What no clip of a step may move so has no gradient at all, and AdamW leaves it alone. Several processes draw
-        clips of different sets, so DDP must find out for itself what has a gradient (`find_unused_parameters`).
+        What no clip of a step may move so has no gradient at all, and AdamW leaves it alone: of a gradient of zero its
+        decay and momentum would still move it. Of several processes one may draw stills and another clips, so DDP must
+        find out for itself what has a gradient (`find_unused_parameters`).
         """
-        others = [tensor for name, tensor in self.trained_tensors().items() if name not in self._movable[clip_set]]
+        others = [tensor for name, tensor in self.trained_tensors().items() if name not in self._movable[is_still]]
         try:
             for tensor in others:
                 tensor.requires_grad_(False)
@@ -177,39 +185,37 @@ class MotionModule(pl.LightningModule):
             tensor.data.copy_(state_dict[name])
 
 
-def movable(sets: Sequence[ClipSet], trained: Iterable[str], model: VideoModel) -> dict[str | None, frozenset[str]]:
-    """Names of the trained tensors that the clips of each set may move; under None, exemplars and regularization clips.
+def movable(subject: Subject | NoSubject, trained: Iterable[str], model: VideoModel) -> dict[bool, frozenset[str]]:
+    """Names of the trained tensors that stills may move, under True where there are any, and under False those that
+    all other clips may: the subject's row is moved by stills alone, and the motion's by the others.
 
     Raises:
-        VmcError: a set names a group that the family lacks, or may move nothing that is trained.
+        VmcError: the stills may move nothing that is trained.
     """
     trained = frozenset(trained)
-    rows = {one.name: {row_name(token) for token in one.tokens} for one in sets}
-    found: dict[str | None, frozenset[str]] = {None: trained.difference(*rows.values())}
-    for one in sets:
-        check_groups(one.groups or (), model.groups, key=f"{one.name}.groups")
-        found[one.name] = frozenset(
-            name for name in trained if name in rows[one.name] or _in_groups(name, one.groups, model)
+    if isinstance(subject, NoSubject):
+        return {False: trained}
+    row = row_name(SUBJECT)
+    moved = frozenset(name for name in trained if name == row or _in_groups(name, subject.groups, model))
+    if not moved:
+        raise VmcError(
+            f"subject has stills that move nothing: of subject.groups={list(subject.groups)} nothing is trained, nor is"
+            " its word; choose parameters with spatial layers, or token.further.subject.trained=true"
         )
-        if not found[one.name]:
-            raise VmcError(
-                f"the clips of {one.name} may move {', '.join([*(one.groups or ()), *one.tokens]) or 'nothing'}, of"
-                " which nothing is trained; name groups that parameters names too, or a token that is trained"
-            )
-    return found
+    return {False: trained - {row}, True: moved}
 
 
-def _in_groups(name: str, groups: Sequence[str] | None, model: VideoModel) -> bool:
+def _in_groups(name: str, groups: Sequence[str], model: VideoModel) -> bool:
     """Whether a trained tensor of the denoiser, or the layer that an adapter stands beside, is in one of the groups."""
     prefix = f"{model.prefix}."
     parameter = adapted_parameter(name.removeprefix(prefix))
-    return name.startswith(prefix) and (groups is None or any(model.groups[group](parameter) for group in groups))
+    return name.startswith(prefix) and any(model.groups[group](parameter) for group in groups)
 
 
 def _sums(losses_B: Tensor, group: ClipGroup) -> dict[str, Tensor]:
     """Sums that add up over groups, micro-batches and ranks to what `train.csv` shows of each kind of clip."""
-    if group.clip_set:
-        kinds = {group.clip_set: losses_B}
+    if group.is_still:
+        kinds = {SUBJECT: losses_B}
     else:
         kinds = {"motion": losses_B[group.is_exemplar_B], "regularization": losses_B[~group.is_exemplar_B]}
     sums = {kind: part.sum() for kind, part in kinds.items()}

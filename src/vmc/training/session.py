@@ -1,34 +1,36 @@
 """One run from clips to weights: put together here, run by Lightning."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vmc.data.clips import Clip, check_readable, fill
+from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform, log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
-from vmc.models.checkpointing import checkpoint_activations
-from vmc.models.parameters import Subset
+from vmc.models.parameters import Subset, check_groups
+from vmc.models.token import SUBJECT
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.training.batches import ClipSet, Mixture, StepPlan, TrainingBatches
+from vmc.training.batches import Mixture, StepPlan, TrainingBatches, check_batch_size
 from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
-from vmc.training.delta import InitialWeights, check_dtype
+from vmc.training.delta import InitialWeights, check_dtype, row_name
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.memory import check_memory, explain_oom
+from vmc.training.memory import check_memory, checkpoint_activations, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from vmc.training.signals import StopOnSignal, run_to_end
+from vmc.training.subject import NoSubject, Subject
 from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
 
@@ -48,7 +50,6 @@ class Session:
         objective: the loss of a clip.
         lr_schedule: how the optimizer's rates change from step to step.
         init: a run, or a file of weights, that the run starts from in place of the base model.
-        clip_sets: clips beside the motion's, with draws and a length of their own.
         steps: optimizer steps in all, those of an earlier part of the run included.
         batch_size: draws a step, over all ranks and accumulated micro-batches.
         evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
@@ -68,7 +69,6 @@ class Session:
     objective: Objective = field(default_factory=Denoising)
     lr_schedule: ScheduleFactory = field(default_factory=Constant)
     init: str | Path | None = None
-    clip_sets: Sequence[ClipSet] = ()
     evaluate_every: int = 0
     evaluate_subset: int = 12
     checkpoint_every: int = 0
@@ -80,6 +80,8 @@ class Session:
             value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "evaluate_subset"))
             if not isinstance(value, int) or value < smallest:
                 raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
+        hardware = self.experiment.hardware
+        check_batch_size(self.batch_size, world=hardware.devices, accumulate=hardware.accumulate)
         check_dtype(self.weights_dtype)
         check_optimizer(self.optimizer)
         check_schedule(self.lr_schedule, steps=self.steps)
@@ -104,7 +106,8 @@ class Session:
         threads, is_first = hardware.use_threads(), hardware.rank == 0
 
         # What cannot be trained is refused before anything is loaded or written.
-        self.objective.check(frames=self._shortest_clip(), process=parts.model.process)
+        self._check_subject()
+        self.objective.check(frames=parts.latent_shape[1], process=parts.model.process)
         self.timestep_sampler.probabilities(parts.model.process.times)  # of none there is nothing to draw
         self._savings = check_memory(
             *(parts.model, self.subset, hardware),
@@ -116,7 +119,7 @@ class Session:
         # Clips, which the base model may have to make first (regularization=synthetic).
         if is_first:
             sweep_caches(parts.cache)
-        clips, exemplars = self._gather()
+        clips = self._gather()
         rows = clip_rows(clips)
         different = self._different_clips(rows)
         if is_first:
@@ -126,8 +129,9 @@ class Session:
         module = self.module()
         checkpoint = usable_checkpoint(self.run)
         begun_at = int(checkpoint.stem) if checkpoint else 0
-        others = len(clips) - exemplars - sum(len(one.clips) for one in self.clip_sets)
-        batches = self._batches(clips, self.plan(exemplars, others), module, begun_at)
+        counts = Counter(clip.role for clip in clips)
+        plan = self.plan(counts["exemplar"], counts["regularization"], counts["subject"])
+        batches = self._batches(clips, plan, module, begun_at)
 
         def fit(stop: StopOnSignal) -> str:
             if is_first:
@@ -142,53 +146,39 @@ class Session:
 
     # --- what is needed before the first step ------------------------------------------------------------------------
 
-    def _shortest_clip(self) -> int:
-        """Frames of the shortest clip's latent.
-
-        Raises:
-            VmcError: sets of clips that the model cannot hold, or that several processes could not share.
-        """
-        hardware, model = self.experiment.hardware, self.experiment.model
-        frames = [self.experiment.latent_shape[1]]
-        for one in self.clip_sets:
-            try:
-                frames.append(model.latent_shape(frames=one.transform.frames, size=one.transform.size)[1])
-            except VmcError as error:
-                raise VmcError(f"{one.name} has clips of {one.transform.frames} frames: {error}") from error
-            if unknown := [name for name in one.tokens if name not in self.experiment.token.tokens]:
-                raise VmcError(
-                    f"{one.name}.tokens names '{unknown[0]}'; give its word as token.further.{unknown[0]}.word"
-                )
-        if self.clip_sets and hardware.devices > 1 and "find_unused_parameters_true" not in hardware.strategy:
+    def _check_subject(self) -> None:
+        """Refuse stills that no step would draw, or that model or objective cannot serve."""
+        model, subject = self.experiment.model, self.experiment.subject
+        if isinstance(subject, NoSubject):
+            return
+        check_groups(subject.groups, model.groups, key="subject.groups")
+        if subject.start >= self.steps:
             raise VmcError(
-                f"trainer.strategy is {hardware.strategy}, but the clips of {self.clip_sets[0].name} leave parameters"
-                " without gradients; give trainer.strategy=ddp_find_unused_parameters_true"
+                f"subject.start is {subject.start}, but steps is {self.steps}, so that no still would be drawn;"
+                " give an earlier start, or more steps"
             )
-        return min(frames)
+        try:
+            frames = model.latent_shape(frames=1, size=self.experiment.data.size)[1]
+            self.objective.check(frames=frames, process=model.process)
+        except VmcError as error:
+            raise VmcError(f"subject has stills, videos of one frame, which cannot be trained on: {error}") from error
 
-    def _gather(self) -> tuple[list[Clip], int]:
-        """The run's clips and the number of exemplars.
-
-        Exemplars are first, then regularization clips, then those of each set; captions are filled in and checked.
-        """
-        words, skip_bad = self.experiment.token.words, self.experiment.data.skip_bad
+    def _gather(self) -> list[Clip]:
+        """The run's clips: exemplars first, then regularization clips, then stills; captions are filled and checked."""
         found = gather_clips(self.experiment)
-        further = [[replace(clip, caption=fill(clip.caption, **words)) for clip in one.clips] for one in self.clip_sets]
-        check_texts(self.experiment, [*found, *(clip for clips in further for clip in clips)])
-        clips, exemplars = readable(found, skip_bad=skip_bad)
-        self.clip_sets = [
-            replace(one, clips=check_readable(clips, skip_bad=skip_bad))
-            for one, clips in zip(self.clip_sets, further, strict=True)
-        ]
-        return [*clips, *(clip for one in self.clip_sets for clip in one.clips)], exemplars
+        check_texts(self.experiment, found)
+        return readable(found, skip_bad=self.experiment.data.skip_bad)
 
     def _transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
-        """How each clip becomes frames: exemplars are augmented, those of a set have a transform of their own."""
-        data, mirror = self.experiment.data, self.experiment.motion.mirror
-        own, others = data.transform(augmented=True, mirror=mirror), data.transform(augmented=False, mirror=False)
-        further = [one.transform for one in self.clip_sets for _ in one.clips]
-        drawn = clips[: len(clips) - len(further)]
-        return [*(own if clip.role == "exemplar" else others for clip in drawn), *further]
+        """How each clip becomes frames: exemplars are augmented, stills have one frame."""
+        data, subject = self.experiment.data, self.experiment.subject
+        transforms = {
+            "exemplar": data.transform(augmented=True, mirror=self.experiment.motion.mirror),
+            "regularization": data.transform(augmented=False, mirror=False),
+        }
+        if isinstance(subject, Subject):
+            transforms["subject"] = subject.transform(data)
+        return [transforms[clip.role] for clip in clips]
 
     def _different_clips(self, rows: Sequence[Mapping[str, str]]) -> str:
         """How the clips differ from those that the run was begun with; empty where they do not.
@@ -218,13 +208,13 @@ class Session:
             objective=self.objective,
             lr_schedule=self.lr_schedule,
             encoder=self._encoders.prompt_encoder if self.experiment.token.trains else None,
-            clip_sets=self.clip_sets,
+            subject=self.experiment.subject,
             inherited=inherited,
             frozen_dtype=self.experiment.hardware.frozen_dtype,
         )
 
-    def plan(self, exemplars: int, others: int) -> StepPlan:
-        """What each step draws of so many exemplars and regularization clips."""
+    def plan(self, exemplars: int, others: int, stills: int = 0) -> StepPlan:
+        """What each step draws of so many exemplars, regularization clips and stills."""
         parts = self.experiment
         return StepPlan(
             seed=parts.seed,
@@ -234,7 +224,8 @@ class Session:
                 exemplar_variants=parts.data.variants,
                 others=others,
                 regularization=parts.regularization,
-                further=self.clip_sets,
+                stills=stills,
+                subject=parts.subject if stills else NoSubject(),
             ),
             timestep_sampler=self.timestep_sampler,
             process=parts.model.process,
@@ -271,14 +262,18 @@ class Session:
             self._init.keep(self.run.path)
             self.run.update(init_fingerprint=self._init.fingerprint)
         tensors = list(module.trained_tensors().values())
-        exemplars, others = (sum(clip.role == role for clip in clips) for role in ("exemplar", "regularization"))
+        counts = Counter(clip.role for clip in clips)
+        exemplars, others, stills = counts["exemplar"], counts["regularization"], counts["subject"]
         log.info(
-            "%d exemplar%s and %d regularization clip%s; %d tensors of %s parameters are trained, in %s",
+            "%d exemplar%s and %d regularization clip%s%s; %d tensors of %s parameters are trained, in %s",
             *(exemplars, "s" * (exemplars != 1), others, "s" * (others != 1)),
+            f", {stills} still{'s' * (stills != 1)} of the subject" if stills else "",
             len(tensors),
             f"{sum(tensor.numel() for tensor in tensors):,}",
             self.run.path,
         )
+        if stills and module.moved_by_stills == {row_name(SUBJECT)}:
+            log.info("stills move the subject's word alone: none of what is trained is in subject.groups")
         write_clip_sheet(self.run.path / CLIP_SHEET, clips, self._transforms(clips))
         self.mirror.start(folder=self.run.path, config=self.run.config)
 
@@ -295,7 +290,8 @@ class Session:
         callbacks.append(Checkpoints(run=self.run, every=self.checkpoint_every, about=self._about(), dtype=dtype))
 
         hardware = self.experiment.hardware
-        trainer = hardware.trainer(steps=self.steps, callbacks=callbacks)
+        partial = isinstance(self.experiment.subject, Subject)
+        trainer = hardware.trainer(steps=self.steps, callbacks=callbacks, partial_gradients=partial)
         with explain_oom(hardware.device, self._savings):
             trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
         if trainer.global_step:

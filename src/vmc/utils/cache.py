@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vmc.utils.errors import DamagedError, VmcError
-from vmc.utils.files import atomic_write, sha256_of, short_reason, sweep
+from vmc.utils.files import atomic_write, sha256_of, short_reason, sweep, write_json
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 log = logging.getLogger(__name__)
@@ -142,8 +142,7 @@ class CachedFiles:
 
     def seal(self, checksums: Mapping[str, str], **about: Any) -> None:
         """Write the JSON file."""
-        with atomic_write(self.folder / self.manifest) as temporary:
-            temporary.write_text(json.dumps({**about, CHECKSUM: dict(checksums)}, indent=2) + "\n", encoding="utf-8")
+        write_json(self.folder / self.manifest, {**about, CHECKSUM: dict(checksums)})
 
     def copy(self, targets: Mapping[str, Path]) -> bool:
         """Copy files of the entry to where they are wanted; False where one of them has to be made, damage logged."""

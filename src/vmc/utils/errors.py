@@ -1,4 +1,11 @@
-"""The one error type that entry points turn into a sentence instead of a traceback."""
+"""The one error type, and how entry points turn it into a sentence instead of a traceback."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+Arguments = ParamSpec("Arguments")
 
 
 class VmcError(ValueError):
@@ -17,3 +24,28 @@ def first_line(error: BaseException) -> str:
     """The first line of what a library's error says, or the error's kind where it says nothing."""
     said = str(error).strip()
     return said.splitlines()[0] if said else type(error).__name__
+
+
+def told(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """An entry point that prints a `VmcError` as its sentence and gives 2, the exit status for what the user can put
+    right.
+    """
+
+    @wraps(main)
+    def telling(*words: Arguments.args, **named: Arguments.kwargs) -> int:
+        try:
+            return main(*words, **named)
+        except VmcError as error:
+            print(error, file=sys.stderr)
+            return 2
+
+    return telling
+
+
+def check_positive(options: object, *names: str) -> None:
+    """Raise a `VmcError` where a number that these options give, or one of a list of them, is below 1."""
+    for name in names:
+        given = getattr(options, name, None)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and value < 1:
+                raise VmcError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from vmc.utils.errors import UnwritableError, VmcError
 
@@ -51,6 +53,12 @@ def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
         temporary.replace(path)
 
 
+def write_json(path: Path, content: Any, *, remedy: str | None = None) -> None:
+    """Write a file of JSON as `atomic_write` does."""
+    with atomic_write(path, remedy=remedy) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 @contextmanager
 def atomic_folder(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
     """As `atomic_write`, for a folder. If another process made `path` meanwhile, its folder stays."""
@@ -80,7 +88,11 @@ def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
         number = _disk_fault(error, path)
         if number is None:
             raise
-        usual = f"free some space on {_existing(path)}" if number in NO_SPACE else "choose a place that can be written"
+        usual = (
+            f"free some space on {existing_folder(path)}"
+            if number in NO_SPACE
+            else "choose a place that can be written"
+        )
         raise UnwritableError(
             f"{path} cannot be written ({os.strerror(number)}); {remedy or usual}, and give the same command again"
         ) from error
@@ -132,6 +144,11 @@ def cache_root() -> Path:
     if chosen := os.environ.get("VMC_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmc"
+
+
+def existing_folder(path: Path) -> Path:
+    """The path where it is a folder, or else the nearest one above it."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
 
 
 @contextmanager
@@ -208,8 +225,3 @@ def _is_of(name: object, path: Path) -> bool:
         return True
     named = Path(os.fsdecode(name)).absolute()
     return path.absolute().is_relative_to(named) or named.is_relative_to(path.absolute().parent)
-
-
-def _existing(path: Path) -> Path:
-    """The nearest folder above that is there."""
-    return next(folder for folder in path.absolute().parents if folder.is_dir())

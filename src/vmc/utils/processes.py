@@ -2,6 +2,8 @@
 
 import os
 import platform
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -10,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
 PARENT = "VMC_PARENT"
 """Environment variable: the process that a process was started by and must not outlive."""
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
@@ -154,6 +158,28 @@ def processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
+def versions(*packages: str) -> dict[str, str]:
+    """Of Python, of the packages that decide what a run computes, and of further ones."""
+    return {"python": platform.python_version()} | {name: version(name) for name in (*PACKAGES, *packages)}
+
+
 def usable_processors() -> int:
     """How many processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes that a new process can have; None where the system does not say."""
+    return _bytes_in(Path("/proc/meminfo"), "MemAvailable")
+
+
+def resident_peak() -> int:
+    """Bytes that this process has held at most so far."""
+    # Not ru_maxrss where it can be helped: on Linux a process inherits that of the one that started it.
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return _bytes_in(Path("/proc/self/status"), "VmHWM") or usage
+
+
+def _bytes_in(file: Path, key: str) -> int | None:
+    found = re.search(rf"{key}:\s+(\d+) kB", file.read_text()) if file.is_file() else None
+    return int(found[1]) * 1024 if found else None

@@ -53,10 +53,9 @@ def _measure(arguments: Namespace) -> None:
     from vmc.mini.card.measuring import CardOptions, measure
     from vmc.mini.card.page import lines
     from vmc.mini.card.settings import stack_file
-    from vmc.utils.errors import VmcError
+    from vmc.utils.errors import check_positive
 
-    if arguments.threads is not None and arguments.threads < 1:
-        raise VmcError(f"--threads is {arguments.threads}; it must be at least 1")
+    check_positive(arguments, "threads")
     options = CardOptions(
         weights=arguments.weights,
         videos=arguments.output,

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from PIL import Image
@@ -162,7 +163,8 @@ def _write_clips(folder: Path, clips: Sequence[_Clip], workers: int | None) -> N
                 _write_clip(folder, clip)
                 bar.update()
         else:
-            with ProcessPoolExecutor(count) as pool:
+            # A forked process inherits the locks of this one's threads, and its first matrix product may wait for ever.
+            with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
                 for _ in pool.map(_write_clip, [folder] * len(clips), clips, chunksize=4):
                     bar.update()
 

@@ -7,15 +7,14 @@ Axes: F frames, C colours, H and W.
 
 import json
 import multiprocessing
-import platform
-import resource
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,15 +29,12 @@ from vmc.config.command import compose
 from vmc.models.unet3d import UNet3D
 from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
-from vmc.utils.processes import processor, usable_processors
+from vmc.utils.processes import processor, resident_peak, usable_processors, versions
 from vmc.utils.randomness import generator
 from vmc.utils.tables import TextTable, to_terminal
 
-PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "open_clip_torch", "av")
 Figures: TypeAlias = dict[str, tuple[str, np.ndarray]]
 """What was measured: its name -> its unit, and a value for each round."""
-Prepare: TypeAlias = Callable[[], tuple[Callable[[], Any], bool]]
-"""Loads what a task needs; gives the task, and whether its memory is a GPU's."""
 WARM_UP = 2
 """Videos that are made, or steps that are trained, before anything is timed: the first make the optimizer's state."""
 
@@ -59,9 +55,9 @@ def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
     """
     config = compose("train", ["logger=csv", *overrides])
     config.data.path, config.data.source = None, {"_target_": "vmc.data.clips.NoClips"}
-    for part in ("data", "regularization"):
-        if "variants" in config[part]:
-            config[part].variants = 1
+    for part in (config.data, config.regularization):
+        if "variants" in part:
+            part.variants = 1
     config.evaluate_every = int(scored)
     check_complete(config)
     check_config(config, "train")
@@ -100,20 +96,16 @@ def report_text(report: Mapping[str, Any]) -> str:
     """A report as a table, below what it was measured with, above what it was measured on."""
     rows = []
     for name, figure in report["figures"].items():
-        low, median, high = (_number(figure[part]) for part in ("low", "median", "high"))
+        texts = (figure[part] for part in ("median", "low", "high"))
+        median, low, high = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in texts)
         rows.append((name, median, f"{low} to {high}" if len(figure["values"]) > 1 else "", figure["unit"]))
-    settings = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in report["settings"].items()]
+    settings = [
+        f"{name.replace('_', ' ')} {'x'.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in report["settings"].items()
+    ]
     title, header = f"{report['benchmark']}: {', '.join(settings)}", ("", "median", "range", "")
     table = TextTable(name="", title=title, header=header, rows=rows, left=frozenset({0, 3}))
     return "\n".join([to_terminal(table), *report["notes"], machine_line(report["machine"])])
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _shown(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def machine(hardware: Hardware) -> dict[str, Any]:
@@ -123,15 +115,14 @@ def machine(hardware: Hardware) -> dict[str, Any]:
         found["gpu"] = hardware.rounding
     elif hardware.threads is not None:
         found["threads"] = hardware.threads
-    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-    return {**found, "versions": versions}
+    return {**found, "versions": versions("open_clip_torch")}
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
     """What `machine` says, in a line."""
-    parts = [str(machine["processor"])]
-    parts += [f"{name} {part}" for name, part in machine.items() if name not in ("processor", "versions")]
-    return f"on {', '.join(parts)}; {', '.join(f'{name} {number}' for name, number in machine['versions'].items())}"
+    parts = [f"{name} {part}" for name, part in machine.items() if name not in ("processor", "versions")]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return f"on {', '.join([machine['processor'], *parts])}; {versions}"
 
 
 def seconds(task: Callable[..., Any], *arguments: Any) -> float:
@@ -146,38 +137,35 @@ def take_turns(tasks: Mapping[str, Callable[[], float]], *, repeats: int, label:
     first.
     """
     found: dict[str, list[float]] = {name: [] for name in tasks}
-    with tqdm(total=repeats * len(tasks), desc=label, unit="part", disable=None, leave=False) as bar:
-        for number in range(repeats):
-            for name in list(tasks)[:: -1 if number % 2 else 1]:
-                found[name].append(tasks[name]())
-                bar.update()
+    for number in tqdm(range(repeats), desc=label, unit="round", disable=None, leave=False):
+        for name in list(tasks)[:: -1 if number % 2 else 1]:
+            found[name].append(tasks[name]())
     return {name: np.array(values) for name, values in found.items()}
 
 
-def memory_figures(name: str, prepare: Prepare) -> Figures:
-    """Peak memory of a process that does this alone, and how much of it came after everything was loaded."""
+def memory_figures(name: str, task: Callable[[], Any]) -> Figures:
+    """Peak memory of a process that does this alone, loading included; on a GPU, of PyTorch's tensors there."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        loaded, peak = np.array(pool.submit(_loaded_and_peak, prepare).result()).reshape(2, 1) / 1e6
-    return {f"peak memory, {name}": ("MB", peak), f"  above what is loaded, {name}": ("MB", peak - loaded)}
+        peak = pool.submit(_peak, task).result()
+    return {f"peak memory, {name}": ("MB", np.array([peak / 1e6]))}
 
 
-def _loaded_and_peak(prepare: Prepare) -> tuple[int, int]:
-    task, on_gpu = prepare()
-    loaded = torch.cuda.memory_allocated() if on_gpu else resident_peak()
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
+def _peak(task: Callable[[], Any]) -> int:
     task()
-    return loaded, torch.cuda.max_memory_allocated() if on_gpu else resident_peak()
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else resident_peak()
 
 
-def resident_peak() -> int:
-    """Bytes that this process has held at most so far."""
-    # Not ru_maxrss where it can be helped: on Linux a process inherits that of the one that started it.
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.is_file() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def run_captured(*words: str, **variables: str) -> tuple[int, str]:
+    """Run a module of ours with words in a process of its own; its exit status, and all that it said."""
+    line, environment = [sys.executable, "-m", *words], {**os.environ, **variables}
+    done = subprocess.run(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+def reason_of(said: str) -> str:
+    """Why a command of ours ended, of all that it said."""
+    lines = said.strip().splitlines() or ["nothing was said"]
+    return next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
 
 
 @contextmanager
@@ -192,12 +180,8 @@ def timed_passes() -> Iterator[list[float]]:
             now = time.perf_counter()
             passes.append(now - began.pop()) if began else began.append(now)
 
-    hooks = register_module_forward_pre_hook(note), register_module_forward_hook(note)
-    try:
+    with register_module_forward_pre_hook(note), register_module_forward_hook(note):
         yield passes
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def measure_command(file: str, module: str, *words: str) -> None:

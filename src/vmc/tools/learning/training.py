@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vmc.tools.learning.learner import EDGES, Learner
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, check_positive
 from vmc.utils.files import atomic_write
 
 STATE = "state.safetensors"
@@ -106,9 +106,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.minutes < 0:
             raise VmcError(f"--minutes is {self.minutes}; it cannot be negative")
-        for name in ("steps", "threads"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise VmcError(f"--{name} is {value}; it must be at least 1")
+        check_positive(self, "steps", "threads")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise VmcError("--device is cuda, and PyTorch finds no GPU here; use --device cpu")
 

@@ -26,7 +26,7 @@ from vmc.mini.world.people import generator as numpy_generator
 from vmc.models.unet3d import UNet3D
 from vmc.tools.learning.training import Task, TaskProgress, TrainOptions
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write
+from vmc.utils.files import write_json
 from vmc.utils.randomness import derive_seed, generator
 
 BATCH = 64
@@ -165,7 +165,6 @@ def _write_figures(folder: Path, measured: dict[str, Measured]) -> None:
     """What the written model can do, on frames as rendered and after the autoencoder."""
     model = cast(CLIP, load_image_text(folder).model)
     found = {name: figures(model, shown) for name, shown in measured.items()}
-    with atomic_write(folder / FIGURES) as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / FIGURES, found)
     for name, values in found.items():
         print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in values.items()))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vmc.mini.makers.classifier.clips import WHOLE, WINDOW, labeled_clip
 from vmc.mini.makers.classifier.decoded import clip_and_view
-from vmc.tools.learning.recipe import ClipBatch, augment, to_frames
+from vmc.tools.learning.learner import ClipBatch, augment, to_frames
 from vmc.tools.learning.shards import Shards
 from vmc.utils.randomness import generator
 

@@ -31,10 +31,8 @@ def run(arguments: Namespace) -> None:
     """
     from vmc.mini.makers.classifier.training import ClassifierPlan, train_classifier
     from vmc.mini.makers.common import options_of
-    from vmc.utils.errors import VmcError
+    from vmc.utils.errors import check_positive
 
-    for name in ("clips", "decoded", "batch"):
-        if (value := getattr(arguments, name)) < 1:
-            raise VmcError(f"--{name} is {value}; it must be at least 1")
+    check_positive(arguments, "clips", "decoded", "batch")
     sizes = {name: getattr(arguments, name) for name in ("clips", "decoded", "batch")}
     train_classifier(ClassifierPlan(pipeline=arguments.pipeline, **sizes), options_of(arguments))

@@ -10,7 +10,7 @@ from torch import nn
 
 from vmc.mini.makers.classifier.clips import NO_GESTURE, WHOLE, WINDOW, labeled_clip
 from vmc.mini.world.gestures import LABELS
-from vmc.tools.learning.recipe import classes_of
+from vmc.tools.learning.learner import classes_of
 from vmc.tools.learning.shards import Shards
 
 

@@ -16,7 +16,7 @@ from vmc.mini.makers.classifier.decoded import Decoder, decoded_for_training, de
 from vmc.mini.makers.classifier.measuring import Validation
 from vmc.mini.makers.common import prepare_and_train
 from vmc.mini.world.gestures import LABELS
-from vmc.tools.learning.recipe import EDGES, RATE, loss_of, make_network
+from vmc.tools.learning.learner import TRN_EDGES, TRN_RATE, loss_of, make_network
 from vmc.tools.learning.training import Task, TaskProgress, TrainOptions
 from vmc.utils.files import atomic_write
 
@@ -94,8 +94,8 @@ def _task(
     return Task(
         name="classifier",
         steps=STEPS,
-        rate=RATE,
-        edges=EDGES,
+        rate=TRN_RATE,
+        edges=TRN_EDGES,
         identity={
             "arch": ARCH,
             "clips": batches.clips.folder.name,

@@ -24,6 +24,17 @@ class Row(NamedTuple):
     found: str
     remedy: str = ""
 
+    @classmethod
+    def noted(cls, part: str, found: str, remedy: str) -> "Row":
+        """A note where something could be done, else in order."""
+        return cls(part, "note" if remedy else "ok", found, remedy)
+
+    @classmethod
+    def of(cls, part: str, state: Literal["note", "fails"], error: VmcError, remedy: str = "") -> "Row":
+        """What an error says: behind its semicolon stands the remedy, where no other is given."""
+        found, _, said = str(error).partition("; ")
+        return cls(part, state, found, remedy or said)
+
 
 def lines(rows: Sequence[Row]) -> Iterator[str]:
     """The table: a line a finding, and its remedy below it."""
@@ -97,11 +108,10 @@ def services() -> list[Row]:
     from vmc.config.sweep import PACKAGES, check_launcher
     from vmc.runs.mirror import logged_in
 
+    rows = [Row("W&B", "ok", "logged in: runs are uploaded")]
     if mode := os.environ.get("WANDB_MODE"):
         rows = [Row("W&B", "ok", f"WANDB_MODE is {mode}")]
-    elif logged_in():
-        rows = [Row("W&B", "ok", "logged in: runs are uploaded")]
-    else:
+    elif not logged_in():
         remedy = "wandb login uploads them, logger=csv goes without"
         rows = [Row("W&B", "note", "not logged in: runs stay offline, in the run folder", remedy)]
     for name in PACKAGES:
@@ -109,8 +119,6 @@ def services() -> list[Row]:
             check_launcher(name)
             rows.append(Row(f"launcher {name}", "ok", f"hydra/launcher={name} can be used"))
         except VmcError as error:
-            found, _, remedy = str(error).partition("; ")
-            if "pip install" not in remedy:
-                remedy = "start such sweeps where the cluster's jobs are submitted; all else works without"
-            rows.append(Row(f"launcher {name}", "note", found, remedy))
+            elsewhere = "start such sweeps where the cluster's jobs are submitted; all else works without"
+            rows.append(Row.of(f"launcher {name}", "note", error, "" if "pip install" in str(error) else elsewhere))
     return rows

@@ -2,8 +2,8 @@
 
 import torch
 
-from vmc.models.checkpointing import checkpoint_activations
 from vmc.models.parameters import ParameterSubset
+from vmc.training.memory import checkpoint_activations
 
 
 def gradients(base, *, checkpointed: bool) -> tuple[dict[str, torch.Tensor], int]:

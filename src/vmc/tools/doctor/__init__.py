@@ -1,1 +1,0 @@
-"""What `python -m vmc.doctor` looks at: each module gives rows of one table."""

@@ -1,0 +1,327 @@
+"""What `python -m vmc.doctor` looks at, once the packages are there: the run that is asked about, composed as
+`vmc.train` does and not begun, the machine that it needs, its networks and its clips.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import vmc
+from vmc.config.build import build_part, build_parts, build_regularization
+from vmc.config.checks import GROUPS, check_config, check_parts, check_place, fill_missing, resolved
+from vmc.config.command import compose
+from vmc.config.schema import arguments
+from vmc.metrics.networks.files import NetworkFile
+from vmc.models.base import VideoModel
+from vmc.models.unet3d import ZEROSCOPE, Sizes
+from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, expected_sha256, part_files
+from vmc.tools.software import Row
+from vmc.training.callbacks import Checkpoints
+from vmc.training.delta import check_dtype
+from vmc.training.hardware import Hardware
+from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, count_held, memory_savings
+from vmc.utils.errors import VmcError
+from vmc.utils.files import cache_root, existing_folder, sha256_of
+from vmc.utils.processes import available_memory, usable_processors
+
+PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isinstance(source, HubSource)}
+"""Pipelines of the hub: repository -> name."""
+FILES = {source.name: name for name, source in SOURCES.items() if isinstance(source, FileSource)}
+"""Published files: the file's name -> its name in `vmc.weights`."""
+PACKAGE = Path(vmc.__file__).parent
+PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler", "metrics")
+"""Groups that refuse wrong values when they are made."""
+RAM = {"mini": 2.0, "paper": 12.0}
+"""GiB of a process, an estimate, by stack; the paper's is ZeroScope in float32 while it is opened, and as much again
+beside it."""
+OTHERS = 1.0
+"""GB of a run's videos, and of the caches that all runs share, each an estimate."""
+MEASURED = {
+    ("temporal_kv", "32-true", "adamw"): ("", ""),
+    ("temporal_kv", "bf16-mixed", "adamw"): ("48.9", "18.7"),
+    ("temporal_kv", "bf16-mixed", "adamw8bit"): ("", ""),
+    ("spatial_kv", "bf16-mixed", "adamw"): ("", ""),
+    ("lora", "bf16-mixed", "adamw"): ("", ""),
+}
+"""Of `parameters`, `trainer.precision` and `optimizer`: GiB at the peak of a step on an H100, activations kept and
+recomputed (`experiments/full_size/proof_h100.json`)."""
+HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, activations kept", "step, recomputed")
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run by its config as plain dicts, the keys that are not given yet, and what `PARTS` describe, not loaded."""
+
+    config: Mapping[str, Any]
+    missing: Sequence[str]
+    parts: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The base model: a folder, or the name of a hub repository."""
+        return str(self.parts["model"].path)
+
+    @cached_property
+    def base(self) -> VideoModel | None:
+        """The base model by its config files, or as published; None where no files are here that could be read."""
+        model, folder = self.parts["model"], Path(self.model).expanduser()
+        found = folder if folder.is_dir() else cached_folder(self.model, model.family)
+        if found is None:
+            return ZEROSCOPE if self.model in PUBLISHED and model.family == ZEROSCOPE.family else None
+        try:
+            return replace(model, path=replace(model, path=found).folder)
+        except VmcError:  # a finding of its own
+            return None
+
+    @property
+    def state_bytes(self) -> int:
+        """Of a trained parameter's optimizer state; 0 for an optimizer that is not known."""
+        return STATE_BYTES.get(self.config["optimizer"]["_target_"].rpartition(".")[2], 0)
+
+    @cached_property
+    def held(self) -> HeldMemory | None:
+        """What it holds on a GPU; None where the sizes are not known."""
+        if self.base is None:
+            return None
+        subset, trainer = self.parts["parameters"], self.config["trainer"]
+        beside = ["text"] if subset and self.parts["token"].trains else []
+        if self.config["evaluate_every"] and not trainer["offload"]:
+            beside.append("autoencoder")
+        state_bytes, precision = self.state_bytes, trainer["precision"]
+        return count_held(self.base, subset, precision=precision, state_bytes=state_bytes, beside=beside)
+
+
+def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
+    """The run of a stack with overrides. A path that is not given is a finding of the table, and no error.
+
+    Raises:
+        VmcError: they do not compose.
+    """
+    config = compose("train", [f"stack={stack}", *overrides])
+    missing = fill_missing(config)
+    check_config(config, "train")
+    # An optimizer whose package is not installed is a finding, too.
+    absent = find_spec(config.optimizer._target_.partition(".")[0]) is None
+    check_parts(config, [group for group in GROUPS if not (absent and group == "optimizer")])
+    parts = build_parts(config, PARTS)
+    if parts["parameters"] is not None:
+        parts["parameters"].check(parts["model"].groups)
+    return PlannedRun(resolved(config), missing, parts)
+
+
+def examine(run: PlannedRun) -> list[Row]:
+    """CPU, memory, disk and GPU, the optimizer where its package is missing, networks and clips."""
+    rows = [processors(run), memory(run), disk(run), *gpu(run)]
+    try:
+        arguments(run.config["optimizer"]["_target_"])
+    except VmcError as error:
+        rows.append(Row.of("optimizer", "fails", error))
+    return [*rows, *networks(run), *clips(run)]
+
+
+def processors(run: PlannedRun) -> Row:
+    """Those of this process, against the threads that a run of the miniature takes."""
+    usable = usable_processors()
+    found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
+    few = run.config["stack_name"] == "mini" and usable < 2
+    return Row.noted("processors", found, "trainer=cpu asks for 2: add trainer.threads=1" if few else "")
+
+
+def memory(run: PlannedRun) -> Row:
+    """Main memory against what a process takes."""
+    available, need = available_memory(), RAM.get(run.config["stack_name"], RAM["paper"])
+    if available is None:
+        return Row("memory", "note", f"not known here; about {need:g} GiB are needed (estimate)")
+    free = available / GIB
+    found = f"{free:.1f} GiB free, about {need:g} needed (estimate)"
+    return Row.noted("memory", found, "end other programs, or take a larger machine" if free < need else "")
+
+
+def disk_use(run: PlannedRun) -> tuple[int, int] | None:
+    """Bytes in the folder of a run that is trained to its last step, its videos left out: at its end, and while a
+    checkpoint is written, as the oldest is removed only then; None where the sizes of its model are not known.
+    """
+    config = run.config
+    if run.held is None:
+        return None
+    saved, evaluated = (
+        {config["steps"], *range(every, config["steps"] + 1, every)} if every else set[int]()
+        for every in (config["checkpoint_every"] or config["steps"], config["evaluate_every"])
+    )
+    # What is only evaluated is kept in float32.
+    weights = len(saved) * check_dtype(config["weights_dtype"]).itemsize + len(evaluated - saved) * 4
+    kept = [min(len(saved), Checkpoints.KEPT + more) for more in (0, 1)]
+    stays, most = (run.held.trained * (weights + (4 + run.state_bytes) * count) for count in kept)
+    return stays, most
+
+
+def disk(run: PlannedRun) -> Row:
+    """What is free against what the run takes, where it may write at all."""
+    output, cache = Path(run.config["output"]).expanduser(), Path(run.config["cache"] or cache_root()).expanduser()
+    try:
+        check_place("output", output)
+    except VmcError as error:
+        return Row.of("disk", "fails", error, "set output= to a folder that can be written")
+    try:
+        check_place("cache", cache)
+    except VmcError as error:  # one that holds all that is needed serves
+        return Row.of("disk", "note", error, "set cache= or VMC_CACHE to one that can be written")
+    use, need, caches = disk_use(run), OTHERS, OTHERS
+    takes = "a run's size is not known before its model is there"
+    if use is not None:
+        need += use[1] / 1e9
+        takes = f"a run leaves about {OTHERS + use[0] / 1e9:.0f} and takes {need:.0f} while it saves"
+    if (name := PUBLISHED.get(run.model)) and not cached_folder(run.model, run.parts["model"].family):
+        caches += SOURCES[name].size
+        takes += f", the download of {name} {SOURCES[name].size:g} beside the caches"
+    here, for_caches = (shutil.disk_usage(existing_folder(place)).free / 1e9 for place in (output, cache))
+    found = f"{here:.0f} GB free here, {for_caches:.0f} GB free for caches; {takes} (estimate)"
+    remedy = "set output= and VMC_CACHE to another disk, or save less: weights_dtype=bfloat16, checkpoint_every=0"
+    return Row.noted("disk", found, remedy if here < need or for_caches < caches else "")
+
+
+def gpu(run: PlannedRun) -> list[Row]:
+    """Whether the run's devices and precision are here, and on a GPU its memory."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    found = f"{count} x {torch.cuda.get_device_name(0)}" if count else "none"
+    try:
+        hardware = build_part(run.config, "trainer")
+    except VmcError as error:
+        row = Row.of("GPU", "fails", error)
+        lacks = f", or take a machine with an NVIDIA GPU and a CUDA build of torch (here is {torch.__version__})"
+        return [row if count else row._replace(remedy=row.remedy + lacks)]
+    if hardware.device.type == "cpu":
+        return [Row("GPU", "ok", f"{found}, and none is needed")]
+    used = "the first is used" if hardware.devices == 1 else f"{hardware.devices} are used"
+    return [Row("GPU", "ok", f"{found}, {used}, {hardware.precision}"), gpu_memory(run, hardware)]
+
+
+def gpu_memory(run: PlannedRun, hardware: Hardware) -> Row:
+    """GiB of the GPU against what the run holds, and the settings that would need less."""
+    free, total = (part / GIB for part in torch.cuda.mem_get_info(0))
+    has = f"{free:.1f} of {total:.1f} GiB free"
+    if run.held is None:
+        return Row("GPU memory", "note", f"{has}; the model's need is not known before it is there")
+    need, subset, batch_size = run.held.bytes / GIB, run.config["parameters"], run.config["batch_size"]
+    found = f"{has}; the run holds {need:.1f} of weights, gradients and optimizer state, and activations beside them"
+    if free >= need:
+        return Row("GPU memory", "ok", found)
+    adapters = not subset or "Lora" in subset["_target_"]
+    savings = memory_savings(hardware, state_bytes=run.state_bytes, adapters=adapters, batch_size=batch_size)
+    remedy = f"give {savings}: python -m vmc.doctor --memory says what such choices save"
+    if total < need:
+        return Row("GPU memory", "fails", found, f"take a larger GPU, or {remedy}")
+    return Row("GPU memory", "note", found, f"end other programs on it, or {remedy}")
+
+
+def networks(run: PlannedRun) -> list[Row]:
+    """A row for the base model, and where the run is scored one for each network of its metrics, or for the metric."""
+    rows = [_model(run)]
+    metrics = run.parts["metrics"].metrics if run.config["evaluate_every"] else {}
+    for name, metric in sorted(metrics.items(), key=lambda item: not item[1].networks):
+        rows += [_network(name, network) for network in metric.networks.values()]
+        if not metric.networks and (missing := metric.missing()):
+            rows.append(Row(name, "fails", f"it needs {'; '.join(missing)}", f"or metrics.{name}=null"))
+        elif not metric.networks:
+            rows.append(Row(name, "ok", "needs no file"))
+    return rows
+
+
+def _model(run: PlannedRun) -> Row:
+    name, part = run.model, PUBLISHED.get(run.model, "model")
+    if Path(name).expanduser().is_dir():
+        try:
+            run.parts["model"].folder  # noqa: B018
+        except VmcError as error:
+            return Row(part, "fails", str(error), "get the whole folder again")
+        shipped = PACKAGE in Path(name).parents
+        return Row(part, "ok", "ships with the package" if shipped else f"the folder {name}")
+    if cached_folder(name, run.parts["model"].family):
+        return Row(part, "ok", f"{name}, in the hub's cache")
+    get = run.parts["model"].get or "python -m vmc.weights get zeroscope"
+    found = f"{name} is no folder here and not in the hub's cache"
+    return Row(part, "fails", found, f"{get}, or set model.path to a local folder")
+
+
+def _network(part: str, network: NetworkFile[Any]) -> Row:
+    path, get, name = network.path, network.get, FILES.get(network.path.name, part)
+    if not path.name:
+        return Row(part, "note", "no file is named: its library downloads it when it is needed")
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        return Row(name, "ok", "ships with the package") if PACKAGE in path.parents else _compare(name, path, get)
+    begun = part_files(path)
+    found = f"{begun[0]} is not complete" if begun else f"{path} is missing"
+    return Row(name, "fails", found, get or f"set metrics.{part}.path to a file that is there")
+
+
+def _compare(name: str, path: Path, get: str) -> Row:
+    """Whether a file has the SHA-256 that is published or was recorded; where there is neither, about its size."""
+    source = SOURCES.get(name)
+    published = source if isinstance(source, FileSource) else None
+    again = f"move it away and get it again{f': {get}' if get else ''}"
+    expected, known = expected_sha256(path, published.sha256 if published else None)
+    if expected and path.is_file():
+        if sha256_of(path) == expected:
+            return Row(name, "ok", f"{path}, with the SHA-256 that is {known}")
+        return Row(name, "fails", f"{path} has another SHA-256 than is {known}", again)
+    size = path.stat().st_size / 1e9
+    if published and path.is_file() and not 0.5 * published.size < size < 2 * published.size:
+        found = f"{path} has {size * 1000:.3g} MB, the published file about {published.size * 1000:.3g}"
+        return Row(name, "fails", found, again)
+    found = f"{path} is there; no SHA-256 is published or recorded to compare it with"
+    return Row(name, "note", found, f"python -m vmc.weights check {path}")
+
+
+def clips(run: PlannedRun) -> list[Row]:
+    """A row for the run's clips, found and counted, none of them opened; none where they are rendered when needed."""
+    data, motion, seed = run.config["data"], build_part(run.config, "motion"), run.config["seed"]
+    path, jester = data["path"], data["source"]["_target_"].endswith(".Jester")
+    part = "Jester" if jester else "clips"
+    if "data.path" in run.missing:
+        remedy = "python -m vmc.prepare jester PATH verifies a copy" if jester else "give data.path=DIR"
+        return [Row(part, "note", "its folder is given by data.path", remedy)]
+    if isinstance(path, Mapping):
+        return []
+    try:
+        source, related = build_part(run.config, "data.source"), "no"
+        exemplars = len(source.exemplars(label=motion.label, caption=motion.caption, seed=seed))
+        if not run.config["regularization"]["_target_"].endswith(".SyntheticRegularization"):  # which are not made yet
+            regularization = build_regularization(run.config, source=source, seed=seed, base_videos=None)
+            related = str(len(regularization.clips()))
+    except VmcError as error:
+        return [Row(part, "fails", str(error), "set data.path to a folder of such clips")]
+    found = f"{exemplars} exemplars and {related} regularization clips in {path}, none opened"
+    return [Row(part, "ok", found, f"python -m vmc.prepare jester {path} looks for every frame" if jester else "")]
+
+
+def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
+    """What a training of each row holds."""
+    for parameters, precision, optimizer in MEASURED:
+        config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
+        state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
+        yield count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
+
+
+def table() -> list[str]:
+    """In Markdown, in GiB, for the clips of `model=zeroscope`."""
+    held = [f"{row.bytes / GIB:.1f}" for row in count_rows()]
+    rows = [(*words, number, *steps) for (words, steps), number in zip(MEASURED.items(), held, strict=True)]
+    video = compose("train", ["stack=paper"]).model
+    autoencoder = sum(tensor.numel() for tensor in ZEROSCOPE.empty("vae").parameters()) * 4 / GIB
+    return [
+        f"GiB, {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and a regularization clip).",
+        "",
+        *(f"| {' | '.join(row)} |" for row in (HEADER, ("---",) * 3 + ("---:",) * 3, *rows)),
+        "",
+        "Held: weights, gradients and optimizer state, counted; a run whose GPU has less is refused. From the first"
+        f" evaluation on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
+        "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
+        " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
+        " like measure it on your GPU.",
+    ]
