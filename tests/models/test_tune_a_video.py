@@ -215,7 +215,13 @@ def test_a_unet_with_motion_modules_and_unknown_layers_are_refused(stable_diffus
 
 # --- a run -----------------------------------------------------------------------------------------------------------
 
-ARM = ["+baseline=tune_a_video", "inflation.steps=2", "model.image_layers=spatial", "optimizer.lr=1e-2"]
+ARM = [
+    "+baseline=tune_a_video",
+    "inflation.steps=2",
+    "inflation.guidance=3",
+    "model.image_layers=spatial",
+    "optimizer.lr=1e-2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +244,7 @@ def test_a_run_is_scored_by_a_protocol_that_names_the_clips(run, entered):
     assert status == 0 and "6 videos" in said, said
     protocol = json.loads(Path("scores/summary.json").read_text())["protocol"]
     assert "sampler" not in protocol
-    assert protocol["inversion"]["sampler"] == {"steps": 2, "guidance": 12.5}
+    assert protocol["inversion"]["sampler"] == {"steps": 2, "guidance": 3}
     assert protocol["inversion"]["exemplars"]["clips"] == 3
 
 
