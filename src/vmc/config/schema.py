@@ -233,7 +233,7 @@ def schema_of(command: str) -> Schema:
 def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
     primary = _read(config_folder() / f"{command}.yaml")
     groups = [name for default in primary.pop("defaults") for name in (default if isinstance(default, dict) else ())]
-    groups = [name for name in groups if not name.startswith("override ")]
+    groups = [name.removeprefix("optional ") for name in groups if not name.startswith("override ")]
     if command == "train":
         groups += OVERLAYS
     for group in groups:

@@ -42,11 +42,13 @@ class VideoFolder:
         path: folder of the exemplars.
         regularization_path: folder of the regularization clips, or None.
         stills: whether every single image is a clip, and a folder of images alone holds as many as images.
+        held_out_path: folder of further clips of the motion, which are learned from by none, or None.
     """
 
     path: Path | str | None
     regularization_path: Path | str | None = None
     stills: bool = False
+    held_out_path: Path | str | None = None
 
     def exemplars(self, *, label: str | None = None, caption: str | None = None, seed: int = 0) -> list[Clip]:
         """All clips of `path`, whatever `label` and `seed`; a VmcError where there are none, or one has no caption."""
@@ -57,6 +59,14 @@ class VideoFolder:
         if self.regularization_path is None:
             return []
         return self._clips("regularization.path", self.regularization_path, None, "regularization")
+
+    def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
+        """The clips of `held_out_path`, whatever `label` and `seed`: how good real videos of the motion score."""
+        if self.held_out_path is None:
+            raise VmcError(
+                "data.source.held_out_path is not set: give a folder of clips of the motion that none learns from"
+            )
+        return self._clips("data.source.held_out_path", self.held_out_path, "", "exemplar")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
         found = find_clips(check_path(path, key=key), key=key, stills=self.stills, caption=caption)

@@ -112,8 +112,11 @@ class Controls:
         if held_out is None:
             raise VmcError("control is real, but this data holds no clips besides the exemplars; use data=jester")
         clips = held_out(label=parts.motion.label, seed=parts.seed)
+        names = [clip.path.name for clip in clips]
+        if len(set(names)) < len(names):  # CO3D's sequences are folders that are all called `images`
+            names = ["/".join(clip.path.parts[-2:]) for clip in clips]
         # Not `seed`: these videos are not drawn. The number tells clips apart.
-        prompts = [Prompt(text=f"held-out clip {clip.path.name}", seed=0) for clip in clips]
+        prompts = [Prompt(text=f"held-out clip {name}", seed=0) for name in names]
         path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
