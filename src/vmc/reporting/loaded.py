@@ -24,6 +24,8 @@ DAMAGED = "damaged"
 """Status of a run of which a file does not read; the reason says which."""
 FINGERPRINT = "denoiser"
 """Key of the base model's denoiser among what tells base models apart."""
+BASE = ("path", "motion_adapter", "frames", "size", "fps")
+"""Keys of a model's config that do so; of one folder several families may make a network of their own."""
 
 
 @dataclass(eq=False)
@@ -140,7 +142,7 @@ class FoundRun:
     @cached_property
     def base(self) -> dict[str, Any]:
         """What tells its base model: its denoiser's fingerprint where it is known, and the config."""
-        model = {key: value for key, value in self.config["model"].items() if key != "attention"}
+        model = {key: value for key, value in self.config["model"].items() if key in BASE}
         newest = sorted((self.path / "weights").glob("[0-9]*.safetensors"))[-1:]
         for about in (self.state, *map(_metadata, newest)):
             if found := about.get("base_fingerprint"):
