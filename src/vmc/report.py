@@ -35,20 +35,48 @@ def report(config: DictConfig) -> None:
     made = Report(found=found, chosen_threshold=config.stop.appearance)
     made.samplers = samplers_of(made.runs, trust=config.trust)
     made.descriptor = descriptor_of(made.runs, trust=config.trust)
-    figures = write_report(made, output, runs=runs, figures=instantiate(config.figures))
-    for table in map(compact_table, made.paper_tables):
-        if table.rows:
-            print(to_terminal(table), end="\n\n")
+    made.study = answers_of(config.choice, output)
+    study = page_of(made, config.choice)
+    figures = write_report(made, output, runs=runs, figures=instantiate(config.figures), study=study)
+    shown = [*map(compact_table, made.paper_tables), *([made.study[0]] if made.study else [])]
+    for table in (table for table in shown if table.rows):
+        print(to_terminal(table), end="\n\n")
     for line in made.found.notes:
         print(line)
     what = f"{len(made.runs)} runs of {len(made.results)} arms"
     print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")
+    if study:
+        print(study.told(output))
     mirror.report(output, about={"runs": str(runs), "arms": list(made.results), "threshold": made.threshold})
     if config.dashboard:
         from vmc.reporting.dashboard import save_dashboard
 
         place = {"project": mirror.project, "group": mirror.group}
         print(save_dashboard(entity=mirror.entity, **place, measures=made.measures))
+
+
+def page_of(made: Any, choice: DictConfig) -> Any:
+    """The page of two arms that `choice.arms` asks for, or None."""
+    from vmc.reporting.choice import find_page
+
+    chosen: Any = OmegaConf.to_container(choice)
+    if chosen["arms"] is None:
+        return None
+    picked = {key: chosen[key] for key in ("arms", "questions", "pairs")}
+    return find_page(made, **picked, words={key: chosen[key] for key in ("motion", "text")}, named=chosen["name"])
+
+
+def answers_of(choice: DictConfig, output: Path) -> Any:
+    """The table of the answers that `choice.answers` names, or None."""
+    from vmc.reporting.answers import answer_files, choice_table, read_answers, read_key
+    from vmc.reporting.choice import KEY
+
+    chosen: Any = OmegaConf.to_container(choice)
+    if chosen["answers"] is None:
+        return None
+    files, source = answer_files(chosen["answers"]), Path(chosen["key"] or output / KEY)
+    key = read_key(source)
+    return choice_table(read_answers(files, key, source=source), key)
 
 
 def check_dashboard(config: DictConfig) -> None:

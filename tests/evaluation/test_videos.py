@@ -96,6 +96,9 @@ def test_prompts_of_a_file_each_with_its_seeds(entered):
     assert names == ["0000-a-man-old-1", "0001-a-man-old-2", "0002-a-woman-3", "0003-a-woman-4"]
     with Image.open("made/sheet.png") as sheet:
         assert sheet.width == 8 * 128
+    table = Path("made/videos.csv").read_text().splitlines()
+    assert table[0] == "video,prompt,seed,subject,language" and len(table) == 5
+    assert '"A man, old doing the sks sign.",2,"A man, old",' in table[2]
     next(Path("made").glob("0001-*.mp4")).unlink()
     status, said = entered(generate, *arguments, "motion=swiping_down")
     assert "1 video made, 3 were there" in said

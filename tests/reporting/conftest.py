@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,19 @@ def lasting(tmp_path_factory) -> Callable[[], MadeUp]:
 def scored() -> Callable[..., list[dict[str, Any]]]:
     """Rows of an evaluation."""
     return rows
+
+
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if chromium() is None:
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[dev]')")
+    with playwright.sync_playwright() as driver:
+        # Root may start it without its sandbox alone.
+        found = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"] * (os.getuid() == 0))
+        yield found
+        found.close()

@@ -219,22 +219,6 @@ def test_a_page_without_anything_is_a_page():
 # --- in a browser ----------------------------------------------------------------------------------------------------
 
 
-def chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if chromium() is None:
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[dev]')")
-    with playwright.sync_playwright() as driver:
-        # Root may start it without its sandbox alone.
-        found = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"] * (os.getuid() == 0))
-        yield found
-        found.close()
-
-
 class Shown:
     """The gallery in a page of the browser, with all that it complained of and asked for."""
 

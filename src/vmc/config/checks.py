@@ -41,10 +41,14 @@ NULLABLE = ("parameters", "figures.*")
 TYPES: dict[str, Any] = {
     # Of keys outside of any class whose default is null or a list. All others have the type of their default.
     **dict.fromkeys(("cache", "control", "export", "init", "prompt", "push", "run", "videos"), str | None),
-    **dict.fromkeys(("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed"), int | None),
-    **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file"), str | None),
+    **dict.fromkeys(
+        ("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed", "choice.pairs"), int | None
+    ),
+    **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file", "choice.key"), str | None),
     **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),
     **dict.fromkeys(("output", "arm"), str),
+    "choice.arms": Sequence[str] | None,
+    "choice.answers": Sequence[str] | str | None,
     "prompts.known": Mapping[str, str] | None,
     "stop.appearance": float | None,
     "rates.*": float,
@@ -55,6 +59,7 @@ BOUNDS: dict[tuple[str, ...], tuple[float, float, str]] = {
     ("seed", "seeds.*", "prompts.seeds.*", "figure3.seed"): (0, LARGEST, f"a whole number from 0 to {LARGEST}"),
     ("*.learning_rate", "optimizer.lr", "rates.*"): (0, math.inf, "a rate of 0 or more"),
     ("optimizer.betas.*",): (0, math.nextafter(1, 0), "a number from 0 to below 1"),
+    ("choice.pairs",): (1, LARGEST, "a whole number of 1 or more, or null"),
     ("optimizer.eps", "optimizer.weight_decay"): (0, math.inf, "a number of 0 or more"),
 }
 WORDS: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}

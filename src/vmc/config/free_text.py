@@ -12,12 +12,12 @@ from vmc.config.folders import MULTIRUN
 
 FREE_TEXT = (
     *("prompt", "motion.caption", "motion.label", "motion.language", "motion.prompt", "subject.caption", "token.word"),
-    *("token.further.subject.word", "figure3.subject"),
+    *("token.further.subject.word", "figure3.subject", "choice.motion", "choice.text"),
 )
 """Keys whose value is text and nothing else."""
 PATHS = (
     *("output", "init", "run", "runs", "videos", "cache", "export", "data.path", "data.source.regularization_path"),
-    *("model.path", "prompts.file", "regularization.path", "subject.path"),
+    *("model.path", "prompts.file", "regularization.path", "regularization.csv", "subject.path", "choice.key"),
     *("metrics.*.path", "metrics.classifier.labels"),
 )
 """Keys whose value is a path. `~` is the home folder, and `${key}` refers to another key."""

@@ -159,3 +159,8 @@ def applications(*, stack: str) -> Path:
 def jester_test_set() -> Path:
     """The paper's test set (Fig. 9): 100 subjects with the three fixed seeds of the release."""
     return Path(__file__).with_name("jester_test_set.csv")
+
+
+def objects_test_set() -> Path:
+    """Objects for a camera that goes round them (as Fig. 4): 30 that are no category of CO3D, three seeds each."""
+    return Path(__file__).with_name("objects_test_set.csv")

@@ -17,10 +17,11 @@ from typing import Any, get_args
 import pandas as pd
 from torch import Tensor
 
-from vmc.data.clips import Clip, Role, check_readable, check_token, fill
+from vmc.data.clips import Clip, NoClips, Role, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
+from vmc.diffusion.sampling import InvertedSampler
 from vmc.evaluation.files import (
     SUMMARY,
     Rows,
@@ -29,7 +30,7 @@ from vmc.evaluation.files import (
     read_rows_so_far,
     write_scores_and_summary,
 )
-from vmc.evaluation.generation import video_names
+from vmc.evaluation.generation import Sources, video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, extra_columns
@@ -253,7 +254,7 @@ def _lines(metrics: Mapping[str, Any]) -> list[str]:
     for name, part in metrics.items():
         if part["value"] is not None:
             ends = "" if part["low"] is None else f"   [{part['low']:.4f}, {part['high']:.4f}]"
-            lines.append(f"{name:<20}{part['value']:.4f}{ends}")
+            lines.append(f"{name:<24}{part['value']:.4f}{ends}")
     return lines
 
 
@@ -289,12 +290,44 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
     Raises:
         VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
     """
-    motion, words = experiment.motion, experiment.token.words
-    exemplars = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
-    found = [*exemplars, *experiment.regularization.clips(), *experiment.subject.clips()]
-    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in found]
+    others = [*experiment.regularization.clips(), *experiment.subject.clips()]
+    return _filled(experiment, [*_exemplars(experiment), *others])
+
+
+def _exemplars(experiment: Experiment) -> list[Clip]:
+    motion = experiment.motion
+    return experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
+
+
+def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
+    words = experiment.token.words
+    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
     check_token(filled, **words)
     return filled
+
+
+def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) -> Sources | None:
+    """The exemplars, for a sampler that begins at one of them inverted; None for any other.
+
+    Args:
+        experiment: whose videos are made.
+        clips: of the run, where they are known already.
+
+    Raises:
+        VmcError: a clip is missing, there is none, or the model has no solver that inverts.
+    """
+    if not isinstance(experiment.sampler, InvertedSampler):
+        return None
+    experiment.model.process.inverse_solver()
+    if isinstance(experiment.data.source, NoClips):
+        raise VmcError(
+            "sampler is one that inverts the clips of a run, and there is no run; give run=DIR, or"
+            " sampler._target_=vmc.diffusion.sampling.Sampler"
+        )
+    if clips is None:
+        clips = readable(_filled(experiment, _exemplars(experiment)), skip_bad=experiment.data.skip_bad)
+    exemplars = [clip for clip in clips if clip.role == "exemplar"]
+    return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
@@ -359,8 +392,11 @@ def build_evaluation(
         device=experiment.hardware.device,
     )
     if "made_with" not in more:
-        latents, fps = list(experiment.latent_shape), experiment.data.fps
-        more["made_with"] = {"sampler": asdict(experiment.sampler), "latents": latents, "fps": fps}
+        latents, fps, sources = list(experiment.latent_shape), experiment.data.fps, find_sources(experiment, clips)
+        sampler: dict[str, Any] = {"sampler": asdict(experiment.sampler)}
+        if sources:  # a method of its own, which is compared with those that begin at noise
+            sampler = {"inversion": {**sampler, "exemplars": sources.describe()}}
+        more["made_with"] = {**sampler, "latents": latents, "fps": fps}
     return Evaluation(prompts=prompts, evaluator=evaluator, **{"threshold": experiment.threshold, **more})
 
 

@@ -231,6 +231,40 @@ def speaks_of(runs: Sequence[Run]) -> str:
     return f"other motions, training seeds and subjects ({len(seeds)} motions, {each} training seeds each)"
 
 
+def crossed_interval(hits_N: Array, *clusters_N: Sequence[object]) -> tuple[float, float]:
+    """The 95 % interval of a share of answers that are clustered in several ways, such as by raters and by subjects.
+
+    The variance between raters plus that between subjects, less that between answers, which both of them hold
+    (Cameron, Gelbach and Miller, 2011, "Robust inference with multiway clustering"), and no less than either; Student's
+    t of one degree of freedom less than the way with the fewest clusters has. A way with a single cluster tells
+    nothing and is passed over. The bounds are those of other shares (`no_hit_bound`). Both ways drawn at once in a
+    bootstrap (Owen, 2007) would count the answers' own noise three times, which is most of it in a choice of two.
+
+    Args:
+        hits_N: 0 or 1 for each answer.
+        clusters_N: by each way, the cluster of each answer.
+    """
+    ways = [
+        codes
+        for codes, names in map(pd.factorize, (np.array(names, dtype=object) for names in clusters_N))
+        if len(names) > 1
+    ]
+    if not ways:
+        return math.nan, math.nan
+    value, fewest = float(hits_N.mean()), min(int(codes.max()) + 1 for codes in ways)
+
+    def variance(codes: NDArray[np.intp]) -> float:
+        sums_G = np.bincount(codes, hits_N - value)
+        return float((sums_G**2).sum()) / len(hits_N) ** 2 * len(sums_G) / (len(sums_G) - 1)
+
+    each = [variance(codes) for codes in ways]
+    answers = pd.factorize(pd.MultiIndex.from_arrays(ways))[0]
+    total = max(*each, sum(each) - variance(answers)) if len(each) > 1 else each[0]
+    reach, bound = float(stdtrit(fewest - 1, 1 - TAIL)) * math.sqrt(total), no_hit_bound(fewest)
+    low, high = min(value - reach, 1 - bound), max(value + reach, bound)
+    return float(np.clip(low, 0.0, value)), float(np.clip(high, value, 1.0))
+
+
 def no_hit_bound(subjects: int) -> float:
     """The largest share that agrees with no hit among so many subjects (Clopper and Pearson, 95 %, two-sided).
 

@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "train the pipeline on with two people, tempo, sequences",
     ),
     "classifier": ("vmc.mini.makers.classifier.command", "train the gesture classifier from scratch"),
+    "classes": (
+        "vmc.mini.makers.classes",
+        "give the classifier the classes of the internet motions' stand-ins",
+    ),
     "appearance": ("vmc.mini.makers.appearance.command", "train the appearance model"),
     "copying": ("vmc.mini.makers.copying.command", "train the copy descriptor"),
     "ship": ("vmc.mini.card.ship_command", "put the trained networks into the package"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from vmc.reporting.catalog import LAYOUTS
+from vmc.reporting.choice import FOLDER, PAGE, Page, keep_page
 from vmc.reporting.figures.common import DrawFigure, draw_figures
 from vmc.reporting.gallery.writing import write_gallery
 from vmc.reporting.results import Report
@@ -17,7 +17,9 @@ LISTING = "report.json"
 """Lists the files of a report; a folder without it is no report."""
 
 
-def write_report(report: Report, output: Path, *, runs: Path, figures: Mapping[str, DrawFigure | None]) -> list[str]:
+def write_report(
+    report: Report, output: Path, *, runs: Path, figures: Mapping[str, DrawFigure | None], study: Page | None = None
+) -> list[str]:
     """Write the folder whole; the names of its figures.
 
     Args:
@@ -25,6 +27,7 @@ def write_report(report: Report, output: Path, *, runs: Path, figures: Mapping[s
         output: a folder that is not there, empty, or an earlier report.
         runs: the folder that was reported on.
         figures: functions that draw them, by the name of their files.
+        study: the page on which people choose between two arms; None keeps that of the earlier report.
 
     Raises:
         VmcError: as `report_folder` and `draw_figures`, or a choice for figure 3 that no run has.
@@ -34,18 +37,21 @@ def write_report(report: Report, output: Path, *, runs: Path, figures: Mapping[s
         for table, records in report.tables:
             _write(folder / "tables" / f"{table.name}.md", to_markdown(table))
             _write(folder / "tables" / f"{table.name}.csv", records)
-        for table in report.texts[: len(LAYOUTS)]:
+        for table in report.printed:
             _write(folder / "tables" / f"{table.name}.tex", to_latex(table))
         captions = draw_figures(report, figures, folder / "figures")
-        _write(folder / "report.md", page(report, runs, captions))
+        study.write(folder, earlier=output) if study else keep_page(output, folder)
+        _write(folder / "report.md", page(report, runs, captions, study=(folder / FOLDER / PAGE).is_file()))
         write_gallery(report, folder, runs=runs, figures=captions)
     return list(captions)
 
 
-def page(report: Report, runs: Path, figures: Mapping[str, str]) -> str:
-    """Markdown of all tables and figures, whose captions stand under the names of their files."""
+def page(report: Report, runs: Path, figures: Mapping[str, str], *, study: bool = False) -> str:
+    """Markdown of all tables and figures, whose captions stand under the names of their files; and where a study is."""
     gallery = "All videos side by side, with what stands here: [index.html](index.html).\n"
     parts = [f"# Report on {escape_markdown(str(runs))}\n", gallery]
+    if study:
+        parts.append(f"A user study to be answered: [{FOLDER}/{PAGE}]({FOLDER}/{PAGE}); send its folder alone.\n")
     if notes := report.found.notes:
         parts.append("\n".join(f"- {escape_markdown(one)}" for one in notes) + "\n")
     parts += [to_markdown(table) for table in report.texts]

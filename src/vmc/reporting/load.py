@@ -13,6 +13,7 @@ from typing import Any
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
+from vmc.reporting.further import find_further
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
 from vmc.runs.compatibility import up_to_date
 from vmc.runs.folder import shown_state
@@ -60,7 +61,8 @@ def find_runs(root: Path) -> Found:
     ]
     covered = {(control.kind, control.motion) for control in own}
     others = [control for control in bases if (control.kind, control.motion) not in covered]
-    found = Found(runs, _one_of_each([*own, *others], lost), lost)
+    further = find_further(root, runs, known=list(CONTROL_FOLDERS), read=_read_evaluation)
+    found = Found(runs, _one_of_each([*own, *others], lost), lost, further)
     if runs and not all(run.damaged for run in runs):
         return found
     if found.damaged:
@@ -115,8 +117,9 @@ def _read_run(folder: Path) -> FoundRun:
         controls = {kind: one for kind, one in named.items() if one}
         others = [_read_evaluation(part, root=folder) for part in sorted(evaluations.glob("[0-9]*-*"))]
         suites = [found for found in others if found and found.summary.get("suites")]
-        updates, exemplars = _read_updates(folder / "train.csv"), _read_exemplars(folder / "clips.csv")
-        return FoundRun(folder, config, state, scored, controls, updates, exemplars, suites)
+        updates = _read_updates(folder / "train.csv")
+        exemplars, stills = (_read_clips(folder / "clips.csv", role) for role in ("exemplar", "subject"))
+        return FoundRun(folder, config, state, scored, controls, updates, exemplars, stills, suites)
     except (VmcError, OSError) as error:
         return FoundRun(folder, config, {"status": DAMAGED, "reason": one_line(error)})
 
@@ -204,13 +207,13 @@ def _read_updates(file: Path) -> dict[int, int]:
         raise VmcError(f"{file} holds something else than steps ({one_line(error)})") from error
 
 
-def _read_exemplars(file: Path) -> dict[str, Path]:
-    """Paths of a run's exemplars by name; they may be gone.
+def _read_clips(file: Path, role: str) -> dict[str, Path]:
+    """Paths of a run's clips of a role by name; they may be gone.
 
     Clips lie wherever their owner has them, and a report is sent on. So that a table from elsewhere shows nothing of
     the reader's disk, a clip is taken only where the table knows its SHA-256.
     """
-    rows = [row for row in _read_table(file) if row.get("role") == "exemplar" and row.get("path")]
+    rows = [row for row in _read_table(file) if row.get("role") == role and row.get("path")]
     paths = [(Path(row["path"]), row.get("sha256")) for row in rows]
     taken = {path.name: path for path, digest in paths if _is_clip(path, digest)}
     if left := [path.name for path, _ in paths if path.name not in taken]:

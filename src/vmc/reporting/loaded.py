@@ -24,6 +24,8 @@ DAMAGED = "damaged"
 """Status of a run of which a file does not read; the reason says which."""
 FINGERPRINT = "denoiser"
 """Key of the base model's denoiser among what tells base models apart."""
+BASE = ("path", "motion_adapter", "frames", "size", "fps")
+"""Keys of a model's config that do so; of one folder several families may make a network of their own."""
 
 
 @dataclass(eq=False)
@@ -33,6 +35,7 @@ class Scored:
     folder: Path
     root: Path  # the run that it is part of, beyond which no video is taken
     summary: Mapping[str, Any]  # the content of `summary.json`
+    place: Path | None = None  # of its videos, where it is not `videos` within the folder
 
     def __post_init__(self) -> None:
         self.columns = columns_of(self.summary)
@@ -41,6 +44,11 @@ class Scored:
         self.whole = self.summary["videos"] == self.of
         self.copy_threshold = float((self.summary["protocol"].get("copying") or {}).get("threshold") or COPY_THRESHOLD)
         self.appearance = self.value("appearance")
+
+    @property
+    def videos(self) -> Path:
+        """The folder of its videos."""
+        return self.place or self.folder / "videos"
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -72,7 +80,7 @@ class Scored:
         Raises:
             VmcError: it is none of the run's own: a link, no regular file, no video by its suffix, or somewhere else.
         """
-        file = self.folder / "videos" / name
+        file = self.videos / name
         if Path(name).name != name or file.suffix.lower() not in VIDEO_SUFFIXES:
             raise VmcError(f"{self.folder / SCORES} names the video '{name}', which is no file of its folder of videos")
         own = file.resolve().is_relative_to(self.root.resolve()) and not file.is_symlink()
@@ -92,6 +100,7 @@ class FoundRun:
     controls: Mapping[str, Scored] = field(default_factory=dict)  # complete ones by `floor`, `language` or `ceiling`
     updates: Mapping[int, int] = field(default_factory=dict)  # exemplar updates after each step
     exemplars: Mapping[str, Path] = field(default_factory=dict)  # by name; they may be gone
+    stills: Mapping[str, Path] = field(default_factory=dict)  # of a subject, as the exemplars
     suites: Sequence[Scored] = ()  # complete evaluations of other test sets, which have suites
 
     def __post_init__(self) -> None:
@@ -134,7 +143,7 @@ class FoundRun:
     @cached_property
     def base(self) -> dict[str, Any]:
         """What tells its base model: its denoiser's fingerprint where it is known, and the config."""
-        model = {key: value for key, value in self.config["model"].items() if key != "attention"}
+        model = {key: value for key, value in self.config["model"].items() if key in BASE}
         newest = sorted((self.path / "weights").glob("[0-9]*.safetensors"))[-1:]
         for about in (self.state, *map(_metadata, newest)):
             if found := about.get("base_fingerprint"):
@@ -157,6 +166,15 @@ class Control:
         return Run(motion=self.motion, seed=self.seed, values=self.scored.values, measures=self.scored.measures)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Further:
+    """Videos that stand in no table."""
+
+    name: str  # where they lie below the folder of all
+    run: FoundRun | None  # whose part they are
+    scored: Scored
+
+
 @dataclass(frozen=True)
 class Found:
     """All that lies below a folder."""
@@ -164,6 +182,7 @@ class Found:
     runs: list[FoundRun]  # sorted by path
     controls: list[Control]  # of runs and of untouched base models
     lost: Sequence[tuple[Path, str]] = ()  # folders without a config or control that reads, and what is wrong with them
+    further: Sequence[Further] = ()
 
     @property
     def damaged(self) -> list[tuple[Path, str]]:

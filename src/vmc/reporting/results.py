@@ -36,6 +36,7 @@ class Report:
     chosen_threshold: float | None = None  # appearance score at which arms are compared; None takes the runs' own
     samplers: Mapping[str, TimestepSampler] = field(default_factory=dict)  # by what they are called
     descriptor: Descriptor | None = None  # by which generated frames are compared with exemplars, where it is there
+    study: tuple[TextTable, str] | None = None  # the table of what people chose, where there are answers
     threshold: float | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,9 +85,15 @@ class Report:
         return [
             *map(paper_table, self.paper_tables),
             metrics_table(self.results, self.controls),
+            *([self.study] if self.study else []),
             runs_table(self.runs, self.results, self.found.lost),
             *suites_table(self.runs),
         ]
+
+    @property
+    def printed(self) -> list[TextTable]:
+        """Those that are written for LaTeX too."""
+        return [*self.texts[: len(LAYOUTS)], *([self.study[0]] if self.study else [])]
 
     @property
     def texts(self) -> list[TextTable]:

@@ -32,7 +32,8 @@ const grid = (() => {
   function fillLine(line) {
     const number = Number(line.dataset.row), [subject, prompt, seed] = place.rows[number];
     const says = make("div", { className: "prompt" }, make("p", { textContent: prompt, title: prompt }));
-    if (seed !== null) says.append(make("small", { textContent: `seed ${seed}` }));
+    const about = [seed === null ? "" : `seed ${seed}`, (place.suites?.[number] ?? "").replaceAll("_", " ")].filter(Boolean).join(" · ");
+    if (about) says.append(make("small", { textContent: about }));
     line.replaceChildren(says, ...shown.map((column) => cell(column, number)));
     line.setAttribute("aria-label", subject);
     dim([line]);
@@ -99,6 +100,11 @@ const grid = (() => {
     fields, marks, CLIP, NEAREST, SCORES: 1 + flags.length,
     line: (number) => lines[number],
     get visible() { return visible; },
+    get suites() { return [...new Set(place.suites)].filter(Boolean); },
+    get measured() {  // a motion that no classifier knows is neither right nor wrong
+      const rows = place.columns.flatMap(({ cells }) => cells).filter(Boolean);
+      return { verdict: rows.some((row) => row[CORRECT] !== null), copied: rows.some((row) => row[COPIED] !== null) };
+    },
     get seeds() { return Math.max(0, ...seeds) + 1; },  // of the subject that has most
     show(next) {
       for (const line of lines) { near.unobserve(line); empty(line); }
@@ -114,7 +120,7 @@ const grid = (() => {
       stage.scrollTop = 0;
     },
     // Keep rows in which any arm (or the one at `within`) passes; cells that do not are dimmed.
-    filter({ subject: text, seed, verdict, copied, within }) {
+    filter({ subject: text, seed, suite, verdict, copied, within }) {
       const words = text.toLowerCase().split(/\s+/).filter(Boolean), judged = verdict || copied;
       const test = (row) => row !== null
         && (!verdict || (row[CORRECT] !== null && right(row) === (verdict === "right")))
@@ -124,6 +130,7 @@ const grid = (() => {
       visible = [...place.rows.keys()].filter((number) => {
         const said = place.rows[number].slice(0, 2).join(" ").toLowerCase();
         return words.every((word) => said.includes(word)) && (seed === "" || seeds[number] === Number(seed))
+          && (suite === "" || place.suites[number] === suite)
           && (!judged || arms.some((column) => test(column.cells[number])));
       });
       const kept = new Set(visible);

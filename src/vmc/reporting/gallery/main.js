@@ -1,6 +1,6 @@
 // Tabs, filters, keys, light and dark.
 const TABS = ["videos", "curves", "tables", "figures"];
-const FILTERS = ["subject", "seed", "verdict", "copied", "within"];
+const FILTERS = ["subject", "seed", "suite", "verdict", "copied", "within"];
 const ORDER = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
 const placeTexts = [...document.querySelectorAll("script.place")];
 const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
@@ -29,6 +29,11 @@ function showPlace(index) {
   const seeds = Array.from({ length: grid.seeds }, (_, index) => [index, ORDER[index] ? `${ORDER[index]} seed` : `seed no. ${index + 1}`]);
   fill(find("seed"), [["", "all seeds"], ...seeds]);
   find("seed").hidden = seeds.length < 2;
+  fill(find("suite"), [["", "all suites"], ...grid.suites.map((suite) => [suite, suite.replaceAll("_", " ")])]);
+  find("suite").hidden = grid.suites.length < 2;
+  find("verdict").hidden = !grid.measured.verdict;
+  find("copied").hidden = !grid.measured.copied;
+  find("within").hidden = find("arms").hidden = place.columns.length < 2;
   fill(find("within"), [["", "in any arm"], ...place.columns.map((column, number) => [number, `in ${column.name}`])]);
   find("arms").querySelector("div").replaceChildren(...place.columns.map((column, number) => {
     const onchange = (event) => { grid.showArm(number, event.target.checked); applyFilters(); };

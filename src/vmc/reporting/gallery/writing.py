@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from vmc.metrics.declared import COLUMNS
 from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.reporting.figures.common import BANDS, MUTED, looks
 from vmc.reporting.figures.curves import Curve, curve_of_arm, curve_of_run, drawn_measures
-from vmc.reporting.loaded import Control, FoundRun, Scored
+from vmc.reporting.loaded import Control, FoundRun, Further, Scored
 from vmc.reporting.matched import Result
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
@@ -105,6 +105,25 @@ def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequ
     return Place(label=label, runs=runs, columns=columns, keys=list(keys), notes=notes)
 
 
+def further_places(further: Sequence[Further]) -> list[Place]:
+    """Videos that stand in no table; those of the same prompts and seeds stand beside each other."""
+    together: dict[frozenset[VideoKey], list[tuple[Further, ArmColumn]]] = {}
+    for one in further:
+        *_, above, last = ("", *Path(one.name).parts)
+        column = _column(one.run.arm if one.run else above if last.isdecimal() else last, one.scored, step=0)
+        own_place = one.scored.folder.relative_to(one.run.path).as_posix() if one.run else ""
+        detail = f"seed {one.run.seed}, {own_place}" if one.run else one.name
+        together.setdefault(frozenset(column.rows), []).append((one, replace(column, detail=detail)))
+    found = []
+    for beside in together.values():
+        runs = [one.run for one, _ in beside if one.run]
+        motions = dict.fromkeys(run.motion.replace("_", " ") for run in runs)
+        label = f"further videos: {', '.join(motions) or beside[0][0].name}"
+        columns = [column for _, column in beside]
+        found.append(Place(label=label, runs=runs, columns=columns, keys=list(columns[0].rows), notes=[]))
+    return found
+
+
 def _columns_of(run: FoundRun, state: str) -> Iterator[ArmColumn]:
     """The evaluations of a run that stands in no table, the last one first; without those whose scores are damaged."""
     for step in sorted(run.evaluations, reverse=True):
@@ -169,7 +188,7 @@ def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]
 
 def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[str, str]) -> None:
     """Write the page, and the videos that it plays, into the folder of a report beside its `tables` and `figures`."""
-    every = places(report.results, report.found.controls)
+    every = [*places(report.results, report.found.controls), *further_places(report.found.further)]
     fields = fields_of(every)
     found = [_place_data(place, folder, number, fields) for number, place in enumerate(every)]
     listed = {table.name: {t: f"tables/{table.name}.{s}" for t, s in TABLE_FILES.items()} for table in report.texts}
@@ -189,7 +208,18 @@ def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[
 
 
 def render(**content: Any) -> str:
-    """The page; everything that comes from runs is escaped, in markup and in scripts."""
+    """The gallery's page."""
+    return render_page("page.html", SCRIPTS, **content)
+
+
+def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
+    """A page with the gallery's style; everything that comes from runs is escaped, in markup and in scripts.
+
+    Args:
+        template: its markup.
+        scripts: files of its script, in the order in which they are put together.
+        content: what the template names.
+    """
     environment = Environment(
         loader=PackageLoader(PACKAGE, "."),
         autoescape=True,
@@ -199,11 +229,11 @@ def render(**content: Any) -> str:
     )
     environment.filters["stacked"] = _stacked
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    script = "\n".join(_own(name) for name in SCRIPTS)
+    script = "\n".join(_own(name) for name in scripts)
     script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
     # The page allows its own script by this, and no other.
     digest = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html").render(
+    return environment.get_template(template).render(
         **content, style=Markup(_own("style.css")), script=Markup(script), script_hash=digest
     )
 
@@ -249,17 +279,25 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
         "notes": list(place.notes),
         "columns": columns,
         "rows": [list(key) for key in place.keys],
+        "suites": suites_of(place),
         "folder": exemplars,
         "exemplars": write_exemplars(place.runs, folder / exemplars),
-        **_shape_of(first),
+        **shape_of(first),
     }
+
+
+def suites_of(place: Place) -> list[str]:
+    """The suite of the test set that each row is of, or nothing where no table of scores has such a column."""
+    rows = [next((row for column in place.columns if (row := column.rows.get(key))), {}) for key in place.keys]
+    suites = [str(row.get("suite") or "") for row in rows]
+    return suites if any(suites) else []
 
 
 def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def _shape_of(videos: Iterable[Path]) -> dict[str, float]:
+def shape_of(videos: Iterable[Path]) -> dict[str, float]:
     """Frames, frames per second, and width over height of the first video that reads; any where none does."""
     for file in videos:
         try:
@@ -297,20 +335,28 @@ def link_videos(scored: Scored, rows: Iterable[Mapping[str, Any]], folder: Path)
 
 
 def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, Any]]:
-    """The exemplars of runs of one motion and training seed, as the model saw them: scaled and cropped.
+    """The exemplars of runs of one motion and training seed, and a subject's stills.
 
-    Clips come in many formats, of which browsers play few. Those that are gone are listed without a file.
+    Those that are gone are listed without a file.
     """
-    found = {name: (path, run) for run in runs for name, path in run.exemplars.items()}
+    clips = [(run, "", run.exemplars) for run in runs] + [(run, "still: ", run.stills) for run in runs]
+    found = {f"{kind}{name}": (path, run) for run, kind, own in clips for name, path in own.items()}
     listed = []
     for number, (name, (path, run)) in enumerate(sorted(found.items())):
-        entry: dict[str, Any] = {"name": name, "file": None}
-        try:
-            frames_FCHW = resize_and_crop(read_frames(path), int(run.config["data"]["size"]))
-            file = folder / f"{number:04d}.mp4"
-            write_video(file, frames_FCHW, fps=frame_rate(path) or FOLDER_RATE)
-            entry |= {"file": file.name, "frames": len(frames_FCHW)}
-        except VmcError:
-            pass
-        listed.append(entry)
+        file = folder / f"{number:04d}.mp4"
+        frames = write_exemplar(path, file, run)
+        listed.append({"name": name, "file": file.name, "frames": frames} if frames else {"name": name, "file": None})
     return listed
+
+
+def write_exemplar(path: Path, file: Path, run: FoundRun) -> int:
+    """Write a clip as a run's model saw it, scaled and cropped; how many frames it has, 0 where it does not read.
+
+    Clips come in many formats, of which browsers play few.
+    """
+    try:
+        frames_FCHW = resize_and_crop(read_frames(path), int(run.config["data"]["size"]))
+        write_video(file, frames_FCHW, fps=frame_rate(path) or FOLDER_RATE)
+    except VmcError:
+        return 0
+    return len(frames_FCHW)

@@ -1,0 +1,261 @@
+"""The answers that a page of `choice.py` exported: read, looked up in its key, and summed up in a table."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vmc.metrics.columns import Measure
+from vmc.metrics.statistics import Interval, crossed_interval
+from vmc.reporting.catalog import arm_name, arm_order
+from vmc.reporting.loaded import one_line
+from vmc.reporting.tables import NOTHING, rounded, to_csv, with_interval
+from vmc.utils.errors import VmcError
+from vmc.utils.tables import TextTable
+
+MOTION, TEXT = "motion", "text"
+"""What people are asked about: beside the first question stands an exemplar, beside the second the prompt."""
+ASKED = {MOTION: "asked_motion", TEXT: "asked_text"}
+"""Columns of the key that hold the words of the questions, empty where one is not asked."""
+KEY_COLUMNS = (
+    *("page", "pair", "video", "arm", "motion", "seed", "subject", "prompt", "prompt_seed", "step", "source"),
+    *ASKED.values(),
+)
+ANSWER_COLUMNS = ("page", "rater", "name", "question", "pair", "left", "right", "chosen", "seconds")
+CHOSEN = Measure("chosen", "Chosen, %", how="share", digits=1)
+ALL = "all"
+"""Motions, in the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one person chose of one pair."""
+
+    page: str
+    rater: str
+    question: str
+    pair: str
+    arm: str  # the one that was chosen
+    arms: tuple[str, str]
+    motion: str
+    subject: str
+    left: bool  # whether the chosen video stood on the left
+    seconds: float
+
+
+def read_key(file: Path) -> list[dict[str, str]]:
+    """The rows of a key; a VmcError where it is none."""
+    rows = _read_rows(file, KEY_COLUMNS, "choice.key must be the choice_key.csv of the report that made the page")
+    for (_, pair), videos in _by_pair(rows).items():
+        if any(len(videos) != 2 or len({video[name] for video in videos}) != 2 for name in ("video", "arm")):
+            raise VmcError(f"{file} has other than two videos of two arms for pair {pair}; take the file as it was")
+    return rows
+
+
+def _by_pair(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], list[Mapping[str, str]]]:
+    """The rows of a key by page and pair."""
+    return {place: list(videos) for place, videos in groupby(sorted(rows, key=_pair_of), key=_pair_of)}
+
+
+def _pair_of(row: Mapping[str, str]) -> tuple[str, str]:
+    return row["page"], row["pair"]
+
+
+def answer_files(chosen: Any) -> list[Path]:
+    """The CSVs that are named, one by one or by their folder; a VmcError where there is none."""
+    files = list[Path]()
+    for path in map(Path, [chosen] if isinstance(chosen, str) else chosen):
+        inside = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+        if not inside:
+            raise VmcError(
+                f"choice.answers names {path}, in which there is no CSV; give the files that the page exported"
+            )
+        files += inside
+    return files
+
+
+def read_answers(files: Iterable[Path], key: Sequence[Mapping[str, str]], *, source: Path) -> list[Answer]:
+    """The answers of all files, each looked up in the key, which was read from `source`.
+
+    Raises:
+        VmcError: a file is no export, is of another page, names what the key does not have, or gives an answer again.
+    """
+    known = _by_pair(key)
+    pages = {page for page, _ in known}
+    found, given = list[Answer](), dict[tuple[str, str, str, str], str]()
+    for file in files:
+        for line, row in enumerate(_read_rows(file, ANSWER_COLUMNS, "give a CSV as the page exports it"), start=2):
+            where = f"{file}, line {line}"
+            if row["page"] not in pages:
+                raise VmcError(
+                    f"{where} is of page {row['page']!r}, which {source} does not know; give its own choice.key"
+                )
+            if (videos := known.get(_pair_of(row))) is None:
+                raise VmcError(
+                    f"{where} has pair {row['pair']!r}, which {source} does not know; take the file as exported"
+                )
+            answer = _answer(row, {one["video"]: one for one in videos}, where)
+            place = (answer.page, answer.rater, answer.question, answer.pair)
+            if place in given:
+                raise VmcError(
+                    f"{where} has rater {answer.rater}'s answer to pair {answer.pair} ({answer.question}) again, after"
+                    f" {given[place]}; give each person's last file alone"
+                )
+            given[place] = where
+            found.append(answer)
+    return found
+
+
+def _answer(row: Mapping[str, str], videos: Mapping[str, Mapping[str, str]], where: str) -> Answer:
+    one = next(iter(videos.values()))
+    try:
+        seconds = float(row["seconds"])
+    except ValueError:
+        seconds = math.nan
+    faults = {
+        "rater": not row["rater"],
+        "question": row["question"] not in ASKED or not one[ASKED[row["question"]]],
+        "left": row["left"] not in videos,
+        "right": row["right"] not in videos or row["right"] == row["left"],
+        "chosen": row["chosen"] not in videos,
+        "seconds": not 0 <= seconds < math.inf,
+    }
+    for name in (name for name, wrong in faults.items() if wrong):
+        raise VmcError(f"{where} has {row[name]!r} as {name}, which cannot be for its pair; take the file as exported")
+    arms = sorted((video["arm"] for video in videos.values()), key=arm_order)
+    return Answer(
+        page=row["page"],
+        rater=row["rater"],
+        question=row["question"],
+        pair=row["pair"],
+        arm=videos[row["chosen"]]["arm"],
+        arms=(arms[0], arms[1]),
+        motion=one["motion"],
+        subject=one["subject"],
+        left=row["chosen"] == row["left"],
+        seconds=seconds,
+    )
+
+
+def _read_rows(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            rows, head = list(reader), list(reader.fieldnames or ())
+    except (OSError, ValueError, csv.Error) as error:
+        raise VmcError(f"{file} does not read as a table ({one_line(error)}); {remedy}") from error
+    if not set(columns) <= set(head) or any(None in row or None in row.values() for row in rows):
+        raise VmcError(f"{file} has other columns than {', '.join(columns)} in each line; {remedy}")
+    if not rows:
+        raise VmcError(f"{file} holds no line below its head; leave it out, or {remedy}")
+    return rows
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+NOTES = (
+    "Each answer counts once: the share is of the answers that were given. There are no ties, as the page takes none;"
+    " what was not answered is left out, and Answers says of how many.",
+    "Intervals are of 95 % and take raters and subjects as crossed clusters; all answers of one rater, and all on one"
+    " subject, may lean the same way. Those of a single rater or subject speak of it alone.",
+    "50 % is no preference; * marks an interval that leaves it out.",
+    "κ is Fleiss' kappa over pairs that several raters have answered: 1 is full agreement, 0 that of chance.",
+)
+
+
+def choice_table(answers: Sequence[Answer], key: Sequence[Mapping[str, str]]) -> tuple[TextTable, str]:
+    """How often each arm was chosen against the other, over all motions and in each; and the CSV."""
+    table = pd.DataFrame(map(asdict, answers))
+    pairs = pd.DataFrame(key).drop_duplicates(["page", "pair"])
+    said = [row for row in key if row["page"] in set(table["page"])]
+    words = dict.fromkeys(f"{one}: {row[column]}" for one, column in ASKED.items() for row in said if row[column])
+    rows, records, rules = list[list[str]](), list[dict[str, Any]](), set[int]()
+    for arms, question in sorted({(answer.arms, answer.question) for answer in answers}):
+        group = table[[(answer.arms, answer.question) == (arms, question) for answer in answers]]
+        # Everybody who has answered anything on a page was asked all of it.
+        raters = table.loc[table["page"].isin(group["page"]), ["page", "rater"]].drop_duplicates()
+        motions = sorted(group["motion"].unique())
+        rules.add(len(rows))
+        for motion in [ALL, *motions] if len(motions) > 1 else motions:
+            inside, asked = ((one if motion == ALL else one[one["motion"] == motion]) for one in (group, pairs))
+            expected = int(raters["page"].map(asked["page"].value_counts()).fillna(0).sum())
+            records.append({"question": question, "motion": motion, **_record(inside, arms, expected)})
+            rows.append(_cells(records[-1]))
+    left = rounded(100 * table["left"].mean(), 1)
+    text = TextTable(
+        name="choice",
+        title="User study: which of two videos people chose",
+        header=["Question", "Motion", "Arm", "Chosen, %", "Against", "Chosen, %", "Raters", "Answers", "Agreement"],
+        rows=rows,
+        rules=frozenset(rules),
+        notes=[*words, *NOTES, f"{left} % of all choices fell on the video on the left; sides were drawn by chance."],
+        left=frozenset({0, 1, 2, 4}),
+    )
+    return text, to_csv(records)
+
+
+def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[str, Any]:
+    """What a line of the table says, as the CSV holds it."""
+    hits_N = np.array([arm == arms[0] for arm in answers["arm"]], dtype=np.float64)
+    share, raters, subjects = float(hits_N.mean()), answers["rater"].nunique(), answers["subject"].nunique()
+    low, high = crossed_interval(hits_N, list(answers["rater"]), list(answers["subject"]))
+    pairs, kappa = agreement(answers)
+    return {
+        "arm": arms[0],
+        "chosen": share,
+        "chosen_low": low,
+        "chosen_high": high,
+        "other": arms[1],
+        "other_chosen": 1 - share,
+        "other_chosen_low": 1 - high,
+        "other_chosen_high": 1 - low,
+        "leaves_out_half": not low <= 0.5 <= high,
+        "raters": raters,
+        "subjects": subjects,
+        "answers": len(answers),
+        "not_answered": expected - len(answers),
+        "kappa": kappa,
+        "pairs_of_several": pairs,
+        "chosen_left": float(answers["left"].mean()),
+        "median_seconds": float(answers["seconds"].median()),
+    }
+
+
+def _cells(record: Mapping[str, Any]) -> list[str]:
+    """A line of the table as people read it."""
+    arms = list[str]()
+    for arm, chosen in (("arm", "chosen"), ("other", "other_chosen")):
+        interval = Interval(record[chosen], record[f"{chosen}_low"], record[f"{chosen}_high"], "")
+        arms += [arm_name(record[arm]), with_interval(interval, CHOSEN) + "*" * bool(record["leaves_out_half"])]
+    answered = f"{record['answers']} of {record['answers'] + record['not_answered']}"
+    several = "" if math.isnan(record["kappa"]) else f"κ = {rounded(record['kappa'], 2)}"
+    return [
+        record["question"],
+        record["motion"].replace("_", " "),
+        *arms,
+        str(record["raters"]),
+        answered,
+        several or NOTHING,
+    ]
+
+
+def agreement(answers: pd.DataFrame) -> tuple[int, float]:
+    """Pairs that several raters have answered, and Fleiss' kappa over them; NaN where there is none, or nothing varies.
+
+    Fleiss (1971, "Measuring nominal scale agreement among many raters") has as many raters for each item; with other
+    numbers, each pair's agreement counts alike and chance is that of all their answers.
+    """
+    counts = answers.groupby(["page", "pair"])["arm"].value_counts().unstack(fill_value=0).to_numpy(dtype=float)
+    counts = counts[counts.sum(1) > 1]
+    if not len(counts):
+        return 0, math.nan
+    raters_N = counts.sum(1)
+    alike = float(((counts * (counts - 1)).sum(1) / (raters_N * (raters_N - 1))).mean())
+    chance = float(((counts.sum(0) / counts.sum()) ** 2).sum())
+    return len(counts), (alike - chance) / (1 - chance) if chance < 1 else math.nan

@@ -1,0 +1,234 @@
+"""The page of a user study, on which people choose between videos of two arms; `answers.py` reads what they chose.
+
+The page knows pairs of videos under names that say nothing. Which arm made which stands in a key outside its folder.
+"""
+
+import logging
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vmc.data.video import read_frames
+from vmc.reporting.answers import ANSWER_COLUMNS, ASKED, KEY_COLUMNS, MOTION, read_key
+from vmc.reporting.catalog import arm_name, arm_order
+from vmc.reporting.gallery.writing import render_page, shape_of, write_exemplar
+from vmc.reporting.loaded import FoundRun
+from vmc.reporting.results import Report
+from vmc.reporting.tables import to_csv
+from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
+from vmc.utils.randomness import derive_seed
+
+log = logging.getLogger(__name__)
+
+KEY, FOLDER, PAGE = "choice_key.csv", "choice", "choice.html"
+"""Of a report: which arm made which video; the folder that is sent to people, and the page in it."""
+ANY_DATE = 946684800
+"""Of all videos of a page, in seconds: their files would tell by it which were made together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two videos of one motion, training seed, prompt and seed, by their arms."""
+
+    run: FoundRun
+    row: Mapping[str, Any]  # of `scores.csv`, of either
+    videos: Mapping[str, Path]
+    steps: Mapping[str, int]
+
+    @property
+    def place(self) -> tuple[str, int, str, str, int]:
+        """What names it among all pairs of two arms."""
+        subject, prompt = self.row["subject"] or self.row["prompt"], self.row["prompt"]
+        return (*self.run.place, str(subject), str(prompt), -1 if self.row["seed"] is None else int(self.row["seed"]))
+
+    @property
+    def text(self) -> str:
+        """The prompt as people read it: the motion's name in place of the word that stands for it."""
+        config, prompt = self.run.config, str(self.row["prompt"])
+        word = (config.get("token") or {}).get("word")
+        label = str(config["motion"].get("label") or self.run.motion.replace("_", " "))
+        return re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", lambda _: f"“{label}”", prompt) if word else prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a page shows and asks.
+
+    Args:
+        arms: two of them.
+        asked: the words of each question, in the order in which they are asked.
+        pairs: of videos.
+        named: whether people are asked for a name.
+    """
+
+    arms: tuple[str, str]
+    asked: Mapping[str, str]
+    pairs: Sequence[Pair]
+    named: bool = False
+
+    def write(self, folder: Path, *, earlier: Path) -> None:
+        """Write the page with its videos, and the key; the key of an earlier report's pages is kept in it.
+
+        Raises:
+            VmcError: no exemplar of a motion that is asked about reads.
+        """
+        marks = [(pair.place, [fingerprint(pair.videos[arm]) for arm in self.arms]) for pair in self.pairs]
+        page = opaque_name("page", *self.arms, str(dict(self.asked)), str(marks))
+        (folder / FOLDER / "videos").mkdir(parents=True)
+        examples = _write_examples(self.pairs, folder / FOLDER) if MOTION in self.asked else {}
+        shown, rows = list[dict[str, Any]](), list[dict[str, Any]]()
+        for pair in self.pairs:
+            name = opaque_name(page, *pair.place)
+            videos = {opaque_name(name, arm): arm for arm in self.arms}
+            files = [f"videos/{video}{pair.videos[arm].suffix.lower()}" for video, arm in videos.items()]
+            example = examples.get(pair.run.motion)
+            shown.append(
+                {
+                    "id": name,
+                    "text": pair.text,
+                    "example": example,
+                    "videos": dict(sorted(zip(videos, files, strict=True))),
+                }
+            )
+            rows += [self._key_row(page, name, video, arm, pair) for video, arm in videos.items()]
+        shown.sort(key=lambda one: one["id"])
+        for row in sorted(rows, key=lambda row: row["video"]):  # in an order that tells nothing either
+            self._copy(Path(row["source"]), folder / FOLDER / "videos", row["video"])
+        asked = [{"id": question, "text": text} for question, text in self.asked.items()]
+        about = {"page": page, "questions": asked, "named": self.named, "columns": ANSWER_COLUMNS, "pairs": shown}
+        about |= shape_of(folder / FOLDER / file for file in shown[0]["videos"].values())
+        text = render_page("choice.html", ("base.js", "player.js", "choice.js"), study=about)
+        (folder / FOLDER / PAGE).write_text(text, encoding="utf-8", newline="\n")
+        kept = [row for row in read_key(earlier / KEY) if row["page"] != page] if (earlier / KEY).is_file() else []
+        (folder / KEY).write_text(to_csv([*kept, *rows]), encoding="utf-8", newline="\n")
+
+    def told(self, output: Path) -> str:
+        """A sentence on what was written into a report."""
+        arms = " and ".join(map(arm_name, self.arms))
+        where = f"{output / FOLDER / PAGE}: {len(self.pairs)} pairs of {arms}"
+        return f"{where}; send the folder {output / FOLDER} to people, and keep {output / KEY} to yourself"
+
+    def _key_row(self, page: str, name: str, video: str, arm: str, pair: Pair) -> dict[str, Any]:
+        values = (*pair.place, pair.steps[arm], pair.videos[arm], *(self.asked.get(one, "") for one in ASKED))
+        return dict(zip(KEY_COLUMNS, (page, name, video, arm, *values), strict=True))
+
+    @staticmethod
+    def _copy(source: Path, folder: Path, name: str) -> None:
+        file = folder / f"{name}{source.suffix.lower()}"
+        shutil.copyfile(source, file)
+        os.utime(file, (ANY_DATE, ANY_DATE))
+
+
+def find_page(
+    report: Report, *, arms: Any, questions: Any, words: Mapping[str, Any], pairs: int | None, named: bool
+) -> Page:
+    """The page of two arms of a report, each at the evaluation at which the report shows it.
+
+    Args:
+        report: the results.
+        arms: names of two arms.
+        questions: what is asked, `motion`, `text` or both.
+        words: the words of each question.
+        pairs: how many are shown, evenly over motions and of as many subjects as there are; None takes all that both
+            arms have.
+        named: whether people are asked for a name.
+
+    Raises:
+        VmcError: a choice that cannot be, or arms without a video in common.
+    """
+    have = sorted((arm for arm, result in report.results.items() if result.matched), key=arm_order)
+    if not isinstance(arms, list) or len(arms) != 2 or arms[0] == arms[1]:
+        raise VmcError(f"choice.arms is {arms}; give two arms, such as [method,tune_a_video]")
+    for arm in arms:
+        if arm not in have:
+            raise VmcError(
+                f"choice.arms names {arm}, of which no finished run is evaluated; there are {', '.join(have) or 'none'}"
+            )
+    if not isinstance(questions, list) or not questions or any(one not in tuple(ASKED) for one in questions):
+        raise VmcError(f"choice.questions is {questions}; give [motion], [text] or [motion,text]")
+    asked = {question: " ".join(str(words[question] or "").split()) for question in dict.fromkeys(questions)}
+    if unsaid := [question for question, text in asked.items() if not text]:
+        raise VmcError(f"choice.{unsaid[0]} is empty, but choice.questions asks it; give its words")
+    one, other = sorted(map(str, arms), key=arm_order)
+    found = list(islice(filter(_plays, _spread(list(_pairs(report, one, other)))), pairs))
+    if not found:
+        raise VmcError(
+            f"choice.arms are {one} and {other}, which have no video of one motion, seed and prompt in common"
+        )
+    return Page(arms=(one, other), asked=asked, pairs=found, named=named)
+
+
+def _pairs(report: Report, one: str, other: str) -> Iterator[Pair]:
+    theirs = {match.run.place: match for match in report.results[other].matched}
+    for match in report.results[one].matched:
+        if (beside := theirs.get(match.run.place)) is None:
+            continue
+        rows = {(row["subject"], row["prompt"], row["seed"]): row for row in beside.scored.rows}
+        for row in match.scored.rows:
+            if (its := rows.get((row["subject"], row["prompt"], row["seed"]))) is None:
+                continue
+            videos = {one: match.scored.video(str(row["video"])), other: beside.scored.video(str(its["video"]))}
+            if all(file.is_file() for file in videos.values()):
+                yield Pair(run=match.run, row=row, videos=videos, steps={one: match.shown, other: beside.shown})
+
+
+def _plays(pair: Pair) -> bool:
+    """Whether both videos are there and read."""
+    try:
+        return all(len(read_frames(file, [0])) for file in pair.videos.values())
+    except VmcError as error:
+        log.warning("a pair is left out of the page: %s", error)
+        return False
+
+
+def _spread(pairs: Sequence[Pair]) -> list[Pair]:
+    """All of them in an order drawn once for all: a motion after the other, and of each motion new subjects first."""
+    drawn = sorted(pairs, key=lambda pair: derive_seed("choice", *pair.place))
+    subjects_in_turn = _in_turn(drawn, lambda pair: (pair.run.motion, pair.place[2]))
+    return _in_turn(subjects_in_turn, lambda pair: pair.run.motion)
+
+
+def _in_turn(pairs: Sequence[Pair], kind: Callable[[Pair], object]) -> list[Pair]:
+    """The first pair of each kind, then the second of each, and so on."""
+    seen = Counter[object]()
+    turns = list[int]()
+    for pair in pairs:
+        turns.append(seen[kind(pair)])
+        seen[kind(pair)] += 1
+    return [pair for _, pair in sorted(zip(turns, pairs, strict=True), key=lambda item: item[0])]
+
+
+def _write_examples(pairs: Sequence[Pair], folder: Path) -> dict[str, str]:
+    """An exemplar of each motion, the first that reads; names of their files."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        if (motion := pair.run.motion) in found:
+            continue
+        file = folder / f"example-{len(found)}.mp4"
+        if not any(write_exemplar(path, file, pair.run) for _, path in sorted(pair.run.exemplars.items())):
+            raise VmcError(
+                f"choice.questions asks about the motion, but no exemplar of {pair.run.path} is here to show it; give"
+                " choice.questions=[text], or put the clips back where clips.csv has them"
+            )
+        found[motion] = file.name
+    return found
+
+
+def opaque_name(*place: int | str) -> str:
+    """A name for something of a page that says nothing about it, always the same."""
+    return f"{derive_seed('choice', *place):016x}"
+
+
+def keep_page(earlier: Path, folder: Path) -> None:
+    """Take over the page of an earlier report and its key: people may be answering it."""
+    if (earlier / KEY).is_file():
+        shutil.copyfile(earlier / KEY, folder / KEY)
+    if (earlier / FOLDER / PAGE).is_file():
+        shutil.copytree(earlier / FOLDER, folder / FOLDER)
