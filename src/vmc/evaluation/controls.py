@@ -20,6 +20,7 @@ from vmc.evaluation.score import (
     Ranks,
     all_files,
     build_evaluation,
+    find_sources,
     gather_clips,
     summarize,
     summary_lines,
@@ -161,7 +162,8 @@ class Controls:
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
             if not loaded:
                 model = TunedModel.load(parts.model, parts.token, weights, hardware=parts.hardware)
-                loaded.append(model.generator(sampler=parts.sampler, batch_size=parts.generation_batch))
+                sampler, sources = parts.sampler, find_sources(parts)
+                loaded.append(model.generator(sampler=sampler, batch_size=parts.generation_batch, sources=sources))
             return loaded[0].write(prompts, files)
 
         return make
@@ -282,11 +284,13 @@ class Pretrained:
             jobs += self._controls.model(asked, weights=None, step=0, language=True)
         else:
             log.warning("motion.language is not set: the base model is asked with the token alone")
+        sources = find_sources(parts)
         made_with = (
             f"{parts.model.identity} {parts.model.fingerprint('scheduler')}",
             parts.token.identity,
             (parts.sampler, parts.data.frames, parts.data.size, parts.data.fps),
             (parts.hardware.rounding, parts.hardware.precision, parts.generation_batch),
+            *(() if sources is None else (sources.describe(),)),
         )
         generate = jobs[0].make
 
