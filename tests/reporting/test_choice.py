@@ -132,6 +132,8 @@ def test_the_page_and_its_folder_do_not_tell_the_arms(asked):
     for word in (*ARMS, "seed0", "swiping_down", "/runs/"):
         assert word not in json.dumps(study(folder))  # the style of all pages speaks of a method
     known = study(folder)
+    computed = {opaque_name(pair["id"], arm) for pair in known["pairs"] for arm in ARMS}
+    assert not computed & {video for pair in known["pairs"] for video in pair["videos"]}
     key = read_key(folder / KEY)
     files = sorted((folder / FOLDER / "videos").iterdir())
     assert len(known["pairs"]) == PAIRS and len(files) == 2 * PAIRS == len(key)

@@ -196,6 +196,14 @@ def test_where_no_spatial_layer_is_trained_stills_move_the_word_alone(train, sti
             ["parameters=temporal", "token.further.subject.trained=false"],
             r"^subject has stills that move nothing: of subject\.groups=\['spatial'\] nothing is trained, nor is its",
         ),
+        (
+            ["parameters=token_only"],
+            r"^of what is trained the motion's clips move nothing, as the subject's word alone",
+        ),
+        (
+            ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp_spawn"],
+            r"^trainer\.strategy is ddp_spawn, and stills of a subject give temporal layers no gradients, which it would",
+        ),
         (["~token.further"], r"^subject has stills, but nothing says which word stands for it; give"),
         (["token.further.subject.word=SKS"], r"^token\.further\.subject\.word is 'SKS', as token\.word is; give each"),
         (["subject.share=0"], r"^subject\.share is 0; it must be above 0 and at most 1"),

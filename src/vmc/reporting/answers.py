@@ -215,7 +215,7 @@ def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[s
         "other_chosen": 1 - share,
         "other_chosen_low": 1 - high,
         "other_chosen_high": 1 - low,
-        "leaves_out_half": not low <= 0.5 <= high,
+        "leaves_out_half": low > 0.5 or high < 0.5,  # False where there is no interval
         "raters": raters,
         "subjects": subjects,
         "answers": len(answers),

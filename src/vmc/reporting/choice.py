@@ -79,14 +79,21 @@ class Page:
         Raises:
             VmcError: no exemplar of a motion that is asked about reads.
         """
-        marks = [(pair.place, [fingerprint(pair.videos[arm]) for arm in self.arms]) for pair in self.pairs]
+        contents = [[fingerprint(pair.videos[arm]) for arm in self.arms] for pair in self.pairs]
+        marks = [(pair.place, content) for pair, content in zip(self.pairs, contents, strict=True)]
         page = opaque_name("page", *self.arms, str(dict(self.asked)), str(marks))
         (folder / FOLDER / "videos").mkdir(parents=True)
         examples = _write_examples(self.pairs, folder / FOLDER) if MOTION in self.asked else {}
         shown, rows = list[dict[str, Any]](), list[dict[str, Any]]()
-        for pair in self.pairs:
+        for pair, content in zip(self.pairs, contents, strict=True):
             name = opaque_name(page, *pair.place)
-            videos = {opaque_name(name, arm): arm for arm in self.arms}
+            # Of what a video shows, not of its arm: who knows the arms cannot tell them by computing names. Equal videos
+            # need two names, and have no arm to be told.
+            equal = len(set(content)) < len(content)
+            videos = {
+                opaque_name(name, mark, *([arm] if equal else [])): arm
+                for arm, mark in zip(self.arms, content, strict=True)
+            }
             files = [f"videos/{video}{pair.videos[arm].suffix.lower()}" for video, arm in videos.items()]
             example = examples.get(pair.run.motion)
             shown.append(

@@ -122,6 +122,15 @@ class Hardware:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=LOW[self.precision])
 
+    def check_partial_gradients(self) -> None:
+        """Refuse a strategy of several processes that waits for gradients which some steps do not give."""
+        known = ("auto", "ddp", "ddp_find_unused_parameters_true")
+        if self.devices > 1 and self.strategy not in known:
+            raise VmcError(
+                f"trainer.strategy is {self.strategy}, and stills of a subject give temporal layers no gradients, which"
+                f" it would wait for; choose one of {', '.join(known)}"
+            )
+
     def trainer(self, *, steps: int, callbacks: Sequence[pl.Callback], partial_gradients: bool = False) -> pl.Trainer:
         """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours.
 

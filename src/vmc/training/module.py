@@ -202,6 +202,11 @@ def movable(subject: Subject | NoSubject, trained: Iterable[str], model: VideoMo
             f"subject has stills that move nothing: of subject.groups={list(subject.groups)} nothing is trained, nor is"
             " its word; choose parameters with spatial layers, or token.further.subject.trained=true"
         )
+    if trained == {row} and (subject.share < 1 or subject.start):
+        raise VmcError(
+            "of what is trained the motion's clips move nothing, as the subject's word alone is trained; choose other"
+            " parameters or token=trained, or draw stills alone by subject.share=1 subject.start=0"
+        )
     return {False: trained - {row}, True: moved}
 
 

@@ -152,6 +152,7 @@ class Session:
         if isinstance(subject, NoSubject):
             return
         check_groups(subject.groups, model.groups, key="subject.groups")
+        self.experiment.hardware.check_partial_gradients()
         if subject.start >= self.steps:
             raise VmcError(
                 f"subject.start is {subject.start}, but steps is {self.steps}, so that no still would be drawn;"
