@@ -165,7 +165,8 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     if config["control"] == "real":
         folder = Path(output or home / "real")
         return folder, scoring.real(folder)
-    folder = Path(output or home / (f"{step:06d}" if ask == "token" else f"{step:06d}-{ask}"))
+    parts = [f"{step:06d}", asked.get("name"), None if ask == "token" else ask]
+    folder = Path(output or home / "-".join(filter(None, parts)))
     if ask == "known":
         jobs = scoring.known(folder, weights=weights, step=step, known=asked.get("known"), each=config["known_videos"])
         return folder, jobs

@@ -12,6 +12,7 @@ from vmc.runs.scaled import name_of_runs
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
+CLIPS = ("data", "seed")  # of a run, where its clips are needed
 SHOWN = 40  # videos on the contact sheet
 
 
@@ -36,13 +37,19 @@ def generate(config: DictConfig) -> None:
     for key in ("output", "export"):
         if config[key] is not None:
             check_place(key, config[key])
-    from vmc.config.build import build_experiment
+    from vmc.config.build import build_experiment, build_part
+    from vmc.diffusion.sampling import InvertedSampler
     from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
     from vmc.training.merging import MergedDeltas
 
+    if config.run is not None and isinstance(build_part(config, "sampler"), InvertedSampler):
+        take_over(config, Path(config.run), (*TAKEN_OVER, *CLIPS))
+        check_parts(config, CLIPS)
     merged = MergedDeltas.load(runs) if runs else None
     experiment = build_experiment(config, merged=merged)
+    if config.export is not None:
+        experiment.model.check_export()
     experiment.hardware.use_threads()
     weights = newest_weights(Path(config.run), step=config.step) if config.run else None
     model = TunedModel.load(experiment.model, experiment.token, merged or weights, hardware=experiment.hardware)
@@ -79,13 +86,15 @@ def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int |
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
     from vmc.evaluation.generation import note_videos, video_names
+    from vmc.evaluation.score import find_sources
     from vmc.runs.clips import contact_sheet
 
-    prompts, sampler = experiment.prompts, experiment.sampler
+    prompts, sampler, sources = experiment.prompts, experiment.sampler, find_sources(experiment)
+    begun_at = () if sources is None else (sources.describe(),)
     for prompt in prompts:
         model.encoder.check(prompt.text)
-    files = [folder / name for name in video_names(prompts, sampler, model.identity)]
-    generator = model.generator(sampler=sampler, batch_size=batch_size)
+    files = [folder / name for name in video_names(prompts, sampler, model.identity, *begun_at)]
+    generator = model.generator(sampler=sampler, batch_size=batch_size, sources=sources)
     made = list(generator.write(prompts, files))
     note_videos(folder, prompts, files)
     sheet = [(read_frames(file), prompt.text) for file, prompt in zip(files[:SHOWN], prompts, strict=False)]

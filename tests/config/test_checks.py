@@ -117,7 +117,7 @@ def test_a_key_of_another_choice_may_be_added(entered):
             "belongs to metrics=mini or metrics=paper, which is not chosen",
         ),
         (["parameters.rank=4"], "belongs to parameters=lora, which is not chosen"),
-        (["subject.path=stills"], "belongs to subject=images, which is not chosen"),
+        (["subject.path=stills"], "belongs to subject=images or subject=mini, which is not"),
         (["model.strict=true"], "stands in no file that is chosen; +model.strict=... adds it"),
     ],
 )

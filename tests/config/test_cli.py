@@ -17,10 +17,11 @@ from vmc.diffusion.timesteps import CoarseNoise
 from vmc.generate import main as generate
 from vmc.train import main as train
 from vmc.train import outcome
-from vmc.utils.errors import VmcError
 
 CONFIGS = sorted(path.relative_to(config_folder()).with_suffix("") for path in config_folder().glob("*/*.yaml"))
 FIGURES = [choice.name for choice in CONFIGS if choice.parts[0] == "figures"]  # of vmc.report; all others of vmc.train
+OF_MOTIONS = ("stand_in", "classes")
+"""Groups whose choices come with a motion."""
 GROUPS = (
     *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "lr_schedule", "sampler", "trainer"),
     *("logger", "prompts", "subject"),
@@ -77,7 +78,7 @@ def test_what_is_quoted_already_stays():
     assert OverridesParser.create().parse_override(quote_free_text(['prompt="a" and "b"'])[0]).value() == '"a" and "b"'
 
 
-@pytest.mark.parametrize("choice", [one for one in CONFIGS if one.parts[0] != "figures"], ids=str)
+@pytest.mark.parametrize("choice", [one for one in CONFIGS if one.parts[0] not in ("figures", *OF_MOTIONS)], ids=str)
 def test_every_config_composes_and_instantiates(choice, tmp_path, blank):
     group, name = choice.parts
     added = group in ("ablation", "baseline", "metric")
@@ -144,32 +145,6 @@ def test_the_papers_stack_has_the_papers_values():
     assert (config.regularization.mix, config.regularization.weight) == ("paired", 0.5)
     assert config.prompts.file._target_ == "vmc.data.prompts.jester_test_set"
     assert config.stop.appearance == 0.265
-
-
-@pytest.mark.parametrize(
-    ("motion", "caption", "prompt"),
-    [
-        ("dab", "A person doing the {token} sign", "{subject} doing the {token} sign."),
-        ("air_quotes", "A person doing the {token} sign", "{subject} doing the {token} sign."),
-        ("carlton", "A person doing the {token} dance", "{subject} doing the {token} dance."),
-        ("rotation_3d", None, "A camera {token} around {subject}."),
-    ],
-)
-def test_internet_motions_come_from_videos_and_take_fewer_steps(motion, caption, prompt):
-    config = composed("stack=paper", "data=videos", "data.path=.", f"motion={motion}")
-    assert (config.motion.name, config.motion.label, config.motion.mirror) == (motion, None, False)
-    assert (config.motion.caption, config.motion.prompt, config.steps) == (caption, prompt, 2000)
-    assert composed(f"motion={motion}").steps == composed().steps  # the miniature's
-    assert composed(f"motion={motion}", "steps=7").steps == 7
-    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        for name in ("generate", "evaluate"):
-            assert compose(name, overrides=[f"motion={motion}"]).motion == config.motion
-
-
-def test_a_motion_that_is_not_in_jester_is_told_to_come_with_videos(tmp_path):
-    config = composed("stack=paper", f"data.path={tmp_path}", "motion=dab")
-    with pytest.raises(VmcError, match="name one of them, or use data=videos"):
-        instantiate(config.data).source.exemplars(label=config.motion.label, caption=config.motion.caption, seed=0)
 
 
 def test_help_lists_the_groups_and_loads_nothing_heavy(tmp_path):

@@ -1,4 +1,4 @@
-"""Every arm of Table 1 and Table 2: what it trains, draws, regularizes with and how fast, and nothing else differs."""
+"""Every arm of Table 1, Table 2 and Figure 5: what it trains, draws, regularizes with and how fast; all else equal."""
 
 import copy
 from collections.abc import Mapping
@@ -15,6 +15,9 @@ from torch import Tensor
 from vmc.config.folders import config_folder
 from vmc.diffusion.timesteps import CoarseNoise, Uniform
 from vmc.evaluation.synthetic import SyntheticRegularization
+from vmc.models.base import VideoModel
+from vmc.models.tune_a_video import TuneAVideo
+from vmc.models.unet3d import UNet3D
 from vmc.training.delta import TOKEN
 from vmc.training.module import MotionModule
 from vmc.training.regularization import NoRegularization, RealRegularization
@@ -35,6 +38,7 @@ class Arm:
         timesteps: their sampler.
         regularization: class, mix and weight.
         steps: None for the stack's; 0 where no training takes place.
+        family: of the model that is made of the stack's folder.
     """
 
     name: str = "method"
@@ -45,6 +49,7 @@ class Arm:
     timesteps: Any = field(default_factory=lambda: CoarseNoise(alpha=0.5))
     regularization: tuple[type, str, float] = (RealRegularization, "paired", 0.5)
     steps: int | None = None
+    family: type[VideoModel] = UNet3D
 
 
 METHOD = Arm()
@@ -75,6 +80,16 @@ OVERLAYS = {
         rate="custom_diffusion",
         row="custom_diffusion_token",
         timesteps=Uniform(),
+    ),
+    # Figure 5
+    "baseline=tune_a_video": Arm(
+        name="tune_a_video",
+        trained=("queries", "new attention"),
+        tensors=7 * (2 + 5),
+        rate="tune_a_video",
+        timesteps=Uniform(),
+        regularization=NONE,
+        family=TuneAVideo,
     ),
     "baseline=method": METHOD,
     "baseline=pretrained": Arm(name="pretrained", trained=(), tensors=0, steps=0),
@@ -108,6 +123,10 @@ def of_kind(kind: str, parameters: Mapping[str, Tensor]) -> set[str]:
     temporal = {name for name in parts if {"transformer_in", "temp_convs", "temp_attentions"} & parts[name]}
     attended = {name for name in parts if {"attentions", "attn2"} <= parts[name]}
     keys_and_values = {name for name in attended if {"to_k", "to_v"} & parts[name]}
+    if kind in ("queries", "new attention"):
+        new = {name for name in parts if "temporal" in parts[name]}
+        queries = {name for name in parts if "attentions" in parts[name] and "to_q" in parts[name]} - new
+        return {"queries": queries, "new attention": new}[kind]
     if kind == "adapters":  # beside the linear layers and convolutions of what the method trains
         weights = {name for name in temporal | keys_and_values if parameters[name].ndim > 1}
         return {f"{name.removesuffix('.weight')}.lora_{factor}.weight" for name in weights for factor in "AB"}
@@ -144,6 +163,11 @@ def test_an_arm_trains_exactly_its_parameters_at_its_rates(overlay, stack, base,
         return
     token = instantiate(config.token)
     encoder = base.text_encoder(token) if token.trained else None
+    assert arm.family is TuneAVideo or config.model == composed(*STACKS[stack]).model
+    if arm.family is not type(base):
+        base = instantiate(config.model, path=str(base.path))
+        unet = base.denoiser()
+        assert type(base) is arm.family
     module = MotionModule(
         model=base,
         denoiser=copy.deepcopy(unet),
@@ -190,6 +214,8 @@ def test_an_arm_differs_from_the_method_in_nothing_else(overlay, stack):
         "regularization": arm.regularization != METHOD.regularization,
         "optimizer": arm.rate != METHOD.rate and config.rates[arm.rate] != config.rates.method,
         "steps": arm.steps is not None,
+        "model": arm.family is TuneAVideo,
+        "sampler": arm.family is TuneAVideo,
         "arm": arm.name != METHOD.name,
         "output": arm.name != METHOD.name,
     }
@@ -218,6 +244,7 @@ def test_the_stacks_state_the_same_rates_and_every_one_is_used():
         "baseline=textual_inversion",
         "baseline=dreambooth",
         "baseline=custom_diffusion",
+        "baseline=tune_a_video",
     ],
 )
 def test_the_command_line_has_the_last_word_on_rates(overlay):

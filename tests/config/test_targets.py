@@ -135,7 +135,10 @@ def write_run(folder: Path, config) -> Path:
     return folder
 
 
-OVERLAYS = ["", "+ablation=lora", "+ablation=reg_synthetic", "+ablation=token_trained", "+baseline=pretrained"]
+OVERLAYS = [
+    *("", "+ablation=lora", "+ablation=reg_synthetic", "+ablation=token_trained"),
+    *("+baseline=pretrained", "+baseline=tune_a_video"),
+]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

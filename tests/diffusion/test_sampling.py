@@ -4,9 +4,10 @@ from functools import partial
 
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, TextToVideoSDPipeline
+from diffusers import DDIMInverseScheduler, DDIMScheduler, DPMSolverMultistepScheduler, TextToVideoSDPipeline
 
-from vmc.diffusion.sampling import Conditioning, Sampler, initial_noise, sample_posterior
+from vmc.diffusion.sampling import Conditioning, InvertedSampler, Sampler, initial_noise, sample_posterior
+from vmc.models.latent_diffusion import forward_process
 from vmc.models.token import MotionToken
 from vmc.utils.errors import VmcError
 
@@ -85,3 +86,24 @@ def test_what_is_not_a_number_decodes_to_black(base, parts):
 def test_refusals(arguments, words):
     with pytest.raises(VmcError, match=words):
         Sampler(**arguments)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_what_is_inverted_comes_back_exactly_where_the_noise_depends_on_the_time_alone(base, prediction_type):
+    schedule = {**base.config("scheduler"), "prediction_type": prediction_type}
+    process = forward_process(
+        DDIMScheduler.from_config(schedule),
+        make_inverse=lambda: DDIMInverseScheduler.from_config(schedule, prediction_type="epsilon"),
+    )
+    latents, direction = (torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+
+    def predict(noisy, timestep, text):
+        noise, signal = direction * (1 + timestep / 1000), process.signal_T[timestep]
+        # v = sqrt(a) noise - sqrt(1 - a) x_0, with the x_0 that x_t and the noise imply
+        return noise if prediction_type == "epsilon" else (noise - (1 - signal).sqrt() * noisy) / signal.sqrt()
+
+    sampler, text = InvertedSampler(steps=50, guidance=1.0), Conditioning(torch.zeros(2, 1, 1))
+    inverted = sampler.invert(predict, process, latents_BCFHW=latents, text=text)
+    assert (inverted - latents).abs().mean() > 0.5
+    back = sampler(predict, DDIMScheduler.from_config(schedule), noise_BCFHW=inverted, text=text, empty=text)
+    assert torch.allclose(back, latents, atol=1e-3)

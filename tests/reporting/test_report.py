@@ -223,6 +223,19 @@ def test_a_control_has_the_settings_of_the_runs(made_up, scored, kind, change, r
         Report(found=find_runs(made_up.root))
 
 
+def test_another_network_of_the_same_folder_that_samples_in_a_way_of_its_own_stands_beside_the_method(made_up, scored):
+    evaluations = {0: scored(appearance=0.3, correct=(0,) * 4)}
+    made_up.run("method", evaluations=evaluations)
+    model = {"path": "pipeline", "frames": 8, "size": 64, "_target_": "vmc.models.tune_a_video.TuneAVideo"}
+    other = made_up.run("tune_a_video", evaluations=evaluations, config={"model": model})
+    file = other / "evaluation/000000/summary.json"
+    summary = json.loads(file.read_text())
+    sampler = summary["protocol"].pop("sampler") | {"guidance": 12.5}
+    summary["protocol"]["inversion"] = {"sampler": sampler, "exemplars": {"clips": 3, "sha256": "dd"}}
+    file.write_text(json.dumps(summary))
+    assert {run.arm for run in Report(found=find_runs(made_up.root)).runs} == {"method", "tune_a_video"}
+
+
 def test_base_models_are_told_apart_behind_a_run_that_does_not_know_its_own(made_up, scored):
     """The first run by name failed before it wrote anything; the others have the same path and other weights."""
     evaluations = {0: scored(appearance=0.3, correct=(0,) * 4)}

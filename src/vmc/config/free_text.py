@@ -17,7 +17,7 @@ FREE_TEXT = (
 """Keys whose value is text and nothing else."""
 PATHS = (
     *("output", "init", "run", "runs", "videos", "cache", "export", "data.path", "data.source.regularization_path"),
-    *("model.path", "prompts.file", "regularization.path", "subject.path", "choice.key"),
+    *("model.path", "prompts.file", "regularization.path", "regularization.csv", "subject.path", "choice.key"),
     *("metrics.*.path", "metrics.classifier.labels"),
 )
 """Keys whose value is a path. `~` is the home folder, and `${key}` refers to another key."""

@@ -122,7 +122,7 @@ def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
     for key in keys:
         if key not in given:
             config[key] = ours[key]
-        elif key != "trainer":  # trainer=cpu serves a run that was made on a GPU
+        elif key not in ("trainer", "prompts"):  # a run made on a GPU goes on a CPU; another test set is no other run
             raise VmcError(f"{key} is given with run={run}, which brings its own; leave it out")
     for key, value in said.items():
         OmegaConf.update(config, key, value, merge=False)

@@ -114,8 +114,9 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
                 found.setdefault(f"{place}._partial_", set()).add(value)
             elif same := REFERENCE.fullmatch(value):
                 other_place[join(place, name)] = same[1]
-    for place, other in other_place.items():
-        found.setdefault(place, set()).update(found.get(other, ()))
+    for place, other in other_place.items():  # with all that stands below it
+        for below, names in [(below, names) for below, names in found.items() if f"{below}.".startswith(f"{other}.")]:
+            found.setdefault(f"{place}{below.removeprefix(other)}", set()).update(names)
     return {place: frozenset(names) for place, names in found.items()}
 
 
@@ -233,7 +234,7 @@ def schema_of(command: str) -> Schema:
 def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
     primary = _read(config_folder() / f"{command}.yaml")
     groups = [name for default in primary.pop("defaults") for name in (default if isinstance(default, dict) else ())]
-    groups = [name for name in groups if not name.startswith("override ")]
+    groups = [name.removeprefix("optional ") for name in groups if not name.startswith("override ")]
     if command == "train":
         groups += OVERLAYS
     for group in groups:

@@ -2,21 +2,25 @@
 
 import logging
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from torch import Tensor
+
 from vmc.data.checks import check_path, explain_permissions, frame_numbers
 from vmc.data.clips import Clip, Role
+from vmc.data.frames import resize_and_crop
 from vmc.data.images import IMAGE_SUFFIXES, count_images
-from vmc.data.video import VIDEO_SUFFIXES, frame_times, is_visible, natural_order
+from vmc.data.video import VIDEO_SUFFIXES, frame_times, is_visible, natural_order, read_frames
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import check_characters, read_table, read_text
 
 logger = logging.getLogger(__name__)
 
 TABLE = "captions.csv"
+STILLS = "metrics.subject_similarity.stills.path"
 MAX_ENTRIES, MAX_DEPTH = 200_000, 30
 """Files and folders that are looked at; more are somebody's whole disk."""
 _SYSTEM = {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
@@ -42,11 +46,13 @@ class VideoFolder:
         path: folder of the exemplars.
         regularization_path: folder of the regularization clips, or None.
         stills: whether every single image is a clip, and a folder of images alone holds as many as images.
+        held_out_path: folder of further clips of the motion, which are learned from by none, or None.
     """
 
     path: Path | str | None
     regularization_path: Path | str | None = None
     stills: bool = False
+    held_out_path: Path | str | None = None
 
     def exemplars(self, *, label: str | None = None, caption: str | None = None, seed: int = 0) -> list[Clip]:
         """All clips of `path`, whatever `label` and `seed`; a VmcError where there are none, or one has no caption."""
@@ -57,6 +63,14 @@ class VideoFolder:
         if self.regularization_path is None:
             return []
         return self._clips("regularization.path", self.regularization_path, None, "regularization")
+
+    def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
+        """The clips of `held_out_path`, whatever `label` and `seed`: how good real videos of the motion score."""
+        if self.held_out_path is None:
+            raise VmcError(
+                "data.source.held_out_path is not set: give a folder of clips of the motion that none learns from"
+            )
+        return self._clips("data.source.held_out_path", self.held_out_path, "", "exemplar")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
         found = find_clips(check_path(path, key=key), key=key, stills=self.stills, caption=caption)
@@ -105,6 +119,28 @@ def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, rol
             remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
             raise VmcError(f"clip {file} has no caption: {remedy}")
     return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
+
+
+@dataclass(frozen=True)
+class Stills:
+    """Names and frames_FCHW of the clips of a folder, single images among them, as metrics compare videos with them.
+
+    Each is read anew whenever it is its turn. Captions beside them are not looked at.
+
+    Args:
+        path: the folder, or one image.
+        size: side of the square at the center, px.
+    """
+
+    path: Path | str | None
+    size: int
+
+    def __post_init__(self) -> None:
+        check_path(self.path, key=STILLS)
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        for file in find_clips(check_path(self.path, key=STILLS), key=STILLS, stills=True, caption="")[0]:
+            yield file.name, resize_and_crop(read_frames(file), self.size)
 
 
 @explain_permissions()

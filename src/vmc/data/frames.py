@@ -28,7 +28,7 @@ from vmc.utils.randomness import generator
 
 logger = logging.getLogger(__name__)
 
-Start = Literal["random", "first", "centre"]
+Start = Literal["random", "first", "centre", "whole"]
 
 MAX_FRAMES = 1000
 """Frames of a window: no base model draws nearly as many at once, and a mistyped number must not fill the memory."""
@@ -94,10 +94,14 @@ def window(times: Sequence[float], *, frames: int, fps: float, start: Start, gen
         frames: frames wanted.
         fps: moments a second at which they are taken.
         start: `random` draws among all frames at which a whole window begins, `first` takes frame 0, `centre` the
-            middle of them.
+            middle of them; `whole` takes frames evenly over the whole clip from its first on, whatever `fps` is, so
+            that those of a closed turn go on evenly from the last to the first.
         generator: source of the draw for `random`.
     """
     check_window(frames=frames, fps=fps, start=start)
+    if start == "whole":
+        taken = [index * max(len(times), frames) // frames for index in range(frames)]
+        return Window(tuple(min(index, len(times) - 1) for index in taken), max(0, frames - len(times)))
     if len(times) == 1 or is_slower(times, fps):
         times = even_times(len(times), fps)
     after = times[-1] + (typical_interval(times) or 1 / fps)  # when the last frame is no longer shown
@@ -210,23 +214,33 @@ def time_clip(clip: Clip, transform: ClipTransform) -> TimedClip:
     times = transform.times(clip.path)
     interval = typical_interval(times)
     # A clip is too short for a window from its first frame, or for none.
-    shortest = window(times, frames=transform.frames, fps=transform.fps, start="first", generator=generator(0))
+    whole = transform.start == "whole"
+    start: Start = "whole" if whole else "first"
+    shortest = window(times, frames=transform.frames, fps=transform.fps, start=start, generator=generator(0))
     seconds, rate = (times[-1] + interval, 1 / interval) if interval else (None, None)
-    return TimedClip(clip, seconds, rate, is_slower(times, transform.fps / _SLOWER), shortest.padded)
+    slow = not whole and is_slower(times, transform.fps / _SLOWER)
+    return TimedClip(clip, seconds, rate, slow, shortest.padded)
 
 
 def log_timing(clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> None:
     """Log what the windows of a run's clips, each with its transform, cover, which are padded and which play faster."""
     timed = [time_clip(clip, transform) for clip, transform in zip(clips, transforms, strict=True)]
-    for level, sentence in timing_sentences(timed, frames=transforms[0].frames, fps=transforms[0].fps):
+    first = transforms[0]
+    for level, sentence in timing_sentences(timed, frames=first.frames, fps=first.fps, whole=first.start == "whole"):
         logger.log(level, sentence)
 
 
-def timing_sentences(timed: Sequence[TimedClip], *, frames: int, fps: float) -> list[tuple[int, str]]:
-    """What is worth knowing about the clips' time: log levels and sentences, the exemplars' window first."""
+def timing_sentences(
+    timed: Sequence[TimedClip], *, frames: int, fps: float, whole: bool = False
+) -> list[tuple[int, str]]:
+    """What is worth knowing about the clips' time: log levels and sentences, the exemplars' window first; `whole` says
+    that windows are taken evenly over each clip.
+    """
     by_role = {role: [clip for clip in timed if clip.clip.role == role] for role in _ROLES}
     own, others = ([clip.seconds for clip in by_role[role] if clip.seconds] for role in ("exemplar", "regularization"))
-    said = [_covered(own, frames=frames, fps=fps)] if own and frames > 1 else []
+    said = [_covered(own, frames=frames, fps=fps)] if own and frames > 1 and not whole else []
+    if own and whole:
+        said = [(logging.INFO, f"{frames} frames taken evenly over each clip, which are {_span(own)}")]
     if own and others and not 1 / _DIFFERENT <= statistics.median(others) / statistics.median(own) <= _DIFFERENT:
         said.append((logging.INFO, f"regularization clips are {_span(others)}"))
     for role, clips in by_role.items():

@@ -65,9 +65,14 @@ class MotionData:
             raise VmcError(f"data.variants is {self.variants}; it must be a whole number of at least 1")
         self.transform(augmented=True, mirror=False)  # which checks the rest
 
-    def transform(self, *, augmented: bool, mirror: bool) -> ClipTransform:
-        """Clip file to frames: with the augmentation for exemplars, without for regularization clips."""
+    def transform(self, *, augmented: bool, mirror: bool, whole: bool = True) -> ClipTransform:
+        """Clip file to frames: with the augmentation for exemplars, without for regularization clips.
+
+        `whole` is False for clips of other motions, which are sampled at `fps` where exemplars are taken as wholes.
+        """
         settings = {name: getattr(self, name) for name in ("frames", "fps", "start", "size")}
+        if self.start == "whole" and not whole:
+            settings["start"] = "random"
         augmentation = self.augmentation if augmented else None
         mirror = mirror and augmented
         return ClipTransform(**settings, augmentation=augmentation, mirror=mirror, folder_fps=self.frame_folder_fps)

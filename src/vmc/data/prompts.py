@@ -22,6 +22,8 @@ class Prompt:
     seed: int  # of the video's noise
     subject: str | None = None  # whom the appearance score looks for, where the test set names one
     language: str | None = None  # the text in natural language, for the text alignment, where somebody has said it
+    suite: str | None = None  # what the test set asks of the motion here: `people`, `slow`, ...
+    then: str | None = None  # the class of a second gesture that the text asks for
 
 
 def read_prompts(
@@ -32,6 +34,8 @@ def read_prompts(
     - a table (.csv, .tsv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each
       subject, which may hold `{subject_token}`;
     - a table with a column `prompt` and, where wanted, `subject`, `language` and `seed`;
+    - either with `suite`, of which scores are told apart, `manner`, which is added to the template ("very slowly"), and
+      `then`, the class of a second gesture that it names;
     - text (.txt): a prompt a line, blank lines skipped; commas belong to the prompt.
 
     Args:
@@ -65,16 +69,26 @@ def read_prompts(
                     f"{file}, row {number}, says no more of the subject than its word; write a {SUBJECT_WORD} man"
                 )
         values, own = ({**words, "subject": one} if one else words for one in (subject, asked))
-        said = row.get("language") or (fill(language, **values) if language and subject else None)
-        text = fill(row.get("prompt") or template, **own)
+        prompt, told = (_in_manner(one, row.get("manner")) for one in (template, language or ""))
+        said = row.get("language") or (fill(told, **values) if language and subject else None)
+        text = fill(row.get("prompt") or prompt, **own)
         check_characters(text, where=str(file))
         for column in seed_columns:
             if not re.fullmatch(r"[+-]?\d{1,19}", row[column]) or not -(2**63) <= int(row[column]) < 2**63:
                 wrong = shortened(row[column])
                 raise VmcError(f"{file}, row {number}, has the seed '{wrong}'; a seed is a whole number")
         own_seeds = [int(row[column]) for column in seed_columns] or seeds
-        prompts += [Prompt(text=text, seed=seed, subject=subject, language=said) for seed in own_seeds]
+        suite = {name: row.get(name) or None for name in ("suite", "then")}
+        prompts += [Prompt(text=text, seed=seed, subject=subject, language=said, **suite) for seed in own_seeds]
     return prompts
+
+
+def _in_manner(template: str, manner: str | None) -> str:
+    """The template with how the motion is done behind it, before its full stop."""
+    if not manner or not template:
+        return template
+    stop = "." if template.endswith(".") else ""
+    return f"{template.removesuffix('.')} {manner}{stop}"
 
 
 @explain_permissions()
@@ -130,6 +144,23 @@ def evenly(total: int, count: int, *, key: str = "evaluate_subset") -> list[int]
     return [index * total // count for index in range(count)]
 
 
+def applications(*, stack: str) -> Path:
+    """The prompt suites of a stack (paper, Sec. 4.3): its base model's vocabulary is its own.
+
+    Raises:
+        VmcError: there are none for it.
+    """
+    file = Path(__file__).with_name(f"applications_{stack}.csv")
+    if not file.is_file():
+        raise VmcError(f"stack_name is {stack}, which prompts=applications has no suites for; give prompts.file")
+    return file
+
+
 def jester_test_set() -> Path:
     """The paper's test set (Fig. 9): 100 subjects with the three fixed seeds of the release."""
     return Path(__file__).with_name("jester_test_set.csv")
+
+
+def objects_test_set() -> Path:
+    """Objects for a camera that goes round them (as Fig. 4): 30 that are no category of CO3D, three seeds each."""
+    return Path(__file__).with_name("objects_test_set.csv")

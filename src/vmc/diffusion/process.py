@@ -28,6 +28,7 @@ class NoiseProcess(ABC):
     """
 
     make_solver: Callable[[], Solver] | None
+    make_inverse: Callable[[], Solver] | None = None
 
     @property
     @abstractmethod
@@ -56,6 +57,15 @@ class NoiseProcess(ABC):
             raise VmcError("this noise process was made without a solver; give it make_solver")
         return self.make_solver()
 
+    def inverse_solver(self) -> Solver:
+        """A new solver that goes from a video to the noise of which the other one makes it again."""
+        if self.make_inverse is None:
+            raise VmcError(
+                "sampler is one that inverts clips, which this model's solver cannot go back from; choose a model that"
+                " samples by DDIM (+baseline=tune_a_video), or sampler._target_=vmc.diffusion.sampling.Sampler"
+            )
+        return self.make_inverse()
+
 
 def _each(values_B: Tensor, latents: Tensor) -> Tensor:
     """A number for each video, so shaped that it multiplies the video's latents."""
@@ -69,11 +79,13 @@ class VariancePreserving(NoiseProcess):
     Args:
         signal_T: a_t, float32.
         prediction_type: `epsilon`, the noise, or `v_prediction` (Salimans & Ho, 2022).
+        make_inverse: gives a new solver from a video to noise, which takes the noise; None where there is none.
     """
 
     signal_T: Tensor
     prediction_type: str
     make_solver: Callable[[], Solver] | None = None
+    make_inverse: Callable[[], Solver] | None = None
 
     def __post_init__(self) -> None:
         if self.prediction_type not in PREDICTION_TYPES:
@@ -108,6 +120,13 @@ class VariancePreserving(NoiseProcess):
         if self.prediction_type == "epsilon":
             return (noisy_BCFHW - deviation * prediction_BCFHW) / signal
         return signal * noisy_BCFHW - deviation * prediction_BCFHW
+
+    def noise_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
+        """The noise as a prediction implies it: epsilon, or sqrt(a_t) v + sqrt(1 - a_t) x_t."""
+        if self.prediction_type == "epsilon":
+            return prediction_BCFHW
+        signal, deviation = self._coefficients(noisy_BCFHW, times_B)
+        return signal * prediction_BCFHW + deviation * noisy_BCFHW
 
     def _coefficients(self, latents: Tensor, times_B: Tensor) -> tuple[Tensor, Tensor]:
         signal_B = self.signal_T.to(latents.device)[self.timesteps(times_B).to(latents.device)]

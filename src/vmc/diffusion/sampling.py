@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from vmc.diffusion.process import Solver
+from vmc.diffusion.process import NoiseProcess, Solver, VariancePreserving
 from vmc.utils.errors import VmcError
 
 
@@ -103,7 +103,8 @@ class Sampler:
         if guided:
             text = Conditioning.cat([empty.repeated(len(text)), text])
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
-        solver.set_begin_index(0)  # else it is looked up by a timestep, which two steps may share
+        # Else it is looked up by a timestep, which two steps may share. DDIM looks nothing up.
+        getattr(solver, "set_begin_index", lambda index: None)(0)
         # Solvers of flow matching alone neither scale the noise nor the network's input.
         latents_BCFHW = noise_BCFHW * getattr(solver, "init_noise_sigma", 1.0)
         scale_input = getattr(solver, "scale_model_input", lambda sample, timestep: sample)
@@ -116,6 +117,35 @@ class Sampler:
             latents_BCFHW = solver.step(prediction, timestep, latents_BCFHW).prev_sample
             on_step()
         return latents_BCFHW
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertedSampler(Sampler):
+    """Begins each video at what a clip of the run was inverted to, in place of noise: at the noise of which the solver,
+    without guidance, would make the clip again (Song et al., 2021, Sec. 4.3; Wu et al., 2022, Sec. 4.2).
+    """
+
+    def invert(self, predict: Predict, process: NoiseProcess, *, latents_BCFHW: Tensor, text: Conditioning) -> Tensor:
+        """noise_BCFHW of clips, in as many steps as a video is made in.
+
+        Each step goes from a time to the next noisier one by the noise that the model, told of the latter, sees in the
+        latents of the former, as in Tune-A-Video's repository.
+
+        Args:
+            predict: the model.
+            process: its noise process, with a solver that goes back.
+            latents_BCFHW: of the clips.
+            text: each clip's caption.
+        """
+        solver = process.inverse_solver()
+        assert isinstance(process, VariancePreserving)  # no other has one
+
+        def see_noise(noisy_BCFHW: Tensor, timestep: Tensor, text: Conditioning) -> Tensor:
+            times_B = (timestep.double() / len(process.signal_T)).expand(len(noisy_BCFHW))
+            return process.noise_estimate(predict(noisy_BCFHW, timestep, text).float(), noisy_BCFHW, times_B)
+
+        unguided = Sampler(steps=self.steps, guidance=1.0)
+        return unguided(see_noise, solver, noise_BCFHW=latents_BCFHW, text=text, empty=text)
 
 
 def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:

@@ -12,8 +12,16 @@ import pytorch_lightning as pl
 from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, evenly
 from vmc.evaluation.files import SCORES, SUMMARY, read_summary
-from vmc.evaluation.generation import VideoGenerator
-from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, until, write_sheet
+from vmc.evaluation.generation import Sources, VideoGenerator
+from vmc.evaluation.score import (
+    Interrupted,
+    Ranks,
+    build_evaluation,
+    find_sources,
+    summary_lines,
+    until,
+    write_sheet,
+)
 from vmc.models.base import Autoencoder
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
@@ -66,6 +74,7 @@ class Evaluations(StepCallback):
     ) -> None:
         self.experiment, self.encoders, self.run, self.mirror = experiment, encoders, run, mirror
         self.every, self.about, self.after, self.stop, self.resumed_at = every, about, after, stop, resumed_at
+        self.sources = find_sources(experiment, clips)
         self.subset = evenly(len(experiment.prompts), subset)
         self.evaluation = build_evaluation(experiment, experiment.prompts, label=experiment.motion.label, clips=clips)
         self.reached: int | None = None  # the step at which the threshold was confirmed
@@ -186,12 +195,19 @@ class Evaluations(StepCallback):
         """Makes videos by the denoiser in training; the autoencoder stays loaded."""
         if self._generator is None or self.experiment.token.trains:  # whose texts change
             autoencoder = self._generator.autoencoder if self._generator else None
-            self._generator = training_generator(self.experiment, self.encoders, module, autoencoder)
+            self._generator = training_generator(
+                self.experiment, self.encoders, module, autoencoder, sources=self.sources
+            )
         return self._generator
 
 
 def training_generator(
-    experiment: Experiment, encoders: Encoders, module: MotionModule, autoencoder: Autoencoder | None = None
+    experiment: Experiment,
+    encoders: Encoders,
+    module: MotionModule,
+    autoencoder: Autoencoder | None = None,
+    *,
+    sources: Sources | None = None,
 ) -> VideoGenerator:
     """Makes videos by a denoiser as it is in training.
 
@@ -200,6 +216,7 @@ def training_generator(
         encoders: its text encoder.
         module: with the denoiser.
         autoencoder: one that is loaded; None loads it.
+        sources: clips that videos begin at, where the sampler inverts them.
     """
     return VideoGenerator(
         model=experiment.model,
@@ -209,6 +226,7 @@ def training_generator(
         sampler=experiment.sampler,
         hardware=experiment.hardware,
         batch_size=experiment.generation_batch,
+        sources=sources,
     )
 
 

@@ -20,6 +20,7 @@ from vmc.evaluation.score import (
     Ranks,
     all_files,
     build_evaluation,
+    find_sources,
     gather_clips,
     summarize,
     summary_lines,
@@ -111,8 +112,11 @@ class Controls:
         if held_out is None:
             raise VmcError("control is real, but this data holds no clips besides the exemplars; use data=jester")
         clips = held_out(label=parts.motion.label, seed=parts.seed)
+        names = [clip.path.name for clip in clips]
+        if len(set(names)) < len(names):  # CO3D's sequences are folders that are all called `images`
+            names = ["/".join(clip.path.parts[-2:]) for clip in clips]
         # Not `seed`: these videos are not drawn. The number tells clips apart.
-        prompts = [Prompt(text=f"held-out clip {clip.path.name}", seed=0) for clip in clips]
+        prompts = [Prompt(text=f"held-out clip {name}", seed=0) for name in names]
         path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
@@ -158,7 +162,8 @@ class Controls:
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
             if not loaded:
                 model = TunedModel.load(parts.model, parts.token, weights, hardware=parts.hardware)
-                loaded.append(model.generator(sampler=parts.sampler, batch_size=parts.generation_batch))
+                sampler, sources = parts.sampler, find_sources(parts)
+                loaded.append(model.generator(sampler=sampler, batch_size=parts.generation_batch, sources=sources))
             return loaded[0].write(prompts, files)
 
         return make
@@ -279,11 +284,13 @@ class Pretrained:
             jobs += self._controls.model(asked, weights=None, step=0, language=True)
         else:
             log.warning("motion.language is not set: the base model is asked with the token alone")
+        sources = find_sources(parts)
         made_with = (
             f"{parts.model.identity} {parts.model.fingerprint('scheduler')}",
             parts.token.identity,
             (parts.sampler, parts.data.frames, parts.data.size, parts.data.fps),
             (parts.hardware.rounding, parts.hardware.precision, parts.generation_batch),
+            *(() if sources is None else (sources.describe(),)),
         )
         generate = jobs[0].make
 

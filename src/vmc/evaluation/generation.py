@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vmc.data.clips import Clip
+from vmc.data.frames import ClipTransform
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.diffusion.sampling import Conditioning, Sampler, initial_noise, on_device
+from vmc.diffusion.sampling import Conditioning, InvertedSampler, Sampler, initial_noise, on_device
 from vmc.models.base import Autoencoder, VideoModel
 from vmc.models.loading import cast
 from vmc.models.pipelines import export_pipeline
@@ -32,6 +34,7 @@ from vmc.training.hardware import Hardware
 from vmc.training.merging import MergedDeltas, Weights
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, fingerprint
+from vmc.utils.randomness import derive_seed
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +111,28 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Clips that an `InvertedSampler` may begin at.
+
+    Args:
+        clips: with their captions filled in.
+        transform: how each becomes frames; its first variant is taken.
+    """
+
+    clips: Sequence[Clip]
+    transform: ClipTransform
+
+    def draw(self, seed: int) -> Clip:
+        """The clip that the video of a seed begins at."""
+        return self.clips[derive_seed(seed, "inverted clip") % len(self.clips)]
+
+    def describe(self) -> dict[str, Any]:
+        """How many clips there are, and a hash of their files and captions."""
+        content = [(fingerprint(clip.path), clip.caption) for clip in self.clips]
+        return {"clips": len(content), "sha256": hashlib.sha256(repr(content).encode()).hexdigest()}
+
+
 @dataclass(kw_only=True)
 class VideoGenerator:
     """A model and how videos are drawn from it.
@@ -121,6 +146,7 @@ class VideoGenerator:
         hardware: in which precision is computed, and how many frames and which tiles are decoded at a time.
         batch_size: videos at a time, None for as many as memory allows; one prompt with one seed gives the same video
             in any batch, to rounding.
+        sources: what an `InvertedSampler` begins at; None begins at noise.
     """
 
     model: VideoModel
@@ -130,9 +156,11 @@ class VideoGenerator:
     sampler: Sampler
     hardware: Hardware
     batch_size: int | None = None
+    sources: Sources | None = None
 
     def __post_init__(self) -> None:
         self._texts: dict[str, Conditioning] = {}
+        self._inverted: dict[Path, Tensor] = {}  # noise_CFHW of clips, by the denoiser as it is
         self._batch = BatchSize(self.batch_size, self.denoiser.device)
 
     @property
@@ -147,6 +175,7 @@ class VideoGenerator:
         beside it. A batch of which a video is missing is made again whole; the videos that are there stay.
         """
         todo, missing = list(zip(prompts, files, strict=True)), {file for file in files if not file.exists()}
+        self._inverted.clear()  # the denoiser may have been trained since
         # A GPU draws the next batch while a processor writes this one; on a processor alone they would only compete.
         beside = self.denoiser.device.type == "cuda"
         waiting: deque[tuple[Path, Future]] = deque()
@@ -195,19 +224,39 @@ class VideoGenerator:
         """frames_BFCHW, uint8, of one batch of prompts."""
         model, device = self.model, self.denoiser.device
         shape = model.latent_shape(frames=model.frames, size=model.size)
-        noise_BCFHW = initial_noise([prompt.seed for prompt in prompts], shape).to(device)
+        seeds = [prompt.seed for prompt in prompts]
+        noise_BCFHW = initial_noise(seeds, shape) if self.sources is None else self._inverted_clips(seeds)
         text = Conditioning.cat([self._text(prompt.text) for prompt in prompts]).to(device)
         with self.hardware.autocast():
             latents_BCFHW = self.sampler(
                 partial(model.predict, self.denoiser),
                 model.process.solver(),
-                noise_BCFHW=noise_BCFHW,
+                noise_BCFHW=noise_BCFHW.to(device),
                 text=text,
                 empty=self._text("").to(device),
             )
         with on_device(self.autoencoder.module, device):
             decode_frames, tile = self.hardware.decode_frames, self.hardware.decode_tile
             return self.autoencoder.decode(latents_BCFHW, frames_at_once=decode_frames, tile=tile)
+
+    def _inverted_clips(self, seeds: Sequence[int]) -> Tensor:
+        """noise_BCFHW that the videos of seeds begin at, each clip inverted once and by itself."""
+        sources, sampler, device = self.sources, self.sampler, self.denoiser.device
+        assert sources is not None and isinstance(sampler, InvertedSampler)
+        drawn = [sources.draw(seed) for seed in seeds]
+        for clip in drawn:
+            if clip.path in self._inverted:
+                continue
+            with on_device(self.autoencoder.module, device):
+                moments_MCFHW = self.autoencoder.encode(sources.transform(clip.path, variant=0))
+            with self.hardware.autocast():
+                (self._inverted[clip.path],) = sampler.invert(
+                    partial(self.model.predict, self.denoiser),
+                    self.model.process,
+                    latents_BCFHW=moments_MCFHW[:1].to(device),
+                    text=self._text(clip.caption).to(device),
+                )
+        return torch.stack([self._inverted[clip.path] for clip in drawn])
 
     def _text(self, text: str) -> Conditioning:
         if text not in self._texts:
@@ -253,7 +302,7 @@ class TunedModel:
             delta.apply(base, denoiser, encoder)
         return cls(base=base, denoiser=denoiser, encoder=encoder, hardware=hardware, weights=weights)
 
-    def generator(self, *, sampler: Sampler, batch_size: int | None) -> VideoGenerator:
+    def generator(self, *, sampler: Sampler, batch_size: int | None, sources: Sources | None = None) -> VideoGenerator:
         """Makes videos of the model's own length and size."""
         base, hardware = self.base, self.hardware
         if hardware.frozen_dtype != self.denoiser.dtype:
@@ -266,6 +315,7 @@ class TunedModel:
             sampler=sampler,
             hardware=hardware,
             batch_size=batch_size,
+            sources=sources,
         )
 
     def export(self, folder: Path, *, card: str) -> None:

@@ -17,10 +17,11 @@ from typing import Any, get_args
 import pandas as pd
 from torch import Tensor
 
-from vmc.data.clips import Clip, Role, check_readable, check_token, fill
+from vmc.data.clips import Clip, NoClips, Role, check_readable, check_token, fill
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
+from vmc.diffusion.sampling import InvertedSampler
 from vmc.evaluation.files import (
     SUMMARY,
     Rows,
@@ -29,10 +30,11 @@ from vmc.evaluation.files import (
     read_rows_so_far,
     write_scores_and_summary,
 )
-from vmc.evaluation.generation import video_names
+from vmc.evaluation.generation import Sources, video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, extra_columns
+from vmc.metrics.scores import SUITE
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.models.text import check_word_is_read
@@ -103,7 +105,11 @@ class Evaluation:
     @property
     def protocol(self) -> dict[str, Any]:
         """All that scores depend on besides the model; two evaluations are comparable if it is equal."""
-        text = "\n".join(repr((prompt.text, prompt.seed, prompt.subject, prompt.language)) for prompt in self.prompts)
+        text = "\n".join(
+            # A prompt without a suite as it always was.
+            repr((one.text, one.seed, one.subject, one.language, *filter(None, (one.suite, one.then))))
+            for one in self.prompts
+        )
         made_with, metrics = (json.loads(json.dumps(dict(one))) for one in (self.made_with, self.evaluator.protocol()))
         return {"prompts": hashlib.sha256(text.encode()).hexdigest(), **made_with, **metrics}
 
@@ -175,9 +181,8 @@ class Evaluation:
         frames, records = [self._frames(file) for file in files], []
         for place in places:
             one, name = self.prompts[place], self.names[place]
-            records.append(
-                Record(video=name, prompt=one.text, subject=one.subject, language=one.language, seed=one.seed)
-            )
+            asked: Any = {"seed": one.seed, "suite": one.suite, "then": one.then}
+            records.append(Record(video=name, prompt=one.text, subject=one.subject, language=one.language, **asked))
         self.evaluator.update(frames, records)
         rows = zip(self.evaluator.rows(), digests, strict=True)
         return {record.video: row for record, row in zip(records, rows, strict=True)}
@@ -196,12 +201,14 @@ class Evaluation:
         if lacking := [name for name in wanted if name not in rows]:
             raise VmcError(f"{folder} has no scores of {len(lacking)} videos ({lacking[0]}, ...); run this again")
         rows, columns = {name: rows[name] for name in self.names if name in rows}, self.evaluator.columns
-        metrics = summarize([row for row, _ in rows.values()], columns=columns)
+        table = [row for row, _ in rows.values()]
+        metrics = summarize(table, columns=columns)
         summary = {
             "step": step,
             "videos": len(rows),
             "of": len(self.prompts),
             "metrics": metrics,
+            **suites_of(table, columns=columns),
             "stop": {"appearance": self.threshold, "reached": has_fallen(metrics, self.threshold)},
             "protocol": self.protocol,
         }
@@ -227,13 +234,27 @@ def summarize(scores: Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> 
     return {name: interval.to_json() for name, interval in intervals.items()}
 
 
+def suites_of(scores: Sequence[Row], *, columns: Sequence[Column]) -> dict[str, Any]:
+    """The same of each suite of the test set, under `suites`; nothing where it has none."""
+    names = dict.fromkeys(str(row[SUITE]) for row in scores if row.get(SUITE))
+    found = {name: summarize([row for row in scores if row.get(SUITE) == name], columns=columns) for name in names}
+    return {"suites": found} if found else {}
+
+
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The metrics of a summary for the terminal, a line each: name, value, 95 % interval."""
+    """The metrics of a summary for the terminal, those of its suites below: name, value, 95 % interval."""
+    lines = _lines(summary["metrics"])
+    for suite, metrics in summary.get("suites", {}).items():
+        lines += [f"{suite}:", *(f"  {line}" for line in _lines(metrics))]
+    return lines
+
+
+def _lines(metrics: Mapping[str, Any]) -> list[str]:
     lines = []
-    for name, part in summary["metrics"].items():
+    for name, part in metrics.items():
         if part["value"] is not None:
             ends = "" if part["low"] is None else f"   [{part['low']:.4f}, {part['high']:.4f}]"
-            lines.append(f"{name:<20}{part['value']:.4f}{ends}")
+            lines.append(f"{name:<24}{part['value']:.4f}{ends}")
     return lines
 
 
@@ -269,12 +290,44 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
     Raises:
         VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
     """
-    motion, words = experiment.motion, experiment.token.words
-    exemplars = experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
-    found = [*exemplars, *experiment.regularization.clips(), *experiment.subject.clips()]
-    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in found]
+    others = [*experiment.regularization.clips(), *experiment.subject.clips()]
+    return _filled(experiment, [*_exemplars(experiment), *others])
+
+
+def _exemplars(experiment: Experiment) -> list[Clip]:
+    motion = experiment.motion
+    return experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
+
+
+def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
+    words = experiment.token.words
+    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
     check_token(filled, **words)
     return filled
+
+
+def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) -> Sources | None:
+    """The exemplars, for a sampler that begins at one of them inverted; None for any other.
+
+    Args:
+        experiment: whose videos are made.
+        clips: of the run, where they are known already.
+
+    Raises:
+        VmcError: a clip is missing, there is none, or the model has no solver that inverts.
+    """
+    if not isinstance(experiment.sampler, InvertedSampler):
+        return None
+    experiment.model.process.inverse_solver()
+    if isinstance(experiment.data.source, NoClips):
+        raise VmcError(
+            "sampler is one that inverts the clips of a run, and there is no run; give run=DIR, or"
+            " sampler._target_=vmc.diffusion.sampling.Sampler"
+        )
+    if clips is None:
+        clips = readable(_filled(experiment, _exemplars(experiment)), skip_bad=experiment.data.skip_bad)
+    exemplars = [clip for clip in clips if clip.role == "exemplar"]
+    return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
@@ -339,8 +392,11 @@ def build_evaluation(
         device=experiment.hardware.device,
     )
     if "made_with" not in more:
-        latents, fps = list(experiment.latent_shape), experiment.data.fps
-        more["made_with"] = {"sampler": asdict(experiment.sampler), "latents": latents, "fps": fps}
+        latents, fps, sources = list(experiment.latent_shape), experiment.data.fps, find_sources(experiment, clips)
+        sampler: dict[str, Any] = {"sampler": asdict(experiment.sampler)}
+        if sources:  # a method of its own, which is compared with those that begin at noise
+            sampler = {"inversion": {**sampler, "exemplars": sources.describe()}}
+        more["made_with"] = {**sampler, "latents": latents, "fps": fps}
     return Evaluation(prompts=prompts, evaluator=evaluator, **{"threshold": experiment.threshold, **more})
 
 

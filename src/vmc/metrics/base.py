@@ -22,7 +22,8 @@ from vmc.metrics.networks.files import NetworkFile
 class Record:
     """One video and what it was made from.
 
-    The subject is the phrase that the appearance score looks for, the language the full caption in natural language.
+    The subject is the phrase that the appearance score looks for, the language the full caption in natural language;
+    suite is what the test set asks of the motion here, and then the class of a second gesture that it asks for.
     """
 
     video: str
@@ -30,6 +31,8 @@ class Record:
     subject: str | None = None
     language: str | None = None
     seed: int | None = None
+    suite: str | None = None
+    then: str | None = None
 
 
 NamedClips = Iterable[tuple[str, Tensor]]

@@ -82,6 +82,7 @@ class Column:
             measure is called.
         invalid: the value of an invalid video; where that is no number, the measure leaves invalid videos out.
         measure: what it says of a run; None where nothing.
+        suites: of a test set, in which alone it is scored and counted; none: everywhere.
     """
 
     name: str
@@ -90,11 +91,18 @@ class Column:
     title: str | None = None
     invalid: Value = None
     measure: Measure | None = None
+    suites: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.suites, list):  # as JSON has them
+            object.__setattr__(self, "suites", tuple(self.suites))
         _check(self, kind=get_args(Kind))
         if self.measure is not None and self.kind == "text":
             raise VmcError(f"the column {self.name} holds text, of which there is no {self.measure.name}")
+
+    def counts_in(self, suite: Value) -> bool:
+        """Whether a video of that suite of a test set (None: of none) has a value here."""
+        return not self.suites or suite in self.suites
 
     @property
     def label(self) -> str:
@@ -107,7 +115,7 @@ class Column:
 
 
 _TYPES: dict[str, Any] = {"name": str, "title": str | None, "tables": tuple, "curve": bool}
-_TYPES |= {"threshold": float | int | None, "invalid": Value, "measure": Measure | None}
+_TYPES |= {"suites": tuple, "threshold": float | int | None, "invalid": Value, "measure": Measure | None}
 
 
 def _check(declared: Column | Measure, **choices: Any) -> None:

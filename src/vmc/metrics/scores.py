@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from vmc.metrics.columns import Column, Kind, Row, Value
 from vmc.metrics.declared import BASE, COLUMNS
@@ -17,6 +18,8 @@ from vmc.utils.files import atomic_write
 
 KEYS = ["subject", "prompt", "seed"]
 """What names a video within a run: subject is the prompt where the test set names none, seed the file without one."""
+SUITE = "suite"
+"""Column of which suite of its test set a video is; not there where the test set has none."""
 NEEDED = ("prompt", "video", "valid")
 """Columns without an empty cell."""
 TRUTH = {"True": True, "False": False, True: True, False: False}
@@ -157,16 +160,24 @@ def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) 
     for column, measure in sorted(measured, key=lambda pair: pair[1].rank):
         numbers = scores[column.name].to_numpy(dtype=np.float64, na_value=np.nan)
         empty = np.isnan(numbers)
+        counted = _counted(column, scores)
         if np.isinf(numbers).any():
             raise VmcError(f"the scores' column {column.name} holds an infinite value; evaluate again")
-        if column.invalid is not None and not empty.all() and (unscored := empty & valid).any():
+        if column.invalid is not None and not empty.all() and (unscored := empty & valid & counted).any():
             raise VmcError(f"{column.name} of '{prompts.to_numpy()[unscored][0]}' is empty; evaluate again")
         numbers = np.where(valid, numbers, np.nan if column.invalid is None else float(column.invalid))
+        numbers = np.where(counted, numbers, np.nan)
         if measure.threshold is not None:
             numbers = np.where(np.isnan(numbers), np.nan, numbers > measure.threshold)
         if not (empty.all() or np.isnan(numbers).all()):
             values[measure.name] = numbers
     return values.sort_values(KEYS, ignore_index=True)
+
+
+def _counted(column: Column, scores: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each video is of a suite that the column speaks of."""
+    suites = scores[SUITE] if SUITE in scores.columns else [None] * len(scores)
+    return np.array([column.counts_in(suite) for suite in suites], dtype=bool)
 
 
 def names_of(values: pd.DataFrame) -> list[str]:

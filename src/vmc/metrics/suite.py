@@ -16,11 +16,13 @@ from vmc.metrics.base import Metric, NamedClips, Record, RunContext
 from vmc.metrics.columns import Measure, Row, check_distinct, measures_of
 from vmc.metrics.copying import COPY_THRESHOLD, Copying
 from vmc.metrics.declared import BASE, columns_with
+from vmc.metrics.generalization import Classified
 from vmc.metrics.motion import MotionAccuracy
 from vmc.metrics.networks.classifiers import GestureClassifier
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork
 from vmc.metrics.quality import SETTINGS, Quality, as_uint8, problem
+from vmc.metrics.scores import SUITE
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
@@ -87,7 +89,9 @@ class Evaluator:
     def _invalid(self, record: Record) -> Row:
         """The row of a video of which nothing can be scored."""
         row: Row = {column.name: None for column in self.columns}
-        row |= {column.name: column.invalid for metric in self.metrics for column in metric.columns}
+        counted = (one for metric in self.metrics for one in metric.columns if one.counts_in(record.suite))
+        row |= {column.name: column.invalid for column in counted}
+        row |= {SUITE: record.suite} if record.suite else {}
         return row | {column.name: getattr(record, column.name, False) for column in BASE}  # `valid` is of no record
 
     def _compare_size(self, video: Tensor, record: Record) -> None:
@@ -139,6 +143,8 @@ class Suite:
             if other := names.get(metric.name):
                 raise VmcError(f"metrics.{other} and metrics.{place} are both the metric {metric.name}; take one out")
             names[metric.name] = place
+            if isinstance(metric, Classified):
+                metric.classifier = metric.classifier or classifier
         declared = [(f"metrics.{place}", column) for place, one in self.metrics.items() for column in one.columns]
         check_distinct([*(("every table", column) for column in BASE), *declared])
 

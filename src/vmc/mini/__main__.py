@@ -15,10 +15,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("vmc.mini.world.render_command", "write rendered clips in Jester's layout"),
     "sheets": ("vmc.mini.world.sheets_command", "draw contact sheets of the rendered world"),
     "pipeline": ("vmc.mini.makers.pretraining.command", "pretrain the text-to-video pipeline from scratch"),
+    "variety": (
+        "vmc.mini.makers.pretraining.variety_command",
+        "train the pipeline on with two people, tempo, sequences",
+    ),
     "classifier": ("vmc.mini.makers.classifier.command", "train the gesture classifier from scratch"),
+    "classes": (
+        "vmc.mini.makers.classes",
+        "give the classifier the classes of the internet motions' stand-ins",
+    ),
     "appearance": ("vmc.mini.makers.appearance.command", "train the appearance model"),
     "copying": ("vmc.mini.makers.copying.command", "train the copy descriptor"),
     "ship": ("vmc.mini.card.ship_command", "put the trained networks into the package"),
+    "suites": ("vmc.mini.card.suites_command", "measure two people, tempo and sequences of known gestures"),
     "card": ("vmc.mini.card.command", "measure the shipped networks and set the thresholds"),
 }
 """Command -> (module, what it does)."""

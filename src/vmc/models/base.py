@@ -133,6 +133,8 @@ class VideoModel(ABC):
     """What can be trained by name (`parameters`). Stills of a subject move `spatial`, what does not mix frames."""
     prefix: ClassVar[str]
     """Of the denoiser's tensors in weight files, as in diffusers' adapter files: `unet`, `transformer`."""
+    of_another_family: ClassVar[bool] = False
+    """Whether its folders are those of another family, which it makes another network of."""
     half: ClassVar[str] = "float16"
     """The precision in which an export is to be opened, by its name in torch."""
 
@@ -193,6 +195,9 @@ class VideoModel(ABC):
 
     def check_folder(self, folder: Path) -> None:  # noqa: B027 - most have nothing to refuse
         """Refuse a folder that has all parts for a reason of the family's own; no weights are loaded."""
+
+    def check_export(self) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse to be written as a pipeline, where diffusers could not open it; nothing is loaded."""
 
     def mismatch(self) -> str | None:
         """What tells that parts are of two models, a clause about the folder; from config files alone."""

@@ -84,12 +84,15 @@ def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
     }
 
 
-def forward_process(scheduler: Any, make_solver: Callable[[], Solver] | None = None) -> VariancePreserving:
+def forward_process(
+    scheduler: Any, make_solver: Callable[[], Solver] | None = None, make_inverse: Callable[[], Solver] | None = None
+) -> VariancePreserving:
     """The process of a diffusers scheduler; without `make_solver` one that only adds noise."""
     return VariancePreserving(
         signal_T=scheduler.alphas_cumprod.float(),
         prediction_type=scheduler.config["prediction_type"],
         make_solver=make_solver,
+        make_inverse=make_inverse,
     )
 
 

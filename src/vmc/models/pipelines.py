@@ -32,10 +32,11 @@ def family_of(folder: Path) -> type[VideoModel]:
     name = pipeline_class(folder)
     if name is None:
         raise VmcError(f"{folder} has no model_index.json that names a pipeline; get the complete folder again")
-    for family in families().values():
+    known_families = {key: family for key, family in families().items() if not family.of_another_family}
+    for family in known_families.values():
         if name in family.pipelines:
             return family
-    known = ", ".join(f"{name} ({', '.join(family.pipelines)})" for name, family in families().items())
+    known = ", ".join(f"{name} ({', '.join(family.pipelines)})" for name, family in known_families.items())
     raise VmcError(f"{folder} is a {name}, which is of no family that is known here; known are {known}")
 
 

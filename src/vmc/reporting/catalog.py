@@ -85,9 +85,11 @@ TABLE2 = Layout(
     ),
 )
 LAYOUTS = (TABLE1, TABLE2)
-BASELINES = [line.arm for line in TABLE1.lines if line.arm != METHOD]
-KNOWN_ARMS = list(dict.fromkeys([METHOD, *BASELINES, *(line.arm for line in TABLE2.lines)]))
-_NAMES = {line.arm: line.name for layout in LAYOUTS for line in layout.lines} | CONTROLS
+FIGURE5 = {"tune_a_video": "Tune-A-Video"}
+"""What the paper compares with in pictures alone."""
+BASELINES = [*(line.arm for line in TABLE1.lines if line.arm != METHOD), *FIGURE5]
+KNOWN_ARMS = list(dict.fromkeys([METHOD, *(line.arm for layout in LAYOUTS for line in layout.lines), *FIGURE5]))
+_NAMES = {line.arm: line.name for layout in LAYOUTS for line in layout.lines} | FIGURE5 | CONTROLS
 
 
 def arm_name(arm: str) -> str:

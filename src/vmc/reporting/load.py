@@ -115,9 +115,11 @@ def _read_run(folder: Path) -> FoundRun:
         scored = {int(part.name): found for part in steps if (found := _read_evaluation(part, root=folder))}
         named = {kind: _read_evaluation(evaluations / name, root=folder) for name, kind in CONTROL_FOLDERS.items()}
         controls = {kind: one for kind, one in named.items() if one}
+        others = [_read_evaluation(part, root=folder) for part in sorted(evaluations.glob("[0-9]*-*"))]
+        suites = [found for found in others if found and found.summary.get("suites")]
         updates = _read_updates(folder / "train.csv")
         exemplars, stills = (_read_clips(folder / "clips.csv", role) for role in ("exemplar", "subject"))
-        return FoundRun(folder, config, state, scored, controls, updates, exemplars, stills)
+        return FoundRun(folder, config, state, scored, controls, updates, exemplars, stills, suites)
     except (VmcError, OSError) as error:
         return FoundRun(folder, config, {"status": DAMAGED, "reason": one_line(error)})
 

@@ -24,6 +24,8 @@ DAMAGED = "damaged"
 """Status of a run of which a file does not read; the reason says which."""
 FINGERPRINT = "denoiser"
 """Key of the base model's denoiser among what tells base models apart."""
+BASE = ("path", "motion_adapter", "frames", "size", "fps")
+"""Keys of a model's config that do so; of one folder several families may make a network of their own."""
 
 
 @dataclass(eq=False)
@@ -99,6 +101,7 @@ class FoundRun:
     updates: Mapping[int, int] = field(default_factory=dict)  # exemplar updates after each step
     exemplars: Mapping[str, Path] = field(default_factory=dict)  # by name; they may be gone
     stills: Mapping[str, Path] = field(default_factory=dict)  # of a subject, as the exemplars
+    suites: Sequence[Scored] = ()  # complete evaluations of other test sets, which have suites
 
     def __post_init__(self) -> None:
         self.arm, self.motion = str(self.config["arm"]), str(self.config["motion"]["name"])
@@ -140,7 +143,7 @@ class FoundRun:
     @cached_property
     def base(self) -> dict[str, Any]:
         """What tells its base model: its denoiser's fingerprint where it is known, and the config."""
-        model = {key: value for key, value in self.config["model"].items() if key != "attention"}
+        model = {key: value for key, value in self.config["model"].items() if key in BASE}
         newest = sorted((self.path / "weights").glob("[0-9]*.safetensors"))[-1:]
         for about in (self.state, *map(_metadata, newest)):
             if found := about.get("base_fingerprint"):

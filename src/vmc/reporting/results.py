@@ -13,6 +13,7 @@ from vmc.reporting.checks import check_comparable, check_once, common_threshold
 from vmc.reporting.compare import ResultTable, result_table
 from vmc.reporting.loaded import Found, FoundRun
 from vmc.reporting.matched import Result, all_measures, arm_results, control_result
+from vmc.reporting.suites import suites_table
 from vmc.reporting.tables import metrics_table, paper_table, runs_table
 from vmc.utils.tables import TextTable
 
@@ -86,6 +87,7 @@ class Report:
             metrics_table(self.results, self.controls),
             *([self.study] if self.study else []),
             runs_table(self.runs, self.results, self.found.lost),
+            *suites_table(self.runs),
         ]
 
     @property

@@ -97,7 +97,7 @@ def _cell(value: Any) -> str:
     return text
 
 
-def _spread(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
+def spread_fields(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
     """The fields of an interval or a difference, by the name of the metric and what is put behind it."""
     return {
         f"{name}{end}": value for end, value in zip(ends, astuple(one) if one else [None] * len(ends), strict=False)
@@ -165,8 +165,8 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
     }
     for name in (measure.name for measure in measures):
         paper = row.paper.get(name)
-        record |= _spread(name, INTERVAL, result.intervals.get(name))
-        record |= _spread(name, DIFFERENCE, row.differences.get(name))
+        record |= spread_fields(name, INTERVAL, result.intervals.get(name))
+        record |= spread_fields(name, DIFFERENCE, row.differences.get(name))
         record |= {f"{name}_paper": paper and paper.value, f"{name}_paper_standing": paper and paper.standing}
     return record
 
@@ -312,7 +312,7 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
     for one in every:
         record = {"arm": one.arm, "status": one.status, "runs": len(one.runs), "reached": one.reached, "step": one.step}
         for measure in measures:
-            record |= _spread(measure.name, INTERVAL, one.intervals.get(measure.name))
+            record |= spread_fields(measure.name, INTERVAL, one.intervals.get(measure.name))
         records.append(record)
     return text, to_csv(records)
 

@@ -1,11 +1,13 @@
 """What keeps the base model's knowledge while it learns the motion (paper, Eq. 3 and Table 2e)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from vmc.data.clips import Clip, ClipSource
 from vmc.data.folder import VideoFolder
+from vmc.data.webvid import WebVid
 from vmc.utils.errors import VmcError
 
 Mix = Literal["paired", "union"]
@@ -84,6 +86,34 @@ class RealRegularization:
                 " set regularization.path to a folder of captioned videos, or use regularization=none"
             )
         return clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebVidRegularization:
+    """Real videos of all kinds, drawn by the run's seed from a table as WebVid has it (paper, for motions of internet
+    videos). See `WebVid` for path, csv, count, words and skip_bad.
+    """
+
+    source: ClipSource
+    seed: int
+    path: str | Path | None = None
+    csv: str | Path | None = None
+    count: int = 100
+    words: Sequence[str] = ()
+    skip_bad: bool = False
+    base_videos: object = None
+    mix: Mix = "paired"
+    weight: float = 0.5
+    ratio: Ratio = "balanced"
+    variants: int = 4
+
+    def __post_init__(self) -> None:
+        check_mix(self.mix, self.weight, self.ratio, self.variants)
+
+    def clips(self) -> list[Clip]:
+        """Raises a VmcError where the table or a drawn video is missing."""
+        drawn = WebVid(self.path, csv=self.csv, count=self.count, words=self.words, skip_bad=self.skip_bad)
+        return drawn.regularization(seed=self.seed)
 
 
 def check_mix(mix: str, weight: float, ratio: str, variants: int) -> None:

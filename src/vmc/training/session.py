@@ -174,7 +174,7 @@ class Session:
         data, subject = self.experiment.data, self.experiment.subject
         transforms = {
             "exemplar": data.transform(augmented=True, mirror=self.experiment.motion.mirror),
-            "regularization": data.transform(augmented=False, mirror=False),
+            "regularization": data.transform(augmented=False, mirror=False, whole=False),
         }
         if isinstance(subject, Subject):
             transforms["subject"] = subject.transform(data)

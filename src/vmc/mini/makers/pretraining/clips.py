@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vmc.data.frames import even_times, window
 from vmc.mini.world.gestures import KNOWN
 from vmc.mini.world.hashing import renderer_hash
+from vmc.mini.world.people import Person
 from vmc.mini.world.renderer import FPS, ClipSpec, Framing, render
 from vmc.mini.world.specs import Variety, sample_clip
 from vmc.tools.learning.shards import open_array, shard_files, write_shards
@@ -48,10 +49,18 @@ persons are seen: every other such clip is of one of `MODELS` persons in their p
 """
 PLAIN_LENGTHS = (29, 33)
 MODELS = 24
+MIXED = 4_000_000
+"""Numbers from here on are clips of two people, of slow and quick gestures and of two in a row, for what follows
+pretraining: every other one of the web's framings, the others before a webcam by people who do as it is written.
+"""
+MIXED_VARIETY = Variety(still=0.0, two_people=0.36, tempo=0.75, sequence=0.3)
+"""A quarter of the clips is slow or quick, a twelfth ordinary: whether that is so is drawn where the rest is not."""
 
 
 def spec_of(number: int) -> ClipSpec:
     """Clip `number` of pretraining: one of the known gestures, as the web films it."""
+    if number >= MIXED:
+        return _mixed(number)
     if number >= PLAIN:
         return _plain(number)
     framing: Framing = "webcam" if number >= WEBCAM else "web"
@@ -63,9 +72,19 @@ def _plain(number: int) -> ClipSpec:
     if number % 2:
         model = sample_clip("pretraining", PLAIN + number // 2 % MODELS)
         spec = replace(spec, persons=model.persons, place=model.place)
-    person = spec.persons[0]
+    return replace(spec, persons=tuple(map(_as_written, spec.persons)))
+
+
+def _as_written(person: Person) -> Person:
     traits = replace(person.traits, side=1, reach_x=0.0, reach_y=0.0, amplitude=1.0, pace=1.0, lag=0.5)
-    return replace(spec, persons=(replace(person, traits=traits),))
+    return replace(person, traits=traits)
+
+
+def _mixed(number: int) -> ClipSpec:
+    framing: Framing = "web" if number % 2 else "webcam"
+    lengths = LENGTHS if framing == "web" else PLAIN_LENGTHS
+    spec = sample_clip("pretraining", number, gestures=KNOWN, framing=framing, frames=lengths, variety=MIXED_VARIETY)
+    return spec if framing == "web" else replace(spec, persons=tuple(map(_as_written, spec.persons)))
 
 
 def render_windows(number: int) -> NDArray[np.uint8]:

@@ -1,0 +1,251 @@
+"""Whether a learned motion goes where it was never shown (paper, Sec. 4.3): by several people, at another speed, and
+with another after it. Each metric scores the videos of its own suites of the test set alone.
+
+Axes: B videos, F frames, T steps between frames, C colors, H and W.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vmc.metrics.base import Metric, Record, RunContext, Scores
+from vmc.metrics.columns import Column, Measure, Value
+from vmc.metrics.networks.classifiers import GestureClassifier, class_index
+from vmc.utils.errors import VmcError
+
+PEOPLE, SLOW, QUICK, SEQUENCE = "people", "slow", "quick", "sequence"
+"""Names of suites."""
+NOISE = 16.0  # of 255: a smaller change of a pixel between frames is compression's or the autoencoder's
+
+
+class Classified(Metric):
+    """A metric that asks the suite's gesture classifier about parts of videos, and takes part in one suite.
+
+    Args:
+        classifier: of gestures; None takes the one under `metrics.classifier`.
+    """
+
+    suite: str
+
+    def __init__(self, *, classifier: GestureClassifier[Any] | None = None) -> None:
+        self.classifier = classifier
+        self.target: int | None = None
+
+    def check(self, *, target: str | None = None) -> None:
+        """Open the classifier and look up the class."""
+        self._labels()
+        super().check()
+        if target is not None:
+            class_index(self._labels(), target)
+
+    def prepare(self, run: RunContext) -> bool:
+        """Look up the motion's class; a motion without one has no such scores."""
+        self.target = None if run.target is None else class_index(self._labels(), run.target)
+        return self.target is not None
+
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Score the videos of the suite, and give the others no value."""
+        chosen = [place for place, record in enumerate(records) if record.suite == self.suite]
+        scores: dict[str, list[Value]] = {column.name: [None] * len(records) for column in self.columns}
+        if chosen:
+            right_BP = self.right(frames_BFCHW[chosen], [records[place] for place in chosen])
+            for place, right_P in zip(chosen, right_BP.tolist(), strict=True):
+                share, whole = (column.name for column in self.columns)
+                scores[share][place], scores[whole][place] = sum(right_P) / len(right_P), all(right_P)
+        return scores
+
+    def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
+        """right_BP: whether each of the parts of each video shows what it should."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """The classifier and the class."""
+        assert self.classifier is not None
+        return {"classifier": self.classifier.describe(), "target": self._labels()[self.class_of_motion]}
+
+    @property
+    def class_of_motion(self) -> int:
+        """The class that `prepare` has found."""
+        assert self.target is not None
+        return self.target
+
+    def classify(self, frames_BFCHW: Tensor) -> Tensor:
+        """classes_B of videos of any length."""
+        assert self.classifier is not None
+        return self.classifier.probabilities(frames_BFCHW).argmax(1)
+
+    def _labels(self) -> Sequence[str]:
+        if self.classifier is None:
+            raise VmcError(
+                f"metrics.{self.name} needs a gesture classifier, and metrics.classifier is null; give one, or"
+                f" metrics.{self.name}=null"
+            )
+        return self.classifier.labels
+
+
+class People(Classified):
+    """Columns people_share and people_all: of two people side by side, those whose crop is taken for the motion.
+
+    A person's crop is a square of `side` of the picture's height around the middle of the left or of the right half; it
+    stands on the bottom edge, and what lies beyond the picture is its edge drawn out. So the miniature stages two
+    people; pictures of others that stand elsewhere are not found.
+
+    Args:
+        side: of a crop, in picture heights.
+    """
+
+    name = suite = PEOPLE
+    columns = (
+        Column(
+            "people_share",
+            invalid=0.0,
+            suites=(PEOPLE,),
+            measure=Measure("people_share", "Share of people", digits=3),
+        ),
+        Column(
+            "people_all",
+            kind="truth",
+            invalid=False,
+            suites=(PEOPLE,),
+            measure=Measure("people_all", "Both people, %", how="share", digits=1),
+        ),
+    )
+
+    def __init__(self, *, side: float = 0.667, classifier: GestureClassifier[Any] | None = None) -> None:
+        super().__init__(classifier=classifier)
+        if not 0 < side <= 1:
+            raise VmcError(f"metrics.people.side is {side}; a crop's side lies between 0 and 1 picture heights")
+        self.side = side
+
+    def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
+        """Whether the person on the left does the motion, and the one on the right."""
+        crops = [crop_square(frames_BFCHW, center=center, side=self.side) for center in (0.25, 0.75)]
+        return torch.stack([self.classify(crop) for crop in crops], dim=1).eq(self.class_of_motion)
+
+    def describe(self) -> dict[str, Any]:
+        """The classifier, the class and the crops."""
+        return {**super().describe(), "side": self.side}
+
+
+class GestureSequence(Classified):
+    """Columns sequence_share and sequence_all: whether the motion is seen first, and then the gesture asked for.
+
+    The halves of a video are classified. Nobody changes from one gesture to the other exactly in the middle, so the
+    video is parted in the middle, and an eighth before and behind it, and the best of the three counts.
+    """
+
+    name = suite = SEQUENCE
+    columns = (
+        Column(
+            "sequence_share",
+            invalid=0.0,
+            suites=(SEQUENCE,),
+            measure=Measure("sequence_share", "Share of two gestures", digits=3),
+        ),
+        Column(
+            "sequence_all",
+            kind="truth",
+            invalid=False,
+            suites=(SEQUENCE,),
+            measure=Measure("sequence_all", "Both gestures, %", how="share", digits=1),
+        ),
+    )
+
+    def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
+        """Whether the first part shows the motion, and the last one the gesture asked for."""
+        if unsaid := [record for record in records if record.then is None]:
+            raise VmcError(
+                f"the prompt '{unsaid[0].prompt}' is of the suite {SEQUENCE} and has no `then`; name a class"
+            )
+        frames = frames_BFCHW.shape[1]
+        wanted_BP = torch.tensor(
+            [[self.class_of_motion, class_index(self._labels(), str(record.then))] for record in records]
+        )
+        found = []
+        for shift in (0, -1, 1):
+            cut = min(max(frames // 2 + shift * max(frames // 8, 1), 1), frames - 1)
+            first_B, second_B = self.classify(frames_BFCHW[:, :cut]), self.classify(frames_BFCHW[:, cut:])
+            found.append(torch.stack([first_B, second_B], dim=1) == wanted_BP)
+        right_SBP = torch.stack(found)
+        best_B = right_SBP.sum(2).argmax(0)
+        return right_SBP[best_B, torch.arange(len(records))]
+
+
+class Tempo(Metric):
+    """Columns motion_span and tempo_correct: how much of a video's time its motion takes, and whether that is as asked.
+
+    The change of every pixel from frame to frame, above noise, is a weight of its step in time. The span is the length
+    of an even motion with the same deviation in time, in lengths of the video: 1 moves throughout, and a hand that is
+    raised at once and lowered at the end, too. What is asked to be slow must take longer than `ordinary`, what is asked
+    to be quick less; what does not move at all is wrong, and has no span. A moving camera is taken for the motion.
+
+    Args:
+        ordinary: a span between slow and quick ones.
+    """
+
+    name = "tempo"
+    columns = (
+        Column("motion_span", suites=(SLOW, QUICK), measure=Measure("motion_span", "Span", digits=3, better="neither")),
+        Column(
+            "tempo_correct",
+            kind="truth",
+            title="",
+            invalid=False,
+            suites=(SLOW, QUICK),
+            measure=Measure("tempo_correct", "Tempo, %", how="share", digits=1),
+        ),
+    )
+
+    def __init__(self, *, ordinary: float = 0.85) -> None:
+        if not 0 < ordinary < 2:
+            raise VmcError(f"metrics.tempo.ordinary is {ordinary}; it must be a span between 0 and 2 video lengths")
+        self.ordinary = ordinary
+
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Measure the videos that ask for a tempo."""
+        spans, right = list[Value](), list[Value]()
+        for frames_FCHW, record in zip(frames_BFCHW, records, strict=True):
+            asked = record.suite in (SLOW, QUICK)
+            span = motion_span(frames_FCHW) if asked else None
+            spans.append(span)
+            right.append((span is not None and (span > self.ordinary) == (record.suite == SLOW)) if asked else None)
+        return {"motion_span": spans, "tempo_correct": right}
+
+    def describe(self) -> dict[str, Any]:
+        """What counts as slow, and as change."""
+        return {"ordinary": self.ordinary, "noise": NOISE}
+
+
+def crop_square(frames_BFCHW: Tensor, *, center: float, side: float) -> Tensor:
+    """Crop a square that stands on the bottom edge to frames_BFCHW of the picture's height, uint8.
+
+    Args:
+        frames_BFCHW: uint8.
+        center: of the square, in picture widths.
+        side: of it, in picture heights.
+    """
+    height, width = frames_BFCHW.shape[-2:]
+    pixels = round(side * height)
+    left = round(center * width - pixels / 2)
+    frames_NCHW = F.pad(frames_BFCHW.flatten(0, 1).float(), (pixels, pixels, 0, 0), mode="replicate")
+    square_NCHW = frames_NCHW[..., height - pixels :, left + pixels : left + 2 * pixels]
+    resized = F.interpolate(square_NCHW, (height, height), mode="bilinear", align_corners=False, antialias=True)
+    return resized.round().clamp(0, 255).byte().unflatten(0, frames_BFCHW.shape[:2])
+
+
+def motion_span(frames_FCHW: Tensor) -> float | None:
+    """The length of an even motion whose change is as spread in time as this video's, in lengths of the video.
+
+    None where nothing changes.
+    """
+    change_THW = frames_FCHW.float().diff(dim=0).abs().amax(1)
+    weight_T = (change_THW - NOISE).clamp(min=0).flatten(1).mean(1).double()
+    if not weight_T.sum() > 0:
+        return None
+    weight_T = weight_T / weight_T.sum()
+    time_T = torch.arange(len(weight_T), dtype=torch.float64)
+    deviation = (weight_T * (time_T - (weight_T * time_T).sum()).square()).sum().sqrt()
+    return float(deviation) * 12**0.5 / len(weight_T)

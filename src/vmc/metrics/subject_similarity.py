@@ -1,0 +1,96 @@
+"""Whether a video shows a given person or thing: cosines between its frames and stills of it, as DINO and CLIP-I of
+DreamBooth (Ruiz et al., 2022, Sec. 4.1).
+
+Axes: B videos, F frames, C colors, H and W, N images, S stills, D features.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vmc.metrics.base import Metric, NamedClips, Record, RunContext, Scores, in_parts
+from vmc.metrics.columns import Column, Measure
+from vmc.metrics.networks.files import ImageTextNetwork
+from vmc.metrics.networks.sscd import CopyNetwork
+from vmc.utils.errors import VmcError
+
+COPIES = Column("subject_similarity", measure=Measure("subject_similarity", "Subject similarity"))
+PICTURES = Column("subject_similarity_clip", measure=Measure("subject_similarity_clip", "Subject similarity, CLIP"))
+
+
+class SubjectSimilarity(Metric):
+    """Columns subject_similarity, by the copy descriptor, and subject_similarity_clip, by the image encoder of CLIP:
+    the mean over all F x S pairs of a frame and a still of the cosine of their features.
+
+    DreamBooth has DINO in place of the copy descriptor; a network that is None has no column. The features are of the
+    whole picture, place and framing included, so the number says something beside that of videos of somebody else.
+
+    Args:
+        stills: names and frames_FCHW of stills of the subject; all frames count alike.
+        descriptor, encoder: the networks.
+    """
+
+    name = "subject_similarity"
+    columns: tuple[Column, ...] = (COPIES, PICTURES)
+
+    def __init__(self, *, stills: NamedClips, descriptor: CopyNetwork | None, encoder: ImageTextNetwork | None) -> None:
+        self.stills, self.descriptor, self.encoder = stills, descriptor, encoder
+        both = ((COPIES, descriptor), (PICTURES, encoder))
+        self.columns = tuple(column for column, network in both if network is not None)
+        if not self.columns:
+            raise VmcError("metrics.subject_similarity has neither descriptor nor encoder; give one of them, or both")
+
+    def prepare(self, run: RunContext) -> bool:
+        """Describe the stills; none at all, or one that is no picture, is refused."""
+        pictures, digest = list[Tensor](), hashlib.sha256()
+        for name, frames_FCHW in self.stills:
+            if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or not len(frames_FCHW):
+                raise VmcError(
+                    f"the still {name} is of {frames_FCHW.dtype} and shape {tuple(frames_FCHW.shape)};"
+                    " it must be uint8 (1, 3, height, width)"
+                )
+            pictures.append(frames_FCHW)
+            digest.update(repr(tuple(frames_FCHW.shape)).encode() + frames_FCHW.contiguous().numpy().tobytes())
+        if not pictures:
+            raise VmcError("metrics.subject_similarity.stills holds no stills; give a folder of some")
+        self._about = {"count": sum(map(len, pictures)), "sha256": digest.hexdigest()}
+        self._means = {  # a still at a time: they may differ in size
+            column: torch.cat([self._features(encode, still_FCHW) for still_FCHW in pictures]).mean(0)
+            for column, encode in self._encoders().items()
+        }
+        return True
+
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Compare each frame with each still: the mean of their products is the product of their means."""
+        images_NCHW, frames = frames_BFCHW.flatten(0, 1), frames_BFCHW.shape[1]
+        return {
+            column: (self._features(encode, images_NCHW) @ self._means[column])
+            .unflatten(0, (-1, frames))
+            .mean(1)
+            .tolist()
+            for column, encode in self._encoders().items()
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The networks and the stills: scores of other stills are no comparison."""
+        about = {name: network.describe() for name, network in self.networks.items()}
+        return {**about, "stills": self._about, "formula": "mean cosine of frames and stills"}
+
+    def _encoders(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """What makes the features of each column."""
+        found: dict[str, Callable[[Tensor], Tensor]] = {}
+        if self.descriptor is not None:
+            found[COPIES.name] = self.descriptor
+        if self.encoder is not None:
+            found[PICTURES.name] = self.encoder.encode_frames
+        return found
+
+    @staticmethod
+    @torch.no_grad()
+    def _features(encode: Callable[[Tensor], Tensor], images_NCHW: Tensor) -> Tensor:
+        """features_ND of length one."""
+        return F.normalize(in_parts(encode, images_NCHW), dim=-1)

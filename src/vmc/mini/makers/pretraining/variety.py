@@ -1,0 +1,131 @@
+"""Training the UNet of a finished pipeline on with what it seldom saw: two people, slow and quick, two in a row.
+
+One clip of forty was of each in pretraining, all before moving cameras, and the base model drew hardly any. The text
+encoder, which learned to read them in its lessons, and the autoencoder stay as they are. The optimizer begins anew.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet3DConditionModel
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from vmc.mini.makers import blank
+from vmc.mini.makers.pretraining import networks
+from vmc.mini.makers.pretraining.clips import MIXED, PLAIN, VALIDATION, Clips
+from vmc.mini.makers.pretraining.denoiser import Denoiser, Drawing
+from vmc.mini.makers.pretraining.export import write_pipeline
+from vmc.mini.makers.pretraining.latents import Latents
+from vmc.mini.world.hashing import renderer_hash
+from vmc.models.latent_diffusion import forward_process
+from vmc.tools.learning.training import Task, TaskProgress
+from vmc.utils.files import sha256_of
+
+RATE = 0.006
+"""Of Muon: 0.02 in pretraining, which ended with 0.0006."""
+MOTION_SHARE = 0.8
+"""Of the steps in which clips count by what moves in them at every timestep, as in pretraining."""
+POSTERIORS = 64
+"""Windows from which the posterior's deviation is taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VarietyPlan:
+    """What is trained on with what.
+
+    Args:
+        pipeline: a folder in the diffusers layout, which is only read.
+        clips: of two people, of tempo and of sequences.
+        plain: of one person and gesture, so that these are not forgotten.
+        validation: pretraining clips that are measured and never trained on.
+        batch: clips a step; a quarter of them plain.
+        seed: of every draw.
+        device: cpu or cuda.
+    """
+
+    pipeline: Path
+    clips: int
+    plain: int
+    validation: int = 64
+    batch: int = 16
+    seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def sets(self) -> tuple[Clips, Clips, Clips]:
+        """Clips that are measured, those of variety, and plain ones."""
+        return Clips(self.validation, first=VALIDATION), Clips(self.clips, first=MIXED), Clips(self.plain, first=PLAIN)
+
+    def prepare(self, enough: Callable[[], bool], *, workers: int) -> bool:
+        """Render and encode what is missing; whether all is there."""
+        ready = all(clips.prepare(workers=workers, enough=enough) for clips in self.sets)
+        return ready and all(latents.prepare(enough) for latents in self.latents)
+
+    @property
+    def latents(self) -> tuple[Latents, ...]:
+        """Of `sets`."""
+        return tuple(Latents(clips, self.vae) for clips in self.sets)
+
+    @cached_property
+    def vae(self) -> AutoencoderKL:
+        """The pipeline's own."""
+        vae: Any = AutoencoderKL.from_pretrained(self.pipeline / "vae", torch_dtype=torch.float32)
+        return vae.requires_grad_(False).eval().to(self.device)
+
+    def make_task(self, steps: int) -> Task:
+        """The UNet's training."""
+        unet: Any = UNet3DConditionModel.from_pretrained(self.pipeline / "unet", torch_dtype=torch.float32)
+        unet = unet.eval().to(self.device)
+        # As in pretraining: on a CPU the plain processor is the faster one for sequences of eight.
+        unet.set_attn_processor(AttnProcessor() if self.device == "cpu" else AttnProcessor2_0())
+        text: Any = CLIPTextModel.from_pretrained(self.pipeline / "text_encoder", dtype=torch.float32)
+        text = text.requires_grad_(False).eval().to(self.device)
+        tokenizer = networks.make_tokenizer()
+        validation, mixed, plain = self.latents
+        own_C, schedule = self._deviation(mixed.clips), forward_process(blank.scheduler())
+        draw = Drawing(mixed, own_C, schedule, self.seed, self.batch, (plain,), motion=round(MOTION_SHARE * steps))
+        fixed = Drawing(validation, own_C, schedule, self.seed, self.batch).fixed()
+
+        def loss_of(parts: nn.ModuleDict, step: int) -> Tensor:
+            return Denoiser(tokenizer, text, _unet(parts)).loss(draw(step))
+
+        def measure(parts: nn.ModuleDict, step: int) -> float:
+            return Denoiser(tokenizer, text, _unet(parts)).measure(fixed)
+
+        def export(parts: nn.ModuleDict, folder: Path, progress: TaskProgress) -> None:
+            write_pipeline(folder / "pipeline", unet=_unet(parts), vae=self.vae, text_encoder=text)
+
+        return Task(
+            name="variety",
+            networks={"unet": unet},
+            rate=RATE,
+            steps=steps,
+            loss_of=loss_of,
+            measure=measure,
+            identity=self.identity(),
+            export=export,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal to go on with a folder; more clips may come."""
+        weights = sha256_of(self.pipeline / "unet" / "diffusion_pytorch_model.safetensors")
+        return {"unet": weights[:16], "renderer": renderer_hash()[:16], "batch": self.batch}
+
+    @torch.no_grad()
+    def _deviation(self, clips: Clips) -> tuple[float, ...]:
+        """The posterior's own mean deviation in every latent channel, over frames of the clips."""
+        frames_NFHWC = clips.frames(range(min(POSTERIORS, len(clips))))
+        pixels_NCHW = torch.from_numpy(frames_NFHWC[:, 0]).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
+        deviation_C = self.vae.encode(pixels_NCHW).latent_dist.std.mean((0, 2, 3)) * self.vae.config.scaling_factor
+        return tuple(deviation_C.tolist())
+
+
+def _unet(parts: nn.ModuleDict) -> UNet3DConditionModel:
+    unet: Any = parts["unet"]
+    return unet

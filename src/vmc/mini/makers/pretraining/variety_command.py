@@ -1,0 +1,41 @@
+"""`python -m vmc.mini variety`: trains the shipped pipeline on with two people, tempo and sequences."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from vmc.mini.makers import common
+
+STEPS = 4_000
+"""Of the schedule."""
+CLIPS, PLAIN = 6_000, 2_000
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options."""
+    common.add_arguments(parser, name="variety", steps=STEPS)
+    parser.add_argument("--pipeline", type=Path, metavar="DIR", help="to begin with, only read (the shipped one)")
+    parser.add_argument("--clips", type=int, default=CLIPS, metavar="N", help=f"rendered clips of variety ({CLIPS})")
+    parser.add_argument("--plain", type=int, default=PLAIN, metavar="N", help=f"of one person and gesture ({PLAIN})")
+
+
+def run(arguments: Namespace) -> None:
+    """Renders, encodes and trains as far as the minutes reach; the averaged pipeline lies in `OUTPUT/pipeline`.
+
+    Raises:
+        VmcError: an option out of its range, no pipeline, or a folder of another configuration.
+    """
+    from functools import partial
+
+    from vmc.mini.makers.pretraining.variety import VarietyPlan
+    from vmc.mini.shipped import shipped
+    from vmc.utils.errors import VmcError
+
+    options = common.options_of(arguments)
+    pipeline = arguments.pipeline or Path(shipped("pipeline"))
+    if not (pipeline / "unet").is_dir():
+        raise VmcError(f"--pipeline is {pipeline}, which holds no unet; give a folder in the diffusers layout")
+    plan = VarietyPlan(
+        pipeline=pipeline, clips=arguments.clips, plain=arguments.plain, seed=options.seed, device=options.device
+    )
+    steps = options.steps or STEPS
+    common.prepare_and_train(options, partial(plan.prepare, workers=options.threads), partial(plan.make_task, steps))
