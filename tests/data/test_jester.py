@@ -120,6 +120,8 @@ def test_too_few_clips_are_counted(root):
         VmcError, match=r"data.source.regularization_count is 50, .* has 4 clips of 'Doing other things'"
     ):
         jester(root, regularization_count=50).regularization(seed=0)
+    with pytest.raises(VmcError, match=r"train split has 0 clips of 'No gesture': set it to 0, or choose another"):
+        jester(root, split="train", regularization={"No gesture": "x"}).regularization(seed=0)
 
 
 def test_missing_frames_are_named(root):

@@ -202,7 +202,7 @@ class Jester:
         purpose = "exemplars" if role == "exemplar" else role
         if len(ids) < count:
             key = self.keys["exemplars" if role == "exemplar" else "regularization_count"]
-            remedies = [f"set it to {len(ids)} or less"] if ids else []
+            remedies = [f"set it to {len(ids)} or less"] if ids else ["set it to 0"] if role != "exemplar" else []
             remedies += [f"choose another {self.keys['split']}"] if self.keys["split"] else []
             has = f"but the {self.split} split has {len(ids)} clips of {label!r}"
             raise VmcError(f"{key} is {count}, {has}: {', or '.join(remedies) or 'get the whole of Jester'}")
