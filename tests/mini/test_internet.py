@@ -109,7 +109,7 @@ def test_the_classifier_keeps_jesters_logits_and_tells_the_new_classes(cache: Pa
                 before_K, after_K = own(frames_BSCHW)[0], grown(frames_BSCHW)[0]
             assert torch.allclose(before_K, after_K[:27], atol=1e-3)
             right += names[int(after_K.argmax())] == shown
-    assert right >= 14  # of 16
+    assert right >= 18  # of 20
 
 
 def test_rows_beside_another_classifier_are_refused(

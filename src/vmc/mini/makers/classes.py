@@ -8,12 +8,13 @@ Axes: N videos, F frames, S = 8 segments, D = 896 features (128 of each of the 7
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from vmc.data.frames import even_times, window
 from vmc.metrics.networks.classifiers import JESTER_LABELS
 from vmc.metrics.networks.trn import SEGMENTS, TRN, load_trn, save_trn
+from vmc.mini.makers.broken import broken
 from vmc.mini.makers.classifier.decoded import Decoder
 from vmc.mini.shipped import WEIGHTS, shipped
 from vmc.mini.world.internet import PAINTS
@@ -38,17 +40,23 @@ from vmc.utils.randomness import generator as torch_generator
 
 AROUND, AT_REST = "Camera Around Object", "Object at Rest"
 """The first goes either way, as CO3D's cameras do; eight frames of such objects tell the ways apart too seldom."""
-NEW = (*UNSEEN, AROUND, AT_REST)
+BROKEN = "Nothing Right"
+"""Blobs, warped pictures and pieces of arms, as videos of a model that cannot do better show them."""
+NEW = (*UNSEEN, AROUND, AT_REST, BROKEN)
 ROWS = Path(__file__).parents[1] / "classes.safetensors"
 """The learned rows, which ship with the package."""
 SIZE, RATE = 64, 3.0
 """Pixels of a side and frames a second, as the miniature's videos have them."""
-FAINT = 0.1
+FAINT = 0.2
 """Share of clips of new gestures with hands so faint that they are "No gesture", as for the shipped classifier."""
 FULL, RESTING = (300.0, 360.0), 25.0
 """Degrees of a turn, and the largest of what is still at rest."""
 VALIDATION = 500_000
 """Clips from this number on are never trained on."""
+ERRORS, SMEARED = (0.05, 0.2), (0.1, 0.5)
+"""Deviation of the noise added to a clip's latents, and to those of a broken one."""
+BROKEN_SHARE = 2
+"""Broken clips for each of another class."""
 STEPS, DECAY = 1500, 1e-3
 
 
@@ -89,24 +97,37 @@ def video(name: str, number: int, *, pool: Pool = "classifier") -> tuple[NDArray
     """frames_FHWC of 8 frames as the miniature's clips are sampled, and the class that they show."""
     random = generator("classes", name, number)
     if name in (AROUND, AT_REST):
-        turn = random.uniform(*FULL) * random.choice((-1, 1))
-        turn = random.uniform(-RESTING, RESTING) if name == AT_REST else turn
-        spec = ObjectSpec(
-            category=tuple(OBJECTS)[int(random.integers(len(OBJECTS)))],
-            color=PAINTS[int(random.integers(len(PAINTS)))],
-            turn=float(turn),
-            frames=SEGMENTS,
-            zoom=float(random.uniform(0.85, 1.2)),
-            seed=1_000_000 + number,
-        )
-        return render_object(spec, SIZE), name
+        return _object(name, number, random), name
+    if name == BROKEN:
+        gestures = tuple(UNSEEN)[number // 6 % len(UNSEEN)], "No gesture"
+        people = [partial(_person, gesture, number, random, pool) for gesture in gestures]
+        things = (AROUND, AT_REST)
+        return broken(number, random, thing=lambda one: _object(things[one % 2], one, random), people=people), name
+    faint = name in UNSEEN and random.random() < FAINT
+    alpha = float(random.uniform(0.05, 0.5)) if faint else 1.0
+    return _person(name, number, random, pool, alpha=alpha), "No gesture" if faint else name
+
+
+def _object(name: str, number: int, random: Generator) -> NDArray[np.uint8]:
+    turn = random.uniform(*FULL) * random.choice((-1, 1))
+    turn = random.uniform(-RESTING, RESTING) if name == AT_REST else turn
+    spec = ObjectSpec(
+        category=tuple(OBJECTS)[int(random.integers(len(OBJECTS)))],
+        color=PAINTS[int(random.integers(len(PAINTS)))],
+        turn=float(turn),
+        frames=SEGMENTS,
+        zoom=float(random.uniform(0.85, 1.2)),
+        seed=1_000_000 + number,
+    )
+    return render_object(spec, SIZE)
+
+
+def _person(name: str, number: int, random: Generator, pool: Pool, *, alpha: float = 1.0) -> NDArray[np.uint8]:
     framing: Framing = "webcam" if random.random() < 0.3 else "web"
     clip = sample_clip(pool, 60_000 + number, gestures=(name,), framing=framing, frames=(28, 40))
-    if name in UNSEEN and random.random() < FAINT:
-        clip, name = replace(clip, hands_alpha=float(random.uniform(0.05, 0.4))), "No gesture"
     draw = torch_generator("classes", number, "window")
     taken = window(even_times(clip.frames, FPS), frames=SEGMENTS, fps=RATE, start="random", generator=draw).indices
-    return render_unseen(clip, SIZE)[list(taken)], name
+    return render_unseen(replace(clip, hands_alpha=alpha), SIZE)[list(taken)]
 
 
 def features(network: TRN, frames_NSHWC: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
@@ -135,7 +156,8 @@ def dataset(names: dict[str, int], first: int, pool: Pool) -> tuple[Tensor, Tens
     wanted = [(name, first + number) for name, count in names.items() for number in range(count)]
     for name, number in tqdm(wanted, desc="rendering clips", unit="clip", disable=None):
         frames_FHWC, shown = video(name, number, pool=pool)
-        both = np.stack([frames_FHWC, decoder(frames_FHWC, error=0.1, place=number)])
+        error = float(generator("classes error", number).uniform(*(SMEARED if name == BROKEN else ERRORS)))
+        both = np.stack([frames_FHWC, decoder(frames_FHWC, error=error, place=number)])
         found.append((*features(network, both), torch.full((2,), known.index(shown))))
     parts = [torch.cat(part) for part in zip(*found, strict=True)]
     return parts[0], parts[1], parts[2]
@@ -184,6 +206,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Learns the rows, writes them, and says how well the classes are told on other persons and objects."""
     counts = dict.fromkeys(JESTER_LABELS, arguments.known) | dict.fromkeys(NEW, arguments.clips)
+    counts[BROKEN] *= BROKEN_SHARE
     weight_KD, bias_K = learn(*dataset(counts, 0, "classifier"))
     save_rows(weight_KD, bias_K, arguments.output)
     checked = {name: max(count // 3, 1) for name, count in counts.items()}
