@@ -7,7 +7,7 @@ SET_UP := $(VENV)/.set-up
 SET_UP_DEV := $(VENV)/.set-up-dev
 SIZE ?= quick
 STACK ?= mini
-RATES := method lora token_trained textual_inversion dreambooth custom_diffusion
+RATES := method lora token_trained textual_inversion dreambooth custom_diffusion tune_a_video
 RUNS ?= outputs/mini
 
 .PHONY: setup train sweep-ablations sweep-baselines search-rates report test lint bench clean

@@ -259,7 +259,7 @@ def test_so_is_one_outside_of_a_class():
             "prompts.seeds is 3; it must be a list [...], each a whole number, as in prompts.seeds=[3]",
         ),
         ("prompts.limit=all", "prompts.limit is all; it must be a whole number or null"),
-        ("data.start=middle", "data.start is middle; it must be random or first or centre"),
+        ("data.start=middle", "data.start is middle; it must be random or first or centre or whole"),
         ("data.augmentation=strong", "data.augmentation is strong; it must be a Augmentation or null"),
         ("logger.tags=a", "logger.tags is a; it must be a list [...], each text"),
         ("parameters.groups=temporal", "parameters.groups is temporal; it must be a list [...], each text"),

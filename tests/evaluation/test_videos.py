@@ -97,7 +97,7 @@ def test_prompts_of_a_file_each_with_its_seeds(entered):
     with Image.open("made/sheet.png") as sheet:
         assert sheet.width == 8 * 128
     table = Path("made/videos.csv").read_text().splitlines()
-    assert table[0] == "video,prompt,seed,subject,language" and len(table) == 5
+    assert table[0] == "video,prompt,seed,subject,language,suite,then" and len(table) == 5
     assert '"A man, old doing the sks sign.",2,"A man, old",' in table[2]
     next(Path("made").glob("0001-*.mp4")).unlink()
     status, said = entered(generate, *arguments, "motion=swiping_down")

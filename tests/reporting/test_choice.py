@@ -180,7 +180,7 @@ def test_a_report_without_a_study_keeps_the_earlier_page(entered, runs, tmp_path
         report, f"runs={runs}", f"output={tmp_path}/out", "choice.arms=[tune_a_video,method]", *QUICK
     )
     folder = tmp_path / "out"
-    assert status == 0 and f"{folder}/choice/choice.html: {PAIRS} pairs of method and tune a video" in said
+    assert status == 0 and f"{folder}/choice/choice.html: {PAIRS} pairs of method and Tune-A-Video" in said
     page, key = (folder / FOLDER / PAGE).read_bytes(), (folder / KEY).read_bytes()
     status, said = entered(report, f"runs={runs}", f"output={folder}", *QUICK)
     assert status == 0, said

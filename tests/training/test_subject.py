@@ -202,7 +202,7 @@ def test_where_no_spatial_layer_is_trained_stills_move_the_word_alone(train, sti
         ),
         (
             ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp_spawn"],
-            r"^trainer\.strategy is ddp_spawn, and stills of a subject give temporal layers no gradients, which it would",
+            r"^trainer\.strategy is ddp_spawn, and stills of a subject give temporal layers no gradients, which",
         ),
         (["~token.further"], r"^subject has stills, but nothing says which word stands for it; give"),
         (["token.further.subject.word=SKS"], r"^token\.further\.subject\.word is 'SKS', as token\.word is; give each"),

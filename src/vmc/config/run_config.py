@@ -19,6 +19,7 @@ from vmc.config.checks import GROUPS, check_free_values, check_part
 from vmc.config.schema import ABSENT, INSTRUCTIONS, find, named_targets, schema_of, walk
 from vmc.runs.scaled import ScaledRun, read_runs
 from vmc.utils.errors import VmcError
+from vmc.utils.text_files import shortened
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
             raise VmcError(f"{source} has {key}: {value}, which runs the code of a file; {TRUST}")
         if name == "_target_" and not allowed(parent, value):
             raise VmcError(
-                f"{source} has {key}: {value}, which is no class that a YAML here names for {parent};"
+                f"{source} has {key}: {shortened(str(value))}, which is no class that a YAML here names for {parent};"
                 f" {TRUST}, or its YAML's folder as --config-dir"
             )
         partial = name == "_partial_" and f"{_any_item(parent)}._partial_" in named_targets()

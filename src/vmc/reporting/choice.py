@@ -87,8 +87,8 @@ class Page:
         shown, rows = list[dict[str, Any]](), list[dict[str, Any]]()
         for pair, content in zip(self.pairs, contents, strict=True):
             name = opaque_name(page, *pair.place)
-            # Of what a video shows, not of its arm: who knows the arms cannot tell them by computing names. Equal videos
-            # need two names, and have no arm to be told.
+            # Of what a video shows, not of its arm: who knows the arms cannot tell them by computing names. Equal
+            # videos need two names, and have no arm to be told.
             equal = len(set(content)) < len(content)
             videos = {
                 opaque_name(name, mark, *([arm] if equal else [])): arm

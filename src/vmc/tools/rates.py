@@ -26,6 +26,7 @@ SEARCHED = {
     "textual_inversion": ("textual_inversion",),
     "dreambooth": ("dreambooth",),
     "custom_diffusion": ("custom_diffusion", "custom_diffusion_token"),
+    "tune_a_video": ("tune_a_video",),
 }
 """Of each arm that has rates of its own, their keys in the stack's block `rates`."""
 

@@ -121,7 +121,7 @@ def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
 
 # --- activation checkpointing ---
 
-# Blocks are wrapped from outside: diffusers' `UNet3DConditionModel` refuses `enable_gradient_checkpointing()`, and its
+# Blocks are wrapped from outside: diffusers' 3D UNet refuses `enable_gradient_checkpointing()`, and its
 # blocks ignore the flag.
 
 
