@@ -140,6 +140,7 @@ def test_videos_named_in_a_table(entered, metrics):
         "video,prompt,subject,language,seed\none.mp4,He waves,a man,a man waving,1\ntwo.mp4,She waves,a woman,,2\n"
     )
     arguments = ["videos=clips", "copying=false", *metrics, "prompts.file=prompts.csv", "motion=custom"]
+    arguments += ["data=videos", f"data.path={entered.clips}"]
     status, said = entered(evaluate, *(word for word in arguments if not word.startswith("motion.")))
     assert status == 0, said
     rows = read_scores(Path("clips-scores/scores.csv"))
