@@ -59,6 +59,7 @@ def test_two_writings_give_the_same_bytes_whatever_the_number_of_processes(folde
 def test_processes_inherit_no_locks_of_this_ones_threads(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "fork")
     write(tmp_path / "made", per_class=1, classes=CLASSES, train_per_class=0, test_clips=0, workers=2)
+    assert len(list((tmp_path / "made" / "20bn-jester-v1").iterdir())) == 2
 
 
 def test_another_seed_gives_other_clips(folder, tmp_path):
