@@ -73,14 +73,16 @@ def read_prompts(
         said = row.get("language") or (fill(told, **values) if language and subject else None)
         text = fill(row.get("prompt") or prompt, **own)
         check_characters(text, where=str(file))
-        for column in seed_columns:
-            if not re.fullmatch(r"[+-]?\d{1,19}", row[column]) or not -(2**63) <= int(row[column]) < 2**63:
-                wrong = shortened(row[column])
-                raise VmcError(f"{file}, row {number}, has the seed '{wrong}'; a seed is a whole number")
-        own_seeds = [int(row[column]) for column in seed_columns] or seeds
+        own_seeds = [_read_seed(row[column], where=f"{file}, row {number},") for column in seed_columns] or seeds
         suite = {name: row.get(name) or None for name in ("suite", "then")}
         prompts += [Prompt(text=text, seed=seed, subject=subject, language=said, **suite) for seed in own_seeds]
     return prompts
+
+
+def _read_seed(text: str, *, where: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,19}", text) or not -(2**63) <= int(text) < 2**63:
+        raise VmcError(f"{where} has the seed '{shortened(text)}'; a seed is a whole number")
+    return int(text)
 
 
 def _in_manner(template: str, manner: str | None) -> str:

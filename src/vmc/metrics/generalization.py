@@ -21,6 +21,16 @@ PEOPLE, SLOW, QUICK, SEQUENCE = "people", "slow", "quick", "sequence"
 NOISE = 16.0  # of 255: a smaller change of a pixel between frames is compression's or the autoencoder's
 
 
+def _share_and_all(suite: str, *, share: str, both: str) -> tuple[Column, ...]:
+    """The columns of a suite whose videos have two parts, with the titles of their measures."""
+    parts = Measure(f"{suite}_share", share, digits=3)
+    whole = Measure(f"{suite}_all", both, how="share", digits=1)
+    return (
+        Column(parts.name, invalid=0.0, suites=(suite,), measure=parts),
+        Column(whole.name, kind="truth", invalid=False, suites=(suite,), measure=whole),
+    )
+
+
 class Classified(Metric):
     """A metric that asks the suite's gesture classifier about parts of videos, and takes part in one suite.
 
@@ -98,21 +108,7 @@ class People(Classified):
     """
 
     name = suite = PEOPLE
-    columns = (
-        Column(
-            "people_share",
-            invalid=0.0,
-            suites=(PEOPLE,),
-            measure=Measure("people_share", "Share of people", digits=3),
-        ),
-        Column(
-            "people_all",
-            kind="truth",
-            invalid=False,
-            suites=(PEOPLE,),
-            measure=Measure("people_all", "Both people, %", how="share", digits=1),
-        ),
-    )
+    columns = _share_and_all(PEOPLE, share="Share of people", both="Both people, %")
 
     def __init__(self, *, side: float = 0.667, classifier: GestureClassifier[Any] | None = None) -> None:
         super().__init__(classifier=classifier)
@@ -138,21 +134,7 @@ class GestureSequence(Classified):
     """
 
     name = suite = SEQUENCE
-    columns = (
-        Column(
-            "sequence_share",
-            invalid=0.0,
-            suites=(SEQUENCE,),
-            measure=Measure("sequence_share", "Share of two gestures", digits=3),
-        ),
-        Column(
-            "sequence_all",
-            kind="truth",
-            invalid=False,
-            suites=(SEQUENCE,),
-            measure=Measure("sequence_all", "Both gestures, %", how="share", digits=1),
-        ),
-    )
+    columns = _share_and_all(SEQUENCE, share="Share of two gestures", both="Both gestures, %")
 
     def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
         """Whether the first part shows the motion, and the last one the gesture asked for."""
