@@ -40,7 +40,7 @@ def test_nine_in_ten_clips_are_of_several_people_a_tempo_or_two_gestures():
 @pytest.mark.slow
 def test_the_unet_alone_is_trained_on_and_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("VMC_CACHE", str(tmp_path / "cache"))
-    plan = VarietyPlan(pipeline=shipped("pipeline"), clips=2, plain=1, validation=1, batch=4)
+    plan = VarietyPlan(pipeline=shipped("pipeline"), clips=2, plain=1, objects=1, validation=1, batch=8)
     options = TrainOptions(output=tmp_path / "out", steps=1, threads=1)
     prepare = partial(plan.prepare, workers=1)
     first = prepare_and_train(options, prepare, lambda: plan.make_task(3))

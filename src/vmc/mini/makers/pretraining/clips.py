@@ -13,11 +13,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from vmc.data.co3d import with_article
 from vmc.data.frames import even_times, window
+from vmc.mini.world.captions import RARE_SHARE, caption
 from vmc.mini.world.gestures import KNOWN
 from vmc.mini.world.hashing import renderer_hash
+from vmc.mini.world.internet import PAINTS
+from vmc.mini.world.objects import OBJECTS, ObjectSpec, render_object
 from vmc.mini.world.people import Person
 from vmc.mini.world.renderer import FPS, ClipSpec, Framing, render
 from vmc.mini.world.specs import Variety, sample_clip
@@ -55,6 +60,10 @@ pretraining: every other one of the web's framings, the others before a webcam b
 """
 MIXED_VARIETY = Variety(still=0.0, two_people=0.36, tempo=0.75, sequence=0.3)
 """A quarter of the clips is slow or quick, a twelfth ordinary: whether that is so is drawn where the rest is not."""
+THINGS = 5_000_000
+"""Numbers from here on are clips of objects at rest: none of them turns, and no camera goes round one."""
+CAPTIONS = ("{}", "{} on a table", "A video of {}", "A video of {} on a table", "A camera looking at {}")
+"""Of an object, its color and name with an article."""
 
 
 def spec_of(number: int) -> ClipSpec:
@@ -87,9 +96,26 @@ def _mixed(number: int) -> ClipSpec:
     return spec if framing == "web" else replace(spec, persons=tuple(map(_as_written, spec.persons)))
 
 
+def thing_of(number: int) -> ObjectSpec:
+    """The object of clip `number`, in any of its colors and from any side, nearing or not."""
+    draw = generator("pretraining", number, "thing")
+    category, color = (names[int(torch.randint(len(names), (), generator=draw))] for names in (tuple(OBJECTS), PAINTS))
+    zoom = 0.85 + 0.35 * float(torch.rand((), generator=draw))
+    return ObjectSpec(category=category, color=color, turn=0.0, frames=LENGTHS[0], zoom=zoom, seed=number)
+
+
+def caption_of(number: int, seed: int, *, rare_share: float = RARE_SHARE) -> str:
+    """A caption of clip `number`, one of many."""
+    if number < THINGS:
+        return caption(spec_of(number), seed, rare_share=rare_share)
+    thing, draw = thing_of(number), generator(seed, "caption of a thing")
+    text = with_article(f"{thing.color} {thing.category}")
+    return CAPTIONS[int(torch.randint(len(CAPTIONS), (), generator=draw))].format(text)
+
+
 def render_windows(number: int) -> NDArray[np.uint8]:
     """frames_NFHWC of a clip, N = `WINDOWS`; of a still portrait all frames are equal."""
-    frames_FHWC = render(spec_of(number), SIZE)
+    frames_FHWC = render_object(thing_of(number), SIZE) if number >= THINGS else render(spec_of(number), SIZE)
     chosen = [_indices(number, index, len(frames_FHWC)) for index in range(WINDOWS)]
     return frames_FHWC[np.array(chosen)]
 
@@ -127,7 +153,8 @@ class Clips:
     @cached_property
     def folder(self) -> Path:
         """Where the shards lie; another renderer has another folder."""
-        settings = (renderer_hash(), FRAMES, STEP, SIZE, WINDOWS, CLIPS_A_SHARD, LENGTHS, VARIETY)
+        parts = ("objects",) if self.first >= THINGS else ()
+        settings = (renderer_hash(*parts), FRAMES, STEP, SIZE, WINDOWS, CLIPS_A_SHARD, LENGTHS, VARIETY)
         key = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
         return cache_root() / "mini" / f"pretraining-{key}"
 

@@ -13,9 +13,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from vmc.diffusion.process import VariancePreserving
 from vmc.diffusion.sampling import Conditioning
 from vmc.diffusion.timesteps import CoarseNoise
-from vmc.mini.makers.pretraining.clips import FRAMES, WINDOWS, spec_of
+from vmc.mini.makers.pretraining.clips import FRAMES, WINDOWS, caption_of
 from vmc.mini.makers.pretraining.latents import Latents
-from vmc.mini.world.captions import RARE_WORDS, caption
+from vmc.mini.world.captions import RARE_WORDS
 from vmc.models.text import TextEncoder
 from vmc.utils.randomness import derive_seed, generator
 
@@ -94,12 +94,12 @@ class Drawing:
         images: the first so many steps draw single frames, as many as a batch of clips has, and later one step in
             `IMAGES_EVERY`: what words look like is learned from many pictures with a caption each, and eight frames of
             one clip are hardly more than one.
-        others: of clips whose camera stands still, and of such with gestures as they are written; `SHARES` says how
-            much of a batch of clips is of which.
+        others: of clips whose camera stands still, and of such with gestures as they are written.
         motion: up to this step clips count by what moves in them (`motion_weights`), and their timesteps are drawn
             towards the noisy end, where motion is decided. Where little is known, such weights favour the hypothesis
             that something moves, and hands are too many; so the last steps have them only below `FINE`.
         unknown: words that may stand in captions in the place of rare ones.
+        shares: how much of a batch of clips is of `latents` and of each of `others`.
     """
 
     latents: Latents
@@ -111,6 +111,7 @@ class Drawing:
     images: int = 0
     motion: int = 0
     unknown: tuple[str, ...] = ()
+    shares: tuple[float, ...] = SHARES
 
     def windows(self, step: int, size: int | None = None, *, pool: int = 0) -> list[int]:
         """All windows once in an order of its own, then again in another; `size` of them, by default a batch."""
@@ -120,7 +121,7 @@ class Drawing:
         return [int(orders[place // total][place % total]) for place in places]
 
     def _order(self, epoch: int, total: int, pool: int) -> Tensor:
-        purpose = ("order", "order of webcam clips", "order of plain clips")[pool]
+        purpose = ("order", "order of webcam clips", "order of plain clips", "order of a fourth kind")[pool]
         return torch.randperm(total, generator=generator(self.seed, epoch, purpose))
 
     @property
@@ -136,7 +137,7 @@ class Drawing:
         ]
 
     def _caption(self, number: int, seed: int) -> str:
-        text, draw = caption(spec_of(number), seed, rare_share=RARE_SHARE), generator(seed, "unknown word")
+        text, draw = caption_of(number, seed, rare_share=RARE_SHARE), generator(seed, "unknown word")
         rare = next((word for word in RARE_WORDS if f" {word}" in text), None)
         if rare is None or not self.unknown or float(torch.rand((), generator=draw)) >= OTHER_SHARE:
             return text
@@ -144,7 +145,7 @@ class Drawing:
 
     def clips(self, step: int) -> tuple[Tensor, list[int]]:
         """means_BCFHW of the posteriors of a step's clips, and the clips' numbers."""
-        sizes = [round(self.size * share) for share in SHARES[1 : len(self._pools)]]
+        sizes = [round(self.size * share) for share in self.shares[1 : len(self._pools)]]
         means, numbers = list[Tensor](), list[int]()
         for pool, size in enumerate([self.size - sum(sizes), *sizes]):
             if size:
@@ -202,11 +203,6 @@ class Drawing:
         target_BCFHW = self.schedule.target(latents_BCFHW, noise_BCFHW, times_B)
         weights_B = timestep_weights(self.schedule)[timesteps_B]
         return NoisyBatch(noisy_BCFHW, target_BCFHW, timesteps_B, weights_B.view(-1, 1, 1, 1, 1), texts)
-
-
-def caption_of(number: int, seed: int) -> str:
-    """A caption of clip `number`."""
-    return caption(spec_of(number), seed)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def train_denoiser(
     learned, averaged = (_denoiser(tokenizer, nets) for nets in (learner.networks, learner.average))
     own_C = tuple(session.progress.deviation_C or ())
     schedule = forward_process(blank.scheduler())
-    lengths = {"images": plan.images, "motion": plan.motion}
+    lengths: dict[str, Any] = {"images": plan.images, "motion": plan.motion}
     draw = Drawing(trained, own_C, schedule, plan.seed, plan.batch, others, **lengths, unknown=tuple(marking.words))
     fixed = Drawing(validation, own_C, schedule, plan.seed, plan.batch).fixed()
 

@@ -11,8 +11,8 @@ from einops import rearrange
 
 from vmc.diffusion.sampling import Conditioning, Sampler, initial_noise
 from vmc.mini.makers import blank
-from vmc.mini.makers.pretraining.clips import FRAMES, SIZE, WINDOWS, Clips
-from vmc.mini.makers.pretraining.denoiser import Denoiser, caption_of
+from vmc.mini.makers.pretraining.clips import FRAMES, SIZE, WINDOWS, Clips, caption_of
+from vmc.mini.makers.pretraining.denoiser import Denoiser
 from vmc.mini.world.captions import gesture_caption
 from vmc.models.latent_diffusion import ImageAutoencoder
 from vmc.models.text import POSITIONS, TextEncoder

@@ -1,4 +1,4 @@
-"""Training the UNet of a finished pipeline on with what it seldom saw: two people, slow and quick, two in a row.
+"""Training the UNet of a finished pipeline on with what it seldom or never saw: two people, tempo, sequences, objects.
 
 One clip of forty was of each in pretraining, all before moving cameras, and the base model drew hardly any. The text
 encoder, which learned to read them in its lessons, and the autoencoder stay as they are. The optimizer begins anew.
@@ -18,7 +18,7 @@ from transformers import CLIPTextModel
 
 from vmc.mini.makers import blank
 from vmc.mini.makers.pretraining import networks
-from vmc.mini.makers.pretraining.clips import MIXED, PLAIN, VALIDATION, Clips
+from vmc.mini.makers.pretraining.clips import MIXED, PLAIN, THINGS, VALIDATION, Clips
 from vmc.mini.makers.pretraining.denoiser import Denoiser, Drawing
 from vmc.mini.makers.pretraining.export import write_pipeline
 from vmc.mini.makers.pretraining.latents import Latents
@@ -31,6 +31,8 @@ RATE = 0.006
 """Of Muon: 0.02 in pretraining, which ended with 0.0006."""
 MOTION_SHARE = 0.8
 """Of the steps in which clips count by what moves in them at every timestep, as in pretraining."""
+SHARES = (0.625, 0.25, 0.125)
+"""Of a batch: clips of variety, plain ones, and objects."""
 POSTERIORS = 64
 """Windows from which the posterior's deviation is taken."""
 
@@ -43,8 +45,9 @@ class VarietyPlan:
         pipeline: a folder in the diffusers layout, which is only read.
         clips: of two people, of tempo and of sequences.
         plain: of one person and gesture, so that these are not forgotten.
+        objects: at rest.
         validation: pretraining clips that are measured and never trained on.
-        batch: clips a step; a quarter of them plain.
+        batch: clips a step.
         seed: of every draw.
         device: cpu or cuda.
     """
@@ -52,15 +55,17 @@ class VarietyPlan:
     pipeline: Path
     clips: int
     plain: int
+    objects: int
     validation: int = 64
     batch: int = 16
     seed: int = 0
     device: str = "cpu"
 
     @property
-    def sets(self) -> tuple[Clips, Clips, Clips]:
-        """Clips that are measured, those of variety, and plain ones."""
-        return Clips(self.validation, first=VALIDATION), Clips(self.clips, first=MIXED), Clips(self.plain, first=PLAIN)
+    def sets(self) -> tuple[Clips, ...]:
+        """Clips that are measured, those of variety, plain ones, and objects."""
+        counts = {VALIDATION: self.validation, MIXED: self.clips, PLAIN: self.plain, THINGS: self.objects}
+        return tuple(Clips(count, first=first) for first, count in counts.items())
 
     def prepare(self, enough: Callable[[], bool], *, workers: int) -> bool:
         """Render and encode what is missing; whether all is there."""
@@ -87,9 +92,10 @@ class VarietyPlan:
         text: Any = CLIPTextModel.from_pretrained(self.pipeline / "text_encoder", dtype=torch.float32)
         text = text.requires_grad_(False).eval().to(self.device)
         tokenizer = networks.make_tokenizer()
-        validation, mixed, plain = self.latents
+        validation, mixed, *others = self.latents
         own_C, schedule = self._deviation(mixed.clips), forward_process(blank.scheduler())
-        draw = Drawing(mixed, own_C, schedule, self.seed, self.batch, (plain,), motion=round(MOTION_SHARE * steps))
+        kinds: dict[str, Any] = {"others": tuple(others), "shares": SHARES, "motion": round(MOTION_SHARE * steps)}
+        draw = Drawing(mixed, own_C, schedule, self.seed, self.batch, **kinds)
         fixed = Drawing(validation, own_C, schedule, self.seed, self.batch).fixed()
 
         def loss_of(parts: nn.ModuleDict, step: int) -> Tensor:

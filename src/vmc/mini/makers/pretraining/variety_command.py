@@ -1,4 +1,4 @@
-"""`python -m vmc.mini variety`: trains the shipped pipeline on with two people, tempo and sequences."""
+"""`python -m vmc.mini variety`: trains the shipped pipeline on with two people, tempo, sequences and objects."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -7,7 +7,7 @@ from vmc.mini.makers import common
 
 STEPS = 4_000
 """Of the schedule."""
-CLIPS, PLAIN = 6_000, 2_000
+CLIPS, PLAIN, OBJECTS = 6_000, 2_000, 1_000
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -16,6 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--pipeline", type=Path, metavar="DIR", help="to begin with, only read (the shipped one)")
     parser.add_argument("--clips", type=int, default=CLIPS, metavar="N", help=f"rendered clips of variety ({CLIPS})")
     parser.add_argument("--plain", type=int, default=PLAIN, metavar="N", help=f"of one person and gesture ({PLAIN})")
+    parser.add_argument("--objects", type=int, default=OBJECTS, metavar="N", help=f"of objects at rest ({OBJECTS})")
 
 
 def run(arguments: Namespace) -> None:
@@ -34,8 +35,7 @@ def run(arguments: Namespace) -> None:
     pipeline = arguments.pipeline or Path(shipped("pipeline"))
     if not (pipeline / "unet").is_dir():
         raise VmcError(f"--pipeline is {pipeline}, which holds no unet; give a folder in the diffusers layout")
-    plan = VarietyPlan(
-        pipeline=pipeline, clips=arguments.clips, plain=arguments.plain, seed=options.seed, device=options.device
-    )
+    counts = {name: getattr(arguments, name) for name in ("clips", "plain", "objects")}
+    plan = VarietyPlan(pipeline=pipeline, **counts, seed=options.seed, device=options.device)
     steps = options.steps or STEPS
     common.prepare_and_train(options, partial(plan.prepare, workers=options.threads), partial(plan.make_task, steps))
