@@ -64,6 +64,7 @@ def cache(tmp_path_factory) -> Path:
     """Caches of the tests are their own, in this process and in those it starts; nothing goes to a network."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ |= {"VMC_CACHE": str(folder), "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # theirs; this process's are set above
     return folder
 
 

@@ -171,7 +171,8 @@ def test_an_installed_wheel_works_from_any_folder(tmp_path):
     packages = subprocess.check_output(
         [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], text=True
     ).strip()
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages, wheel]
+    options = ("--quiet", "--no-deps", "--no-compile")
+    install = [sys.executable, "-m", "pip", "install", *options, "--target", packages, wheel]
     subprocess.run(install, check=True, capture_output=True)
     others = [path for path in sys.path if path.endswith("site-packages")]
     # Editable installs reach an interpreter by .pth files, which PYTHONPATH does not read.
