@@ -191,7 +191,6 @@ def test_killed_before_and_after_every_write_it_ends_as_the_undisturbed_one(few,
             kills += died
         if not died:
             break
-    print(kills, 'kills')
     assert kills >= 60, kills
 
 
