@@ -1,7 +1,6 @@
 """Fixtures shared by all tests: everything is made by code, nothing is shipped as binary."""
 
 import gc
-import importlib.util
 import json
 import logging
 import os
@@ -10,10 +9,9 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -66,20 +64,6 @@ def cache(tmp_path_factory) -> Path:
     os.environ |= {"VMC_CACHE": str(folder), "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # theirs; this process's are set above
     return folder
-
-
-@pytest.fixture(scope="session")
-def warm(cache) -> Iterator[ModuleType]:
-    """`Popen` and `run` for commands whose start is not what is tested: see `zygote.py`."""
-    spec = importlib.util.spec_from_file_location("zygote", Path(__file__).with_name("zygote.py"))
-    assert spec and spec.loader
-    zygote = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(zygote)
-    process = zygote.start()
-    yield zygote
-    if process is not None:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="session")
