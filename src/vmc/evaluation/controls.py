@@ -72,7 +72,7 @@ class Controls:
 
     def __post_init__(self) -> None:
         assert self.experiment.suite is not None
-        self.experiment.suite.check()
+        self.experiment.suite.check(target=self.experiment.motion.label)
 
     def model(self, folder: Path, *, weights: Weights | None, step: int, language: bool) -> list[EvaluationJob]:
         """The test set, prompted with the token, or in natural language (paper, Supplement D)."""
