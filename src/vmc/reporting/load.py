@@ -13,6 +13,7 @@ from typing import Any
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
+from vmc.reporting.checks import set_aside
 from vmc.reporting.further import find_further
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
 from vmc.runs.compatibility import up_to_date
@@ -53,6 +54,15 @@ def find_runs(root: Path) -> Found:
                 bases.append(Control(kind=kind, motion=folder.parent.name, seed=0, scored=scored))
         except (VmcError, OSError) as error:
             lost.append((folder, one_line(error)))
+    aside = set_aside(runs)
+    for run in aside:
+        log.warning(
+            "%s: the motion %s brings a test set or classes of its own, so it stands in the gallery and in no table;"
+            " runs=%s makes tables of it alone",
+            *(run.path, run.motion, run.path),
+        )
+    apart = {run.motion for run in aside}
+    every, runs = runs, [run for run in runs if run not in aside]
     # First what was made for it, of the whole test set; then what the method's runs have.
     own = [
         Control(kind=kind, motion=run.motion, seed=run.seed, scored=scored)
@@ -60,8 +70,9 @@ def find_runs(root: Path) -> Found:
         for kind, scored in run.controls.items()
     ]
     covered = {(control.kind, control.motion) for control in own}
-    others = [control for control in bases if (control.kind, control.motion) not in covered]
-    further = find_further(root, runs, known=list(CONTROL_FOLDERS), read=_read_evaluation)
+    others = [one for one in bases if (one.kind, one.motion) not in covered and one.motion not in apart]
+    newest = {run.evaluations[max(run.evaluations)].folder for run in aside if run.evaluations}
+    further = find_further(root, every, shown=newest, known=list(CONTROL_FOLDERS), read=_read_evaluation)
     found = Found(runs, _one_of_each([*own, *others], lost), lost, further)
     if runs and not all(run.damaged for run in runs):
         return found
