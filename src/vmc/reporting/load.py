@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -226,8 +227,10 @@ def _read_clips(file: Path, role: str) -> dict[str, Path]:
     """
     rows = [row for row in _read_table(file) if row.get("role") == role and row.get("path")]
     paths = [(Path(row["path"]), row.get("sha256")) for row in rows]
-    taken = {path.name: path for path, digest in paths if _is_clip(path, digest)}
-    if left := [path.name for path, _ in paths if path.name not in taken]:
+    names = Counter(path.name for path, _ in paths)  # CO3D's sequences are folders that are all called `images`
+    kept = [path for path, digest in paths if _is_clip(path, digest)]
+    taken = {path.name if names[path.name] == 1 else path.parent.name: path for path in kept}
+    if left := [path.name for path, _ in paths if path not in kept]:
         log.warning(
             "%s names %d clips that are not here as the run had them (%s); the report goes without them",
             *(file, len(left), left[0][:80]),
