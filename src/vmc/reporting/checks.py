@@ -22,7 +22,7 @@ OF_THE_MODEL = ("sampler", "latents")
 
 
 def set_aside(runs: Sequence[FoundRun]) -> list[FoundRun]:
-    """Evaluated runs of motions that bring a test set or classes of their own, as those of the paper's Figure 4 do.
+    """Runs of motions that bring a test set or classes of their own, as those of the paper's Figure 4 do.
 
     They cannot stand in a table with the others. What most runs have that stop at a threshold, as such motions' do not,
     is a table's; a motion whose own runs differ stays, to be refused.
@@ -36,8 +36,8 @@ def set_aside(runs: Sequence[FoundRun]) -> list[FoundRun]:
     counting = [run for run in runs if run.counts]
     kinds, stopping = Counter(map(kind, counting)), Counter(kind(run) for run in counting if run.threshold is not None)
     usual = max(kinds, key=lambda one: (stopping[one], kinds[one]), default="")
-    staying = {run.motion for run in counting if kind(run) == usual}
-    return [run for run in counting if run.motion not in staying]
+    staying = {run.motion for run in runs if kind(run) == usual}
+    return [run for run in runs if counting and run.motion not in staying and not run.damaged]
 
 
 def check_once(runs: Sequence[FoundRun]) -> None:

@@ -55,14 +55,15 @@ def find_runs(root: Path) -> Found:
                 bases.append(Control(kind=kind, motion=folder.parent.name, seed=0, scored=scored))
         except (VmcError, OSError) as error:
             lost.append((folder, one_line(error)))
-    aside = set_aside(runs)
+    others_tests = set_aside(runs)
+    aside = [run for run in others_tests if run.counts]
     for run in aside:
         log.warning(
             "%s: the motion %s brings a test set or classes of its own, so it stands in the gallery and in no table;"
             " runs=%s makes tables of it alone",
             *(run.path, run.motion, run.path),
         )
-    apart = {run.motion for run in aside}
+    apart = {run.motion for run in others_tests}
     every, runs = runs, [run for run in runs if run not in aside]
     # First what was made for it, of the whole test set; then what the method's runs have.
     own = [
