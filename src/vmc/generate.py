@@ -85,8 +85,8 @@ def export(config: DictConfig, model: Any) -> None:
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """The videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
+    from vmc.evaluation.clips import find_sources
     from vmc.evaluation.generation import note_videos, video_names
-    from vmc.evaluation.score import find_sources
     from vmc.runs.clips import contact_sheet
 
     prompts, sampler, sources = experiment.prompts, experiment.sampler, find_sources(experiment)

@@ -58,8 +58,11 @@ def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
     from vmc.config.build import threshold_of
 
     said = f"{state['status']} at step {state['step']} ({state['reason']})"
-    if threshold_of(config) is None or state["status"] != "finished" or state["reason"] != "steps":
+    if threshold_of(config) is None or state["status"] != "finished":
         return said
+    if state["reason"] == "appearance":
+        fallen = f"the appearance score has fallen to stop.appearance ({config.stop.appearance})"
+        return f"{said}: {fallen}; stop.appearance=null, with another output=, trains on to step {config.steps}"
     return f"{said}; the appearance score did not fall to stop.appearance ({config.stop.appearance})"
 
 

@@ -277,9 +277,10 @@ def test_a_command_without_a_sweep_stays_as_it_is(given, found):
         ("stopped", "signal", 0.168, 50, False),
     ],
 )
-def test_a_threshold_that_was_not_reached_is_said_at_the_end(status, reason, threshold, every, remarked):
+def test_a_threshold_is_said_at_the_end_whether_it_was_reached_or_not(status, reason, threshold, every, remarked):
     stop = {"evaluate_every": every, "stop": {"appearance": threshold}}
-    config = OmegaConf.create({**stop, "metrics": {"appearance": {"path": "a"}}})
+    config = OmegaConf.create({**stop, "metrics": {"appearance": {"path": "a"}}, "steps": 600})
     said = outcome(config, {"status": status, "step": 300, "reason": reason})
     assert said.startswith(f"{status} at step 300 ({reason})")
     assert ("did not fall to stop.appearance" in said) == remarked
+    assert ("stop.appearance=null, with another output=, trains on to step 600" in said) == (reason == "appearance")

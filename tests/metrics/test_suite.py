@@ -13,6 +13,7 @@ from torch import nn
 from vmc.config.folders import config_folder
 from vmc.metrics.base import Record
 from vmc.metrics.declared import COLUMNS as DECLARED
+from vmc.metrics.generalization import People
 from vmc.metrics.networks.classifiers import TRNClassifier, TSMClassifier
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork
@@ -97,7 +98,7 @@ def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
     monkeypatch.setenv("VMC_WEIGHTS", str(tmp_path))
     paper = composed("paper")
     with pytest.raises(VmcError) as refused:
-        paper.check()
+        paper.check(target="Swiping Down")
     sentence = str(refused.value)
     assert "3 files" in sentence and "\n" not in sentence
     for file, command in {
@@ -107,10 +108,26 @@ def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
     }.items():
         assert f"{tmp_path / file} (python -m vmc.weights get {command})" in sentence
     with pytest.raises(VmcError, match="3 files"):
-        paper.evaluator(target=None, exemplars=None)
+        paper.evaluator(target="Swiping Down", exemplars=None)
     (tmp_path / "ViT-B-32.pt").touch()
-    assert len(paper.missing_files()) == 2
+    assert len(paper.missing_files(target="Swiping Down")) == 2
     assert isinstance(network(paper, "classifier"), TRNClassifier) and network(paper, "copying").short_side == 288
+
+
+def test_a_motion_without_a_class_needs_no_classifier_and_takes_one_that_is_there(suite, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("VMC_WEIGHTS", str(tmp_path))
+    paper = composed("paper")
+    assert [Path(missing.split()[0]).name[:4] for missing in paper.missing_files(target=None)] == ["ViT-", "sscd"]
+    classifier, appearance = network(paper, "classifier"), network(suite, "appearance")
+    lacking = Suite(classifier=classifier, appearance=appearance, people=People())
+    lacking.check(target=None)
+    with caplog.at_level("INFO"):
+        used = [metric.name for metric in lacking.evaluator(target=None, exemplars=None).metrics]
+    assert used == ["quality", "appearance"]
+    assert all(f"metrics.{name} is left out" in caplog.text for name in ("classifier", "people"))
+    assert "motion" in [metric.name for metric in suite.evaluator(target=None, exemplars=None).metrics]
+    with pytest.raises(VmcError, match=r"files that are not there: .*TRN_jester"):
+        lacking.evaluator(target="Swiping Down", exemplars=None)
 
 
 def test_another_classifier_and_a_tag_are_chosen_in_the_config():
@@ -123,7 +140,7 @@ def test_another_classifier_and_a_tag_are_chosen_in_the_config():
         "metrics.copying=null",
     )
     assert isinstance(network(suite, "classifier"), TSMClassifier)
-    assert len(suite.missing_files()) == 1
+    assert len(suite.missing_files(target="Swiping Down")) == 1
     assert network(suite, "appearance").describe() == {"architecture": "ViT-B-32-quickgelu", "tag": "openai"}
 
 

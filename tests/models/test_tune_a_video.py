@@ -17,8 +17,8 @@ from vmc.data.motion import MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Conditioning, InvertedSampler
 from vmc.evaluate import main as evaluate
+from vmc.evaluation.clips import find_sources
 from vmc.evaluation.generation import TunedModel
-from vmc.evaluation.score import find_sources
 from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.shipped import shipped

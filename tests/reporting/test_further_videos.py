@@ -14,6 +14,7 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.evaluation.generation import note_videos
 from vmc.reporting.build import write_report
+from vmc.reporting.gallery.writing import further_places
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.runs.clips import COLUMNS
@@ -160,3 +161,24 @@ def test_suites_are_a_filter_and_what_was_not_measured_is_none(browser, written)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert said == []
     page.close()
+
+
+def test_motions_with_a_test_set_of_their_own_stand_in_the_gallery_and_in_no_table(made_up, scored, tmp_path, caplog):
+    """Beside the motions of the tables, each with its own exemplars, which may all have one name."""
+    evaluations = {100: scored(appearance=0.24, correct=(1,) * 4)}
+    made_up.run("method", evaluations=evaluations)
+    classes = {"metrics": {"classifier": {"labels": {"_target_": "names"}}}}
+    for motion, config in (("dab", classes), ("air_quotes", classes), ("turn", {"prompts": {"file": "objects.csv"}})):
+        path = made_up.run("method", motion=motion, evaluations=evaluations, threshold=None, config=config)
+        clips = [tmp_path / motion / number / "images.mp4" for number in "12"]
+        for clip in clips:
+            write_video(clip, film(9), fps=12)
+        with (path / "clips.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([COLUMNS, *(("exemplar", clip, "", fingerprint(clip)) for clip in clips)])
+    found = find_runs(made_up.root)
+    assert {run.motion for run in found.runs} == {"swiping_down"}
+    assert all(f"the motion {motion} brings a test set" in caplog.text for motion in ("dab", "air_quotes", "turn"))
+    shown = further_places(found.further)
+    assert sorted(place.label for place in shown) == [f"further videos: {one}" for one in ("air quotes", "dab", "turn")]
+    assert all(set(place.runs[0].exemplars) == {"1", "2"} for place in shown)
+    assert len(Report(found=found).runs) == 1

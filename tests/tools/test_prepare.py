@@ -156,7 +156,8 @@ def test_export_is_read_by_the_folder_of_videos(release, tmp_path, capsys):
     assert status == 0
     assert sources_of(out).exemplars(label=None, caption="a", seed=0)
     config = composed(out)
-    assert (config.stack_name, config.motion.label, config.seed) == ("paper", "Swiping Down", 0)
+    assert (config.stack_name, config.motion.label, config.seed) == ("mini", "Swiping Down", 0)
+    assert "add stack=paper" in out
     assert config.regularization.path == str(tmp_path / "out" / "regularization")
     source = VideoFolder(tmp_path / "out" / "exemplars", regularization_path=tmp_path / "out" / "regularization")
     clips = source.exemplars(label=None, caption=None, seed=0)

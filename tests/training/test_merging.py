@@ -166,7 +166,7 @@ def test_each_trained_row_is_kept_under_its_own_word(base, write):
 def test_a_frozen_word_of_two_runs_is_one_word(base, write, caplog):
     a, b = write("a", seed=0, groups=["temporal"]), write("b", seed=1, groups=["temporal"])
     assert merged(base, (a, 1.0), (b, 1.0)).encoder.token.words == {"token": "sks"}
-    assert f"'sks' is the word of both {a} and {b}" in caplog.text
+    assert f"'sks' is a word of {a} and of {b}: it asks for what each has learned by it" in caplog.text
 
 
 @pytest.mark.parametrize("rows", [[TOKEN], []], ids=["both trained", "one trained"])

@@ -11,13 +11,13 @@ import pytorch_lightning as pl
 
 from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, evenly
+from vmc.evaluation.clips import find_sources
 from vmc.evaluation.files import SCORES, SUMMARY, read_summary
 from vmc.evaluation.generation import Sources, VideoGenerator
 from vmc.evaluation.score import (
     Interrupted,
     Ranks,
     build_evaluation,
-    find_sources,
     summary_lines,
     until,
     write_sheet,

@@ -11,6 +11,7 @@ from typing import Any
 
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
+from vmc.evaluation.clips import find_sources, gather_clips
 from vmc.evaluation.files import table_rows, write_summary
 from vmc.evaluation.generation import TunedModel
 from vmc.evaluation.score import (
@@ -20,8 +21,6 @@ from vmc.evaluation.score import (
     Ranks,
     all_files,
     build_evaluation,
-    find_sources,
-    gather_clips,
     summarize,
     summary_lines,
     until,
@@ -73,7 +72,7 @@ class Controls:
 
     def __post_init__(self) -> None:
         assert self.experiment.suite is not None
-        self.experiment.suite.check()
+        self.experiment.suite.check(target=self.experiment.motion.label)
 
     def model(self, folder: Path, *, weights: Weights | None, step: int, language: bool) -> list[EvaluationJob]:
         """The test set, prompted with the token, or in natural language (paper, Supplement D)."""

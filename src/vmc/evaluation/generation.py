@@ -113,7 +113,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Clips that an `InvertedSampler` may begin at.
+    """Clips that an `InvertedSampler` may begin at. A seed draws the clip and nothing else, so that seeds which draw
+    the same one give the same video of a prompt, as in Tune-A-Video.
 
     Args:
         clips: with their captions filled in.

@@ -9,19 +9,19 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 from torch import Tensor
 
-from vmc.data.clips import Clip, NoClips, Role, check_readable, check_token, fill
+from vmc.data.clips import Clip
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
-from vmc.diffusion.sampling import InvertedSampler
+from vmc.evaluation.clips import find_sources
 from vmc.evaluation.files import (
     SUMMARY,
     Rows,
@@ -30,14 +30,13 @@ from vmc.evaluation.files import (
     read_rows_so_far,
     write_scores_and_summary,
 )
-from vmc.evaluation.generation import Sources, video_names
+from vmc.evaluation.generation import video_names
 from vmc.metrics.base import Record
 from vmc.metrics.columns import Column, Row
 from vmc.metrics.declared import COLUMNS, extra_columns
 from vmc.metrics.scores import SUITE
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
-from vmc.models.text import check_word_is_read
 from vmc.runs.clips import contact_sheet
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
@@ -282,73 +281,6 @@ def until(stopped: Callable[[], object], files: Iterator[Path]) -> Iterator[Path
         yield file
         if stopped():
             return
-
-
-def gather_clips(experiment: Experiment) -> list[Clip]:
-    """A run's clips, exemplars first and stills of a subject last, their captions filled in.
-
-    Raises:
-        VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
-    """
-    others = [*experiment.regularization.clips(), *experiment.subject.clips()]
-    return _filled(experiment, [*_exemplars(experiment), *others])
-
-
-def _exemplars(experiment: Experiment) -> list[Clip]:
-    motion = experiment.motion
-    return experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
-
-
-def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
-    words = experiment.token.words
-    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
-    check_token(filled, **words)
-    return filled
-
-
-def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) -> Sources | None:
-    """The exemplars, for a sampler that begins at one of them inverted; None for any other.
-
-    Args:
-        experiment: whose videos are made.
-        clips: of the run, where they are known already.
-
-    Raises:
-        VmcError: a clip is missing, there is none, or the model has no solver that inverts.
-    """
-    if not isinstance(experiment.sampler, InvertedSampler):
-        return None
-    experiment.model.process.inverse_solver()
-    if isinstance(experiment.data.source, NoClips):
-        raise VmcError(
-            "sampler is one that inverts the clips of a run, and there is no run; give run=DIR, or"
-            " sampler._target_=vmc.diffusion.sampling.Sampler"
-        )
-    if clips is None:
-        clips = readable(_filled(experiment, _exemplars(experiment)), skip_bad=experiment.data.skip_bad)
-    exemplars = [clip for clip in clips if clip.role == "exemplar"]
-    return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))
-
-
-def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
-    """No prompt and no caption, regularization clips' aside, may use a token's word behind what the text encoder reads.
-
-    Raises:
-        VmcError: naming the clip or the prompt, and its number of tokens.
-    """
-    texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role != "regularization"}
-    texts |= {f"prompt {number}": prompt.text for number, prompt in enumerate(experiment.prompts, start=1)}
-    check_word_is_read(experiment.model, experiment.token, texts)
-
-
-def readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
-    """The clips that can be read, exemplars first and stills of a subject last.
-
-    Raises:
-        VmcError: one cannot be read, or with `skip_bad` none of a role.
-    """
-    parts = ([clip for clip in clips if clip.role == role] for role in get_args(Role))
-    return [clip for part in parts if part for clip in check_readable(part, skip_bad=skip_bad)]
 
 
 def check_evaluation(experiment: Experiment) -> None:

@@ -72,6 +72,8 @@ class Metric(ABC):
 
     name: str
     columns: tuple[Column, ...]
+    asks_class = False
+    """Whether it asks for the motion's class: of a motion without one it does without files that are not there."""
 
     @abstractmethod
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:

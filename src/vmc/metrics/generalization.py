@@ -39,6 +39,7 @@ class Classified(Metric):
     """
 
     suite: str
+    asks_class = True
 
     def __init__(self, *, classifier: GestureClassifier[Any] | None = None) -> None:
         self.classifier = classifier

@@ -34,6 +34,7 @@ class MotionAccuracy(Metric):
     """
 
     name = "motion"
+    asks_class = True
     columns: tuple[Column, ...] = (
         Column("predicted", kind="text", title="Classified as", invalid=""),
         Column("motion_correct", kind="truth", title="", invalid=False, measure=ACCURACY),

@@ -153,19 +153,24 @@ class Suite:
         """What the metrics say of a run."""
         return measures_of(column for metric in self.metrics.values() for column in metric.columns)
 
-    def missing_files(self) -> list[str]:
-        """Each file that is not there, with the command that gets it."""
-        return [missing for metric in self.metrics.values() for missing in metric.missing()]
+    def used(self, *, target: str | None) -> dict[str, Metric]:
+        """The metrics of a motion: of one without a class, those that ask for it are left out if they lack a file."""
+        metrics = self.metrics.items()
+        return {name: one for name, one in metrics if target is not None or not (one.asks_class and one.missing())}
+
+    def missing_files(self, *, target: str | None) -> list[str]:
+        """Each file that is needed and not there, with the command that gets it."""
+        return [missing for metric in self.used(target=target).values() for missing in metric.missing()]
 
     def check(self, *, target: str | None = None) -> None:
         """Open the networks, which stay open for use; to be called before anything that takes long.
 
         All missing files are named, else the first that is not what it should be, or an unknown class.
         """
-        if missing := self.missing_files():
+        if missing := self.missing_files(target=target):
             files = "a file that is" if len(missing) == 1 else f"{len(missing)} files that are"
             raise VmcError(f"the metrics need {files} not there: {'; '.join(missing)}")
-        for metric in self.metrics.values():
+        for metric in self.used(target=target).values():
             metric.check(target=target)
 
     def evaluator(
@@ -178,6 +183,10 @@ class Suite:
         device: torch.device | str = "cpu",
     ) -> Evaluator:
         """The metrics of one motion; those that need clips read them. The arguments are those of `RunContext`."""
-        self.check()
+        self.check(target=target)
+        used = self.used(target=target)
+        for name in self.metrics.keys() - used:
+            missing = "; ".join(self.metrics[name].missing())
+            log.info("metrics.%s is left out: the motion has no class, and %s is not there", name, missing)
         run = RunContext(target=target, exemplars=exemplars, regularization=regularization, cache=cache, device=device)
-        return Evaluator([own for metric in self.metrics.values() if (own := metric.begin(run)) is not None])
+        return Evaluator([own for metric in used.values() if (own := metric.begin(run)) is not None])

@@ -1,6 +1,8 @@
 """What runs must have in common to stand in one table: base model, test set, protocol, threshold; each run once."""
 
+import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +19,25 @@ OF_THE_ARM = ("*.regularization",)
 """Parts that differ between arms."""
 OF_THE_MODEL = ("sampler", "latents")
 """Parts that decide what a model makes, and nothing about clips that were filmed."""
+
+
+def set_aside(runs: Sequence[FoundRun]) -> list[FoundRun]:
+    """Runs of motions that bring a test set or classes of their own, as those of the paper's Figure 4 do.
+
+    They cannot stand in a table with the others. What most runs have that stop at a threshold, as such motions' do not,
+    is a table's; a motion whose own runs differ stays, to be refused.
+    """
+
+    def kind(run: FoundRun) -> str:
+        metrics, prompts = run.config.get("metrics") or {}, run.config.get("prompts") or {}
+        labels = (metrics.get("classifier") or {}).get("labels")
+        return json.dumps([prompts.get("file"), labels], sort_keys=True, default=str)
+
+    counting = [run for run in runs if run.counts]
+    kinds, stopping = Counter(map(kind, counting)), Counter(kind(run) for run in counting if run.threshold is not None)
+    usual = max(kinds, key=lambda one: (stopping[one], kinds[one]), default="")
+    staying = {run.motion for run in runs if kind(run) == usual}
+    return [run for run in runs if counting and run.motion not in staying and not run.damaged]
 
 
 def check_once(runs: Sequence[FoundRun]) -> None:

@@ -3,7 +3,7 @@
 import csv
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,19 @@ class Generated(Scored):
 
 
 def find_further(
-    root: Path, runs: Sequence[FoundRun], *, known: Sequence[str], read: Callable[..., Scored | None]
+    root: Path,
+    runs: Sequence[FoundRun],
+    *,
+    shown: Container[Path],
+    known: Sequence[str],
+    read: Callable[..., Scored | None],
 ) -> list[Further]:
     """All of them below a folder, in order; what does not read is left out, with a line in the log.
 
     Args:
         root: the folder.
         runs: those that lie below it.
+        shown: evaluations of runs that stand in no table.
         known: names of evaluations that stand in tables.
         read: an evaluation from its folder.
     """
@@ -67,7 +73,9 @@ def find_further(
             if (folder / VIDEOS).is_file():
                 # Where somebody has scored them, they are shown with their scores.
                 scored = None if (folder.with_name(f"{folder.name}{SCORED}") / SCORES).is_file() else Generated(folder)
-            elif folder.name in known or folder.name.endswith(TABLES) or (run and folder.name.isdecimal()):
+            elif folder not in shown and (
+                folder.name in known or folder.name.endswith(TABLES) or (run and folder.name.isdecimal())
+            ):
                 continue
             elif folder.name.endswith(SCORED) and not (folder / "videos").is_dir():
                 scored = read(folder, root=folder.parent)

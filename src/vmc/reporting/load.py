@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
+from vmc.reporting.checks import set_aside
 from vmc.reporting.further import find_further
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
 from vmc.runs.compatibility import up_to_date
@@ -53,6 +55,16 @@ def find_runs(root: Path) -> Found:
                 bases.append(Control(kind=kind, motion=folder.parent.name, seed=0, scored=scored))
         except (VmcError, OSError) as error:
             lost.append((folder, one_line(error)))
+    others_tests = set_aside(runs)
+    aside = [run for run in others_tests if run.counts]
+    for run in aside:
+        log.warning(
+            "%s: the motion %s brings a test set or classes of its own, so it stands in the gallery and in no table;"
+            " runs=%s makes tables of it alone",
+            *(run.path, run.motion, run.path),
+        )
+    apart = {run.motion for run in others_tests}
+    every, runs = runs, [run for run in runs if run not in aside]
     # First what was made for it, of the whole test set; then what the method's runs have.
     own = [
         Control(kind=kind, motion=run.motion, seed=run.seed, scored=scored)
@@ -60,8 +72,9 @@ def find_runs(root: Path) -> Found:
         for kind, scored in run.controls.items()
     ]
     covered = {(control.kind, control.motion) for control in own}
-    others = [control for control in bases if (control.kind, control.motion) not in covered]
-    further = find_further(root, runs, known=list(CONTROL_FOLDERS), read=_read_evaluation)
+    others = [one for one in bases if (one.kind, one.motion) not in covered and one.motion not in apart]
+    newest = {run.evaluations[max(run.evaluations)].folder for run in aside if run.evaluations}
+    further = find_further(root, every, shown=newest, known=list(CONTROL_FOLDERS), read=_read_evaluation)
     found = Found(runs, _one_of_each([*own, *others], lost), lost, further)
     if runs and not all(run.damaged for run in runs):
         return found
@@ -215,8 +228,10 @@ def _read_clips(file: Path, role: str) -> dict[str, Path]:
     """
     rows = [row for row in _read_table(file) if row.get("role") == role and row.get("path")]
     paths = [(Path(row["path"]), row.get("sha256")) for row in rows]
-    taken = {path.name: path for path, digest in paths if _is_clip(path, digest)}
-    if left := [path.name for path, _ in paths if path.name not in taken]:
+    names = Counter(path.name for path, _ in paths)  # CO3D's sequences are folders that are all called `images`
+    kept = [path for path, digest in paths if _is_clip(path, digest)]
+    taken = {path.name if names[path.name] == 1 else path.parent.name: path for path in kept}
+    if left := [path.name for path, _ in paths if path not in kept]:
         log.warning(
             "%s names %d clips that are not here as the run had them (%s); the report goes without them",
             *(file, len(left), left[0][:80]),

@@ -91,6 +91,8 @@ def prepare_jester(source: Jester, motion: ChosenMotion, *, seed: int, export: P
         print(f"no run learns {motion.label}, which motions are told apart from")
     else:
         print(f"train on them: {train_command(source, motion, seed=seed, exported=export)}")
+        if export is not None:  # videos, which any stack reads
+            print("as it is, this trains the miniature; add stack=paper to train ZeroScope, on a GPU")
 
 
 def _counts(checks: Sequence[SplitCheck]) -> list[str]:
@@ -120,7 +122,7 @@ def _export(folder: Path, parts: Mapping[str, Sequence[Clip]]) -> None:
 
 
 def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: Path | None = None) -> str:
-    """The command of the paper's stack that draws what `source` draws.
+    """The command that draws what `source` draws: the paper's stack from Jester's own folder, any from videos.
 
     Args:
         source: the clips.
@@ -142,7 +144,7 @@ def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: 
         related = hydra_value(str(exported / "regularization"))
         changes |= {"regularization.path": related} if count else {"regularization": "none"}
     words = [f"{key}={value}" for key, value in changes.items() if value is not None]
-    words = ["stack=paper", *words, *motion.overrides(), f"seed={seed}"]
+    words = [*([] if exported else ["stack=paper"]), *words, *motion.overrides(), f"seed={seed}"]
     return f"python -m vmc.train {' '.join(map(shlex.quote, words))}"
 
 

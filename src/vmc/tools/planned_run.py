@@ -223,8 +223,12 @@ def gpu_memory(run: PlannedRun, hardware: Hardware) -> Row:
 def networks(run: PlannedRun) -> list[Row]:
     """A row for the base model, and where the run is scored one for each network of its metrics, or for the metric."""
     rows = [_model(run)]
-    metrics = run.parts["metrics"].metrics if run.config["evaluate_every"] else {}
+    suite, label = run.parts["metrics"], (run.config.get("motion") or {}).get("label")
+    metrics, used = (suite.metrics, suite.used(target=label)) if run.config["evaluate_every"] else ({}, {})
     for name, metric in sorted(metrics.items(), key=lambda item: not item[1].networks):
+        if name not in used:
+            rows.append(Row(name, "note", "not there and not needed: motion.label is null"))
+            continue
         rows += [_network(name, network) for network in metric.networks.values()]
         if not metric.networks and (missing := metric.missing()):
             rows.append(Row(name, "fails", f"it needs {'; '.join(missing)}", f"or metrics.{name}=null"))

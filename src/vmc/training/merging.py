@@ -102,7 +102,10 @@ class MergedDeltas:
                     " different rows; train one of them again with another word, token.word=..."
                 )
             if other.path != run.path:
-                log.warning("'%s' is the word of both %s and %s: it asks for both", token.word, other.path, run.path)
+                log.warning(
+                    "'%s' is a word of %s and of %s: it asks for what each has learned by it",
+                    *(token.word, other.path, run.path),
+                )
         return replace(first, further=further)
 
     def _words(self, first: MotionToken) -> Iterator[tuple[ScaledRun, str, Token, Tensor | None]]:

@@ -15,7 +15,8 @@ from vmc.data.frames import ClipTransform, log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
-from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
+from vmc.evaluation.clips import check_texts, gather_clips, readable
+from vmc.evaluation.score import check_evaluation
 from vmc.models.parameters import Subset, check_groups
 from vmc.models.token import SUBJECT
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips

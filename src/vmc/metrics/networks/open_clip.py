@@ -5,7 +5,8 @@ Axes: N frames or texts, C colors, H and W, L tokens, D features.
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,32 @@ def load_image_text(path: Path | None, *, architecture: str | None = None, tag: 
     Raises:
         VmcError: a file is missing, truncated, foreign or would run code, or the weights do not fit the architecture.
     """
+    with _quiet():
+        return _load(path, architecture, tag).eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the lines that open_clip logs of what it does, and its warning that weights are random, through the root
+    logger.
+    """
+    former = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(former)
+
+
+def _load(path: Path | None, architecture: str | None, tag: str | None) -> ImageText:
     if architecture is None:
         assert path is not None
-        return ImageText(*_from_folder(path)).eval().requires_grad_(False)
+        return ImageText(*_from_folder(path))
     config = open_clip.get_model_config(architecture) if ":" not in architecture else None
     if config is None:
         raise VmcError(f"open_clip knows no architecture '{architecture}'; `open_clip.list_models()` lists them")
     model = _from_tag(architecture, config, tag or "") if path is None else _from_file(architecture, config, path)
-    return ImageText(model, open_clip.get_tokenizer(architecture)).eval().requires_grad_(False)
+    return ImageText(model, open_clip.get_tokenizer(architecture))
 
 
 def _from_folder(folder: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
@@ -168,14 +187,9 @@ def _from_tag(architecture: str, config: Mapping[str, Any], tag: str) -> nn.Modu
 
 
 def _blank(name: str) -> nn.Module:
-    """The model before its weights; open_clip's warning that they are random is not for the user."""
-    former = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return open_clip.create_model(name, load_weights=False, pretrained_text=False)
-    finally:
-        logging.disable(former)
+    """The model before its weights."""
+    with torch.random.fork_rng(devices=[]):
+        return open_clip.create_model(name, load_weights=False, pretrained_text=False)
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:

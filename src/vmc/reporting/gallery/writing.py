@@ -106,20 +106,30 @@ def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequ
 
 
 def further_places(further: Sequence[Further]) -> list[Place]:
-    """Videos that stand in no table; those of the same prompts and seeds stand beside each other."""
-    together: dict[frozenset[VideoKey], list[tuple[Further, ArmColumn]]] = {}
+    """Videos that stand in no table; those of the same prompts and seeds stand beside each other, unless they are runs
+    of different motions, whose exemplars are others.
+    """
+    motions_of: dict[frozenset[VideoKey], str] = {}  # the first run's; what is of no run stands there
+    for one in reversed(further):
+        if one.run:
+            motions_of[frozenset(_column("", one.scored, step=0).rows)] = one.run.motion
+    together: dict[tuple[str, frozenset[VideoKey]], list[tuple[Further, ArmColumn]]] = {}
     for one in further:
         *_, above, last = ("", *Path(one.name).parts)
         column = _column(one.run.arm if one.run else above if last.isdecimal() else last, one.scored, step=0)
         own_place = one.scored.folder.relative_to(one.run.path).as_posix() if one.run else ""
         detail = f"seed {one.run.seed}, {own_place}" if one.run else one.name
-        together.setdefault(frozenset(column.rows), []).append((one, replace(column, detail=detail)))
-    found = []
+        keys = frozenset(column.rows)
+        motion = one.run.motion if one.run else motions_of.get(keys, "")
+        together.setdefault((motion, keys), []).append((one, replace(column, detail=detail)))
+    found = list[Place]()
     for beside in together.values():
         runs = [one.run for one, _ in beside if one.run]
         motions = dict.fromkeys(run.motion.replace("_", " ") for run in runs)
-        label = f"further videos: {', '.join(motions) or beside[0][0].name}"
         columns = [column for _, column in beside]
+        label = f"further videos: {', '.join(motions) or beside[0][0].name}"
+        if label in [place.label for place in found]:
+            label = f"{label}, {', '.join(arm_name(column.arm) for column in columns)}"
         found.append(Place(label=label, runs=runs, columns=columns, keys=list(columns[0].rows), notes=[]))
     return found
 

@@ -104,7 +104,7 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
     experiment = build_experiment(config)
     prompts = some_prompts(experiment, videos)
     assert experiment.suite is not None
-    experiment.suite.check()
+    experiment.suite.check(target=experiment.motion.label)
     generator = untuned_generator(experiment)
     make_videos(generator, prompts[:WARM_UP])
     with TemporaryDirectory() as passing:
