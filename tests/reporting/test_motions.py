@@ -96,9 +96,9 @@ def test_forgetting_is_told_against_the_base_model_and_the_method(made_up, train
     assert list(rows) == ["base", "method", "reg_none"]
     assert [float(row["known_accuracy"]) for row in rows.values()] == [1.0, 0.875, 0.375]
     assert [rows[arm]["forgotten"] for arm in ("method", "reg_none")] == ["12.500000", "62.500000"]
-    assert float(rows["reg_none"]["known_accuracy_difference"]) == -0.5
-    assert [row[0] for row in text.rows] == ["Untuned model", "the method", "no regularization"]
-    assert not any("in common" in note for note in text.notes)
+    assert float(rows["reg_none"]["known_from_method"]) == -50 and rows["reg_none"]["known_from_method_low"]
+    assert [row[0] for row in text.rows] == ["Untuned model", "method", "no regularization"]
+    assert not any("only these are compared" in note for note in text.notes)
 
 
 def test_arms_of_other_seeds_are_compared_over_what_they_share_and_that_is_said(made_up, trained, asked):
@@ -107,9 +107,9 @@ def test_arms_of_other_seeds_are_compared_over_what_they_share_and_that_is_said(
             asked(trained(arm, seed=seed), 100, 4, 4 - (arm == "reg_none") - seed % 2)
     ((text, records),) = forgetting_table(find_runs(made_up.root).runs)
     rows = {row["arm"]: row for row in csv.DictReader(records.splitlines())}
-    assert float(rows["reg_none"]["known_accuracy_difference"]) == -0.125
-    assert rows["reg_synthetic"]["known_accuracy_difference"] == "" and rows["method"]["forgotten"] == ""
-    said = [note for note in text.notes if "in common" in note]
+    assert float(rows["reg_none"]["known_from_method"]) == -12.5
+    assert rows["reg_synthetic"]["known_from_method"] == "" and rows["method"]["forgotten"] == ""
+    said = [note for note in text.notes if "only these are compared" in note]
     shared = "and the method have {} motions and training seeds in common, of {} and 3; only these are compared."
     assert said == [
         f"no regularization {shared.format(2, 3)}",
