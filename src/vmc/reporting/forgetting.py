@@ -48,12 +48,12 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
         intervals = intervals_of_runs([values for *_, values in found])
         if arm != METHOD and (pairs := [_from(one, method[run.place]) for run, _, one in found if run.place in method]):
             intervals |= {FROM_METHOD.name: _of_several(pairs)}
-        step = sum(step for _, step, _ in found) / len(found)
+        mean_step = sum(step for _, step, _ in found) / len(found)
         cells = [with_interval(intervals.get(one.name), one) for one in (KNOWN, LOST)]
         rows.append(
-            [arm_name(arm), str(len(found)), rounded(step, 0), *cells, _marked(intervals.get(FROM_METHOD.name))]
+            [arm_name(arm), str(len(found)), rounded(mean_step, 0), *cells, _marked(intervals.get(FROM_METHOD.name))]
         )
-        records.append({"arm": arm, "runs": len(found), "step": step} | _fields(intervals))
+        records.append({"arm": arm, "runs": len(found), "step": mean_step} | _fields(intervals))
     text = TextTable(
         name="forgetting",
         title="Forgetting: known gestures after another motion was learned",
@@ -115,7 +115,7 @@ def _of_other_seeds(arms: Mapping[str, Sequence[tuple[FoundRun, int, Run]]]) -> 
 
 
 def _fields(intervals: Mapping[str, Interval]) -> dict[str, Any]:
-    found = {}
+    found = dict[str, Any]()
     for measure in MEASURES:
         found |= spread_fields(measure.name, INTERVAL, intervals.get(measure.name))
     return found

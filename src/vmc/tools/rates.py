@@ -236,9 +236,9 @@ def _trial(run: FoundRun, curve: Curve | str | None, *, floor: float) -> dict[st
         "rates": rates,
         "name": ", ".join(f"{key} {rate:g}" for key, rate in rates.items()),
     }
+    if not isinstance(curve, Curve):
+        return trial | ({"status": f"finished, but {curve}"} if curve else {})
     try:
-        if not isinstance(curve, Curve):
-            return trial | ({"status": f"finished, but {curve}"} if curve else {})
         trial["score"] = curve.mean_accuracy(floor)
     except VmcError as error:
         trial["status"] = f"finished, but {error}"
@@ -262,12 +262,12 @@ def write_search(search: RateSearch, folder: Path) -> list[Path]:
 
 def text_table(search: RateSearch) -> TextTable:
     """The table for people: a row for each of an arm's rates, the chosen ones marked."""
-    rows, means = [], {arm: _means(tried) for arm, tried in search.trials.groupby("arm", sort=False)}
+    rows, means = list[list[str]](), {str(arm): _means(one) for arm, one in search.trials.groupby("arm", sort=False)}
     for (arm, name), tried in search.trials.groupby(["arm", "name"], sort=False):
-        mean = means[arm].get(name)
+        mean = means[str(arm)].get(str(name))
         each = [_each(tried, column) for column in ("score", "accuracy", "appearance")]
         chosen = "chosen" if tried.chosen.any() else ""
-        rows.append((arm, name, *each, NOTHING if mean is None else f"{100 * mean:.1f}", chosen))
+        rows.append([str(arm), str(name), *each, NOTHING if mean is None else f"{100 * mean:.1f}", chosen])
     stack, motion = _one(search.runs[0])
     seeds = ", ".join(map(str, sorted(set(search.trials.seed))))
     notes = [
