@@ -258,7 +258,7 @@ def test_a_number_is_put_in_place(text, expected):
 
 
 def test_a_stack_that_is_not_understood_is_left_alone(tmp_path):
-    for text in ("stop:\n  x: 1\n", "a: [1\n"):
+    for text in ("search:\n  x: 1\n", "a: [1\n"):
         (tmp_path / "mini.yaml").write_text(text)
         with pytest.raises(VmcError, match=r"--stack is .*mini\.yaml"):
             write_thresholds(tmp_path / "mini.yaml", {"appearance": 0.25})
