@@ -7,10 +7,17 @@ SET_UP := $(VENV)/.set-up
 SET_UP_DEV := $(VENV)/.set-up-dev
 SIZE ?= quick
 STACK ?= mini
-RATES := method lora token_trained textual_inversion dreambooth custom_diffusion tune_a_video
+# Tune-A-Video stands in no table: make search-rates RATES=tune_a_video.
+RATES ?= method params_none params_all temporal_frozen temporal_frozen_spatial lora token_trained \
+	textual_inversion dreambooth custom_diffusion custom_diffusion_token
+# Arms side by side, each on a core of its own.
+JOBS ?= $(if $(filter laptop,$(SIZE)),2,1)
+SEARCH_JOBS ?= $(if $(filter mini,$(STACK)),2,1)
+side_by_side = $(if $(filter-out 1,$(1)),hydra/launcher=joblib hydra.launcher.n_jobs=$(1) trainer.threads=1)
+FORGETTING ?= method reg_none reg_synthetic
 RUNS ?= outputs/mini
 
-.PHONY: setup train sweep-ablations sweep-baselines search-rates report test lint bench clean
+.PHONY: setup train sweep-ablations sweep-baselines search-rates forgetting report test lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -22,7 +29,7 @@ $(SET_UP): pyproject.toml
 		{ echo "vmc needs Python 3.11 to 3.13, and $(PYTHON) is another; run make PYTHON=python3.12"; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --editable .
+	$(RUN) -m pip install --editable '.[joblib]'
 	touch $@
 $(SET_UP_DEV): $(SET_UP)
 	$(RUN) -m pip install --editable '.[dev]'
@@ -31,15 +38,21 @@ $(SET_UP_DEV): $(SET_UP)
 train: $(SET_UP)  ## train the default motion on the miniature (ARGS="..." adds overrides)
 	$(RUN) -m vmc.train $(ARGS)
 
-sweep-ablations: $(SET_UP)  ## Table 2: every ablation on one motion (SIZE=full for four motions and three seeds, ARGS="...")
-	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(ARGS)
+sweep-ablations: $(SET_UP)  ## Table 2: every ablation on one motion (SIZE=laptop or full: four motions, three seeds; ARGS="...")
+	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(call side_by_side,$(JOBS)) $(ARGS)
 
 sweep-baselines: $(SET_UP)  ## Table 1: the method and its baselines, as above
-	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(ARGS)
+	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(call side_by_side,$(JOBS)) $(ARGS)
+
+forgetting: $(SET_UP)  ## known gestures after tuning, of the runs in RUNS (FORGETTING="method ..." names arms)
+	$(RUN) -m vmc.evaluate run=$(RUNS)/method/swiping_down/seed0 step=0 ask=known $(ARGS)
+	ls -d $(FORGETTING:%=$(RUNS)/%/*/seed*) | xargs -P $(SEARCH_JOBS) -I {} \
+		$(RUN) -m vmc.evaluate run={} ask=known trainer.threads=1 $(ARGS)
 
 search-rates: $(SET_UP)  ## each arm's learning rates on a motion of their own, into experiments/rates (STACK=paper, ARGS="...")
 	failed=0; for arm in $(RATES); do \
-		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(ARGS) || failed=1; done; \
+		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(call side_by_side,$(SEARCH_JOBS)) $(ARGS) \
+			|| failed=1; done; \
 	$(RUN) -m vmc.rates --runs outputs/rates/$(STACK) && exit $$failed
 
 report: $(SET_UP)  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")

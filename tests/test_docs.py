@@ -88,7 +88,7 @@ def test_options_in_commands_are_known(page, capsys):
 def test_only_targets_of_development_install_its_tools(target, tmp_path):
     line = ["make", "-n", f"VENV={tmp_path / 'venv'}", target]
     said = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "pip install --editable .\n" in said
+    assert "pip install --editable '.[joblib]'\n" in said
     assert ("'.[dev]'" in said) == (target in ("setup", "test", "lint"))
 
 

@@ -58,7 +58,8 @@ def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
     from vmc.config.build import threshold_of
 
     said = f"{state['status']} at step {state['step']} ({state['reason']})"
-    if threshold_of(config) is None or state["status"] != "finished":
+    stops = threshold_of(config) is not None and config.stop.early
+    if not stops or state["status"] != "finished":
         return said
     if state["reason"] == "appearance":
         fallen = f"the appearance score has fallen to stop.appearance ({config.stop.appearance})"

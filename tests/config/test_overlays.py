@@ -94,12 +94,16 @@ OVERLAYS = {
     "baseline=method": METHOD,
     "baseline=pretrained": Arm(name="pretrained", trained=(), tensors=0, steps=0),
     # Table 2a
-    "ablation=params_none": Arm(name="params_none", trained=("temporal",), tensors=336),
+    "ablation=params_none": Arm(name="params_none", trained=("temporal",), tensors=336, rate="params_none"),
     "ablation=params_kv": METHOD,
-    "ablation=params_all": Arm(name="params_all", trained=("temporal", "spatial"), tensors=622),
+    "ablation=params_all": Arm(name="params_all", trained=("temporal", "spatial"), tensors=622, rate="params_all"),
     # Table 2b
-    "ablation=temporal_frozen": Arm(name="temporal_frozen", trained=("keys and values",), tensors=14),
-    "ablation=temporal_frozen_spatial": Arm(name="temporal_frozen_spatial", trained=("spatial",), tensors=286),
+    "ablation=temporal_frozen": Arm(
+        name="temporal_frozen", trained=("keys and values",), tensors=14, rate="temporal_frozen"
+    ),
+    "ablation=temporal_frozen_spatial": Arm(
+        name="temporal_frozen_spatial", trained=("spatial",), tensors=286, rate="temporal_frozen_spatial"
+    ),
     "ablation=temporal_trained": METHOD,
     # Table 2c
     "ablation=token_frozen": METHOD,
@@ -240,6 +244,7 @@ def test_the_stacks_state_the_same_rates_and_every_one_is_used():
     "overlay",
     [
         "ablation=lora",
+        "ablation=params_all",
         "ablation=token_trained",
         "baseline=textual_inversion",
         "baseline=dreambooth",

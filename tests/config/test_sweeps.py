@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,7 +84,8 @@ def grid(name: str, size: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_a_sweep_that_ships_has_every_arm(name):
-    quick, full, paper = (grid(name, size) for size in ("quick", "full", "paper"))
+    quick, full, paper, laptop = (grid(name, size) for size in ("quick", "full", "paper", "laptop"))
+    assert laptop == full
     assert (set(paper["motion"]), paper["seed"]) == ({*MOTIONS, "shaking_hand"}, ["0"])
     assert (quick["motion"], quick["seed"]) == (["swiping_down"], ["0"])
     assert (tuple(full["motion"]), full["seed"]) == (MOTIONS, ["0", "1", "2"])
@@ -104,31 +106,52 @@ def test_a_search_tries_an_arms_own_rates_on_a_motion_that_is_not_reported(arm, 
     monkeypatch.setattr("vmc.config.build.build_session", lambda config, run: begun.append(run.config) or 1 / 0)
     chosen = [f"stack={stack}", *(["data.path=jester"] if stack == "paper" else [])]
     entered(main, "--config-name", f"rates_{arm}", *chosen)
-    overlay = f"+{'ablation' if arm in ('lora', 'token_trained') else 'baseline'}={arm}"
+    kind = "ablation" if (config_folder() / "ablation" / f"{arm}.yaml").is_file() else "baseline"
+    overlay = f"+{kind}={arm}"
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         alone = OmegaConf.to_container(compose("train", overrides=[overlay, *chosen]), resolve=True)
     keys, rates = SEARCHED[arm], alone["rates"]
-    neighbors = [sorted({float(f"{rates[key] * factor:.2g}") for factor in (1 / 2, 1, 2)}) for key in keys]
-    assert [tuple(config["rates"][key] for key in keys) for config in begun] == list(itertools.product(*neighbors))
+    around = {key: sorted({float(f"{rates[key] * factor:.2g}") for factor in (1 / 2, 1, 2)}) for key in keys}
+    if arm == "custom_diffusion":  # the row has a sweep of its own, in which that of the UNet is the stack's
+        entered(main, "--config-name", "rates_custom_diffusion_token", *chosen)
+    tried = [(rates | {key: rate}, seed) for key in keys for seed in (0, 1) for rate in around[key]]
+    assert [(config["rates"], config["seed"]) for config in begun] == tried
     found = {config["motion"]["name"] for config in begun}
     assert len(found) == 1 and not found & set(MOTIONS)
-    assert len({config["output"] for config in begun}) == len(begun)
+    assert len({config["output"] for config in begun}) == len({(*one.items(), seed) for one, seed in tried})
     for config in begun:
         assert config["arm"].partition("@")[0] == arm
-        assert config["output"] == f"outputs/rates/{stack}/{config['arm']}/{config['motion']['name']}/seed0"
-        assert config["evaluate_every"] == alone["checkpoint_every"]
-        assert config["stop"] == alone["stop"]
+        assert (
+            config["output"] == f"outputs/rates/{stack}/{config['arm']}/{config['motion']['name']}/seed{config['seed']}"
+        )
+        assert config["evaluate_every"] == alone["search"]["every"]
+        assert config["stop"] == alone["stop"] | {"appearance": alone["search"]["appearance"]}
+        assert config["steps"] == alone["steps"]  # as many as are reported
         different = {key for key in differing_keys(config, alone) if not key.startswith("motion.")}
-        assert config["prompts"]["limit"] == 32
-        assert different <= {"arm", "optimizer.lr", "token.learning_rate", "prompts.limit"}
+        different = {key for key in different if key.rpartition(".")[2] != "seed"}
+        assert config["prompts"] == alone["prompts"] | {"limit": None if arm == "method" else 24, "each": 1}
+        known = {"arm", "optimizer.lr", "token.learning_rate", "stop.appearance", "evaluate_subset"}
+        assert different <= known | {"prompts.limit", "prompts.each"}
 
 
 def test_every_rate_of_the_stacks_is_searched():
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         assert set(compose("train").rates) == {key for keys in SEARCHED.values() for key in keys}
-    assert {f"rates_{arm}" for arm in SEARCHED} == {path.stem for path in sweeps_folder().glob("rates_*.yaml")}
+    sweeps = [*SEARCHED, "custom_diffusion_token"]
+    assert {f"rates_{sweep}" for sweep in sweeps} == {path.stem for path in sweeps_folder().glob("rates_*.yaml")}
     makefile = (sweeps_folder().parent / "Makefile").read_text()
-    assert f"RATES := {' '.join(SEARCHED)}\n" in makefile
+    # Tune-A-Video stands in no table.
+    (named,) = re.findall(r"^RATES \?= ((?:.*\\\n)*.*)$", makefile, flags=re.MULTILINE)
+    assert set(named.replace("\\\n", " ").split()) == {*sweeps} - {"tune_a_video"}
+
+
+def test_the_laptops_sizes_are_fixed_and_nothing_stops_a_run():
+    with initialize_config_dir(str(sweeps_folder().resolve()), version_base="1.3"):
+        overrides = [f"hydra.searchpath=[{config_folder().resolve()}]", "size=laptop"]
+        found, plain = (compose("ablations", overrides=chosen) for chosen in (overrides, overrides[:1]))
+    assert found.stop == {"appearance": plain.stop.appearance, "early": False}
+    assert (found.steps, found.evaluate_every, found.prompts.limit, found.prompts.each) == (600, 100, 48, 1)
+    assert found.evaluate_subset >= 48 and found.output == plain.output
 
 
 def test_nothing_stops_a_run_of_the_tradeoff():

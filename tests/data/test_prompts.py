@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from vmc.data.prompts import Prompt, jester_test_set, read_prompts
+from vmc.data.prompts import Prompt, first_of_each, jester_test_set, read_prompts
 from vmc.models.token import MotionToken
 from vmc.utils.errors import VmcError
 
@@ -102,3 +102,12 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.txt")
     with pytest.raises(VmcError, match=r"a.txt is no regular file"):
         read(tmp_path / "a.txt")
+
+
+def test_so_many_of_each_subject_are_the_first_of_its_seeds():
+    prompts = [Prompt(text=f"A {who}.", seed=seed, subject=who) for who in ("man", "chef") for seed in (5, 3, 9)]
+    assert [(one.subject, one.seed) for one in first_of_each(prompts, 1)] == [("man", 5), ("chef", 5)]
+    assert [one.seed for one in first_of_each(prompts, 2)] == [5, 3, 5, 3]
+    assert first_of_each(prompts, None) == first_of_each(prompts, 3) == prompts
+    suites = [Prompt(text=f"A man {how}.", seed=0, subject="man", suite=how) for how in ("slow", "quick")]
+    assert first_of_each(suites, 1) == suites

@@ -133,6 +133,17 @@ def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance, tmp
     assert not run.weights(0).exists() and run.weights(2).is_file()
 
 
+def test_a_run_that_does_not_stop_early_trains_all_steps_and_says_where_it_would_have(scored, appearance):
+    seen = []
+    appearance(lambda videos: seen.append(videos) or (0.2 if len(seen) > 1 else 0.3))
+    run = scored("stop.appearance=0.25", "stop.early=false", "steps=6")
+    state = read_state(run.path)
+    assert (state["status"], state["reason"], state["step"]) == ("finished", "steps", 6)
+    assert seen == [2, 2, 2, 6]  # no step but the last is scored whole
+    assert summary_of(run, 2)["stop"] == {"appearance": 0.25, "reached": True}
+    assert summary_of(run, 6)["stop"]["reached"]
+
+
 def test_a_base_model_below_the_threshold_is_refused_where_the_whole_test_set_confirms(scored, appearance, tmp_path):
     seen = []
     appearance(lambda videos: seen.append(videos) or 0.2)

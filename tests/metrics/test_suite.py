@@ -196,3 +196,16 @@ def test_the_check_looks_the_class_up(suite):
     suite.check(target=None)
     with pytest.raises(VmcError, match=r"motion\.label is 'Dab', which the gesture classifier does not know"):
         suite.check(target="Dab")
+
+
+def test_text_alignment_can_be_measured_and_stand_in_no_table(suite):
+    def tables(**chosen) -> dict[str, tuple[str, ...]]:
+        found = Suite(appearance=suite.metrics["appearance"].model, **chosen)
+        return {measure.name: measure.tables for measure in found.measures}
+
+    shown, hidden = tables(), tables(alignment_in_tables=False)
+    assert shown["text_alignment"] == ("table1",) and hidden == shown | {"text_alignment": ()}
+    assert tables() == shown, "the declaration of others is left alone"
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        chosen = {name: compose("train", overrides=[f"metrics={name}"]).metrics for name in ("mini", "paper")}
+    assert chosen["mini"].alignment_in_tables is False and "alignment_in_tables" not in chosen["paper"]

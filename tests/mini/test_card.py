@@ -88,10 +88,30 @@ def test_the_thresholds_are_in_the_stack_and_all_else_is_as_it_was(measured, wei
     before = yaml.safe_load(stack_file().read_text() + ONE_STEP)
     text, card = (measured / "mini.yaml").read_text(), read_card(weights)
     after = yaml.safe_load(text)
-    assert after["stop"]["appearance"] == card["thresholds"]["appearance"]["value"]
+    assert after["search"]["appearance"] == card["thresholds"]["appearance"]["value"]
     assert after["metrics"]["copy_threshold"] == card["thresholds"]["copy"]["value"]
-    assert {**before, "stop": after["stop"], "metrics": after["metrics"]} == after
+    search = before["search"] | {"appearance": after["search"]["appearance"]}
+    assert {**before, "search": search, "metrics": after["metrics"]} == after
     assert all(line.split("#")[1] in text for line in stack_file().read_text().splitlines() if "#" in line)
+
+
+def test_what_is_said_of_copies_is_measured_anew_alone(measured, weights):
+    before, stack = read_card(weights), measured / "mini.yaml"
+    kept, page, text = (weights / "card.json").read_text(), (weights / "README.md").read_text(), stack.read_text()
+    also = {name: figure for name, figure in before["also"].items() if not name.startswith("cop")}
+    changed = {**before, "copied_base": {"value": 0.5, "low": None, "high": None}, "also": also}
+    (weights / "card.json").write_text(json.dumps(changed))
+    write_thresholds(stack, {"copy": 0.123})
+    places = {"weights": weights, "output": measured / "videos", "jester": measured / "jester", "stack": stack}
+    words = [word for name, place in places.items() for word in (f"--{name}", str(place))]
+    assert main(["card", "--copying", "--quick", "--threads", "1", *words]) == 0
+    after = read_card(weights)
+    made = after["made"].pop("copying")
+    assert after == before and stack.read_text() == text
+    assert made["command"] == "python -m vmc.mini card --copying --threads 1"
+    assert "measured anew" in (weights / "README.md").read_text()
+    (weights / "card.json").write_text(kept)
+    (weights / "README.md").write_text(page)
 
 
 def test_videos_are_not_made_again(measured, weights):
@@ -182,6 +202,14 @@ def test_the_copy_threshold_is_the_99th_percentile_of_others():
     assert few["low"] < found["low"]
 
 
+def test_the_kind_of_uncopied_videos_that_is_nearest_to_copies_sets_the_threshold():
+    low, high = (
+        Clustered([start + index / 1000 for index in range(101)], list("ab") * 50 + ["c"]) for start in (0, 0.5)
+    )
+    assert copy_threshold(low, high) == copy_threshold(high, low) == copy_threshold(high)
+    assert copy_threshold(high)["value"] == pytest.approx(0.599)
+
+
 def test_the_appearance_threshold_is_a_third_of_the_way_down():
     subjects = [f"subject {index // 3}" for index in range(30)]
     found = appearance_threshold([0.3, 0.36, 0.33] * 10, [0.03] * 30, subjects)
@@ -230,7 +258,7 @@ def test_a_number_is_put_in_place(text, expected):
 
 
 def test_a_stack_that_is_not_understood_is_left_alone(tmp_path):
-    for text in ("stop:\n  x: 1\n", "a: [1\n"):
+    for text in ("search:\n  x: 1\n", "a: [1\n"):
         (tmp_path / "mini.yaml").write_text(text)
         with pytest.raises(VmcError, match=r"--stack is .*mini\.yaml"):
             write_thresholds(tmp_path / "mini.yaml", {"appearance": 0.25})
@@ -264,6 +292,12 @@ def test_what_the_base_model_is_asked(weights):
         assert len(set(subjects)) == 20 and subjects[:SHOWN] == [one.prompt.subject for one in known[:SHOWN]]
     assert len({one.prompt.subject for one in known}) == 100
     assert known[0].prompt.text == "A firefighter pulling hand in"
+
+
+def test_look_alikes_are_dressed_and_filmed_as_exemplars_and_in_no_folder_of_them():
+    alike = spec_of(100_000, "Swiping Down", pool="exemplars")
+    assert (alike.persons[0].pool, alike.framing, alike.gestures) == ("exemplars", "webcam", ("Swiping Down",))
+    assert alike.persons[0].number < 1_000_000  # at which those of a Jester folder begin
 
 
 def test_rendered_clips_are_the_cards_own_people():

@@ -16,6 +16,7 @@ from vmc.data.jester import Jester
 from vmc.data.prompts import jester_test_set, read_prompts
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.networks.trn import BACKBONES, TRN
+from vmc.mini.card.reading import read_card
 from vmc.training.module import MotionModule
 
 PAPER = [
@@ -56,6 +57,7 @@ PAPER = [
     ("sampler.steps", 25, "release, while training"),
     ("sampler.guidance", 9.0, "release"),
     ("stop.appearance", 0.265, "Sec. 4"),
+    ("search.appearance", 0.265, "as far as arms are compared"),
     ("metrics.copy_threshold", 0.25, "Sec. 4.2"),
     ("metrics.copying.short_side", 288, "SSCD's README"),
     ("metrics.appearance.architecture", "ViT-B-32-quickgelu", "OpenAI's weights"),
@@ -69,8 +71,8 @@ MINI = [
     ("timesteps.alpha", 0.5, "as the paper's"),
     ("regularization.weight", 0.5, "as the paper's"),
     ("motion.caption", "a person doing a {token} sign", "as the paper's"),
-    ("stop.appearance", 0.1681, "the card's rule"),
-    ("metrics.copy_threshold", 0.4035, "the card's rule"),
+    ("search.appearance", read_card()["thresholds"]["appearance"]["value"], "the card's rule"),
+    ("metrics.copy_threshold", read_card()["thresholds"]["copy"]["value"], "the card's rule"),
 ]
 
 

@@ -92,3 +92,11 @@ def test_weights_in_half_precision_take_half_the_room_and_resuming_is_exact(trai
     assert half.weights(2).stat().st_size < 0.6 * full.weights(2).stat().st_size
     unet = TunedModel.load(base, MotionToken(), newest_weights(half.path), hardware=Hardware()).denoiser
     assert {parameter.dtype for parameter in unet.parameters()} == {torch.float32}
+
+
+def test_keys_within_others_that_an_earlier_version_lacks_are_what_it_did():
+    former = {"stop": {"appearance": 0.2}, "prompts": {"file": "a.csv"}}
+    today = up_to_date(former)
+    assert today["stop"] == {"appearance": 0.2, "early": True}
+    assert today["prompts"] == {"file": "a.csv", "each": None}
+    assert up_to_date({"stop": {"appearance": 0.2, "early": False}, "prompts": None})["stop"]["early"] is False

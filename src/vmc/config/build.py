@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 import vmc.config.folders  # noqa: F401 - registers what configs compute
 from vmc.data.clips import NoClips, fill
 from vmc.data.motion import Motion, MotionData
-from vmc.data.prompts import Prompt, read_prompts, spread
+from vmc.data.prompts import Prompt, first_of_each, read_prompts, spread
 from vmc.evaluation.controls import Pretrained
 from vmc.evaluation.synthetic import BaseVideos
 from vmc.models.token import MotionToken
@@ -105,6 +105,7 @@ def build_experiment(config: Config, *, merged: MergedDeltas | None = None) -> E
         suite=_make(config["metrics"]) if "metrics" in config and _is_scored(config) else None,
         prompts=prompts,
         threshold=threshold_of(config),
+        stops_early=config["stop"].get("early", True),
         generation_batch=config.get("generation_batch"),
         seed=seed,
         cache=cache,
@@ -171,4 +172,4 @@ def _prompts(config: Config, motion: Motion, token: MotionToken) -> list[Prompt]
     language = None if "prompt" in config else motion.language
     file = Path(asked["file"])
     tests = read_prompts(file, template=motion.template, seeds=seeds, language=language, **token.words)
-    return spread(tests, asked["limit"])
+    return first_of_each(spread(tests, asked["limit"]), asked.get("each"))

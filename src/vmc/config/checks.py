@@ -42,7 +42,8 @@ TYPES: dict[str, Any] = {
     # Of keys outside of any class whose default is null or a list. All others have the type of their default.
     **dict.fromkeys(("cache", "control", "export", "init", "prompt", "push", "run", "videos"), str | None),
     **dict.fromkeys(
-        ("batch_size", "generation_batch", "step", "prompts.limit", "figure3.seed", "choice.pairs"), int | None
+        ("batch_size", "generation_batch", "step", "prompts.limit", "prompts.each", "figure3.seed", "choice.pairs"),
+        int | None,
     ),
     **dict.fromkeys(("figure3.motion", "figure3.subject", "prompts.file", "choice.key"), str | None),
     **dict.fromkeys(("seeds", "prompts.seeds"), Sequence[int]),
@@ -52,6 +53,7 @@ TYPES: dict[str, Any] = {
     "prompts.known": Mapping[str, str] | None,
     "stop.appearance": float | None,
     "rates.*": float,
+    "search.appearance": float | None,
 }
 LARGEST = 2**63 - 1
 BOUNDS: dict[tuple[str, ...], tuple[float, float, str]] = {
@@ -59,7 +61,7 @@ BOUNDS: dict[tuple[str, ...], tuple[float, float, str]] = {
     ("seed", "seeds.*", "prompts.seeds.*", "figure3.seed"): (0, LARGEST, f"a whole number from 0 to {LARGEST}"),
     ("*.learning_rate", "optimizer.lr", "rates.*"): (0, math.inf, "a rate of 0 or more"),
     ("optimizer.betas.*",): (0, math.nextafter(1, 0), "a number from 0 to below 1"),
-    ("choice.pairs",): (1, LARGEST, "a whole number of 1 or more, or null"),
+    ("choice.pairs", "prompts.each"): (1, LARGEST, "a whole number of 1 or more, or null"),
     ("optimizer.eps", "optimizer.weight_decay"): (0, math.inf, "a number of 0 or more"),
 }
 WORDS: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}

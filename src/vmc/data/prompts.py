@@ -1,6 +1,7 @@
 """Prompts and their seeds, from the command line, a text file or a table."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,17 @@ def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
     names = list(dict.fromkeys(prompt.subject or prompt.text for prompt in prompts))
     kept = {names[place] for place in evenly(len(names), limit, key="prompts.limit")}
     return [prompt for prompt in prompts if (prompt.subject or prompt.text) in kept]
+
+
+def first_of_each(prompts: Sequence[Prompt], each: int | None) -> list[Prompt]:
+    """The first `each` prompts of every subject (or text, where none is named) and suite; null keeps all."""
+    counts, kept = Counter[tuple[str, str | None]](), list[Prompt]()
+    for prompt in prompts:
+        place = (prompt.subject or prompt.text, prompt.suite)
+        counts[place] += 1
+        if each is None or counts[place] <= each:
+            kept.append(prompt)
+    return kept
 
 
 def evenly(total: int, count: int, *, key: str = "evaluate_subset") -> list[int]:

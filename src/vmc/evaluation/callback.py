@@ -123,7 +123,8 @@ class Evaluations(StepCallback):
             self.evaluation.ranks.barrier()
         last = step == trainer.max_steps
         summary = self._score(module, step, whole=last)
-        low = summary["stop"]["reached"]
+        # What is below before any training is no base to compare from, whether or not the run would stop.
+        low = summary["stop"]["reached"] and (self.experiment.stops_early or not step)
         if low and not last:
             summary = self._score(module, step, whole=True)
             low = summary["stop"]["reached"]

@@ -5,6 +5,7 @@ Axes: B videos, F frames, C colors, H and W, N images or texts, D features.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,16 @@ class Appearance(Metric):
         Column("frame_consistency", measure=Measure("frame_consistency", "Frame consistency", better="neither")),
     )
 
-    def __init__(self, *, model: ImageTextNetwork) -> None:
+    def __init__(self, *, model: ImageTextNetwork, alignment_in_tables: bool = True) -> None:
         self.model = model
         self._texts: dict[str, Tensor] = {}
+        if not alignment_in_tables:  # it is measured, and stands in none of the paper's tables
+            kept, alignment, other = self.columns
+            self.columns = (
+                kept,
+                replace(alignment, measure=Measure("text_alignment", "Text alignment", rank=0)),
+                other,
+            )
 
     def prepare(self, run: RunContext) -> bool:
         """Begin without any text."""

@@ -113,7 +113,9 @@ class Suite:
     Three of them are written as the network that they measure with. Network files are opened once: by `check`, or when
     the first video is scored.
 
-    `quality` is there unless it is None. Two metrics of one name, column or measure are refused.
+    `alignment_in_tables` is False where the appearance model cannot tell motions apart: text alignment is then
+    measured, and no column of the paper's tables. `quality` is there unless it is None. Two metrics of one name, column
+    or measure are refused.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class Suite:
         appearance: ImageTextNetwork | None = None,
         copying: CopyNetwork | None = None,
         copy_threshold: float = COPY_THRESHOLD,
+        alignment_in_tables: bool = True,
         **metrics: Metric | None,
     ) -> None:
         if not -1 <= copy_threshold <= 1:
@@ -130,7 +133,9 @@ class Suite:
         chosen: dict[str, Metric | None] = {
             "quality": Quality(),
             "classifier": MotionAccuracy(classifier=classifier) if classifier else None,
-            "appearance": Appearance(model=appearance) if appearance else None,
+            "appearance": (
+                Appearance(model=appearance, alignment_in_tables=alignment_in_tables) if appearance else None
+            ),
             "copying": Copying(descriptor=copying, threshold=copy_threshold) if copying else None,
         }
         self.metrics = {name: metric for name, metric in (chosen | metrics).items() if metric is not None}

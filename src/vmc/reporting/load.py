@@ -130,9 +130,11 @@ def _read_run(folder: Path) -> FoundRun:
         controls = {kind: one for kind, one in named.items() if one}
         others = [_read_evaluation(part, root=folder) for part in sorted(evaluations.glob("[0-9]*-*"))]
         suites = [found for found in others if found and found.summary.get("suites")]
+        asked = {int(part.name.partition("-")[0]): _read_known(part) for part in evaluations.glob("[0-9]*-known")}
+        known = {step: found for step, found in asked.items() if found}
         updates = _read_updates(folder / "train.csv")
         exemplars, stills = (_read_clips(folder / "clips.csv", role) for role in ("exemplar", "subject"))
-        return FoundRun(folder, config, state, scored, controls, updates, exemplars, stills, suites)
+        return FoundRun(folder, config, state, scored, controls, updates, exemplars, stills, suites, known)
     except (VmcError, OSError) as error:
         return FoundRun(folder, config, {"status": DAMAGED, "reason": one_line(error)})
 
@@ -176,6 +178,14 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
         return Scored(folder, root, summary)
     except VmcError as error:  # a column that is declared as none can be
         raise VmcError(f"{file}: {error}; {SCORE_AGAIN}") from error
+
+
+def _read_known(folder: Path) -> dict[str, Scored]:
+    """An evaluation of known gestures by their classes; nothing where it is not complete."""
+    if not (folder / SUMMARY).is_file():
+        return {}
+    found = [_read_evaluation(part, root=folder) for part in sorted(folder.iterdir()) if part.is_dir()]
+    return {str(_get(one.summary["protocol"].get("motion"), "target")): one for one in found if one}
 
 
 def _check_kinds(content: Mapping[str, Any], kinds: Mapping[str, Any], file: Path, remedy: str) -> None:

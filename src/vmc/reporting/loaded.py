@@ -102,6 +102,7 @@ class FoundRun:
     exemplars: Mapping[str, Path] = field(default_factory=dict)  # by name; they may be gone
     stills: Mapping[str, Path] = field(default_factory=dict)  # of a subject, as the exemplars
     suites: Sequence[Scored] = ()  # complete evaluations of other test sets, which have suites
+    known: Mapping[int, Mapping[str, Scored]] = field(default_factory=dict)  # of known gestures by step and class
 
     def __post_init__(self) -> None:
         self.arm, self.motion = str(self.config["arm"]), str(self.config["motion"]["name"])

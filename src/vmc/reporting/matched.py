@@ -227,8 +227,8 @@ def control_result(kind: str, controls: Sequence[Control]) -> Result:
 
 
 def all_measures(results: Iterable[Result]) -> tuple[Measure, ...]:
-    """Those that every reader knows, and whatever else was measured."""
-    return united(MEASURES, *(run.measures for result in results for run in result.runs))
+    """Whatever was measured, as the runs declare it, and those that every reader knows."""
+    return united(*(run.measures for result in results for run in result.runs), MEASURES)
 
 
 def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:

@@ -11,8 +11,10 @@ from vmc.metrics.columns import Measure
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
 from vmc.reporting.compare import ResultTable, result_table
+from vmc.reporting.forgetting import forgetting_table
 from vmc.reporting.loaded import Found, FoundRun
 from vmc.reporting.matched import Result, all_measures, arm_results, control_result
+from vmc.reporting.motions import motions_table
 from vmc.reporting.suites import suites_table
 from vmc.reporting.tables import metrics_table, paper_table, runs_table
 from vmc.utils.tables import TextTable
@@ -84,7 +86,9 @@ class Report:
         """All tables, the paper's first, each for people and as a CSV for machines."""
         return [
             *map(paper_table, self.paper_tables),
+            *motions_table(self.results, self.runs),
             metrics_table(self.results, self.controls),
+            *forgetting_table(self.runs),
             *([self.study] if self.study else []),
             runs_table(self.runs, self.results, self.found.lost),
             *suites_table(self.runs),

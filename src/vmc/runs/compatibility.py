@@ -41,11 +41,17 @@ ADDED: Mapping[str, Any] = {
     "subject": {"_target_": "vmc.training.subject.NoSubject"},
 }
 """Keys that configs of earlier versions lack, with the values that they ran with."""
+ADDED_WITHIN: Mapping[str, Mapping[str, Any]] = {"prompts": {"each": None}, "stop": {"early": True}}
+"""The same of keys within others."""
 
 
 def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config of an earlier version as today's would have it."""
-    return {**ADDED, **_renamed(config)}
+    known = {**ADDED, **_renamed(config)}
+    within = {
+        key: {**added, **known[key]} for key, added in ADDED_WITHIN.items() if isinstance(known.get(key), Mapping)
+    }
+    return {**known, **within}
 
 
 def _renamed(node: Any) -> Any:

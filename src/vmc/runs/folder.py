@@ -88,7 +88,7 @@ log = logging.getLogger(__name__)
 # and the caches lie is no part of what a run is, nor are `rates`: its own stand in `optimizer` and `token`.
 FREE_KEYS = (
     *("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "weights_dtype"),
-    *("output", "cache", "rates", "inflation"),
+    *("output", "cache", "rates", "search", "inflation"),
 )
 NO_TRAINING = "no training"
 COMPLETE = ("appearance", NO_TRAINING)

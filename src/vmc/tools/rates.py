@@ -1,26 +1,36 @@
-"""The search for learning rates: every rate that was tried, and which of them an arm trains at.
+"""The search for learning rates: every run of it, which rates an arm trains at, and the threshold that follows.
 
-Of each arm the run of highest motion accuracy where its appearance has fallen to the threshold, or at its last step, is
-chosen; `_order` settles ties, and `experiments/rates/README.md` gives the reasons.
+`experiments/rates/README.md` states both rules and gives the reasons. Rates: the highest mean accuracy over appearance,
+from the base model's down to the score at which the search's runs stop (`search.appearance` in the stack). Threshold:
+the appearance that the method, at its rates, has come down to after three quarters of its steps.
+
+Axes: P evaluations, in the order of their steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
+from vmc.reporting.catalog import METHOD
 from vmc.reporting.checks import check_comparable, common_threshold
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import FoundRun
-from vmc.reporting.matched import match_run
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import TextTable, to_markdown
 
 SEARCHED = {
     "method": ("method",),
+    "params_none": ("params_none",),
+    "params_all": ("params_all",),
+    "temporal_frozen": ("temporal_frozen",),
+    "temporal_frozen_spatial": ("temporal_frozen_spatial",),
     "lora": ("lora",),
     "token_trained": ("token",),
     "textual_inversion": ("textual_inversion",),
@@ -29,6 +39,59 @@ SEARCHED = {
     "tune_a_video": ("tune_a_video",),
 }
 """Of each arm that has rates of its own, their keys in the stack's block `rates`."""
+SHARE_OF_STEPS = 0.75
+"""After which the method stands at the threshold: other motions may take longer."""
+POINTS = 201
+"""Appearances over which accuracy is averaged."""
+DECIMALS = 4
+"""To which the threshold is rounded."""
+NOTHING = "—"
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """How a run's appearance and motion accuracy go with training.
+
+    Args:
+        top: appearance of the base model, the first evaluation.
+        steps_P: of the evaluations, ascending.
+        appearance_P: fitted by a curve that never rises (isotonic regression): a score of few videos goes up and down.
+        accuracy_P: share of the videos that show the motion.
+    """
+
+    top: float
+    steps_P: Array
+    appearance_P: Array
+    accuracy_P: Array
+
+    @classmethod
+    def of(cls, run: FoundRun) -> "Curve":
+        """The curve of a run; a VmcError where fewer than two evaluations have appearance and motion accuracy."""
+        known = [(step, one.appearance, one.value("motion_accuracy")) for step, one in run.evaluations.items()]
+        rows = np.array([row for row in known if not np.isnan(row).any()], dtype=np.float64).reshape(-1, 3)
+        if len(rows) < 2:
+            raise VmcError("it has fewer than two evaluations with appearance and motion accuracy")
+        steps_P, appearance_P, accuracy_P = rows.T
+        fitted_P = isotonic_regression(appearance_P, increasing=False).x
+        return cls(top=float(appearance_P[0]), steps_P=steps_P, appearance_P=fitted_P, accuracy_P=accuracy_P)
+
+    def mean_accuracy(self, floor: float) -> float:
+        """The mean over appearances from the base model's down to `floor`, straight between evaluations.
+
+        An appearance that the run has not come down to counts with its last accuracy: it has lost less.
+
+        Raises:
+            VmcError: at its first evaluation after the base model's it is there already, of which a line says nothing.
+        """
+        if self.appearance_P[1] <= floor:
+            raise VmcError(f"at step {self.steps_P[1]:.0f}, its first evaluation, it is below {floor:g} already")
+        appearances = np.linspace(self.top, floor, POINTS)
+        return float(np.interp(-appearances, -self.appearance_P, self.accuracy_P).mean())
+
+    def appearance_at(self, step: float) -> float:
+        """Its appearance at a step, straight between evaluations."""
+        return float(np.interp(step, self.steps_P, self.appearance_P))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +99,17 @@ class RateSearch:
     """What was tried, and what is chosen.
 
     Args:
-        threshold: appearance score at which runs are compared.
-        runs: by arm in the order of `SEARCHED`, then by rates.
-        trials: a row a run, as in `STACK.csv`, and its `rates` by the keys of the stack's block; a run without `videos`
+        floor: appearance score down to which runs are compared.
+        runs: by arm in the order of `SEARCHED`, then by rates and seed.
+        trials: a row a run, as in `STACK.csv`, and its `rates` by the keys of the stack's block; a run without `score`
             does not count.
+        threshold: for `stop.appearance`; None where the method has no run that counts.
     """
 
-    threshold: float
+    floor: float
     runs: Sequence[FoundRun]
     trials: pd.DataFrame
+    threshold: float | None
 
     @property
     def rates(self) -> dict[str, float]:
@@ -54,50 +119,95 @@ class RateSearch:
     @property
     def remarks(self) -> list[str]:
         """What keeps a choice from being the last word, a sentence each."""
-        rows = zip(self.runs, self.trials.status, self.trials.videos.isna(), strict=True)
+        rows = zip(self.runs, self.trials.status, self.trials.score.isna(), strict=True)
         said = [f"{run.path}: {status}; it does not count" for run, status, left_out in rows if left_out]
         for arm, tried in self.trials.groupby("arm", sort=False):
-            if not tried.chosen.any():
-                said.append(f"{arm}: no rate can be chosen")
-                continue
-            chosen = tried[tried.chosen].iloc[0]
-            if not chosen.reached:
-                said.append(f"{arm}: the chosen run has not reached the threshold; it stands at its last step")
-            for key, rate in chosen.rates.items():
-                others = sorted({rates[key] for rates in tried.rates})
-                if len(others) > 1 and rate in (others[0], others[-1]):
-                    end = "lowest" if rate == others[0] else "highest"
-                    said.append(f"{arm}: {key} = {rate:g} is the {end} that was tried; search around it too")
+            said += _about(str(arm), tried)
         return said
 
 
-def read_search(folder: Path, *, threshold: float | None = None) -> RateSearch:
-    """Read the runs of `sweeps/rates_*.yaml` below a folder and choose, at the threshold given or at the runs' own.
+def _about(arm: str, tried: pd.DataFrame) -> list[str]:
+    """What is to be said of an arm's choice."""
+    if not tried.chosen.any():
+        return [f"{arm}: no rate can be chosen"]
+    said, means = [], _means(tried)
+    best, wanted = tried[tried.chosen].iloc[0], set(tried.seed[tried.score.notna()])
+    for name, one in tried.groupby("name", sort=False):
+        if lacking := sorted(wanted - set(one.seed[one.score.notna()])):
+            seeds = ", ".join(map(str, lacking))
+            said.append(f"{arm}: {name} lacks the training seed {seeds} of the others; it is not compared")
+    for key, rate in best.rates.items():
+        others = sorted({rates[key] for rates in tried.rates})
+        if len(others) > 1 and rate in (others[0], others[-1]):
+            end = "lowest" if rate == others[0] else "highest"
+            said.append(f"{arm}: {key} = {rate:g} is the {end} that was tried; search around it too")
+    apart = tried.groupby("name").score.agg(lambda scores: scores.max() - scores.min()).max()
+    near = [str(name) for name in means.index[means.max() - means < apart] if name != best["name"]]
+    if near:
+        said.append(f"{arm}: {', '.join(near)} differ from the chosen rates by less than training seeds of one rate do")
+    return said
+
+
+def _means(tried: pd.DataFrame) -> pd.Series:
+    """The mean score over training seeds by what the rates are called; of those that have all seeds of the arm."""
+    counting = tried[tried.score.notna()]
+    scores = counting.groupby("name", sort=False).score
+    return scores.mean()[scores.count() == counting.seed.nunique()]
+
+
+def read_search(folder: Path, *, floor: float | None = None) -> RateSearch:
+    """Read the runs of `sweeps/rates_*.yaml` below a folder and choose, down to the appearance given or the runs' own.
 
     Raises:
-        VmcError: no such runs, others among them, runs of several stacks, motions or seeds, or no threshold.
+        VmcError: no such runs, others among them, runs of several stacks or motions, or no appearance.
     """
     runs = find_runs(folder).runs
     for run in runs:
         if _arm(run) not in SEARCHED or "@" not in run.arm:
             raise VmcError(f"{run.path} is no run of a search (sweeps/rates_*.yaml); move it out of runs, {folder}")
-        for name, one, other in zip(("stack", "motion", "seed"), _one(runs[0]), _one(run), strict=True):
+        for name, one, other in zip(("stack", "motion"), _one(runs[0]), _one(run), strict=True):
             if one != other:
                 differ = f"{runs[0].path} and {run.path} are of differing {name} ({one}, {other})"
                 raise VmcError(f"{differ}; a search has one, move the others away")
-    check_comparable(runs)
-    threshold = common_threshold(runs, chosen=threshold)
-    if threshold is None:
+    runs = sorted(runs, key=lambda run: (list(SEARCHED).index(_arm(run)), *_rates(run).values(), run.seed))
+    for arm in dict.fromkeys(map(_arm, runs)):  # the method has more videos than the others
+        check_comparable([run for run in runs if _arm(run) == arm])
+    floor = common_threshold(runs, chosen=floor)
+    if floor is None:
         raise VmcError(
-            f"the runs below {folder} have no stop.appearance at which to compare them; set it in the stack and search"
-            " again, or give --threshold"
+            f"the runs below {folder} have no stop.appearance down to which to compare them; set search.appearance in"
+            " the stack and search again, or give --floor"
         )
-    runs = sorted(runs, key=lambda run: (list(SEARCHED).index(_arm(run)), *_rates(run).values()))
-    trials = pd.DataFrame([_trial(run, threshold=threshold) for run in runs]).astype({"videos": "Int64"})
+    curves = _curves(runs)
+    trials = pd.DataFrame([_trial(run, curves.get(run.path), floor=floor) for run in runs])
     trials["chosen"] = False
-    for _, tried in trials[trials.videos.notna()].groupby("arm"):
-        trials.loc[min(tried.index, key=lambda row: _order(trials.loc[row])), "chosen"] = True
-    return RateSearch(threshold=threshold, runs=runs, trials=trials)
+    for _, tried in trials.groupby("arm"):
+        if len(means := _means(tried)):
+            # Of equal rates the lowest, which comes first.
+            trials.loc[tried.index[(tried.name == means.idxmax()) & tried.score.notna()], "chosen"] = True
+    return RateSearch(floor=floor, runs=runs, trials=trials, threshold=_threshold(runs, trials, curves))
+
+
+def _curves(runs: Sequence[FoundRun]) -> dict[Path, Curve | str]:
+    """Of each finished run its curve, or why it has none."""
+    found: dict[Path, Curve | str] = {}
+    for run in (run for run in runs if run.finished):
+        try:
+            found[run.path] = Curve.of(run)
+        except VmcError as error:
+            found[run.path] = str(error)
+    return found
+
+
+def _threshold(runs: Sequence[FoundRun], trials: pd.DataFrame, curves: Mapping[Path, Curve | str]) -> float | None:
+    """The mean over training seeds of where the method's chosen runs stand after `SHARE_OF_STEPS`."""
+    chosen = [run for run, row in zip(runs, trials.itertuples(), strict=True) if row.chosen and row.arm == METHOD]
+    found = [
+        curve.appearance_at(SHARE_OF_STEPS * run.config["steps"])
+        for run in chosen
+        if isinstance(curve := curves[run.path], Curve)
+    ]
+    return round(float(np.mean(found)), DECIMALS) if found else None
 
 
 def _arm(run: FoundRun) -> str:
@@ -105,50 +215,44 @@ def _arm(run: FoundRun) -> str:
 
 
 def _one(run: FoundRun) -> tuple[object, ...]:
-    """Stack, motion, seed: a reported motion would be one that the rates were fitted to."""
-    return run.config.get("stack_name"), run.motion, run.seed
+    """Stack and motion: a reported motion would be one that the rates were fitted to."""
+    return run.config.get("stack_name"), run.motion
 
 
 def _rates(run: FoundRun) -> dict[str, float]:
     return {key: float(run.config["rates"][key]) for key in SEARCHED[_arm(run)]}
 
 
-def _order(trial: Any) -> tuple[float, ...]:
-    """Sorting key, the best first: accuracy; then fewer steps, or else appearance that moved further; lower rates."""
-    second = trial.step if trial.reached else trial.appearance
-    return (-round(trial.accuracy, 9), not trial.reached, second, *trial.rates.values())
-
-
-def _trial(run: FoundRun, *, threshold: float) -> dict[str, Any]:
-    trial = {
+def _trial(run: FoundRun, curve: Curve | str | None, *, floor: float) -> dict[str, Any]:
+    rates = _rates(run)
+    trial: dict[str, Any] = {
         "arm": _arm(run),
         "rate": run.config["optimizer"]["lr"],
         "token_rate": (run.config.get("token") or {}).get("learning_rate"),
         "motion": run.motion,
         "seed": run.seed,
         "status": "finished" if run.finished else run.progress,
-        **dict.fromkeys(("reached", "step", "accuracy", "appearance", "videos")),
-        "rates": _rates(run),
+        **dict.fromkeys(("score", "step", "accuracy", "appearance", "videos")),
+        "rates": rates,
+        "name": ", ".join(f"{key} {rate:g}" for key, rate in rates.items()),
     }
-    if not run.finished:
-        return trial
+    if not isinstance(curve, Curve):
+        return trial | ({"status": f"finished, but {curve}"} if curve else {})
     try:
-        found = match_run(run, threshold=threshold)
+        trial["score"] = curve.mean_accuracy(floor)
     except VmcError as error:
-        return trial | {"status": f"finished, but {error}"}
-    if "motion_accuracy" not in found.values or found.values["motion_accuracy"].isna().all():
-        return trial | {"status": "finished, but its videos have no motion accuracy"}
-    at, accuracy = found.crossing, found.values["motion_accuracy"].mean()
-    measured = {"step": at.step, "accuracy": accuracy, "appearance": at.appearance, "videos": len(found.values)}
-    return trial | {"reached": at.reached, **measured}
+        trial["status"] = f"finished, but {error}"
+    last = {"step": int(curve.steps_P[-1]), "accuracy": curve.accuracy_P[-1], "appearance": curve.appearance_P[-1]}
+    return trial | last | {"videos": run.evaluations[last["step"]].summary["videos"]}
 
 
 def write_search(search: RateSearch, folder: Path) -> list[Path]:
     """Write `STACK.csv`, and `STACK.md` for people; the files."""
     table = text_table(search)
     csv, page = folder / f"{table.name}.csv", folder / f"{table.name}.md"
-    words = search.trials.drop(columns="rates").round({"step": 1, "accuracy": 4, "appearance": 4})
-    words = words.replace({"reached": {True: "true", False: "false"}, "chosen": {True: "true", False: "false"}})
+    words = search.trials.drop(columns=["rates", "name"]).round(dict.fromkeys(("score", "accuracy", "appearance"), 4))
+    words = words.astype({"step": "Int64", "videos": "Int64"})
+    words = words.replace({"chosen": {True: "true", False: "false"}})
     with atomic_write(csv) as temporary:
         words.to_csv(temporary, index=False, lineterminator="\n")
     with atomic_write(page) as temporary:
@@ -157,22 +261,38 @@ def write_search(search: RateSearch, folder: Path) -> list[Path]:
 
 
 def text_table(search: RateSearch) -> TextTable:
-    """The table for people: the chosen rates are marked."""
-    rows = []
-    for trial in search.trials.to_dict("records"):
-        cells = (trial["status"].partition(": ")[0], "", "", "")
-        if not pd.isna(trial["videos"]):
-            numbers = (f"{trial['step']:.0f}", f"{100 * trial['accuracy']:.1f}", f"{trial['appearance']:.4f}")
-            cells = ("yes" if trial["reached"] else "no", *numbers)
-        rates = ", ".join(f"{key} {rate:g}" for key, rate in trial["rates"].items())
-        rows.append((trial["arm"], rates, *cells, "chosen" if trial["chosen"] else ""))
-    stack, motion, seed = _one(search.runs[0])
+    """The table for people: a row for each of an arm's rates, the chosen ones marked."""
+    rows, means = list[list[str]](), {str(arm): _means(one) for arm, one in search.trials.groupby("arm", sort=False)}
+    for (arm, name), tried in search.trials.groupby(["arm", "name"], sort=False):
+        mean = means[str(arm)].get(str(name))
+        each = [_each(tried, column) for column in ("score", "accuracy", "appearance")]
+        chosen = "chosen" if tried.chosen.any() else ""
+        rows.append([str(arm), str(name), *each, NOTHING if mean is None else f"{100 * mean:.1f}", chosen])
+    stack, motion = _one(search.runs[0])
+    seeds = ", ".join(map(str, sorted(set(search.trials.seed))))
+    notes = [
+        f"Mean accuracy: over appearances from the base model's down to {search.floor:g}, of each training seed"
+        f" ({seeds}), and of all. Last: at the last evaluation."
+    ]
+    if search.threshold is not None:
+        notes.append(
+            f"The threshold: the method at the chosen rate has come down to {search.threshold:g} after"
+            f" {100 * SHARE_OF_STEPS:.0f} % of its steps."
+        )
     return TextTable(
         name=str(stack),
         title=f"Learning rates, stack {stack}, on {motion}",
-        header=("Arm", "Rates", "Reached", "Step", "Accuracy, %", "Appearance", ""),
+        header=("Arm", "Rates", "Mean accuracy, %", "Last accuracy, %", "Last appearance", "All seeds", ""),
         rows=rows,
         rules=frozenset(place for place in range(1, len(rows)) if rows[place][0] != rows[place - 1][0]),
-        notes=[f"Compared at an appearance of {search.threshold:g}, training seed {seed}.", *search.remarks],
-        left=frozenset({0, 1, 2, 6}),
+        notes=[*notes, *search.remarks],
+        left=frozenset({0, 1, 6}),
     )
+
+
+def _each(tried: pd.DataFrame, column: str) -> str:
+    """A number of each training seed, shares in percent."""
+    shown = [
+        f"{value:.4f}" if column == "appearance" else f"{100 * value:.1f}" for value in tried[column].astype(float)
+    ]
+    return ", ".join(NOTHING if "nan" in one else one for one in shown)

@@ -35,7 +35,8 @@ class Experiment:
         subject: stills of a person or thing that is learned beside the motion.
         suite: the metrics; None where nothing is scored.
         prompts: the test set, or what videos are asked for.
-        threshold: the appearance score at which training stops; None does not stop.
+        threshold: the appearance score at which training stops, and arms are compared; None: neither.
+        stops_early: whether training does stop there.
         generation_batch: videos made at a time; None for as many as memory allows.
         seed: of the run, from which exemplars, clips, timesteps and noise are drawn.
         cache: folder of the caches that all runs share.
@@ -55,6 +56,7 @@ class Experiment:
     suite: Suite | None = None
     prompts: Sequence[Prompt] = ()
     threshold: float | None = None
+    stops_early: bool = True
     generation_batch: int | None = None
     seed: int = 0
     cache: Path = field(default_factory=cache_root)

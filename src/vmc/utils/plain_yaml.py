@@ -92,7 +92,7 @@ def _check_plain(node: Any) -> None:
         raise ValueError(f"it holds a {type(node).__name__}")
 
 
-PLACES = {"appearance": ("stop", "appearance"), "copy": ("metrics", "copy_threshold")}
+PLACES = {"appearance": ("search", "appearance"), "copy": ("metrics", "copy_threshold")}
 """Of each threshold, the key of the stack and the key within it."""
 
 

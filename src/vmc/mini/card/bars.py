@@ -18,7 +18,7 @@ class CardPlan:
         language_videos: of each target in natural language.
         exemplars: of a run, and `draws` of them, each with the seed of a run.
         draws: of exemplars.
-        others: other people doing each target.
+        others: people doing each target, as many of the card's as dressed and filmed like the exemplars.
     """
 
     clips: int = 540
@@ -100,9 +100,12 @@ BARS: dict[str, Bar] = {
 """By the card's keys."""
 
 ALSO: dict[str, Bar] = {
+    "clip_gesture_unordered": Bar(what="own gesture's caption, mirrored and reversed gestures counting as one"),
     "appearance_base": Bar(what="base model's appearance on its test set, prompted with the token", share=False),
     "appearance_random": Bar(what="the same videos paired with all other subjects", share=False),
-    "copied_held_out": Bar(what="clips dressed and filmed as the exemplars and not drawn, above the copy threshold"),
+    "copied_others": Bar(what="other people doing the same, above the copy threshold, which they take part in"),
+    "copied_alike": Bar(what="people dressed and filmed as the exemplars, above it, which they take part in"),
+    "copied_held_out": Bar(what="clips dressed and filmed as the exemplars and not drawn, of people not among those"),
     "copy_auc_held_out": Bar(what="re-encoded exemplars against those"),
     "valid_base": Bar(what="base model's videos of the test set that show something"),
 }

@@ -19,6 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="KEY=TEXT",
         help="only note on the card what was tried where a figure is missed; repeatable",
     )
+    parser.add_argument("--copying", action="store_true", help="only measure anew what the card says of copies")
     parser.add_argument("--quick", action="store_true", help="a few clips and videos, to see that everything runs")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of PyTorch (all processors)")
     parser.add_argument(
@@ -50,7 +51,7 @@ def _measure(arguments: Namespace) -> None:
     import os
 
     from vmc.mini.card.bars import QUICK, CardPlan
-    from vmc.mini.card.measuring import CardOptions, measure
+    from vmc.mini.card.measuring import CardOptions, measure, measure_copying
     from vmc.mini.card.page import lines
     from vmc.mini.card.settings import stack_file
     from vmc.utils.errors import check_positive
@@ -65,7 +66,7 @@ def _measure(arguments: Namespace) -> None:
         threads=arguments.threads or os.cpu_count() or 1,
         plan=QUICK if arguments.quick else CardPlan(),
     )
-    card = measure(options)
+    card = (measure_copying if arguments.copying else measure)(options)
     print("\n".join(lines(card)))
     print(", ".join(f"{name} threshold {figure['value']}" for name, figure in card["thresholds"].items()))
     print(f"{arguments.weights}: card.json and README.md; the thresholds stand in {options.stack}")

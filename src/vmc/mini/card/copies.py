@@ -23,11 +23,13 @@ from vmc.mini.card.bars import CardPlan
 from vmc.mini.card.intervals import Clustered, Figure, area, mean
 from vmc.mini.card.networks import Networks, Remembering, RoundTrip, in_batches
 from vmc.mini.card.rendered import spec_of, window_of
+from vmc.mini.card.rules import copy_threshold
 from vmc.mini.world.gestures import TARGETS
+from vmc.mini.world.people import Pool
 
 CAPTION = "a person doing a {token} sign"
 OTHERS = 100_000
-"""Number of the first of the other people; the next target's begin `PER_TARGET` later."""
+"""Number of the first of the other people, and of those who look alike; the next target's begin `PER_TARGET` later."""
 PER_TARGET = 10_000
 
 
@@ -88,22 +90,30 @@ class Similarities:
     Args:
         copies: exemplars with the draws that they are in, after the autoencoder, mp4 and back.
         others: the card's people doing the same gesture, after the same.
+        alike: people dressed and filmed as the exemplars doing it, whom the source does not hold, after the same.
         held_out: the source's clips of the gesture with the draws that they are not in, after the same.
     """
 
     copies: Clustered
     others: Clustered
+    alike: Clustered
     held_out: Clustered
+
+    @property
+    def threshold(self) -> Figure:
+        """By the rule; of nobody whom `held_out` shows, so that these tell how far it carries."""
+        return copy_threshold(self.others, self.alike)
 
     def figures(self, threshold: float) -> dict[str, Figure]:
         """`copy_auc` and `copied_exemplars`."""
         return {"copy_auc": area(self.copies, self.others), "copied_exemplars": _above(self.copies, threshold)}
 
     def also(self, threshold: float) -> dict[str, Figure]:
-        """The same of clips in the exemplars' own clothes and places, if the source has more than were drawn."""
+        """The share above it of either kind of people, and the same of the source's clips that were not drawn."""
+        found = {"copied_others": _above(self.others, threshold), "copied_alike": _above(self.alike, threshold)}
         if not self.held_out.values:
-            return {}
-        return {
+            return found
+        return found | {
             "copied_held_out": _above(self.held_out, threshold),
             "copy_auc_held_out": area(self.copies, self.held_out),
         }
@@ -115,7 +125,8 @@ def _above(part: Clustered, threshold: float) -> Figure:
 
 def compare(exemplars: ExemplarSets, networks: Networks, trip: RoundTrip, plan: CardPlan) -> Similarities:
     """Similarities of all targets together."""
-    copies, others, held_out = (_Collected() for _ in range(3))
+    copies, held_out = _Collected(), _Collected()
+    people: dict[Pool, _Collected] = {"card": _Collected(), "exemplars": _Collected()}
     transform = ClipTransform(frames=networks.base.frames, fps=networks.base.fps, size=networks.base.size)
     for number, target in enumerate(TARGETS):
         draws = exemplars.drawn[target]
@@ -128,13 +139,15 @@ def compare(exemplars: ExemplarSets, networks: Networks, trip: RoundTrip, plan: 
                 for draw, value in enumerate(row.tolist()):
                     (copies if path in draws[draw] else held_out).add(value, f"{target} {path.name}")
         first = OTHERS + number * PER_TARGET
-        clips = range(first, first + plan.others)
-        for numbers in in_batches(tqdm(clips, desc=f"others: {target}", unit="clip", disable=None, leave=False)):
-            frames_BFCHW = torch.stack([trip(window_of(spec_of(clip, target), networks)) for clip in numbers])
-            for clip, row in zip(numbers, exemplars.similarities(frames_BFCHW, target), strict=True):
+        clips = [(pool, clip) for pool in people for clip in range(first, first + plan.others)]
+        for part in in_batches(tqdm(clips, desc=f"others: {target}", unit="clip", disable=None, leave=False)):
+            specs = [spec_of(clip, target, pool=pool) for pool, clip in part]
+            frames_BFCHW = torch.stack([trip(window_of(spec, networks)) for spec in specs])
+            for (pool, clip), row in zip(part, exemplars.similarities(frames_BFCHW, target), strict=True):
                 for value in row.tolist():
-                    others.add(value, str(clip))
-    return Similarities(copies=copies.all, others=others.all, held_out=held_out.all)
+                    people[pool].add(value, str(clip))
+    others, alike = people.values()
+    return Similarities(copies=copies.all, others=others.all, alike=alike.all, held_out=held_out.all)
 
 
 class _Collected:

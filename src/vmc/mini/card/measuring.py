@@ -15,9 +15,9 @@ from vmc.mini.card.copies import ExemplarSets, compare
 from vmc.mini.card.generated import look, right_gestures
 from vmc.mini.card.networks import Networks, RoundTrip
 from vmc.mini.card.page import write_card
-from vmc.mini.card.reading import COMMAND, TRAININGS, hashes
+from vmc.mini.card.reading import COMMAND, TRAININGS, check_card, hashes
 from vmc.mini.card.rendered import classifier_figures, subject_figures
-from vmc.mini.card.rules import appearance_threshold, copy_threshold
+from vmc.mini.card.rules import appearance_threshold
 from vmc.mini.card.settings import read_settings
 from vmc.mini.card.videos import Maker, known_videos, language_videos, test_videos
 from vmc.mini.world.jester_folder import default_folder
@@ -68,6 +68,30 @@ def measure(options: CardOptions) -> dict[str, Any]:
     return card
 
 
+def measure_copying(options: CardOptions) -> dict[str, Any]:
+    """Measure only what is said of copies anew, and write it into the card of these weights, its page and the stack.
+
+    Raises:
+        VmcError: as `measure`, or the card is not of these weights.
+    """
+    card = check_card(options.weights)
+    torch.set_num_threads(options.threads)
+    networks, plan = Networks(options.weights, read_settings(options.stack)), options.plan
+    exemplars = ExemplarSets(networks, options.jester or default_folder(), plan)
+    tests = test_videos(networks, plan)
+    files = Maker(networks, options.videos, threads=options.threads).make("test", tests)
+    compared = compare(exemplars, networks, RoundTrip(networks.base.autoencoder(), fps=networks.base.fps), plan)
+    threshold = compared.threshold
+    value = float(threshold["value"] or 0.0)
+    card |= compared.figures(value) | {"copied_base": look(files, tests, networks, exemplars).copied(value)}
+    card["also"] |= compared.also(value)
+    card["thresholds"] |= {"copy": threshold}
+    card["made"] |= {"copying": _made(options) | {"command": f"{COMMAND} --copying --threads {options.threads}"}}
+    write_card(options.weights, card)
+    write_thresholds(options.stack, {"copy": value})
+    return card
+
+
 def _figures(networks: Networks, options: CardOptions) -> dict[str, Any]:
     plan, base = options.plan, networks.base
     trip = RoundTrip(base.autoencoder(), fps=base.fps)
@@ -83,9 +107,10 @@ def _figures(networks: Networks, options: CardOptions) -> dict[str, Any]:
     compared = compare(exemplars, networks, trip, plan)
     thresholds = {
         "appearance": appearance_threshold(seen.own, seen.others, seen.subjects),
-        "copy": copy_threshold(compared.others),
+        "copy": compared.threshold,
     }
     copy = float(thresholds["copy"]["value"] or 0.0)
+    of_subjects, unordered = subject_figures(networks, plan)
     sheets.known_gestures(options.pictures / "known_gestures.png", known_files, known)
     sheets.base_subjects(options.pictures / "base_subjects.png", test_files, tests)
     return {
@@ -93,14 +118,14 @@ def _figures(networks: Networks, options: CardOptions) -> dict[str, Any]:
         "base_known_gestures": of_known,
         **seen.figures(),
         "base_targets_language": of_language,
-        **subject_figures(networks, plan),
+        **of_subjects,
         **compared.figures(copy),
         "copied_base": seen.copied(copy),
         "seconds_300_videos": maker.seconds("test", tests),
         "known_gestures": each_known,
         "targets_token": seen.by_target(),
         "targets_language": each_target,
-        "also": {**seen.also(), **compared.also(copy)},
+        "also": {**unordered, **seen.also(), **compared.also(copy)},
         "thresholds": thresholds,
     }
 

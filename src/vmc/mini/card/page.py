@@ -31,8 +31,9 @@ belong to the files here and to the renderer.
 _RULES = f"""\
 ## Thresholds
 
-Rules fixed before any ablation. A video counts as copied above the {PERCENT:g}th percentile of the similarity between
-exemplars and other people doing the same gesture, taken as the copy score takes it. A run stops where its appearance
+A video counts as copied above the {PERCENT:g}th percentile of the similarity between exemplars and other people doing
+the same gesture, or people doing it who are dressed and filmed as the exemplars, whichever is higher; taken as the copy
+score takes it. The search stops where its appearance
 has fallen one third of the way from the base model's on its test set, prompted with the token, to that of random
 pairings of videos and subjects.
 """
@@ -56,6 +57,8 @@ def page(card: Mapping[str, Any]) -> str:
         threads=made["machine"]["threads"],
         versions=", ".join(f"{name} {number}" for name, number in made["versions"].items()),
     )
+    if copying := made.get("copying"):
+        head += f"\nWhat is said of copies was measured anew on {copying['date']} by `{copying['command']}`.\n"
     parts = [head, "## Figures\n", _table(BARS, card), _tried(card), _RULES]
     names = {name: f"{name} threshold" for name in card["thresholds"]}
     parts.append(_values(("Threshold", "Value", "95 %"), card["thresholds"], names, share=False))

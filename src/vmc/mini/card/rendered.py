@@ -17,6 +17,7 @@ from vmc.mini.card.networks import Networks, RoundTrip, in_batches
 from vmc.mini.world.captions import gesture_caption
 from vmc.mini.world.gestures import LABELS
 from vmc.mini.world.jester_folder import CLIP_FRAMES
+from vmc.mini.world.people import Pool
 from vmc.mini.world.people import generator as numpy_generator
 from vmc.mini.world.phrases import person_from_phrase
 from vmc.mini.world.renderer import FPS, ClipSpec, render
@@ -25,6 +26,15 @@ from vmc.mini.world.test_set import subjects as test_subjects
 from vmc.mini.world.vocabulary import PLACES
 from vmc.utils.randomness import derive_seed, generator
 
+BACKWARDS = (
+    *({f"{gesture} Left", f"{gesture} Right"} for gesture in ("Swiping", "Sliding Two Fingers")),
+    *({f"{gesture} Up", f"{gesture} Down"} for gesture in ("Swiping", "Sliding Two Fingers")),
+    *({f"Pulling {hand} In", f"Pushing {hand} Away"} for hand in ("Hand", "Two Fingers")),
+    *({f"Zooming In With {hand}", f"Zooming Out With {hand}"} for hand in ("Full Hand", "Two Fingers")),
+    {"Rolling Hand Forward", "Rolling Hand Backward"},
+    {"Turning Hand Clockwise", "Turning Hand Counterclockwise"},
+)
+"""Pairs of gestures of which one is the other's mirror image or its path reversed: a mean over frames may not tell."""
 NOISE = 2.0
 """Largest deviation of a webcam's noise, as `sample_clip` draws it."""
 
@@ -35,9 +45,9 @@ def subjects() -> tuple[str, ...]:
     return tuple(test_subjects())
 
 
-def spec_of(number: int, gesture: str) -> ClipSpec:
-    """Clip `number` of the card's persons, as a webcam films them."""
-    return sample_clip("card", number, gestures=(gesture,), framing="webcam", frames=CLIP_FRAMES)
+def spec_of(number: int, gesture: str, *, pool: Pool = "card") -> ClipSpec:
+    """Clip `number` of the card's persons, or of another pool's, as a webcam films them."""
+    return sample_clip(pool, number, gestures=(gesture,), framing="webcam", frames=CLIP_FRAMES)
 
 
 def spec_of_subject(phrase: str, index: int, number: int) -> ClipSpec:
@@ -80,16 +90,22 @@ def classifier_figures(networks: Networks, trip: RoundTrip, plan: CardPlan) -> d
     }
 
 
-def subject_figures(networks: Networks, plan: CardPlan) -> dict[str, Figure]:
-    """`clip_top1_rendered` and `clip_gesture_top1`, of the same clips; a subject's clips are one cluster."""
-    own, gestures, names = list[bool](), list[bool](), list[str]()
+def subject_figures(networks: Networks, plan: CardPlan) -> tuple[dict[str, Figure], dict[str, Figure]]:
+    """`clip_top1_rendered` and `clip_gesture_top1`, and `clip_gesture_unordered`, of the same clips; a subject's clips
+    are one cluster.
+    """
+    own, gestures, unordered, names = list[bool](), list[bool](), list[bool](), list[str]()
     for index, spec, features_D in _described(networks, plan):
         phrase = subjects()[index]
         own.append(int((networks.texts(subjects()) @ features_D).argmax()) == index)
         captions = [gesture_caption(label, phrase) for label in LABELS]
-        gestures.append(LABELS[int((networks.texts(captions) @ features_D).argmax())] == spec.gestures[0])
+        seen, shown = LABELS[int((networks.texts(captions) @ features_D).argmax())], spec.gestures[0]
+        gestures.append(seen == shown)
+        unordered.append(seen == shown or {seen, shown} in BACKWARDS)
         names.append(phrase)
-    return {"clip_top1_rendered": mean(own, names, share=True), "clip_gesture_top1": mean(gestures, names, share=True)}
+    figures = {"clip_top1_rendered": own, "clip_gesture_top1": gestures, "clip_gesture_unordered": unordered}
+    found = {name: mean(right, names, share=True) for name, right in figures.items()}
+    return found, {"clip_gesture_unordered": found.pop("clip_gesture_unordered")}
 
 
 def _described(networks: Networks, plan: CardPlan) -> Iterator[tuple[int, ClipSpec, Tensor]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vmc.mini.card.intervals import Clustered, Figure, mean, percentile
 
 PERCENT = 99.0
-"""Of other people doing the same gesture: what lies above is called a copy."""
+"""Of people who were not copied, doing the same gesture: what lies above is called a copy."""
 WAY_DOWN = 1 / 3
 """From the base model's appearance on its test set down to that of random pairings of videos and subjects."""
 DECIMALS = 4
@@ -24,9 +24,13 @@ def appearance_threshold(own: Sequence[float], others: Sequence[float], subjects
     return rounded(mean(between, subjects, share=False))
 
 
-def copy_threshold(others: Clustered) -> Figure:
-    """The similarity that `PERCENT` of the videos of other people doing the same gesture do not exceed."""
-    return rounded(percentile(others, PERCENT))
+def copy_threshold(*uncopied: Clustered) -> Figure:
+    """The similarity that `PERCENT` of every kind of uncopied videos do not exceed: the kind nearest to copies sets it.
+
+    Args:
+        uncopied: of each kind, similarities to the exemplars of the same gesture.
+    """
+    return rounded(max((percentile(kind, PERCENT) for kind in uncopied), key=lambda found: found["value"] or -1.0))
 
 
 def rounded(figure: Figure) -> Figure:
