@@ -9,6 +9,10 @@ SIZE ?= quick
 STACK ?= mini
 RATES := method lora token_trained textual_inversion dreambooth custom_diffusion tune_a_video
 RUNS ?= outputs/mini
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+# Arms of a sweep side by side, one thread each; one after the other on a GPU, which JOBS=N has them share.
+JOBS ?= $(if $(strip $(foreach word,gpu paper launcher,$(findstring $(word),$(STACK) $(ARGS)))),1,$(CORES))
+SIDE_BY_SIDE = $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.threads=1)
 
 .PHONY: setup train sweep-ablations sweep-baselines search-rates report test lint bench clean
 .DEFAULT_GOAL := help
@@ -17,12 +21,12 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(SET_UP_DEV)  ## make .venv with the project and the tools of development
-$(SET_UP): pyproject.toml
+$(SET_UP): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "vmc needs Python 3.11 to 3.13, and $(PYTHON) is another; run make PYTHON=python3.12"; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --editable .
+	$(RUN) -m pip install --editable '.[joblib]'
 	touch $@
 $(SET_UP_DEV): $(SET_UP)
 	$(RUN) -m pip install --editable '.[dev]'
@@ -32,14 +36,14 @@ train: $(SET_UP)  ## train the default motion on the miniature (ARGS="..." adds 
 	$(RUN) -m vmc.train $(ARGS)
 
 sweep-ablations: $(SET_UP)  ## Table 2: every ablation on one motion (SIZE=full for four motions and three seeds, ARGS="...")
-	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(ARGS)
+	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(SIDE_BY_SIDE) $(ARGS)
 
 sweep-baselines: $(SET_UP)  ## Table 1: the method and its baselines, as above
-	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(ARGS)
+	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(SIDE_BY_SIDE) $(ARGS)
 
 search-rates: $(SET_UP)  ## each arm's learning rates on a motion of their own, into experiments/rates (STACK=paper, ARGS="...")
 	failed=0; for arm in $(RATES); do \
-		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(ARGS) || failed=1; done; \
+		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(SIDE_BY_SIDE) $(ARGS) || failed=1; done; \
 	$(RUN) -m vmc.rates --runs outputs/rates/$(STACK) && exit $$failed
 
 report: $(SET_UP)  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")
@@ -54,11 +58,10 @@ lint: $(SET_UP_DEV)  ## style, types, which room imports which, and spelling
 	$(RUN) -m mypy
 	$(RUN) -m pytest -q tests/test_layout.py
 
-bench: $(SET_UP)  ## speed and memory of this machine, as tables and in outputs/bench (ARGS="..." for all four)
-	$(RUN) -m vmc.bench train --compare plain --output outputs/bench/train.json $(ARGS)
-	$(RUN) -m vmc.bench generate --output outputs/bench/generate.json $(ARGS)
-	$(RUN) -m vmc.bench evaluate --output outputs/bench/evaluate.json $(ARGS)
-	$(RUN) -m vmc.bench startup --output outputs/bench/startup.json $(ARGS)
+bench: $(SET_UP)  ## speed and memory of this machine, in outputs/bench, against experiments/performance (ARGS="...")
+	for name in "train --compare plain" "generate --compare plain" "evaluate --compare plain" startup; do \
+		file=$${name%% *}.json; $(RUN) -m vmc.bench $$name --output outputs/bench/$$file \
+			--recorded experiments/performance/$$file $(ARGS) || exit 1; done
 
 clean:  ## remove what was built; runs in outputs/ stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -143,15 +144,72 @@ def take_turns(tasks: Mapping[str, Callable[[], float]], *, repeats: int, label:
     return {name: np.array(values) for name, values in found.items()}
 
 
+def beside(busy: int, task: Callable[[], float]) -> float:
+    """What a task gives while so many processes keep a core busy each."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    try:
+        return task()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def beside_figures(name: str, busy: int, timed: Mapping[str, np.ndarray]) -> Figures:
+    """Seconds of a task beside busy processes, and how many times as long it takes there."""
+    beside, share = timed["beside"], timed["beside"] / timed["ours"]
+    return {f"{name}, beside {busy} busy": ("s", beside), f"{name}, beside {busy} busy / alone": ("times", share)}
+
+
+def plain_loops(chosen: Sequence[str]) -> dict[str, frozenset[str]]:
+    """What is plain in each loop that is measured: nothing, all, each choice taken back, and all but each."""
+    everything = frozenset(chosen)
+    loops = {"ours": frozenset[str](), **({"plain": everything} if chosen else {})}
+    for name in chosen if len(chosen) > 1 else ():
+        loops |= {f"{name} taken back": frozenset([name]), f"{name} alone": everything - {name}}
+    return loops
+
+
+def share_figures(timed: Mapping[str, np.ndarray], chosen: Sequence[str]) -> Figures:
+    """The gain over the plain loop, and the share of every choice where there are several: the plain loop against the
+    one with that choice alone, and ours with that choice taken back against ours.
+    """
+    figures: Figures = {"plain / ours": ("x", timed["plain"] / timed["ours"])}
+    for name in chosen if len(chosen) > 1 else ():
+        figures[f"{name}, alone"] = "x", timed["plain"] / timed[f"{name} alone"]
+        figures[f"{name}, taken back"] = "x", timed[f"{name} taken back"] / timed["ours"]
+    return figures
+
+
+def regressions(report: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """A sentence for each gain that is below the recorded one's by more than the spread of both."""
+    said = []
+    for name, before in recorded["figures"].items():
+        now = report["figures"].get(name)
+        if now is not None and before["unit"] == "x" and now["high"] < before["low"]:
+            spreads = [f"{one['median']:.3g} ({one['low']:.3g} to {one['high']:.3g})" for one in (now, before)]
+            said.append(f"regression: {name} is {spreads[0]}, recorded was {spreads[1]}")
+    return said
+
+
+def apart(task: Callable[[], Any]) -> Any:
+    """What a task gives in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(task).result()
+
+
 def memory_figures(name: str, task: Callable[[], Any]) -> Figures:
     """Peak memory of a process that does this alone, loading included; on a GPU, of PyTorch's tensors there."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        peak = pool.submit(_peak, task).result()
-    return {f"peak memory, {name}": ("MB", np.array([peak / 1e6]))}
+    return {f"peak memory, {name}": ("MB", np.array([apart(partial(_peak, task)) / 1e6]))}
 
 
 def _peak(task: Callable[[], Any]) -> int:
     task()
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most, on a GPU in PyTorch's tensors."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else resident_peak()
 
 
