@@ -95,9 +95,11 @@ def test_only_targets_of_development_install_its_tools(target, tmp_path):
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
     ("given", "jobs"),
-    [(["JOBS=3"], 3), (["CORES=2"], 2), (["CORES=1"], 1), (["CORES=4", "ARGS=stack=paper seed=1"], 1)]
-    + [(["CORES=4", "ARGS=hydra/launcher=slurm"], 1), (["CORES=4", "STACK=paper"], 1)]
-    + [(["CORES=4", "JOBS=2", "ARGS=trainer=gpu"], 2)],
+    [
+        *((["JOBS=3"], 3), (["CORES=2"], 2), (["CORES=1"], 1), (["CORES=4", "ARGS=stack=paper seed=1"], 1)),
+        *((["CORES=4", "ARGS=hydra/launcher=slurm"], 1), (["CORES=4", "STACK=paper"], 1)),
+        (["CORES=4", "JOBS=2", "ARGS=trainer=gpu"], 2),
+    ],
 )
 def test_arms_of_a_sweep_are_side_by_side_with_one_thread_each(given, jobs):
     for target in ("sweep-ablations", "sweep-baselines", "search-rates"):

@@ -15,7 +15,7 @@ from vmc.config.build import build_experiment, build_session
 from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import measure, train, videos
+from vmc.tools.bench import choices, measure, train, videos
 from vmc.tools.bench.arithmetic import arithmetic_figures, peak_of, step_flops
 from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
@@ -224,6 +224,31 @@ def test_busy_processes_are_gone_afterwards(monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", lambda *words: started.append(popen(*words)) or started[-1])
     assert measure.beside(2, lambda: float(sum(one.poll() is None for one in started))) == 2.0
     assert all(one.poll() is not None for one in started)
+
+
+def test_every_case_composes_and_one_that_does_not_is_named(monkeypatch):
+    cases = choices.find_cases(["paper"])
+    assert len({case.label for case in cases}) == len(cases) == len(choices.TRAINING) + len(choices.SAMPLING)
+    monkeypatch.setattr(choices, "TRAINING", {"good": [], "wrong": ["trainer.checkpoint=1"]})
+    with pytest.raises(VmcError, match=r"case 'mini training, wrong': trainer.checkpoint is unknown; did you mean"):
+        choices.find_cases(["mini"])
+
+
+def test_cases_are_measured_against_the_release_and_a_failed_one_ends_no_other(small, monkeypatch):
+    monkeypatch.setattr(measure, "apart", lambda task: task())
+    named = {choices.RELEASE: [], "kept": ["batch_size=1"], "none": ["model.path=nowhere"]}
+    monkeypatch.setattr(choices, "TRAINING", named)
+    monkeypatch.setattr(choices, "SAMPLING", {choices.RELEASE: [], "as shipped": []})
+    monkeypatch.setattr(choices, "SHORT", [])
+    words = ["choices", "--stack", "mini", "trainer=cpu", *small, "batch_size=1", "--steps", "1", "--videos", "1"]
+    monkeypatch.setattr(train, "plain_choices", lambda overrides: ["encoders", "groups"])
+    report = choices.choices(bench.parse([*words, "--repeats", "1"]))
+    found = {name: figure["median"] for name, figure in report["figures"].items()}
+    for kind, case in (("training", "kept"), ("sampling", "as shipped")):
+        label = f"mini {kind}, {case}"
+        assert found[f"{label}, gain"] == pytest.approx(found[f"mini {kind}, {choices.RELEASE}"] / found[label])
+        assert found[f"{label}, memory"] > 0
+    assert [note for note in report["notes"] if "failed" in note] == []
 
 
 def test_starting_gives_the_first_run_apart(monkeypatch):

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from vmc.config.build import build_experiment, build_part
-from vmc.config.checks import check_config
-from vmc.config.command import compose, user_error
+from vmc.config.command import user_error
 from vmc.models.unet3d import ZEROSCOPE
 from vmc.tools.bench import measure, train, videos
 from vmc.tools.bench.measure import WARM_UP, Figures, seconds
@@ -77,22 +76,23 @@ class Case:
 
 
 def find_cases(stacks: Sequence[str], further: Sequence[str] = ()) -> list[Case]:
-    """All cases of some stacks on a GPU, with further overrides behind their own.
+    """All cases of some stacks, with further overrides behind their own; on a GPU where those name no trainer.
 
     Raises:
         VmcError: naming the case whose overrides do not compose.
     """
     found = []
+    trainer = [] if any(word.startswith("trainer=") for word in further) else ["trainer=gpu"]
     for stack in stacks:
         for samples, cases in ((False, TRAINING), (True, SAMPLING)):
-            base = [f"stack={stack}", "trainer=gpu", "logger=csv", *(SHORT if samples else ())]
+            base = [f"stack={stack}", *trainer, *(SHORT if samples else ())]
             found += [
                 Case(stack=stack, samples=samples, name=name, overrides=[*base, *words, *further])
                 for name, words in cases.items()
             ]
     for case in found:
         try:
-            check_config(compose("train", case.overrides), "train")
+            measure.compose_unbuilt(case.overrides, scored=case.samples)
         except VmcError as error:
             raise VmcError(f"case '{case.label}': {error}") from error
     return found
@@ -106,7 +106,7 @@ def choices(arguments: Namespace) -> dict[str, Any]:
     """
     stacks = [arguments.stack] if arguments.stack else ["paper", "mini"]
     cases = find_cases(stacks, arguments.overrides)
-    hardware = build_part(compose("train", cases[0].overrides), "trainer")
+    hardware = build_part(measure.compose_unbuilt(cases[0].overrides, scored=False), "trainer")
     if "paper" in stacks and not any(word.startswith("model.path=") for word in arguments.overrides):
         if not arguments.model.is_dir():
             random_folder(arguments.model, ZEROSCOPE)

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from tqdm import tqdm
@@ -54,6 +55,13 @@ def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
     Raises:
         VmcError: the overrides are wrong, or lack a value.
     """
+    config = compose_unbuilt(overrides, scored=scored)
+    check_parts(config)
+    return resolved(config)
+
+
+def compose_unbuilt(overrides: Sequence[str], *, scored: bool) -> DictConfig:
+    """The same before any of its parts is built, which may need a GPU."""
     config = compose("train", ["logger=csv", *overrides])
     config.data.path, config.data.source = None, {"_target_": "vmc.data.clips.NoClips"}
     for part in (config.data, config.regularization):
@@ -62,8 +70,7 @@ def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
     config.evaluate_every = int(scored)
     check_complete(config)
     check_config(config, "train")
-    check_parts(config)
-    return resolved(config)
+    return config
 
 
 def describe(config: Mapping[str, Any], experiment: Experiment, **more: Any) -> dict[str, Any]:

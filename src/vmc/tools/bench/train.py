@@ -99,7 +99,7 @@ def plain_choices(overrides: Sequence[str]) -> list[str]:
         VmcError: the overrides are wrong, or lack a value.
     """
     config = measure.compose_run(overrides, scored=False)
-    low = build_part(compose("train", overrides), "trainer").frozen_dtype != torch.float32
+    low = build_part(config, "trainer").frozen_dtype != torch.float32
     return [
         name
         for name, (words, _) in PLAIN.items()
