@@ -65,13 +65,7 @@ def _add_options(parser: ArgumentParser, command: str) -> None:
     add = partial(parser.add_argument, type=int, metavar="N")
     add("--repeats", default=3, help="of every measurement (3)")
     if command == "choices":
-        stacks = {
-            "nargs": "+",
-            "choices": ["paper", "mini"],
-            "default": ["paper", "mini"],
-            "help": "of these stacks alone",
-        }
-        parser.add_argument("--stack", **stacks)
+        parser.add_argument("--stack", choices=["paper", "mini"], help="of this stack alone")
         folder = "ZeroScope's with random weights, written where it is not there (outputs/bench/model)"
         parser.add_argument("--model", type=Path, metavar="DIR", default=Path("outputs/bench/model"), help=folder)
     if command in ("train", "choices"):

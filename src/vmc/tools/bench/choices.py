@@ -113,11 +113,11 @@ def choices(arguments: Namespace) -> dict[str, Any]:
         path = f"model.path={arguments.model}"
         cases = [replace(one, overrides=[*one.overrides, *[path] * (one.stack == "paper")]) for one in cases]
     figures: Figures = {}
-    failed, base = [], np.nan
+    failed, base = list[str](), float("nan")
     for case in cases:
         print(f"{case.label} ...", flush=True)
         if case.name == RELEASE:
-            base = np.nan
+            base = float("nan")
         try:
             values, peak = measure.apart(
                 partial(measure_case, case, arguments.steps, arguments.videos, arguments.repeats)
