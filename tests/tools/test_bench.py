@@ -15,7 +15,7 @@ from vmc.config.build import build_experiment, build_session
 from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import choices, measure, train, videos
+from vmc.tools.bench import choices, measure, shares, train, videos
 from vmc.tools.bench.arithmetic import arithmetic_figures, peak_of, step_flops
 from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
@@ -131,11 +131,12 @@ def test_the_plain_loop_trains_on_the_same_batches(small):
 
 
 def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small):
-    assert train.plain_choices(small) == ["encoders", "recomputation", "groups"]
+    chosen = partial(shares.plain_choices, table=train.PLAIN, scored=False)
+    assert chosen(small) == ["encoders", "recomputation", "groups"]
     low = [*small, "trainer.precision=bf16-mixed"]
-    assert train.plain_choices([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups"]
-    assert measure.plain_loops([]) == {"ours": frozenset()}
-    assert measure.plain_loops(["a", "b"]) == {
+    assert chosen([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups"]
+    assert shares.plain_loops([]) == {"ours": frozenset()}
+    assert shares.plain_loops(["a", "b"]) == {
         **{"ours": frozenset(), "plain": frozenset("ab")},
         **{"a taken back": frozenset("a"), "a alone": frozenset("b")},
         **{"b taken back": frozenset("b"), "b alone": frozenset("a")},
@@ -150,7 +151,7 @@ def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small)
 def test_a_choice_is_shared_from_the_loops_of_its_round():
     timed = {"ours": [1.0, 2.0], "plain": [6.0, 8.0], "a taken back": [2.0, 3.0], "a alone": [3.0, 2.0]}
     timed |= {"b taken back": [1.0, 2.0], "b alone": [6.0, 8.0]}
-    figures = measure.share_figures({name: np.array(values) for name, values in timed.items()}, ["a", "b"])
+    figures = shares.share_figures({name: np.array(values) for name, values in timed.items()}, ["a", "b"])
     assert {name: values.tolist() for name, (_, values) in figures.items()} == {
         **{"plain / ours": [6.0, 4.0], "a, alone": [2.0, 4.0], "a, taken back": [2.0, 1.5]},
         **{"b, alone": [1.0, 1.0], "b, taken back": [1.0, 1.0]},
@@ -241,7 +242,7 @@ def test_cases_are_measured_against_the_release_and_a_failed_one_ends_no_other(s
     monkeypatch.setattr(choices, "SAMPLING", {choices.RELEASE: [], "as shipped": []})
     monkeypatch.setattr(choices, "SHORT", [])
     words = ["choices", "--stack", "mini", "trainer=cpu", *small, "batch_size=1", "--steps", "1", "--videos", "1"]
-    monkeypatch.setattr(train, "plain_choices", lambda overrides: ["encoders", "groups"])
+    monkeypatch.setattr(train, "PLAIN", {"groups": train.PLAIN["groups"]})
     report = choices.choices(bench.parse([*words, "--repeats", "1"]))
     found = {name: figure["median"] for name, figure in report["figures"].items()}
     for kind, case in (("training", "kept"), ("sampling", "as shipped")):

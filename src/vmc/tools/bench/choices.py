@@ -14,7 +14,7 @@ import numpy as np
 from vmc.config.build import build_experiment, build_part
 from vmc.config.command import user_error
 from vmc.models.unet3d import ZEROSCOPE
-from vmc.tools.bench import measure, train, videos
+from vmc.tools.bench import measure, shares, train, videos
 from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.tools.full_size import random_folder
 from vmc.utils.errors import VmcError
@@ -136,17 +136,16 @@ def choices(arguments: Namespace) -> dict[str, Any]:
 
 def measure_case(case: Case, steps: int, count: int, repeats: int) -> tuple[np.ndarray, int]:
     """Seconds of a step or a video in each round, and the peak memory of this process in bytes."""
-    config = measure.compose_run(case.overrides, scored=case.samples)
+    module = videos if case.samples else train
+    plain = shares.plain_choices(case.overrides, module.PLAIN, scored=case.samples) if case.name == RELEASE else []
+    config = shares.plain_config(case.overrides, module.PLAIN, plain, scored=case.samples)
     if case.samples:
         experiment = build_experiment(config)
-        plain = videos.plain_choices(experiment) if case.name == RELEASE else ()
         made = videos.untuned_generator(experiment, batch_size=experiment.generation_batch, plain=plain)
         prompts = videos.some_prompts(experiment, count)
         videos.make_videos(made, prompts[:WARM_UP])
         found = [seconds(videos.make_videos, replace(made), prompts) / count for _ in range(repeats)]
     else:
-        overrides = case.overrides
-        plain = train.plain_choices(overrides) if case.name == RELEASE else []
-        loop = train.training_steps(train.plain_config(overrides, plain), plain=plain)
+        loop = train.training_steps(config, plain=plain)
         found = [loop.run(steps) for _ in range(repeats)]
     return np.array(found), measure.peak_memory()

@@ -168,26 +168,6 @@ def beside_figures(name: str, busy: int, timed: Mapping[str, np.ndarray]) -> Fig
     return {f"{name}, beside {busy} busy": ("s", beside), f"{name}, beside {busy} busy / alone": ("times", share)}
 
 
-def plain_loops(chosen: Sequence[str]) -> dict[str, frozenset[str]]:
-    """What is plain in each loop that is measured: nothing, all, each choice taken back, and all but each."""
-    everything = frozenset(chosen)
-    loops = {"ours": frozenset[str](), **({"plain": everything} if chosen else {})}
-    for name in chosen if len(chosen) > 1 else ():
-        loops |= {f"{name} taken back": frozenset([name]), f"{name} alone": everything - {name}}
-    return loops
-
-
-def share_figures(timed: Mapping[str, np.ndarray], chosen: Sequence[str]) -> Figures:
-    """The gain over the plain loop, and the share of every choice where there are several: the plain loop against the
-    one with that choice alone, and ours with that choice taken back against ours.
-    """
-    figures: Figures = {"plain / ours": ("x", timed["plain"] / timed["ours"])}
-    for name in chosen if len(chosen) > 1 else ():
-        figures[f"{name}, alone"] = "x", timed["plain"] / timed[f"{name} alone"]
-        figures[f"{name}, taken back"] = "x", timed[f"{name} taken back"] / timed["ours"]
-    return figures
-
-
 def regressions(report: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     """A sentence for each gain that is below the recorded one's by more than the spread of both."""
     said = []

@@ -26,7 +26,7 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import measure
+from vmc.tools.bench import measure, shares
 from vmc.tools.bench.arithmetic import arithmetic_figures, step_flops
 from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.batches import Batch, TrainingBatches
@@ -41,18 +41,15 @@ CLIPS = 4
 """Exemplars, and as many regularization clips."""
 MEMORY_STEPS = 1
 """After these and the warm-up, memory has been as high as it gets."""
-PLAIN: dict[str, tuple[Sequence[str], str]] = {
+PLAIN: shares.PlainTable = {
     "encoders": ((), "autoencoder and text encoder make the batch anew in every step (clips are in memory)"),
     "weights": ((), "frozen weights are held in float32, and cast by autocast in every pass"),
     "recomputation": (["trainer.checkpoint_activations=true"], "the activations of every block are computed again"),
     "groups": ((), "the optimizer has a group for each tensor"),
 }
-"""What a loop like the release's does otherwise: by which overrides, none where it is no key, and what that means."""
 NOTES = {
     "ours": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
     " posteriors and text embeddings are in memory, as in a run.",
-    "plain": "Plain is a loop like the release's: {}. A choice taken back is ours with that part plain, over ours; a"
-    " choice alone is the plain loop over the plain loop with that part ours.",
     "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors).",
     "startup": "Seconds from the start of a process of its own; importing is included. The first run of each is given"
     " by itself: its files may not have been in the system's memory, and it fills the caches (clips, posteriors, texts)"
@@ -69,8 +66,8 @@ def train(arguments: Namespace) -> dict[str, Any]:
     config = measure.compose_run(overrides, scored=False)
     session = build_session(config, RunFolder(Path("benchmark"), config={}))
     assert isinstance(session, Session)
-    chosen = plain_choices(overrides) if arguments.compare else []
-    loops = measure.plain_loops(chosen)
+    chosen = shares.plain_choices(overrides, PLAIN, scored=False) if arguments.compare else []
+    loops = shares.plain_loops(chosen)
     tasks = {name: partial(run_once, overrides, plain, steps) for name, plain in loops.items()}
     if arguments.beside:
         tasks["beside"] = partial(measure.beside, arguments.beside, tasks["ours"])
@@ -84,39 +81,16 @@ def train(arguments: Namespace) -> dict[str, Any]:
         figures |= (found := measure.memory_figures(name, partial(run_once, overrides, loops[name], MEMORY_STEPS)))
         ((_, peaks[name]),) = found.values()
     if chosen:
-        figures |= {"a step, plain": ("s", timed["plain"]), **measure.share_figures(timed, chosen)}
+        figures |= {"a step, plain": ("s", timed["plain"]), **shares.share_figures(timed, chosen)}
         figures["peak memory, plain / ours"] = "x", peaks["plain"] / peaks["ours"]
     settings = measure.describe(config, session.experiment, batch_size=config["batch_size"], steps=steps)
-    notes = [NOTES["ours"], NOTES["plain"].format("; ".join(PLAIN[name][1] for name in chosen)), NOTES["memory"]]
-    notes = notes if chosen else [NOTES["ours"], NOTES["memory"]]
+    notes = [NOTES["ours"], *([shares.plain_note(PLAIN, chosen)] if chosen else []), NOTES["memory"]]
     return measure.make_report("train", settings, figures, notes, session.experiment.hardware)
-
-
-def plain_choices(overrides: Sequence[str]) -> list[str]:
-    """Those of `PLAIN` in which a run differs from the plain loop.
-
-    Raises:
-        VmcError: the overrides are wrong, or lack a value.
-    """
-    config = measure.compose_run(overrides, scored=False)
-    low = build_part(config, "trainer").frozen_dtype != torch.float32
-    return [
-        name
-        for name, (words, _) in PLAIN.items()
-        if (low or name != "weights")
-        and (not words or measure.compose_run([*overrides, *words], scored=False) != config)
-    ]
-
-
-def plain_config(overrides: Sequence[str], plain: Collection[str]) -> dict[str, Any]:
-    """The config of a run in which the choices in `plain` that are keys are made as the plain loop makes them."""
-    words = [word for name in PLAIN if name in plain for word in PLAIN[name][0]]
-    return measure.compose_run([*overrides, *words], scored=False)
 
 
 def run_once(overrides: Sequence[str], plain: Collection[str], steps: int) -> float:
     """Seconds a step of a loop that is made for this and gone afterwards: one at a time fits into memory."""
-    taken = training_steps(plain_config(overrides, plain), plain=plain).run(steps)
+    taken = training_steps(shares.plain_config(overrides, PLAIN, plain, scored=False), plain=plain).run(steps)
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

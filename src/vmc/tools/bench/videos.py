@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 
 from vmc.config.build import build_experiment
 from vmc.data.prompts import Prompt, spread
@@ -19,7 +18,7 @@ from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import Evaluation
 from vmc.metrics.base import Record
 from vmc.metrics.suite import Evaluator
-from vmc.tools.bench import measure
+from vmc.tools.bench import measure, shares
 from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
@@ -28,19 +27,17 @@ CLIP_FRAMES = 34
 """Frames of a source clip, as the miniature's have in the middle."""
 CLIPS = {"exemplars": 10, "regularization": 100}
 """Clips of a run (paper, Sec. 4)."""
-PLAIN = {
-    "batches": "videos are made one at a time",
-    "texts": "the text of every video and the empty one are encoded anew",
-    "weights": "weights are held in float32, and cast by autocast in every pass",
-    "scoring": "videos are read and scored one at a time, without tables and intervals",
+PLAIN: shares.PlainTable = {
+    "batches": ((), "videos are made one at a time"),
+    "texts": ((), "the text of every video and the empty one are encoded anew"),
+    "weights": ((), "weights are held in float32, and cast by autocast in every pass"),
 }
-"""What a loop like the release's does otherwise, and what that means."""
 NOTES = {
     "generate": (
         "A video is text embedding, sampling, decoding and its mp4; loading the model is left out.",
         "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors).",
     ),
-    "plain": "Plain is a loop like the release's: {}. Choices are taken back and alone as in `vmc.bench train`.",
+    "scoring": "Plain scoring reads and scores one video at a time, without tables and intervals.",
     "evaluate": (
         "Generating is text embedding, sampling, decoding and mp4, at the automatic batch size.",
         "Scoring is `Evaluation.score` on those files: read, metrics, intervals, scores.csv and summary.json; texts are"
@@ -111,9 +108,9 @@ def generate(arguments: Namespace) -> dict[str, Any]:
         str(size or "ours"): lambda size=size: seconds(make_videos, replace(generator, batch_size=size), prompts)  # type: ignore
         for size in sizes
     }
-    chosen = plain_choices(experiment) if arguments.compare else []
-    for name, plain in list(measure.plain_loops(chosen).items())[1:]:
-        tasks[name] = partial(_seconds_once, experiment, prompts, plain)
+    chosen = shares.plain_choices(arguments.overrides, PLAIN, scored=True) if arguments.compare else []
+    for name, plain in list(shares.plain_loops(chosen).items())[1:]:
+        tasks[name] = partial(_seconds_once, arguments.overrides, prompts, plain)
     if arguments.beside:
         tasks["beside"] = partial(measure.beside, arguments.beside, tasks["ours"])
     timed = measure.take_turns(tasks, repeats=arguments.repeats, label="generate")
@@ -124,27 +121,17 @@ def generate(arguments: Namespace) -> dict[str, Any]:
     if arguments.beside:
         figures |= measure.beside_figures("all videos", arguments.beside, timed)
     if chosen:
-        figures |= {"plain": ("videos/s", videos / timed["plain"]), **measure.share_figures(timed, chosen)}
+        figures |= {"plain": ("videos/s", videos / timed["plain"]), **shares.share_figures(timed, chosen)}
     for size in sizes:
         figures |= measure.memory_figures(names[size], partial(_few_videos, config, prompts[: size or videos], size))
     settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    notes = [*NOTES["generate"], *([plain_note(chosen)] if chosen else [])]
+    notes = [*NOTES["generate"], *([shares.plain_note(PLAIN, chosen)] if chosen else [])]
     return measure.make_report("generate", settings, figures, notes, experiment.hardware)
 
 
-def plain_choices(experiment: Experiment) -> list[str]:
-    """Those of `PLAIN` in which a run differs from the plain loop."""
-    low = experiment.hardware.frozen_dtype != torch.float32
-    return ["batches", "texts", *(["weights"] if low else [])]
-
-
-def plain_note(chosen: Sequence[str]) -> str:
-    """What the plain loop is."""
-    return NOTES["plain"].format("; ".join(PLAIN[name] for name in chosen))
-
-
-def _seconds_once(experiment: Experiment, prompts: Sequence[Prompt], plain: Collection[str]) -> float:
+def _seconds_once(overrides: Sequence[str], prompts: Sequence[Prompt], plain: Collection[str]) -> float:
     """Seconds of making all videos by a generator that is gone afterwards."""
+    experiment = build_experiment(shares.plain_config(overrides, PLAIN, plain, scored=True))
     generator = untuned_generator(experiment, plain=plain)
     make_videos(generator, prompts[:WARM_UP])
     return seconds(make_videos, replace(generator), prompts)
@@ -180,9 +167,9 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
             "generating": lambda: seconds(make_videos, replace(generator), prompts),  # whose texts are new
             **{f"scoring, {name}": partial(score, only=part) for name, part in parts.items()},
         }
-        chosen = plain_choices(experiment) if arguments.compare else []
+        chosen = shares.plain_choices(arguments.overrides, PLAIN, scored=True) if arguments.compare else []
         if chosen:
-            tasks["generating, plain"] = partial(_seconds_once, experiment, prompts, chosen)
+            tasks["generating, plain"] = partial(_seconds_once, arguments.overrides, prompts, chosen)
             tasks["scoring, plain"] = partial(_score_each, evaluator, prompts, folder / "videos")
         timed = measure.take_turns(tasks, repeats=arguments.repeats, label="evaluate")
     figures: Figures = {name: ("s/video", values / videos) for name, values in timed.items()}
@@ -193,7 +180,7 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
     figures["scoring / generating"] = "%", 100 * timed["scoring, all"] / timed["generating"]
     figures["describing the run's clips, once"] = "s", np.array([described])
     settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    notes = [*NOTES["evaluate"], *([plain_note([*chosen, "scoring"])] if chosen else [])]
+    notes = [*NOTES["evaluate"], *([shares.plain_note(PLAIN, chosen), NOTES["scoring"]] if chosen else [])]
     return measure.make_report("evaluate", settings, figures, notes, experiment.hardware)
 
 
