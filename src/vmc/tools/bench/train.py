@@ -219,7 +219,7 @@ def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) ->
         "texts": [encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
         **{"steps": 1_000_000, "start": lambda: 0, "accumulate": hardware.accumulate},
     }
-    kind = TrainingBatches
+    kind: type[TrainingBatches] = TrainingBatches
     if "encoders" in plain:
         kind = PlainBatches
         parts |= {"frames": frames, "captions": captions, "autoencoder": autoencoder, "encoder": encoder}

@@ -37,7 +37,7 @@ NOTES = {
         "A video is text embedding, sampling, decoding and its mp4; loading the model is left out.",
         "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors).",
     ),
-    "scoring": "Plain scoring reads and scores one video at a time, without tables and intervals.",
+    "scoring": ("Plain scoring reads and scores one video at a time, without tables and intervals.",),
     "evaluate": (
         "Generating is text embedding, sampling, decoding and mp4, at the automatic batch size.",
         "Scoring is `Evaluation.score` on those files: read, metrics, intervals, scores.csv and summary.json; texts are"
@@ -180,7 +180,7 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
     figures["scoring / generating"] = "%", 100 * timed["scoring, all"] / timed["generating"]
     figures["describing the run's clips, once"] = "s", np.array([described])
     settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    notes = [*NOTES["evaluate"], *([shares.plain_note(PLAIN, chosen), NOTES["scoring"]] if chosen else [])]
+    notes = [*NOTES["evaluate"], *([shares.plain_note(PLAIN, chosen), *NOTES["scoring"]] if chosen else [])]
     return measure.make_report("evaluate", settings, figures, notes, experiment.hardware)
 
 
