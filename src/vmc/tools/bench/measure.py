@@ -21,7 +21,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from tqdm import tqdm
@@ -60,8 +59,8 @@ def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
     return resolved(config)
 
 
-def compose_unbuilt(overrides: Sequence[str], *, scored: bool) -> DictConfig:
-    """The same before any of its parts is built, which may need a GPU."""
+def compose_unbuilt(overrides: Sequence[str], *, scored: bool) -> Any:
+    """The same as Hydra composes it, before any part is built, which may need a GPU."""
     config = compose("train", ["logger=csv", *overrides])
     config.data.path, config.data.source = None, {"_target_": "vmc.data.clips.NoClips"}
     for part in (config.data, config.regularization):
