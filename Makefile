@@ -10,12 +10,12 @@ STACK ?= mini
 # Tune-A-Video stands in no table: make search-rates RATES=tune_a_video.
 RATES ?= method params_none params_all temporal_frozen temporal_frozen_spatial lora token_trained \
 	textual_inversion dreambooth custom_diffusion custom_diffusion_token
-# Arms side by side, each on a core of its own.
-JOBS ?= $(if $(filter laptop,$(SIZE)),2,1)
-SEARCH_JOBS ?= $(if $(filter mini,$(STACK)),2,1)
-side_by_side = $(if $(filter-out 1,$(1)),hydra/launcher=joblib hydra.launcher.n_jobs=$(1) trainer.threads=1)
 FORGETTING ?= method reg_none reg_synthetic
 RUNS ?= outputs/mini
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+# Arms of a sweep side by side, one thread each; one after the other on a GPU, which JOBS=N has them share.
+JOBS ?= $(if $(strip $(foreach word,gpu paper launcher,$(findstring $(word),$(STACK) $(ARGS)))),1,$(CORES))
+SIDE_BY_SIDE = $(if $(filter-out 1,$(JOBS)),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.threads=1)
 
 .PHONY: setup train sweep-ablations sweep-baselines search-rates forgetting report test lint bench clean
 .DEFAULT_GOAL := help
@@ -24,7 +24,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(SET_UP_DEV)  ## make .venv with the project and the tools of development
-$(SET_UP): pyproject.toml
+$(SET_UP): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "vmc needs Python 3.11 to 3.13, and $(PYTHON) is another; run make PYTHON=python3.12"; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -39,20 +39,19 @@ train: $(SET_UP)  ## train the default motion on the miniature (ARGS="..." adds 
 	$(RUN) -m vmc.train $(ARGS)
 
 sweep-ablations: $(SET_UP)  ## Table 2: every ablation on one motion (SIZE=laptop or full: four motions, three seeds; ARGS="...")
-	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(call side_by_side,$(JOBS)) $(ARGS)
+	$(RUN) -m vmc.train --config-name ablations size=$(SIZE) $(SIDE_BY_SIDE) $(ARGS)
 
 sweep-baselines: $(SET_UP)  ## Table 1: the method and its baselines, as above
-	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(call side_by_side,$(JOBS)) $(ARGS)
+	$(RUN) -m vmc.train --config-name baselines size=$(SIZE) $(SIDE_BY_SIDE) $(ARGS)
 
 forgetting: $(SET_UP)  ## known gestures after tuning, of the runs in RUNS (FORGETTING="method ..." names arms)
 	$(RUN) -m vmc.evaluate run=$(RUNS)/method/swiping_down/seed0 step=0 ask=known $(ARGS)
-	ls -d $(FORGETTING:%=$(RUNS)/%/*/seed*) | xargs -P $(SEARCH_JOBS) -I {} \
+	ls -d $(FORGETTING:%=$(RUNS)/%/*/seed*) | xargs -P $(JOBS) -I {} \
 		$(RUN) -m vmc.evaluate run={} ask=known trainer.threads=1 $(ARGS)
 
 search-rates: $(SET_UP)  ## each arm's learning rates on a motion of their own, into experiments/rates (STACK=paper, ARGS="...")
 	failed=0; for arm in $(RATES); do \
-		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(call side_by_side,$(SEARCH_JOBS)) $(ARGS) \
-			|| failed=1; done; \
+		$(RUN) -m vmc.train --config-name rates_$$arm stack=$(STACK) $(SIDE_BY_SIDE) $(ARGS) || failed=1; done; \
 	$(RUN) -m vmc.rates --runs outputs/rates/$(STACK) && exit $$failed
 
 report: $(SET_UP)  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")
@@ -67,11 +66,10 @@ lint: $(SET_UP_DEV)  ## style, types, which room imports which, and spelling
 	$(RUN) -m mypy
 	$(RUN) -m pytest -q tests/test_layout.py
 
-bench: $(SET_UP)  ## speed and memory of this machine, as tables and in outputs/bench (ARGS="..." for all four)
-	$(RUN) -m vmc.bench train --compare plain --output outputs/bench/train.json $(ARGS)
-	$(RUN) -m vmc.bench generate --output outputs/bench/generate.json $(ARGS)
-	$(RUN) -m vmc.bench evaluate --output outputs/bench/evaluate.json $(ARGS)
-	$(RUN) -m vmc.bench startup --output outputs/bench/startup.json $(ARGS)
+bench: $(SET_UP)  ## speed and memory of this machine, in outputs/bench, against experiments/performance (ARGS="...")
+	for name in "train --compare plain" "generate --compare plain" "evaluate --compare plain" startup; do \
+		file=$${name%% *}.json; $(RUN) -m vmc.bench $$name --output outputs/bench/$$file \
+			--recorded experiments/performance/$$file $(ARGS) || exit 1; done
 
 clean:  ## remove what was built; runs in outputs/ stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -92,6 +92,23 @@ def test_only_targets_of_development_install_its_tools(target, tmp_path):
     assert ("'.[dev]'" in said) == (target in ("setup", "test", "lint"))
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("given", "jobs"),
+    [
+        *((["JOBS=3"], 3), (["CORES=2"], 2), (["CORES=1"], 1), (["CORES=4", "ARGS=stack=paper seed=1"], 1)),
+        *((["CORES=4", "ARGS=hydra/launcher=slurm"], 1), (["CORES=4", "STACK=paper"], 1)),
+        (["CORES=4", "JOBS=2", "ARGS=trainer=gpu"], 2),
+    ],
+)
+def test_arms_of_a_sweep_are_side_by_side_with_one_thread_each(given, jobs):
+    for target in ("sweep-ablations", "sweep-baselines", "search-rates"):
+        line = ["make", "-n", *given, target]
+        (said,) = re.findall("vmc.train .*", subprocess.run(line, cwd=ROOT, capture_output=True, text=True).stdout)
+        beside = f"hydra/launcher=joblib hydra.launcher.n_jobs={jobs} trainer.threads=1"
+        assert (beside in said) == (jobs > 1) and ("joblib" in said) == (jobs > 1), said
+
+
 def test_the_readmes_python_makes_a_video(monkeypatch, tmp_path):
     monkeypatch.setenv("VMC_CACHE", str(tmp_path))
     (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)

@@ -201,6 +201,7 @@ class ArmJob:
                 return job(config)
         finally:
             running.unlink(missing_ok=True)
+            gc.collect()  # one model at a time: the worker takes up the next arm, its imports are done
             if os.getppid() != self.sweep:  # killed; its workers would take up the next arm
                 os._exit(1)
 

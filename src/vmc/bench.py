@@ -3,6 +3,7 @@
 A benchmark is a function of a module of `vmc.tools.bench`; that is imported only when it is called.
 """
 
+import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ COMMANDS = {
     "generate": ("videos", "videos a second in batches, against one video at a time"),
     "evaluate": ("videos", "seconds a video for scoring, and its share of generating"),
     "train": ("train", "seconds a training step, with latents and texts from the cache or made anew"),
+    "choices": ("choices", "every choice of speed and memory on a GPU, at the paper's sizes and on the miniature"),
     "startup": ("train", "seconds until a command answers, and until the first training step"),
 }
 """The module of each benchmark, and what it measures."""
@@ -30,7 +32,10 @@ def main(words: Sequence[str] | None = None) -> int:
     report = getattr(module, arguments.command)(arguments)
     if arguments.output is not None:
         write_json(arguments.output, report, remedy="name another file by --output")
-    print(import_module("vmc.tools.bench.measure").report_text(report))
+    measure = import_module("vmc.tools.bench.measure")
+    print(measure.report_text(report))
+    if arguments.recorded is not None and arguments.recorded.is_file():
+        print("\n".join(measure.regressions(report, json.loads(arguments.recorded.read_text()))))
     return 0
 
 
@@ -48,7 +53,7 @@ def parse(words: Sequence[str] | None = None) -> Namespace:
     if wrong := [word.partition("=")[0] for word in others if word.startswith("-")]:
         raise VmcError(f"{wrong[0]} is unknown; --help lists the options, overrides are KEY=VALUE as model.path=DIR")
     arguments.overrides += others
-    check_positive(arguments, "videos", "repeats", "steps", "batch")
+    check_positive(arguments, "videos", "repeats", "steps", "batch", "beside")
     return arguments
 
 
@@ -56,14 +61,21 @@ def _add_options(parser: ArgumentParser, command: str) -> None:
     overrides = "of vmc.train, such as stack=paper model.path=DIR trainer=gpu: the run that is measured (the miniature)"
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="where all figures are written too")
+    parser.add_argument("--recorded", type=Path, metavar="FILE.json", help="of earlier figures: a lower gain is told")
     add = partial(parser.add_argument, type=int, metavar="N")
     add("--repeats", default=3, help="of every measurement (3)")
-    if command == "train":
-        plain = "with a loop that runs text encoder and autoencoder in every step"
-        parser.add_argument("--compare", choices=["plain"], help=plain)
+    if command == "choices":
+        parser.add_argument("--stack", choices=["paper", "mini"], help="of this stack alone")
+        folder = "ZeroScope's with random weights, written where it is not there (outputs/bench/model)"
+        parser.add_argument("--model", type=Path, metavar="DIR", default=Path("outputs/bench/model"), help=folder)
+    if command in ("train", "choices"):
         add("--steps", default=10, help="measured at a time (10)")
-    if command in ("generate", "evaluate"):
-        count = 16 if command == "generate" else 24
+    if command not in ("choices", "startup"):
+        plain = "with a loop like the release's, and the share of every choice"
+        parser.add_argument("--compare", choices=["plain"], help=plain)
+    if command in ("train", "generate"):
+        add("--beside", help="measured beside so many busy processes too")
+    if count := {"generate": 16, "evaluate": 24, "choices": 8}.get(command):
         add("--videos", default=count, help=f"of the test set ({count})")
     if command == "generate":
         add("--batch", nargs="+", default=[], help="videos at a time, besides one and as many as are found to be best")

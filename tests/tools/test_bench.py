@@ -2,16 +2,22 @@
 
 import json
 import operator
+import subprocess
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from vmc import bench
+from vmc.config.build import build_experiment, build_session
 from vmc.evaluation.generation import VideoGenerator
-from vmc.tools.bench import measure, train, videos
+from vmc.models.text import TextEncoder
+from vmc.runs.folder import RunFolder
+from vmc.tools.bench import choices, measure, shares, train, videos
+from vmc.tools.bench.arithmetic import arithmetic_figures, peak_of, step_flops
 from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
 from vmc.training.hardware import Hardware
@@ -75,9 +81,26 @@ def test_generating_is_measured_at_every_batch_size(small, blank, monkeypatch, h
     assert str(blank) not in json.dumps(report)
 
 
+def test_making_videos_is_measured_against_the_plain_loop(small, monkeypatch, here):
+    encoded = []
+    encode = TextEncoder.__call__
+    monkeypatch.setattr(TextEncoder, "__call__", lambda self, text: encoded.append(text) or encode(self, text))
+    words = ["generate", *small, "--videos", "2", "--repeats", "1", "--compare", "plain"]
+    found = {name: figure["median"] for name, figure in videos.generate(bench.parse(words))["figures"].items()}
+    assert found["plain / ours"] == pytest.approx(found["automatic (2 at a time)"] / found["plain"])
+    assert {"batches, alone", "batches, taken back", "texts, alone", "texts, taken back"} < found.keys()
+    experiment = build_experiment(compose_run(small, scored=True))
+    for plain, times in (((), 1), (("texts",), 2)):
+        encoded.clear()
+        videos.make_videos(videos.untuned_generator(experiment, plain=plain), experiment.prompts[:2])
+        assert encoded.count(experiment.prompts[0].text) == times, "two seeds of a subject"
+
+
 def test_scoring_is_measured_by_metric_and_against_generating(small, metrics, monkeypatch):
     monkeypatch.setattr(videos, "CLIPS", {"exemplars": 1, "regularization": 1})
-    report = videos.evaluate(bench.parse(["evaluate", *small, *metrics, "--videos", "2", "--repeats", "2"]))
+    report = videos.evaluate(
+        bench.parse(["evaluate", *small, *metrics, "--videos", "2", "--repeats", "2", "--compare", "plain"])
+    )
     found = {name: figure["values"] for name, figure in report["figures"].items()}
     alone = [f"scoring, {name} alone" for name in ("quality", "motion", "appearance", "copying")]
     for name in ("generating", "scoring, all", "scoring, no metric", *alone):
@@ -85,11 +108,14 @@ def test_scoring_is_measured_by_metric_and_against_generating(small, metrics, mo
     share = [100 * one / other for one, other in zip(found["scoring, all"], found["generating"], strict=True)]
     assert found["scoring / generating"] == pytest.approx(share)
     assert report["settings"]["videos"] == 2
+    plain, ours = ("generating, plain", "scoring, plain"), ("generating", "scoring, all")
+    sums = [sum(found[name][place] for name in plain) / sum(found[name][place] for name in ours) for place in (0, 1)]
+    assert found["generating and scoring, plain / ours"] == pytest.approx(sums)
 
 
 def test_the_plain_loop_trains_on_the_same_batches(small):
     config = compose_run([*small, "batch_size=2"], scored=False)
-    loops = [training_steps(config, plain=plain) for plain in (False, True)]
+    loops = [training_steps(config, plain=plain) for plain in ((), ("encoders", "groups"))]
     cached, plain = (loop.batches for loop in loops)
     assert isinstance(plain, PlainBatches)
     for step in range(2):
@@ -101,6 +127,63 @@ def test_the_plain_loop_trains_on_the_same_batches(small):
         assert len(one.latents_BCFHW) == 4, "an exemplar and a regularization clip in each draw"
         losses = [loop.module.training_step(batch, 0).item() for loop, batch in zip(loops, pair, strict=True)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    groups = [loop.module.configure_optimizers().param_groups for loop in loops]
+    assert len(groups[0]) == 1 and [len(group["params"]) for group in groups[1]] == [1] * len(groups[0][0]["params"])
+
+
+def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small):
+    chosen = partial(shares.plain_choices, table=train.PLAIN, scored=False)
+    assert chosen(small) == ["encoders", "recomputation", "groups"]
+    low = [*small, "trainer.precision=bf16-mixed"]
+    assert chosen([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups"]
+    assert shares.plain_loops([]) == {"ours": frozenset()}
+    assert shares.plain_loops(["a", "b"]) == {
+        **{"ours": frozenset(), "plain": frozenset("ab")},
+        **{"a taken back": frozenset("a"), "a alone": frozenset("b")},
+        **{"b taken back": frozenset("b"), "b alone": frozenset("a")},
+    }
+    config = compose_run(low, scored=False)
+    for plain, dtype in (((), torch.bfloat16), (("weights",), torch.float32)):
+        module = training_steps(config, plain=plain).module
+        frozen = {tensor.dtype for tensor in module.denoiser.parameters() if not tensor.requires_grad}
+        assert frozen == {dtype}
+
+
+def test_a_choice_is_shared_from_the_loops_of_its_round():
+    timed = {"ours": [1.0, 2.0], "plain": [6.0, 8.0], "a taken back": [2.0, 3.0], "a alone": [3.0, 2.0]}
+    timed |= {"b taken back": [1.0, 2.0], "b alone": [6.0, 8.0]}
+    figures = shares.share_figures({name: np.array(values) for name, values in timed.items()}, ["a", "b"])
+    assert {name: values.tolist() for name, (_, values) in figures.items()} == {
+        **{"plain / ours": [6.0, 4.0], "a, alone": [2.0, 4.0], "a, taken back": [2.0, 1.5]},
+        **{"b, alone": [1.0, 1.0], "b, taken back": [1.0, 1.0]},
+    }
+
+
+def test_a_gain_below_the_recorded_one_and_its_spread_is_told():
+    def report(*values: float, unit: str = "x") -> dict:
+        return make_report("train", {}, {"gain": (unit, np.array(values))}, [], Hardware(threads=1))
+
+    assert measure.regressions(report(1.0, 1.2), report(1.3, 1.5)) == [
+        "regression: gain is 1.1 (1 to 1.2), recorded was 1.4 (1.3 to 1.5)"
+    ]
+    assert measure.regressions(report(1.0, 1.4), report(1.3, 1.5)) == [], "the ranges overlap"
+    assert measure.regressions(report(1.0), report(2.0, unit="s")) == [], "seconds are another machine's"
+
+
+def test_arithmetic_is_counted_and_compared_with_the_peak(small, monkeypatch):
+    sessions = [
+        build_session(compose_run([*small, f"batch_size={size}"], scored=False), RunFolder(Path("none"), config={}))
+        for size in (1, 2)
+    ]
+    one, two = map(step_flops, sessions)
+    assert two == 2 * one > 1e9
+    figures = arithmetic_figures(2 * 10**12, np.array([0.5, 1.0]), Hardware())
+    assert figures["arithmetic"][1].tolist() == [4.0, 2.0] and len(figures) == 2, "a processor's peak is not known"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 PCIe")
+    gpu = SimpleNamespace(device=torch.device("cuda"), precision="bf16-mixed")
+    assert peak_of(gpu) == 756.0 and peak_of(SimpleNamespace(device=gpu.device, precision="32-true")) == 51.0
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "another")
+    assert peak_of(gpu) is None
 
 
 def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
@@ -109,7 +192,7 @@ def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
     config = compose_run([*words, "trainer.precision=bf16-mixed", "optimizer.lr=0.125"], scored=False)
     recomputed = []
     monkeypatch.setattr("vmc.training.session.checkpoint_activations", recomputed.append)
-    loop = training_steps(config, plain=False)
+    loop = training_steps(config)
     assert loop.experiment.model.attention == "fused" and loop.experiment.hardware.precision == "bf16-mixed"
     assert all(".lora_" in name for name in loop.module.trained_tensors())
     assert loop.module.configure_optimizers().param_groups[0]["lr"] == 0.125
@@ -123,15 +206,52 @@ def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
     }
 
 
-def test_training_is_measured_with_and_without_the_plain_loop(small, monkeypatch, here):
+def test_training_is_measured_against_the_plain_loop_and_beside_a_busy_process(small, monkeypatch, here):
     words = ["train", *small, "batch_size=1", "--steps", "1", "--repeats", "1"]
-    both = train.train(bench.parse([*words, "--compare", "plain"]))["figures"]
-    expected = both["a step, plain"]["median"] / both["a step, cached"]["median"]
-    assert both["seconds, plain / cached"]["median"] == pytest.approx(expected)
-    assert both["peak memory, plain / cached"]["median"] == 1.0
-    monkeypatch.setattr(measure, "memory_figures", lambda name, task: {})
+    monkeypatch.setattr(train, "PLAIN", {name: train.PLAIN[name] for name in ("encoders", "groups")})
+    both = train.train(bench.parse([*words, "--compare", "plain", "--beside", "1"]))["figures"]
+    expected = both["a step, plain"]["median"] / both["a step"]["median"]
+    assert both["plain / ours"]["median"] == pytest.approx(expected)
+    assert both["peak memory, plain / ours"]["median"] == 1.0
+    assert {"encoders, alone", "encoders, taken back", "groups, alone", "groups, taken back"} < both.keys()
+    expected = both["a step, beside 1 busy"]["median"] / both["a step"]["median"]
+    assert both["a step, beside 1 busy / alone"]["median"] == pytest.approx(expected)
+    monkeypatch.setattr(measure, "memory_figures", lambda name, task: {"peak memory, ours": ("MB", np.array([2.0]))})
     alone = train.train(bench.parse(words))["figures"]
-    assert list(alone) == ["a step, cached"] and alone["a step, cached"]["unit"] == "s"
+    assert list(alone) == ["a step", "arithmetic of a step", "arithmetic", "peak memory, ours"]
+
+
+def test_busy_processes_are_gone_afterwards(monkeypatch):
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *words: started.append(popen(*words)) or started[-1])
+    assert measure.beside(2, lambda: float(sum(one.poll() is None for one in started))) == 2.0
+    assert all(one.poll() is not None for one in started)
+
+
+def test_every_case_composes_and_one_that_does_not_is_named(monkeypatch):
+    cases = choices.find_cases(["paper"])
+    assert len({case.label for case in cases}) == len(cases) == len(choices.TRAINING) + len(choices.SAMPLING)
+    monkeypatch.setattr(choices, "TRAINING", {"good": [], "wrong": ["trainer.checkpoint=1"]})
+    with pytest.raises(VmcError, match=r"case 'mini training, wrong': trainer.checkpoint is unknown; did you mean"):
+        choices.find_cases(["mini"])
+
+
+def test_cases_are_measured_against_the_release_and_a_failed_one_ends_no_other(small, monkeypatch):
+    monkeypatch.setattr(measure, "apart", lambda task: task())
+    named = {choices.RELEASE: [], "kept": ["batch_size=1"], "none": ["+baseline=pretrained"]}
+    monkeypatch.setattr(choices, "TRAINING", named)
+    monkeypatch.setattr(choices, "SAMPLING", {choices.RELEASE: [], "as shipped": []})
+    monkeypatch.setattr(choices, "SHORT", [])
+    words = ["choices", "--stack", "mini", "trainer=cpu", *small, "batch_size=1", "--steps", "1", "--videos", "1"]
+    monkeypatch.setattr(train, "PLAIN", {"groups": train.PLAIN["groups"]})
+    report = choices.choices(bench.parse([*words, "--repeats", "1"]))
+    found = {name: figure["median"] for name, figure in report["figures"].items()}
+    for kind, case in (("training", "kept"), ("sampling", "as shipped")):
+        label = f"mini {kind}, {case}"
+        assert found[f"{label}, gain"] == pytest.approx(found[f"mini {kind}, {choices.RELEASE}"] / found[label])
+        assert found[f"{label}, memory"] > 0
+    (failed,) = [note for note in report["notes"] if "failed" in note]
+    assert failed.startswith("mini training, none failed: parameters is null, which trains nothing")
 
 
 def test_starting_gives_the_first_run_apart(monkeypatch):
@@ -172,6 +292,7 @@ def test_memory_is_that_of_a_process_of_its_own():
         (["generate", "--videos", "0"], "--videos is 0; it must be at least 1"),
         (["generate", "--batch", "2", "-1"], "--batch is -1; it must be at least 1"),
         (["generate", "--videos", "301"], "--videos is 301; the test set has 300 prompts, give at most as many"),
+        (["train", "--beside", "0"], "--beside is 0; it must be at least 1"),
         (["train", "--model", "DIR"], "--model is unknown; --help lists the options, overrides are KEY=VALUE as model"),
         (["train", "model.path=nowhere"], "model.path is nowhere"),
         (["train", "stesp=1"], "stesp is unknown; did you mean steps?"),

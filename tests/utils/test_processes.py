@@ -142,3 +142,11 @@ def test_a_lock_that_a_killed_process_left_is_removed_and_a_living_ones_stays(tm
     with run_lock(tmp_path):
         remove_stale_lock(tmp_path)
         assert (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize(("given", "policy"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_that_wait_sleep_unless_it_is_said_otherwise_before_torch_is_loaded(given, policy):
+    script = "import os, sys, vmc; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+    said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True).stdout
+    assert said.split() == [policy, "False"]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -53,6 +54,13 @@ def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
     Raises:
         VmcError: the overrides are wrong, or lack a value.
     """
+    config = compose_unbuilt(overrides, scored=scored)
+    check_parts(config)
+    return resolved(config)
+
+
+def compose_unbuilt(overrides: Sequence[str], *, scored: bool) -> Any:
+    """The same as Hydra composes it, before any part is built, which may need a GPU."""
     config = compose("train", ["logger=csv", *overrides])
     config.data.path, config.data.source = None, {"_target_": "vmc.data.clips.NoClips"}
     for part in (config.data, config.regularization):
@@ -61,8 +69,7 @@ def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
     config.evaluate_every = int(scored)
     check_complete(config)
     check_config(config, "train")
-    check_parts(config)
-    return resolved(config)
+    return config
 
 
 def describe(config: Mapping[str, Any], experiment: Experiment, **more: Any) -> dict[str, Any]:
@@ -143,15 +150,52 @@ def take_turns(tasks: Mapping[str, Callable[[], float]], *, repeats: int, label:
     return {name: np.array(values) for name, values in found.items()}
 
 
+def beside(busy: int, task: Callable[[], float]) -> float:
+    """What a task gives while so many processes keep a core busy each."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    try:
+        return task()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def beside_figures(name: str, busy: int, timed: Mapping[str, np.ndarray]) -> Figures:
+    """Seconds of a task beside busy processes, and how many times as long it takes there."""
+    beside, share = timed["beside"], timed["beside"] / timed["ours"]
+    return {f"{name}, beside {busy} busy": ("s", beside), f"{name}, beside {busy} busy / alone": ("times", share)}
+
+
+def regressions(report: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """A sentence for each gain that is below the recorded one's by more than the spread of both."""
+    said = []
+    for name, before in recorded["figures"].items():
+        now = report["figures"].get(name)
+        if now is not None and before["unit"] == "x" and now["high"] < before["low"]:
+            spreads = [f"{one['median']:.3g} ({one['low']:.3g} to {one['high']:.3g})" for one in (now, before)]
+            said.append(f"regression: {name} is {spreads[0]}, recorded was {spreads[1]}")
+    return said
+
+
+def apart(task: Callable[[], Any]) -> Any:
+    """What a task gives in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(task).result()
+
+
 def memory_figures(name: str, task: Callable[[], Any]) -> Figures:
     """Peak memory of a process that does this alone, loading included; on a GPU, of PyTorch's tensors there."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        peak = pool.submit(_peak, task).result()
-    return {f"peak memory, {name}": ("MB", np.array([peak / 1e6]))}
+    return {f"peak memory, {name}": ("MB", np.array([apart(partial(_peak, task)) / 1e6]))}
 
 
 def _peak(task: Callable[[], Any]) -> int:
     task()
+    return peak_memory()
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most, on a GPU in PyTorch's tensors."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else resident_peak()
 
 

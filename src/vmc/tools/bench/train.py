@@ -4,16 +4,16 @@ Axes: M = 2 posterior moments, B clips of a batch, C colours or latent channels,
 D text width.
 """
 
+import gc
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -26,12 +26,14 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import measure
+from vmc.tools.bench import measure, shares
+from vmc.tools.bench.arithmetic import arithmetic_figures, step_flops
 from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
+from vmc.training.optimizers import OptimizerFactory
 from vmc.training.session import Session
 from vmc.utils.errors import VmcError
 
@@ -39,10 +41,15 @@ CLIPS = 4
 """Exemplars, and as many regularization clips."""
 MEMORY_STEPS = 1
 """After these and the warm-up, memory has been as high as it gets."""
+PLAIN: shares.PlainTable = {
+    "encoders": ((), "autoencoder and text encoder make the batch anew in every step (clips are in memory)"),
+    "weights": ((), "frozen weights are held in float32, and cast by autocast in every pass"),
+    "recomputation": (["trainer.checkpoint_activations=true"], "the activations of every block are computed again"),
+    "groups": ((), "the optimizer has a group for each tensor"),
+}
 NOTES = {
-    "cached": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
+    "ours": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
     " posteriors and text embeddings are in memory, as in a run.",
-    "plain": "Plain: autoencoder and text encoder make the batch anew in every step; clips are in memory all the same.",
     "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors).",
     "startup": "Seconds from the start of a process of its own; importing is included. The first run of each is given"
     " by itself: its files may not have been in the system's memory, and it fills the caches (clips, posteriors, texts)"
@@ -52,28 +59,42 @@ ONE_STEP = ("steps=1", "evaluate_every=0", "checkpoint_every=0")
 
 
 def train(arguments: Namespace) -> dict[str, Any]:
-    """Seconds a step in each round, which is the median of its steps, and memory; with the plain loop too if asked."""
-    config = measure.compose_run(arguments.overrides, scored=False)
-    kinds = ["cached", "plain"] if arguments.compare else ["cached"]
-    loops = {kind: training_steps(config, plain=kind == "plain") for kind in kinds}
-    tasks = {kind: partial(loop.run, arguments.steps) for kind, loop in loops.items()}
+    """Seconds a step in each round, memory and arithmetic; if asked, against the plain loop with the share of every
+    choice, and beside busy processes.
+    """
+    overrides, steps = arguments.overrides, arguments.steps
+    config = measure.compose_run(overrides, scored=False)
+    session = build_session(config, RunFolder(Path("benchmark"), config={}))
+    assert isinstance(session, Session)
+    chosen = shares.plain_choices(overrides, PLAIN, scored=False) if arguments.compare else []
+    loops = shares.plain_loops(chosen)
+    tasks = {name: partial(run_once, overrides, plain, steps) for name, plain in loops.items()}
+    if arguments.beside:
+        tasks["beside"] = partial(measure.beside, arguments.beside, tasks["ours"])
     timed = measure.take_turns(tasks, repeats=arguments.repeats, label="train")
-    figures: Figures = {f"a step, {kind}": ("s", timed[kind]) for kind in kinds}
-    for kind in kinds:
-        figures |= measure.memory_figures(kind, partial(_few_steps, config, plain=kind == "plain"))
-    if arguments.compare:
-        (_, plain), (_, cached) = (figures[f"peak memory, {kind}"] for kind in ("plain", "cached"))
-        figures["seconds, plain / cached"] = "x", timed["plain"] / timed["cached"]
-        figures["peak memory, plain / cached"] = "x", plain / cached
-    experiment = loops["cached"].experiment
-    settings = measure.describe(config, experiment, batch_size=config["batch_size"], steps=arguments.steps)
-    return measure.make_report(
-        "train", settings, figures, [NOTES[kind] for kind in (*kinds, "memory")], experiment.hardware
-    )
+    figures: Figures = {"a step": ("s", timed["ours"])}
+    figures |= arithmetic_figures(step_flops(session), timed["ours"], session.experiment.hardware)
+    if arguments.beside:
+        figures |= measure.beside_figures("a step", arguments.beside, timed)
+    peaks = {}
+    for name in ("ours", "plain")[: len(loops)]:
+        figures |= (found := measure.memory_figures(name, partial(run_once, overrides, loops[name], MEMORY_STEPS)))
+        ((_, peaks[name]),) = found.values()
+    if chosen:
+        figures |= {"a step, plain": ("s", timed["plain"]), **shares.share_figures(timed, chosen)}
+        figures["peak memory, plain / ours"] = "x", peaks["plain"] / peaks["ours"]
+    settings = measure.describe(config, session.experiment, batch_size=config["batch_size"], steps=steps)
+    notes = [NOTES["ours"], *([shares.plain_note(PLAIN, chosen)] if chosen else []), NOTES["memory"]]
+    return measure.make_report("train", settings, figures, notes, session.experiment.hardware)
 
 
-def _few_steps(config: Mapping[str, Any], *, plain: bool) -> None:
-    training_steps(config, plain=plain).run(MEMORY_STEPS)
+def run_once(overrides: Sequence[str], plain: Collection[str], steps: int) -> float:
+    """Seconds a step of a loop that is made for this and gone afterwards: one at a time fits into memory."""
+    taken = training_steps(shares.plain_config(overrides, PLAIN, plain, scored=False), plain=plain).run(steps)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return taken
 
 
 def startup(arguments: Namespace) -> dict[str, Any]:
@@ -122,24 +143,30 @@ class TrainingSteps:
     batches: TrainingBatches
 
     def run(self, steps: int) -> float:
-        """Median seconds of so many steps after the warm-up."""
-        clock = Clock()
+        """Mean seconds of so many steps after the warm-up."""
+        clock = Clock({WARM_UP, WARM_UP + steps})
         trainer = self.experiment.hardware.trainer(steps=WARM_UP + steps, callbacks=[clock])
         trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0))
-        return float(np.median(np.diff(clock.times)[-steps:]))
+        first, last = clock.times
+        return (last - first) / steps
 
 
 class Clock(StepCallback):
-    """When each optimizer step ended."""
+    """When some of the steps ended.
 
-    def __init__(self) -> None:
-        self.times: list[float] = []
+    Args:
+        steps: counted from 1.
+    """
+
+    def __init__(self, steps: Collection[int]) -> None:
+        self.steps, self.times = steps, list[float]()
 
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """Keep the time; the losses are read, as a run's log does, which waits for a GPU."""
+        """Read the losses, as a run's log does, which waits for a GPU, and keep the time."""
         torch.stack([part["loss"] for part in module.losses]).tolist()
         module.losses.clear()
-        self.times.append(time.perf_counter())
+        if step in self.steps:
+            self.times.append(time.perf_counter())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +194,8 @@ class PlainBatches(TrainingBatches):
         return TrainingBatches.batch(replace(self, moments=moments, texts=texts), step, indices)
 
 
-def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
-    """A run's step on noise, its posteriors and texts made beforehand, or with both networks at hand.
+def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) -> TrainingSteps:
+    """A run's step on noise; the choices in `plain` that are no keys are made as the plain loop makes them.
 
     Raises:
         VmcError: the run trains nothing.
@@ -183,18 +210,29 @@ def training_steps(config: Mapping[str, Any], *, plain: bool) -> TrainingSteps:
     frames = [clip for _, clip in measure.noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
     captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
     captions += ["a person doing other things"] * CLIPS
-    dtype = hardware.frozen_dtype if plain else torch.float32
-    autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
-    encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
+    dtype = torch.float32 if "weights" in plain else hardware.frozen_dtype
+    autoencoder = model.autoencoder(dtype=dtype if "encoders" in plain else torch.float32).to(hardware.device)
+    encoder = None if token.trains else model.text_encoder(token, dtype=dtype if "encoders" in plain else torch.float32)
     parts: dict[str, Any] = {
         "plan": session.plan(CLIPS, CLIPS),
         "moments": {(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
         "texts": [encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
         **{"steps": 1_000_000, "start": lambda: 0, "accumulate": hardware.accumulate},
     }
-    if plain and encoder:
-        encoder.network.to(hardware.device)
-    if plain:
+    kind: type[TrainingBatches] = TrainingBatches
+    if "encoders" in plain:
+        kind = PlainBatches
         parts |= {"frames": frames, "captions": captions, "autoencoder": autoencoder, "encoder": encoder}
-    batches = (PlainBatches if plain else TrainingBatches)(**parts)
-    return TrainingSteps(session.module(), experiment, batches)
+        if encoder:
+            encoder.network.to(hardware.device)
+    if "groups" in plain:
+        session.optimizer = group_each(session.optimizer)
+    module = session.module()
+    if "weights" in plain:
+        module.denoiser.float()
+    return TrainingSteps(module, experiment, kind(**parts))
+
+
+def group_each(factory: OptimizerFactory) -> OptimizerFactory:
+    """The same optimizer with a group for each tensor."""
+    return lambda groups: factory([{**group, "params": [one]} for group in groups for one in group["params"]])

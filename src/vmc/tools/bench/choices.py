@@ -1,0 +1,151 @@
+"""`python -m vmc.bench choices`: every choice of speed and memory as a case, at the paper's sizes and on the miniature.
+
+A case is a list of overrides of `vmc.train`, measured in a process of its own: one that fails ends no other.
+"""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from vmc.config.build import build_experiment, build_part
+from vmc.config.command import user_error
+from vmc.models.unet3d import ZEROSCOPE
+from vmc.tools.bench import measure, shares, train, videos
+from vmc.tools.bench.measure import WARM_UP, Figures, seconds
+from vmc.tools.full_size import random_folder
+from vmc.utils.errors import VmcError
+
+RELEASE = "like the release"
+"""The case that the others are compared with; everything that is a choice is plain."""
+TRAINING: Mapping[str, Sequence[str]] = {
+    RELEASE: [],
+    "as shipped": [],
+    "activations kept": ["trainer.checkpoint_activations=false"],
+    "blocks recomputed": ["trainer.checkpoint_activations=true"],
+    "float32": ["trainer.precision=32-true"],
+    "float16": ["trainer.precision=16-mixed"],
+    "plain attention": ["model.attention=plain"],
+    "fused attention": ["model.attention=fused"],
+    "fused optimizer": ["+optimizer.fused=true"],
+    "optimizer by foreach": ["+optimizer.foreach=true"],
+    "8-bit AdamW": ["optimizer=adamw8bit"],
+    "8-bit AdamW, blocks recomputed": ["optimizer=adamw8bit", "trainer.checkpoint_activations=true"],
+    "Adafactor": ["optimizer=adafactor"],
+    "adapters": ["parameters=lora"],
+    "two micro-batches": ["batch_size=4", "trainer.accumulate=2"],
+}
+SAMPLING: Mapping[str, Sequence[str]] = {
+    RELEASE: [],
+    "as shipped": [],
+    "1 at a time": ["generation_batch=1"],
+    "4 at a time": ["generation_batch=4"],
+    "8 at a time": ["generation_batch=8"],
+    "float32": ["trainer.precision=32-true"],
+    "float16": ["trainer.precision=16-mixed"],
+    "1 frame decoded at a time": ["trainer.decode_frames=1"],
+    "16 frames decoded at a time": ["trainer.decode_frames=16"],
+    "frames decoded in tiles": ["trainer.decode_tile=256"],
+    "autoencoder in main memory": ["trainer.offload=true"],
+}
+SHORT = ["sampler.steps=5"]
+"""Of the cases of sampling."""
+NOTES = [
+    "Each case is a process of its own, its memory that of PyTorch's tensors (on a CPU: of the process).",
+    "s is seconds a training step, or seconds a video of so few sampler steps, its mp4 included; x is the time of the"
+    f" case '{RELEASE}' over that of the case.",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is measured: overrides, and whether all that is a choice is plain."""
+
+    stack: str
+    samples: bool
+    name: str
+    overrides: Sequence[str]
+
+    @property
+    def label(self) -> str:
+        """Its name among all."""
+        return f"{self.stack} {'sampling' if self.samples else 'training'}, {self.name}"
+
+
+def find_cases(stacks: Sequence[str], further: Sequence[str] = ()) -> list[Case]:
+    """All cases of some stacks, with further overrides behind their own; on a GPU where those name no trainer.
+
+    Raises:
+        VmcError: naming the case whose overrides do not compose.
+    """
+    found = []
+    trainer = [] if any(word.startswith("trainer=") for word in further) else ["trainer=gpu"]
+    for stack in stacks:
+        for samples, cases in ((False, TRAINING), (True, SAMPLING)):
+            base = [f"stack={stack}", *trainer, *(SHORT if samples else ())]
+            found += [
+                Case(stack=stack, samples=samples, name=name, overrides=[*base, *words, *further])
+                for name, words in cases.items()
+            ]
+    for case in found:
+        try:
+            measure.compose_unbuilt(case.overrides, scored=case.samples)
+        except VmcError as error:
+            raise VmcError(f"case '{case.label}': {error}") from error
+    return found
+
+
+def choices(arguments: Namespace) -> dict[str, Any]:
+    """Seconds, memory and gain of every case; those that fail stand in the notes with the reason.
+
+    Raises:
+        VmcError: a case does not compose, or there is no GPU.
+    """
+    stacks = [arguments.stack] if arguments.stack else ["paper", "mini"]
+    cases = find_cases(stacks, arguments.overrides)
+    hardware = build_part(measure.compose_unbuilt(cases[0].overrides, scored=False), "trainer")
+    if "paper" in stacks and not any(word.startswith("model.path=") for word in arguments.overrides):
+        if not arguments.model.is_dir():
+            random_folder(arguments.model, ZEROSCOPE)
+        path = f"model.path={arguments.model}"
+        cases = [replace(one, overrides=[*one.overrides, *[path] * (one.stack == "paper")]) for one in cases]
+    figures: Figures = {}
+    failed, base = list[str](), float("nan")
+    for case in cases:
+        print(f"{case.label} ...", flush=True)
+        if case.name == RELEASE:
+            base = float("nan")
+        try:
+            values, peak = measure.apart(
+                partial(measure_case, case, arguments.steps, arguments.videos, arguments.repeats)
+            )
+        except Exception as error:  # out of memory, a package that is not installed, a kernel that is not there
+            failed.append(f"{case.label} failed: {user_error(error) or ' '.join(str(error).split())[:300]}")
+            continue
+        figures |= {case.label: ("s", values), f"{case.label}, memory": ("GiB", np.array([peak / 2**30]))}
+        if case.name == RELEASE:
+            base = float(np.median(values))
+        elif np.isfinite(base):
+            figures[f"{case.label}, gain"] = "x", base / values
+    settings = {"steps": arguments.steps, "videos": arguments.videos, "overrides": len(arguments.overrides)}
+    return measure.make_report("choices", settings, figures, [*NOTES, *failed], hardware)
+
+
+def measure_case(case: Case, steps: int, count: int, repeats: int) -> tuple[np.ndarray, int]:
+    """Seconds of a step or a video in each round, and the peak memory of this process in bytes."""
+    module = videos if case.samples else train
+    plain = shares.plain_choices(case.overrides, module.PLAIN, scored=case.samples) if case.name == RELEASE else []
+    config = shares.plain_config(case.overrides, module.PLAIN, plain, scored=case.samples)
+    if case.samples:
+        experiment = build_experiment(config)
+        made = videos.untuned_generator(experiment, batch_size=experiment.generation_batch, plain=plain)
+        prompts = videos.some_prompts(experiment, count)
+        videos.make_videos(made, prompts[:WARM_UP])
+        found = [seconds(videos.make_videos, replace(made), prompts) / count for _ in range(repeats)]
+    else:
+        loop = train.training_steps(config, plain=plain)
+        found = [loop.run(steps) for _ in range(repeats)]
+    return np.array(found), measure.peak_memory()
