@@ -30,7 +30,7 @@ from vmc.models.wan import Wan
 from vmc.runs.folder import RunFolder, newest_weights
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
-from vmc.training.memory import checkpoint_activations
+from vmc.training.recomputation import checkpoint_activations
 from vmc.utils.errors import VmcError
 
 SIZE = 64

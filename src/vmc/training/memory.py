@@ -1,15 +1,10 @@
-"""GPU memory of a training: what it holds is counted before weights are loaded; running out of it is explained; and
-activations are computed again in place of being kept.
-"""
+"""GPU memory of a training: what it holds is counted before weights are loaded; running out of it is explained."""
 
-import functools
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn import Module, Parameter
-from torch.utils.checkpoint import checkpoint
 
 from vmc.models.base import VideoModel
 from vmc.models.parameters import Subset
@@ -29,6 +24,7 @@ class HeldMemory(NamedTuple):
         beside: parameters of other networks that lie there, in float32.
         precision: of the frozen ones, as in `conf/trainer`.
         state_bytes: of the optimizer's state, for a trained parameter.
+        masters: whether a trained parameter is there twice, in float32 and in the low precision.
     """
 
     trained: int
@@ -36,16 +32,24 @@ class HeldMemory(NamedTuple):
     beside: int
     precision: str
     state_bytes: int
+    masters: bool = False
 
     @property
     def bytes(self) -> int:
         """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
-        frozen = self.frozen * LOW.get(self.precision, torch.float32).itemsize
-        return self.trained * (4 + 4 + self.state_bytes) + frozen + self.beside * 4
+        low = LOW.get(self.precision, torch.float32).itemsize
+        trained = self.trained * (4 + 4 + self.state_bytes + low * self.masters)
+        return trained + self.frozen * low + self.beside * 4
 
 
 def count_held(
-    model: VideoModel, subset: Subset | None, *, precision: str, state_bytes: int, beside: Sequence[str] = ()
+    model: VideoModel,
+    subset: Subset | None,
+    *,
+    precision: str,
+    state_bytes: int,
+    beside: Sequence[str] = (),
+    masters: bool = False,
 ) -> HeldMemory:
     """Count the parameters on the meta device, those of further roles (`text`, `autoencoder`) `beside` the denoiser's;
     of the model only config files are read.
@@ -56,7 +60,7 @@ def count_held(
     parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
     others = [tensor for part in parts for tensor in model.empty(part).parameters()]
     numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
-    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes)
+    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes, masters)
 
 
 def memory_savings(trainer: Any, *, state_bytes: int, adapters: bool, batch_size: int) -> str:
@@ -94,7 +98,14 @@ def check_memory(
         return ""
     state_bytes = STATE_BYTES.get(getattr(getattr(optimizer, "func", optimizer), "__name__", ""), 0)
     beside = ["text"] if text_trained else []
-    held = count_held(model, subset, precision=hardware.precision, state_bytes=state_bytes, beside=beside)
+    held = count_held(
+        model,
+        subset,
+        precision=hardware.precision,
+        state_bytes=state_bytes,
+        beside=beside,
+        masters=hardware.master_weights,
+    )
     adapters = "lora" in subset.describe() or not held.trained
     savings = memory_savings(hardware, state_bytes=state_bytes, adapters=adapters, batch_size=batch_size)
     total = torch.cuda.mem_get_info(hardware.device)[1]
@@ -117,46 +128,3 @@ def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
             f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
             f" end other programs on it, or give {savings}"
         ) from error
-
-
-# --- activation checkpointing ---
-
-# Blocks are wrapped from outside: diffusers' 3D UNet refuses `enable_gradient_checkpointing()`, and its
-# blocks ignore the flag.
-
-
-def checkpoint_activations(blocks: Iterable[Any]) -> None:
-    """Wrap the blocks of a denoiser (`VideoModel.blocks`); gradients stay the same, sampling is as before."""
-    for block in blocks:
-        block.forward = functools.partial(_recomputed, block, block.forward)
-
-
-def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
-    if not torch.is_grad_enabled():
-        return forward(*args, **kwargs)
-    trained = {parameter for parameter in block.parameters() if parameter.requires_grad}
-    # No layer draws random numbers (dropout is off), so the generators need not be saved and restored.
-    return checkpoint(
-        forward,
-        *args,
-        use_reentrant=False,
-        preserve_rng_state=False,
-        context_fn=lambda: (nullcontext(), _frozen_but(block, trained)),
-        **kwargs,
-    )
-
-
-@contextmanager
-def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
-    """Within, gradients are recorded for the parameters for which the first forward pass recorded them.
-
-    Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
-    """
-    before = {parameter: parameter.requires_grad for parameter in block.parameters()}
-    try:
-        for parameter in before:
-            parameter.requires_grad_(parameter in trained)
-        yield
-    finally:
-        for parameter, was_trained in before.items():
-            parameter.requires_grad_(was_trained)
