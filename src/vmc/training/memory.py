@@ -75,6 +75,7 @@ def memory_savings(trainer: Any, *, state_bytes: int, adapters: bool, batch_size
     settings = {
         "trainer.checkpoint_activations=true": not trainer.checkpoint_activations,
         f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer.precision == "32-true",
+        "trainer.master_weights=false": trainer.master_weights,
         "optimizer=adamw8bit": state_bytes > 2,
         "batch_size=1 or more trainer.accumulate": batch_size > trainer.devices * trainer.accumulate,
         "parameters=lora": not adapters,
