@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from vmc.models.parameters import ParameterSubset
-from vmc.training import recomputation
-from vmc.training.recomputation import FittedActivations, checkpoint_activations, choose_layers, measure_activations
+from vmc.models.recomputation import checkpoint_activations, choose_layers, measure_activations
+from vmc.training import memory
+from vmc.training.memory import FittedActivations
 from vmc.training.signals import StopOnSignal
 
 
@@ -89,8 +90,8 @@ def test_what_layers_hold_is_measured_without_keeping_it(base):
 def test_a_run_measures_its_first_step_and_fits_into_what_is_free(train, monkeypatch, module, caplog):
     """As on a GPU, whose free memory is given here."""
     chosen = []
-    monkeypatch.setattr(recomputation, "free_memory", lambda module, optimizer: 2**20)
-    monkeypatch.setattr(recomputation, "checkpoint_activations", lambda layers: chosen.append(len(layers)))
+    monkeypatch.setattr(memory, "free_memory", lambda module, optimizer: 2**20)
+    monkeypatch.setattr(memory, "checkpoint_activations", lambda layers: chosen.append(len(layers)))
     measure = FittedActivations()
     monkeypatch.setattr(StopOnSignal, "on_train_batch_start", lambda self, *words: measure.on_train_batch_start(*words))
     with caplog.at_level("INFO"):

@@ -120,6 +120,16 @@ def test_a_checkpoint_of_other_kernels_is_gone_on_with():
     assert not group["fused"] and not group["capturable"] and group["lr"] == 0.25
 
 
+def test_a_fused_optimizer_clips_in_a_mixed_precision(train, tmp_path):
+    """As Lightning would not have it, with or without a scaler; a CPU has a fused AdamW, too."""
+    low = ("trainer.precision=bf16-mixed", "trainer.master_weights=true", "steps=2", "trainer.clip_norm=1e-3")
+    ordinary, fused = (train(*low, *more, output=tmp_path / f"{len(more)}") for more in ([], ["+optimizer.fused=true"]))
+    group = torch.load(fused.checkpoint(2), weights_only=True)["optimizer_states"][0]["param_groups"][0]
+    assert group["fused"]
+    losses = [[float(row["loss"]) for row in rows(one)] for one in (ordinary, fused)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
 # --- CUDA graphs -----------------------------------------------------------------------------------------------------
 
 

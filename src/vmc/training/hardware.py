@@ -171,7 +171,9 @@ class Hardware:
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
-        warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available but not used).*")
+        warnings.filterwarnings(
+            "ignore", message=r".*(does not have many workers|GPU available but not used|capturable=True).*"
+        )
         ddp = self.devices > 1 and self.strategy in ("auto", "ddp")
         return pl.Trainer(
             accelerator=self.accelerator,

@@ -1,17 +1,26 @@
-"""GPU memory of a training: what it holds is counted before weights are loaded; running out of it is explained."""
+"""GPU memory of a training: what it holds is counted before weights are loaded; running out of it is explained; and
+so few activations are recomputed as a step fits into what is left.
+"""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import pytorch_lightning as pl
 import torch
 
 from vmc.models.base import VideoModel
 from vmc.models.parameters import Subset
+from vmc.models.recomputation import checkpoint_activations, choose_layers, measure_activations
 from vmc.training.hardware import LOW, Hardware, has_bfloat16
 from vmc.utils.errors import VmcError
 
+log = logging.getLogger(__name__)
+
 GIB = 2**30
+SHARE = 0.9
+"""Of the free memory that activations may take; the rest is for what the allocator cannot use."""
 STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
 """Bytes of a trained parameter's optimizer state, two moments, by the optimizer's class; of others none are counted."""
 
@@ -129,3 +138,36 @@ def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
             f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
             f" end other programs on it, or give {savings}"
         ) from error
+
+
+class FittedActivations(pl.Callback):
+    """Before the first step: measures what it would keep, and has so few layers recomputed that it fits into a GPU."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        """Measure by the first batch, which is on the GPU already."""
+        if self._done:
+            return
+        self._done = True
+        layers = module.model.layers(module.denoiser)
+        with trainer.precision_plugin.train_step_context():
+            kept, held = measure_activations(module.denoiser, layers, lambda: module.compute(batch))
+        room = int(SHARE * free_memory(module, trainer.optimizers[0]))
+        chosen = choose_layers(held, kept=kept, room=room)
+        checkpoint_activations([layers[place] for place in chosen])
+        log.info(
+            "trainer.checkpoint_activations is auto: a step would keep %.2f GiB of activations, and %.2f are free;"
+            " %d of %d layers are recomputed",
+            *(kept / GIB, room / GIB, len(chosen), len(layers)),
+        )
+
+
+def free_memory(module: Any, optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of a GPU that are left for activations, once gradients and the optimizer's state are there."""
+    device = module.device
+    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    coming = 4 + (0 if optimizer.state else STATE_BYTES.get(type(optimizer).__name__, 0))
+    trained = sum(tensor.numel() for tensor in module.trained_tensors().values())
+    return torch.cuda.mem_get_info(device)[0] + reserved - coming * trained

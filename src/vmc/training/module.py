@@ -152,9 +152,7 @@ class MotionModule(pl.LightningModule):
             optimizer.zero_grad()
             outputs["loss"].backward()
             self.on_after_backward()
-            if self.trainer.gradient_clip_val:
-                parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
-                torch.nn.utils.clip_grad_norm_(parameters, self.trainer.gradient_clip_val)
+            self.configure_gradient_clipping(optimizer, self.trainer.gradient_clip_val)
             optimizer.step()
         return {name: part.detach() for name, part in outputs.items()}
 
@@ -217,6 +215,14 @@ class MotionModule(pl.LightningModule):
             for tensor in others:
                 tensor.requires_grad_(True)
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm of all gradients; Lightning's own refuses fused optimizers in any mixed precision."""
+        if gradient_clip_val:
+            parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Note the rate of the step."""
         if self._scheduled:
@@ -234,6 +240,8 @@ class MotionModule(pl.LightningModule):
         optimizer.register_load_state_dict_pre_hook(keep_kernels)
         if self.masters:
             optimizer.register_step_post_hook(self.masters.write_copies)
+        if self.static_step:  # a graph steps the optimizer that it was made with
+            self.static_step = StaticStep(self._whole_step)
         scheduler = self._make_schedule(optimizer)
         self._scheduled = scheduler is not None
         if scheduler is None:

@@ -53,7 +53,8 @@ def for_gpu(factory: OptimizerFactory, *, fused: bool, capturable: bool) -> Opti
         fused = False
     known = takes(factory)
     chosen = {"fused": fused and "fused" in known, "capturable": capturable and "capturable" in known}
-    return partial(factory, **{name: True for name, value in chosen.items() if value})
+    names = [name for name, holds in chosen.items() if holds]
+    return partial(factory, **dict.fromkeys(names, True)) if names else factory
 
 
 def takes(factory: OptimizerFactory) -> Collection[str]:

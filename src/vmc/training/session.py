@@ -18,6 +18,7 @@ from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
 from vmc.models.compilation import compile_layers
 from vmc.models.parameters import Subset, check_groups
+from vmc.models.recomputation import checkpoint_activations
 from vmc.models.token import SUBJECT
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
@@ -28,7 +29,7 @@ from vmc.training.delta import InitialWeights, check_dtype, row_name
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
 from vmc.training.graphs import LARGEST
-from vmc.training.memory import check_memory, explain_oom
+from vmc.training.memory import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import (
     Constant,
@@ -39,7 +40,6 @@ from vmc.training.optimizers import (
     for_gpu,
     takes,
 )
-from vmc.training.recomputation import FittedActivations, checkpoint_activations
 from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.training.subject import NoSubject, Subject
 from vmc.utils.cache import sweep_caches

@@ -1,27 +1,16 @@
 """Activations that are computed again in the backward pass in place of being kept: less memory, more time, equal
-gradients. Whole blocks, their layers, or only the layers that hold most, so many that the step fits into memory.
+gradients. Whole blocks, their layers, or only the layers that hold most.
 """
 
 import functools
-import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.utils.checkpoint import checkpoint
-
-from vmc.training.memory import GIB, STATE_BYTES
-from vmc.training.module import MotionModule
-
-log = logging.getLogger(__name__)
-
-SHARE = 0.9
-"""Of the free memory that activations may take; the rest is for what the allocator cannot use."""
-
 
 # Modules are wrapped from outside: diffusers' 3D UNet refuses `enable_gradient_checkpointing()`, and its blocks ignore
 # the flag.
@@ -65,39 +54,6 @@ def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]
 
 
 # --- as much as memory asks for --------------------------------------------------------------------------------------
-
-
-class FittedActivations(pl.Callback):
-    """Before the first step: measures what it would keep, and has so few layers recomputed that it fits into a GPU."""
-
-    def __init__(self) -> None:
-        self._done = False
-
-    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
-        """Measure by the first batch, which is on the GPU already."""
-        if self._done:
-            return
-        self._done = True
-        layers = module.model.layers(module.denoiser)
-        with trainer.precision_plugin.train_step_context():
-            kept, held = measure_activations(module.denoiser, layers, lambda: module.compute(batch))
-        room = int(SHARE * free_memory(module, trainer.optimizers[0]))
-        chosen = choose_layers(held, kept=kept, room=room)
-        checkpoint_activations([layers[place] for place in chosen])
-        log.info(
-            "trainer.checkpoint_activations is auto: a step would keep %.2f GiB of activations, and %.2f are free;"
-            " %d of %d layers are recomputed",
-            *(kept / GIB, room / GIB, len(chosen), len(layers)),
-        )
-
-
-def free_memory(module: MotionModule, optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of a GPU that are left for activations, once gradients and the optimizer's state are there."""
-    device = module.device
-    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    coming = 4 + (0 if optimizer.state else STATE_BYTES.get(type(optimizer).__name__, 0))
-    trained = sum(tensor.numel() for tensor in module.trained_tensors().values())
-    return torch.cuda.mem_get_info(device)[0] + reserved - coming * trained
 
 
 def measure_activations(network: Module, layers: Sequence[Module], forward: Callable[[], Any]) -> tuple[int, list[int]]:
