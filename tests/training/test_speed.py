@@ -1,6 +1,7 @@
 """Choices that make a step faster on a GPU, and what they compute on a CPU: the same."""
 
 import csv
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -151,6 +152,15 @@ def test_a_graph_of_a_mixed_precision_with_masters_is_the_ordinary_run(train, mo
     assert_same(train(*low, "trainer.cuda_graph=true", output=tmp_path / "graph"), ordinary, 3)
 
 
+@pytest.fixture
+def planned(compose_session, blank, clips, tmp_path) -> Callable[..., Session]:
+    """A session that is to make a graph, and is not begun."""
+    words = [f"model.path={blank}", "data=videos", f"data.path={clips}", "motion=custom", "motion.name=custom"]
+    words += ["motion.caption=a {token} sign", "regularization=none", "stop.appearance=null", "evaluate_every=0"]
+    words += [f"output={tmp_path / 'run'}", "logger=csv", "trainer.cuda_graph=true"]
+    return lambda *overrides: compose_session([*words, *overrides])[1]
+
+
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
@@ -162,21 +172,19 @@ def test_a_graph_of_a_mixed_precision_with_masters_is_the_ordinary_run(train, mo
         (["optimizer=sgd"], "the optimizer cannot be captured"),
     ],
 )
-def test_what_keeps_a_step_from_becoming_a_graph_is_logged(compose_session, blank, tmp_path, overrides, reason, caplog):
-    words = [f"model.path={blank}", f"output={tmp_path / 'run'}", "trainer.cuda_graph=true", *overrides]
-    _, made = compose_session(words)
+def test_what_keeps_a_step_from_becoming_a_graph_is_logged(planned, overrides, reason, caplog):
+    made = planned(*overrides)
     assert reason in made.graph_obstacles()
     with caplog.at_level("INFO"):
         assert made.module().static_step is None
     assert f"trainer.cuda_graph is true, but {' and '.join(made.graph_obstacles())}: every step launches" in caplog.text
 
 
-def test_a_large_denoiser_becomes_no_graph(compose_session, blank, tmp_path, monkeypatch, caplog):
+def test_a_large_denoiser_becomes_no_graph(planned, monkeypatch, caplog):
     monkeypatch.setattr(Session, "graph_obstacles", lambda self: [])
     monkeypatch.setattr(session, "LARGEST", 10)
-    _, made = compose_session([f"model.path={blank}", f"output={tmp_path / 'run'}", "trainer.cuda_graph=true"])
     with caplog.at_level("INFO"):
-        assert made.module().static_step is None
+        assert planned().module().static_step is None
     assert "parameters, more than 10: every step launches its own kernels" in caplog.text
 
 
