@@ -21,6 +21,8 @@ from vmc.utils.errors import VmcError
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
@@ -40,6 +42,11 @@ class Hardware:
             less memory and give nearly the same frame: each is normalised by itself.
         offload: keep the autoencoder in main memory and bring it to the GPU while it decodes; no change on a CPU. The
             text encoder is in main memory in any case, unless its token is trained.
+        cuda_graph: run the steps of a small denoiser as CUDA graphs, where that can be.
+        low_precision_sampling: with a mixed precision, make videos by weights held in the low precision, all of them,
+            and compute in it throughout; without it, autocast decides by operation and casts weights that are trained.
+        low_precision_decoding: with bf16-mixed, decode in bfloat16. Float16 ends at 65,504, which autoencoders exceed.
+        overlap: draw the next videos while others are decoded, written and scored; None does on a GPU. Equal videos.
     """
 
     accelerator: str = "cpu"
@@ -53,6 +60,10 @@ class Hardware:
     decode_frames: int = DECODE_FRAMES
     decode_tile: int | None = None
     offload: bool = False
+    cuda_graph: bool = False
+    low_precision_sampling: bool = False
+    low_precision_decoding: bool = False
+    overlap: bool | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in ("32-true", *LOW):
@@ -67,6 +78,8 @@ class Hardware:
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
         check_tile(self.decode_tile)
+        if self.low_precision_decoding and self.precision == "16-mixed":
+            log.info("trainer.low_precision_decoding: the autoencoder decodes in float32, as float16 would overflow")
         if self.threads is not None and self.threads < 1:
             raise VmcError(f"trainer.threads is {self.threads}; it must be at least 1, or null for PyTorch's choice")
 
@@ -99,6 +112,29 @@ class Hardware:
     def frozen_dtype(self) -> torch.dtype:
         """Of the weights that are not trained."""
         return LOW.get(self.precision, torch.float32)
+
+    @property
+    def sampling_dtype(self) -> torch.dtype | None:
+        """Of all weights while videos are made; None leaves them as they are, under autocast."""
+        return LOW.get(self.precision) if self.low_precision_sampling else None
+
+    @property
+    def decoding_dtype(self) -> torch.dtype:
+        """Of the autoencoder that decodes videos; never float16."""
+        low = self.low_precision_decoding and self.precision == "bf16-mixed"
+        return torch.bfloat16 if low else torch.float32
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether videos are drawn while others are decoded, written and scored."""
+        return self.device.type == "cuda" if self.overlap is None else self.overlap
+
+    @property
+    def video_choices(self) -> tuple[Any, ...]:
+        """What is not as usual and changes a video's pixels, beside precision and rounding."""
+        low = {"sampling": self.sampling_dtype is not None, "decoding": self.decoding_dtype is not torch.float32}
+        lowered = [f"{name} in the low precision" for name, chosen in low.items() if chosen]
+        return *(() if self.decode_tile is None else (self.decode_tile,)), *lowered
 
     def use_threads(self) -> int:
         """Set the thread count and return it."""

@@ -11,9 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vmc.utils.errors import VmcError, first_line
+
 log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, Tensor]
+LARGEST = 50_000_000
+"""Parameters of a network that gains by it; a larger one computes longer than its kernels take to launch."""
 WARM_UP = 3
 """Calls before the capture: libraries allocate and choose their kernels during the first ones."""
 
@@ -44,12 +48,11 @@ class Graph:
     """
 
     def __init__(self, function: Callable[..., Tensors], *, device: torch.device, name: str) -> None:
-        self.function, self.device = function, device
-        self.captures = device.type == "cuda"
+        self.function, self.device, self.name = function, device, name
         self._by_shape: dict[Any, _Shapes] = {}
         # Warm-up and capture share a stream: libraries keep a workspace for each.
-        self._stream = torch.cuda.Stream(device) if self.captures else None
-        if not self.captures:
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self._stream is None:
             log.info("%s run without CUDA graphs, which a %s does not have", name, device.type)
 
     def __call__(self, **inputs: Tensor) -> dict[str, Tensor]:
@@ -80,8 +83,13 @@ class Graph:
             return outputs
         graph = torch.cuda.CUDAGraph()
         # Other threads may use the GPU meanwhile. Capturing runs nothing: the first replay does.
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            shapes.outputs = self.function(**shapes.inputs)
+        try:
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                shapes.outputs = self.function(**shapes.inputs)
+        except RuntimeError as error:
+            raise VmcError(
+                f"trainer.cuda_graph is true, but {self.name} cannot be captured ({first_line(error)}); give false"
+            ) from error
         current.wait_stream(self._stream)
         shapes.graph = graph
         graph.replay()
