@@ -88,9 +88,7 @@ def test_what_a_class_refuses_is_told_in_its_own_words(composed):
 def test_a_guidance_interval_without_a_step_is_refused_before_anything_is_loaded(composed):
     interval = "sampler.guidance_interval"
     assert build_experiment(composed("generate", "prompt=a", f"{interval}=[0.3,5.4]")).sampler.guidance_interval
-    with pytest.raises(
-        VmcError, match=r"guidance_interval is \[900, 901\], in which none of the 2 steps lies"
-    ):
+    with pytest.raises(VmcError, match=r"guidance_interval is \[900, 901\], in which none of the 2 steps lies"):
         build_experiment(composed("generate", "prompt=a", f"{interval}=[900,901]"))
 
 

@@ -17,6 +17,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from vmc.diffusion.sampling import check_tile
 from vmc.models.base import DECODE_FRAMES
 from vmc.utils.errors import VmcError
+from vmc.utils.processes import keep_freed_memory
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -137,7 +138,9 @@ class Hardware:
         return *(() if self.decode_tile is None else (self.decode_tile,)), *lowered
 
     def use_threads(self) -> int:
-        """Set the thread count and return it."""
+        """Set the thread count and return it; on a CPU, have freed memory used again."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         return torch.get_num_threads()

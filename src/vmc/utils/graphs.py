@@ -41,8 +41,7 @@ class Graph:
 
     Args:
         function: tensors by name, of tensors by name. It may not wait for the GPU, nor decide by the value of a
-            tensor; what it reads beside its arguments must stay where it is in memory. Autocast belongs into it, with
-            `cache_enabled=False`.
+            tensor; what it reads beside its arguments must stay where it is in memory. Autocast belongs into it.
         device: where it computes.
         name: of what is called, in the third person plural, for the log: `steps of the sampler`.
     """
