@@ -100,7 +100,7 @@ def test_a_clip_of_two_runs_is_encoded_once(composed, clips, monkeypatch):
     monkeypatch.setattr(ImageAutoencoder, "encode", lambda self, it: encoded.append(len(it)) or encode(self, it))
     for change in (["seed=1"], ["seed=2", "motion.name=other", "motion.mirror=true", "token.word=pll"]):
         experiment = build_experiment(composed("train", *own, *change, "regularization=none"))
-        (clip, *_) = experiment.data.source.exemplars(label=None, caption=None, seed=0)
+        (clip, *_) = experiment.data.source.exemplars(label=None, caption="a", seed=0)
         transform = experiment.data.transform(augmented=False, mirror=False, whole=False)
         found.append(Encoders(experiment).moments([clip], [transform], [(0, 1), (0, 0), (0, 1)]))
     assert encoded == [4, 4] and found[0].keys() == found[1].keys() == {(0, 0), (0, 1)}
