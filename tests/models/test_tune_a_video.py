@@ -25,10 +25,10 @@ from vmc.mini.shipped import shipped
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.parameters import ParameterSubset, select_names
 from vmc.models.pipelines import family_of
+from vmc.models.recomputation import checkpoint_activations
 from vmc.models.tune_a_video import TuneAVideo, first_and_previous
 from vmc.models.unet3d import UNet3D
 from vmc.tools.full_size import ZEROSCOPE
-from vmc.training.memory import checkpoint_activations
 from vmc.utils.errors import VmcError
 
 FRAMES = 5

@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -46,6 +47,9 @@ class Context:
 class Objective(ABC):
     """A loss of a prediction."""
 
+    static: ClassVar[bool] = False
+    """Whether the same operations are done for every batch and nothing is drawn, so that a CUDA graph can repeat it."""
+
     @abstractmethod
     def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> Losses:
         """losses_B, or a mapping of names to losses_B; each name becomes a column `loss_NAME` of `train.csv`.
@@ -60,6 +64,8 @@ class Objective(ABC):
 @dataclass(frozen=True, kw_only=True)
 class Denoising(Objective):
     """The mean squared error (Eq. 1)."""
+
+    static: ClassVar[bool] = True
 
     def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> Tensor:
         """losses_B."""

@@ -9,6 +9,7 @@ of a solver.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -129,8 +130,14 @@ class VariancePreserving(NoiseProcess):
         signal, deviation = self._coefficients(noisy_BCFHW, times_B)
         return signal * prediction_BCFHW + deviation * noisy_BCFHW
 
+    @cached_property
+    def _signals(self) -> dict[torch.device, Tensor]:
+        return {}
+
     def _coefficients(self, latents: Tensor, times_B: Tensor) -> tuple[Tensor, Tensor]:
-        signal_B = self.signal_T.to(latents.device)[self.timesteps(times_B).to(latents.device)]
+        if latents.device not in self._signals:  # copied once: a copy waits for a GPU, and no CUDA graph may hold one
+            self._signals[latents.device] = self.signal_T.to(latents.device)
+        signal_B = self._signals[latents.device][self.timesteps(times_B).to(latents.device)]
         return _each(signal_B.sqrt(), latents), _each((1 - signal_B).sqrt(), latents)
 
 

@@ -26,6 +26,7 @@ from vmc.data.video import write_video
 from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, initial_noise, on_device
 from vmc.evaluation.batching import TOO_LARGE, BatchSize, ahead, is_out_of_memory
 from vmc.models.base import Autoencoder, VideoModel
+from vmc.models.compilation import compile_layers
 from vmc.models.loading import cast, low_precision_copy
 from vmc.models.pipelines import export_pipeline
 from vmc.models.text import TextEncoder
@@ -295,6 +296,8 @@ class TunedModel:
         denoiser, encoder = base.denoiser(), base.text_encoder(token)
         if delta is not None:
             delta.apply(base, denoiser, encoder)
+        if hardware.compile:
+            compile_layers(base.compiled(denoiser))
         return cls(base=base, denoiser=denoiser, encoder=encoder, hardware=hardware, weights=weights)
 
     def generator(self, *, sampler: Sampler, batch_size: int | None, sources: Sources | None = None) -> VideoGenerator:

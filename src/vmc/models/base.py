@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, ModuleList
 
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import Conditioning
@@ -53,6 +53,12 @@ def check_size(size: int, divisor: int) -> None:
     if size % divisor:
         nearest = max(divisor, round(size / divisor) * divisor)
         raise VmcError(f"data.size is {size}; it must be divisible by {divisor}, for example {nearest}")
+
+
+def _parts(module: Module) -> list[Module]:
+    """The entries of a module's lists, or the module where it has none."""
+    lists = [child for child in module.children() if isinstance(child, ModuleList)]
+    return [part for one in lists for part in one] or [module]
 
 
 class Autoencoder(ABC):
@@ -188,6 +194,16 @@ class VideoModel(ABC):
     @abstractmethod
     def blocks(self, denoiser: Any) -> Sequence[Module]:
         """What is recomputed at a time where activations are not kept."""
+
+    def layers(self, denoiser: Any) -> list[Module]:
+        """What the blocks are made of, which can be recomputed by themselves: ResNet blocks, temporal convolutions,
+        transformers; a block without such parts.
+        """
+        return [layer for block in self.blocks(denoiser) for layer in _parts(block)]
+
+    def compiled(self, denoiser: Any) -> list[Module]:
+        """What is compiled by itself: the layers, and of a transformer its blocks."""
+        return [part for layer in self.layers(denoiser) for part in _parts(layer)]
 
     @abstractmethod
     def save(self, folder: Path, *, denoiser: Any, text: "TextEncoder") -> None:

@@ -94,7 +94,14 @@ class PlannedRun:
         if self.config["evaluate_every"] and not trainer["offload"]:
             beside.append("autoencoder")
         state_bytes, precision = self.state_bytes, trainer["precision"]
-        return count_held(self.base, subset, precision=precision, state_bytes=state_bytes, beside=beside)
+        return count_held(
+            self.base,
+            subset,
+            precision=precision,
+            state_bytes=state_bytes,
+            beside=beside,
+            masters=trainer["master_weights"],
+        )
 
 
 def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:

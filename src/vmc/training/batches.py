@@ -102,10 +102,12 @@ class ClipGroup:
     objective_seeds_B: tuple[int, ...]  # of what an objective draws for each clip
     is_still: bool = False  # of all of them: no group mixes stills of a subject with other clips
 
-    def to(self, device: torch.device) -> "ClipGroup":
-        """The group on another device."""
-        parts: dict[str, Any] = {name: part for name, part in vars(self).items() if hasattr(part, "to")}
-        return replace(self, **{name: part.to(device) for name, part in parts.items()})
+    def map(self, change: Callable[[Tensor], Tensor]) -> "ClipGroup":
+        """The group with every tensor changed."""
+        parts: dict[str, Any] = {name: change(part) for name, part in vars(self).items() if isinstance(part, Tensor)}
+        if isinstance(self.text, Conditioning):
+            parts["text"] = Conditioning.of({name: change(part) for name, part in self.text.tensors().items()})
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,17 @@ class Batch:
     groups: tuple[ClipGroup, ...]
     draws: int
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every tensor changed."""
+        return replace(self, groups=tuple(group.map(change) for group in self.groups))
+
     def to(self, device: torch.device) -> "Batch":
-        """The batch on another device."""
-        return replace(self, groups=tuple(group.to(device) for group in self.groups))
+        """The batch on another device, which the host does not wait for where it is pinned."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in memory that a GPU reads by itself; a `DataLoader` calls it."""
+        return self.map(Tensor.pin_memory)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,17 @@ class LossLog(StepCallback):
     `loss`, `loss_motion` (of the exemplars alone), `loss_regularization` and that of each further set of clips;
     `loss_NAME`, what a part that the objective gives a name adds to `loss`; `lr`, the first group's rate in the step,
     where a schedule changes it.
+
+    Args:
+        run, mirror: where they are shown.
+        every: the losses are read after steps that one of these numbers divides, and at the end: reading them waits for
+            a GPU. Whoever else acts after a step finds them written. 0 divides none.
     """
 
-    def __init__(self, *, run: RunFolder, mirror: Mirror) -> None:
-        self.run, self.mirror = run, mirror
+    def __init__(self, *, run: RunFolder, mirror: Mirror, every: Sequence[int] = (1,)) -> None:
+        self.run, self.mirror, self.every = run, mirror, [number for number in every if number]
         self.exemplar_updates, self.seconds = 0, 0.0
+        self._unread: list[tuple[int, list[dict[str, Any]], float | None]] = []  # step, its losses, its rate
 
     def state_dict(self) -> dict[str, Any]:
         """Counters that go on in a resumed run."""
@@ -71,38 +78,61 @@ class LossLog(StepCallback):
         self._clock = time.perf_counter()
 
     def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
-        """Add up the micro-batches, take the ranks together, write the row."""
-        names = module.losses[0].keys()
-        if any(part.keys() != names for part in module.losses):
-            raise VmcError("objective returns losses of other names than before; it must return the same in every call")
-        sums = torch.stack([torch.stack([part[name] for part in module.losses]).sum() for name in names])
+        """Keep the losses, and read them where that is due."""
+        self._unread.append((step, module.losses[:], module.rate))
         module.losses.clear()
-        total = dict(zip(names, trainer.strategy.reduce(sums, reduce_op="sum").tolist(), strict=True))
-        now = time.perf_counter()
-        self.seconds, self._clock = self.seconds + now - self._clock, now
-        self.exemplar_updates += round(total["motion clips"])
+        if trainer.should_stop or step == trainer.max_steps or any(step % number == 0 for number in self.every):
+            self._read(trainer, module)
 
+    def _read(self, trainer: pl.Trainer, module: MotionModule) -> None:
+        """Write the rows of the steps since the last time, which share the seconds since then."""
+        unread, self._unread = self._unread, []
+        totals = [self._total(trainer, module, losses) for _, losses, _ in unread]
+        now = time.perf_counter()
+        each, self._clock = (now - self._clock) / len(unread), now
+        for (step, _, rate), total in zip(unread, totals, strict=True):
+            self.seconds += each
+            self._write(trainer, total, step=step, rate=rate)
+
+    def _total(
+        self, trainer: pl.Trainer, module: MotionModule, losses: Sequence[Mapping[str, Any]]
+    ) -> dict[str, float]:
+        """The sums of a step over its micro-batches and the ranks."""
+        parts = [module.sum_losses(part) for part in losses]
+        names = parts[0].keys()
+        if any(part.keys() != names for part in parts):
+            raise VmcError("objective returns losses of other names than before; it must return the same in every call")
+        sums = torch.stack([torch.stack([part[name] for part in parts]).sum() for name in names])
+        if trainer.world_size > 1:
+            sums = trainer.strategy.reduce(sums.to(module.device), reduce_op="sum")
+        return dict(zip(names, sums.tolist(), strict=True))
+
+    def _write(self, trainer: pl.Trainer, total: Mapping[str, float], *, step: int, rate: float | None) -> None:
+        """Write the row of a step."""
+        self.exemplar_updates += round(total["motion clips"])
         # Means: over all micro-batches of the step, but over the clips of its own kind where there are several kinds.
-        losses = {"loss": total["loss"] / total["micro_batches"]}
+        losses: dict[str, float | None] = {"loss": total["loss"] / total["micro_batches"]}
         for kind in (kind for kind in total if f"{kind} clips" in total):
             clips = total[f"{kind} clips"]
             losses[f"loss_{kind}"] = total[kind] / clips if clips else None
         losses |= {name: value / total["micro_batches"] for name, value in total.items() if name.startswith("loss_")}
-        if not math.isfinite(losses["loss"]):
+        if not math.isfinite(losses["loss"] or 0.0):
             raise VmcError(
                 f"the loss of step {step} is {losses['loss']}; lower optimizer.lr or use trainer.precision=32-true"
             )
         if trainer.is_global_zero:
             row = {"step": step, "exemplar_updates": self.exemplar_updates, "seconds": round(self.seconds, 3)}
-            logged = losses if module.rate is None else {**losses, "lr": module.rate}
+            logged = losses if rate is None else {**losses, "lr": rate}
             self.run.append(row | {name: "" if value is None else repr(value) for name, value in logged.items()})
             known = {name: value for name, value in logged.items() if value is not None}
             self.mirror.log({"exemplar_updates": self.exemplar_updates, **known}, step=step)
         self._bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
         self._bar.update()
 
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Close the bar."""
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """Read what is left, and close the bar."""
+        if self._unread:
+            self._read(trainer, module)
         self._bar.close()
 
     def skip_time(self) -> None:

@@ -38,12 +38,17 @@ class Hardware:
         accumulate: micro-batches a step.
         clip_norm: the gradient's norm is clipped to this; None does not clip.
         checkpoint_activations: recompute activations in the backward pass: less memory, more time, equal gradients.
+            `true` or `blocks`, `layers` (less memory still), or `auto`, so few layers as fit into the GPU.
+        master_weights: with a mixed precision, hold trained weights twice, in float32 for the optimizer and in the low
+            precision for the network, which then casts nothing; gradients come in the low precision.
+        compile: `layers` compiles the denoiser's layers one by one; None compiles nothing.
+        cuda_graph: run the whole step of a small denoiser as one CUDA graph, where that can be, and the sampler's.
+        log_every: steps after which their losses are read; a GPU is waited for then.
         decode_frames: of videos, that the autoencoder decodes at a time; fewer need less memory.
         decode_tile: px, the side of overlapping tiles that a frame is decoded in; None decodes it whole. Tiles need
             less memory and give nearly the same frame: each is normalised by itself.
         offload: keep the autoencoder in main memory and bring it to the GPU while it decodes; no change on a CPU. The
             text encoder is in main memory in any case, unless its token is trained.
-        cuda_graph: run the steps of a small denoiser as CUDA graphs, where that can be.
         low_precision_sampling: with a mixed precision, make videos by weights held in the low precision, all of them,
             and compute in it throughout; without it, autocast decides by operation and casts weights that are trained.
         low_precision_decoding: with bf16-mixed, decode in bfloat16. Float16 ends at 65,504, which autoencoders exceed.
@@ -57,11 +62,14 @@ class Hardware:
     threads: int | None = None
     accumulate: int = 1
     clip_norm: float | None = 1.0
-    checkpoint_activations: bool = False
+    checkpoint_activations: bool | str = False
+    master_weights: bool = False
+    compile: str | None = None
+    cuda_graph: bool = False
+    log_every: int = 1
     decode_frames: int = DECODE_FRAMES
     decode_tile: int | None = None
     offload: bool = False
-    cuda_graph: bool = False
     low_precision_sampling: bool = False
     low_precision_decoding: bool = False
     overlap: bool | None = None
@@ -75,7 +83,19 @@ class Hardware:
             raise VmcError("trainer.accelerator is gpu, but PyTorch finds no GPU here; use trainer=cpu")
         if self.device.type == "cuda":
             self._check_gpu(torch.cuda.device_count())
-        for name in ("devices", "accumulate", "decode_frames"):
+        if self.checkpoint_activations not in (False, True, "blocks", "layers", "auto"):
+            raise VmcError(
+                f"trainer.checkpoint_activations is {self.checkpoint_activations}; it must be false, true, blocks,"
+                " layers or auto"
+            )
+        if self.compile not in (None, "layers"):
+            raise VmcError(f"trainer.compile is {self.compile}; it must be layers, or null to compile nothing")
+        if self.master_weights and self.devices > 1:
+            raise VmcError(
+                f"trainer.master_weights is true, but trainer.devices is {self.devices}, whose processes share the"
+                " gradients of the network's own weights; give trainer.master_weights=false"
+            )
+        for name in ("devices", "accumulate", "log_every", "decode_frames"):
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
         check_tile(self.decode_tile)
@@ -108,6 +128,12 @@ class Hardware:
     def resting_device(self) -> torch.device:
         """Where the autoencoder lies while it does not decode."""
         return torch.device("cpu") if self.offload else self.device
+
+    @property
+    def recomputed(self) -> str | None:
+        """What is recomputed in the backward pass: blocks, layers or auto; None where activations are kept."""
+        choice = self.checkpoint_activations
+        return "blocks" if choice is True else choice or None
 
     @property
     def frozen_dtype(self) -> torch.dtype:
@@ -182,7 +208,9 @@ class Hardware:
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
-        warnings.filterwarnings("ignore", message=r".*(does not have many workers|GPU available but not used).*")
+        warnings.filterwarnings(
+            "ignore", message=r".*(does not have many workers|GPU available but not used|capturable=True).*"
+        )
         ddp = self.devices > 1 and self.strategy in ("auto", "ddp")
         return pl.Trainer(
             accelerator=self.accelerator,

@@ -1,22 +1,26 @@
 """GPU memory of a training: what it holds is counted before weights are loaded; running out of it is explained; and
-activations are computed again in place of being kept.
+so few activations are recomputed as a step fits into what is left.
 """
 
-import functools
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import pytorch_lightning as pl
 import torch
-from torch.nn import Module, Parameter
-from torch.utils.checkpoint import checkpoint
 
 from vmc.models.base import VideoModel
 from vmc.models.parameters import Subset
+from vmc.models.recomputation import checkpoint_activations, choose_layers, measure_activations
 from vmc.training.hardware import LOW, Hardware, has_bfloat16
 from vmc.utils.errors import VmcError
 
+log = logging.getLogger(__name__)
+
 GIB = 2**30
+SHARE = 0.9
+"""Of the free memory that activations may take; the rest is for what the allocator cannot use."""
 STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
 """Bytes of a trained parameter's optimizer state, two moments, by the optimizer's class; of others none are counted."""
 
@@ -29,6 +33,7 @@ class HeldMemory(NamedTuple):
         beside: parameters of other networks that lie there, in float32.
         precision: of the frozen ones, as in `conf/trainer`.
         state_bytes: of the optimizer's state, for a trained parameter.
+        masters: whether a trained parameter is there twice, in float32 and in the low precision.
     """
 
     trained: int
@@ -36,16 +41,24 @@ class HeldMemory(NamedTuple):
     beside: int
     precision: str
     state_bytes: int
+    masters: bool = False
 
     @property
     def bytes(self) -> int:
         """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
-        frozen = self.frozen * LOW.get(self.precision, torch.float32).itemsize
-        return self.trained * (4 + 4 + self.state_bytes) + frozen + self.beside * 4
+        low = LOW.get(self.precision, torch.float32).itemsize
+        trained = self.trained * (4 + 4 + self.state_bytes + low * self.masters)
+        return trained + self.frozen * low + self.beside * 4
 
 
 def count_held(
-    model: VideoModel, subset: Subset | None, *, precision: str, state_bytes: int, beside: Sequence[str] = ()
+    model: VideoModel,
+    subset: Subset | None,
+    *,
+    precision: str,
+    state_bytes: int,
+    beside: Sequence[str] = (),
+    masters: bool = False,
 ) -> HeldMemory:
     """Count the parameters on the meta device, those of further roles (`text`, `autoencoder`) `beside` the denoiser's;
     of the model only config files are read.
@@ -56,7 +69,7 @@ def count_held(
     parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
     others = [tensor for part in parts for tensor in model.empty(part).parameters()]
     numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
-    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes)
+    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes, masters)
 
 
 def memory_savings(trainer: Any, *, state_bytes: int, adapters: bool, batch_size: int) -> str:
@@ -71,6 +84,7 @@ def memory_savings(trainer: Any, *, state_bytes: int, adapters: bool, batch_size
     settings = {
         "trainer.checkpoint_activations=true": not trainer.checkpoint_activations,
         f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer.precision == "32-true",
+        "trainer.master_weights=false": trainer.master_weights,
         "optimizer=adamw8bit": state_bytes > 2,
         "batch_size=1 or more trainer.accumulate": batch_size > trainer.devices * trainer.accumulate,
         "parameters=lora": not adapters,
@@ -94,7 +108,14 @@ def check_memory(
         return ""
     state_bytes = STATE_BYTES.get(getattr(getattr(optimizer, "func", optimizer), "__name__", ""), 0)
     beside = ["text"] if text_trained else []
-    held = count_held(model, subset, precision=hardware.precision, state_bytes=state_bytes, beside=beside)
+    held = count_held(
+        model,
+        subset,
+        precision=hardware.precision,
+        state_bytes=state_bytes,
+        beside=beside,
+        masters=hardware.master_weights,
+    )
     adapters = "lora" in subset.describe() or not held.trained
     savings = memory_savings(hardware, state_bytes=state_bytes, adapters=adapters, batch_size=batch_size)
     total = torch.cuda.mem_get_info(hardware.device)[1]
@@ -119,44 +140,34 @@ def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
         ) from error
 
 
-# --- activation checkpointing ---
+class FittedActivations(pl.Callback):
+    """Before the first step: measures what it would keep, and has so few layers recomputed that it fits into a GPU."""
 
-# Blocks are wrapped from outside: diffusers' 3D UNet refuses `enable_gradient_checkpointing()`, and its
-# blocks ignore the flag.
+    def __init__(self) -> None:
+        self._done = False
 
-
-def checkpoint_activations(blocks: Iterable[Any]) -> None:
-    """Wrap the blocks of a denoiser (`VideoModel.blocks`); gradients stay the same, sampling is as before."""
-    for block in blocks:
-        block.forward = functools.partial(_recomputed, block, block.forward)
-
-
-def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
-    if not torch.is_grad_enabled():
-        return forward(*args, **kwargs)
-    trained = {parameter for parameter in block.parameters() if parameter.requires_grad}
-    # No layer draws random numbers (dropout is off), so the generators need not be saved and restored.
-    return checkpoint(
-        forward,
-        *args,
-        use_reentrant=False,
-        preserve_rng_state=False,
-        context_fn=lambda: (nullcontext(), _frozen_but(block, trained)),
-        **kwargs,
-    )
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        """Measure by the first batch, which is on the GPU already."""
+        if self._done:
+            return
+        self._done = True
+        layers = module.model.layers(module.denoiser)
+        with trainer.precision_plugin.train_step_context():
+            kept, held = measure_activations(module.denoiser, layers, lambda: module.compute(batch))
+        room = int(SHARE * free_memory(module, trainer.optimizers[0]))
+        chosen = choose_layers(held, kept=kept, room=room)
+        checkpoint_activations([layers[place] for place in chosen])
+        log.info(
+            "trainer.checkpoint_activations is auto: a step would keep %.2f GiB of activations, and %.2f are free;"
+            " %d of %d layers are recomputed",
+            *(kept / GIB, room / GIB, len(chosen), len(layers)),
+        )
 
 
-@contextmanager
-def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
-    """Within, gradients are recorded for the parameters for which the first forward pass recorded them.
-
-    Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
-    """
-    before = {parameter: parameter.requires_grad for parameter in block.parameters()}
-    try:
-        for parameter in before:
-            parameter.requires_grad_(parameter in trained)
-        yield
-    finally:
-        for parameter, was_trained in before.items():
-            parameter.requires_grad_(was_trained)
+def free_memory(module: Any, optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of a GPU that are left for activations, once gradients and the optimizer's state are there."""
+    device = module.device
+    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    coming = 4 + (0 if optimizer.state else STATE_BYTES.get(type(optimizer).__name__, 0))
+    trained = sum(tensor.numel() for tensor in module.trained_tensors().values())
+    return torch.cuda.mem_get_info(device)[0] + reserved - coming * trained

@@ -3,9 +3,10 @@
 An optimizer is any class of `torch.optim` or of another package, named by a YAML in `conf/optimizer`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from typing import Any, Protocol
 
 import torch
@@ -42,6 +43,32 @@ def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) 
         raise VmcError(
             f"optimizer is {called.__name__}, which refuses its settings ({reason}); correct them"
         ) from error
+
+
+def for_gpu(factory: OptimizerFactory, *, fused: bool, capturable: bool) -> OptimizerFactory:
+    """The same in one kernel (`fused`) or as a part of a CUDA graph (`capturable`), where its class knows such a thing
+    and its settings do not choose another.
+    """
+    if not isinstance(factory, partial) or {"fused", "foreach"} & factory.keywords.keys():
+        fused = False
+    known = takes(factory)
+    chosen = {"fused": fused and "fused" in known, "capturable": capturable and "capturable" in known}
+    names = [name for name, holds in chosen.items() if holds]
+    return partial(factory, **dict.fromkeys(names, True)) if names else factory
+
+
+def takes(factory: OptimizerFactory) -> Collection[str]:
+    """The settings that its class knows."""
+    return signature(getattr(factory, "func", factory)).parameters.keys()
+
+
+def keep_kernels(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A hook: what a checkpoint says of the kernels is of the machine that wrote it."""
+    groups = [
+        {**stored, **{name: own[name] for name in ("fused", "foreach", "capturable") if name in own}}
+        for own, stored in zip(optimizer.param_groups, state["param_groups"], strict=False)
+    ]
+    return {**state, "param_groups": groups}
 
 
 def _one_number() -> list[dict[str, Any]]:

@@ -16,7 +16,9 @@ from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.score import check_evaluation, check_texts, gather_clips, readable
+from vmc.models.compilation import compile_layers
 from vmc.models.parameters import Subset, check_groups
+from vmc.models.recomputation import checkpoint_activations
 from vmc.models.token import SUBJECT
 from vmc.runs.clips import CLIP_SHEET, clip_rows, differing_clips, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
@@ -26,13 +28,22 @@ from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype, row_name
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.memory import check_memory, checkpoint_activations, explain_oom
+from vmc.training.memory import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
-from vmc.training.optimizers import Constant, OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
+from vmc.training.optimizers import (
+    Constant,
+    OptimizerFactory,
+    ScheduleFactory,
+    check_optimizer,
+    check_schedule,
+    for_gpu,
+    takes,
+)
 from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.training.subject import NoSubject, Subject
 from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
+from vmc.utils.graphs import LARGEST
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +118,7 @@ class Session:
 
         # What cannot be trained is refused before anything is loaded or written.
         self._check_subject()
+        self._check_compile()
         self.objective.check(frames=parts.latent_shape[1], process=parts.model.process)
         self.timestep_sampler.probabilities(parts.model.process.times)  # of none there is nothing to draw
         self._savings = check_memory(
@@ -140,7 +152,9 @@ class Session:
                     self.run.drop_checkpoints(begun_at, keep=Checkpoints.KEPT)
                 self._begin(clips, module)
                 write_clips(rows, self.run.path)
-            return self._fit(module, DataLoader(batches, batch_size=None, num_workers=0), stop, checkpoint, clips)
+            pinned = hardware.device.type == "cuda"  # so that the copy to a GPU is not waited for
+            loader = DataLoader(batches, batch_size=None, num_workers=0, pin_memory=pinned)
+            return self._fit(module, loader, stop, checkpoint, clips)
 
         return run_to_end(fit, run=self.run, mirror=self.mirror, rank=hardware.rank, about=self._progress)
 
@@ -197,22 +211,66 @@ class Session:
 
     def module(self) -> MotionModule:
         """The denoiser with what of it is trained."""
-        denoiser = self.experiment.model.denoiser()
-        inherited = self._init.apply(self.experiment.model, denoiser, self.subset) if self._init else {}
-        if self.experiment.hardware.checkpoint_activations:
-            checkpoint_activations(self.experiment.model.blocks(denoiser))
+        model, hardware = self.experiment.model, self.experiment.hardware
+        denoiser = model.denoiser()
+        inherited = self._init.apply(model, denoiser, self.subset) if self._init else {}
+        if hardware.compile:
+            compile_layers(model.compiled(denoiser))
+        if hardware.recomputed in ("blocks", "layers"):
+            checkpoint_activations(getattr(model, hardware.recomputed)(denoiser))
+        static, on_gpu = self._is_static(denoiser), hardware.device.type == "cuda"
+        fused = on_gpu and hardware.precision != "16-mixed"  # whose gradients are unscaled and clipped before
         return MotionModule(
-            model=self.experiment.model,
+            model=model,
             denoiser=denoiser,
             subset=self.subset,
-            optimizer=self.optimizer,
+            optimizer=for_gpu(self.optimizer, fused=fused, capturable=static and on_gpu),
             objective=self.objective,
             lr_schedule=self.lr_schedule,
             encoder=self._encoders.prompt_encoder if self.experiment.token.trains else None,
             subject=self.experiment.subject,
             inherited=inherited,
-            frozen_dtype=self.experiment.hardware.frozen_dtype,
+            frozen_dtype=hardware.frozen_dtype,
+            master_weights=hardware.master_weights,
+            static=static,
         )
+
+    def _is_static(self, denoiser: Any) -> bool:
+        """Whether a step may become a CUDA graph; the log says what keeps it from that."""
+        if not self.experiment.hardware.cuda_graph:
+            return False
+        reasons = [*self.graph_obstacles(), *_too_large(denoiser)]
+        if reasons:
+            log.info("trainer.cuda_graph is true, but %s: every step launches its own kernels", " and ".join(reasons))
+        return not reasons
+
+    def graph_obstacles(self) -> list[str]:
+        """Why no CUDA graph can be made of a step, before anything is loaded."""
+        parts, hardware = self.experiment, self.experiment.hardware
+        held = {
+            "a CPU has no graphs": hardware.device.type != "cuda",
+            f"there are {hardware.devices} processes": hardware.devices > 1,
+            "a step has several micro-batches": hardware.accumulate > 1,
+            "trainer.precision=16-mixed looks at the gradients between": hardware.precision == "16-mixed",
+            "the text encoder of a trained token runs in the step": parts.token.trains,
+            "stills of a subject have another shape": isinstance(parts.subject, Subject),
+            "lr_schedule changes the rate": not isinstance(self.lr_schedule, Constant),
+            "the objective draws for each clip": not self.objective.static,
+            "the optimizer cannot be captured": "capturable" not in takes(self.optimizer),
+        }
+        return [reason for reason, holds in held.items() if holds]
+
+    def _check_compile(self) -> None:
+        """Refuse what would be compiled anew for clips of another shape; the log says what is not compiled."""
+        if self.experiment.hardware.compile is None:
+            return
+        if isinstance(self.experiment.subject, Subject):
+            raise VmcError(
+                "trainer.compile is layers, which is for clips of one shape, and stills of a subject have another; give"
+                " trainer.compile=null, or subject=none"
+            )
+        if self.experiment.token.trains:
+            log.info("trainer.compile is layers: the text encoder of the trained token is not compiled")
 
     def plan(self, exemplars: int, others: int, stills: int = 0) -> StepPlan:
         """What each step draws of so many exemplars, regularization clips and stills."""
@@ -282,15 +340,20 @@ class Session:
         self, module: MotionModule, loader: DataLoader, stop: StopOnSignal, checkpoint: Path | None, clips: list[Clip]
     ) -> str:
         """Train from the checkpoint on to the last step, the threshold or a signal; which of them it was."""
-        losses = LossLog(run=self.run, mirror=self.mirror)
+        hardware = self.experiment.hardware
+        read = (hardware.log_every, self.evaluate_every, self.checkpoint_every)
+        losses = LossLog(run=self.run, mirror=self.mirror, every=read)
         callbacks: list[Any] = [stop, losses]
+        if hardware.recomputed == "auto" and hardware.device.type == "cuda":
+            callbacks.append(FittedActivations())
+        elif hardware.recomputed == "auto":
+            log.info("trainer.checkpoint_activations is auto, which measures a GPU: on a CPU activations are kept")
         evaluations = self._evaluations(clips, losses, stop, checkpoint) if self.evaluates else None
         if evaluations:
             callbacks.append(evaluations)
         dtype = check_dtype(self.weights_dtype)
         callbacks.append(Checkpoints(run=self.run, every=self.checkpoint_every, about=self._about(), dtype=dtype))
 
-        hardware = self.experiment.hardware
         partial = isinstance(self.experiment.subject, Subject)
         trainer = hardware.trainer(steps=self.steps, callbacks=callbacks, partial_gradients=partial)
         with explain_oom(hardware.device, self._savings):
@@ -331,3 +394,9 @@ class Session:
             "token": token.describe(),
             **({"init": self._init.fingerprint} if self._init else {}),
         }
+
+
+def _too_large(denoiser: Any) -> list[str]:
+    """Why a CUDA graph would gain nothing."""
+    count = sum(tensor.numel() for tensor in denoiser.parameters())
+    return [f"the denoiser has {count:,} parameters, more than {LARGEST:,}"] if count > LARGEST else []

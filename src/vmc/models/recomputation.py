@@ -1,0 +1,123 @@
+"""Activations that are computed again in the backward pass in place of being kept: less memory, more time, equal
+gradients. Whole blocks, their layers, or only the layers that hold most.
+"""
+
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module, Parameter
+from torch.utils.checkpoint import checkpoint
+
+# Modules are wrapped from outside: diffusers' 3D UNet refuses `enable_gradient_checkpointing()`, and its blocks ignore
+# the flag.
+
+
+def checkpoint_activations(modules: Iterable[Any]) -> None:
+    """Wrap blocks or layers of a denoiser (`VideoModel.blocks`); gradients stay the same, sampling is as before."""
+    for module in modules:
+        module.forward = functools.partial(_recomputed, module, module.forward)
+
+
+def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    trained = {parameter for parameter in block.parameters() if parameter.requires_grad}
+    # No layer draws random numbers (dropout is off), so the generators need not be saved and restored.
+    return checkpoint(
+        forward,
+        *args,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _frozen_but(block, trained)),
+        **kwargs,
+    )
+
+
+@contextmanager
+def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
+    """Within, gradients are recorded for the parameters for which the first forward pass recorded them.
+
+    Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
+    """
+    before = {parameter: parameter.requires_grad for parameter in block.parameters()}
+    try:
+        for parameter in before:
+            parameter.requires_grad_(parameter in trained)
+        yield
+    finally:
+        for parameter, was_trained in before.items():
+            parameter.requires_grad_(was_trained)
+
+
+# --- as much as memory asks for --------------------------------------------------------------------------------------
+
+
+def measure_activations(network: Module, layers: Sequence[Module], forward: Callable[[], Any]) -> tuple[int, list[int]]:
+    """Bytes that a forward pass keeps for the backward pass, in all and by layer; in truth nothing is kept.
+
+    A layer's are those that recomputing it saves: its inputs stay.
+    """
+    weights = {_place(tensor) for tensor in network.parameters()}
+    held, outside = [0] * len(layers), 0
+    inside: list[int] = []  # the layer that is computed
+    seen: dict[int, Tensor] = {}  # what is counted or stays, alive, so that no other comes to lie in its place
+
+    def enter(number: int, layer: Module, args: Any, kwargs: Mapping[str, Any]) -> None:
+        nonlocal outside
+        inside.append(number)
+        for given in (*args, *kwargs.values()):
+            if isinstance(given, Tensor):
+                seen[_place(given)] = given
+                outside += _bytes(given) if given.requires_grad else 0
+
+    def leave(*_: Any) -> None:
+        inside.clear()
+        seen.clear()
+
+    def keep(tensor: Tensor) -> None:
+        nonlocal outside
+        if _place(tensor) in weights or _place(tensor) in seen:
+            return
+        if inside:
+            seen[_place(tensor)] = tensor
+            held[inside[0]] += _bytes(tensor)
+        else:
+            outside += _bytes(tensor)
+
+    with ExitStack() as stack:
+        for number, layer in enumerate(layers):
+            before = layer.register_forward_pre_hook(functools.partial(enter, number), with_kwargs=True)
+            stack.enter_context(before)
+            stack.enter_context(layer.register_forward_hook(leave))
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(keep, lambda nothing: nothing))
+        forward()
+    return outside + sum(held), held
+
+
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.untyped_storage().nbytes()
+
+
+def choose_layers(held: Sequence[int], *, kept: int, room: int) -> list[int]:
+    """The fewest layers whose recomputation lets a step fit, those that hold most first; all where none is enough.
+
+    Args:
+        held: bytes that recomputing each layer saves; one of them is there while it is recomputed.
+        kept: bytes that a step keeps in all.
+        room: bytes that it may.
+    """
+    chosen: list[int] = []
+    for number in sorted(range(len(held)), key=lambda number: -held[number]):
+        if kept + (held[chosen[0]] if chosen else 0) <= room:
+            break
+        chosen.append(number)
+        kept -= held[number]
+    return chosen
