@@ -241,6 +241,10 @@ def test_so_is_one_outside_of_a_class():
         ("+token.learning_rate=-1", "token.learning_rate is -1; it must be a rate of 0 or more"),
         ("rates.method=fast", "rates.method is fast; it must be a number"),
         ("stop.appearance=nan", "stop.appearance is nan; it must be a finite number"),
+        (
+            "sampler.guidance_interval=[0.3]",
+            "sampler.guidance_interval is [0.3]; it must be a list of 2 values or null",
+        ),
         ("sampler.guidance=nan", "sampler.guidance is nan; it must be a finite number"),
         ("regularization.weight=inf", "regularization.weight is inf; it must be a finite number"),
         ("optimizer.betas=[0.9,nan]", "optimizer.betas.1 is nan; it must be a finite number"),

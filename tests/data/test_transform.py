@@ -5,10 +5,12 @@ import shutil
 import pytest
 import torch
 
+from vmc.data import frames
 from vmc.data.augmentation import Augmentation
 from vmc.data.frames import ClipTransform, resize_and_crop
 from vmc.data.video import read_frames
 from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
 
 PLAIN = {"frames": 4, "fps": 4.0, "start": "first", "size": 32, "augmentation": None, "mirror": False}
 
@@ -132,3 +134,20 @@ def test_a_window_is_shown_as_it_is_and_as_it_is_trained_on(mp4):
 def test_a_missing_clip_is_named(tmp_path):
     with pytest.raises(VmcError, match=r"gone.mp4 does not exist"):
         ClipTransform(**PLAIN)(tmp_path / "gone.mp4", variant=0)
+
+
+def test_several_variants_of_a_clip_are_read_at_once_and_are_the_same(mp4, monkeypatch):
+    """One decoding and one hashing for all; a clip too long to be held is decoded for each."""
+    transform = ClipTransform(**PLAIN | {"start": "random", "augmentation": Augmentation(), "mirror": True})
+    alone = [transform(mp4, variant=number) for number in range(8)]
+    calls = []
+    monkeypatch.setattr(frames, "read_frames", lambda *given: calls.append("read") or read_frames(*given))
+    monkeypatch.setattr(frames, "fingerprint", lambda path: calls.append("hash") or fingerprint(path))
+    reader = transform.reader(mp4, range(8))
+    assert all(torch.equal(reader(number), alone[number]) for number in (3, 0, 1, 2, 7, 4, 5, 6))
+    assert calls == ["hash", "read"]
+    calls.clear()
+    monkeypatch.setattr(frames, "HELD", 0)
+    reader = transform.reader(mp4, range(8))
+    assert all(torch.equal(reader(number), alone[number]) for number in range(8))
+    assert calls == ["hash"] + ["read"] * 8

@@ -1,11 +1,19 @@
 """Sampling: one prompt with one seed is one video, in any batch and in diffusers' own pipeline."""
 
+import math
 from functools import partial
 
 import pytest
 import torch
-from diffusers import DDIMInverseScheduler, DDIMScheduler, DPMSolverMultistepScheduler, TextToVideoSDPipeline
+from diffusers import (
+    DDIMInverseScheduler,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    TextToVideoSDPipeline,
+)
 
+from vmc.diffusion.process import noise_levels
 from vmc.diffusion.sampling import Conditioning, InvertedSampler, Sampler, initial_noise, sample_posterior
 from vmc.models.latent_diffusion import forward_process
 from vmc.models.token import MotionToken
@@ -39,6 +47,56 @@ def test_a_video_does_not_depend_on_its_batch(base, parts, guidance):
     for index in (0, 2):
         assert torch.allclose(together[index], sample(base, parts, [index], guidance=guidance)[0], atol=1e-4)
     assert not torch.allclose(together[0], together[1], atol=1e-2)
+
+
+def test_guidance_within_an_interval_of_noise_levels(base, parts):
+    """Only the steps within see the empty prompt, and the others cost half; their predictions are the prompted ones."""
+    unet, _, encode = parts
+    (solver := base.process.solver()).set_timesteps(4)
+    levels = noise_levels(solver)
+    signal_S = solver.alphas_cumprod[solver.timesteps]
+    torch.testing.assert_close(torch.tensor(levels), ((1 - signal_S) / signal_S).sqrt(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(torch.tensor(levels), solver.sigmas[:4], rtol=1e-3, atol=1e-4)
+    assert levels == sorted(levels, reverse=True)
+
+    def drawn(interval, guidance=4.0):
+        sizes = []
+
+        def predict(noisy_BCFHW, timestep, text):
+            sizes.append(len(noisy_BCFHW))
+            return base.predict(unet, noisy_BCFHW, timestep, text)
+
+        latents_BCFHW = Sampler(steps=4, guidance=guidance, guidance_interval=interval)(
+            predict,
+            base.process.solver(),
+            noise_BCFHW=initial_noise([3], SHAPE),
+            text=encode(PROMPTS[0]),
+            empty=encode(""),
+        )
+        return latents_BCFHW, sizes
+
+    some, sizes = drawn([levels[2], levels[1]])
+    assert sizes == [1, 2, 1, 1]  # low < level <= high
+    everywhere, all_sizes = drawn([0, levels[0]])
+    assert all_sizes == [2] * 4 and torch.equal(everywhere, drawn(None)[0])
+    assert not torch.allclose(some, everywhere, atol=1e-3) and not torch.allclose(some, drawn(None, 1.0)[0], atol=1e-3)
+    with pytest.raises(VmcError, match=r"guidance_interval is \[1000\.0, 2000\.0\], in which none of the 4 steps lies"):
+        drawn([1000.0, 2000.0])
+
+
+def test_noise_levels_of_flow_matching():
+    (solver := FlowMatchEulerDiscreteScheduler()).set_timesteps(4)
+    times_S = solver.sigmas[:4].double()
+    assert noise_levels(solver)[1:] == (times_S / (1 - times_S)).tolist()[1:] and noise_levels(solver)[0] == math.inf
+
+
+def test_a_setting_that_is_none_leaves_no_trace():
+    """Files and protocols of earlier versions know nothing of it."""
+    assert repr(Sampler(steps=2, guidance=4.0)) == "Sampler(steps=2, guidance=4.0)"
+    limited = Sampler(steps=2, guidance=4.0, guidance_interval=[0.3, 5.4])
+    assert repr(limited) == "Sampler(steps=2, guidance=4.0, guidance_interval=(0.3, 5.4))"
+    assert Sampler(steps=2, guidance=4.0).describe() == {"steps": 2, "guidance": 4.0}
+    assert repr(InvertedSampler(steps=2, guidance=1.0)) == "InvertedSampler(steps=2, guidance=1.0)"
 
 
 def test_guidance_moves_the_sample(base, parts):
@@ -81,7 +139,14 @@ def test_what_is_not_a_number_decodes_to_black(base, parts):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [({"steps": 0}, "sampler.steps"), ({"guidance": 0.5}, "sampler.guidance")]
+    ("arguments", "words"),
+    [
+        ({"steps": 0}, "sampler.steps"),
+        ({"guidance": 0.5}, "sampler.guidance"),
+        ({"guidance_interval": (5.4, 0.3)}, r"sampler.guidance_interval is \[5.4, 0.3\]; it must be two .* in order"),
+        ({"guidance_interval": (-1, 0.3)}, r"sampler.guidance_interval is \[-1, 0.3\]; it must be .* from 0 on"),
+        ({"guidance_interval": (1.0,)}, r"sampler.guidance_interval is \[1.0\]; it must be two"),
+    ],
 )
 def test_refusals(arguments, words):
     with pytest.raises(VmcError, match=words):

@@ -3,11 +3,14 @@
 from dataclasses import dataclass, replace
 
 import pytest
+import torch
 from hydra.core.hydra_config import HydraConfig
 
 from vmc.config.build import build_experiment, build_part
 from vmc.config.command import compose
+from vmc.models.latent_diffusion import ImageAutoencoder
 from vmc.models.unet3d import UNet3D
+from vmc.training.encoding import Encoders
 from vmc.utils.errors import VmcError
 
 
@@ -80,3 +83,25 @@ def test_what_a_class_refuses_is_told_in_its_own_words(composed):
         build_part(composed("train", "sampler.steps=0"), "sampler")
     assert str(raised.value).startswith("sampler.steps is 0")
     assert build_part(composed("train"), "nothing.here") is None
+
+
+def test_a_guidance_interval_without_a_step_is_refused_before_anything_is_loaded(composed):
+    interval = "sampler.guidance_interval"
+    assert build_experiment(composed("generate", "prompt=a", f"{interval}=[0.3,5.4]")).sampler.guidance_interval
+    with pytest.raises(VmcError, match=r"guidance_interval is \[900, 901\], in which none of the 2 steps lies"):
+        build_experiment(composed("generate", "prompt=a", f"{interval}=[900,901]"))
+
+
+def test_a_clip_of_two_runs_is_encoded_once(composed, clips, monkeypatch):
+    """Regularization clips that motions and seeds share: the cache's key is of the clip and how it is encoded."""
+    own = ["data=videos", f"data.path={clips}", "motion=custom", "motion.caption=a {token} square", "data.frames=4"]
+    encoded, found = [], []
+    encode = ImageAutoencoder.encode
+    monkeypatch.setattr(ImageAutoencoder, "encode", lambda self, it: encoded.append(len(it)) or encode(self, it))
+    for change in (["seed=1"], ["seed=2", "motion.name=other", "motion.mirror=true", "token.word=pll"]):
+        experiment = build_experiment(composed("train", *own, *change, "regularization=none"))
+        (clip, *_) = experiment.data.source.exemplars(label=None, caption="a", seed=0)
+        transform = experiment.data.transform(augmented=False, mirror=False, whole=False)
+        found.append(Encoders(experiment).moments([clip], [transform], [(0, 1), (0, 0), (0, 1)]))
+    assert encoded == [4, 4] and found[0].keys() == found[1].keys() == {(0, 0), (0, 1)}
+    assert all(torch.equal(found[0][pair], found[1][pair]) for pair in found[0])

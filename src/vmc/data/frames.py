@@ -8,7 +8,7 @@ import logging
 import math
 import statistics
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -32,6 +32,8 @@ Start = Literal["random", "first", "centre", "whole"]
 
 MAX_FRAMES = 1000
 """Frames of a window: no base model draws nearly as many at once, and a mistyped number must not fill the memory."""
+HELD = 64
+"""Frames of a clip that are held at a time, at its own size, where several windows of it are wanted."""
 _ROUNDING = 0.25
 """Share of the interval before a frame by which a moment may lie before the frame and still mean it: containers round
 timestamps, a GIF's to hundredths of a second."""
@@ -159,12 +161,30 @@ class ClipTransform:
 
     def __call__(self, path: Path, *, variant: int) -> Tensor:
         """frames_FCHW, uint8, F = `frames`, H = W = `size`; a VmcError where the clip cannot be read."""
-        return self._finish(self._read(path, variant), path, variant)
+        return self.reader(path, [variant])(variant)
+
+    def reader(self, path: Path, variants: Collection[int]) -> Callable[[int], Tensor]:
+        """What gives frames_FCHW of each of these variants, as a call does: the clip is hashed once, and decoded once
+        unless its windows have more than `HELD` frames together, which would have to be held meanwhile.
+        """
+        content = fingerprint(path)
+        indices = {variant: self._window(path, variant, content).indices for variant in variants}
+        wanted = sorted(set().union(*indices.values()))
+        held_FCHW = read_frames(path, wanted) if len(wanted) <= max(HELD, self.frames) else None
+
+        def frames(variant: int) -> Tensor:
+            if held_FCHW is None:
+                return self._finish(read_frames(path, indices[variant]), variant, content)
+            places = [bisect_left(wanted, index) for index in indices[variant]]
+            return self._finish(held_FCHW[places], variant, content)
+
+        return frames
 
     def plain_and_finished(self, path: Path, *, variant: int) -> tuple[Tensor, Tensor]:
         """frames_FCHW of one window twice: as they are in the clip, at the centre crop, and as training sees them."""
-        frames_FCHW = self._read(path, variant)
-        return resize_and_crop(frames_FCHW, self.size), self._finish(frames_FCHW, path, variant)
+        content = fingerprint(path)
+        frames_FCHW = read_frames(path, self._window(path, variant, content).indices)
+        return resize_and_crop(frames_FCHW, self.size), self._finish(frames_FCHW, variant, content)
 
     def times(self, path: Path) -> tuple[float, ...]:
         """When each frame of a clip is shown, in seconds; a clip is gone through once in a process."""
@@ -173,7 +193,10 @@ class ClipTransform:
 
     def window(self, path: Path, *, variant: int) -> Window:
         """Which frames of a clip are taken."""
-        draw = generator(fingerprint(path), variant, "window")
+        return self._window(path, variant, fingerprint(path))
+
+    def _window(self, path: Path, variant: int, content: str) -> Window:
+        draw = generator(content, variant, "window")
         return window(self.times(path), frames=self.frames, fps=self.fps, start=self.start, generator=draw)
 
     def describe(self) -> str:
@@ -183,13 +206,10 @@ class ClipTransform:
         told = ", ".join(f"{name}={rates.get(name, getattr(self, name))!r}" for name in settings)
         return f"clip transform {_VERSION}: {told}"
 
-    def _read(self, path: Path, variant: int) -> Tensor:
-        return read_frames(path, self.window(path, variant=variant).indices)
-
-    def _finish(self, frames_FCHW: Tensor, path: Path, variant: int) -> Tensor:
+    def _finish(self, frames_FCHW: Tensor, variant: int, content: str) -> Tensor:
         if self.augmentation is None:
             return resize_and_crop(frames_FCHW, self.size)
-        draw = generator(fingerprint(path), variant, "augmentation")
+        draw = generator(content, variant, "augmentation")
         return self.augmentation(frames_FCHW, self.size, mirror=self.mirror, generator=draw)
 
 

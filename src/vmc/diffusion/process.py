@@ -2,7 +2,8 @@
 
 A time lies in [0, 1]: 0 is the clean video, 1 is noise, whatever number a network reads for it.
 
-Axes: B videos, C latent channels, F frames, H and W of the latent, T times that training draws from.
+Axes: B videos, C latent channels, F frames, H and W of the latent, T times that training draws from, S steps
+of a solver.
 """
 
 from abc import ABC, abstractmethod
@@ -183,3 +184,14 @@ class FlowMatching(NoiseProcess):
     def clean_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
         """x_t - t v."""
         return noisy_BCFHW - _each(times_B.to(noisy_BCFHW.device), noisy_BCFHW) * prediction_BCFHW
+
+
+def noise_levels(solver: Solver) -> list[float]:
+    """sigma of each step of a solver whose steps are set: the deviation of the noise over the scale of the video beside
+    it (Karras et al., 2022); sqrt((1 - a_t) / a_t), or t / (1 - t) for flow matching.
+    """
+    if solver.config.get("use_flow_sigmas") or not hasattr(solver, "alphas_cumprod"):
+        time_S = solver.sigmas[: len(solver.timesteps)].double()
+        return (time_S / (1 - time_S)).tolist()
+    signal_S = solver.alphas_cumprod[solver.timesteps.long().cpu()].double()
+    return ((1 - signal_S) / signal_S).sqrt().tolist()

@@ -7,14 +7,14 @@ Axes: B videos, C latent channels, F frames, H and W of the latent, M = 2 poster
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
-from vmc.diffusion.process import NoiseProcess, Solver, VariancePreserving
+from vmc.diffusion.process import NoiseProcess, Solver, VariancePreserving, noise_levels
 from vmc.utils.errors import VmcError
 
 
@@ -60,23 +60,58 @@ TILE = 32
 """px: the side of a tile is a multiple of it, since a quarter of a tile overlaps and a latent stands for 8 px."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Sampler:
     """How videos are drawn.
 
     Args:
         steps: of the solver; the release uses 25 while training, 50 otherwise.
         guidance: scale of classifier-free guidance; the release uses 9. At 1 the empty prompt is not evaluated.
+        guidance_interval: noise levels (`noise_levels`) low and high: only steps with low < level <= high are guided
+            (Kynkäänniemi et al., 2024, Sec. 3), and in the others the empty prompt is not evaluated; None guides all.
     """
 
     steps: int = 25
     guidance: float = 9.0
+    guidance_interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise VmcError(f"sampler.steps is {self.steps}; it must be at least 1")
         if self.guidance < 1:
             raise VmcError(f"sampler.guidance is {self.guidance}; it must be at least 1 (no guidance)")
+        if self.guidance_interval is not None:
+            object.__setattr__(self, "guidance_interval", low_high := tuple(self.guidance_interval))
+            if len(low_high) != 2 or not 0 <= low_high[0] < low_high[1]:
+                raise VmcError(
+                    f"sampler.guidance_interval is {list(low_high)}; it must be two noise levels in order, from 0 on,"
+                    " such as [0.3, 5.4], or null to guide every step"
+                )
+
+    def describe(self) -> dict[str, Any]:
+        """What videos depend on; a setting that is None is left out, as if there were none."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={value!r}" for name, value in self.describe().items())
+        return f"{type(self).__name__}({told})"
+
+    def is_guided(self, solver: Solver) -> list[bool]:
+        """Of each step of a solver whose steps are set, whether the empty prompt has a part in it.
+
+        Raises:
+            VmcError: `guidance_interval` holds none of the steps.
+        """
+        if self.guidance == 1 or self.guidance_interval is None:
+            return [self.guidance > 1] * len(solver.timesteps)
+        (low, high), levels = self.guidance_interval, noise_levels(solver)
+        guided = [low < level <= high for level in levels]
+        if not any(guided):
+            raise VmcError(
+                f"sampler.guidance_interval is {[low, high]}, in which none of the {self.steps} steps lies, whose noise"
+                f" levels go from {max(levels):.3g} to {min(levels):.3g}; give others, or null to guide every step"
+            )
+        return guided
 
     @torch.no_grad()
     def __call__(
@@ -99,19 +134,18 @@ class Sampler:
             empty: of the empty prompt, one for all.
             on_step: called after each step.
         """
-        guided = self.guidance > 1
-        if guided:
-            text = Conditioning.cat([empty.repeated(len(text)), text])
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
+        guided = self.is_guided(solver)
+        both = Conditioning.cat([empty.repeated(len(text)), text]) if any(guided) else text
         # Else it is looked up by a timestep, which two steps may share. DDIM looks nothing up.
         getattr(solver, "set_begin_index", lambda index: None)(0)
         # Solvers of flow matching alone neither scale the noise nor the network's input.
         latents_BCFHW = noise_BCFHW * getattr(solver, "init_noise_sigma", 1.0)
         scale_input = getattr(solver, "scale_model_input", lambda sample, timestep: sample)
-        for timestep in solver.timesteps:
-            input_BCFHW = torch.cat([latents_BCFHW] * 2) if guided else latents_BCFHW
-            prediction = predict(scale_input(input_BCFHW, timestep), timestep, text).float()
-            if guided:
+        for timestep, with_empty in zip(solver.timesteps, guided, strict=True):
+            input_BCFHW = torch.cat([latents_BCFHW] * 2) if with_empty else latents_BCFHW
+            prediction = predict(scale_input(input_BCFHW, timestep), timestep, both if with_empty else text).float()
+            if with_empty:
                 unguided, prompted = prediction.chunk(2)
                 prediction = unguided + self.guidance * (prompted - unguided)
             latents_BCFHW = solver.step(prediction, timestep, latents_BCFHW).prev_sample
@@ -119,7 +153,7 @@ class Sampler:
         return latents_BCFHW
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class InvertedSampler(Sampler):
     """Begins each video at what a clip of the run was inverted to, in place of noise: at the noise of which the solver,
     without guidance, would make the clip again (Song et al., 2021, Sec. 4.3; Wu et al., 2022, Sec. 4.2).

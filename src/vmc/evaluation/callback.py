@@ -186,9 +186,9 @@ class Evaluations(StepCallback):
     @property
     def _shared(self) -> CachedFiles:
         """Step 0, made once for all runs of one base model, test set and protocol."""
-        hardware, tile = self.experiment.hardware, self.experiment.hardware.decode_tile
+        hardware, choices = self.experiment.hardware, self.experiment.hardware.video_choices
         base = [self.experiment.model.identity, self.encoders.token_fingerprint, hardware.rounding, hardware.precision]
-        parts = [base, tile, self.evaluation.protocol, self.evaluation.threshold, list(self.subset)]
+        parts = [base, *(choices or [None]), self.evaluation.protocol, self.evaluation.threshold, list(self.subset)]
         key = cache_key("step 0", json.dumps(parts, sort_keys=True))[:24]
         return Cache(self.experiment.cache / "evaluations").files(key)
 
@@ -219,13 +219,17 @@ def training_generator(
         autoencoder: one that is loaded; None loads it.
         sources: clips that videos begin at, where the sampler inverts them.
     """
+    hardware = experiment.hardware
+    if autoencoder is None:
+        autoencoder = experiment.model.autoencoder(dtype=hardware.decoding_dtype).to(hardware.resting_device)
     return VideoGenerator(
         model=experiment.model,
         denoiser=module.denoiser,
-        autoencoder=autoencoder or experiment.model.autoencoder().to(experiment.hardware.resting_device),
+        autoencoder=autoencoder
+        or experiment.model.autoencoder(dtype=hardware.decoding_dtype).to(hardware.resting_device),
         encode=encoders.text,
         sampler=experiment.sampler,
-        hardware=experiment.hardware,
+        hardware=hardware,
         batch_size=experiment.generation_batch,
         sources=sources,
     )

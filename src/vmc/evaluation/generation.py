@@ -23,10 +23,11 @@ from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.diffusion.sampling import Conditioning, InvertedSampler, Sampler, initial_noise, on_device
+from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, initial_noise, on_device
+from vmc.evaluation.batching import TOO_LARGE, BatchSize, ahead, is_out_of_memory
 from vmc.models.base import Autoencoder, VideoModel
 from vmc.models.compilation import compile_layers
-from vmc.models.loading import cast
+from vmc.models.loading import cast, low_precision_copy
 from vmc.models.pipelines import export_pipeline
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
@@ -35,81 +36,16 @@ from vmc.training.hardware import Hardware
 from vmc.training.merging import MergedDeltas, Weights
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, fingerprint
+from vmc.utils.graphs import LARGEST, Graph
 from vmc.utils.randomness import derive_seed
 
 log = logging.getLogger(__name__)
 
-FIRST = 4
-"""Videos of the first batch on a GPU, from which the memory of one is measured."""
-MOST = 64
-"""Beyond this a batch gains nothing."""
-ON_CPU = 8
-"""The fastest on two cores (`python -m vmc.bench generate`); larger batches leave the processor's caches."""
-SHARE = 0.85
-"""Of the free memory that is used."""
 WRITERS = 4
 """Threads that write videos while a GPU makes the next ones."""
 VIDEOS = "videos.csv"
 """Says of which prompt and seed each video of a folder is: a test set with a column `video`."""
 _Todo: TypeAlias = tuple[Prompt, Path]
-
-
-class BatchSize:
-    """The size of the next batch.
-
-    Args:
-        wanted: videos; None finds the size.
-        device: where they are made.
-    """
-
-    def __init__(self, wanted: int | None, device: torch.device) -> None:
-        if wanted is not None and wanted < 1:
-            raise VmcError(f"batch_size is {wanted}; it must be at least 1, or null to find it")
-        self.device, on_gpu = device, device.type == "cuda"
-        self.size = wanted or (FIRST if on_gpu else ON_CPU)
-        self._measuring = on_gpu and wanted is None
-
-    def begin(self) -> None:
-        """Before a batch: start measuring, where a size is to be found."""
-        if self._measuring:
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self._before = torch.cuda.memory_allocated(self.device)
-
-    def done(self, videos: int) -> None:
-        """After a batch of so many videos: the next ones are as large as memory allows."""
-        if not self._measuring:
-            return
-        each = (torch.cuda.max_memory_allocated(self.device) - self._before) / videos
-        reserved = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        free = torch.cuda.mem_get_info(self.device)[0] + reserved
-        self.size, self._measuring = fitting(free=free, each=each), False
-        log.info("%d videos at a time: one takes %.2f GiB", self.size, each / 2**30)
-
-    def too_large(self, error: BaseException) -> None:
-        """Memory was not enough: half as many from now on.
-
-        Raises:
-            VmcError: not even one fits.
-        """
-        if self.size == 1:
-            raise VmcError(
-                "one video alone does not fit into memory; choose a smaller data.size or data.frames,"
-                " or a lower trainer.precision"
-            ) from error
-        self.size, self._measuring = self.size // 2, False
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        log.info("memory is short: %d videos at a time", self.size)
-
-
-def fitting(*, free: float, each: float) -> int:
-    """How many videos of `each` bytes fit into `free` bytes, at least 1 and at most `MOST`."""
-    return max(1, min(MOST, int(SHARE * free / max(each, 1.0))))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough, on a GPU or in PyTorch's allocator on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +100,7 @@ class VideoGenerator:
         self._texts: dict[str, Conditioning] = {}
         self._inverted: dict[Path, Tensor] = {}  # noise_CFHW of clips, by the denoiser as it is
         self._batch = BatchSize(self.batch_size, self.denoiser.device)
+        self._predict: Predict | None = None  # by the denoiser as it is
 
     @property
     def at_once(self) -> int:
@@ -178,8 +115,9 @@ class VideoGenerator:
         """
         todo, missing = list(zip(prompts, files, strict=True)), {file for file in files if not file.exists()}
         self._inverted.clear()  # the denoiser may have been trained since
-        # A GPU draws the next batch while a processor writes this one; on a processor alone they would only compete.
-        beside = self.denoiser.device.type == "cuda"
+        self._predict = None
+        # A GPU draws the next batch while this one is decoded, written and scored; on a processor they may compete.
+        beside = self.hardware.overlaps
         waiting: deque[tuple[Path, Future]] = deque()
 
         def written(*, wait: bool) -> Iterator[Path]:
@@ -201,45 +139,103 @@ class VideoGenerator:
                     yield from written(wait=not beside)
                 yield from written(wait=True)
             finally:  # after an error or a signal nothing that waits is begun
+                self._predict = None
                 if beside:
                     pool.shutdown(cancel_futures=True)
 
     def _batches(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
         """Prompts with their files, and frames_BFCHW, in batches that fit into memory and lack a file."""
+        # Clips are inverted with the autoencoder, which the next stage would use at the same time.
+        if not self.hardware.overlaps or self.sources is not None:
+            return self._decoded(self._sampled(todo, missing))
+        device = self.denoiser.device
+        return ahead(self._decoded(ahead(self._sampled(todo, missing), device)), device)
+
+    def _sampled(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
+        """The same with latents_BCFHW."""
         first = 0
         while first < len(todo):
             batch = todo[first : first + self._batch.size]
             if any(file in missing for _, file in batch):
                 self._batch.begin()
                 try:
-                    frames_BFCHW = self.frames([prompt for prompt, _ in batch])
+                    latents_BCFHW = self.latents([prompt for prompt, _ in batch])
                 except RuntimeError as error:
                     if not is_out_of_memory(error):
                         raise
                     self._batch.too_large(error)
                     continue
                 self._batch.done(len(batch))
-                yield batch, frames_BFCHW
+                yield batch, latents_BCFHW
             first += len(batch)
+
+    def _decoded(self, sampled: Iterator[tuple[Sequence[_Todo], Tensor]]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
+        for batch, latents_BCFHW in sampled:
+            yield batch, self.decode(latents_BCFHW)
 
     def frames(self, prompts: Sequence[Prompt]) -> Tensor:
         """frames_BFCHW, uint8, of one batch of prompts."""
+        return self.decode(self.latents(prompts))
+
+    def latents(self, prompts: Sequence[Prompt]) -> Tensor:
+        """latents_BCFHW of one batch of prompts."""
         model, device = self.model, self.denoiser.device
         shape = model.latent_shape(frames=model.frames, size=model.size)
         seeds = [prompt.seed for prompt in prompts]
         noise_BCFHW = initial_noise(seeds, shape) if self.sources is None else self._inverted_clips(seeds)
-        text = Conditioning.cat([self._text(prompt.text) for prompt in prompts]).to(device)
-        with self.hardware.autocast():
-            latents_BCFHW = self.sampler(
-                partial(model.predict, self.denoiser),
-                model.process.solver(),
-                noise_BCFHW=noise_BCFHW.to(device),
-                text=text,
-                empty=self._text("").to(device),
-            )
-        with on_device(self.autoencoder.module, device):
-            decode_frames, tile = self.hardware.decode_frames, self.hardware.decode_tile
-            return self.autoencoder.decode(latents_BCFHW, frames_at_once=decode_frames, tile=tile)
+        return self.sampler(
+            self.predict,
+            model.process.solver(),
+            noise_BCFHW=noise_BCFHW.to(device),
+            text=Conditioning.cat([self._text(prompt.text) for prompt in prompts]).to(device),
+            empty=self._text("").to(device),
+        )
+
+    def decode(self, latents_BCFHW: Tensor) -> Tensor:
+        """frames_BFCHW, uint8 on the CPU; video by video where memory is short."""
+        decode_frames, tile = self.hardware.decode_frames, self.hardware.decode_tile
+        with on_device(self.autoencoder.module, self.denoiser.device):
+            try:
+                return self.autoencoder.decode(latents_BCFHW, frames_at_once=decode_frames, tile=tile)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(latents_BCFHW) == 1:
+                    raise VmcError(TOO_LARGE) from error
+            return torch.cat([self.decode(latents_BCFHW[place : place + 1]) for place in range(len(latents_BCFHW))])
+
+    @property
+    def predict(self) -> Predict:
+        """What the denoiser predicts, in the precision in which videos are made, of the weights as they were when
+        `write` was called; of a small denoiser as one CUDA graph, where that is asked for.
+        """
+        if self._predict is None:
+            denoiser, dtype = self.denoiser, self.hardware.sampling_dtype
+            if dtype is not None:
+                denoiser = low_precision_copy(denoiser, dtype)
+            self._predict = partial(self._predicted, denoiser)
+            size = sum(parameter.numel() for parameter in denoiser.parameters())
+            if self.hardware.cuda_graph and size > LARGEST:
+                log.info("trainer.cuda_graph: the denoiser has %d parameters, too many to gain by a graph", size)
+            elif self.hardware.cuda_graph:
+                step = self._predict
+                graph = Graph(
+                    lambda noisy_BCFHW, timestep, **text: {"it": step(noisy_BCFHW, timestep, Conditioning.of(text))},
+                    device=self.denoiser.device,
+                    name="steps of the sampler",
+                )
+                self._predict = lambda noisy_BCFHW, timestep, text: graph(
+                    noisy_BCFHW=noisy_BCFHW, timestep=timestep, **text.tensors()
+                )["it"]
+        return self._predict
+
+    def _predicted(self, denoiser: Any, noisy_BCFHW: Tensor, timestep: Tensor, text: Conditioning) -> Tensor:
+        dtype = self.hardware.sampling_dtype
+        if dtype is None:
+            with self.hardware.autocast():
+                return self.model.predict(denoiser, noisy_BCFHW, timestep, text)
+        text = Conditioning(text.embeddings_BLD.to(dtype), text.mask_BL)
+        return self.model.predict(denoiser, noisy_BCFHW.to(dtype), timestep, text)
 
     def _inverted_clips(self, seeds: Sequence[int]) -> Tensor:
         """noise_BCFHW that the videos of seeds begin at, each clip inverted once and by itself."""
@@ -251,13 +247,12 @@ class VideoGenerator:
                 continue
             with on_device(self.autoencoder.module, device):
                 moments_MCFHW = self.autoencoder.encode(sources.transform(clip.path, variant=0))
-            with self.hardware.autocast():
-                (self._inverted[clip.path],) = sampler.invert(
-                    partial(self.model.predict, self.denoiser),
-                    self.model.process,
-                    latents_BCFHW=moments_MCFHW[:1].to(device),
-                    text=self._text(clip.caption).to(device),
-                )
+            (self._inverted[clip.path],) = sampler.invert(
+                self.predict,
+                self.model.process,
+                latents_BCFHW=moments_MCFHW[:1].to(device),
+                text=self._text(clip.caption).to(device),
+            )
         return torch.stack([self._inverted[clip.path] for clip in drawn])
 
     def _text(self, text: str) -> Conditioning:
@@ -279,8 +274,8 @@ class TunedModel:
     @property
     def identity(self) -> tuple[object, ...]:
         """What tells this model's videos from another's, the sampler aside."""
-        weights, tile = self.fingerprint if self.weights else None, self.hardware.decode_tile
-        return self.base.identity, weights, self.base.frames, self.base.size, *(() if tile is None else (tile,))
+        weights = self.fingerprint if self.weights else None
+        return self.base.identity, weights, self.base.frames, self.base.size, *self.hardware.video_choices
 
     @property
     def fingerprint(self) -> str:
@@ -314,7 +309,7 @@ class TunedModel:
         return VideoGenerator(
             model=base,
             denoiser=self.denoiser.to(hardware.device),
-            autoencoder=base.autoencoder().to(hardware.resting_device),
+            autoencoder=base.autoencoder(dtype=hardware.decoding_dtype).to(hardware.resting_device),
             encode=self.encoder,
             sampler=sampler,
             hardware=hardware,

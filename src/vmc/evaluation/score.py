@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -325,7 +325,7 @@ def build_evaluation(
     )
     if "made_with" not in more:
         latents, fps, sources = list(experiment.latent_shape), experiment.data.fps, find_sources(experiment, clips)
-        sampler: dict[str, Any] = {"sampler": asdict(experiment.sampler)}
+        sampler: dict[str, Any] = {"sampler": experiment.sampler.describe()}
         if sources:  # a method of its own, which is compared with those that begin at noise
             sampler = {"inversion": {**sampler, "exemplars": sources.describe()}}
         more["made_with"] = {**sampler, "latents": latents, "fps": fps}

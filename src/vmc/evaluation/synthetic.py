@@ -15,7 +15,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -67,7 +67,7 @@ class BaseVideos:
             "base": {part: base.fingerprint(part) for part in parts},
             "latents": list(base.latent_shape(frames=base.frames, size=base.size)),
             "fps": base.fps,
-            "sampler": asdict(sampler),
+            "sampler": sampler.describe(),
         }
 
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, sampler: Sampler, label: str) -> None:

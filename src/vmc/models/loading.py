@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError, safe_open
+from torch.nn import Parameter
 from transformers.utils import logging as transformers_logging
 
 from vmc.utils.errors import VmcError, first_line
@@ -212,7 +214,28 @@ def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) 
         dtype: of floating-point numbers.
         names: of the parameters and buffers that are meant; None means all.
     """
-    kept = set(getattr(network, "_keep_in_fp32_modules", None) or ())
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        if tensor.is_floating_point() and (names is None or name in names):
-            tensor.data = tensor.data.to(torch.float32 if kept.intersection(name.split(".")) else dtype)
+        if names is None or name in names:
+            tensor.data = tensor.data.to(_held_in(network, name, tensor, dtype))
+
+
+def low_precision_copy(network: Any, dtype: torch.dtype) -> Any:
+    """The network with its weights as `cast` would hold them, frozen; it shares those that are held so already, and is
+    the network itself where all are.
+    """
+    memo: dict[int, Any] = {}
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        wanted = _held_in(network, name, tensor, dtype)
+        held = tensor.detach().to(wanted)
+        if isinstance(tensor, Parameter):
+            held = Parameter(held, requires_grad=False)
+        memo[id(tensor)] = tensor if wanted == tensor.dtype else held
+    is_same = all(memo[id(tensor)] is tensor for tensor in (*network.parameters(), *network.buffers()))
+    return network if is_same else deepcopy(network, memo)
+
+
+def _held_in(network: Any, name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+    if not tensor.is_floating_point():
+        return tensor.dtype
+    kept = getattr(network, "_keep_in_fp32_modules", None) or ()
+    return torch.float32 if set(kept).intersection(name.split(".")) else dtype

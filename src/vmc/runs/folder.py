@@ -309,15 +309,16 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:
-    """Dotted names of the config keys that differ, the outermost ones in `free` left out."""
+    """Dotted names of the config keys that differ, the outermost ones in `free` left out; null is as good as absent, so
+    that a key may come which runs of earlier versions lack.
+    """
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return [] if one == other else [prefix]
-    missing = object()
     return [
         name
         for key in {**one, **other}
         if prefix or key not in free
-        for name in differing_keys(one.get(key, missing), other.get(key, missing), f"{prefix}.{key}".strip("."))
+        for name in differing_keys(one.get(key), other.get(key), f"{prefix}.{key}".strip("."))
     ]
 
 

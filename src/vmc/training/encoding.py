@@ -5,6 +5,7 @@ Axes: M = 2 posterior moments, C latent channels, F frames, H and W of the laten
 
 import gc
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from torch import Tensor
@@ -61,12 +62,17 @@ class Encoders:
         encoder = f"{self.model.fingerprint('autoencoder')} {self.hardware.rounding}"
         keys = {
             (clip, variant): cache_key(content[clip], transforms[clip].describe(), variant, encoder)
-            for clip, variant in wanted
+            for clip, variant in sorted(wanted)  # the variants of a clip one after another
         }
 
         def maker() -> Callable[[tuple[int, int]], dict[str, Tensor]]:
             autoencoder = self.model.autoencoder().to(self.hardware.device)
-            return lambda pair: {ONLY: autoencoder.encode(transforms[pair[0]](clips[pair[0]].path, variant=pair[1]))}
+
+            @lru_cache(maxsize=1)
+            def reader(clip: int) -> Callable[[int], Tensor]:
+                return transforms[clip].reader(clips[clip].path, [one for other, one in keys if other == clip])
+
+            return lambda pair: {ONLY: autoencoder.encode(reader(pair[0])(pair[1]))}
 
         # The first process has filled the cache before Lightning starts the others.
         read = self._latents.tensors({key: pair for pair, key in keys.items()}, maker, label="encoding clips")

@@ -73,6 +73,9 @@ class Experiment:
             )
         if Path(self.model.path).expanduser().is_dir():  # a hub's name is looked up when it is needed
             _ = self.latent_shape
+            if self.sampler.guidance_interval is not None:
+                (solver := self.model.process.solver()).set_timesteps(self.sampler.steps)
+                self.sampler.is_guided(solver)
 
     @cached_property
     def latent_shape(self) -> tuple[int, int, int, int]:

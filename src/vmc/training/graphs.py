@@ -13,11 +13,7 @@ from torch import Tensor
 
 from vmc.training.batches import Batch
 from vmc.utils.errors import VmcError, first_line
-
-WARM_UP = 3
-"""Steps before the capture, in which libraries choose their kernels and the optimizer makes its state."""
-LARGEST = 50_000_000
-"""Parameters of a denoiser; a larger one computes longer than its kernels take to launch."""
+from vmc.utils.graphs import WARM_UP
 
 Outputs = dict[str, Tensor]
 

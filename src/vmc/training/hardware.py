@@ -17,9 +17,12 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from vmc.diffusion.sampling import check_tile
 from vmc.models.base import DECODE_FRAMES
 from vmc.utils.errors import VmcError
+from vmc.utils.processes import keep_freed_memory
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 LOW: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +42,17 @@ class Hardware:
         master_weights: with a mixed precision, hold trained weights twice, in float32 for the optimizer and in the low
             precision for the network, which then casts nothing; gradients come in the low precision.
         compile: `layers` compiles the denoiser's layers one by one; None compiles nothing.
-        cuda_graph: run the whole step of a small denoiser as one CUDA graph, where that can be.
+        cuda_graph: run the whole step of a small denoiser as one CUDA graph, where that can be, and the sampler's.
         log_every: steps after which their losses are read; a GPU is waited for then.
         decode_frames: of videos, that the autoencoder decodes at a time; fewer need less memory.
         decode_tile: px, the side of overlapping tiles that a frame is decoded in; None decodes it whole. Tiles need
             less memory and give nearly the same frame: each is normalised by itself.
         offload: keep the autoencoder in main memory and bring it to the GPU while it decodes; no change on a CPU. The
             text encoder is in main memory in any case, unless its token is trained.
+        low_precision_sampling: with a mixed precision, make videos by weights held in the low precision, all of them,
+            and compute in it throughout; without it, autocast decides by operation and casts weights that are trained.
+        low_precision_decoding: with bf16-mixed, decode in bfloat16. Float16 ends at 65,504, which autoencoders exceed.
+        overlap: draw the next videos while others are decoded, written and scored; None does on a GPU. Equal videos.
     """
 
     accelerator: str = "cpu"
@@ -63,6 +70,9 @@ class Hardware:
     decode_frames: int = DECODE_FRAMES
     decode_tile: int | None = None
     offload: bool = False
+    low_precision_sampling: bool = False
+    low_precision_decoding: bool = False
+    overlap: bool | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in ("32-true", *LOW):
@@ -89,6 +99,8 @@ class Hardware:
             if getattr(self, name) < 1:
                 raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
         check_tile(self.decode_tile)
+        if self.low_precision_decoding and self.precision == "16-mixed":
+            log.info("trainer.low_precision_decoding: the autoencoder decodes in float32, as float16 would overflow")
         if self.threads is not None and self.threads < 1:
             raise VmcError(f"trainer.threads is {self.threads}; it must be at least 1, or null for PyTorch's choice")
 
@@ -128,8 +140,33 @@ class Hardware:
         """Of the weights that are not trained."""
         return LOW.get(self.precision, torch.float32)
 
+    @property
+    def sampling_dtype(self) -> torch.dtype | None:
+        """Of all weights while videos are made; None leaves them as they are, under autocast."""
+        return LOW.get(self.precision) if self.low_precision_sampling else None
+
+    @property
+    def decoding_dtype(self) -> torch.dtype:
+        """Of the autoencoder that decodes videos; never float16."""
+        low = self.low_precision_decoding and self.precision == "bf16-mixed"
+        return torch.bfloat16 if low else torch.float32
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether videos are drawn while others are decoded, written and scored."""
+        return self.device.type == "cuda" if self.overlap is None else self.overlap
+
+    @property
+    def video_choices(self) -> tuple[Any, ...]:
+        """What is not as usual and changes a video's pixels, beside precision and rounding."""
+        low = {"sampling": self.sampling_dtype is not None, "decoding": self.decoding_dtype is not torch.float32}
+        lowered = [f"{name} in the low precision" for name, chosen in low.items() if chosen]
+        return *(() if self.decode_tile is None else (self.decode_tile,)), *lowered
+
     def use_threads(self) -> int:
-        """Set the thread count and return it."""
+        """Set the thread count and return it; on a CPU, have freed memory used again."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         return torch.get_num_threads()

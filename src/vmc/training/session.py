@@ -29,7 +29,6 @@ from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype, row_name
 from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
-from vmc.training.graphs import LARGEST
 from vmc.training.memory import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import (
@@ -45,6 +44,7 @@ from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.training.subject import NoSubject, Subject
 from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
+from vmc.utils.graphs import LARGEST
 
 log = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 """Processes that a sweep is made of: what each computes on, how signals reach it, and that none outlives the sweep."""
 
+import ctypes
 import os
 import platform
 import re
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -40,6 +41,15 @@ def handled(handler: Callable[[int, FrameType | None], Any], *numbers: signal.Si
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc use freed memory again, also for blocks above 32 MiB, which by default it gets from the system anew
+    every time, zeroed page by page: a tenth of the time in which the miniature draws eight videos. Bits stay.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        for parameter in (-3, -1):  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+            ctypes.CDLL("libc.so.6").mallopt(parameter, 2**30)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
