@@ -134,6 +134,7 @@ def test_the_plain_loop_trains_on_the_same_batches(small):
 def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small):
     chosen = partial(shares.plain_choices, table=train.PLAIN, scored=False)
     assert chosen(small) == ["encoders", "recomputation", "groups"]
+    assert chosen([*small, "trainer.log_every=10"])[-1] == "reading"
     low = [*small, "trainer.precision=bf16-mixed"]
     assert chosen([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups"]
     assert shares.plain_loops([]) == {"ours": frozenset()}

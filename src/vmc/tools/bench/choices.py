@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
 from vmc.config.build import build_experiment, build_part
 from vmc.config.command import user_error
 from vmc.models.unet3d import ZEROSCOPE
-from vmc.tools.bench import measure, shares, train, videos
-from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.tools.full_size import random_folder
 from vmc.utils.errors import VmcError
+
+from vmc.tools.bench import measure, shares, train, videos
+from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 
 RELEASE = "like the release"
 """The case that the others are compared with; everything that is a choice is plain."""
@@ -26,11 +26,18 @@ TRAINING: Mapping[str, Sequence[str]] = {
     "as shipped": [],
     "activations kept": ["trainer.checkpoint_activations=false"],
     "blocks recomputed": ["trainer.checkpoint_activations=true"],
+    "layers recomputed": ["trainer.checkpoint_activations=layers"],
+    "recomputed as memory asks": ["trainer.checkpoint_activations=auto"],
+    "no float32 masters": ["trainer.master_weights=false"],
+    "losses read every step": ["trainer.log_every=1"],
+    "compiled layers": ["trainer.compile=layers"],
+    "compiled layers, activations kept": ["trainer.compile=layers", "trainer.checkpoint_activations=false"],
+    "one CUDA graph, activations kept": ["trainer.cuda_graph=true", "trainer.checkpoint_activations=false"],
     "float32": ["trainer.precision=32-true"],
     "float16": ["trainer.precision=16-mixed"],
     "plain attention": ["model.attention=plain"],
     "fused attention": ["model.attention=fused"],
-    "fused optimizer": ["+optimizer.fused=true"],
+    "optimizer not fused": ["+optimizer.fused=false"],
     "optimizer by foreach": ["+optimizer.foreach=true"],
     "8-bit AdamW": ["optimizer=adamw8bit"],
     "8-bit AdamW, blocks recomputed": ["optimizer=adamw8bit", "trainer.checkpoint_activations=true"],
@@ -46,6 +53,12 @@ SAMPLING: Mapping[str, Sequence[str]] = {
     "8 at a time": ["generation_batch=8"],
     "float32": ["trainer.precision=32-true"],
     "float16": ["trainer.precision=16-mixed"],
+    "weights under autocast": ["trainer.low_precision_sampling=false"],
+    "decoded in float32": ["trainer.low_precision_decoding=false"],
+    "not overlapped": ["trainer.overlap=false"],
+    "guided in part": ["sampler.guidance_interval=[0.3,5.4]"],
+    "compiled layers": ["trainer.compile=layers"],
+    "CUDA graphs": ["trainer.cuda_graph=true"],
     "1 frame decoded at a time": ["trainer.decode_frames=1"],
     "16 frames decoded at a time": ["trainer.decode_frames=16"],
     "frames decoded in tiles": ["trainer.decode_tile=256"],

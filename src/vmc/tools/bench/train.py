@@ -18,7 +18,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-
 from vmc.config.build import build_part, build_session
 from vmc.config.command import compose
 from vmc.data.clips import fill
@@ -26,16 +25,18 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import measure, shares
-from vmc.tools.bench.arithmetic import arithmetic_figures, step_flops
-from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.experiment import Experiment
+from vmc.training.memory import FittedActivations
 from vmc.training.module import MotionModule
 from vmc.training.optimizers import OptimizerFactory
 from vmc.training.session import Session
 from vmc.utils.errors import VmcError
+
+from vmc.tools.bench import measure, shares
+from vmc.tools.bench.arithmetic import arithmetic_figures, step_flops
+from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 
 CLIPS = 4
 """Exemplars, and as many regularization clips."""
@@ -43,9 +44,11 @@ MEMORY_STEPS = 1
 """After these and the warm-up, memory has been as high as it gets."""
 PLAIN: shares.PlainTable = {
     "encoders": ((), "autoencoder and text encoder make the batch anew in every step (clips are in memory)"),
-    "weights": ((), "frozen weights are held in float32, and cast by autocast in every pass"),
+    "weights": (["trainer.master_weights=false"], "all weights are in float32, and cast by autocast in every pass"),
     "recomputation": (["trainer.checkpoint_activations=true"], "the activations of every block are computed again"),
     "groups": ((), "the optimizer has a group for each tensor"),
+    "launching": (["trainer.cuda_graph=false", "trainer.compile=null"], "nothing is compiled, nothing a CUDA graph"),
+    "reading": (["trainer.log_every=1"], "the losses are read after every step"),
 }
 NOTES = {
     "ours": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
@@ -141,12 +144,15 @@ class TrainingSteps:
     module: MotionModule
     experiment: Experiment
     batches: TrainingBatches
+    callbacks: Sequence[pl.Callback] = ()
 
     def run(self, steps: int) -> float:
         """Mean seconds of so many steps after the warm-up."""
-        clock = Clock({WARM_UP, WARM_UP + steps})
-        trainer = self.experiment.hardware.trainer(steps=WARM_UP + steps, callbacks=[clock])
-        trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0))
+        hardware = self.experiment.hardware
+        on_gpu = hardware.device.type == "cuda"
+        clock = Clock({WARM_UP, WARM_UP + steps}, every=hardware.log_every)
+        trainer = hardware.trainer(steps=WARM_UP + steps, callbacks=[clock, *self.callbacks])
+        trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0, pin_memory=on_gpu))
         first, last = clock.times
         return (last - first) / steps
 
@@ -156,15 +162,17 @@ class Clock(StepCallback):
 
     Args:
         steps: counted from 1.
+        every: steps between readings of the losses, as a run's log reads them, which waits for a GPU.
     """
 
-    def __init__(self, steps: Collection[int]) -> None:
-        self.steps, self.times = steps, list[float]()
+    def __init__(self, steps: Collection[int], *, every: int = 1) -> None:
+        self.steps, self.every, self.times = steps, every, list[float]()
 
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """Read the losses, as a run's log does, which waits for a GPU, and keep the time."""
-        torch.stack([part["loss"] for part in module.losses]).tolist()
-        module.losses.clear()
+        """Read the losses where that is due, and keep the time."""
+        if step in self.steps or step % self.every == 0:
+            torch.stack([part["loss"] for part in module.losses]).tolist()
+            module.losses.clear()
         if step in self.steps:
             self.times.append(time.perf_counter())
 
@@ -230,7 +238,8 @@ def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) ->
     module = session.module()
     if "weights" in plain:
         module.denoiser.float()
-    return TrainingSteps(module, experiment, kind(**parts))
+    fits = hardware.device.type == "cuda" and hardware.recomputed == "auto"
+    return TrainingSteps(module, experiment, kind(**parts), [FittedActivations()] if fits else [])
 
 
 def group_each(factory: OptimizerFactory) -> OptimizerFactory:

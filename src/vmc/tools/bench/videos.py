@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-
 from vmc.config.build import build_experiment
 from vmc.data.prompts import Prompt, spread
 from vmc.data.video import read_frames
@@ -18,10 +17,11 @@ from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import Evaluation
 from vmc.metrics.base import Record
 from vmc.metrics.suite import Evaluator
-from vmc.tools.bench import measure, shares
-from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
+
+from vmc.tools.bench import measure, shares
+from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 
 CLIP_FRAMES = 34
 """Frames of a source clip, as the miniature's have in the middle."""
@@ -30,7 +30,10 @@ CLIPS = {"exemplars": 10, "regularization": 100}
 PLAIN: shares.PlainTable = {
     "batches": ((), "videos are made one at a time"),
     "texts": ((), "the text of every video and the empty one are encoded anew"),
-    "weights": ((), "weights are held in float32, and cast by autocast in every pass"),
+    "weights": (["trainer.low_precision_sampling=false"], "weights are in float32, and cast by autocast in every pass"),
+    "decoding": (["trainer.low_precision_decoding=false"], "the autoencoder decodes in float32"),
+    "overlap": (["trainer.overlap=false"], "a video is decoded and written before the next is begun"),
+    "launching": (["trainer.cuda_graph=false", "trainer.compile=null"], "nothing is compiled, nothing a CUDA graph"),
 }
 NOTES = {
     "generate": (
