@@ -2,8 +2,8 @@
 
 python experiments/matching/simulate.py [trials=1000] [resamples=300] [seed=0] [only=NAME]
 
-An experiment is two arms of motions x training seeds x evaluations x videos, drawn around smooth curves of appearance and
-accuracy. The truth is the mean over motions and seeds of the accuracy on the smooth curves where they meet the appearance.
+An experiment is two arms of motions x training seeds x evaluations x videos, drawn around smooth curves of appearance
+and accuracy. The truth is the mean over motions and seeds of the accuracy on the curves where they meet the appearance.
 
 Axes: X places along training, K evaluations, N subjects, S videos of a subject, P points of a quadrature.
 """
@@ -20,6 +20,7 @@ from vmc.metrics.statistics import Resampled, intervals_of, paired_differences
 # Deviations of appearance between subjects, between the videos of one, and of a video from evaluation to evaluation:
 # those of the miniature's method on Swiping Down.
 PEOPLE, PICTURE, VIDEO = 0.12, 0.055, 0.046
+METRIC = "motion_accuracy"
 PLACES_X = np.linspace(0, 1, 601)
 
 
@@ -88,6 +89,7 @@ class Smooth:
 
 
 def expit(logits: np.ndarray) -> np.ndarray:
+    """Chances from logits."""
     return 1 / (1 + np.exp(-logits))
 
 
@@ -160,56 +162,83 @@ def draw_runs(design: Design, rng: np.random.Generator) -> tuple[list[Trajectory
     return arms
 
 
-def measure(one, other, *, threshold, resamples):
+def measure(
+    one: list[Trajectory], other: list[Trajectory], *, threshold: float | None, resamples: int
+) -> tuple[Resampled | None, tuple[Resampled, Resampled]]:
+    """The first arm at the threshold, where there is one, and both at the appearance at which they are compared."""
     subjects = sorted(set(one[0].videos["subject"]))
-    drawn = [
-        resample_trajectories(a, metrics=["motion_accuracy"], subjects=subjects, resamples=resamples)
-        for a in (one, other)
-    ]
 
-    def pack(draws):
+    def packed(draws: list[np.ndarray]) -> Resampled:
         return Resampled(
-            places=[(t.motion, t.seed) for t in one],
-            metrics=["motion_accuracy"],
+            places=[run.place for run in one],
+            metrics=[METRIC],
             draws_QRV=np.stack(draws),
             subjects_V=np.array([len(subjects)]),
-            shares=frozenset(["motion_accuracy"]),
+            shares=frozenset([METRIC]),
         )
 
-    at = [lowest_common(a.fit, b.fit, threshold=threshold) for a, b in zip(*drawn)]
-    pair = [pack([d.read(c[:, None])[:, 0] for d, c in zip(ds, at)]) for ds in drawn]
-    alone = None
-    if threshold is not None:
-        alone = pack([d.read(np.full((resamples + 1, 1), threshold))[:, 0] for d in drawn[0]])
-    return alone, pair
+    drawn = [
+        resample_trajectories(arm, metrics=[METRIC], subjects=subjects, resamples=resamples) for arm in (one, other)
+    ]
+    lows = [lowest_common(a.fit, b.fit, threshold=threshold)[:, None] for a, b in zip(*drawn, strict=True)]
+    first, second = (packed([run.read(low)[:, 0] for run, low in zip(arm, lows, strict=True)]) for arm in drawn)
+    if threshold is None:
+        return None, (first, second)
+    return packed([run.read(np.full((resamples + 1, 1), threshold))[:, 0] for run in drawn[0]]), (first, second)
 
 
-def main():
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Shares of trials; NaN of what a design does not have."""
+
+    coverage: float  # of the interval of the first arm at the threshold
+    difference_coverage: float
+    rejected: float  # how often p < 0.05
+    bias: float  # of the difference
+    deviation: float  # of the difference
+    truth: float  # of the difference
+
+
+def run_design(design: Design, *, trials: int, resamples: int, seed: int) -> Counted:
+    """Draw the experiment many times and count."""
+    alone_truth, apart_truth = truth(design)
+    rng, rows = np.random.default_rng(seed), []
+    for _ in range(trials):
+        one, other = draw_runs(design, rng)
+        alone, pair = measure(one, other, threshold=design.threshold, resamples=resamples)
+        row = [np.nan] * 4
+        if alone is not None:
+            interval = intervals_of(alone)[METRIC]
+            row[0] = float(interval.low <= alone_truth <= interval.high)
+        if len(one) > 1:
+            found = paired_differences(*pair)[METRIC]
+            row[1:] = [found.low <= apart_truth <= found.high, found.p < 0.05, found.value - apart_truth]
+        rows.append(row)
+    table = np.array(rows, dtype=float)
+    coverage, apart_coverage, rejected, bias = table.mean(0)
+    return Counted(
+        coverage=coverage,
+        difference_coverage=apart_coverage,
+        rejected=rejected,
+        bias=bias,
+        deviation=table[:, 3].std(),
+        truth=apart_truth,
+    )
+
+
+def main() -> None:
+    """Print a line of Markdown for each design."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
-    trials, resamples = int(given.get("trials", 200)), int(given.get("resamples", 300))
+    trials, resamples, seed = (int(given.get(key, n)) for key, n in (("trials", 1000), ("resamples", 300), ("seed", 0)))
+    print(
+        "| Design | Interval covers, % | of the difference, % | p < 0.05, % | True difference | Its bias, deviation |"
+    )
+    print("|---|---|---|---|---|---|")
     for name, design in DESIGNS.items():
-        if given.get("only", name) != name:
-            continue
-        t_alone, t_apart = truth(design)
-        rng = np.random.default_rng(int(given.get("seed", 0)))
-        got = []
-        for _ in range(trials):
-            one, other = draw_runs(design, rng)
-            alone, pair = measure(one, other, threshold=design.threshold, resamples=resamples)
-            row = [np.nan] * 6
-            if alone is not None:
-                i = intervals_of(alone)["motion_accuracy"]
-                row[0], row[1], row[4] = i.low <= t_alone <= i.high, i.high - i.low, i.value - t_alone
-            if len(one) > 1:
-                d = paired_differences(*pair)["motion_accuracy"]
-                row[2], row[3], row[5] = d.low <= t_apart <= d.high, d.p < 0.05, d.value - t_apart
-            got.append(row)
-        m = np.nanmean(np.array(got, float), axis=0)
-        sd = np.nanstd(np.array(got, float), axis=0)
-        print(
-            f"{name:28s} truth {t_alone:.3f} {t_apart:+.3f} cover {m[0]:.3f} width {m[1]:.3f} bias {m[4]:+.4f} sd {sd[4]:.3f} | diff cover {m[2]:.3f} reject {m[3]:.3f} bias {m[5]:+.4f} sd {sd[5]:.3f}",
-            flush=True,
-        )
+        if given.get("only", name) == name:
+            one = run_design(design, trials=trials, resamples=resamples, seed=seed)
+            shares = " | ".join(f"{100 * n:.1f}" for n in (one.coverage, one.difference_coverage, one.rejected))
+            print(f"| {name} | {shares} | {one.truth:+.3f} | {one.bias:+.3f}, {one.deviation:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

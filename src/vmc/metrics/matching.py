@@ -158,8 +158,9 @@ def fit_falling(scores_RK: Array, *, steps_K: Array, weights_K: Array) -> Fit:
             sum_R = sum_R + weights_K[end] * scores_KR[end]
             if end > begin:
                 means.append(sum_R / weights_K[begin : end + 1].sum())
+        largest_R = means[-1]
         for end in reversed(range(begin, count)):
-            largest_R = means[-1] if end == count - 1 else np.maximum(largest_R, means[end - begin])
+            largest_R = np.maximum(largest_R, means[end - begin])
             fitted_KR[end] = np.minimum(fitted_KR[end], largest_R)
     alike_KKR = (fitted_KR[:, None] == fitted_KR[None]) * weights_K[:, None]
     centers_KR = np.tensordot(steps_K, alike_KKR, axes=(0, 1)) / alike_KKR.sum(1)

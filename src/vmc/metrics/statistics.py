@@ -78,6 +78,7 @@ class Resampled:
     draws_QRV: Array  # row 0 of the resamples is the runs as they are
     subjects_V: NDArray[np.int64]  # subjects that have a value
     shares: frozenset[str]  # metrics that lie between 0 and 1
+    difference: bool = False  # whether these are differences of two arms
 
     @cached_property
     def clusters_CRV(self) -> Array:
@@ -98,23 +99,25 @@ class Resampled:
         """The same in every resample of the subjects."""
         return self.clusters_CRV[:, 1:].mean(0)
 
-    def covariances(self) -> tuple[Array, Array]:
-        """between_VV and shared_VV, which add up to the covariance of the values.
+    def covariances(self) -> tuple[Array, Array, Array]:
+        """between_VV and shared_VV, which add up to the covariance of the values, and own_VV.
 
         Motions and subjects are crossed: every motion is drawn with the same people. The first is that between the
         motions, which holds whatever is drawn anew for each of them (its training seeds, its videos, where its
         appearance crosses a score); the second what the motions have in common as the subjects are drawn anew (Cameron,
         Gelbach and Miller, 2011, "Robust inference with multiway clustering"). Motions, seeds and subjects all drawn
         in one bootstrap would count the noise of the videos up to three times (Owen, 2007, "The pigeonhole bootstrap").
-        A single run has the second alone.
+        The third is what each motion has for itself as the subjects are drawn anew, which the first holds too. A single
+        run has the second alone.
         """
         drawn_CRV, count = self._finite_CRV, len(self.clusters_CRV)
         total_VV = _covariance(drawn_CRV.mean(0))
         if count == 1:
-            return np.zeros_like(total_VV), total_VV
+            return np.zeros_like(total_VV), total_VV, np.zeros_like(total_VV)
         between_VV = _covariance(self.clusters_CRV[:, 0]) / (count - 1)
-        shared_VV = total_VV - sum(map(_covariance, drawn_CRV)) / count**2
-        return between_VV, shared_VV * np.sqrt(np.outer(*[np.diag(shared_VV) > 0] * 2))  # none where it is below zero
+        own_VV = np.sum([_covariance(each_RV) for each_RV in drawn_CRV], axis=0) / count**2
+        shared_VV = total_VV - own_VV
+        return between_VV, shared_VV * np.sqrt(np.outer(*[np.diag(shared_VV) > 0] * 2)), own_VV  # none below zero
 
     @property
     def _finite_CRV(self) -> Array:
@@ -127,31 +130,68 @@ class Resampled:
         The bootstrap's own shape stands for the subjects, as a percentile interval has it, since where appearance
         crosses a score is anything but symmetric; it is widened for few subjects as Hesterberg (2015, "What teachers
         should know about the bootstrap") has it, such that with normal data it is Student's t. Between motions, of
-        which there are few, it is Student's t itself.
+        which there are few, it is Student's t itself, unless that is tighter than what subjects alone tell: a handful
+        of motions may agree by chance.
         """
-        between_VV, shared_VV = self.covariances()
-        drawn_RV = self._finite_CRV.mean(0)
+        parts = self.covariances()
+        between_V, shared_V, own_V = (np.maximum(np.diag(part), 0.0) for part in parts)
+        drawn_RV, freedom = self._finite_CRV.mean(0), max(len(self.clusters_CRV) - 1, 1)
         spread_V, subjects_V = drawn_RV.var(0), np.maximum(self.subjects_V, 2)
-        narrow_V = np.sqrt(np.divide(np.diag(shared_VV), spread_V, out=np.zeros_like(spread_V), where=spread_V > 0))
+        chance_V = stdtrit(freedom, TAIL) ** 2 * between_V < ndtri(TAIL) ** 2 * own_V
+        share_V = np.divide(shared_V, spread_V, out=np.zeros_like(spread_V), where=spread_V > 0)
+        narrow_V = np.where(chance_V, 1.0, np.sqrt(share_V))
         widen_V = stdtrit(subjects_V - 1, TAIL) / ndtri(TAIL) * np.sqrt(subjects_V / (subjects_V - 1))
         common_RV = self.value_V + (drawn_RV - self.value_V) * narrow_V * widen_V
-        return common_RV, np.sqrt(np.diag(between_VV)), max(len(self.clusters_CRV) - 1, 1)
+        return common_RV - self.bias_V, np.where(chance_V, 0.0, np.sqrt(between_V)), freedom
+
+    @property
+    def bias_V(self) -> Array:
+        """Of differences: how far the bootstrap says that the values lie beside the truth.
+
+        The noise of a curve that bends at the crossing does not average out over runs. Values that are no differences
+        have none: there the subjects' shape says it.
+        """
+        return self._finite_CRV.mean((0, 1)) - self.value_V if self.difference else np.zeros(len(self.metrics))
 
     def ends(self) -> tuple[Array, Array]:
         """low_V and high_V of the 95 % intervals."""
         common_RV, error_V, freedom = self.plausible()
         count = len(common_RV)
+        if not count or self.subjects_V.max(initial=0) < 2:
+            return (np.full(len(self.metrics), math.nan),) * 2
         places_R = np.random.default_rng(derive_seed(count, "bootstrap", "motions")).permutation(count)
-        noise_R = stdtrit(freedom, (places_R + 0.5) / max(count, 1))
+        noise_R = stdtrit(freedom, (places_R + 0.5) / count)
         low_V, high_V = np.quantile(common_RV + noise_R[:, None] * error_V, [TAIL, 1 - TAIL], axis=0)
         return low_V, high_V
 
+    def band(self) -> tuple[Array, Array]:
+        """low_V and high_V that hold all values at once in 95 % of cases, such as those along a curve.
+
+        The largest of all deviations in their errors decides (sup-t bands; Montiel Olea and Plagborg-Moller, 2019,
+        "Simultaneous confidence bands"), over the subjects drawn anew, and motions by Student's t.
+        """
+        drawn_RV, count = self._finite_CRV.mean(0), len(self.clusters_CRV)
+        between_VV, shared_VV, own_VV = self.covariances()
+        least_VV = np.maximum(np.diag(between_VV), np.diag(own_VV)) - np.diag(between_VV)  # as `plausible` has it
+        spread_V = drawn_RV.var(0)
+        share_V = np.divide(np.diag(shared_VV), spread_V, out=np.zeros_like(spread_V), where=spread_V > 0)
+        apart_RV = (drawn_RV - drawn_RV.mean(0)) * np.sqrt(share_V)
+        rng = np.random.default_rng(derive_seed(len(drawn_RV), "bootstrap", "band"))
+        if count > 1:
+            scale_R = np.sqrt((count - 1) / rng.chisquare(count - 1, len(drawn_RV)))
+            apart_CV = self.clusters_CRV[:, 0] - self.value_V
+            noise_RV = rng.standard_normal((len(drawn_RV), count)) @ apart_CV / math.sqrt(count * (count - 1))
+            apart_RV = apart_RV + scale_R[:, None] * noise_RV
+        error_V = np.sqrt(np.diag(between_VV + shared_VV) + least_VV)
+        largest_R = np.max(np.abs(apart_RV) / np.where(error_V > 0, error_V, np.inf), axis=1)
+        reach_V = np.quantile(largest_R, 1 - 2 * TAIL) * error_V
+        return self.value_V - reach_V, self.value_V + reach_V
+
     def p_values(self) -> Array:
-        """p_V, two-sided, of values that are differences: twice the share of what the truth may be beyond zero."""
+        """p_V, two-sided, of differences: twice the share of what the truth may be beyond zero."""
         common_RV, error_V, freedom = self.plausible()
-        error_V = np.maximum(error_V, np.finfo(float).tiny)
-        below_V = stdtr(freedom, -common_RV / error_V).mean(0)
-        return np.clip(2 * np.minimum(below_V, 1 - below_V), 0.0, 1.0)
+        below_V = stdtr(freedom, -common_RV / np.maximum(error_V, np.finfo(float).tiny)).mean(0)
+        return np.clip(2 * np.minimum(below_V, 1 - below_V), 1 / len(common_RV), 1.0)
 
 
 def _covariance(values_RV: Array) -> Array:
@@ -273,7 +313,7 @@ def paired_differences(one: Resampled, other: Resampled) -> dict[str, Difference
             f"the arms have runs of {list(one.places)} and of {list(other.places)}; one run per arm cannot tell: train"
             " at least two seeds or motions of each, and give the same ones of both"
         )
-    apart = replace(one, draws_QRV=one.draws_QRV - other.draws_QRV)
+    apart = replace(one, draws_QRV=one.draws_QRV - other.draws_QRV, difference=True)
     found, (low_V, high_V), p_V = {}, apart.ends(), apart.p_values()
     for place, metric in enumerate(one.metrics):
         value, low, high, p = (float(part[place]) for part in (apart.value_V, low_V, high_V, p_V))

@@ -11,7 +11,16 @@ import numpy as np
 
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
-from vmc.metrics.statistics import Array, Difference, Resampled, holm, paired_differences, shares_of
+from vmc.metrics.statistics import (
+    Array,
+    Difference,
+    Interval,
+    Resampled,
+    holm,
+    intervals_of,
+    paired_differences,
+    shares_of,
+)
 from vmc.reporting.catalog import METHOD, Layout, Line
 from vmc.reporting.matched import NOT_RUN, RESAMPLES, Result, all_measures, mean_over_motions
 
@@ -70,6 +79,7 @@ class Comparison:
     values: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of both arms there, by metric
     differences: Mapping[str, Difference] = field(default_factory=dict)
     means: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # over their common range, by metric
+    mean_intervals: Mapping[str, Interval] = field(default_factory=dict)  # of the arm's
     mean_differences: Mapping[str, Difference] = field(default_factory=dict)
     range: tuple[float, float] = (math.nan, math.nan)  # of appearance
     motions: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)  # values by motion
@@ -129,6 +139,7 @@ def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: fl
         values=_both(there),
         differences=_differences(*there),
         means=_both(over),
+        mean_intervals=intervals_of(over[0]),
         mean_differences=_differences(*over),
         range=(low, high),
         motions={
@@ -149,7 +160,7 @@ def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: fl
 
 
 def _pairs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajectory]], list[tuple[str, str]]]:
-    """Runs of one motion and seed with the videos that both have; and those that cannot be compared, with the reason."""
+    """Runs of one motion and seed with the videos that both have; and those that are not compared, with the reason."""
     others = {match.run.place: match.run for match in other.matched}
     pairs, left_out = list[tuple[Trajectory, Trajectory]](), list[tuple[str, str]]()
     for run in (match.run for match in one.matched):
@@ -197,7 +208,7 @@ def compare_arms(
     threshold: float | None,
     reference: str = METHOD,
 ) -> dict[str, Comparison]:
-    """Each arm against the reference; Holm's correction is over all that are tested, and over all means by themselves."""
+    """Each arm against the reference; Holm's correction is over all that are tested, and so over all means."""
     if reference not in results:
         return {}
     compared = [arm for arm in dict.fromkeys(arms) if arm in results and arm != reference]

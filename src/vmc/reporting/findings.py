@@ -141,7 +141,7 @@ def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
             record = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
             record |= {"metric": claim.metric, "more": claim.more, "less": claim.less, "status": comparison.status}
             record |= {"compared_at": comparison.at, "pairs": comparison.pairs}
-            records.append(record | spread_fields(claim.metric and "value", DIFFERENCE, difference))
+            records.append(record | spread_fields("value", DIFFERENCE, difference))
     text = TextTable(
         name="findings",
         title="What the paper finds, and whether these runs show it",
@@ -150,9 +150,9 @@ def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
         rules=frozenset(rules),
         left=frozenset({0, 1, 2}),
         notes=[
-            f"A finding is shown where all of its claims have p < {LEVEL} in its direction, contradicted where one has in"
-            " the other; p is corrected by Holm's method for the claims of Section 4.2, and for those of Table 1. How"
-            " much more is not tested.",
+            f"A finding is shown where all of its claims have p < {LEVEL} in its direction, contradicted where one has"
+            " in the other; p is corrected by Holm's method for the claims of Section 4.2, and for those of Table 1."
+            " How much more is not tested.",
         ],
     )
     return text, to_csv(records)

@@ -10,7 +10,7 @@ from typing import Any
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Difference, Interval
-from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name, arm_order
+from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, NOT_REACHED, arm_name, arm_order
 from vmc.reporting.compare import Comparison, ResultTable, Row
 from vmc.reporting.loaded import DAMAGED, FoundRun
 from vmc.reporting.matched import NOT_MEASURED, NOT_RUN, Result, all_measures
@@ -347,94 +347,79 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
     rows, records = [], list[dict[str, Any]]()
     for one in comparisons:
         name = arm_name(one.arm)
-        for m in measures:
-            if m.name not in one.values:
-                continue
+        if not one.values:
+            rows.append([name, one.status or NOTHING, *[NOTHING] * 7])
+        for m in (m for m in measures if m.name in one.values):
+            (value, other), (_, other_mean) = one.values[m.name], one.means[m.name]
             low, high = (rounded(end, APPEARANCE.digits) for end in one.range)
-            cells = [name, m.title, rounded(one.at, APPEARANCE.digits)]
+            there = [low, shown(value, m), shown(other, m), with_test(one.differences[m.name], m)]
+            mean_text = with_interval(one.mean_intervals[m.name], m)
+            over = [f"{low} to {high}", mean_text, shown(other_mean, m), with_test(one.mean_differences[m.name], m)]
+            rows.append([name, m.title, *there, *over])
+        for m in [m for m in measures if m.name in one.values] or [None]:
+            known = m is not None
             records.append(
                 {
                     "arm": one.arm,
                     "reference": one.reference,
-                    "metric": m.name,
+                    "metric": m.name if known else one.status,
                     "pairs": one.pairs,
                     "at_threshold": one.at_threshold,
                     "at": one.at,
+                    "value": one.values[m.name][0] if known else None,
+                    "reference_value": one.values[m.name][1] if known else None,
+                    **spread_fields("value", DIFFERENCE, one.differences[m.name] if known else None),
                     "range_low": one.range[0],
                     "range_high": one.range[1],
+                    **spread_fields("mean", INTERVAL, one.mean_intervals[m.name] if known else None),
+                    "reference_mean": one.means[m.name][1] if known else None,
+                    **spread_fields("mean", DIFFERENCE, one.mean_differences[m.name] if known else None),
                 }
             )
-            for kind, values, tests in (("", one.values, one.differences), ("mean", one.means, one.mean_differences)):
-                cells += [low + " to " + high] if kind else []
-                cells += [*(shown(value, m) for value in values[m.name]), with_test(tests[m.name], m)]
-                records[-1] |= (
-                    dict(zip((f"{kind}_arm".strip("_"), f"{kind}_reference".strip("_")), values[m.name], strict=True))
-                    if kind
-                    else {"value": values[m.name][0], "reference_value": values[m.name][1]}
-                )
-                records[-1] |= spread_fields(kind or "value", DIFFERENCE, tests[m.name])
-            rows.append(cells)
-        if not one.values:
-            rows.append([name, one.status or NOTHING, *[NOTHING] * 8])
-            records.append({"arm": one.arm, "reference": one.reference, "metric": one.status})
-    names = list(dict.fromkeys(name for record in records for name in record))
-    records = [{name: record.get(name) for name in names} for record in records]
-    method = arm_name(METHOD)
-    header = [
-        "Arm",
-        "Metric",
-        "At",
-        "Arm there",
-        f"The {method}",
-        "Difference",
-        "Range",
-        "Arm, mean",
-        f"The {method}, mean",
-        "Difference",
-    ]
+    header = ["Arm", "Metric", "At", "Arm there", "Method there", "Difference", "Range", "Arm, mean", "Method, mean"]
     notes = [
-        "At: the appearance at which both are compared, a mean over pairs of runs. Range: the appearance scores that both"
-        " have passed; a mean over it is the area below the frontier, as wide for both.",
-        f"Differences have intervals of 95 %; p is corrected by Holm's method for all comparisons of a kind, * marks p < {LEVEL}.",
+        "At: the appearance at which both are compared, a mean over pairs of runs. Range: the appearance scores that"
+        " both have passed; a mean over it is the area below the frontier over its width.",
+        "Differences have intervals of 95 %; p is corrected by Holm's method for all comparisons of a kind, * marks"
+        f" p < {LEVEL}.",
     ]
     text = TextTable(
         name="comparisons",
-        title="Arms at equal appearance",
-        header=header,
-        rows=rows,
+        title="Arms and the method at equal appearance",
+        header=[*header, "Difference"],
+        rows=[row + [NOTHING] * (10 - len(row)) for row in rows],
         left=frozenset({0, 1}),
-        notes=notes * bool(rows),
+        notes=notes if rows else [],
     )
     return text, to_csv(records)
 
 
 def motions_table(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> tuple[TextTable, str]:
     """The same comparisons by motion; and its CSV."""
-    records = [
-        {
-            "arm": one.arm,
-            "motion": motion,
-            "metric": m.name,
-            "arm_value": values[m.name][0],
-            "method": values[m.name][1],
-        }
+    known = [
+        (one.arm, motion, m, *values[m.name])
         for one in comparisons
         for motion, values in one.motions.items()
         for m in measures
         if m.name in values
     ]
-    by_name = {m.name: m for m in measures}
-    rows = [
-        [arm_name(r["arm"]), r["motion"].replace("_", " "), by_name[r["metric"]].title]
-        + [shown(r["arm_value"], by_name[r["metric"]]), shown(r["method"], by_name[r["metric"]])]
-        + [shown(r["arm_value"] - r["method"], by_name[r["metric"]], signed=True)]
-        for r in records
-    ]
-    header = ["Arm", "Motion", "Metric", "Arm", "The method", "Difference"]
     text = TextTable(
-        name="motions", title="Arms at equal appearance, by motion", header=header, rows=rows, left=frozenset({0, 1, 2})
+        name="motions",
+        title="Arms and the method at equal appearance, by motion",
+        header=["Arm", "Motion", "Metric", "Arm there", "Method there", "Difference"],
+        rows=[
+            [
+                *(arm_name(arm), motion.replace("_", " "), m.title, shown(value, m), shown(other, m)),
+                shown(value - other, m, signed=True),
+            ]
+            for arm, motion, m, value, other in known
+        ],
+        left=frozenset({0, 1, 2}),
     )
-    return text, to_csv(records)
+    names = ("arm", "motion", "metric", "value", "reference_value")
+    return text, to_csv(
+        [dict(zip(names, (arm, motion, m.name, *both), strict=True)) for arm, motion, m, *both in known]
+    )
 
 
 def runs_table(
