@@ -14,21 +14,21 @@ from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 
 
-def tested(value: float, p: float) -> Difference:
+def outcome(value: float, p: float) -> Difference:
     return Difference(value, value - 0.1, value + 0.1, p, p, "")
 
 
 @pytest.mark.parametrize(
     ("differences", "verdict"),
     [
-        ([tested(0.3, 0.01)], SHOWS),
-        ([tested(-0.3, 0.01)], CONTRADICTS),
-        ([tested(0.3, 0.05)], CANNOT_TELL),
-        ([tested(0.3, 0.01), tested(0.2, 0.2)], CANNOT_TELL),
-        ([tested(0.3, 0.01), tested(0.2, 0.02)], SHOWS),
-        ([tested(0.3, 0.01), tested(-0.2, 0.02)], CONTRADICTS),
-        ([tested(0.3, 0.01), None], CANNOT_TELL),
-        ([tested(0.3, math.nan)], CANNOT_TELL),
+        ([outcome(0.3, 0.01)], SHOWS),
+        ([outcome(-0.3, 0.01)], CONTRADICTS),
+        ([outcome(0.3, 0.05)], CANNOT_TELL),
+        ([outcome(0.3, 0.01), outcome(0.2, 0.2)], CANNOT_TELL),
+        ([outcome(0.3, 0.01), outcome(0.2, 0.02)], SHOWS),
+        ([outcome(0.3, 0.01), outcome(-0.2, 0.02)], CONTRADICTS),
+        ([outcome(0.3, 0.01), None], CANNOT_TELL),
+        ([outcome(0.3, math.nan)], CANNOT_TELL),
         ([], CANNOT_TELL),
     ],
 )
@@ -45,7 +45,7 @@ def test_the_findings_are_the_seven_of_section_4_2_and_an_order_of_known_arms():
 
 @pytest.fixture(scope="module")
 def report(lasting, scored):
-    """Three motions, a seed each: two arms that learn less than the method, one that learns more, one of other seeds."""
+    """Three motions, a seed each: arms that learn less than the method, more, and as much, and one of other seeds."""
     made_up = lasting()
     people = [f"A person {number}" for number in range(12)]
     hits = {"method": 8, "reg_none": 2, "params_none": 12, "reg_synthetic": 8, "timesteps_uniform": 0}
@@ -72,7 +72,8 @@ def test_each_finding_has_its_verdict_in_a_table_of_the_report(report):
     by_arms = {(row["more"], row["less"], row["metric"]): row for row in rows}
     shown = by_arms["method", "reg_none", "motion_accuracy"]
     assert float(shown["value_difference"]) == pytest.approx(0.5) and float(shown["compared_at"]) == pytest.approx(0.22)
-    assert float(shown["value_p_corrected"]) == pytest.approx(min(1, 4 * float(shown["value_p"])), abs=1e-4)
+    # Three claims of Section 4.2 are tested here; this one has the smallest p or the next.
+    assert 2 <= float(shown["value_p_corrected"]) / float(shown["value_p"]) <= 3.01
     assert by_arms["method", "timesteps_uniform", "motion_accuracy"]["status"] == "no common motion and seed"
     assert by_arms["token_trained", "method", "copy_score"]["status"] == "token trained: not run"
     assert text in report.texts

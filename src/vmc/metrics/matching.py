@@ -11,6 +11,7 @@ Axes: R resamples, K evaluations, I intervals between them, U videos, N subjects
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,7 +144,7 @@ class Fit:
         return start_RG + share_RG * (end_RG - start_RG)
 
 
-def fit_falling(scores_RK: Array, *, steps_K: Array, weights_K: Array) -> Fit:
+def fit_falling(scores_RK: Array, *, steps_K: NDArray[Any], weights_K: NDArray[Any]) -> Fit:
     """Weighted isotonic regression of falling scores, many at once.
 
     `scipy.optimize.isotonic_regression` fits one row at a time, which is slow for thousands. Of few evaluations the

@@ -87,76 +87,69 @@ class Comparison:
 
 def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: float | None) -> Comparison:
     """Compare an arm with another; where the crossing lies is found again in every resample of the subjects."""
-    names = {"arm": one.arm, "reference": other.arm}
     if not one.matched or not other.matched:
-        return Comparison(**names)
+        return Comparison(arm=one.arm, reference=other.arm)
     pairs, left_out = _pairs(one, other)
     if not pairs:
-        return Comparison(**names, status=left_out[0][1] if left_out else OTHER_RUNS, left_out=left_out)
+        return Comparison(arm=one.arm, reference=other.arm, status=left_out[0][1], left_out=left_out)
     metrics = [name for name in metrics if all(name in run.metrics for pair in pairs for run in pair)]
-    subjects = sorted({subject for pair in pairs for run in pair for subject in run.videos["subject"]})
-    first, second = (
-        resample_trajectories(arm, metrics=metrics, subjects=subjects, resamples=RESAMPLES)
-        for arm in zip(*pairs, strict=True)
-    )
-    lows = [lowest_common(a.fit, b.fit, threshold=threshold) for a, b in zip(first, second, strict=True)]
-    highs = [np.minimum(a.fit.first_R, b.fit.first_R) for a, b in zip(first, second, strict=True)]
-    share_G = (np.arange(POINTS) + 0.5) / POINTS
-    measures = united(*(run.measures for pair in pairs for run in pair))
-
-    def drawn(values: Sequence[Array]) -> Resampled:
-        return Resampled(
-            places=[run.place for run, _ in pairs],
-            metrics=metrics,
-            draws_QRV=np.stack(values),
-            subjects_V=np.full(len(metrics), len(subjects)),
-            shares=shares_of(measures),
-        )
-
-    there = [
-        drawn([run.read(low_R[:, None])[:, 0] for run, low_R in zip(arm, lows, strict=True)]) for arm in (first, second)
-    ]
-    over = [
-        drawn(
-            [
-                run.read(low_R[:, None] + share_G * np.maximum(high_R - low_R, 0.0)[:, None]).mean(1)
-                for run, low_R, high_R in zip(arm, lows, highs, strict=True)
-            ]
-        )
-        for arm in (first, second)
-    ]
-    places = [run.place for run, _ in pairs]
+    lows, highs, there, over = _read(pairs, metrics, threshold=threshold)
+    motions = [run.motion for run, _ in pairs]
     low, high = (
-        mean_over_motions([(motion, float(end[0])) for (motion, _), end in zip(places, ends, strict=True)])
+        mean_over_motions([(motion, float(end_R[0])) for motion, end_R in zip(motions, ends, strict=True)])
         for ends in (lows, highs)
     )
     return Comparison(
-        **names,
+        arm=one.arm,
+        reference=other.arm,
         left_out=left_out,
         at=low,
         at_threshold=sum(bool(low_R[0] == threshold) for low_R in lows),
         pairs=len(pairs),
-        values=_both(there),
+        values=_both([arm.value_V for arm in there], metrics),
         differences=_differences(*there),
-        means=_both(over),
+        means=_both([arm.value_V for arm in over], metrics),
         mean_intervals=intervals_of(over[0]),
         mean_differences=_differences(*over),
         range=(low, high),
         motions={
-            motion: {
-                name: (
-                    float(
-                        np.mean([there[0].draws_QRV[q, 0, v] for q, place in enumerate(places) if place[0] == motion])
-                    ),
-                    float(
-                        np.mean([there[1].draws_QRV[q, 0, v] for q, place in enumerate(places) if place[0] == motion])
-                    ),
-                )
-                for v, name in enumerate(metrics)
-            }
-            for motion in dict.fromkeys(motion for motion, _ in places)
+            motion: _both([arm.draws_QRV[[m == motion for m in motions], 0].mean(0) for arm in there], metrics)
+            for motion in dict.fromkeys(motions)
         },
     )
+
+
+def _read(
+    pairs: Sequence[tuple[Trajectory, Trajectory]], metrics: Sequence[str], *, threshold: float | None
+) -> tuple[list[Array], list[Array], tuple[Resampled, ...], tuple[Resampled, ...]]:
+    """In every resample: both ends of each pair's range, both arms at the lower one, and their means over the range."""
+    subjects = sorted({subject for pair in pairs for run in pair for subject in run.videos["subject"]})
+    shares = shares_of(united(*(run.measures for pair in pairs for run in pair)))
+    arms = [
+        resample_trajectories(arm, metrics=metrics, subjects=subjects, resamples=RESAMPLES)
+        for arm in zip(*pairs, strict=True)
+    ]
+    lows = [lowest_common(a.fit, b.fit, threshold=threshold) for a, b in zip(*arms, strict=True)]
+    highs = [np.minimum(a.fit.first_R, b.fit.first_R) for a, b in zip(*arms, strict=True)]
+    share_G = (np.arange(POINTS) + 0.5) / POINTS
+    grids = [
+        low_R[:, None] + share_G * np.maximum(high_R - low_R, 0.0)[:, None]
+        for low_R, high_R in zip(lows, highs, strict=True)
+    ]
+
+    def drawn(scores: Sequence[Array]) -> tuple[Resampled, ...]:
+        return tuple(
+            Resampled(
+                places=[run.place for run, _ in pairs],
+                metrics=metrics,
+                draws_QRV=np.stack([run.read(each_RG).mean(1) for run, each_RG in zip(arm, scores, strict=True)]),
+                subjects_V=np.full(len(metrics), len(subjects)),
+                shares=shares,
+            )
+            for arm in arms
+        )
+
+    return lows, highs, drawn([low_R[:, None] for low_R in lows]), drawn(grids)
 
 
 def _pairs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajectory]], list[tuple[str, str]]]:
@@ -187,17 +180,20 @@ def _apart(one: Trajectory, other: Trajectory) -> str:
     return NO_RANGE if low > high else ""
 
 
-def _both(arms: Sequence[Resampled]) -> dict[str, tuple[float, float]]:
-    values_AV = [arm.value_V for arm in arms]
-    return {name: (float(values_AV[0][v]), float(values_AV[1][v])) for v, name in enumerate(arms[0].metrics)}
+def _both(values_AV: Sequence[Array], metrics: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Both arms' values by metric."""
+    return {name: (float(values_AV[0][v]), float(values_AV[1][v])) for v, name in enumerate(metrics)}
 
 
 def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
     """Tested where there are several runs; with a single one the difference alone."""
     if len(one.places) > 1:
         return paired_differences(one, other)
-    apart_V, nothing = one.value_V - other.value_V, (math.nan,) * 4
-    return {name: Difference(float(value), *nothing, "") for name, value in zip(one.metrics, apart_V, strict=True)}
+    apart_V, nothing = one.value_V - other.value_V, math.nan
+    return {
+        name: Difference(float(value), nothing, nothing, nothing, nothing, "")
+        for name, value in zip(one.metrics, apart_V, strict=True)
+    }
 
 
 def compare_arms(
@@ -217,23 +213,22 @@ def compare_arms(
 
 
 def correct(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with p-values corrected for their number (Holm)."""
-    for part in ("differences", "mean_differences"):
-        every = {(place, name): d.p for place, one in enumerate(comparisons) for name, d in getattr(one, part).items()}
-        corrected = holm({key: p for key, p in every.items() if not math.isnan(p)})
-        comparisons = [
-            replace(
-                one,
-                **{
-                    part: {
-                        name: replace(d, p_corrected=corrected.get((place, name), math.nan))
-                        for name, d in getattr(one, part).items()
-                    }
-                },
-            )
-            for place, one in enumerate(comparisons)
-        ]
-    return list(comparisons)
+    """The comparisons with p-values corrected for their number (Holm), differences and those of means apart."""
+    values = _corrected([one.differences for one in comparisons])
+    means = _corrected([one.mean_differences for one in comparisons])
+    return [
+        replace(one, differences=own, mean_differences=mean)
+        for one, own, mean in zip(comparisons, values, means, strict=True)
+    ]
+
+
+def _corrected(family: Sequence[Mapping[str, Difference]]) -> list[dict[str, Difference]]:
+    every = {(place, name): d.p for place, own in enumerate(family) for name, d in own.items() if not math.isnan(d.p)}
+    found = holm(every)
+    return [
+        {name: replace(d, p_corrected=found.get((place, name), math.nan)) for name, d in own.items()}
+        for place, own in enumerate(family)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,8 +140,8 @@ def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
             rows.append([one.finding.text * first, one.verdict * first, said, cell, at, pairs])
             record = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
             record |= {"metric": claim.metric, "more": claim.more, "less": claim.less, "status": comparison.status}
-            record |= {"compared_at": comparison.at, "pairs": comparison.pairs}
-            records.append(record | spread_fields("value", DIFFERENCE, difference))
+            numbers = {"compared_at": comparison.at, "pairs": comparison.pairs}
+            records.append(record | numbers | spread_fields("value", DIFFERENCE, difference))
     text = TextTable(
         name="findings",
         title="What the paper finds, and whether these runs show it",

@@ -356,24 +356,24 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
             mean_text = with_interval(one.mean_intervals[m.name], m)
             over = [f"{low} to {high}", mean_text, shown(other_mean, m), with_test(one.mean_differences[m.name], m)]
             rows.append([name, m.title, *there, *over])
-        for m in [m for m in measures if m.name in one.values] or [None]:
-            known = m is not None
+        for metric in [m.name for m in measures if m.name in one.values] or [one.status]:
+            known = metric in one.values
             records.append(
                 {
                     "arm": one.arm,
                     "reference": one.reference,
-                    "metric": m.name if known else one.status,
+                    "metric": metric,
                     "pairs": one.pairs,
                     "at_threshold": one.at_threshold,
                     "at": one.at,
-                    "value": one.values[m.name][0] if known else None,
-                    "reference_value": one.values[m.name][1] if known else None,
-                    **spread_fields("value", DIFFERENCE, one.differences[m.name] if known else None),
+                    "value": one.values[metric][0] if known else None,
+                    "reference_value": one.values[metric][1] if known else None,
+                    **spread_fields("value", DIFFERENCE, one.differences[metric] if known else None),
                     "range_low": one.range[0],
                     "range_high": one.range[1],
-                    **spread_fields("mean", INTERVAL, one.mean_intervals[m.name] if known else None),
-                    "reference_mean": one.means[m.name][1] if known else None,
-                    **spread_fields("mean", DIFFERENCE, one.mean_differences[m.name] if known else None),
+                    **spread_fields("mean", INTERVAL, one.mean_intervals[metric] if known else None),
+                    "reference_mean": one.means[metric][1] if known else None,
+                    **spread_fields("mean", DIFFERENCE, one.mean_differences[metric] if known else None),
                 }
             )
     header = ["Arm", "Metric", "At", "Arm there", "Method there", "Difference", "Range", "Arm, mean", "Method, mean"]

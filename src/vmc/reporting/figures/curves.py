@@ -157,8 +157,9 @@ def figure7(report: Report) -> Iterator[Drawn]:
             compared = {one.arm: one for one in report.comparisons}
             accuracy = next((one for one in report.measures if one.name == ACCURACY), None)
             if accuracy is not None:
-                known = {"measure": accuracy, "threshold": report.threshold, "name": name, "end": end}
-                yield from draw_frontiers(of, compared, **known)
+                yield from draw_frontiers(
+                    of, compared, measure=accuracy, threshold=report.threshold, name=name, end=end
+                )
 
 
 def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, threshold: float | None) -> Iterator[Drawn]:

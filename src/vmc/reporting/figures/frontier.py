@@ -76,10 +76,12 @@ def draw_frontiers(
     end: str,
 ) -> Iterator[Drawn]:
     """The arms' frontiers, and their means over the range that each has in common with the method."""
-    found = [one for arm, runs in of.items() if (one := frontier_of(arm, runs, measure=measure))]
+    frontiers = (frontier_of(arm, runs, measure=measure) for arm, runs in of.items())
+    found = [frontier for frontier in frontiers if frontier]
     if not found:
         return
-    compared = [one for arm in of if (one := comparisons.get(arm)) and measure.name in one.mean_differences]
+    compared = [comparisons[arm] for arm in of if arm in comparisons]
+    compared = [comparison for comparison in compared if measure.name in comparison.mean_differences]
     figure = Figure(figsize=(10.2, max(4.4, 1.6 + 0.34 * len(compared))), layout="constrained")
     curves, means = figure.subplots(1, 2, width_ratios=(3, 2))
     drawn, factor, few = looks(of), 100 if measure.percent else 1, len(found) <= BANDS
@@ -96,14 +98,14 @@ def draw_frontiers(
     curves.set_xlabel(APPEARANCE.title)
     curves.set_ylabel(measure.title)
     for place, comparison in enumerate(compared):
-        one, color = comparison.mean_differences[measure.name], drawn[comparison.arm].color
-        means.plot([factor * one.low, factor * one.high], [place, place], color=color, linewidth=2)
-        means.plot(factor * one.value, place, "o", color=color, markersize=6)
+        apart, color = comparison.mean_differences[measure.name], drawn[comparison.arm].color
+        means.plot([factor * apart.low, factor * apart.high], [place, place], color=color, linewidth=2)
+        means.plot(factor * apart.value, place, "o", color=color, markersize=6)
     means.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     ranges = [" to ".join(f"{number:.3f}" for number in reversed(one.range)) for one in compared]
     names = [f"{arm_name(one.arm)}\n({text})" for one, text in zip(compared, ranges, strict=True)]
     means.set_yticks(range(len(compared)), names)
-    means.set_ylim(len(compared) - 0.5, -0.5)
+    means.set_ylim(max(len(compared), 1) - 0.5, -0.5)
     means.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")
     means.grid(axis="y", visible=False)
     figure.suptitle(f"{measure.plain} at equal appearance{say_part(end)}", weight="bold", size=11, x=0.01, ha="left")
