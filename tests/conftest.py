@@ -1,5 +1,7 @@
 """Fixtures shared by all tests: everything is made by code, nothing is shipped as binary."""
 
+import gc
+import importlib.util
 import json
 import logging
 import os
@@ -8,9 +10,10 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,6 +41,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: -slow[item.path])  # stable: within a file the order stays
 
 
+def pytest_collection_finish():
+    """What is imported stays: looking through it for garbage takes a third of a second, several times a run."""
+    gc.freeze()
+
+
 @pytest.fixture
 def module(monkeypatch) -> dict[str, MotionModule]:
     """Keeps the module of the last run."""
@@ -56,7 +64,22 @@ def cache(tmp_path_factory) -> Path:
     """Caches of the tests are their own, in this process and in those it starts; nothing goes to a network."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ |= {"VMC_CACHE": str(folder), "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # theirs; this process's are set above
     return folder
+
+
+@pytest.fixture(scope="session")
+def warm(cache) -> Iterator[ModuleType]:
+    """`Popen` and `run` for commands whose start is not what is tested: see `zygote.py`."""
+    spec = importlib.util.spec_from_file_location("zygote", Path(__file__).with_name("zygote.py"))
+    assert spec and spec.loader
+    zygote = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(zygote)
+    process = zygote.start()
+    yield zygote
+    if process is not None:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -54,9 +54,16 @@ def command(blank, clips, tmp_path):
     return line
 
 
-def run(line: list[str], folder: Path) -> None:
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture
+def run(warm, tmp_path):
+    """Runs a command's line to its end."""
+
+    def to_its_end(line: list[str]) -> None:
+        ranks = "trainer=ddp" in line
+        done = warm.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, ranks=ranks)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return to_its_end
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -64,27 +71,32 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.open())) if file.is_file() else []
 
 
-def begin_and_send(line: list[str], folder: Path, number: int, *, after: int, output: Path) -> tuple[int, str]:
-    """Start a run, send it a signal when it has written `after` rows; its exit code and what it said."""
-    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        while len(rows(output)) < after:
-            assert process.poll() is None, "it ended before it could be sent a signal"
-            time.sleep(0.02)
-        process.send_signal(number)
-        said, _ = process.communicate()
-    finally:
-        process.kill()
-    return process.returncode, said
+@pytest.fixture
+def begin_and_send(warm, tmp_path):
+    """Starts a run and sends it a signal when it has written `after` rows; its exit code and what it said."""
+
+    def send(line: list[str], number: int, *, after: int, output: Path) -> tuple[int, str]:
+        process = warm.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            while len(rows(output)) < after:
+                assert process.poll() is None, "it ended before it could be sent a signal"
+                time.sleep(0.02)
+            process.send_signal(number)
+            said, _ = process.communicate()
+        finally:
+            process.kill()
+        return process.returncode, said
+
+    return send
 
 
-def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, run_here, tmp_path):
-    line = command("killed", "steps=40", "checkpoint_every=10")
-    begin_and_send(line, tmp_path, signal.SIGKILL, after=15, output=tmp_path / "killed")
-    assert not (tmp_path / "killed" / "weights" / "000040.safetensors").exists()
-    run(line, tmp_path)
-    run_here("whole", "steps=40", "checkpoint_every=10")
-    killed, whole = (load_file(tmp_path / name / "weights" / "000040.safetensors") for name in ("killed", "whole"))
+def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, run, run_here, begin_and_send, tmp_path):
+    line = command("killed", "steps=20", "checkpoint_every=5")
+    begin_and_send(line, signal.SIGKILL, after=8, output=tmp_path / "killed")
+    assert not (tmp_path / "killed" / "weights" / "000020.safetensors").exists()
+    run(line)
+    run_here("whole", "steps=20", "checkpoint_every=5")
+    killed, whole = (load_file(tmp_path / name / "weights" / "000020.safetensors") for name in ("killed", "whole"))
     assert killed.keys() == whole.keys()
     assert all(torch.equal(killed[name], whole[name]) for name in whole)
     assert [{**row, "seconds": 0} for row in rows(tmp_path / "killed")] == [
@@ -92,19 +104,19 @@ def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, run_here, tm
     ]
 
 
-def test_a_signal_saves_the_run(command, tmp_path):
+def test_a_signal_saves_the_run(command, begin_and_send, tmp_path):
     line = command("stopped", "steps=2000", "checkpoint_every=0")
-    status, said = begin_and_send(line, tmp_path, signal.SIGTERM, after=3, output=tmp_path / "stopped")
+    status, said = begin_and_send(line, signal.SIGTERM, after=3, output=tmp_path / "stopped")
     assert status == 143, said
     assert "stopped at step" in said
     step = len(rows(tmp_path / "stopped"))
     assert (tmp_path / "stopped" / "checkpoints" / f"{step:06d}.ckpt").is_file()
 
 
-def test_two_processes_give_the_weights_of_one(command, run_here, tmp_path):
+def test_two_processes_give_the_weights_of_one(command, run, run_here, tmp_path):
     run_here("one", "batch_size=4")
     parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=4")
-    run(command("two", *parallel), tmp_path)
+    run(command("two", *parallel))
     one, two = (load_file(tmp_path / name / "weights" / "000006.safetensors") for name in ("one", "two"))
     base = load_file(Path(command("x")[3].partition("=")[2]) / "unet" / "diffusion_pytorch_model.safetensors")
     for name, tensor in one.items():
@@ -116,14 +128,14 @@ def test_two_processes_give_the_weights_of_one(command, run_here, tmp_path):
         assert row["exemplar_updates"] == other["exemplar_updates"]
 
 
-def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command, base, tmp_path):
+def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command, run, base, tmp_path):
     """In some steps both draw stills, in some both clips, in some one of them each."""
     Image.new("RGB", (64, 64), "red").save(tmp_path / "still.png")
     subject = ("subject=images", f"subject.path={tmp_path / 'still.png'}", "subject.caption=a {subject_token} wall")
     parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "optimizer.weight_decay=0.1")
     for name, parameters in (("whole", ()), ("lora", ("parameters=lora", "parameters.rank=2"))):
         settings = (*parameters, "checkpoint_every=1", "steps=12", "optimizer.lr=1e-2", "subject.share=0.6")
-        run(command(name, *subject, *parallel, *settings), tmp_path)
+        run(command(name, *subject, *parallel, *settings))
         kinds = [(bool(row["loss_motion"]), bool(row["loss_subject"])) for row in rows(tmp_path / name)]
         assert {*kinds[1:]} == {(True, True), (True, False), (False, True)}
         steps = [load_file(tmp_path / name / "weights" / f"{step:06d}.safetensors") for step in range(1, 13)]
@@ -134,11 +146,11 @@ def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command
             assert same == ({row} if not is_still else set() if is_motion else temporal)
 
 
-def test_two_processes_share_the_videos_of_an_evaluation(command, run_here, metrics, tmp_path):
+def test_two_processes_share_the_videos_of_an_evaluation(command, run, run_here, metrics, tmp_path):
     scored = (*metrics, "steps=1", "evaluate_every=1", "evaluate_subset=3", "batch_size=4")
     run_here("one", *scored, f"cache={tmp_path / 'of one'}")
     parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    run(command("two", *scored, *parallel, f"cache={tmp_path / 'of two'}"), tmp_path)
+    run(command("two", *scored, *parallel, f"cache={tmp_path / 'of two'}"))
     for step, videos in (("000000", 3), ("000001", 6)):
         one, two = (read_scores(tmp_path / name / "evaluation" / step / "scores.csv") for name in ("one", "two"))
         assert list(one["video"]) == list(two["video"]) and len(one) == videos
@@ -159,7 +171,8 @@ def test_an_installed_wheel_works_from_any_folder(tmp_path):
     packages = subprocess.check_output(
         [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], text=True
     ).strip()
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages, wheel]
+    options = ("--quiet", "--no-deps", "--no-compile")
+    install = [sys.executable, "-m", "pip", "install", *options, "--target", packages, wheel]
     subprocess.run(install, check=True, capture_output=True)
     others = [path for path in sys.path if path.endswith("site-packages")]
     # Editable installs reach an interpreter by .pth files, which PYTHONPATH does not read.

@@ -68,15 +68,15 @@ SMALL = (
 )
 
 
-def command(jester: Path, weights: Path, folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+def command(warm, jester: Path, weights: Path, folder: Path, *overrides: str) -> subprocess.CompletedProcess:
     line = [sys.executable, "-m", "vmc.train", "stack=paper", f"data.path={jester}", *SMALL, *overrides]
     environment = {**os.environ, "VMC_WEIGHTS": str(weights), "VMC_CACHE": str(folder / "cache")}
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return warm.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow
-def test_published_files_go_through_to_a_finished_run(layouts, weights, blank, tmp_path):
-    run = command(layouts["release"], weights, tmp_path, f"model.path={blank}")
+def test_published_files_go_through_to_a_finished_run(warm, layouts, weights, blank, tmp_path):
+    run = command(warm, layouts["release"], weights, tmp_path, f"model.path={blank}")
     assert run.returncode == 0, run.stdout + run.stderr
     folder = tmp_path / "outputs" / "paper" / "method" / "swiping_down" / "seed0"
     state = json.loads((folder / "run.json").read_text())
@@ -97,7 +97,7 @@ def test_published_files_go_through_to_a_finished_run(layouts, weights, blank, t
 
     # The other layout on disk is the same data, and gives the same bits.
     only_weights = ("output=mirror", "evaluate_every=0", "logger=csv")
-    again = command(layouts["mirror"], weights, tmp_path, f"model.path={blank}", *only_weights)
+    again = command(warm, layouts["mirror"], weights, tmp_path, f"model.path={blank}", *only_weights)
     assert again.returncode == 0, again.stdout + again.stderr
     one, two = (load_file(path / "weights" / "000002.safetensors") for path in (folder, tmp_path / "mirror"))
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)

@@ -138,8 +138,11 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     from vmc.runs.folder import newest_weights
     from vmc.training.merging import MergedDeltas
 
+    run, step, ask = config["run"], config["step"], config["ask"]
     if config["videos"] is not None:
         check_videos(Path(config["videos"]))
+    elif run is None and step:
+        raise VmcError(f"step is {step}, but run is null, which is the base model; give run=DIR, or leave step out")
     runs = read_runs(config["runs"]) if config["runs"] is not None else []
     merged = MergedDeltas.load(runs) if runs else None
     experiment, asked = build_experiment(config, merged=merged), build_part(config, "prompts")
@@ -153,9 +156,6 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
         if len(names) != len(prompts):
             raise VmcError(f"prompts.file names {len(names)} videos for {len(prompts)} prompts; give each row one seed")
         return folder, scoring.videos(folder, videos=videos, names=names)
-    run, step, ask = config["run"], config["step"], config["ask"]
-    if run is None and step:
-        raise VmcError(f"step is {step}, but run is null, which is the base model; give run=DIR, or leave step out")
     file = newest_weights(Path(run), step=step) if run and step != 0 else None
     step, weights = int(file.stem) if file else 0, merged or file
     home = Path(run) / "evaluation" if run else Path("outputs") / config["stack_name"] / "base" / experiment.motion.name

@@ -315,13 +315,13 @@ def rows_of(run: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_ends_as_the_undisturbed_one(entered, settings, metrics, tmp_path):
+def test_a_sweep_that_is_killed_ends_as_the_undisturbed_one(warm, entered, settings, metrics, tmp_path):
     scored = [*metrics, "evaluate_every=2", "evaluate_subset=3", "steps=4", "checkpoint_every=1"]
     given = {text.partition("=")[0] for text in scored}
     settings = [text for text in settings if text.partition("=")[0] not in given] + scored
     line = ["-m", "+ablation=params_none,params_kv,temporal_frozen"]
     killed = [*line, *settings, "output=killed", f"cache={tmp_path / 'of killed'}"]
-    process = subprocess.Popen(command(*killed), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = warm.Popen(command(*killed), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     second = tmp_path / "killed" / "method" / "custom" / "seed0"
     try:
         while rows_of(second) < 3:
@@ -352,11 +352,11 @@ def test_a_sweep_that_is_killed_ends_as_the_undisturbed_one(entered, settings, m
 
 
 @pytest.mark.slow
-def test_workers_of_joblib_give_the_weights_of_one_process(entered, settings, tmp_path):
+def test_workers_of_joblib_give_the_weights_of_one_process(warm, entered, settings, tmp_path):
     line = ["-m", "+ablation=params_none,params_kv", *settings]
     assert entered(main, *line, "output=one")[0] == 0
     workers = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "output=two")
-    done = subprocess.run(command(*line, *workers), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = warm.run(command(*line, *workers), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 finished" in done.stdout
     for arm in ("params_none", "method"):
@@ -366,11 +366,11 @@ def test_workers_of_joblib_give_the_weights_of_one_process(entered, settings, tm
 
 
 @pytest.mark.slow
-def test_an_arm_of_two_ranks_is_a_process_of_its_own(settings, tmp_path):
+def test_an_arm_of_two_ranks_is_a_process_of_its_own(warm, settings, tmp_path):
     line = command(
         "-m", "+ablation=params_kv", *settings, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"
     )
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = warm.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300, ranks=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("1 arms: 1 finished") == 1, "each rank has begun a sweep"
     run = tmp_path / "outputs" / "mini" / "method" / "custom" / "seed0"
@@ -381,14 +381,14 @@ def test_an_arm_of_two_ranks_is_a_process_of_its_own(settings, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_second_process_is_refused_and_a_killed_one_is_not_waited_for(entered, settings, tmp_path):
+def test_a_second_process_is_refused_and_a_killed_one_is_not_waited_for(warm, entered, settings, tmp_path):
     line = command(*settings, "steps=4000", "checkpoint_every=0", "output=run")
-    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = warm.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while rows_of(tmp_path / "run") < 2:
             assert process.poll() is None
             time.sleep(0.02)
-        second = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        second = warm.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert second.returncode == 1
         assert "output is run, which another process is writing" in second.stderr
         assert f"pid {process.pid}" in second.stderr

@@ -110,6 +110,14 @@ def small(monkeypatch):
 
 
 @pytest.fixture
+def few(monkeypatch):
+    """Five videos, two at a time: the writes of each kind still come first, in the middle and last."""
+    monkeypatch.setitem(globals(), "PROMPTS", PROMPTS[:5])
+    monkeypatch.setitem(globals(), "SUBSET", SUBSET[:2])
+    monkeypatch.setattr(evaluations, "AT_ONCE", 2)
+
+
+@pytest.fixture
 def undisturbed(tmp_path, monkeypatch) -> dict[str, str]:
     """The files of an evaluation that nothing cut off; its videos are not encoded, which would take longest."""
 
@@ -169,7 +177,7 @@ class Killer:
         return died
 
 
-def test_killed_before_and_after_every_write_it_ends_as_the_undisturbed_one(undisturbed, tmp_path, monkeypatch):
+def test_killed_before_and_after_every_write_it_ends_as_the_undisturbed_one(few, undisturbed, tmp_path, monkeypatch):
     killer, kills = Killer(monkeypatch), 0
     for number in range(1000):
         folder, died = tmp_path / f"{number:06d}", False

@@ -1,12 +1,11 @@
 """A run that is killed at one of its writes and begun again is the undisturbed run, to the bit; nothing is left over.
 
-How it works. A server process (this file, called as a program) forks a child for each run; the child calls the command
+How it works. Each run is a process of its own (this file as a program, forked by `zygote.py`), which calls the command
 line's own entry point. `os.rename`, `os.replace`, `os.unlink`, `os.mkdir`, `os.rmdir`, `shutil.copyfile` and opening a
-file for appending are wrapped in the child: those on a path below the watched folder (which holds the run and its
-caches) are counted. Before or after the one that is asked for, the child sends itself SIGKILL; or from it on the disk
-is full. The same command is then given again, undisturbed, and everything below the folder is compared with what an
-undisturbed run leaves there. Once a first child has told which modules a run imports, the server imports them too, so
-that a run costs a second or two.
+file for appending are wrapped in it: those on a path below the watched folder (which holds the run and its caches) are
+counted. Before or after the one that is asked for, the process sends itself SIGKILL; or from it on the disk is full.
+The same command is then given again, undisturbed, and everything below the folder is compared with what an undisturbed
+run leaves there.
 
 The default is a few moments, spread over the run. `VMC_KILLS=all` takes every one, `VMC_KILLS=60` so many.
 """
@@ -20,8 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -40,64 +38,20 @@ REMOVING = ("unlink", "remove", "rmdir")
 WATCHED = ("rename", "replace", "mkdir", *REMOVING)
 
 
-# --- the server ------------------------------------------------------------------------------------------------------
+# --- the process -----------------------------------------------------------------------------------------------------
 
 
-def serve() -> None:
-    """Answer requests, a JSON line each: fork, run, tell the exit status and what the child told."""
-    for line in sys.stdin:
-        request = json.loads(line)
-        told = Path(request["told"])
-        told.unlink(missing_ok=True)
-        began = time.monotonic()
-        child = os.fork()
-        if not child:
-            _run(request)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answer = json.loads(told.read_text()) if told.is_file() else {}
-        for name in answer.pop("modules", []):
-            _import(name)
-        print(json.dumps({"status": status, "seconds": time.monotonic() - began, **answer}), flush=True)
+def run(request: dict[str, Any]) -> None:
+    """Run the command, killed where that is asked for."""
+    import torch
 
+    from vmc.train import main
 
-def _import(name: str) -> None:
-    import contextlib
-    import importlib
-
-    with contextlib.suppress(Exception):  # a module that cannot be imported by itself is none that costs time
-        importlib.import_module(name)
-
-
-def _run(request: dict[str, Any]) -> None:
-    """In the child: run the command, killed where that is asked for. Never returns."""
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.environ |= request["environment"]
-    status = 1
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        writes = _watch(Path(request["folder"]), request["at"], request["how"])
-        sys.argv = ["vmc.train", *request["overrides"]]
-        from vmc.train import main
-
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        # `list`: under pytest's own name for this file nothing is imported twice
-        told = {"writes": list(writes), "modules": sorted(name for name in sys.modules if name != "__main__")}
-        Path(request["told"]).write_text(json.dumps(told))
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(status)
+    torch.set_num_threads(1)
+    writes = _watch(Path(request["folder"]), request["at"], request["how"])
+    sys.argv = ["vmc.train", *request["overrides"]]
+    main()
+    Path(request["told"]).write_text(json.dumps(writes))
 
 
 def _watch(folder: Path, at: int | None, how: str) -> list[str]:
@@ -133,51 +87,26 @@ def _watch(folder: Path, at: int | None, how: str) -> list[str]:
     return writes
 
 
-class Server:
-    """Runs commands in children of one warm process."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(
-        self, overrides: Sequence[str], folder: Path, *, at: int | None = None, how: str = "before"
-    ) -> dict[str, Any]:
-        """`status`, and for a run that came to its end `writes`, what it wrote below `folder`."""
-        assert self.process.stdin and self.process.stdout
-        request = {
-            "overrides": [*overrides, f"output={folder / 'run'}", f"cache={folder / 'cache'}"],
-            "folder": str(folder),
-            "at": at,
-            "how": how,
-            "log": str(folder) + ".log",
-            "told": str(self.place / "told.json"),
-            "environment": {"VMC_CACHE": str(folder / "cache"), "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"},
-        }
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        if answer["status"] not in (0, -signal.SIGKILL) and how != FULL:
-            pytest.fail(Path(request["log"]).read_text()[-3000:])
-        return answer
-
-    def close(self) -> None:
-        """End it."""
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
-
-
 # --- the test --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
+def run_apart(warm, tmp_path_factory) -> Callable[..., dict[str, Any]]:
+    """Runs a command in a process of its own: `status`, and for a run that came to its end its `writes` in `folder`."""
+    told = tmp_path_factory.mktemp("told") / "told.json"
+
+    def run(overrides: Sequence[str], folder: Path, *, at: int | None = None, how: str = "before") -> dict[str, Any]:
+        places = [f"output={folder / 'run'}", f"cache={folder / 'cache'}"]
+        request = {"overrides": [*overrides, *places], "folder": str(folder), "at": at, "how": how, "told": str(told)}
+        told.unlink(missing_ok=True)
+        line, environment = [sys.executable, __file__, json.dumps(request)], {"VMC_CACHE": str(folder / "cache")}
+        with Path(f"{folder}.log").open("a") as log:
+            done = warm.run(line, stdout=log, stderr=subprocess.STDOUT, env=os.environ | environment, timeout=300)
+        if done.returncode not in (0, -signal.SIGKILL) and how != FULL:
+            pytest.fail(Path(f"{folder}.log").read_text()[-3000:])
+        return {"status": done.returncode, "writes": json.loads(told.read_text()) if told.is_file() else []}
+
+    return run
 
 
 def left_by(folder: Path) -> dict[str, Any]:
@@ -236,22 +165,22 @@ def command(blank, clips, metrics) -> list[str]:
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)
-def undisturbed(request, server, command, tmp_path_factory) -> tuple[list[str], list[str], dict[str, Any]]:
+def undisturbed(request, run_apart, command, tmp_path_factory) -> tuple[list[str], list[str], dict[str, Any]]:
     """A scenario's command, the writes of a run that nothing disturbs, and what that leaves."""
     overrides, folder = [*command, *SCENARIOS[request.param]], tmp_path_factory.mktemp(request.param) / "whole"
-    return overrides, server(overrides, folder)["writes"], left_by(folder)
+    return overrides, run_apart(overrides, folder)["writes"], left_by(folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hows", [KILLS, (FULL,)], ids=["killed", "full"])
-def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(server, undisturbed, tmp_path, hows):
+def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(run_apart, undisturbed, tmp_path, hows):
     overrides, writes, expected = undisturbed
     tried = moments(len(writes), hows)
     assert len(tried) >= FEW
     wrong = {}
     for number, how in tried:
         folder = tmp_path / f"{number}-{how}"
-        status = server(overrides, folder, at=number, how=how)["status"]
+        status = run_apart(overrides, folder, at=number, how=how)["status"]
         said = Path(f"{folder}.log").read_text()
         if how == FULL:
             told = re.findall(r"^error: .* cannot be written \(No space left on device\); ", said, re.MULTILINE)
@@ -259,7 +188,7 @@ def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(serve
             fine = "Traceback" not in said and (status, len(told)) in [(1, 1), (0, 0)]
         else:
             fine = status == -signal.SIGKILL
-        again = server(overrides, folder)
+        again = run_apart(overrides, folder)
         found = left_by(folder)
         different = [name for name in expected.keys() | found.keys() if expected.get(name, 0) != found.get(name, 0)]
         if different or again["status"] or not fine:
@@ -270,4 +199,4 @@ def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(serve
 
 
 if __name__ == "__main__":
-    serve()
+    run(json.loads(sys.argv[1]))
