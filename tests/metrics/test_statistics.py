@@ -16,12 +16,14 @@ from scipy import stats
 from vmc.metrics.declared import known_columns
 from vmc.metrics.statistics import (
     Interval,
+    Resampled,
     Run,
     intervals_of_run,
     intervals_of_runs,
     intervals_of_values,
     no_hit_bound,
     resample,
+    subject_weights,
 )
 from vmc.utils.errors import VmcError
 
@@ -92,18 +94,21 @@ def test_subjects_are_the_same_people_in_every_run():
     assert drawn.draws_RV.std() == pytest.approx(subjects.std() / math.sqrt(60), rel=0.15)
 
 
-def test_resampling_has_the_variance_of_its_three_levels():
-    values = frame(np.zeros((10, 1)))
-    runs = [Run(motion=f"m{m}", seed=s, values=values.assign(appearance=float(m))) for m in range(4) for s in range(2)]
-    drawn = resample(runs, metrics=["appearance"], resamples=4000)
-    assert drawn.draws_RV.var() == pytest.approx(np.var([0, 1, 2, 3]) / 4, rel=0.1)
-    seeds = [Run(motion="m", seed=s, values=values.assign(appearance=float(s))) for s in range(3)]
-    drawn = resample(seeds, metrics=["appearance"], resamples=4000)
-    assert drawn.draws_RV.var() == pytest.approx(np.var([0, 1, 2]) / 3, rel=0.1)
-    # Within a motion: two seeds at 0 and 1, drawn anew for each of the two motions that a resample draws.
-    both = [Run(motion=m, seed=s, values=values.assign(appearance=float(s))) for m in "ab" for s in range(2)]
-    drawn = resample(both, metrics=["appearance"], resamples=4000)
-    assert drawn.draws_RV.var() == pytest.approx(0.25 / 4, rel=0.1)
+def test_the_error_holds_motions_and_subjects_and_counts_the_noise_of_videos_once():
+    """Of 4 motions whose means differ by noise alone, and of subjects that differ for all of them."""
+    rng, found = np.random.default_rng(8), []
+    for _ in range(60):
+        noise = rng.normal(0, 1, (4, 30, 1))
+        runs = [Run(motion=f"m{m}", seed=0, values=frame(noise[m])) for m in range(4)]
+        between, shared, own = resample(runs, metrics=["appearance"], resamples=200).covariances()
+        found.append((between[0, 0], shared[0, 0], own[0, 0]))
+    mean = np.mean(found, axis=0)
+    assert mean[0] == pytest.approx(1 / 120, rel=0.25) and mean[2] == pytest.approx(1 / 120, rel=0.1)
+    assert mean[1] < 0.4 / 120
+    people = rng.normal(0, 1, (30, 1))
+    alike = [Run(motion=f"m{m}", seed=0, values=frame(people)) for m in range(4)]
+    between, shared, _ = resample(alike, metrics=["appearance"], resamples=2000).covariances()
+    assert between[0, 0] == pytest.approx(0) and shared[0, 0] == pytest.approx(people.var() / 30 * 0.75, rel=0.15)
 
 
 def test_one_run_agrees_with_students_t():
@@ -254,3 +259,25 @@ def test_the_order_of_runs_changes_nothing():
     means = {(m, s): rng.normal() for m in "abc" for s in range(2)}
     runs = runs_of(means, rng=rng, subjects=rng.normal(0, 1, 8))
     assert intervals_of_runs(runs, resamples=100) == intervals_of_runs(runs[::-1], resamples=100)
+
+
+def test_a_band_holds_a_whole_curve_where_pointwise_intervals_do_not():
+    rng = np.random.default_rng(9)
+    trials, whole, pointwise = 150, 0, 0
+    for _ in range(trials):
+        curves_MG, people_N = rng.normal(0, 1, (4, 8)).cumsum(1), rng.normal(0, 1, 20)
+        draws = subject_weights(20, 200)
+        means_R = draws @ people_N / draws.sum(1)
+        drawn = Resampled(
+            places=[(f"m{m}", 0) for m in range(4)],
+            metrics=[f"at {g}" for g in range(8)],
+            draws_QRV=curves_MG[:, None] + means_R[None, :, None],
+            subjects_V=np.full(8, 20),
+            shares=frozenset(),
+        )
+        low_V, high_V = drawn.band()
+        whole += bool((low_V <= 0).all() and (high_V >= 0).all())
+        low_V, high_V = drawn.ends()
+        pointwise += bool((low_V <= 0).all() and (high_V >= 0).all())
+    assert 0.90 <= whole / trials <= 0.99
+    assert pointwise / trials < 0.92

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vmc.metrics.matching import Trajectory
 from vmc.metrics.statistics import intervals_of_values
-from vmc.reporting.matched import find_crossing, interpolate_values
+from vmc.reporting.matched import Crossing, find_crossing, interpolate_values
 from vmc.utils.errors import VmcError
 
 APPEARANCES = {0: 0.30, 500: 0.28, 1000: 0.24, 1500: 0.27, 2000: 0.20}
@@ -21,29 +22,34 @@ def values(appearance: list[float], correct: list[float], *, subjects: int | Non
     return table.assign(motion_accuracy=correct[: len(names)], appearance=appearance[: len(names)])
 
 
-def test_the_first_crossing_from_above():
-    found = find_crossing(dict(reversed(APPEARANCES.items())), threshold=0.25)
-    assert (found.reached, found.before, found.after) == (True, 500, 1000)
-    assert found.weight == pytest.approx(0.75)
-    assert found.step == pytest.approx(875)
-    assert found.appearance == 0.25
+def crossing_of(appearances: dict[int, float], *, threshold: float | None, name: str = "lora") -> Crossing:
+    tables = {step: values([score, score], [1, 0]) for step, score in appearances.items()}
+    return find_crossing(Trajectory.of(tables, name=name), threshold=threshold, name=name)
+
+
+def test_a_rise_is_pooled_with_the_fall_before_it():
+    """0.24 and 0.27 are 0.255 in the middle of their steps, then it falls to 0.20. Not 875, the first."""
+    found = crossing_of(dict(reversed(APPEARANCES.items())), threshold=0.25)
+    assert found.step == pytest.approx(1250 + 750 * 0.005 / 0.055)
+    assert (found.reached, found.before, found.after, found.appearance) == (True, 1000, 1500, 0.25)
 
 
 def test_a_score_on_the_threshold_is_there():
-    found = find_crossing({0: 0.5, 100: 0.25, 200: 0.1}, threshold=0.25)
+    found = crossing_of({0: 0.5, 100: 0.25, 200: 0.1}, threshold=0.25)
     assert (found.before, found.after, found.weight) == (0, 100, 1.0)
 
 
-def test_what_never_falls_stands_at_its_last_evaluation():
-    found = find_crossing(APPEARANCES, threshold=0.1)
+@pytest.mark.parametrize("threshold", [0.1, None])
+def test_what_never_falls_stands_at_its_last_evaluation(threshold):
+    found = crossing_of(APPEARANCES, threshold=threshold)
     assert (found.reached, found.before, found.after, found.step) == (False, 2000, 2000, 2000)
-    assert found.appearance == 0.20
+    assert found.appearance == pytest.approx(0.20)
     table = interpolate_values({2000: values([0.2, 0.2], [1, 0])}, found)
     pd.testing.assert_frame_equal(table, values([0.2, 0.2], [1, 0]), check_dtype=False)
 
 
 def test_an_evaluation_without_valid_videos_is_passed_over():
-    found = find_crossing({0: 0.3, 500: math.nan, 1000: 0.2, 1500: math.nan}, threshold=0.25)
+    found = crossing_of({0: 0.3, 500: math.nan, 1000: 0.2, 1500: math.nan}, threshold=0.25)
     assert (found.before, found.after, found.weight) == (0, 1000, pytest.approx(0.5))
 
 
@@ -52,14 +58,14 @@ def test_an_evaluation_without_valid_videos_is_passed_over():
     [
         ({0: 0.25, 500: 0.2}, 0.25, "base model of lora starts at an appearance of 0.2500"),
         ({500: 0.24}, 0.25, "lora has no evaluation above stop.appearance = 0.2500 before step 500"),
-        ({}, 0.25, "no evaluation with an appearance score"),
-        ({0: math.nan}, 0.25, "no evaluation with an appearance score"),
+        ({}, 0.25, "lora has no evaluation with an appearance score"),
+        ({0: math.nan}, 0.25, "lora has no evaluation with an appearance score"),
         ({0: 0.3}, math.nan, "stop.appearance is nan"),
     ],
 )
 def test_what_cannot_be_matched_is_refused(appearances, threshold, message):
     with pytest.raises(VmcError, match=message):
-        find_crossing(appearances, threshold=threshold, name="lora")
+        crossing_of(appearances, threshold=threshold)
 
 
 @settings(max_examples=30, deadline=None)
@@ -69,7 +75,7 @@ def test_what_cannot_be_matched_is_refused(appearances, threshold, message):
     threshold=st.floats(0.41, 0.49),
 )
 def test_the_mean_of_the_videos_is_the_interpolated_mean(before, after, threshold):
-    crossing = find_crossing({0: float(np.mean(before)), 9: float(np.mean(after))}, threshold=threshold)
+    crossing = crossing_of({0: float(np.mean(before)), 9: float(np.mean(after))}, threshold=threshold)
     tables = {0: values(before, [0, 1, 0]), 9: values(after, [1, 1, 0])}
     found = interpolate_values(tables, crossing)
     assert found["appearance"].mean() == pytest.approx(threshold)
@@ -79,7 +85,7 @@ def test_the_mean_of_the_videos_is_the_interpolated_mean(before, after, threshol
 
 
 def test_a_video_invalid_at_one_side_has_no_value_but_stays_wrong():
-    crossing = find_crossing({0: 0.3, 9: 0.2}, threshold=0.25)
+    crossing = crossing_of({0: 0.3, 9: 0.2}, threshold=0.25)
     tables = {0: values([0.3, 0.3], [1, 1]), 9: values([0.2, math.nan], [1, 0])}
     found = interpolate_values(tables, crossing).set_index("subject")
     assert math.isnan(found.loc["s1", "appearance"])
@@ -87,7 +93,7 @@ def test_a_video_invalid_at_one_side_has_no_value_but_stays_wrong():
 
 
 def test_evaluations_of_other_videos_are_refused_or_cut_to_the_common_ones():
-    crossing = find_crossing({0: 0.3, 9: 0.2}, threshold=0.25)
+    crossing = crossing_of({0: 0.3, 9: 0.2}, threshold=0.25)
     tables = {0: values([0.3, 0.3, 0.3], [0, 0, 0], subjects=2), 9: values([0.2, 0.2, 0.2], [1, 1, 1])}
     with pytest.raises(VmcError, match="steps 0 and 9 have 2 and 3 videos, 2 in common"):
         interpolate_values(tables, crossing)

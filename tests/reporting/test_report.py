@@ -34,7 +34,8 @@ from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 from vmc.utils.tables import TextTable, escape_markdown, to_latex, to_markdown, to_terminal
 
-FIGURES = {"figure3_strips_ablations", "figure7_tradeoff", "figure7_tradeoff_balance", "figure8_copies", "timesteps"}
+FIGURES = {"figure3_strips_ablations", "figure7_tradeoff", "figure7_tradeoff_balance", "figure7_tradeoff_frontier"}
+FIGURES |= {"figure8_copies", "timesteps"}
 
 
 def picture(seed: int, *, frames: int = 4) -> torch.Tensor:
@@ -82,7 +83,8 @@ def test_the_command_writes_all_of_it_and_nothing_over_other_things(entered, fil
     out = Path("out/report")
     files = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
     tables = {"table1.md", "table1.csv", "table1.tex", "table2.md", "table2.csv", "table2.tex"}
-    tables |= {"metrics.md", "metrics.csv", "runs.md", "runs.csv"}
+    names = ("findings", "comparisons", "motions", "metrics", "runs")
+    tables |= {f"{name}.{suffix}" for name in names for suffix in ("md", "csv")}
     drawn = {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
     played = {file for file in files if file.endswith(".mp4")}
     pages = {"report.md", "report.json", "index.html"}

@@ -11,7 +11,7 @@ import pytest
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import ONE_MODEL
 from vmc.reporting.catalog import LAYOUTS, METHOD
-from vmc.reporting.compare import paper_values
+from vmc.reporting.compare import NO_RANGE, ONE_EVALUATION, OTHER_RUNS, paper_values
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.utils.tables import to_latex, to_markdown
@@ -134,10 +134,17 @@ def test_one_run_is_compared_and_not_tested(single):
     assert uniform["motion_accuracy_p"] == "" and uniform["motion_accuracy_difference_low"] == ""
 
 
-def test_what_did_not_reach_the_threshold_is_marked_and_not_compared(single):
+def test_what_did_not_reach_the_threshold_is_compared_at_its_lowest_appearance(single):
+    """It ends at 0.28, where the method, two thirds of the way from 0.30 to 0.27, has a third of its videos right."""
     none = records(single, "table2")["params_none"]
     assert (none["reached"], none["step"], none["appearance"]) == ("False", "200.000000", "0.280000")
-    assert (none["motion_accuracy"], none["motion_accuracy_difference"]) == ("1.000000", "")
+    assert (none["motion_accuracy"], none["motion_accuracy_difference"]) == ("1.000000", "0.666667")
+    assert (none["compared_at"], none["compared_at_threshold"], none["compared"]) == (
+        "0.280000",
+        "0",
+        "1 pairs of runs",
+    )
+    assert "Compared above the threshold" in to_markdown(single.texts[1])
 
 
 def test_failed_half_finished_and_missing_arms_say_so(single):
@@ -159,7 +166,9 @@ def test_several_runs_are_means_over_motions_of_means_over_seeds(several):
     # Swiping down has one seed here, shaking hand two: motions count alike.
     assert table["timesteps_uniform"]["motion_accuracy"] == f"{(0.375 + 0.125) / 2:.6f}"
     assert table["timesteps_uniform"]["runs"] == "3" and "no space left" in table["timesteps_uniform"]["left_out"]
-    assert table["reg_none"]["reached"] == "False" and table["reg_none"]["motion_accuracy_difference"] == ""
+    # Three pairs of runs at 0.25; one of them ends at 0.26 and is compared there.
+    assert (table["reg_none"]["reached"], table["reg_none"]["compared_at_threshold"]) == ("False", "3")
+    assert table["reg_none"]["compared_at"] == "0.252500"
     assert table["floor"]["appearance"] == "0.300000" and table["ceiling"]["motion_accuracy"] == "0.750000"
 
 
@@ -183,13 +192,38 @@ def test_another_threshold_moves_every_row(single):
     assert table["params_none"]["reached"] == "True"  # at its last evaluation exactly
 
 
-def test_without_a_threshold_nothing_is_compared(made_up, scored):
-    for arm in ("method", "reg_none"):
-        made_up.run(arm, evaluations={10: scored(appearance=0.2, correct=(1, 0, 0, 0))}, threshold=None)
+def test_without_a_threshold_arms_are_compared_at_the_higher_of_their_lowest_scores(made_up, scored):
+    for arm, lowest in (("method", 0.2), ("reg_none", 0.25)):
+        evaluations = {
+            step: scored(appearance=score, correct=(int(step > 0), 0, 0, 0)) for step, score in ((0, 0.3), (10, lowest))
+        }
+        made_up.run(arm, evaluations=evaluations, threshold=None)
     report = Report(found=find_runs(made_up.root))
     row = records(report, "table2")["reg_none"]
-    assert (row["reached"], row["step"], row["motion_accuracy_difference"]) == ("", "10.000000", "")
+    assert (row["reached"], row["step"], row["compared_at"]) == ("", "10.000000", "0.250000")
+    assert row["motion_accuracy_difference"] == "0.125000"  # 1 of 4 against half of that
     assert "No run has a stop.appearance" in to_markdown(report.texts[0])
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "seed", "said"),
+    [
+        ({0: 0.2, 100: 0.1}, 0, NO_RANGE),
+        ({100: 0.26}, 0, ONE_EVALUATION),
+        ({0: 0.3, 100: 0.2}, 7, OTHER_RUNS),
+    ],
+)
+def test_why_arms_are_not_compared_stands_in_the_cell_and_in_a_note(made_up, scored, evaluations, seed, said):
+    for arm, scores, own in (("method", {0: 0.3, 100: 0.24}, 0), ("lora", evaluations, seed)):
+        rows = {step: scored(appearance=score, correct=(1, 0, 0, 0), copied=(0,) * 4) for step, score in scores.items()}
+        made_up.run(arm, seed=own, evaluations=rows, threshold=None)
+    report = Report(found=find_runs(made_up.root))
+    row = records(report, "table2")["lora"]
+    assert (row["compared"], row["motion_accuracy_difference"], row["compared_at"]) == (said, "", "")
+    (cells,) = [cells for cells in report.texts[1].rows if cells[1].startswith("LoRA")]
+    assert cells.count(said) == 2
+    assert any(note.startswith("LoRA, not compared") and said in note for note in report.texts[1].notes)
+    assert records(report, "comparisons")["lora"]["metric"] == said
 
 
 def test_a_part_of_the_test_set_is_marked(made_up, scored):

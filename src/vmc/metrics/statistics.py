@@ -1,18 +1,19 @@
 """Intervals that say what they speak of, one trained model or the method, and whether two arms differ.
 
-Axes: R resamples, N subjects, Q runs, V metrics.
+Axes: R resamples, N subjects, Q runs, C motions (or runs of the only motion), V metrics.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from vmc.metrics.columns import Column, Measure, measures_of, united
 from vmc.metrics.declared import COLUMNS, MEASURES
@@ -23,6 +24,7 @@ from vmc.utils.randomness import derive_seed
 RESAMPLES = 10_000
 TAIL = 0.025  # of a 95 % interval, on each side
 ONE_MODEL = "this model only"
+ALIKE = 1e-9  # values that differ by less differ by rounding alone
 
 Array = NDArray[np.float64]
 Place = TypeVar("Place")
@@ -69,11 +71,132 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Resampled:
-    """Metrics, their bootstrap distribution, and how many subjects have a value."""
+    """Metrics of runs, as they are and with the subjects drawn anew; the runs of two arms are in the same order."""
 
-    value_V: Array
-    draws_RV: Array
-    subjects_V: NDArray[np.int64]
+    places: Sequence[tuple[str, int]]  # motion and training seed of each run
+    metrics: Sequence[str]
+    draws_QRV: Array  # row 0 of the resamples is the runs as they are
+    subjects_V: NDArray[np.int64]  # subjects that have a value
+    shares: frozenset[str]  # metrics that lie between 0 and 1
+    difference: bool = False  # whether these are differences of two arms
+
+    @cached_property
+    def clusters_CRV(self) -> Array:
+        """Of each motion the mean over its training seeds; of a single motion the runs themselves."""
+        motions = sorted({motion for motion, _ in self.places})
+        if len(motions) < 2:
+            return self.draws_QRV
+        of = np.array([motions.index(motion) for motion, _ in self.places])
+        return np.stack([self.draws_QRV[of == place].mean(0) for place in range(len(motions))])
+
+    @property
+    def value_V(self) -> Array:
+        """The mean over motions of the mean over a motion's training seeds."""
+        return self.clusters_CRV[:, 0].mean(0)
+
+    @property
+    def draws_RV(self) -> Array:
+        """The same in every resample of the subjects."""
+        return self.clusters_CRV[:, 1:].mean(0)
+
+    def covariances(self) -> tuple[Array, Array, Array]:
+        """between_VV and shared_VV, which add up to the covariance of the values, and own_VV.
+
+        Motions and subjects are crossed: every motion is drawn with the same people. The first is that between the
+        motions, which holds whatever is drawn anew for each of them (its training seeds, its videos, where its
+        appearance crosses a score); the second what the motions have in common as the subjects are drawn anew (Cameron,
+        Gelbach and Miller, 2011, "Robust inference with multiway clustering"). Motions, seeds and subjects all drawn
+        in one bootstrap would count the noise of the videos up to three times (Owen, 2007, "The pigeonhole bootstrap").
+        The third is what each motion has for itself as the subjects are drawn anew, which the first holds too. A single
+        run has the second alone.
+        """
+        drawn_CRV, count = self._finite_CRV, len(self.clusters_CRV)
+        total_VV = _covariance(drawn_CRV.mean(0))
+        if count == 1:
+            return np.zeros_like(total_VV), total_VV, np.zeros_like(total_VV)
+        between_VV = _covariance(self.clusters_CRV[:, 0]) / (count - 1)
+        own_VV = np.sum([_covariance(each_RV) for each_RV in drawn_CRV], axis=0) / count**2
+        shared_VV = total_VV - own_VV
+        return between_VV, shared_VV * np.sqrt(np.outer(*[np.diag(shared_VV) > 0] * 2)), own_VV  # none below zero
+
+    @property
+    def _finite_CRV(self) -> Array:
+        drawn_CRV = self.clusters_CRV[:, 1:]
+        return drawn_CRV[:, np.isfinite(drawn_CRV).all((0, 2))]
+
+    def plausible(self) -> tuple[Array, Array, int]:
+        """What the truth may be: common_RV, to each of which comes error_V times Student's t of so many degrees.
+
+        The bootstrap's own shape stands for the subjects, as a percentile interval has it, since where appearance
+        crosses a score is anything but symmetric; it is widened for few subjects as Hesterberg (2015, "What teachers
+        should know about the bootstrap") has it, such that with normal data it is Student's t. Between motions, of
+        which there are few, it is Student's t itself, unless that is tighter than what subjects alone tell: a handful
+        of motions may agree by chance.
+        """
+        parts = self.covariances()
+        between_V, shared_V, own_V = (np.maximum(np.diag(part), 0.0) for part in parts)
+        drawn_RV, freedom = self._finite_CRV.mean(0), max(len(self.clusters_CRV) - 1, 1)
+        spread_V, subjects_V = drawn_RV.var(0), np.maximum(self.subjects_V, 2)
+        chance_V = stdtrit(freedom, TAIL) ** 2 * between_V < ndtri(TAIL) ** 2 * own_V
+        share_V = np.divide(shared_V, spread_V, out=np.zeros_like(spread_V), where=spread_V > 0)
+        narrow_V = np.where(chance_V, 1.0, np.sqrt(share_V))
+        widen_V = stdtrit(subjects_V - 1, TAIL) / ndtri(TAIL) * np.sqrt(subjects_V / (subjects_V - 1))
+        common_RV = self.value_V + (drawn_RV - self.value_V) * narrow_V * widen_V
+        return common_RV - self.bias_V, np.where(chance_V, 0.0, np.sqrt(between_V)), freedom
+
+    @property
+    def bias_V(self) -> Array:
+        """Of differences: how far the bootstrap says that the values lie beside the truth.
+
+        The noise of a curve that bends at the crossing does not average out over runs. Values that are no differences
+        have none: there the subjects' shape says it.
+        """
+        return self._finite_CRV.mean((0, 1)) - self.value_V if self.difference else np.zeros(len(self.metrics))
+
+    def ends(self) -> tuple[Array, Array]:
+        """low_V and high_V of the 95 % intervals."""
+        common_RV, error_V, freedom = self.plausible()
+        count = len(common_RV)
+        if not count or self.subjects_V.max(initial=0) < 2:
+            return (np.full(len(self.metrics), math.nan),) * 2
+        places_R = np.random.default_rng(derive_seed(count, "bootstrap", "motions")).permutation(count)
+        noise_R = stdtrit(freedom, (places_R + 0.5) / count)
+        low_V, high_V = np.quantile(common_RV + noise_R[:, None] * error_V, [TAIL, 1 - TAIL], axis=0)
+        return low_V, high_V
+
+    def band(self) -> tuple[Array, Array]:
+        """low_V and high_V that hold all values at once in 95 % of cases, such as those along a curve.
+
+        The largest of all deviations in their errors decides (sup-t bands; Montiel Olea and Plagborg-Moller, 2019,
+        "Simultaneous confidence bands"), over the subjects drawn anew, and motions by Student's t.
+        """
+        drawn_RV, count = self._finite_CRV.mean(0), len(self.clusters_CRV)
+        between_VV, shared_VV, own_VV = self.covariances()
+        least_VV = np.maximum(np.diag(between_VV), np.diag(own_VV)) - np.diag(between_VV)  # as `plausible` has it
+        spread_V = drawn_RV.var(0)
+        share_V = np.divide(np.diag(shared_VV), spread_V, out=np.zeros_like(spread_V), where=spread_V > 0)
+        apart_RV = (drawn_RV - drawn_RV.mean(0)) * np.sqrt(share_V)
+        rng = np.random.default_rng(derive_seed(len(drawn_RV), "bootstrap", "band"))
+        if count > 1:
+            scale_R = np.sqrt((count - 1) / rng.chisquare(count - 1, len(drawn_RV)))
+            apart_CV = self.clusters_CRV[:, 0] - self.value_V
+            noise_RV = rng.standard_normal((len(drawn_RV), count)) @ apart_CV / math.sqrt(count * (count - 1))
+            apart_RV = apart_RV + scale_R[:, None] * noise_RV
+        error_V = np.sqrt(np.diag(between_VV + shared_VV) + least_VV)
+        largest_R = np.max(np.abs(apart_RV) / np.where(error_V > 0, error_V, np.inf), axis=1)
+        reach_V = np.quantile(largest_R, 1 - 2 * TAIL) * error_V
+        return self.value_V - reach_V, self.value_V + reach_V
+
+    def p_values(self) -> Array:
+        """p_V, two-sided, of differences: twice the share of what the truth may be beyond zero."""
+        common_RV, error_V, freedom = self.plausible()
+        below_V = stdtr(freedom, -common_RV / np.maximum(error_V, np.finfo(float).tiny)).mean(0)
+        return np.clip(2 * np.minimum(below_V, 1 - below_V), 1 / len(common_RV), 1.0)
+
+
+def _covariance(values_RV: Array) -> Array:
+    apart_RV = values_RV - values_RV.mean(0)
+    return apart_RV.T @ apart_RV / max(len(apart_RV), 1)
 
 
 def intervals_of_run(scores: pd.DataFrame, *, columns: Sequence[Column] = COLUMNS) -> dict[str, Interval]:
@@ -96,29 +219,32 @@ def intervals_of_values(
 def intervals_of_runs(runs: Sequence[Run], *, resamples: int = RESAMPLES) -> dict[str, Interval]:
     """Every metric that all runs have: the mean over motions of the mean over a motion's training seeds.
 
-    Hierarchical bootstrap over motions, training seeds and subjects (`resample`). With three or five motions its
-    percentiles are far too narrow (four values never resample beyond their range), so the interval is the value plus
-    and minus Student's t times the bootstrap's deviation, with one degree of freedom less than there are motions
-    (training seeds, if there is one motion). One run alone speaks of itself only (`intervals_of_values`).
+    See `intervals_of`.
     """
     if not runs:
         raise VmcError("there are no runs to take an interval of; give at least one")
     held = [set(names_of(run.values)) for run in runs]
     metrics = [metric for metric in names_of(runs[0].values) if all(metric in names for names in held)]
-    shares = shares_of(united(*(run.measures for run in runs)))
-    drawn = resample(runs, metrics=metrics, resamples=resamples)
-    found = {}
-    for place, metric in enumerate(metrics):
-        value, draws_R, subjects = float(drawn.value_V[place]), drawn.draws_RV[:, place], int(drawn.subjects_V[place])
-        label = speaks_of(runs)
-        if len(runs) == 1:
-            low, high = _percentiles(draws_R, clusters=subjects)
+    return intervals_of(resample(runs, metrics=metrics, resamples=resamples))
+
+
+def intervals_of(drawn: Resampled) -> dict[str, Interval]:
+    """The 95 % interval of every metric.
+
+    Of several runs it is the value plus and minus Student's t times the error (`Resampled.covariance`): three or five
+    motions never resample beyond their range, which makes percentiles far too narrow. One run alone speaks of itself
+    only, by percentiles.
+    """
+    found, (low_V, high_V) = {}, drawn.ends()
+    for place, metric in enumerate(drawn.metrics):
+        value, subjects, label = float(drawn.value_V[place]), int(drawn.subjects_V[place]), speaks_of(drawn.places)
+        if len(drawn.places) == 1:
+            low, high = _percentiles(drawn.draws_RV[:, place], clusters=subjects)
         else:
-            _, reach = _student(draws_R, clusters=clusters(runs))
-            low, high = value - reach, value + reach
-            if metric in shares and value in (0.0, 1.0):  # the runs cannot tell how much runs differ
+            low, high = float(low_V[place]), float(high_V[place])
+            if metric in drawn.shares and value in (0.0, 1.0):  # the runs cannot tell how much runs differ
                 label = "these runs only: other subjects (every video alike)"
-        if metric in shares:  # within 0..1 and never tighter at either end than without a single hit or miss
+        if metric in drawn.shares:  # within 0..1 and never tighter at either end than without a single hit or miss
             bound = no_hit_bound(subjects)
             # A single subject has no bootstrap: np.fmin and fmax pass over its NaN.
             low = float(np.clip(np.fmin(low, 1 - bound), 0.0, value))
@@ -128,77 +254,78 @@ def intervals_of_runs(runs: Sequence[Run], *, resamples: int = RESAMPLES) -> dic
 
 
 def resample(runs: Sequence[Run], *, metrics: Sequence[str], resamples: int) -> Resampled:
-    """Bootstrap over motions, within a drawn motion over its training seeds, and over subjects.
+    """Draw the subjects anew, all videos of a subject together and the same subjects in every run.
 
-    The subjects are the same people in every run, some of them easy to draw for every model. So they are drawn once
-    for all runs of a resample (Owen, 2007, "The pigeonhole bootstrap"); drawn anew within every run, their part of the
-    error would seem to shrink with the number of runs. The draws depend on the numbers of motions, seeds and subjects
-    alone: two arms of the same runs and subjects are resampled alike, which is what pairs them.
+    They are the same people in every run, some of them easy to draw for every model; drawn anew within every run, their
+    part of the error would seem to shrink with the number of runs.
     """
     runs = sorted(runs, key=lambda run: (run.motion, run.seed))
     subjects = sorted({subject for run in runs for subject in run.values["subject"]})
-    count = len(subjects)
-    rng = np.random.default_rng(derive_seed(count, "bootstrap", "subjects"))
-    weights_RN = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
-    shares_Q, shares_RQ = _shares_of_runs(runs, resamples=resamples)
-    value_V, draws_RV = np.zeros(len(metrics)), np.zeros((resamples, len(metrics)))
-    present_NV = np.zeros((count, len(metrics)), dtype=bool)
-    for run, share, share_R in zip(runs, shares_Q, shares_RQ.T, strict=True):
-        # Sum and number of each subject's values in the run.
+    weights_RN, draws = subject_weights(len(subjects), resamples), list[Array]()
+    present_NV = np.zeros((len(subjects), len(metrics)), dtype=bool)
+    for run in runs:
         rows = np.searchsorted(np.array(subjects, dtype=object), run.values["subject"].to_numpy(dtype=object))
         numbers = run.values[list(metrics)].to_numpy(dtype=np.float64)
-        sums_NV, counts_NV = np.zeros((2, count, len(metrics)))
-        np.add.at(sums_NV, rows, np.nan_to_num(numbers))
-        np.add.at(counts_NV, rows, ~np.isnan(numbers))
+        sums_NV, counts_NV = (
+            subject_sums(part, rows, len(subjects)) for part in (np.nan_to_num(numbers), ~np.isnan(numbers))
+        )
         present_NV |= counts_NV > 0
         with np.errstate(invalid="ignore"):  # a resample may hold no video with a value: 0 / 0
-            value_V += share * sums_NV.sum(0) / counts_NV.sum(0)
-            means_RV = (weights_RN @ sums_NV) / (weights_RN @ counts_NV)
-        draws_RV += np.where(share_R[:, None] > 0, share_R[:, None] * means_RV, 0.0)
-    return Resampled(value_V=value_V, draws_RV=draws_RV, subjects_V=present_NV.sum(0))
+            draws.append((weights_RN @ sums_NV) / (weights_RN @ counts_NV))
+    return Resampled(
+        places=[(run.motion, run.seed) for run in runs],
+        metrics=metrics,
+        draws_QRV=np.stack(draws),
+        subjects_V=present_NV.sum(0),
+        shares=shares_of(united(*(run.measures for run in runs))),
+    )
 
 
-def _shares_of_runs(runs: Sequence[Run], *, resamples: int) -> tuple[Array, Array]:
-    """Each run's share in the mean over motions of the mean over seeds, in truth and in every resample."""
-    seeds = Counter(run.motion for run in runs)
-    rng = np.random.default_rng(derive_seed(*sorted(seeds.values()), "bootstrap", "runs"))
-    times_RM = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=resamples)
-    # A motion drawn k times draws its seeds k times over.
-    drawn = [
-        rng.multinomial(times_R * count, np.full(count, 1 / count)) / (len(seeds) * count)
-        for count, times_R in zip(seeds.values(), times_RM.T, strict=True)
-    ]
-    return np.array([1 / (len(seeds) * seeds[run.motion]) for run in runs]), np.concatenate(drawn, axis=1)
+def subject_weights(count: int, resamples: int) -> Array:
+    """weights_RN: how often each subject counts, once in row 0 and then as often as it is drawn.
+
+    The draws depend on the number of subjects alone: that two arms of the same subjects are drawn alike pairs them.
+    """
+    rng = np.random.default_rng(derive_seed(count, "bootstrap", "subjects"))
+    drawn_RN = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return np.concatenate([np.ones((1, count)), drawn_RN])
 
 
-def paired_difference(runs: Sequence[Run], others: Sequence[Run], *, metric: str, draws: int = RESAMPLES) -> Difference:
-    """The metric of `runs` less that of `others`, which are of the same motions, training seeds and videos.
+def subject_sums(values: NDArray[Any], rows: NDArray[np.int64], count: int) -> Array:
+    """Sums over each subject's videos; `rows` says whose each video is."""
+    sums = np.zeros((count, *values.shape[1:]))
+    np.add.at(sums, rows, values)
+    return sums
 
-    Hierarchical bootstrap over motions, training seeds and subjects, both arms by the same draws: that pairs them. The
-    p-value compares the difference with its bootstrap error by Student's t, of one degree of freedom less than there
-    are motions (training seeds, if there is one motion). Counting the resamples beyond zero would not do: of four
-    motions all four lie on the same side once in eight times by chance, and then no resample is beyond zero.
+
+def paired_differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
+    """The metrics of one arm less those of another, which has the same motions, training seeds and videos.
+
+    Both were resampled by the same draws: that pairs them. The p-value compares the difference with its error
+    (`Resampled.covariance`) by Student's t. Counting the resamples beyond zero would not do: of four motions all four
+    lie on the same side once in eight times by chance, and then no resample is beyond zero.
 
     Raises:
         VmcError: fewer than two runs, or runs that are not of the same motions and training seeds.
     """
-    first, second = ([(run.motion, run.seed) for run in arm] for arm in (runs, others))
-    if len(set(first)) < 2 or sorted(first) != sorted(second):
+    if len(set(one.places)) < 2 or list(one.places) != list(other.places):
         raise VmcError(
-            f"the arms have runs of {first} and of {second}; one run per arm cannot tell: train at least two seeds or"
-            " motions of each, and give the same ones of both"
+            f"the arms have runs of {list(one.places)} and of {list(other.places)}; one run per arm cannot tell: train"
+            " at least two seeds or motions of each, and give the same ones of both"
         )
-    here, there = (resample(arm, metrics=[metric], resamples=draws) for arm in (runs, others))
-    value, count = float(here.value_V[0] - there.value_V[0]), clusters(runs)
-    error, reach = _student(here.draws_RV[:, 0] - there.draws_RV[:, 0], clusters=count)
-    # No motion or seed differs from another by a hair: what is left is that all have the same sign.
-    alike = 1.0 if value == 0 else 0.5 ** (count - 1)
-    p = float(2 * stdtr(count - 1, -abs(value) / error)) if error > 0 else alike
-    if metric not in shares_of(runs[0].measures):
-        return Difference(value, value - reach, value + reach, p, p, speaks_of(runs))
-    if error == 0:
-        reach = no_hit_bound(int(here.subjects_V[0]))
-    return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0), p, p, speaks_of(runs))
+    apart = replace(one, draws_QRV=one.draws_QRV - other.draws_QRV, difference=True)
+    found, (low_V, high_V), p_V = {}, apart.ends(), apart.p_values()
+    for place, metric in enumerate(one.metrics):
+        value, low, high, p = (float(part[place]) for part in (apart.value_V, low_V, high_V, p_V))
+        if high - low < ALIKE:
+            # No motion or seed differs from another by a hair: what is left is that all have the same sign.
+            p = 1.0 if abs(value) < ALIKE else 0.5 ** (len(apart.clusters_CRV) - 1)
+            reach = no_hit_bound(int(apart.subjects_V[place])) if metric in one.shares else 0.0
+            low, high = value - reach, value + reach
+        if metric in one.shares:
+            low, high = max(low, -1.0), min(high, 1.0)
+        found[metric] = Difference(value, low, high, p, p, speaks_of(one.places))
+    return found
 
 
 def holm(p_values: Mapping[Place, float]) -> dict[Place, float]:
@@ -212,19 +339,13 @@ def holm(p_values: Mapping[Place, float]) -> dict[Place, float]:
     return corrected
 
 
-def clusters(runs: Sequence[Run]) -> int:
-    """How many independent draws the interval rests on: motions, or training seeds of the only motion."""
-    motions = {run.motion for run in runs}
-    return len(motions) if len(motions) > 1 else len(runs)
-
-
-def speaks_of(runs: Sequence[Run]) -> str:
-    """What an interval over these runs speaks of."""
-    seeds = sorted(Counter(run.motion for run in runs).values())
-    if len(runs) == 1:
+def speaks_of(places: Sequence[tuple[str, int]]) -> str:
+    """What an interval over runs of these motions and training seeds speaks of."""
+    seeds = sorted(Counter(motion for motion, _ in places).values())
+    if len(places) == 1:
         return ONE_MODEL
     if len(seeds) == 1:
-        return f"this motion only: other training seeds and subjects (1 motion, {len(runs)} training seeds)"
+        return f"this motion only: other training seeds and subjects (1 motion, {len(places)} training seeds)"
     if seeds[-1] == 1:
         return f"other motions and subjects ({len(seeds)} motions, a single training seed each)"
     each = f"{seeds[0]}" if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
@@ -277,14 +398,6 @@ def no_hit_bound(subjects: int) -> float:
 def shares_of(measures: Sequence[Measure]) -> frozenset[str]:
     """Names of the measures that count videos; they lie between 0 and 1."""
     return frozenset(measure.name for measure in measures if measure.percent)
-
-
-def _student(draws_R: Array, *, clusters: int) -> tuple[float, float]:
-    """The bootstrap's standard error, freed of its bias of (n - 1) / n in the variance for n clusters, and half the
-    width of Student's 95 % interval.
-    """
-    error = float(np.nanstd(draws_R)) * math.sqrt(clusters / (clusters - 1))
-    return error, float(stdtrit(clusters - 1, 1 - TAIL)) * error
 
 
 def _percentiles(draws_R: Array, *, clusters: int) -> tuple[float, float]:

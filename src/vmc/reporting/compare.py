@@ -7,11 +7,22 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from vmc.metrics.columns import Measure
-from vmc.metrics.scores import KEYS
-from vmc.metrics.statistics import Difference, Run, holm, paired_difference, resample
+import numpy as np
+
+from vmc.metrics.columns import Measure, united
+from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
+from vmc.metrics.statistics import (
+    Array,
+    Difference,
+    Interval,
+    Resampled,
+    holm,
+    intervals_of,
+    paired_differences,
+    shares_of,
+)
 from vmc.reporting.catalog import METHOD, Layout, Line
-from vmc.reporting.matched import NOT_RUN, Result, all_measures
+from vmc.reporting.matched import NOT_RUN, RESAMPLES, Result, all_measures, mean_over_motions
 
 FILE = Path(__file__).with_name("paper.csv")
 
@@ -43,57 +54,196 @@ def paper_values() -> dict[tuple[str, str, str], PaperValue]:
         }
 
 
-def compare_arms(
-    results: Mapping[str, Result], *, arms: Sequence[str], metrics: Sequence[str], reference: str = METHOD
-) -> dict[tuple[str, str], Difference]:
-    """Each arm less the reference, over the motions, training seeds and videos that both have, by arm and metric.
+NO_RANGE, ONE_EVALUATION = "no common range of appearance", "a single evaluation"
+OTHER_RUNS, OTHER_VIDEOS = "no common motion and seed", "no common videos"
+"""Why two arms, or two of their runs, are not compared."""
+POINTS = 20
+"""Appearance scores at which curves are read for their mean over a range."""
 
-    An arm that did not reach the threshold stands at another appearance and is not compared. Where two arms have a
-    single run in common their difference is given, and not tested: its interval and p are NaN. Holm's correction is
-    over all that are tested.
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """An arm against another at equal appearance, over the motions, training seeds and videos that both have.
+
+    Runs are compared in pairs of one motion and seed, each at the threshold where both reach it, else at the higher of
+    their two lowest appearance scores; what is said of the arms is the mean over motions of the mean over seeds.
     """
-    found: dict[tuple[str, str], Difference] = {}
-    compared = [arm for arm in dict.fromkeys([reference, *arms]) if arm in results and results[arm].reached]
-    for arm in compared[1:] if reference in compared else ():
-        runs, others = runs_in_common(results[arm].runs, results[reference].runs)
-        for metric in metrics if runs else ():
-            if not all(metric in run.values.columns for run in [*runs, *others]):
-                continue
-            if len(runs) > 1:
-                found[arm, metric] = paired_difference(runs, others, metric=metric)
-            else:
-                one, other = (
-                    float(resample(each, metrics=[metric], resamples=1).value_V[0]) for each in (runs, others)
-                )
-                found[arm, metric] = Difference(one - other, math.nan, math.nan, math.nan, math.nan, "")
-    corrected = holm({place: one.p for place, one in found.items() if not math.isnan(one.p)})
-    return {place: replace(one, p_corrected=corrected.get(place, math.nan)) for place, one in found.items()}
+
+    arm: str
+    reference: str
+    status: str = ""  # why they are not compared
+    left_out: Sequence[tuple[str, str]] = ()  # pairs of runs that are not, and why
+    at: float = math.nan  # appearance, a mean as everything else
+    at_threshold: int = 0  # pairs of runs that are compared at the threshold
+    pairs: int = 0
+    values: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of both arms there, by metric
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    means: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # over their common range, by metric
+    mean_intervals: Mapping[str, Interval] = field(default_factory=dict)  # of the arm's
+    mean_differences: Mapping[str, Difference] = field(default_factory=dict)
+    range: tuple[float, float] = (math.nan, math.nan)  # of appearance
+    motions: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)  # values by motion
 
 
-def runs_in_common(one: Sequence[Run], other: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs of both that have a motion and seed in common, each with the videos that both have."""
-    others = {(run.motion, run.seed): run for run in other}
-    pairs = [(run, others[run.motion, run.seed]) for run in one if (run.motion, run.seed) in others]
-    kept = [(_only(first, second), _only(second, first)) for first, second in pairs]
-    kept = [(first, second) for first, second in kept if len(first.values)]
-    return [first for first, _ in kept], [second for _, second in kept]
+def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: float | None) -> Comparison:
+    """Compare an arm with another; where the crossing lies is found again in every resample of the subjects."""
+    if not one.matched or not other.matched:
+        return Comparison(arm=one.arm, reference=other.arm)
+    pairs, left_out = _pairs(one, other)
+    if not pairs:
+        return Comparison(arm=one.arm, reference=other.arm, status=left_out[0][1], left_out=left_out)
+    metrics = [name for name in metrics if all(name in run.metrics for pair in pairs for run in pair)]
+    lows, highs, there, over = _read(pairs, metrics, threshold=threshold)
+    motions = [run.motion for run, _ in pairs]
+    low, high = (
+        mean_over_motions([(motion, float(end_R[0])) for motion, end_R in zip(motions, ends, strict=True)])
+        for ends in (lows, highs)
+    )
+    return Comparison(
+        arm=one.arm,
+        reference=other.arm,
+        left_out=left_out,
+        at=low,
+        at_threshold=sum(bool(low_R[0] == threshold) for low_R in lows),
+        pairs=len(pairs),
+        values=_both([arm.value_V for arm in there], metrics),
+        differences=_differences(*there),
+        means=_both([arm.value_V for arm in over], metrics),
+        mean_intervals=intervals_of(over[0]),
+        mean_differences=_differences(*over),
+        range=(low, high),
+        motions={
+            motion: _both([arm.draws_QRV[[m == motion for m in motions], 0].mean(0) for arm in there], metrics)
+            for motion in dict.fromkeys(motions)
+        },
+    )
 
 
-def _only(run: Run, other: Run) -> Run:
-    """The videos of a run that the other has too."""
-    known = set(map(tuple, other.values[KEYS].to_numpy().tolist()))
-    inside = [tuple(row) in known for row in run.values[KEYS].to_numpy().tolist()]
-    return replace(run, values=run.values[inside].reset_index(drop=True))
+def _read(
+    pairs: Sequence[tuple[Trajectory, Trajectory]], metrics: Sequence[str], *, threshold: float | None
+) -> tuple[list[Array], list[Array], tuple[Resampled, ...], tuple[Resampled, ...]]:
+    """In every resample: both ends of each pair's range, both arms at the lower one, and their means over the range."""
+    subjects = sorted({subject for pair in pairs for run in pair for subject in run.videos["subject"]})
+    shares = shares_of(united(*(run.measures for pair in pairs for run in pair)))
+    arms = [
+        resample_trajectories(arm, metrics=metrics, subjects=subjects, resamples=RESAMPLES)
+        for arm in zip(*pairs, strict=True)
+    ]
+    lows = [lowest_common(a.fit, b.fit, threshold=threshold) for a, b in zip(*arms, strict=True)]
+    highs = [np.minimum(a.fit.first_R, b.fit.first_R) for a, b in zip(*arms, strict=True)]
+    share_G = (np.arange(POINTS) + 0.5) / POINTS
+    grids = [
+        low_R[:, None] + share_G * np.maximum(high_R - low_R, 0.0)[:, None]
+        for low_R, high_R in zip(lows, highs, strict=True)
+    ]
+
+    def drawn(scores: Sequence[Array]) -> tuple[Resampled, ...]:
+        return tuple(
+            Resampled(
+                places=[run.place for run, _ in pairs],
+                metrics=metrics,
+                draws_QRV=np.stack([run.read(each_RG).mean(1) for run, each_RG in zip(arm, scores, strict=True)]),
+                subjects_V=np.full(len(metrics), len(subjects)),
+                shares=shares,
+            )
+            for arm in arms
+        )
+
+    return lows, highs, drawn([low_R[:, None] for low_R in lows]), drawn(grids)
+
+
+def _pairs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajectory]], list[tuple[str, str]]]:
+    """Runs of one motion and seed with the videos that both have; and those that are not compared, with the reason."""
+    others = {match.run.place: match.run for match in other.matched}
+    pairs, left_out = list[tuple[Trajectory, Trajectory]](), list[tuple[str, str]]()
+    for run in (match.run for match in one.matched):
+        if run.place not in others:
+            left_out.append((run.label, OTHER_RUNS))
+            continue
+        both = run.trajectory, others[run.place].trajectory
+        common = set(both[0].keys) & set(both[1].keys)
+        first, second = (each.only(common) for each in both)
+        if reason := _apart(first, second):
+            left_out.append((run.label, reason))
+        else:
+            pairs.append((first, second))
+    return pairs, left_out
+
+
+def _apart(one: Trajectory, other: Trajectory) -> str:
+    """Why two runs cannot be compared."""
+    if not one.keys:
+        return OTHER_VIDEOS
+    if min(len(one.steps_K), len(other.steps_K)) < 2:
+        return ONE_EVALUATION
+    low, high = max(one.fit.last_R[0], other.fit.last_R[0]), min(one.fit.first_R[0], other.fit.first_R[0])
+    return NO_RANGE if low > high else ""
+
+
+def _both(values_AV: Sequence[Array], metrics: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Both arms' values by metric."""
+    return {name: (float(values_AV[0][v]), float(values_AV[1][v])) for v, name in enumerate(metrics)}
+
+
+def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
+    """Tested where there are several runs; with a single one the difference alone."""
+    if len(one.places) > 1:
+        return paired_differences(one, other)
+    apart_V, nothing = one.value_V - other.value_V, math.nan
+    return {
+        name: Difference(float(value), nothing, nothing, nothing, nothing, "")
+        for name, value in zip(one.metrics, apart_V, strict=True)
+    }
+
+
+def compare_arms(
+    results: Mapping[str, Result],
+    *,
+    arms: Sequence[str],
+    metrics: Sequence[str],
+    threshold: float | None,
+    reference: str = METHOD,
+) -> dict[str, Comparison]:
+    """Each arm against the reference; Holm's correction is over all that are tested, and so over all means."""
+    if reference not in results:
+        return {}
+    compared = [arm for arm in dict.fromkeys(arms) if arm in results and arm != reference]
+    found = [compare(results[arm], results[reference], metrics=metrics, threshold=threshold) for arm in compared]
+    return {one.arm: one for one in correct(found)}
+
+
+def correct(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with p-values corrected for their number (Holm), differences and those of means apart."""
+    values = _corrected([one.differences for one in comparisons])
+    means = _corrected([one.mean_differences for one in comparisons])
+    return [
+        replace(one, differences=own, mean_differences=mean)
+        for one, own, mean in zip(comparisons, values, means, strict=True)
+    ]
+
+
+def _corrected(family: Sequence[Mapping[str, Difference]]) -> list[dict[str, Difference]]:
+    every = {(place, name): d.p for place, own in enumerate(family) for name, d in own.items() if not math.isnan(d.p)}
+    found = holm(every)
+    return [
+        {name: replace(d, p_corrected=found.get((place, name), math.nan)) for name, d in own.items()}
+        for place, own in enumerate(family)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of a table: its result, and by metric the differences from the method and the paper's values."""
+    """A line of a table: its result, its comparison with the method, and by metric the paper's values."""
 
     line: Line
     result: Result
-    differences: Mapping[str, Difference] = field(default_factory=dict)
+    comparison: Comparison | None = None
     paper: Mapping[str, PaperValue]
+
+    @property
+    def differences(self) -> Mapping[str, Difference]:
+        """From the method, by metric."""
+        return self.comparison.differences if self.comparison else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +267,8 @@ def result_table(
     """Fill a table with the results that there are."""
     measures = [measure for measure in all_measures([*results.values(), *controls]) if layout.name in measure.tables]
     metrics = [measure.name for measure in measures]
-    found = compare_arms(results, arms=[line.arm for line in layout.lines], metrics=metrics)
+    arms = [line.arm for line in layout.lines]
+    found = compare_arms(results, arms=arms, metrics=metrics, threshold=threshold)
     missing = {line.arm: Result(arm=line.arm, status=NOT_RUN) for line in layout.lines}
     lines = [(line, results.get(line.arm, missing[line.arm])) for line in layout.lines]
     lines += [(Line("", one.arm, one.name), one) for one in controls if one.arm in layout.controls]
@@ -126,7 +277,7 @@ def result_table(
         Row(
             line=line,
             result=result,
-            differences={name: found[line.arm, name] for name in metrics if (line.arm, name) in found},
+            comparison=found.get(line.arm),
             paper={name: values[key] for name in metrics if (key := (layout.name, line.arm, name)) in values},
         )
         for line, result in lines

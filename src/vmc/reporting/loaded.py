@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 
 from vmc.data.video import VIDEO_SUFFIXES
 from vmc.evaluation.files import SCORES, table_rows
-from vmc.metrics.columns import measures_of
+from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
+from vmc.metrics.matching import Trajectory
 from vmc.metrics.scores import read_scores, values_of_run
 from vmc.metrics.statistics import Run
 from vmc.utils.errors import VmcError
@@ -110,6 +111,13 @@ class FoundRun:
         self.place, self.label = (self.motion, self.seed), f"{self.motion}, seed {self.seed}"
         self.finished = self.state.get("status") == "finished"
         self.threshold: float | None = (self.config.get("stop") or {}).get("appearance")  # at which it stops
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        """What all of its evaluations have measured; a VmcError where one does not read."""
+        values = {step: one.values for step, one in self.evaluations.items() if not math.isnan(one.appearance)}
+        measures = united(*(one.measures for one in self.evaluations.values()))
+        return Trajectory.of(values, name=str(self.path), motion=self.motion, seed=self.seed, measures=measures)
 
     @property
     def damaged(self) -> str:

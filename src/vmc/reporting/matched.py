@@ -4,26 +4,37 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
+from vmc.metrics.matching import Trajectory, place_between, resample_trajectories
 from vmc.metrics.scores import KEYS, names_of
-from vmc.metrics.statistics import ONE_MODEL, Interval, Run, intervals_of_runs
-from vmc.reporting.catalog import CEILING, THESE_CLIPS, arm_name
+from vmc.metrics.statistics import (
+    ONE_MODEL,
+    Array,
+    Interval,
+    Resampled,
+    Run,
+    intervals_of,
+    intervals_of_runs,
+    resample,
+)
+from vmc.reporting.catalog import APPEARANCE, CEILING, THESE_CLIPS, arm_name
 from vmc.reporting.loaded import Control, FoundRun, Scored
 from vmc.utils.errors import VmcError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """Where an appearance score has fallen to the threshold, between the evaluations of two steps.
+    """Where a run's appearance, fitted over all of its evaluations, has fallen to the threshold.
 
     Args:
         reached: whether it has; if not, both steps are the last evaluation's.
-        before: step of the evaluation above the threshold; `after` is the next one, at or below it.
+        before: step of the evaluation before it; `after` is the next one.
         weight: share of `after` in what is interpolated, 0..1; `before` has the rest.
-        appearance: score of the arm there: the threshold, or that of the last evaluation.
+        appearance: score of the run there: the threshold, or that of the last evaluation.
     """
 
     reached: bool
@@ -34,40 +45,36 @@ class Crossing:
 
     @property
     def step(self) -> float:
-        """The step of the crossing, were the score to fall evenly between the two."""
+        """The step of the crossing."""
         return self.before + self.weight * (self.after - self.before)
 
 
-def find_crossing(appearances: Mapping[int, float], *, threshold: float, name: str = "the run") -> Crossing:
-    """The first time that the appearance score falls to the threshold.
-
-    An evaluation without an appearance score (not one valid video) is passed over.
+def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str = "the run") -> Crossing:
+    """Where the fit has fallen to the threshold; the last evaluation where it has not, or there is no threshold.
 
     Raises:
-        VmcError: no evaluation, none above the threshold before the first at or below it, or no finite threshold.
+        VmcError: none above the threshold before those at or below it, or no finite threshold.
     """
-    if not math.isfinite(threshold):
+    if threshold is not None and not math.isfinite(threshold):
         raise VmcError(f"stop.appearance is {threshold}; it must be a number to match arms at")
-    scores = {step: score for step, score in sorted(appearances.items()) if math.isfinite(score)}
-    if not scores:
-        raise VmcError(f"{name} has no evaluation with an appearance score; evaluate it before matching")
-    after = next((step for step, score in scores.items() if score <= threshold), None)
-    if after is None:
-        last = max(scores)
-        return Crossing(reached=False, before=last, after=last, weight=1.0, appearance=scores[last])
-    before = max((step for step in scores if step < after), default=None)
-    if before is None and after == 0:
+    steps_K, fit = trajectory.steps_K, trajectory.fit
+    if threshold is None or fit.last_R[0] > threshold:
+        last, appearance = int(steps_K[-1]), float(trajectory.appearance_K[-1])
+        return Crossing(reached=False, before=last, after=last, weight=1.0, appearance=appearance)
+    first, step = float(fit.first_R[0]), int(steps_K[0])
+    if first <= threshold and step == 0:
         raise VmcError(
-            f"the base model of {name} starts at an appearance of {scores[0]:.4f}, not above stop.appearance ="
+            f"the base model of {name} starts at an appearance of {first:.4f}, not above stop.appearance ="
             f" {threshold:.4f}; lower stop.appearance, or use prompts and metrics that belong to this base model"
         )
-    if before is None:
+    if first <= threshold:
         raise VmcError(
-            f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {after}"
-            f" ({scores[after]:.4f}); evaluate it at step 0 too"
+            f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {step} ({first:.4f});"
+            " evaluate it at step 0 too"
         )
-    weight = (scores[before] - threshold) / (scores[before] - scores[after])
-    return Crossing(reached=True, before=before, after=after, weight=weight, appearance=threshold)
+    interval_RG, weight_RG = place_between(fit.steps_at(np.full((1, 1), threshold)), steps_K)
+    before, after = (int(steps_K[interval_RG[0, 0] + end]) for end in (0, 1))
+    return Crossing(reached=True, before=before, after=after, weight=float(weight_RG[0, 0]), appearance=threshold)
 
 
 def interpolate_values(
@@ -98,6 +105,7 @@ def interpolate_values(
     return table.dropna(axis="columns", how="all").reset_index().sort_values(KEYS, ignore_index=True)
 
 
+RESAMPLES = 4_000  # of evaluations, several to a run
 NOT_RUN = "not run"
 NOT_EVALUATED = "not evaluated: run `python -m vmc.evaluate` on it"
 NOT_MEASURED = "not measured"
@@ -154,12 +162,7 @@ def match_run(run: FoundRun, *, threshold: float | None) -> MatchedRun:
     """
     if not run.evaluations:
         raise VmcError(f"it is {NOT_EVALUATED}")
-    appearances = {step: scored.appearance for step, scored in run.evaluations.items()}
-    if threshold is None:
-        last = max(appearances)
-        crossing = Crossing(reached=False, before=last, after=last, weight=1.0, appearance=appearances[last])
-    else:
-        crossing = find_crossing(appearances, threshold=threshold, name=str(run.path))
+    crossing = find_crossing(run.trajectory, threshold=threshold, name=str(run.path))
     beside = {step: run.evaluations[step] for step in (crossing.before, crossing.after)}
     return MatchedRun(
         run=run,
@@ -186,11 +189,10 @@ def arm_result(arm: str, runs: Iterable[FoundRun], *, threshold: float | None) -
         several = f"{len(left_out)} runs, none of them complete"
         status = left_out[0][1].partition(": ")[0] if len(left_out) == 1 else several
         return Result(arm=arm, status=status, left_out=left_out)
-    counting = [one.as_run for one in matched]
     return Result(
         arm=arm,
-        runs=counting,
-        intervals=intervals_of_runs(counting),
+        runs=[one.as_run for one in matched],
+        intervals=intervals_of(resample_matched(matched)),
         videos=min(len(one.values) for one in matched),
         of=max(one.of for one in matched),
         step=mean_over_motions([(one.run.motion, one.crossing.step) for one in matched]),
@@ -198,6 +200,22 @@ def arm_result(arm: str, runs: Iterable[FoundRun], *, threshold: float | None) -
         matched=matched,
         left_out=left_out,
     )
+
+
+def resample_matched(matched: Sequence[MatchedRun]) -> Resampled:
+    """Values of an arm's runs with the subjects drawn anew, and where each crosses the threshold found anew."""
+    runs = [one.as_run for one in matched]
+    metrics = [name for name in names_of(runs[0].values) if all(name in names_of(run.values) for run in runs)]
+    drawn, draws_QRV = resample(runs, metrics=metrics, resamples=RESAMPLES), list[Array]()
+    subjects = sorted({subject for run in runs for subject in run.values["subject"]})
+    for one, draws_RV in zip(matched, drawn.draws_QRV, strict=True):
+        if one.crossing.reached:
+            kept = one.run.trajectory.only(subjects=subjects)
+            (crossed,) = resample_trajectories([kept], metrics=metrics, subjects=subjects, resamples=RESAMPLES)
+            draws_RV = crossed.read(np.full((RESAMPLES + 1, 1), one.crossing.appearance))[:, 0]
+            draws_RV[:, [name == APPEARANCE.name for name in metrics]] = one.crossing.appearance
+        draws_QRV.append(draws_RV)
+    return replace(drawn, draws_QRV=np.stack(draws_QRV))
 
 
 def arm_results(runs: Sequence[FoundRun], *, threshold: float | None) -> dict[str, Result]:

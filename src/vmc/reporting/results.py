@@ -8,15 +8,16 @@ from typing import Protocol
 from torch import Tensor
 
 from vmc.metrics.columns import Measure
-from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS
+from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS, arm_order
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
-from vmc.reporting.compare import ResultTable, result_table
+from vmc.reporting.compare import Comparison, ResultTable, compare_arms, result_table
+from vmc.reporting.findings import Judged, findings_table, judge_findings
 from vmc.reporting.forgetting import forgetting_table
 from vmc.reporting.loaded import Found, FoundRun
 from vmc.reporting.matched import Result, all_measures, arm_results, control_result
 from vmc.reporting.motions import motions_table
 from vmc.reporting.suites import suites_table
-from vmc.reporting.tables import metrics_table, paper_table, runs_table
+from vmc.reporting.tables import compared_motions_table, comparisons_table, metrics_table, paper_table, runs_table
 from vmc.utils.tables import TextTable
 
 Descriptor = Callable[[Tensor], Tensor]
@@ -82,10 +83,29 @@ class Report:
         return [result_table(layout, self.results, self.controls, threshold=self.threshold) for layout in LAYOUTS]
 
     @cached_property
+    def findings(self) -> list[Judged]:
+        """What the paper finds, each with a verdict."""
+        return judge_findings(self.results, threshold=self.threshold)
+
+    @cached_property
+    def compared_measures(self) -> list[Measure]:
+        """Those that the paper's tables have as columns."""
+        return [measure for measure in self.measures if measure.tables]
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Every arm with the method."""
+        arms, metrics = sorted(self.results, key=arm_order), [one.name for one in self.compared_measures]
+        return [*compare_arms(self.results, arms=arms, metrics=metrics, threshold=self.threshold).values()]
+
+    @cached_property
     def tables(self) -> list[tuple[TextTable, str]]:
         """All tables, the paper's first, each for people and as a CSV for machines."""
         return [
             *map(paper_table, self.paper_tables),
+            findings_table(self.findings),
+            comparisons_table(self.comparisons, self.compared_measures),
+            compared_motions_table(self.comparisons, self.compared_measures),
             *motions_table(self.results, self.runs),
             metrics_table(self.results, self.controls),
             *forgetting_table(self.runs),

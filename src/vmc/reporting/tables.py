@@ -10,8 +10,8 @@ from typing import Any
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Difference, Interval
-from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, METHOD, NOT_REACHED, arm_name, arm_order
-from vmc.reporting.compare import ResultTable, Row
+from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, NOT_REACHED, arm_name, arm_order
+from vmc.reporting.compare import Comparison, ResultTable, Row
 from vmc.reporting.loaded import DAMAGED, FoundRun
 from vmc.reporting.matched import NOT_MEASURED, NOT_RUN, Result, all_measures
 from vmc.utils.tables import TextTable
@@ -113,7 +113,7 @@ def paper_table(table: ResultTable) -> tuple[TextTable, str]:
     header = ["Part"] * bool(parts) + ["Arm", "Runs"]
     for measure in measures:
         header += [measure.title, "from the method"]
-    header += [APPEARANCE.title, "Step"]
+    header += ["Compared at", APPEARANCE.title, "Step"]
     header += [f"Paper: {measure.title[0].lower()}{measure.title[1:]}" for measure in measures]
     rows, rules, last = list[list[str]](), set[int](), None
     for place, row in enumerate(table.rows):
@@ -140,13 +140,15 @@ def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     result, paper = row.result, [row.paper.get(measure.name) for measure in measures]
     total = len(result.runs) + len(result.left_out)
     runs = f"{len(result.runs)} of {total}" if result.left_out else str(total or NOTHING)
-    tests = [with_test(row.differences.get(measure.name), measure) for measure in measures]
+    status = row.comparison.status if row.comparison else ""
+    tests = [status or with_test(row.differences.get(measure.name), measure) for measure in measures]
+    at = rounded(row.comparison.at, APPEARANCE.digits) if row.comparison else NOTHING
     numbers = [text for both in zip(_values(result, measures), tests, strict=True) for text in both]
     shares = [
         one.text + SECOND_HAND * (one.standing == "second-hand") if one and one.text else NOTHING for one in paper
     ]
     label = " ".join([row.line.label, *_marks(result)])
-    return [label, runs, *numbers, _appearance(result), rounded(result.step, 0), *shares]
+    return [label, runs, *numbers, at, _appearance(result), rounded(result.step, 0), *shares]
 
 
 def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
@@ -163,6 +165,12 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
         "step": result.step,
         "appearance": appearance.value if appearance else None,
     }
+    if row.comparison:
+        one = row.comparison
+        record |= {"compared_at": one.at, "compared": one.status or f"{one.pairs} pairs of runs"}
+        record |= {"compared_at_threshold": one.at_threshold}
+    else:
+        record |= dict.fromkeys(("compared_at", "compared", "compared_at_threshold"))
     for name in (measure.name for measure in measures):
         paper = row.paper.get(name)
         record |= spread_fields(name, INTERVAL, result.intervals.get(name))
@@ -209,13 +217,14 @@ def _notes(table: ResultTable) -> Iterator[str]:
     results = [row.result for row in table.arms]
     if table.threshold is None:
         yield (
-            "No run has a stop.appearance: each row stands at its runs' last evaluation, at differing appearance,"
-            " and arms are not compared."
+            "No run has a stop.appearance: each row stands at its runs' last evaluation, at differing appearance, and"
+            " is compared with the method at the higher of the lowest appearance scores of both."
         )
     else:
         yield (
-            "Every metric is interpolated linearly in the appearance score to stop.appearance ="
-            f" {rounded(table.threshold, 4)}; each row says at which appearance it stands."
+            "Every metric is interpolated linearly to where a falling fit of appearance over all evaluations meets"
+            f" stop.appearance = {rounded(table.threshold, 4)}; each row says at which appearance it stands. Intervals"
+            " hold how sure that crossing is."
         )
     yield from _about_intervals(results, table.measures)
     yield from _about_differences(table)
@@ -251,29 +260,45 @@ def _about_intervals(results: Sequence[Result], measures: Sequence[Measure]) -> 
 
 
 def _about_differences(table: ResultTable) -> Iterator[str]:
-    tested = {row.result.name: [not math.isnan(one.p) for one in row.differences.values()] for row in table.arms}
+    compared = {row.result.name: row.comparison for row in table.arms if row.comparison}
+    tested = {name: [not math.isnan(d.p) for d in one.differences.values()] for name, one in compared.items()}
+    if any(one.pairs for one in compared.values()):
+        yield (
+            "From the method: at equal appearance, runs of one motion and training seed in pairs, each pair at the"
+            " threshold where both reach it, else at the higher of the lowest scores of both, on the videos that both"
+            " have. Compared at: the mean of these scores."
+        )
+    if table.threshold is not None and (
+        above := [
+            f"{name} ({one.pairs - one.at_threshold} of {one.pairs} pairs)"
+            for name, one in compared.items()
+            if one.at_threshold < one.pairs
+        ]
+    ):
+        yield f"Compared above the threshold, as one of the two does not reach it: {', '.join(above)}."
     if count := sum(map(sum, tested.values())):
         yield (
-            "Differences are paired: over the motions, training seeds and subjects that an arm and the method both"
-            " have. Their intervals are not corrected; p is, by Holm's method, for the"
-            f" {count} comparisons of this table; * marks p < {LEVEL}."
+            f"Intervals of differences are not corrected; p is, by Holm's method, for the {count} comparisons of this"
+            f" table; * marks p < {LEVEL}."
         )
-    if untested := [name for name, each in tested.items() if not all(each)]:
+    if untested := [name for name, each in tested.items() if each and not all(each)]:
         yield (
             "Not tested, because a single motion and training seed in common with the method cannot tell:"
             f" {', '.join(untested)}."
         )
+    for name, one in compared.items():
+        if one.left_out:
+            each = "; ".join(f"{label}: {reason}" for label, reason in one.left_out)
+            yield f"{name}, not compared with the method: {each}."
 
 
 def _about_marks(table: ResultTable) -> Iterator[str]:
     results = [row.result for row in table.arms]
     if behind := [result.name for result in results if result.reached is False]:
         yield (
-            f"{NOT_REACHED} did not reach the threshold within its steps, stands at its last evaluation and is kept"
-            f" out of the comparisons: {', '.join(behind)}."
+            f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation:"
+            f" {', '.join(behind)}."
         )
-        if arm_name(METHOD) in behind:
-            yield "With the method itself above the threshold, no arm is compared."
     if small := [f"{one.name} ({one.videos} of {one.of})" for one in results if one.videos < one.of]:
         yield (
             f"{PART_OF_SET} rests on a part of the test set, as no more was evaluated there: {', '.join(small)};"
@@ -315,6 +340,86 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
             record |= spread_fields(measure.name, INTERVAL, one.intervals.get(measure.name))
         records.append(record)
     return text, to_csv(records)
+
+
+def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> tuple[TextTable, str]:
+    """Arms against the method at equal appearance, and their means over the range that both have; and its CSV."""
+    rows, records = [], list[dict[str, Any]]()
+    for one in comparisons:
+        name = arm_name(one.arm)
+        if not one.values:
+            rows.append([name, one.status or NOTHING, *[NOTHING] * 7])
+        for m in (m for m in measures if m.name in one.values):
+            (value, other), (_, other_mean) = one.values[m.name], one.means[m.name]
+            low, high = (rounded(end, APPEARANCE.digits) for end in one.range)
+            there = [low, shown(value, m), shown(other, m), with_test(one.differences[m.name], m)]
+            mean_text = with_interval(one.mean_intervals[m.name], m)
+            over = [f"{low} to {high}", mean_text, shown(other_mean, m), with_test(one.mean_differences[m.name], m)]
+            rows.append([name, m.title, *there, *over])
+        for metric in [m.name for m in measures if m.name in one.values] or [one.status]:
+            known = metric in one.values
+            records.append(
+                {
+                    "arm": one.arm,
+                    "reference": one.reference,
+                    "metric": metric,
+                    "pairs": one.pairs,
+                    "at_threshold": one.at_threshold,
+                    "at": one.at,
+                    "value": one.values[metric][0] if known else None,
+                    "reference_value": one.values[metric][1] if known else None,
+                    **spread_fields("value", DIFFERENCE, one.differences[metric] if known else None),
+                    "range_low": one.range[0],
+                    "range_high": one.range[1],
+                    **spread_fields("mean", INTERVAL, one.mean_intervals[metric] if known else None),
+                    "reference_mean": one.means[metric][1] if known else None,
+                    **spread_fields("mean", DIFFERENCE, one.mean_differences[metric] if known else None),
+                }
+            )
+    header = ["Arm", "Metric", "At", "Arm there", "Method there", "Difference", "Range", "Arm, mean", "Method, mean"]
+    notes = [
+        "At: the appearance at which both are compared, a mean over pairs of runs. Range: the appearance scores that"
+        " both have passed; a mean over it is the area below the frontier over its width.",
+        "Differences have intervals of 95 %; p is corrected by Holm's method for all comparisons of a kind, * marks"
+        f" p < {LEVEL}.",
+    ]
+    text = TextTable(
+        name="comparisons",
+        title="Arms and the method at equal appearance",
+        header=[*header, "Difference"],
+        rows=[row + [NOTHING] * (10 - len(row)) for row in rows],
+        left=frozenset({0, 1}),
+        notes=notes if rows else [],
+    )
+    return text, to_csv(records)
+
+
+def compared_motions_table(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> tuple[TextTable, str]:
+    """The same comparisons by motion; and its CSV."""
+    known = [
+        (one.arm, motion, m, *values[m.name])
+        for one in comparisons
+        for motion, values in one.motions.items()
+        for m in measures
+        if m.name in values
+    ]
+    text = TextTable(
+        name="compared_motions",
+        title="Arms and the method at equal appearance, by motion",
+        header=["Arm", "Motion", "Metric", "Arm there", "Method there", "Difference"],
+        rows=[
+            [
+                *(arm_name(arm), motion.replace("_", " "), m.title, shown(value, m), shown(other, m)),
+                shown(value - other, m, signed=True),
+            ]
+            for arm, motion, m, value, other in known
+        ],
+        left=frozenset({0, 1, 2}),
+    )
+    names = ("arm", "motion", "metric", "value", "reference_value")
+    return text, to_csv(
+        [dict(zip(names, (arm, motion, m.name, *both), strict=True)) for arm, motion, m, *both in known]
+    )
 
 
 def runs_table(

@@ -19,6 +19,7 @@ from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import Run, intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
 from vmc.reporting.figures.common import BANDS, COLORS, MUTED, Drawn, Look, groups, looks, say_part
+from vmc.reporting.figures.frontier import ACCURACY, draw_frontiers
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.matched import mean_over_motions
 from vmc.reporting.results import Report, TimestepSampler
@@ -153,6 +154,12 @@ def figure7(report: Report) -> Iterator[Drawn]:
         for end, arms in groups([run.arm for run in runs], together=TOGETHER).items():
             of = {arm: [run for run in runs if run.arm == arm] for arm in arms}
             yield from _figures(of, name, end, threshold=report.threshold)
+            compared = {one.arm: one for one in report.comparisons}
+            accuracy = next((one for one in report.measures if one.name == ACCURACY), None)
+            if accuracy is not None:
+                yield from draw_frontiers(
+                    of, compared, measure=accuracy, threshold=report.threshold, name=name, end=end
+                )
 
 
 def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, threshold: float | None) -> Iterator[Drawn]:

@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
 from vmc.config.build import build_experiment, build_part
 from vmc.config.command import user_error
 from vmc.models.unet3d import ZEROSCOPE
-from vmc.tools.full_size import random_folder
-from vmc.utils.errors import VmcError
-
 from vmc.tools.bench import measure, shares, train, videos
 from vmc.tools.bench.measure import WARM_UP, Figures, seconds
+from vmc.tools.full_size import random_folder
+from vmc.utils.errors import VmcError
 
 RELEASE = "like the release"
 """The case that the others are compared with; everything that is a choice is plain."""

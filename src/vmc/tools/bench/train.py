@@ -18,6 +18,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+
 from vmc.config.build import build_part, build_session
 from vmc.config.command import compose
 from vmc.data.clips import fill
@@ -25,6 +26,9 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
+from vmc.tools.bench import measure, shares
+from vmc.tools.bench.arithmetic import arithmetic_figures, step_flops
+from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.experiment import Experiment
@@ -33,10 +37,6 @@ from vmc.training.module import MotionModule
 from vmc.training.optimizers import OptimizerFactory
 from vmc.training.session import Session
 from vmc.utils.errors import VmcError
-
-from vmc.tools.bench import measure, shares
-from vmc.tools.bench.arithmetic import arithmetic_figures, step_flops
-from vmc.tools.bench.measure import WARM_UP, Figures, seconds
 
 CLIPS = 4
 """Exemplars, and as many regularization clips."""

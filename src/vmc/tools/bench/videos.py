@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+
 from vmc.config.build import build_experiment
 from vmc.data.prompts import Prompt, spread
 from vmc.data.video import read_frames
@@ -17,11 +18,10 @@ from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import Evaluation
 from vmc.metrics.base import Record
 from vmc.metrics.suite import Evaluator
-from vmc.training.experiment import Experiment
-from vmc.utils.errors import VmcError
-
 from vmc.tools.bench import measure, shares
 from vmc.tools.bench.measure import WARM_UP, Figures, seconds
+from vmc.training.experiment import Experiment
+from vmc.utils.errors import VmcError
 
 CLIP_FRAMES = 34
 """Frames of a source clip, as the miniature's have in the middle."""

@@ -1,0 +1,232 @@
+"""Metrics at equal appearance: where training has brought a run's appearance score down to, found in every resample.
+
+A run's appearance against its step is fitted falling by isotonic regression over all of its evaluations. Stretches that
+come out flat are one point in their middle (centered isotonic regression; Oron and Flournoy, 2017), so that every score
+within reach has one step. Other metrics are read at that step, between the two evaluations around it; they may rise
+and fall as they like.
+
+Axes: R resamples, K evaluations, I intervals between them, U videos, N subjects, V metrics, G appearance scores.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vmc.metrics.columns import Measure
+from vmc.metrics.declared import MEASURES
+from vmc.metrics.scores import KEYS, names_of
+from vmc.metrics.statistics import Array, subject_sums, subject_weights
+from vmc.utils.errors import VmcError
+
+APPEARANCE = "appearance"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory:
+    """All evaluations of one run that have an appearance score, in the order of their steps."""
+
+    motion: str
+    seed: int
+    steps_K: NDArray[np.int64]
+    videos: pd.DataFrame  # of KEYS, a row a video that one of the evaluations has
+    metrics: tuple[str, ...]
+    values_KUV: Array  # NaN where an evaluation does not have a video, or a video no value
+    measures: Sequence[Measure] = MEASURES
+
+    @classmethod
+    def of(
+        cls,
+        evaluations: Mapping[int, pd.DataFrame],
+        *,
+        name: str = "the run",
+        motion: str = "",
+        seed: int = 0,
+        measures: Sequence[Measure] = MEASURES,
+    ) -> "Trajectory":
+        """Put together what evaluations have measured.
+
+        Args:
+            evaluations: by step the values of all videos, as `vmc.metrics.scores.values_of_run` gives them.
+            name: what the run is called in an error.
+            motion: the run's motion.
+            seed: its training seed.
+            measures: what its metrics are.
+
+        Raises:
+            VmcError: no evaluation has an appearance score.
+        """
+        tables = {
+            step: table.set_index(KEYS)
+            for step, table in sorted(evaluations.items())
+            if APPEARANCE in table and table[APPEARANCE].notna().any()
+        }
+        if not tables:
+            raise VmcError(f"{name} has no evaluation with an appearance score; evaluate it before matching")
+        metrics = list(dict.fromkeys(name for table in tables.values() for name in names_of(table)))
+        index = pd.MultiIndex.from_tuples(sorted({key for table in tables.values() for key in table.index}), names=KEYS)
+        values = [table.reindex(index=index, columns=metrics).to_numpy(np.float64) for table in tables.values()]
+        return cls(
+            motion=motion,
+            seed=seed,
+            steps_K=np.array(list(tables)),
+            videos=index.to_frame(index=False),
+            metrics=tuple(metrics),
+            values_KUV=np.stack(values),
+            measures=measures,
+        )
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its motion and training seed."""
+        return self.motion, self.seed
+
+    @property
+    def keys(self) -> list[tuple[object, ...]]:
+        """What names each video."""
+        return list(self.videos.itertuples(index=False, name=None))
+
+    def only(
+        self, keys: set[tuple[object, ...]] | None = None, *, subjects: Sequence[str] | None = None
+    ) -> "Trajectory":
+        """The videos of these keys, or of these subjects, alone."""
+        if keys is None:
+            kept_U = self.videos["subject"].isin(list(subjects or ())).to_numpy()
+        else:
+            kept_U = np.array([key in keys for key in self.keys], dtype=bool)
+        values_KUV = self.values_KUV[:, kept_U]
+        left_K = ~np.isnan(values_KUV[:, :, self.metrics.index(APPEARANCE)]).all(1)  # that have such a video at all
+        videos = self.videos[kept_U].reset_index(drop=True)
+        return replace(self, steps_K=self.steps_K[left_K], videos=videos, values_KUV=values_KUV[left_K])
+
+    @cached_property
+    def appearance_K(self) -> Array:
+        """The appearance score of each evaluation."""
+        return np.nanmean(self.values_KUV[:, :, self.metrics.index(APPEARANCE)], axis=1)
+
+    @cached_property
+    def fit(self) -> "Fit":
+        """Its appearance scores fitted falling, each weighted by its number of videos."""
+        weights_K = (~np.isnan(self.values_KUV[:, :, self.metrics.index(APPEARANCE)])).sum(1)
+        return fit_falling(self.appearance_K[None], steps_K=self.steps_K, weights_K=weights_K)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Scores that fall from evaluation to evaluation, and the step at which each is reached: in a flat stretch one."""
+
+    scores_RK: Array
+    centers_RK: Array
+
+    @property
+    def first_R(self) -> Array:
+        """The highest score, at which the run begins."""
+        return self.scores_RK[:, 0]
+
+    @property
+    def last_R(self) -> Array:
+        """The lowest score, at which it ends."""
+        return self.scores_RK[:, -1]
+
+    def steps_at(self, scores_RG: Array) -> Array:
+        """steps_RG at which the fit has fallen to the scores; of one out of its range the end that is nearest."""
+        last = self.scores_RK.shape[1] - 1
+        above_RG = (self.scores_RK[:, None, :] > scores_RG[:, :, None]).sum(-1)
+        before_RG, after_RG = np.clip(above_RG - 1, 0, last), np.clip(above_RG, 0, last)
+        from_RG, to_RG = (np.take_along_axis(self.scores_RK, place, axis=1) for place in (before_RG, after_RG))
+        start_RG, end_RG = (np.take_along_axis(self.centers_RK, place, axis=1) for place in (before_RG, after_RG))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share_RG = np.where(before_RG == after_RG, 1.0, (from_RG - scores_RG) / (from_RG - to_RG))
+        return start_RG + share_RG * (end_RG - start_RG)
+
+
+def fit_falling(scores_RK: Array, *, steps_K: NDArray[Any], weights_K: NDArray[Any]) -> Fit:
+    """Weighted isotonic regression of falling scores, many at once.
+
+    `scipy.optimize.isotonic_regression` fits one row at a time, which is slow for thousands. Of few evaluations the
+    closed form does as well: the least over all beginnings of the largest over all ends of the mean in between
+    (Robertson, Wright and Dykstra, 1988, "Order Restricted Statistical Inference", section 1.4).
+    """
+    scores_KR, count = np.ascontiguousarray(scores_RK.T), scores_RK.shape[1]
+    fitted_KR = np.full_like(scores_KR, np.inf)
+    for begin in range(count):
+        sum_R, means = np.zeros(len(scores_RK)), [scores_KR[begin]]  # no rounding where there is nothing to pool
+        for end in range(begin, count):
+            sum_R = sum_R + weights_K[end] * scores_KR[end]
+            if end > begin:
+                means.append(sum_R / weights_K[begin : end + 1].sum())
+        largest_R = means[-1]
+        for end in reversed(range(begin, count)):
+            largest_R = np.maximum(largest_R, means[end - begin])
+            fitted_KR[end] = np.minimum(fitted_KR[end], largest_R)
+    alike_KKR = (fitted_KR[:, None] == fitted_KR[None]) * weights_K[:, None]
+    centers_KR = np.tensordot(steps_K, alike_KKR, axes=(0, 1)) / alike_KKR.sum(1)
+    return Fit(scores_RK=fitted_KR.T, centers_RK=centers_KR.T)
+
+
+def place_between(steps_RG: Array, steps_K: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
+    """The interval between two evaluations in which each step lies, and its share of the later one."""
+    inner = steps_K[1:-1]
+    intervals_RG = (inner < steps_RG[..., None]).sum(-1)
+    begin_RG, end_RG = steps_K[intervals_RG], steps_K[intervals_RG + 1]
+    return intervals_RG, (steps_RG - begin_RG) / (end_RG - begin_RG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResampledTrajectory:
+    """A run's evaluations in every resample of the subjects; row 0 is the run as it is."""
+
+    steps_K: NDArray[np.int64]
+    fit: Fit
+    ends_RI2V: Array  # metrics of the two evaluations around an interval, of the videos that both have a value of
+
+    def read(self, scores_RG: Array) -> Array:
+        """values_RGV where appearance has fallen to the scores; of one out of reach those at the nearest end."""
+        intervals_RG, share_RG = place_between(self.fit.steps_at(scores_RG), self.steps_K)
+        rows_R1 = np.arange(len(scores_RG))[:, None]
+        before_RGV, after_RGV = (self.ends_RI2V[rows_R1, intervals_RG, end] for end in (0, 1))
+        return before_RGV + share_RG[..., None] * (after_RGV - before_RGV)
+
+
+def resample_trajectories(
+    trajectories: Sequence[Trajectory], *, metrics: Sequence[str], subjects: Sequence[str], resamples: int
+) -> list[ResampledTrajectory]:
+    """Draw the subjects anew, the same for all runs, and fit each run's appearance again.
+
+    Every trajectory needs two evaluations or more. Draws depend on the number of subjects alone, so that arms that are
+    compared are drawn alike.
+    """
+    weights_RN = subject_weights(len(subjects), resamples)
+    found = []
+    for one in trajectories:
+        rows_U = np.searchsorted(np.array(subjects, dtype=object), one.videos["subject"].to_numpy(dtype=object))
+        places = [one.metrics.index(name) for name in metrics]
+        values_KUV = one.values_KUV[:, :, places]
+        shown_KU = one.values_KUV[:, :, one.metrics.index(APPEARANCE)]
+        score_RK = _means(weights_RN, shown_KU, ~np.isnan(shown_KU), rows_U)
+        both_IUV = ~np.isnan(values_KUV[:-1]) & ~np.isnan(values_KUV[1:])
+        ends = [_means(weights_RN, values_KUV[part], both_IUV, rows_U) for part in (slice(None, -1), slice(1, None))]
+        fit = fit_falling(score_RK, steps_K=one.steps_K, weights_K=(~np.isnan(shown_KU)).sum(1))
+        found.append(ResampledTrajectory(steps_K=one.steps_K, fit=fit, ends_RI2V=np.stack(ends, axis=2)))
+    return found
+
+
+def _means(weights_RN: Array, values: Array, counted: NDArray[np.bool_], rows_U: NDArray[np.int64]) -> Array:
+    """Means over videos in every resample; values and what counts of them are of (part, U) or (part, U, V)."""
+    parts = [np.moveaxis(part, 1, 0).reshape(len(rows_U), -1) for part in (np.where(counted, values, 0.0), counted)]
+    sums, counts = (subject_sums(part, rows_U, weights_RN.shape[1]) for part in parts)
+    if (counts == counts[:, :1]).all():  # the same videos in all of them
+        counts = counts[:, :1]
+    with np.errstate(invalid="ignore"):  # a resample may hold no video with a value: 0 / 0
+        means = (weights_RN @ sums) / (weights_RN @ counts)
+    return means.reshape(len(weights_RN), values.shape[0], *values.shape[2:])
+
+
+def lowest_common(one: Fit, other: Fit, *, threshold: float | None) -> Array:
+    """scores_R at which two runs are compared: the threshold where both reach it, else the higher of their lowest."""
+    lowest_R = np.maximum(one.last_R, other.last_R)
+    return lowest_R if threshold is None else np.maximum(lowest_R, threshold)
