@@ -104,7 +104,8 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
     shared = {key: part for key, part in summary["protocol"].items() if key != "brightness"}
     about.write_text(json.dumps({**json.loads(about.read_text()), "protocol": shared}))
     report = Report(found=find_runs(tmp_path / "runs"))
-    table1, _, every, _ = report.texts
+    tables = {text.name: (text, records) for text, records in report.tables}
+    (table1, _), (every, records) = tables["table1"], tables["metrics"]
     assert "Mean brightness" in table1.header and every.header[-5:-2] == [
         "Dynamic degree",
         "Mean brightness",
@@ -113,7 +114,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
     place = every.header.index("Mean brightness")
     cells = {row[0]: row[place] for row in every.rows}
     assert cells["no regularization"] == "—" and float(cells["method"].partition(" ")[0]) > 0
-    assert "brightness_low" in report.tables[2][1].partition("\n")[0].split(",")
+    assert "brightness_low" in records.partition("\n")[0].split(",")
     page = gallery_of(report, tmp_path / "report", tmp_path / "runs")
     fields = json.loads(page.partition('id="common">')[2].partition("</script>")[0])["fields"]
     assert fields[-2:] == ["Brightness", "Bright videos"] and "Mean brightness" in page

@@ -164,7 +164,8 @@ def fit_falling(scores_RK: Array, *, steps_K: NDArray[Any], weights_K: NDArray[A
             largest_R = np.maximum(largest_R, means[end - begin])
             fitted_KR[end] = np.minimum(fitted_KR[end], largest_R)
     alike_KKR = (fitted_KR[:, None] == fitted_KR[None]) * weights_K[:, None]
-    centers_KR = np.tensordot(steps_K, alike_KKR, axes=(0, 1)) / alike_KKR.sum(1)
+    with np.errstate(invalid="ignore"):  # a resample may hold no video with a score
+        centers_KR = np.tensordot(steps_K, alike_KKR, axes=(0, 1)) / alike_KKR.sum(1)
     return Fit(scores_RK=fitted_KR.T, centers_RK=centers_KR.T)
 
 
