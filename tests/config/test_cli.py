@@ -127,8 +127,9 @@ def test_an_ablation_differs_from_the_method_in_what_it_says_alone(name, key, va
     assert OmegaConf.select(arm, key) == value
     assert arm.arm == name
     for group in method:
-        if group not in ("arm", "output", key.split(".")[0]):
+        if group not in ("arm", "output", "optimizer", key.split(".")[0]):
             assert arm[group] == method[group], group
+    assert {**arm.optimizer, "lr": 0} == {**method.optimizer, "lr": 0}  # the rate is the arm's own where it trains more
 
 
 def test_adapters_differ_from_the_method_in_what_is_trained_and_its_rate():
@@ -267,18 +268,21 @@ def test_a_command_without_a_sweep_stays_as_it_is(given, found):
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "threshold", "every", "remarked"),
+    ("status", "reason", "threshold", "early", "every", "remarked"),
     [
-        ("finished", "steps", 0.168, 50, True),
-        ("finished", "steps", 0.0, 50, True),
-        ("finished", "steps", None, 50, False),
-        ("finished", "steps", 0.168, 0, False),
-        ("finished", "appearance", 0.168, 50, False),
-        ("stopped", "signal", 0.168, 50, False),
+        ("finished", "steps", 0.168, True, 50, True),
+        ("finished", "steps", 0.0, True, 50, True),
+        ("finished", "steps", None, True, 50, False),
+        ("finished", "steps", 0.168, False, 50, False),
+        ("finished", "steps", 0.168, True, 0, False),
+        ("finished", "appearance", 0.168, True, 50, False),
+        ("stopped", "signal", 0.168, True, 50, False),
     ],
 )
-def test_a_threshold_is_said_at_the_end_whether_it_was_reached_or_not(status, reason, threshold, every, remarked):
-    stop = {"evaluate_every": every, "stop": {"appearance": threshold}}
+def test_a_threshold_is_said_at_the_end_whether_it_was_reached_or_not(
+    status, reason, threshold, early, every, remarked
+):
+    stop = {"evaluate_every": every, "stop": {"appearance": threshold, "early": early}}
     config = OmegaConf.create({**stop, "metrics": {"appearance": {"path": "a"}}, "steps": 600})
     said = outcome(config, {"status": status, "step": 300, "reason": reason})
     assert said.startswith(f"{status} at step 300 ({reason})")

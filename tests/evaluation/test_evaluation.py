@@ -52,12 +52,16 @@ class Company(Metric):
 class Generator(VideoGenerator):
     """Draws videos that hang on every prompt of their batch."""
 
-    def frames(self, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """frames_BFCHW, uint8."""
+    def latents(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """frames_BFCHW, uint8, which need no decoding."""
         mark = int(hashlib.sha256(repr([prompt.text for prompt in prompts]).encode()).hexdigest()[:8], 16)
         draw = torch.Generator().manual_seed(mark)
         coarse = torch.randint(0, 256, (len(prompts), 3, 3, 4, 4), generator=draw, dtype=torch.uint8)
         return coarse.repeat_interleave(16, 3).repeat_interleave(16, 4)
+
+    def decode(self, latents_BCFHW: torch.Tensor) -> torch.Tensor:
+        """As they are."""
+        return latents_BCFHW
 
 
 def generator() -> Generator:

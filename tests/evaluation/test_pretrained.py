@@ -18,13 +18,13 @@ from vmc.utils.errors import VmcError
 @pytest.fixture
 def made(monkeypatch) -> list[str]:
     """The prompts whose videos are made from now on."""
-    texts, frames = [], generation.VideoGenerator.frames
+    texts, latents = [], generation.VideoGenerator.latents
 
     def note(self, prompts):
         texts.extend(prompt.text for prompt in prompts)
-        return frames(self, prompts)
+        return latents(self, prompts)
 
-    monkeypatch.setattr(generation.VideoGenerator, "frames", note)
+    monkeypatch.setattr(generation.VideoGenerator, "latents", note)
     return texts
 
 

@@ -87,7 +87,7 @@ def test_means_over_the_common_range_and_values_by_motion(report):
     assert float(row["value"]) == pytest.approx(last, abs=1e-6)
     assert float(row["mean"]) == pytest.approx(last * (0.03 + 0.025) / 0.08, rel=0.02)
     assert (float(row["range_low"]), float(row["range_high"])) == (0.22, 0.3)
-    motions = [r for r in tables["motions"] if (r["arm"], r["metric"]) == ("reg_none", "motion_accuracy")]
+    motions = [r for r in tables["compared_motions"] if (r["arm"], r["metric"]) == ("reg_none", "motion_accuracy")]
     assert [(r["motion"], float(r["value"])) for r in motions] == [
         ("a", pytest.approx(2 / 12, abs=1e-6)),
         ("b", pytest.approx(1 / 12, abs=1e-6)),

@@ -83,7 +83,7 @@ def test_the_command_writes_all_of_it_and_nothing_over_other_things(entered, fil
     out = Path("out/report")
     files = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
     tables = {"table1.md", "table1.csv", "table1.tex", "table2.md", "table2.csv", "table2.tex"}
-    names = ("findings", "comparisons", "motions", "metrics", "runs")
+    names = ("findings", "comparisons", "compared_motions", "metrics", "runs")
     tables |= {f"{name}.{suffix}" for name in names for suffix in ("md", "csv")}
     drawn = {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
     played = {file for file in files if file.endswith(".mp4")}

@@ -65,9 +65,9 @@ def test_tasks_take_turns_and_swap_places():
 
 def test_generating_is_measured_at_every_batch_size(small, blank, monkeypatch, here):
     sizes = []
-    frames = VideoGenerator.frames
+    latents = VideoGenerator.latents
     monkeypatch.setattr(
-        VideoGenerator, "frames", lambda self, prompts: sizes.append(len(prompts)) or frames(self, prompts)
+        VideoGenerator, "latents", lambda self, prompts: sizes.append(len(prompts)) or latents(self, prompts)
     )
     report = videos.generate(bench.parse(["generate", *small, "--videos", "3", "--batch", "2", "1", "--repeats", "2"]))
     found = {name: figure["values"] for name, figure in report["figures"].items()}

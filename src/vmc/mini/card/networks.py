@@ -23,6 +23,7 @@ from vmc.metrics.networks.sscd import CopyNetwork
 from vmc.metrics.quality import problem
 from vmc.metrics.suite import Suite
 from vmc.mini.card.settings import Settings
+from vmc.mini.world.gestures import KNOWN
 from vmc.models.base import Autoencoder, VideoModel
 
 AT_ONCE = 16
@@ -48,7 +49,7 @@ class Networks:
     settings: Settings
 
     def __post_init__(self) -> None:
-        Suite(classifier=self.classifier, appearance=self.appearance, copying=self.copying).check()
+        Suite(classifier=self.classifier, appearance=self.appearance, copying=self.copying).check(target=KNOWN[0])
 
     @cached_property
     def base(self) -> VideoModel:
