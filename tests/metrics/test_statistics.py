@@ -14,17 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vmc.metrics.declared import known_columns
-from vmc.metrics.statistics import (
-    Interval,
-    Resampled,
-    Run,
-    intervals_of_run,
-    intervals_of_runs,
-    intervals_of_values,
-    no_hit_bound,
-    resample,
-    subject_weights,
-)
+from vmc.metrics.resampling import Resampled, Run, resample, subject_weights
+from vmc.metrics.statistics import Interval, intervals_of_run, intervals_of_runs, intervals_of_values, no_hit_bound
 from vmc.utils.errors import VmcError
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,13 +62,7 @@ def read_prompts(
         if not subject and not row.get("prompt"):
             missing = "prompt" if "prompt" in columns else "subject"
             raise VmcError(f"{file}, row {number}, names no {missing}; remove it")
-        asked = subject
-        if subject and SUBJECT_WORD in subject:  # which other networks do not know
-            asked, subject = fill(subject, **words), " ".join(subject.replace(SUBJECT_WORD, "").split())
-            if not subject:
-                raise VmcError(
-                    f"{file}, row {number}, says no more of the subject than its word; write a {SUBJECT_WORD} man"
-                )
+        asked, subject = _subject_of(subject, words, where=f"{file}, row {number},")
         values, own = ({**words, "subject": one} if one else words for one in (subject, asked))
         prompt, told = (_in_manner(one, row.get("manner")) for one in (template, language or ""))
         said = row.get("language") or (fill(told, **values) if language and subject else None)
@@ -78,6 +72,16 @@ def read_prompts(
         suite = {name: row.get(name) or None for name in ("suite", "then")}
         prompts += [Prompt(text=text, seed=seed, subject=subject, language=said, **suite) for seed in own_seeds]
     return prompts
+
+
+def _subject_of(subject: str | None, words: Mapping[str, str], *, where: str) -> tuple[str | None, str | None]:
+    """The subject with its word, and without it for other networks, which do not know the word."""
+    if not subject or SUBJECT_WORD not in subject:
+        return subject, subject
+    told = " ".join(subject.replace(SUBJECT_WORD, "").split())
+    if not told:
+        raise VmcError(f"{where} says no more of the subject than its word; write a {SUBJECT_WORD} man")
+    return fill(subject, **words), told
 
 
 def _read_seed(text: str, *, where: str) -> int:

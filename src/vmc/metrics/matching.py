@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.declared import MEASURES
+from vmc.metrics.resampling import Array, subject_sums, subject_weights
 from vmc.metrics.scores import KEYS, names_of
-from vmc.metrics.statistics import Array, subject_sums, subject_weights
 from vmc.utils.errors import VmcError
 
 APPEARANCE = "appearance"

@@ -11,16 +11,8 @@ import numpy as np
 
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
-from vmc.metrics.statistics import (
-    Array,
-    Difference,
-    Interval,
-    Resampled,
-    holm,
-    intervals_of,
-    paired_differences,
-    shares_of,
-)
+from vmc.metrics.resampling import Array, Resampled, shares_of
+from vmc.metrics.statistics import Difference, Interval, holm, intervals_of, paired_differences
 from vmc.reporting.catalog import METHOD, Layout, Line
 from vmc.reporting.matched import NOT_RUN, RESAMPLES, Result, all_measures, mean_over_motions
 

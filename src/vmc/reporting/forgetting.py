@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from vmc.metrics.columns import Measure
+from vmc.metrics.resampling import Run
 from vmc.metrics.scores import KEYS
-from vmc.metrics.statistics import Interval, Run, intervals_of_runs
+from vmc.metrics.statistics import Interval, intervals_of_runs
 from vmc.reporting.catalog import METHOD, arm_name, arm_order
 from vmc.reporting.loaded import FoundRun, Scored
 from vmc.reporting.tables import INTERVAL, NOTHING, rounded, shown, spread_fields, to_csv, with_interval

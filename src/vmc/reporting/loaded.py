@@ -17,8 +17,8 @@ from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
 from vmc.metrics.matching import Trajectory
+from vmc.metrics.resampling import Run
 from vmc.metrics.scores import read_scores, values_of_run
-from vmc.metrics.statistics import Run
 from vmc.utils.errors import VmcError
 
 DAMAGED = "damaged"

@@ -10,17 +10,9 @@ import pandas as pd
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.matching import Trajectory, place_between, resample_trajectories
+from vmc.metrics.resampling import Array, Resampled, Run, resample
 from vmc.metrics.scores import KEYS, names_of
-from vmc.metrics.statistics import (
-    ONE_MODEL,
-    Array,
-    Interval,
-    Resampled,
-    Run,
-    intervals_of,
-    intervals_of_runs,
-    resample,
-)
+from vmc.metrics.statistics import ONE_MODEL, Interval, intervals_of, intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, CEILING, THESE_CLIPS, arm_name
 from vmc.reporting.loaded import Control, FoundRun, Scored
 from vmc.utils.errors import VmcError

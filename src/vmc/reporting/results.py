@@ -11,13 +11,14 @@ from vmc.metrics.columns import Measure
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS, arm_order
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
 from vmc.reporting.compare import Comparison, ResultTable, compare_arms, result_table
+from vmc.reporting.comparisons import compared_motions_table, comparisons_table
 from vmc.reporting.findings import Judged, findings_table, judge_findings
 from vmc.reporting.forgetting import forgetting_table
 from vmc.reporting.loaded import Found, FoundRun
 from vmc.reporting.matched import Result, all_measures, arm_results, control_result
 from vmc.reporting.motions import motions_table
 from vmc.reporting.suites import suites_table
-from vmc.reporting.tables import compared_motions_table, comparisons_table, metrics_table, paper_table, runs_table
+from vmc.reporting.tables import metrics_table, paper_table, runs_table
 from vmc.utils.tables import TextTable
 
 Descriptor = Callable[[Tensor], Tensor]

@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
-from vmc.metrics.statistics import Run, intervals_of_runs
+from vmc.metrics.resampling import Run
+from vmc.metrics.statistics import intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
 from vmc.reporting.figures.common import BANDS, COLORS, MUTED, Drawn, Look, groups, looks, say_part
 from vmc.reporting.figures.frontier import ACCURACY, draw_frontiers

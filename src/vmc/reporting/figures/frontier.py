@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.matching import Trajectory, resample_trajectories
-from vmc.metrics.statistics import Array, Resampled, shares_of
+from vmc.metrics.resampling import Array, Resampled, shares_of
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
 from vmc.reporting.compare import Comparison
 from vmc.reporting.figures.common import BANDS, MUTED, Drawn, looks, say_part
@@ -84,30 +85,11 @@ def draw_frontiers(
     compared = [comparison for comparison in compared if measure.name in comparison.mean_differences]
     figure = Figure(figsize=(10.2, max(4.4, 1.6 + 0.34 * len(compared))), layout="constrained")
     curves, means = figure.subplots(1, 2, width_ratios=(3, 2))
-    drawn, factor, few = looks(of), 100 if measure.percent else 1, len(found) <= BANDS
-    for one in reversed(found):
-        look = drawn[one.arm]
-        if few or one.arm == METHOD:
-            band = (factor * one.low_G, factor * one.high_G)
-            curves.fill_between(one.scores_G, *band, color=look.color, alpha=0.12, linewidth=0, zorder=2)
-        line = {"color": look.color, "linewidth": look.width, "linestyle": look.dash, "zorder": 3}
-        curves.plot(one.scores_G, factor * one.values_G, **line, label=arm_name(one.arm))
+    drawn, few = looks(of), len(found) <= BANDS
+    _draw_curves(curves, found, drawn, measure=measure, bands=[one.arm for one in found if few or one.arm == METHOD])
     if threshold is not None:
         curves.axvline(threshold, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    curves.invert_xaxis()
-    curves.set_xlabel(APPEARANCE.title)
-    curves.set_ylabel(measure.title)
-    for place, comparison in enumerate(compared):
-        apart, color = comparison.mean_differences[measure.name], drawn[comparison.arm].color
-        means.plot([factor * apart.low, factor * apart.high], [place, place], color=color, linewidth=2)
-        means.plot(factor * apart.value, place, "o", color=color, markersize=6)
-    means.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    ranges = [" to ".join(f"{number:.3f}" for number in reversed(one.range)) for one in compared]
-    names = [f"{arm_name(one.arm)}\n({text})" for one, text in zip(compared, ranges, strict=True)]
-    means.set_yticks(range(len(compared)), names)
-    means.set_ylim(max(len(compared), 1) - 0.5, -0.5)
-    means.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")
-    means.grid(axis="y", visible=False)
+    _draw_means(means, compared, drawn, measure=measure)
     figure.suptitle(f"{measure.plain} at equal appearance{say_part(end)}", weight="bold", size=11, x=0.01, ha="left")
     handles, labels = curves.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=4, fontsize=8.5)
@@ -118,3 +100,34 @@ def draw_frontiers(
         " the method both have passed (in brackets) less the method's, with intervals of 95 %, not corrected."
     )
     yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}_frontier")
+
+
+def _draw_curves(
+    axes: Any, found: Sequence[Frontier], drawn: Mapping[str, Any], *, measure: Measure, bands: Sequence[str]
+) -> None:
+    factor = 100 if measure.percent else 1
+    for one in reversed(found):
+        look = drawn[one.arm]
+        if one.arm in bands:
+            band = (factor * one.low_G, factor * one.high_G)
+            axes.fill_between(one.scores_G, *band, color=look.color, alpha=0.12, linewidth=0, zorder=2)
+        line = {"color": look.color, "linewidth": look.width, "linestyle": look.dash, "zorder": 3}
+        axes.plot(one.scores_G, factor * one.values_G, **line, label=arm_name(one.arm))
+    axes.invert_xaxis()
+    axes.set_xlabel(APPEARANCE.title)
+    axes.set_ylabel(measure.title)
+
+
+def _draw_means(axes: Any, compared: Sequence[Comparison], drawn: Mapping[str, Any], *, measure: Measure) -> None:
+    factor = 100 if measure.percent else 1
+    for place, comparison in enumerate(compared):
+        apart, color = comparison.mean_differences[measure.name], drawn[comparison.arm].color
+        axes.plot([factor * apart.low, factor * apart.high], [place, place], color=color, linewidth=2)
+        axes.plot(factor * apart.value, place, "o", color=color, markersize=6)
+    axes.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    ranges = [" to ".join(f"{number:.3f}" for number in reversed(one.range)) for one in compared]
+    names = [f"{arm_name(one.arm)}\n({text})" for one, text in zip(compared, ranges, strict=True)]
+    axes.set_yticks(range(len(compared)), names)
+    axes.set_ylim(max(len(compared), 1) - 0.5, -0.5)
+    axes.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")
+    axes.grid(axis="y", visible=False)
