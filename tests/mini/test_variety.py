@@ -13,11 +13,15 @@ from vmc.mini.card import suites
 from vmc.mini.card.networks import Networks
 from vmc.mini.card.settings import read_settings, stack_file
 from vmc.mini.makers.common import prepare_and_train
-from vmc.mini.makers.pretraining.clips import MIXED, spec_of
-from vmc.mini.makers.pretraining.variety import VarietyPlan
+from vmc.mini.makers.pretraining.clips import MIXED, Clips, spec_of
+from vmc.mini.makers.pretraining.denoiser import Drawing
+from vmc.mini.makers.pretraining.latents import Latents
+from vmc.mini.makers.pretraining.variety import VarietyPlan, kind_of
+from vmc.mini.makers.pretraining.variety_command import KINDS
 from vmc.mini.shipped import WEIGHTS, shipped
 from vmc.mini.world.gestures import KNOWN
 from vmc.tools.learning.training import TrainOptions
+from vmc.utils.errors import VmcError
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 OTHERS = ("vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
@@ -35,6 +39,19 @@ def test_nine_in_ten_clips_are_of_several_people_a_tempo_or_two_gestures():
     assert {name for spec in specs for name in spec.gestures} == set(KNOWN)
     assert all(person.traits.lag == 0.5 for spec in specs[::2] for person in spec.persons)
     assert {spec.framing for spec in specs[::2]} == {"webcam"} and {spec.framing for spec in specs[1::2]} == {"web"}
+
+
+def test_clips_of_a_kind_are_drawn_as_often_as_it_is_said():
+    times = dict(zip(KINDS, (2, 3, 1, 0), strict=True))
+    clips = Clips(40, first=MIXED)
+    chosen = Counter(VarietyPlan(pipeline=shipped("pipeline"), clips=1, plain=1, objects=1, times=times).chosen(clips))
+    assert {kind_of(clips.number(window)) for window in range(len(clips))} == set(KINDS)
+    assert all(chosen[window] == times[kind_of(clips.number(window))] for window in range(len(clips)))
+    drawing = Drawing(Latents(clips, None), (), None, 0, 16, chosen=tuple(chosen.elements()))  # type: ignore[arg-type]
+    one_round = [window for step in range(len(list(chosen.elements())) // 16) for window in drawing.windows(step)]
+    assert not Counter(one_round) - chosen
+    with pytest.raises(VmcError, match="--times is 0 0 0 0"):
+        VarietyPlan(pipeline=shipped("pipeline"), clips=1, plain=1, objects=1, times=dict.fromkeys(KINDS, 0))
 
 
 @pytest.mark.slow

@@ -100,6 +100,7 @@ class Drawing:
             that something moves, and hands are too many; so the last steps have them only below `FINE`.
         unknown: words that may stand in captions in the place of rare ones.
         shares: how much of a batch of clips is of `latents` and of each of `others`.
+        chosen: windows of `latents` that are drawn, each as often as it stands here; all once if empty.
     """
 
     latents: Latents
@@ -112,13 +113,15 @@ class Drawing:
     motion: int = 0
     unknown: tuple[str, ...] = ()
     shares: tuple[float, ...] = SHARES
+    chosen: tuple[int, ...] = ()
 
     def windows(self, step: int, size: int | None = None, *, pool: int = 0) -> list[int]:
         """All windows once in an order of its own, then again in another; `size` of them, by default a batch."""
         size = size or self.size
-        total, places = len(self._pools[pool].clips), range(step * size, (step + 1) * size)
+        drawn = range(len(self._pools[pool].clips)) if pool or not self.chosen else self.chosen
+        total, places = len(drawn), range(step * size, (step + 1) * size)
         orders = {epoch: self._order(epoch, total, pool) for epoch in {place // total for place in places}}
-        return [int(orders[place // total][place % total]) for place in places]
+        return [drawn[int(orders[place // total][place % total])] for place in places]
 
     def _order(self, epoch: int, total: int, pool: int) -> Tensor:
         purpose = ("order", "order of webcam clips", "order of plain clips", "order of a fourth kind")[pool]

@@ -4,9 +4,9 @@ One clip of forty was of each in pretraining, all before moving cameras, and the
 encoder, which learned to read them in its lessons, and the autoencoder stay as they are. The optimizer begins anew.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ from transformers import CLIPTextModel
 
 from vmc.mini.makers import blank
 from vmc.mini.makers.pretraining import networks
-from vmc.mini.makers.pretraining.clips import MIXED, PLAIN, THINGS, VALIDATION, Clips
+from vmc.mini.makers.pretraining.clips import MIXED, PLAIN, THINGS, VALIDATION, Clips, spec_of
 from vmc.mini.makers.pretraining.denoiser import Denoiser, Drawing
 from vmc.mini.makers.pretraining.export import write_pipeline
 from vmc.mini.makers.pretraining.latents import Latents
+from vmc.mini.makers.pretraining.variety_command import KINDS
 from vmc.mini.world.hashing import renderer_hash
 from vmc.models.latent_diffusion import forward_process
 from vmc.tools.learning.training import Task, TaskProgress
+from vmc.utils.errors import VmcError
 from vmc.utils.files import sha256_of
 
 RATE = 0.006
@@ -50,6 +52,7 @@ class VarietyPlan:
         batch: clips a step.
         seed: of every draw.
         device: cpu or cuda.
+        times: how often a clip of each kind is drawn while one of weight 1 is drawn once.
     """
 
     pipeline: Path
@@ -60,6 +63,12 @@ class VarietyPlan:
     batch: int = 16
     seed: int = 0
     device: str = "cpu"
+    times: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 1))
+
+    def __post_init__(self) -> None:
+        if min(self.times.values()) < 0 or not any(self.times.values()):
+            told = " ".join(map(str, self.times.values()))
+            raise VmcError(f"--times is {told}; no number may be negative, and one must be above 0")
 
     @property
     def sets(self) -> tuple[Clips, ...]:
@@ -95,7 +104,7 @@ class VarietyPlan:
         validation, mixed, *others = self.latents
         own_C, schedule = self._deviation(mixed.clips), forward_process(blank.scheduler())
         kinds: dict[str, Any] = {"others": tuple(others), "shares": SHARES, "motion": round(MOTION_SHARE * steps)}
-        draw = Drawing(mixed, own_C, schedule, self.seed, self.batch, **kinds)
+        draw = Drawing(mixed, own_C, schedule, self.seed, self.batch, chosen=self.chosen(mixed.clips), **kinds)
         fixed = Drawing(validation, own_C, schedule, self.seed, self.batch).fixed()
 
         def loss_of(parts: nn.ModuleDict, step: int) -> Tensor:
@@ -118,10 +127,19 @@ class VarietyPlan:
             export=export,
         )
 
+    def chosen(self, clips: Clips) -> tuple[int, ...]:
+        """Windows of the clips of variety, each as often as its kind is to be drawn."""
+        return tuple(window for window in range(len(clips)) for _ in range(self.times[kind_of(clips.number(window))]))
+
     def identity(self) -> dict[str, Any]:
         """What must be equal to go on with a folder; more clips may come."""
         weights = sha256_of(self.pipeline / "unet" / "diffusion_pytorch_model.safetensors")
-        return {"unet": weights[:16], "renderer": renderer_hash()[:16], "batch": self.batch}
+        return {
+            "unet": weights[:16],
+            "renderer": renderer_hash()[:16],
+            "batch": self.batch,
+            "times": list(self.times.values()),
+        }
 
     @torch.no_grad()
     def _deviation(self, clips: Clips) -> tuple[float, ...]:
@@ -130,6 +148,17 @@ class VarietyPlan:
         pixels_NCHW = torch.from_numpy(frames_NFHWC[:, 0]).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
         deviation_C = self.vae.encode(pixels_NCHW).latent_dist.std.mean((0, 2, 3)) * self.vae.config.scaling_factor
         return tuple(deviation_C.tolist())
+
+
+@cache
+def kind_of(number: int) -> str:
+    """Which of `KINDS` a clip of variety is of."""
+    spec = spec_of(number)
+    if len(spec.persons) == 2:
+        return "people"
+    if len(spec.gestures) == 2:
+        return "sequence"
+    return "tempo" if spec.tempo != "normal" else "ordinary"
 
 
 def _unet(parts: nn.ModuleDict) -> UNet3DConditionModel:

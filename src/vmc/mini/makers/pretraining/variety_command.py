@@ -8,6 +8,8 @@ from vmc.mini.makers import common
 STEPS = 4_000
 """Of the schedule."""
 CLIPS, PLAIN, OBJECTS = 6_000, 2_000, 1_000
+KINDS = ("people", "sequence", "tempo", "ordinary")
+"""Of clips of variety, by what they show."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -15,6 +17,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     common.add_arguments(parser, name="variety", steps=STEPS)
     parser.add_argument("--pipeline", type=Path, metavar="DIR", help="to begin with, only read (the shipped one)")
     parser.add_argument("--clips", type=int, default=CLIPS, metavar="N", help=f"rendered clips of variety ({CLIPS})")
+    what = f"how often a clip of {', '.join(KINDS)} is drawn (1 1 1 1)"
+    parser.add_argument("--times", type=int, nargs=len(KINDS), default=[1] * len(KINDS), metavar="N", help=what)
     parser.add_argument("--plain", type=int, default=PLAIN, metavar="N", help=f"of one person and gesture ({PLAIN})")
     parser.add_argument("--objects", type=int, default=OBJECTS, metavar="N", help=f"of objects at rest ({OBJECTS})")
 
@@ -36,6 +40,7 @@ def run(arguments: Namespace) -> None:
     if not (pipeline / "unet").is_dir():
         raise VmcError(f"--pipeline is {pipeline}, which holds no unet; give a folder in the diffusers layout")
     counts = {name: getattr(arguments, name) for name in ("clips", "plain", "objects")}
-    plan = VarietyPlan(pipeline=pipeline, **counts, seed=options.seed, device=options.device)
+    times = dict(zip(KINDS, arguments.times, strict=True))
+    plan = VarietyPlan(pipeline=pipeline, **counts, seed=options.seed, device=options.device, times=times)
     steps = options.steps or STEPS
     common.prepare_and_train(options, partial(plan.prepare, workers=options.threads), partial(plan.make_task, steps))
