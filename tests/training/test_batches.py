@@ -10,7 +10,7 @@ from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.training.batches import Batch, Mixture, StepPlan, TrainingBatches
-from vmc.training.regularization import NoRegularization, check_mix
+from vmc.training.regularization import NoRegularization, RealRegularization
 from vmc.training.subject import Subject
 from vmc.utils.errors import VmcError
 
@@ -177,12 +177,12 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("both", 0.5, "balanced", 1), "regularization.mix"),
-        (("paired", -1.0, "balanced", 1), "regularization.weight"),
-        (("union", 0.5, "some", 1), "regularization.ratio"),
-        (("union", 0.5, "balanced", 0), "regularization.variants"),
+        ({"mix": "both"}, "regularization.mix is both; it must be paired or union"),
+        ({"weight": -1.0}, "regularization.weight is -1.0; it must be 0 or more"),
+        ({"ratio": "some"}, "regularization.ratio is some; it must be over_clips or balanced"),
+        ({"variants": 0}, "regularization.variants is 0; it must be at least 1"),
     ],
 )
 def test_refusals(arguments, words):
     with pytest.raises(VmcError, match=words):
-        check_mix(*arguments)
+        RealRegularization(**arguments)

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform, typical_interval
+from vmc.runs.folder import RunFolder
+from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, fingerprint
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,17 @@ def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
     gone = [f"{name} is gone" for name in before if name not in now]
     new = [f"{name} is new" for name in now if name not in before]
     return changed + gone + new or ["their order is another"]
+
+
+def check_clips(rows: Sequence[Row], run: RunFolder) -> str:
+    """How the clips differ from those that a run was begun with; refused where it has trained on the earlier ones."""
+    different = ", ".join(differing_clips(rows, run.path))
+    if different and not run.left_nothing():
+        raise VmcError(
+            f"output is {run.path}, whose run was begun with other clips ({different}); put them back as they were, or"
+            " choose another output"
+        )
+    return different
 
 
 def _read(file: Path) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import Conditioning, sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.training.regularization import RegularizationSource
+from vmc.training.regularization import Regularization
 from vmc.training.subject import NoSubject, Subject
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import derive_seed, generator
@@ -50,7 +50,7 @@ class Mixture:
     exemplars: int
     exemplar_variants: int
     others: int
-    regularization: RegularizationSource
+    regularization: Regularization
     stills: int = 0
     subject: Subject | NoSubject = field(default_factory=NoSubject)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from vmc.data.clips import Clip
+from vmc.data.frames import ClipTransform
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
@@ -12,7 +14,7 @@ from vmc.metrics.suite import Suite
 from vmc.models.base import VideoModel
 from vmc.models.token import SUBJECT, MotionToken
 from vmc.training.hardware import Hardware
-from vmc.training.regularization import NoRegularization, RegularizationSource
+from vmc.training.regularization import NoRegularization, Regularization
 from vmc.training.subject import NoSubject, Subject
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
@@ -51,7 +53,7 @@ class Experiment:
     token: MotionToken
     sampler: Sampler
     hardware: Hardware
-    regularization: RegularizationSource = field(default_factory=NoRegularization)
+    regularization: Regularization = field(default_factory=NoRegularization)
     subject: Subject | NoSubject = field(default_factory=NoSubject)
     suite: Suite | None = None
     prompts: Sequence[Prompt] = ()
@@ -85,3 +87,13 @@ class Experiment:
             VmcError: no model there, or its autoencoder cannot hold such videos.
         """
         return self.model.latent_shape(frames=self.data.frames, size=self.data.size)
+
+    def transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
+        """How each clip becomes frames: exemplars are augmented, stills have one frame."""
+        kinds = {
+            "exemplar": self.data.transform(augmented=True, mirror=self.motion.mirror),
+            "regularization": self.data.transform(augmented=False, mirror=False, whole=False),
+        }
+        if isinstance(self.subject, Subject):
+            kinds["subject"] = self.subject.transform(self.data)
+        return [kinds[clip.role] for clip in clips]

@@ -107,7 +107,8 @@ class Hardware:
     def _check_gpu(self, have: int) -> None:
         if self.devices > have:
             raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
-        if self.precision == "bf16-mixed" and not has_bfloat16():
+        # PyTorch would otherwise emulate it, slowly and not everywhere.
+        if self.precision == "bf16-mixed" and not torch.cuda.is_bf16_supported(including_emulation=False):
             name = torch.cuda.get_device_name(self.device)
             raise VmcError(
                 f"trainer.precision is bf16-mixed, but {name} has no bfloat16; use trainer.precision=16-mixed"
@@ -233,11 +234,6 @@ class Hardware:
             limit_val_batches=0,
             benchmark=False,
         )
-
-
-def has_bfloat16() -> bool:
-    """Whether the GPU computes in bfloat16 itself; PyTorch would otherwise emulate it, slowly and not everywhere."""
-    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 class StreamedCheckpoints(TorchCheckpointIO):

@@ -103,11 +103,6 @@ class MotionModule(pl.LightningModule):
         """Of the denoiser, what the optimizer steps."""
         return list(self.masters.masters if self.masters else self.trained.values())
 
-    @property
-    def moved_by_stills(self) -> frozenset[str]:
-        """Names of the trained tensors that stills of a subject may move; none where there is no subject."""
-        return self._movable.get(True, frozenset())
-
     def weights(self) -> dict[str, Tensor]:
         """All that differs from the base model, under the names of the delta."""
         return {**self.inherited, **self.trained_tensors()}
