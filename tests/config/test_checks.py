@@ -265,6 +265,13 @@ def test_so_is_one_outside_of_a_class():
         ("prompts.limit=all", "prompts.limit is all; it must be a whole number or null"),
         ("data.start=middle", "data.start is middle; it must be random or first or centre or whole"),
         ("data.augmentation=strong", "data.augmentation is strong; it must be a Augmentation or null"),
+        ("regularization.mix=both", "regularization.mix is both; it must be paired or union"),
+        ("regularization.ratio=some", "regularization.ratio is some; it must be over_clips or balanced"),
+        ("trainer.compile=blocks", "trainer.compile is blocks; it must be layers or null"),
+        (
+            "trainer.checkpoint_activations=most",
+            "trainer.checkpoint_activations is most; it must be true or false or blocks or layers or auto",
+        ),
         ("logger.tags=a", "logger.tags is a; it must be a list [...], each text"),
         ("parameters.groups=temporal", "parameters.groups is temporal; it must be a list [...], each text"),
     ],

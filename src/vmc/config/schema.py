@@ -69,11 +69,7 @@ def find(tree: Any, key: str) -> Any:
 
 @cache
 def arguments(target: str) -> Mapping[str, inspect.Parameter]:
-    """The arguments of a class or function by its dotted name, which is imported; `ANYTHING` where it takes any.
-
-    Raises:
-        VmcError: it cannot be imported.
-    """
+    """The arguments of a class or function by its dotted name, which is imported; `ANYTHING` where it takes any."""
     module, _, name = target.rpartition(".")
     try:
         called = getattr(import_module(module), name)
@@ -137,23 +133,16 @@ def _scalars(node: Any, place: str, name: str = "") -> Iterator[tuple[str, str, 
 
 @dataclass(frozen=True)
 class Schema:
-    """The keys of one command.
-
-    Args:
-        tree: nested keys with a value that a YAML gives; a dict is a mapping of further keys.
-        groups: names of the groups, overlays included.
+    """The keys of one command: `tree`, nested keys with a value that a YAML gives, a dict being a mapping of further
+    keys, and `groups`, their names, overlays included.
     """
 
     tree: Mapping[str, Any]
     groups: tuple[str, ...] = ()
 
     def unknown(self, node: Any, known: Any = None, place: str = "") -> Iterator[str]:
-        """Dotted keys that nothing reads.
-
-        Args:
-            node: a composed config as plain dicts, or the part of it at a place.
-            known: the keys of the YAMLs at that place.
-            place: the part's dotted key.
+        """Dotted keys that nothing reads, of a composed config as plain dicts, or of the part of it at a place, where
+        `known` are the keys of the YAMLs.
         """
         if not isinstance(node, Mapping) or place in FREE:
             return
@@ -201,9 +190,8 @@ class Schema:
         by_last = {name.rpartition(".")[2]: name for name in names}
         near = difflib.get_close_matches(key, siblings, 1) or difflib.get_close_matches(key, names, 1)
         near = near or [by_last[name] for name in difflib.get_close_matches(last, list(by_last), 1)]
-        return f"{key} is unknown; " + (
-            f"did you mean {near[0]}?" if near else "--help lists the groups and keys there are"
-        )
+        remedy = f"did you mean {near[0]}?" if near else "--help lists the groups and keys there are"
+        return f"{key} is unknown; {remedy}"
 
 
 def _takes(target: str, name: str) -> bool:
@@ -218,11 +206,8 @@ def _takes_mapping(target: str, name: str) -> bool:
     taken = arguments(target)
     kind = taken[name].annotation if name in taken else Any
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
-    return isinstance(kind, str) or any(one in (Any, inspect.Parameter.empty) or _is_mapping(one) for one in made)
-
-
-def _is_mapping(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Mapping)
+    mappings = [one for one in made if isinstance(one, type) and issubclass(one, Mapping)]
+    return isinstance(kind, str) or bool(mappings) or not {Any, inspect.Parameter.empty}.isdisjoint(made)
 
 
 def schema_of(command: str) -> Schema:

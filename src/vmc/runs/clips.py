@@ -5,7 +5,6 @@ import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -100,14 +99,13 @@ def contact_sheet(
 ) -> None:
     """Write the sheet; each video is frames_FCHW uint8, of which up to `shown` evenly spaced frames are shown.
 
-    A caption of several lines is shown in one; `gap` px of white stand between frames.
+    A caption is one line, cut off at the edge; `gap` px of white stand between frames.
     """
     rows = [_strip(frames_FCHW, shown, gap) for frames_FCHW in videos]
-    width = max(row.width for row in rows)
-    sheet = Image.new("RGB", (width, sum(row.height + TEXT for row in rows)), "white")
-    draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=14), 0
+    size = max(row.width for row in rows), sum(row.height + TEXT for row in rows)
+    sheet, font, top = Image.new("RGB", size, "white"), ImageFont.load_default(size=14), 0
     for row, caption in zip(rows, captions, strict=True):
-        draw.text((4, top + 2), _fitted(" ".join(caption.split()), draw, font, width - 8), fill="black", font=font)
+        ImageDraw.Draw(sheet).text((4, top + 2), " ".join(caption.split()), fill="black", font=font)
         sheet.paste(row, (0, top + TEXT))
         top += row.height + TEXT
     with atomic_write(path) as temporary:
@@ -115,9 +113,7 @@ def contact_sheet(
 
 
 def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
-    count = min(shown, len(frames_FCHW))
-    chosen = torch.linspace(0, len(frames_FCHW) - 1, count).round().long()
-    shown_FCHW = frames_FCHW[chosen]
+    shown_FCHW = frames_FCHW[torch.linspace(0, len(frames_FCHW) - 1, min(shown, len(frames_FCHW))).round().long()]
     height, width = shown_FCHW.shape[-2:]
     scale = FRAME / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -125,14 +121,6 @@ def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
     enlarged = F.interpolate(shown_FCHW.float(), size=size, mode=mode).round().to(torch.uint8)
     enlarged = F.pad(enlarged, (0, gap), value=255)
     return Image.fromarray(rearrange(enlarged, "f c h w -> h (f w) c").numpy())
-
-
-def _fitted(text: str, draw: ImageDraw.ImageDraw, font: Any, width: int) -> str:
-    if draw.textlength(text, font=font) <= width:
-        return text
-    while text and draw.textlength(text + "…", font=font) > width:
-        text = text[:-1]
-    return text + "…"
 
 
 CLIP_SHEET = "clips.png"
@@ -150,11 +138,7 @@ def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[Cli
 
     Args:
         path: of the PNG.
-        clips: of the run.
-        transforms: of each clip.
-
-    Raises:
-        VmcError: a clip cannot be read.
+        clips, transforms: of the run, and how each becomes frames.
     """
     pairs = list(zip(clips, transforms, strict=True))
     counts = (("exemplar", EXEMPLARS), ("subject", STILLS), ("regularization", OTHERS))

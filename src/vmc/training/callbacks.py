@@ -72,9 +72,8 @@ class LossLog(StepCallback):
         super().on_train_start(trainer, module)
         if trainer.is_global_zero:
             self.run.cut_back(trainer.global_step)
-        hidden = None if trainer.is_global_zero else True
-        steps, done = trainer.max_steps, trainer.global_step
-        self._bar = tqdm(total=steps, initial=done, desc="train", unit="step", disable=hidden)
+        shown = {"total": trainer.max_steps, "initial": trainer.global_step, "desc": "train", "unit": "step"}
+        self._bar = tqdm(**shown, disable=None if trainer.is_global_zero else True)
         self._clock = time.perf_counter()
 
     def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
@@ -180,11 +179,7 @@ class Checkpoints(StepCallback):
 
 
 def usable_checkpoint(run: RunFolder) -> Path | None:
-    """The newest training state of a run that is whole, None where it has none; damaged ones after it are named.
-
-    Raises:
-        VmcError: it has some, and all of them are damaged.
-    """
+    """The newest training state of a run that is whole, None where it has none; damaged ones after it are named."""
     damaged: list[str] = []
     for file in reversed(run.checkpoints()):
         fault = checkpoint_fault(file)

@@ -42,9 +42,6 @@ class Experiment:
         generation_batch: videos made at a time; None for as many as memory allows.
         seed: of the run, from which exemplars, clips, timesteps and noise are drawn.
         cache: folder of the caches that all runs share.
-
-    Raises:
-        VmcError: a number out of its range, or videos that the model cannot make.
     """
 
     model: VideoModel
@@ -81,11 +78,7 @@ class Experiment:
 
     @cached_property
     def latent_shape(self) -> tuple[int, int, int, int]:
-        """(C, F, h, w) of a clip and of a video.
-
-        Raises:
-            VmcError: no model there, or its autoencoder cannot hold such videos.
-        """
+        """(C, F, h, w) of a clip and of a video; a VmcError where the autoencoder cannot hold such videos."""
         return self.model.latent_shape(frames=self.data.frames, size=self.data.size)
 
     def transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:

@@ -23,7 +23,7 @@ from vmc.models.recomputation import checkpoint_activations
 from vmc.runs.clips import CLIP_SHEET, check_clips, clip_rows, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
-from vmc.training.batches import Mixture, StepPlan, TrainingBatches, check_batch_size
+from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
 from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.encoding import Encoders
@@ -40,7 +40,7 @@ from vmc.training.optimizers import (
     for_gpu,
 )
 from vmc.training.signals import StopOnSignal, run_to_end
-from vmc.training.subject import NoSubject, Subject
+from vmc.training.subject import Subject
 from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
 
@@ -199,14 +199,12 @@ class Session:
         return StepPlan(
             seed=parts.seed,
             batch_size=self.batch_size,
-            mixture=Mixture(
-                exemplars=exemplars,
-                exemplar_variants=parts.data.variants,
-                others=others,
-                regularization=parts.regularization,
-                stills=stills,
-                subject=parts.subject if stills else NoSubject(),
-            ),
+            exemplars=exemplars,
+            exemplar_variants=parts.data.variants,
+            others=others,
+            regularization=parts.regularization,
+            stills=stills,
+            subject=parts.subject,
             timestep_sampler=self.timestep_sampler,
             process=parts.model.process,
         )

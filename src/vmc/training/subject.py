@@ -59,13 +59,11 @@ class Subject:
     variants: int = 16
 
     def __post_init__(self) -> None:
-        for name, value, wanted in (
-            ("share", self.share, 0 < self.share <= 1 or "above 0 and at most 1, a part of the draws"),
-            ("start", self.start, self.start >= 0 or "0 or a later step"),
-            ("variants", self.variants, self.variants >= 1 or "at least 1"),
-        ):
-            if wanted is not True:
-                raise VmcError(f"subject.{name} is {value}; it must be {wanted}")
+        if not 0 < self.share <= 1:
+            raise VmcError(f"subject.share is {self.share}; it must be above 0 and at most 1, a part of the draws")
+        for name, value, least in (("start", self.start, 0), ("variants", self.variants, 1)):
+            if value < least:
+                raise VmcError(f"subject.{name} is {value}; it must be at least {least}")
 
     @property
     def versions(self) -> int:
