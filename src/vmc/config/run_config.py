@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import GROUPS, check_free_values, check_part
-from vmc.config.schema import INSTRUCTIONS, find, named_targets, schema_of, walk
+from vmc.config.schema import INSTRUCTIONS, any_item, find, named_targets, schema_of, walk
 from vmc.runs.scaled import ScaledRun, read_runs
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import shortened
@@ -41,11 +41,7 @@ def allowed(place: str, target: Any) -> bool:
 
         named = getattr(torch.optim, found[1], None)
         return isinstance(named, type) and issubclass(named, torch.optim.Optimizer)
-    return isinstance(target, str) and target in named_targets().get(_any_item(place), ())
-
-
-def _any_item(place: str) -> str:
-    return ".".join("*" if part.isdecimal() else part for part in place.split("."))
+    return isinstance(target, str) and target in named_targets().get(any_item(place), ())
 
 
 def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> None:
@@ -72,7 +68,7 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
                 f"{source} has {key}: {shortened(str(value))}, which is no class that a YAML here names for {parent};"
                 f" {TRUST}, or its YAML's folder as --config-dir"
             )
-        partial = name == "_partial_" and f"{_any_item(parent)}._partial_" in named_targets()
+        partial = name == "_partial_" and f"{any_item(parent)}._partial_" in named_targets()
         if name in INSTRUCTIONS and name != "_target_" and not partial:
             raise VmcError(f"{source} has {key}, which no run of this project has; {TRUST}")
 

@@ -13,11 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
-
 from vmc.config.folders import config_folder, config_folders, group_files, group_names, package_of
 from vmc.utils.errors import VmcError
-from vmc.utils.plain_yaml import SafeLoader, read_yaml
+from vmc.utils.plain_yaml import read_yaml
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 """Keys that Hydra follows in place of handing them on."""
@@ -34,6 +32,7 @@ EXTRAS = {"bitsandbytes": "pip install 'vmc[bnb]', or use optimizer=adamw"}
 """Packages of classes that YAMLs name, which extras of the project install -> what to do where one is not there."""
 ALTERNATIVE = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+){2,}")
 """A dotted name in the comment on the line of a `_target_`, or below it: what may stand there too."""
+NAMED = re.compile(r"_target_: *([\w.]+)(.*(?:\n\s*#.*)?)")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 ANYTHING = "**"
 """Stands among the arguments of a class that takes any."""
@@ -96,36 +95,27 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
     files = [(group, file) for group in group_names() for file in group_files(group, folders)]
     for group, file in [*(("", file) for file in config_folder().glob("*.yaml")), *files]:
         try:
-            text = file.read_text(encoding="utf-8")
-            node = yaml.compose(text, Loader=SafeLoader)
-        except (yaml.YAMLError, ValueError):
+            content, text = _read(file), file.read_text(encoding="utf-8")
+        except VmcError:
             continue  # a run that chooses it is told of it
-        lines = [*text.splitlines(), ""]
-        for place, name, value, line in _scalars(node, package_of(text, group)):
-            if name == "_target_":
-                below = lines[line + 1] if lines[line + 1].lstrip().startswith("#") else ""
-                others = ALTERNATIVE.findall(lines[line].partition("#")[2] + below)
-                found.setdefault(place, set()).update([value, *others])
+        comments = {line[1]: line[2].partition("#")[2] for line in NAMED.finditer(text)}
+        for key, value in walk(content, package_of(text, group)):
+            parent, _, name = any_item(key).rpartition(".")
+            if name == "_target_" and isinstance(value, str):
+                found.setdefault(parent, set()).update([value, *ALTERNATIVE.findall(comments.get(value, ""))])
             elif name == "_partial_":
-                found.setdefault(f"{place}._partial_", set()).add(value)
-            elif same := REFERENCE.fullmatch(value):
-                other_place[join(place, name)] = same[1]
+                found[any_item(key)] = {str(value)}
+            elif isinstance(value, str) and (same := REFERENCE.fullmatch(value)):
+                other_place[any_item(key)] = same[1]
     for place, other in other_place.items():  # with all that stands below it
         for below, names in [(below, names) for below, names in found.items() if f"{below}.".startswith(f"{other}.")]:
             found.setdefault(f"{place}{below.removeprefix(other)}", set()).update(names)
     return {place: frozenset(names) for place, names in found.items()}
 
 
-def _scalars(node: Any, place: str, name: str = "") -> Iterator[tuple[str, str, str, int]]:
-    """Of every value: the place of its mapping, its key, its text, and the number of its line."""
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from _scalars(value, join(place, name), str(key.value))
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _scalars(value, join(place, name), "*")
-    elif isinstance(node, yaml.ScalarNode):
-        yield place, name, node.value, node.start_mark.line
+def any_item(key: str) -> str:
+    """A dotted key with `*` in the place of each number of a list's item."""
+    return ".".join("*" if part.isdecimal() else part for part in key.split("."))
 
 
 # --- the keys of a command --------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """A sweep: what its launcher needs, the runs that it is made of, and the table that it ends with."""
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -16,7 +14,7 @@ from typing import Any
 
 from vmc.runs.folder import RunFolder, differing_keys, holder, is_done, shown_state
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write
+from vmc.utils.files import csv_text, write_text
 from vmc.utils.tables import aligned
 
 # --- launchers -----------------------------------------------------------------------------------------------------
@@ -162,13 +160,9 @@ def distinct(arms: Sequence[Arm]) -> list[Arm]:
 
 def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The table as CSV, written whole; a file that holds it already is left alone."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    if not file.is_file() or file.read_text() != stream.getvalue():
-        with atomic_write(file) as temporary:
-            temporary.write_text(stream.getvalue())
+    text = csv_text(COLUMNS, rows)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_text(file, text)
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

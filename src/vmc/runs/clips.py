@@ -16,7 +16,7 @@ from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform, typical_interval
 from vmc.runs.folder import RunFolder
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, fingerprint
+from vmc.utils.files import atomic_write, csv_text, fingerprint, write_text
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,7 @@ def clip_rows(clips: Sequence[Clip]) -> list[dict[str, str]]:
 
 def write_clips(rows: Sequence[Row], folder: Path) -> None:
     """Write the table of a run's clips."""
-    with atomic_write(folder / NAME) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_text(folder / NAME, csv_text(COLUMNS, rows))
 
 
 def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:

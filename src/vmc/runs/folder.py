@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from vmc.runs.compatibility import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
 from vmc.utils.errors import UnwritableError, VmcError
-from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
+from vmc.utils.files import csv_text, is_leftover, sweep, told_unwritable, write_json, write_text
 from vmc.utils.plain_yaml import read_yaml
 from vmc.utils.processes import processor, versions
 
@@ -149,8 +149,8 @@ class RunFolder:
         return not any(steps) if trains else not steps  # a training's scores at step 0 are those of any other
 
     def check(self) -> dict[str, Any]:
-        """The state of an earlier run in this folder, empty if there is none, or none that left anything of use; another
-        thing that the folder holds, or a run of a different config, is refused.
+        """The state of an earlier run in this folder, empty if there is none, or none that left anything of use; what
+        else the folder holds, and a run of a different config, is refused.
         """
         if not (self.path / "config.yaml").is_file():
             # What a run that was killed in its first moment has left is nothing.
@@ -185,8 +185,7 @@ class RunFolder:
         if stored_state(self.path) is None:
             log.warning("%s does not read; it is written anew by what the folder holds", self.path / "run.json")
         earlier = read_state(self.path)
-        with atomic_write(self.path / "config.yaml") as file:
-            file.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
+        write_text(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
         self._state = {
             "status": "running",
             "reason": None,
@@ -204,8 +203,7 @@ class RunFolder:
         """Change the state in `run.json`."""
         self._state |= changes
         self._updated = time.monotonic()
-        with atomic_write(self.path / "run.json") as file:
-            file.write_text(json.dumps(self._state, indent=2) + "\n")
+        write_json(self.path / "run.json", self._state)
 
     def conclude(self, *, status: str, reason: str, **changes: Any) -> None:
         """Write how the run ended. Where that cannot be written either, what ended it is what matters."""
@@ -243,10 +241,7 @@ class RunFolder:
             self.update()
 
     def _write_losses(self, rows: Iterable[Mapping[str, str]]) -> None:
-        with atomic_write(self.train_csv) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_text(self.train_csv, csv_text(self._columns, rows, end="\r\n"))
 
     def _differing(self) -> list[str]:
         """The keys in which the config of the run that is there differs from this one's; none where there is none."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
 from vmc.utils.errors import VmcError, first_line
-from vmc.utils.files import atomic_write
+from vmc.utils.files import write_text
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -297,8 +297,7 @@ def _run_id(folder: Path) -> str:
     file = folder / "wandb" / "id"
     given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
     if given or not file.is_file():
-        with atomic_write(file) as temporary:
-            temporary.write_text(given or secrets.token_hex(4))
+        write_text(file, given or secrets.token_hex(4))
     return file.read_text().strip()
 
 

@@ -6,17 +6,19 @@ so `sweep` can tell what a killed one has left from what a living one is writing
 the same name.
 """
 
+import csv
 import errno
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -49,10 +51,24 @@ def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
         temporary.replace(path)
 
 
+def write_text(path: Path, text: str, *, remedy: str | None = None) -> None:
+    """Write a text in UTF-8 as `atomic_write` does."""
+    with atomic_write(path, remedy=remedy) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
 def write_json(path: Path, content: Any, *, remedy: str | None = None) -> None:
     """Write a file of JSON as `atomic_write` does."""
-    with atomic_write(path, remedy=remedy) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n", remedy=remedy)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, end: str = "\n") -> str:
+    """A table as CSV, its lines ended by `end`."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from vmc.utils.errors import VmcError, first_line
-from vmc.utils.files import atomic_write, short_reason
+from vmc.utils.files import short_reason, write_text
 from vmc.utils.text_files import shortened
 
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -92,8 +92,7 @@ def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
         lines = ", ".join(f"{outer}.{inner}: {value}" for (outer, inner), value in values.items())
         said = f"--stack is {stack}, into which no number can be put ({first_line(error)}); put {lines} in by hand"
         raise VmcError(said) from error
-    with atomic_write(stack) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(stack, text)
 
 
 def with_value(text: str, outer: str, inner: str, value: float) -> str:
