@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 CODE = "trust"
 """The key of a class by which a file's own code may run."""
 TRUST = "give trust=true if you made the run or know who did"
-EARLIER = ("data.step", "regularization.step")
-"""Keys of runs of earlier versions, which say nothing that a run's other keys do not say."""
 FRAMES = ("frames", "size", "fps")
 """What a run's clips, and so its model's videos, were made with."""
 NEEDED = {"prompts": ("file", "limit", "seeds"), "stop": ("appearance",)}
@@ -172,7 +170,6 @@ def _known_alone(config: Mapping[str, Any], *, trust: bool) -> dict[str, Any]:
             continue
         if not isinstance(node, dict) or name not in node:  # a name with a dot in it
             raise VmcError(f"the run's config has {key}, which no run of this project has; make the run anew")
-        if key not in EARLIER:
-            log.warning("the run's config has %s, which this version does not know; it is left out", key[:80])
+        log.warning("the run's config has %s, which this version does not know; it is left out", key[:80])
         del node[name]
     return kept

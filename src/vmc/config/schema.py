@@ -26,8 +26,6 @@ FREE = ("hydra", "prompts.known", "figures")
 LISTS = ("metrics",)
 """Groups in which a class, or null, may stand under any key."""
 ABSENT = object()
-RETIRED = {"data.step": "clips are sampled in time: data.fps says how many frames a second are taken"}
-"""Keys of earlier versions, and what stands in their place."""
 EXTRAS = {"bitsandbytes": "pip install 'vmc[bnb]', or use optimizer=adamw"}
 """Packages of classes that YAMLs name, which extras of the project install -> what to do where one is not there."""
 ALTERNATIVE = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+){2,}")
@@ -159,20 +157,14 @@ class Schema:
 
     def explain(self, key: str) -> str:
         """Why a key that is typed without a plus stands in no YAML that is chosen, and what to do."""
-        group, _, inner = key.partition(".")
         parent, _, name = key.rpartition(".")
-        files = group_files(group) if group in self.groups and inner else []
-        if choices := [f"{group}={file.stem}" for file in files if _sets(file, group, inner)]:
-            return f"{key} belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
-        known = find(self.tree, key) is not ABSENT or key in self.groups or group == "hydra"
+        known = find(self.tree, key) is not ABSENT or key in self.groups or key.partition(".")[0] == "hydra"
         if known or any(_takes(target, name) for target in named_targets().get(parent, ())):
-            return f"{key} stands in no file that is chosen; +{key}=... adds it"
+            return f"{key} stands in no file that is chosen; choose one that has it, or add it by +{key}=..."
         return self.refusal(key)
 
     def refusal(self, key: str) -> str:
         """That a key is unknown, and the known key that is most like it: of its own group, else of all."""
-        if key in RETIRED:
-            return f"{key} is unknown; {RETIRED[key]}"
         parent, _, last = key.rpartition(".")
         names = [name for name, _ in walk(self.tree) if not re.search(r"(^|\.)(\d+|_\w+_)(\.|$)", name)]
         siblings = [name for name in names if parent and name.rpartition(".")[0] == parent]
@@ -226,12 +218,6 @@ def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
 
 def _read(file: Path) -> dict[str, Any]:
     return dict(read_yaml(file, remedy="correct it, or install the project anew where it is the project's") or {})
-
-
-def _sets(file: Path, group: str, inner: str) -> bool:
-    """Whether a YAML of a group has a key of the group, also where it is written for the outermost level."""
-    place = group if not package_of(file.read_text(encoding="utf-8"), group) else ""
-    return find(_read(file), join(place, inner)) is not ABSENT
 
 
 def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -72,7 +72,12 @@ class LossLog(StepCallback):
         super().on_train_start(trainer, module)
         if trainer.is_global_zero:
             self.run.cut_back(trainer.global_step)
-        shown = {"total": trainer.max_steps, "initial": trainer.global_step, "desc": "train", "unit": "step"}
+        shown: dict[str, Any] = {
+            "total": trainer.max_steps,
+            "initial": trainer.global_step,
+            "desc": "train",
+            "unit": "step",
+        }
         self._bar = tqdm(**shown, disable=None if trainer.is_global_zero else True)
         self._clock = time.perf_counter()
 
@@ -188,12 +193,12 @@ def usable_checkpoint(run: RunFolder) -> Path | None:
                 log.warning("the checkpoint %s; the run goes on from step %d", one, int(file.stem))
             return file
         damaged.append(f"{file} is damaged ({fault})")
-    if damaged:
-        raise VmcError(
-            f"the checkpoint {damaged[0]}, and none before it is whole;"
-            f" remove {run.checkpoint(0).parent} to train from the first step on, or choose another output"
-        )
-    return None
+    if not damaged:
+        return None
+    raise VmcError(
+        f"the checkpoint {damaged[0]}, and none before it is whole; remove {run.checkpoint(0).parent} to train from the"
+        " first step on, or choose another output"
+    )
 
 
 def checkpoint_fault(file: Path) -> str | None:

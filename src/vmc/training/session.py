@@ -86,10 +86,10 @@ class Session:
     mirror: Mirror = field(default_factory=NoMirror)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "evaluate_every", "evaluate_subset", "checkpoint_every"):
-            value, smallest = getattr(self, name), int(name in ("steps", "batch_size", "evaluate_subset"))
-            if not isinstance(value, int) or value < smallest:
-                raise VmcError(f"{name} is {value}; it must be a whole number of at least {smallest}")
+        smallest = {"steps": 1, "batch_size": 1, "evaluate_every": 0, "evaluate_subset": 1, "checkpoint_every": 0}
+        for name, least in smallest.items():
+            if not isinstance(value := getattr(self, name), int) or value < least:
+                raise VmcError(f"{name} is {value}; it must be a whole number of at least {least}")
         hardware = self.experiment.hardware
         check_batch_size(self.batch_size, world=hardware.devices, accumulate=hardware.accumulate)
         check_dtype(self.weights_dtype)
@@ -173,9 +173,8 @@ class Session:
             compile_layers(model.compiled(denoiser))
         if hardware.recomputed in ("blocks", "layers"):
             checkpoint_activations(getattr(model, hardware.recomputed)(denoiser))
-        static = hardware.cuda_graph and not graph_obstacles(
-            self.experiment, denoiser, self.objective, self.optimizer, self.lr_schedule
-        )
+        chosen = (self.objective, self.optimizer, self.lr_schedule)
+        static = hardware.cuda_graph and not graph_obstacles(self.experiment, denoiser, *chosen)
         on_gpu = hardware.device.type == "cuda"
         fused = on_gpu and hardware.precision != "16-mixed"  # whose gradients are unscaled and clipped before
         return MotionModule(
@@ -254,8 +253,7 @@ class Session:
         """Train from the checkpoint on to the last step, the threshold or a signal; which of them it was."""
         hardware = self.experiment.hardware
         read = (hardware.log_every, self.evaluate_every, self.checkpoint_every)
-        losses = LossLog(run=self.run, mirror=self.mirror, every=read)
-        callbacks: list[Any] = [stop, losses]
+        callbacks: list[Any] = [stop, losses := LossLog(run=self.run, mirror=self.mirror, every=read)]
         if hardware.recomputed == "auto" and hardware.device.type == "cuda":
             callbacks.append(FittedActivations())
         elif hardware.recomputed == "auto":
@@ -276,8 +274,8 @@ class Session:
                 resumed_at=int(checkpoint.stem) if checkpoint else 0,
             )
             callbacks.append(evaluations)
-        dtype = check_dtype(self.weights_dtype)
-        callbacks.append(Checkpoints(run=self.run, every=self.checkpoint_every, about=self._about(), dtype=dtype))
+        dtype, every = check_dtype(self.weights_dtype), self.checkpoint_every
+        callbacks.append(Checkpoints(run=self.run, every=every, about=self._about(), dtype=dtype))
 
         stills = isinstance(self.experiment.subject, Subject)
         trainer = hardware.trainer(steps=self.steps, callbacks=callbacks, partial_gradients=stills)
@@ -293,12 +291,7 @@ class Session:
 
     def _about(self) -> dict[str, Any]:
         """What the delta says of itself."""
-        model, token = self.experiment.model, self.experiment.token
-        return {
-            "family": model.family,
-            "base": model.described,
-            "base_fingerprint": model.fingerprint("denoiser"),
-            **self.subset.describe(),
-            "token": token.describe(),
-            **({"init": self._init.fingerprint} if self._init else {}),
-        }
+        model, init = self.experiment.model, {"init": self._init.fingerprint} if self._init else {}
+        base = {"base": model.described, "base_fingerprint": model.fingerprint("denoiser")}
+        token = {"token": self.experiment.token.describe()}
+        return {"family": model.family, **base, **self.subset.describe(), **token, **init}
