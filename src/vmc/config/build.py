@@ -122,13 +122,8 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
         optimizer=_make(config["optimizer"], _convert_="all"),
         lr_schedule=_make(config["lr_schedule"]),
         mirror=_make(config["logger"]),
-        init=config["init"],
-        steps=config["steps"],
-        batch_size=config["batch_size"],
-        evaluate_every=config["evaluate_every"],
-        evaluate_subset=config["evaluate_subset"],
-        checkpoint_every=config["checkpoint_every"],
-        weights_dtype=config["weights_dtype"],
+        **{key: config[key] for key in ("init", "steps", "batch_size", "checkpoint_every", "weights_dtype")},
+        **{key: config[key] for key in ("evaluate_every", "evaluate_subset")},
     )
 
 

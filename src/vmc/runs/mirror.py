@@ -151,22 +151,20 @@ class WandbMirror(Mirror):
         # Reports of W&B's own errors, for which the end of a process would wait where the server hangs.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
-        def begin(mode: Any) -> Any:
+        def begin(mode: Any = "online") -> Any:
             limits = wandb.Settings(init_timeout=BEGINNING, finish_timeout=self.patience, finish_timeout_raises=True)
             return wandb.init(mode=mode, settings=limits, project=self.project, dir=folder, **settings)
 
         failed = ""
         try:
-            if self.mode == "online":
-                try:
-                    self._run = within(BEGINNING + ENDING, lambda: begin("online"))
-                except (wandb.errors.AuthenticationError, wandb.errors.UsageError):
-                    raise
-                except (wandb.errors.CommError, TimeoutError, OSError) as error:
-                    failed = first_line(error)
-                    _end_service()
-            if self.mode != "online" or failed:
-                self._run = begin("offline" if failed else self.mode)
+            try:
+                self._run = begin(self.mode) if self.mode != "online" else within(BEGINNING + ENDING, begin)
+            except (wandb.errors.AuthenticationError, wandb.errors.UsageError):
+                raise
+            except (wandb.errors.CommError, ConnectionError, TimeoutError) as error:
+                failed = first_line(error)
+                _end_service()
+                self._run = begin("offline")
         except (wandb.Error, OSError, ValueError) as error:
             raise VmcError(
                 f"W&B cannot be used ({' '.join(str(error).split())}): wandb login, or give logger.mode=offline,"
@@ -285,11 +283,9 @@ def _table_of(file: Path) -> Any:
     import pandas as pd
     import wandb
 
-    if len(file.read_text(encoding="utf-8").splitlines()) < 2:
-        return None
     table = pd.read_csv(file, encoding="utf-8").astype(object)
     rows: Any = table.where(table.notna(), None).to_numpy().tolist()
-    return wandb.Table(columns=[str(column) for column in table.columns], data=rows, allow_mixed_types=True)
+    return wandb.Table(columns=list(table.columns), data=rows, allow_mixed_types=True) if rows else None
 
 
 def _run_id(folder: Path) -> str:

@@ -72,13 +72,8 @@ class LossLog(StepCallback):
         super().on_train_start(trainer, module)
         if trainer.is_global_zero:
             self.run.cut_back(trainer.global_step)
-        shown: dict[str, Any] = {
-            "total": trainer.max_steps,
-            "initial": trainer.global_step,
-            "desc": "train",
-            "unit": "step",
-        }
-        self._bar = tqdm(**shown, disable=None if trainer.is_global_zero else True)
+        hidden, total, done = None if trainer.is_global_zero else True, trainer.max_steps, trainer.global_step
+        self._bar = tqdm(total=total, initial=done, desc="train", unit="step", disable=hidden)
         self._clock = time.perf_counter()
 
     def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
