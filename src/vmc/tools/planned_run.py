@@ -92,15 +92,8 @@ class PlannedRun:
         beside = ["text"] if subset and self.parts["token"].trains else []
         if self.config["evaluate_every"] and not trainer["offload"]:
             beside.append("autoencoder")
-        state_bytes, precision = self.state_bytes, trainer["precision"]
-        return count_held(
-            self.base,
-            subset,
-            precision=precision,
-            state_bytes=state_bytes,
-            beside=beside,
-            masters=trainer["master_weights"],
-        )
+        choices = {"precision": trainer["precision"], "masters": trainer["master_weights"]}
+        return count_held(self.base, subset, state_bytes=self.state_bytes, beside=beside, **choices)
 
 
 def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:

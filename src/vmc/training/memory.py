@@ -31,29 +31,11 @@ SAVINGS = (
 
 
 class HeldMemory(NamedTuple):
-    """What a training holds on a GPU from the end of its first step on; activations come on top.
+    """What a training holds on a GPU from the end of its first step on; activations come on top."""
 
-    Args:
-        trained, frozen: parameters of the denoiser, adapters among the trained.
-        beside: parameters of other networks that lie there, in float32.
-        precision: of the frozen ones, as in `conf/trainer`.
-        state_bytes: of the optimizer's state, for a trained parameter.
-        masters: whether a trained parameter is there twice, in float32 and in the low precision.
-    """
-
-    trained: int
+    trained: int  # parameters of the denoiser, adapters among them
     frozen: int
-    beside: int
-    precision: str
-    state_bytes: int
-    masters: bool = False
-
-    @property
-    def bytes(self) -> int:
-        """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
-        low = LOW.get(self.precision, torch.float32).itemsize
-        trained = self.trained * (4 + 4 + self.state_bytes + low * self.masters)
-        return trained + self.frozen * low + self.beside * 4
+    bytes: int  # of weights, gradients and optimizer state
 
 
 def count_held(
@@ -65,16 +47,25 @@ def count_held(
     beside: Sequence[str] = (),
     masters: bool = False,
 ) -> HeldMemory:
-    """Count the parameters on the meta device, those of further roles (`text`, `autoencoder`) `beside` the denoiser's;
-    of the model only config files are read.
+    """Count the parameters on the meta device; of the model only config files are read.
+
+    Args:
+        model, subset: the base model, and what of its denoiser is trained; None trains nothing.
+        precision: of the frozen weights, as in `conf/trainer`.
+        state_bytes: of the optimizer's state, for a trained parameter.
+        beside: further roles (`text`, `autoencoder`) whose networks lie there, in float32.
+        masters: whether a trained parameter is there twice, in float32 and in the low precision.
     """
     denoiser = model.empty_denoiser().requires_grad_(False)
     trained = subset.select_trainable(denoiser, model.groups) if subset else {}
     frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
     parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
     others = [tensor for part in parts for tensor in model.empty(part).parameters()]
-    numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
-    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes, masters)
+    counts = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
+    low = LOW.get(precision, torch.float32).itemsize
+    # What is trained is in float32, and so are its gradients.
+    each = (4 + 4 + state_bytes + low * masters, low, 4)
+    return HeldMemory(counts[0], counts[1], sum(count * size for count, size in zip(counts, each, strict=True)))
 
 
 def check_memory(model: VideoModel, subset: Subset, hardware: Hardware, optimizer: Any, *, text_trained: bool) -> None:
