@@ -146,8 +146,9 @@ def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
 
 def check_parts(config: DictConfig, groups: Sequence[str] = GROUPS) -> None:
     """Check the values of every group by its class, which is imported for it."""
+    plain = resolved(config)
     for group in groups:
-        check_part(resolved(config).get(group), group)
+        check_part(plain.get(group), group)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
