@@ -189,7 +189,7 @@ def _takes_mapping(target: str, name: str) -> bool:
     kind = taken[name].annotation if name in taken else Any
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
     mappings = [one for one in made if isinstance(one, type) and issubclass(one, Mapping)]
-    return isinstance(kind, str) or bool(mappings) or not {Any, inspect.Parameter.empty}.isdisjoint(made)
+    return isinstance(kind, str) or bool(mappings) or any(one in (Any, inspect.Parameter.empty) for one in made)
 
 
 def schema_of(command: str) -> Schema:
