@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import check_cache, check_config, check_parts, check_place
 from vmc.config.command import run_hydra
-from vmc.config.run_config import choose_runs, take_over, warn_of_other_videos
+from vmc.config.run_config import choose_runs, take_over
 from vmc.config.schema import ABSENT, find
 from vmc.runs.scaled import name_of_runs, read_runs
 from vmc.utils.errors import VmcError
@@ -41,7 +41,6 @@ def evaluate(config: DictConfig) -> None:
     first = runs[0].path if runs else config.run and Path(config.run)
     if first:
         take_over(config, first, TAKEN_OVER)
-    warn_of_other_videos(config, runs)
     check_parts(config)
     check_cache(config.cache)
     if config.output is not None:

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.command import run_hydra
-from vmc.config.run_config import choose_runs, take_over, warn_of_other_videos
+from vmc.config.run_config import choose_runs, take_over
 from vmc.runs.scaled import name_of_runs
 from vmc.utils.errors import VmcError
 
@@ -32,7 +32,6 @@ def generate(config: DictConfig) -> None:
     runs = choose_runs(config)
     if runs or config.run is not None:
         take_over(config, runs[0].path if runs else Path(config.run), TAKEN_OVER)
-    warn_of_other_videos(config, runs)
     check_parts(config, TAKEN_OVER)
     for key in ("output", "export"):
         if config[key] is not None:

@@ -58,8 +58,7 @@ def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
     from vmc.config.build import threshold_of
 
     said = f"{state['status']} at step {state['step']} ({state['reason']})"
-    stops = threshold_of(config) is not None and config.stop.early
-    if not stops or state["status"] != "finished":
+    if threshold_of(config) is None or not config.stop.early or state["status"] != "finished":
         return said
     if state["reason"] == "appearance":
         fallen = f"the appearance score has fallen to stop.appearance ({config.stop.appearance})"

@@ -53,7 +53,7 @@ class Arm:
 
 
 METHOD = Arm()
-NONE = (NoRegularization, "union", 0.0)
+NONE = (NoRegularization, "paired", 0.5)  # which nothing is drawn by
 OVERLAYS = {
     # Table 1; none tilts its timesteps
     "baseline=textual_inversion": Arm(

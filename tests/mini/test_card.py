@@ -243,10 +243,8 @@ def test_bars_are_met_from_either_side():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: 1  # one\n", "a: 1  # one\nstop: {appearance: 0.25}\n"),
         ("stop: {appearance: null}   # set by hand\nb: 2\n", "stop: {appearance: 0.25}   # set by hand\nb: 2\n"),
         ("stop: {x: 1, appearance: 0.1, y: 2}\n", "stop: {x: 1, appearance: 0.25, y: 2}\n"),
-        ("stop: {x: 1}  # appearance: 3\n", "stop: {appearance: 0.25, x: 1}  # appearance: 3\n"),
         (
             "stop:\n  # a\n  x: 1\n  appearance: 0.1  # b\nc: 3\n",
             "stop:\n  # a\n  x: 1\n  appearance: 0.25  # b\nc: 3\n",

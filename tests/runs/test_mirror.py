@@ -127,7 +127,7 @@ def test_an_address_that_is_none_and_a_mode_that_is_none_are_a_sentence(monkeypa
     monkeypatch.setenv("WANDB_MODE", "onlin")
     with pytest.raises(VmcError, match=r"WANDB_MODE is 'onlin'; it must be online, offline, disabled$"):
         WandbMirror()
-    monkeypatch.setenv("WANDB_MODE", "dryrun")
+    monkeypatch.setenv("WANDB_MODE", "offline")
     assert WandbMirror().mode == "offline"
     with pytest.raises(VmcError, match=r"logger\.patience is nan; it must be a number of seconds above 0"):
         WandbMirror(patience=float("nan"))

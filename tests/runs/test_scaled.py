@@ -77,8 +77,8 @@ def test_the_name_is_of_motions_and_scales(runs):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("[]", "runs is an empty list"),
-        ([], "runs is an empty list"),
+        ("[]", r"runs is \[\], which names no run"),
+        ([], r"runs is \[\], which names no run"),
         (5, "runs is 5, which names no run"),
         ("[a:1,,a:2]", "runs holds an empty item"),
         ([{"path": "a"}], r"runs holds \{'path': 'a'\}, which names no run"),
@@ -93,7 +93,7 @@ def test_the_name_is_of_motions_and_scales(runs):
         ("[nowhere:x/y]", "runs names nowhere:x/y, which does not exist"),
         ("[a\0:1]", "which does not exist"),
         ("[empty:1]", "runs names empty, which holds no run"),
-        ("[bare:1]", "runs names bare, a run that has no weights"),
+        ("[bare:1]", "runs names bare, which has trained no weights yet"),
         ("[a/notes.txt:1]", "runs names a/notes.txt, which is no file of a run's weights/"),
     ],
 )

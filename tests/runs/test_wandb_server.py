@@ -86,7 +86,11 @@ def server(monkeypatch):
 
 @pytest.mark.parametrize(
     ("mood", "told"),
-    [("refuses", "refused|reset"), ("hangs", "timed out|deadline"), ("knows no run", "HTTP 500|timed out|deadline")],
+    [
+        ("refuses", "refused|reset|timed out|deadline"),
+        ("hangs", "timed out|deadline"),
+        ("knows no run", "HTTP 500|timed out|deadline"),
+    ],
 )
 def test_a_server_that_does_not_answer_leaves_the_run_offline(server, mood, told, tmp_path, caplog, logged):
     server.mood = mood

@@ -19,6 +19,7 @@ from vmc.tools import software
 from vmc.tools.downloads import SOURCES
 from vmc.tools.planned_run import clips, disk, disk_use, networks, plan
 from vmc.tools.software import Row, lines
+from vmc.training.memory import SAVINGS
 from vmc.utils.errors import VmcError
 
 
@@ -193,7 +194,7 @@ def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
     assert [row.state for row in rows.values()] == ["fails"] * 2 + ["ok"] * 2
     held = "the run holds 11.4 of weights, gradients and optimizer state, and activations beside them"
     assert held in rows[10].found and held in rows[80].found
-    assert "optimizer=adamw8bit, or parameters=lora" in rows[10].remedy
+    assert f"give {SAVINGS}: python -m vmc.doctor --memory" in rows[10].remedy
     gpu(10, 80)
     assert looked_at.gpu(run)[1].state == "note"
     assert looked_at.gpu(plan("paper", ["model.path=somewhere/else"]))[1].state == "note"
@@ -202,7 +203,7 @@ def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
     assert looked_at.gpu(lora)[1].state == "ok"
     gpu(1, 4)
     (_, row) = looked_at.gpu(lora)
-    assert row.state == "note" and "parameters=lora" not in row.remedy and "optimizer=adamw8bit" in row.remedy
+    assert row.state == "note" and SAVINGS in row.remedy
 
 
 @pytest.mark.parametrize("family", ["unet3d", "wan"])

@@ -7,14 +7,9 @@ from pathlib import Path
 import pytest
 
 from vmc.tools.planned_run import MEASURED, count_rows, table
-from vmc.training.memory import GIB, HeldMemory
+from vmc.training.memory import GIB
 
 ROOT = Path(__file__).parents[2]
-
-
-def test_what_is_held_is_the_sum_of_weights_gradients_and_optimizer_state():
-    held = HeldMemory(trained=100, frozen=50, beside=10, precision="bf16-mixed", state_bytes=8)
-    assert held.bytes == 100 * (4 + 4 + 8) + 50 * 2 + 10 * 4
 
 
 def test_what_is_held_is_counted_from_the_networks_shapes(tiny):

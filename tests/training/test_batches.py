@@ -9,8 +9,8 @@ import torch
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
 from vmc.diffusion.timesteps import CoarseNoise
-from vmc.training.batches import Batch, Mixture, StepPlan, TrainingBatches
-from vmc.training.regularization import NoRegularization, check_mix
+from vmc.training.batches import Batch, StepPlan, TrainingBatches, check_batch_size
+from vmc.training.regularization import RealRegularization
 from vmc.training.subject import Subject
 from vmc.utils.errors import VmcError
 
@@ -20,18 +20,17 @@ EXEMPLARS, OTHERS = 3, 20
 STILLS, SUBJECT = 5, Subject(source=None, share=0.25)
 
 
-def mixture(mix="paired", ratio="balanced", others=OTHERS, **subject) -> Mixture:
-    regularization = NoRegularization(mix=mix, weight=0.5, ratio=ratio, variants=2)
-    return Mixture(exemplars=EXEMPLARS, exemplar_variants=4, others=others, regularization=regularization, **subject)
-
-
-def plan(seed=0, batch_size=4, **chosen) -> StepPlan:
+def plan(seed=0, batch_size=4, mix="paired", ratio="balanced", others=OTHERS, **subject) -> StepPlan:
     return StepPlan(
         seed=seed,
         batch_size=batch_size,
-        mixture=mixture(**chosen),
+        exemplars=EXEMPLARS,
+        exemplar_variants=4,
+        others=others,
+        regularization=RealRegularization(mix=mix, weight=0.5, ratio=ratio, variants=2),
         timestep_sampler=CoarseNoise(alpha=0.5),
         process=FlowMatching(),
+        **subject,
     )
 
 
@@ -171,18 +170,16 @@ def test_wanted_is_exactly_what_the_steps_read():
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(VmcError, match=r"batch_size is 4.*multiple of 3"):
-        batches(plan(), world=3)
+        check_batch_size(4, world=3, accumulate=1)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("both", 0.5, "balanced", 1), "regularization.mix"),
-        (("paired", -1.0, "balanced", 1), "regularization.weight"),
-        (("union", 0.5, "some", 1), "regularization.ratio"),
-        (("union", 0.5, "balanced", 0), "regularization.variants"),
+        ({"weight": -1.0}, "regularization.weight is -1.0; it must be at least 0"),
+        ({"variants": 0}, "regularization.variants is 0; it must be at least 1"),
     ],
 )
 def test_refusals(arguments, words):
     with pytest.raises(VmcError, match=words):
-        check_mix(*arguments)
+        RealRegularization(**arguments)

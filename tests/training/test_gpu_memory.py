@@ -13,7 +13,7 @@ from vmc.models.unet3d import ZEROSCOPE, UNet3D
 from vmc.runs.folder import read_state
 from vmc.training import session
 from vmc.training.hardware import Hardware
-from vmc.training.memory import GIB, check_memory, explain_oom
+from vmc.training.memory import GIB, SAVINGS, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.utils.errors import VmcError
 
@@ -48,9 +48,9 @@ def zeroscope(tmp_path_factory) -> UNet3D:
     return UNet3D(path=folder)
 
 
-def savings(base: UNet3D, hardware: Hardware, **changes) -> str:
-    parts = {"subset": ParameterSubset(), "optimizer": ADAMW, "batch_size": 1, "text_trained": False}
-    return check_memory(base, hardware=hardware, **{**parts, **changes})
+def check(base: UNet3D, hardware: Hardware, **changes) -> None:
+    parts = {"subset": ParameterSubset(), "optimizer": ADAMW, "text_trained": False}
+    check_memory(base, hardware=hardware, **{**parts, **changes})
 
 
 def on_gpu(**more) -> Hardware:
@@ -60,32 +60,22 @@ def on_gpu(**more) -> Hardware:
 def test_a_gpu_that_is_too_small_is_refused_with_the_settings_that_need_less(gpu, zeroscope):
     gpu(8)
     with pytest.raises(VmcError) as refused:
-        savings(zeroscope, on_gpu())
+        check(zeroscope, on_gpu())
     said = str(refused.value)
     # vmc.proof knows such an end by its first words.
     assert said.startswith("this training does not fit into memory: weights, gradients and optimizer state alone")
-    assert (
-        "alone take 10.1 GiB, and the GPU has 8.0; give optimizer=adamw8bit, or parameters=lora, or a smaller" in said
-    )
-    assert "checkpoint_activations" not in said and "precision" not in said  # chosen already
-    with pytest.raises(VmcError, match=r"trainer.checkpoint_activations=true, or trainer.precision=bf16-mixed"):
-        savings(zeroscope, on_gpu(precision="32-true", checkpoint_activations=False))
-    with pytest.raises(VmcError, match=r"batch_size=1 or more trainer.accumulate"):
-        savings(zeroscope, on_gpu(), batch_size=4)
-    gpu(8, bf16=False)
-    with pytest.raises(VmcError, match=r"trainer.precision=16-mixed"):
-        savings(zeroscope, on_gpu(precision="32-true"))
+    assert "alone take 10.1 GiB, and the GPU has 8.0; give trainer.checkpoint_activations=true, " in said
+    assert "optimizer=adamw8bit" in said and "parameters=lora" in said
 
 
 def test_what_might_fit_is_not_refused(gpu, zeroscope):
     gpu(10.2)
-    assert savings(zeroscope, on_gpu()).startswith("optimizer=adamw8bit")
+    check(zeroscope, on_gpu())
     gpu(10.0)
     with pytest.raises(VmcError, match=r"take 10\.1 GiB, and the GPU has 10\.0"):
-        savings(zeroscope, on_gpu())
+        check(zeroscope, on_gpu())
     gpu(3)
-    lora = LoraSubset(rank=4, alpha=4, targets=["temporal", "spatial_kv"])
-    assert "parameters=lora" not in savings(zeroscope, on_gpu(), subset=lora)
+    check(zeroscope, on_gpu(), subset=LoraSubset(rank=4, alpha=4, targets=["temporal", "spatial_kv"]))
 
 
 def test_what_is_held_is_the_sum_of_weights_gradients_and_optimizer_state(gpu):
@@ -104,13 +94,13 @@ def test_what_is_held_is_the_sum_of_weights_gradients_and_optimizer_state(gpu):
     ):
         gpu((held - 1) / GIB)
         with pytest.raises(VmcError, match="does not fit"):
-            savings(base, on_gpu(), **settings)
+            check(base, on_gpu(), **settings)
         gpu(held / GIB)
-        assert savings(base, on_gpu(), **settings)
+        check(base, on_gpu(), **settings)
 
 
 def test_nothing_is_computed_for_a_cpu(zeroscope):
-    assert savings(zeroscope, Hardware()) == ""
+    check(zeroscope, Hardware())
 
 
 def test_a_run_is_refused_before_weights_are_loaded(train, gpu, monkeypatch):
@@ -123,10 +113,9 @@ def test_a_run_is_refused_before_weights_are_loaded(train, gpu, monkeypatch):
             train("trainer=gpu", f"regularization={regularization}", *captions)
 
 
-def test_memory_that_runs_out_in_a_step_is_a_sentence(train, gpu, zeroscope, tmp_path, monkeypatch):
+def test_memory_that_runs_out_in_a_step_is_a_sentence(train, gpu, tmp_path, monkeypatch):
     gpu(24)
-    found = savings(zeroscope, on_gpu())
-    monkeypatch.setattr(session, "check_memory", lambda *words, **more: found)
+    monkeypatch.setattr(session, "check_memory", lambda *words, **more: None)
 
     def full(self, batch, place):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
@@ -135,12 +124,12 @@ def test_memory_that_runs_out_in_a_step_is_a_sentence(train, gpu, zeroscope, tmp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(VmcError, match=r"does not fit into memory: it took 21.6 GiB, and the GPU has 24.0; end"):
         train()
-    assert "give optimizer=adamw8bit, or parameters=lora" in read_state(tmp_path / "run")["reason"]
+    assert f"or give {SAVINGS}" in read_state(tmp_path / "run")["reason"]
 
 
 def test_other_errors_stay_what_they_are(gpu):
     gpu(24)
-    with pytest.raises(RuntimeError, match="another"), explain_oom(torch.device("cuda"), "less"):
+    with pytest.raises(RuntimeError, match="another"), explain_oom(torch.device("cuda")):
         raise RuntimeError("another")
 
 

@@ -195,8 +195,8 @@ def test_a_start_that_cannot_be_is_refused_in_a_sentence(train, wrong, motion_ru
     (tmp_path / "notes.txt").write_text("mine")
     cases = [
         (tmp_path / "nothing", "which does not exist; give the folder of a run"),
-        (tmp_path / "empty", "which holds no run; give the output folder of vmc.train"),
-        (tmp_path / "bare", "a run that has no weights"),
+        (tmp_path / "empty", "which holds no run; give the folder of a run"),
+        (tmp_path / "bare", "which has trained no weights yet"),
         (tmp_path / "notes.txt", "notes.txt is damaged"),
         (wrong(base_fingerprint="another"), "which cannot be started from: .*trained on another model"),
         (wrong(family="wan"), "which cannot be started from: .*the family wan"),

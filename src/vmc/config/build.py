@@ -31,15 +31,8 @@ Config = Mapping[str, Any] | DictConfig
 
 
 def build_part(config: Config, key: str, **more: Any) -> Any:
-    """What stands under a dotted key, made where it describes an object; None where nothing does.
-
-    Args:
-        config: composed.
-        key: `model`, `metrics.classifier`.
-        more: further arguments of its class.
-
-    Raises:
-        VmcError: its class refuses what it is given.
+    """What stands under a dotted key, such as `metrics.classifier`, made where it describes an object, with `more`
+    arguments; None where nothing does.
     """
     tree = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     node = OmegaConf.select(tree, key, throw_on_missing=False)
@@ -47,11 +40,7 @@ def build_part(config: Config, key: str, **more: Any) -> Any:
 
 
 def build_parts(config: Config, keys: Sequence[str]) -> dict[str, Any]:
-    """What stands under several keys, made; nothing is loaded for it.
-
-    Raises:
-        VmcError: a class refuses what it is given, in whatever way.
-    """
+    """What stands under several keys, made; whatever a class refuses is a VmcError, and nothing is loaded for it."""
     made = {}
     for key in keys:
         try:
@@ -76,9 +65,6 @@ def build_experiment(config: Config, *, merged: MergedDeltas | None = None) -> E
     Args:
         config: composed and checked, of any command; without data there are no clips, without metrics no scores.
         merged: several runs, whose words captions and prompts may use; the config is that of the first.
-
-    Raises:
-        VmcError: a class refuses what it is given.
     """
     data = _make(config["data"]) if "data" in config else None
     motion, token = _make(config["motion"]), _make(config["token"])
@@ -136,13 +122,8 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
         optimizer=_make(config["optimizer"], _convert_="all"),
         lr_schedule=_make(config["lr_schedule"]),
         mirror=_make(config["logger"]),
-        init=config["init"],
-        steps=config["steps"],
-        batch_size=config["batch_size"],
-        evaluate_every=config["evaluate_every"],
-        evaluate_subset=config["evaluate_subset"],
-        checkpoint_every=config["checkpoint_every"],
-        weights_dtype=config["weights_dtype"],
+        **{key: config[key] for key in ("init", "steps", "batch_size", "checkpoint_every", "weights_dtype")},
+        **{key: config[key] for key in ("evaluate_every", "evaluate_subset")},
     )
 
 

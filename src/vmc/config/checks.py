@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vmc.config.folders import check_name, group_files
 from vmc.config.free_text import is_path
 from vmc.config.schema import ANYTHING, INSTRUCTIONS, OVERLAYS, arguments, join, schema_of, walk
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import cache_root
 from vmc.utils.plain_yaml import read_yaml
 
@@ -74,11 +74,8 @@ PLAIN: dict[Any, Any] = {bool: bool, int: int, float: int | float, str: str, Pat
 
 
 def check_overlays(config: DictConfig, chosen: Mapping[str, Any]) -> None:
-    """Refuse an unknown overlay, and two together, which would compose silently, the last one winning.
-
-    Args:
-        config: the run's.
-        chosen: Hydra's choice of each group.
+    """Refuse an unknown overlay, and two together, which would compose silently, the last one winning; `chosen` is
+    Hydra's choice of each group.
     """
     for kind in OVERLAYS:
         if kind in config:  # no overlay of that name: Hydra took it for a new key
@@ -114,9 +111,6 @@ def check_config(config: DictConfig, command: str) -> None:
         config: as it was composed, wherever its keys come from. A `~` in its paths becomes the home folder, and the
             optimizer loses what a YAML sets for another class.
         command: train, generate, evaluate or report.
-
-    Raises:
-        VmcError: naming the first such key.
     """
     for key, value in walk(OmegaConf.to_container(config)):
         if isinstance(value, str) and value.startswith("~") and is_path(key):
@@ -143,66 +137,46 @@ def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
     settings = [read_yaml(file, remedy="correct it") or {} for file in group_files(group)]
     if any(one.get("_target_") == target and node.keys() <= one.keys() for one in settings):
         return  # its own; nothing is imported for it
-    taken = arguments(target)
-    for key, value in node.items():
-        foreign = not {key, ANYTHING} & taken.keys() and key not in INSTRUCTIONS
-        if foreign and any(key in one and one[key] == value for one in settings):
-            with open_dict(config):
+    if ANYTHING not in (taken := arguments(target)):
+        given = {key for key, value in node.items() if any(key in one and one[key] == value for one in settings)}
+        with open_dict(config):
+            for key in given - taken.keys() - set(INSTRUCTIONS):
                 del config[group][key]
 
 
 def check_parts(config: DictConfig, groups: Sequence[str] = GROUPS) -> None:
-    """Check the values of every group by its class, which is imported for it.
-
-    Raises:
-        VmcError: naming key, value and what it must be.
-    """
+    """Check the values of every group by its class, which is imported for it."""
     plain = resolved(config)
     for group in groups:
         check_part(plain.get(group), group)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """A config as plain dicts and lists.
-
-    Raises:
-        VmcError: a value refers to one that is not there.
-    """
+    """A config as plain dicts and lists, in which every value that refers to another is that one."""
     try:
-        plain: Any = OmegaConf.to_container(config, resolve=True)
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        said, *_ = str(error).split("\n")
+        said = first_line(error)
         raise VmcError(f"the config does not resolve ({said}); correct what stands in ${{...}}") from error
-    return plain
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
 def check_place(key: str, path: str | Path, *, read_only: bool = False) -> None:
-    """Refuse a folder that cannot be written to, or be made.
-
-    Args:
-        key: the setting that it comes from, for the message.
-        path: the folder; it need not be there.
-        read_only: one that is there need not be writable.
-
-    Raises:
-        VmcError: naming what is in the way.
-    """
+    """Refuse a folder of a setting that cannot be made or written to; one that is there may be `read_only`."""
     folder = Path(path)
     if not str(path).strip() or "\0" in str(path):
         raise VmcError(f"{key} is '{path}', which names no folder; give one")
-    above = [folder, *folder.absolute().parents]
     try:
-        there = next(parent for parent in above if parent.exists() or parent.is_symlink())
+        there = next(one for one in (folder, *folder.absolute().parents) if one.exists() or one.is_symlink())
     except OSError as error:
         raise VmcError(f"{key} is {folder}, which cannot be a folder ({error.strerror}); choose another") from error
+    what = "which" if there == folder else f"but {there}"
     if not there.is_dir():
-        what = "which" if there == folder else f"but {there}"
         raise VmcError(f"{key} is {folder}, {what} is a file; choose another folder")
     if not os.access(there, os.W_OK | os.X_OK) and not (read_only and there == folder):
-        raise VmcError(f"{key} is {folder}, but {there} cannot be written to (permission); choose another folder")
+        raise VmcError(f"{key} is {folder}, {what} cannot be written to (permission); choose another folder")
 
 
 def check_cache(cache: str | None) -> None:
@@ -220,9 +194,6 @@ def check_free_values(config: Mapping[str, Any], tree: Mapping[str, Any]) -> Non
     Args:
         config: a composed config as plain dicts.
         tree: the keys of the YAMLs with their values, in the same shape.
-
-    Raises:
-        VmcError: naming key, value and what it must be.
     """
     for key, value in walk(config):
         if not isinstance(value, int | float):
@@ -256,15 +227,7 @@ def _check_types(config: Mapping[str, Any], tree: Mapping[str, Any], place: str)
 
 
 def check_part(node: Any, place: str) -> None:
-    """Check the arguments of the class that a part of a config names, and of those below it.
-
-    Args:
-        node: the part, as plain dicts and lists.
-        place: its dotted key.
-
-    Raises:
-        VmcError: naming key, value and what it must be.
-    """
+    """Check the arguments of the class that a part of a config names, and of those below it; `place` is its key."""
     if not isinstance(node, Mapping):
         return
     target = node.get("_target_")
@@ -278,9 +241,9 @@ def check_part(node: Any, place: str) -> None:
             raise VmcError(f"{key} is given, but {str(target).rpartition('.')[2]} takes {known}; leave it out")
         if taken is not None and name in taken and taken[name].annotation is not taken[name].empty:
             check_value(key, value, taken[name].annotation)
-        parts = enumerate(value) if isinstance(value, list | tuple) else [("", value)]
-        for number, part in parts:
-            check_part(part, f"{key}.{number}" if number != "" else key)
+        check_part(value, key)
+        for number, part in enumerate(value if isinstance(value, list) else ()):
+            check_part(part, f"{key}.{number}")
     if taken is None or ANYTHING in taken or "_partial_" in node:
         return
     for name, parameter in taken.items():
@@ -290,11 +253,7 @@ def check_part(node: Any, place: str) -> None:
 
 
 def check_value(key: str, value: Any, kind: Any) -> None:
-    """Refuse a value that is not of the type that an argument is annotated with.
-
-    Raises:
-        VmcError: naming the key, the value and what it must be.
-    """
+    """Refuse a value that is not of the type that an argument is annotated with."""
     if _fits(value, kind):
         return
     wanted, hint = get_args(kind) or (kind,), ""
@@ -324,14 +283,9 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values() if len(inner) == 2)
     if not issubclass(made, Sequence) or not isinstance(value, list | tuple):
         return False  # an object of a class, which a `_target_` makes
-    if _is_fixed(inner):
+    if len(inner) > 1 and inner[-1] is not Ellipsis:
         return len(value) == len(inner) and all(map(_fits, value, inner))
     return all(_fits(one, inner[0]) for one in value) if inner else True
-
-
-def _is_fixed(inner: Sequence[Any]) -> bool:
-    """Whether a sequence with these types of items has as many items."""
-    return len(inner) > 1 and inner[-1] is not Ellipsis
 
 
 def _described(kind: Any) -> str:
@@ -347,8 +301,9 @@ def _described(kind: Any) -> str:
     if isinstance(made, type) and issubclass(made, Mapping):
         return "a mapping {key: value}"
     if isinstance(made, type) and issubclass(made, Sequence):
+        fixed = len(inner) > 1 and inner[-1] is not Ellipsis
         each = f"a list [...], each {_described(inner[0])}" if inner else "a list"
-        return f"a list of {len(inner)} values" if _is_fixed(inner) else each
+        return f"a list of {len(inner)} values" if fixed else each
     return f"a {getattr(made, '__name__', made)}"
 
 

@@ -21,7 +21,7 @@ from vmc.config.folders import config_folder, find_sweep
 from vmc.config.free_text import quote_free_text
 from vmc.config.schema import schema_of
 from vmc.config.sweep import check_launcher
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, causes
 from vmc.utils.files import DISK_FAULTS
 from vmc.utils.processes import environment
 
@@ -46,14 +46,8 @@ def explained(error: Exception, command: str) -> VmcError:
 
 
 def compose(command: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """The config of a command line.
-
-    Args:
-        command: train, generate, evaluate or report.
-        overrides: as they are typed; `hydra.searchpath=[DIR]` names a folder of further YAMLs.
-
-    Raises:
-        VmcError: they do not compose, or two overlays are chosen.
+    """The config of a command line: `train`, `generate`, `evaluate` or `report`, and overrides as they are typed, of
+    which `hydra.searchpath=[DIR]` names a folder of further YAMLs.
     """
     try:
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
@@ -69,11 +63,7 @@ def compose(command: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 class CheckLauncher(Callback):
-    """Named by the YAML of a launcher: what would keep it from working is said before any job begins.
-
-    Args:
-        name: the choice of hydra/launcher.
-    """
+    """Named by the YAML of a launcher, `name`: what would keep it from working is said before any job begins."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -152,12 +142,9 @@ def user_error(error: BaseException | None) -> str | None:
     """The sentence of the `VmcError` behind an error, which Hydra wraps, or of what the system refuses: no permission,
     a full disk.
     """
-    first = error
-    while error is not None:
-        if isinstance(error, VmcError):
-            return str(error)
-        error = error.__cause__ or error.__context__
-    if isinstance(first, OSError) and first.errno in DISK_FAULTS:
-        place = f"{first.filename}: " if first.filename else ""
-        return f"{place}{first.strerror}; make room or give a path that can be read and written, and run it again"
+    if found := [str(one) for one in causes(error) if isinstance(one, VmcError)]:
+        return found[0]
+    if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; make room or give a path that can be read and written, and run it again"
     return None

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import GROUPS, check_free_values, check_part
-from vmc.config.schema import ABSENT, INSTRUCTIONS, find, named_targets, schema_of, walk
+from vmc.config.schema import INSTRUCTIONS, any_item, find, named_targets, schema_of, walk
 from vmc.runs.scaled import ScaledRun, read_runs
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import shortened
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 CODE = "trust"
 """The key of a class by which a file's own code may run."""
 TRUST = "give trust=true if you made the run or know who did"
-EARLIER = ("data.step", "regularization.step")
-"""Keys of runs of earlier versions, which say nothing that a run's other keys do not say."""
 FRAMES = ("frames", "size", "fps")
 """What a run's clips, and so its model's videos, were made with."""
 NEEDED = {"prompts": ("file", "limit", "seeds"), "stop": ("appearance",)}
@@ -36,18 +34,12 @@ NEEDED = {"prompts": ("file", "limit", "seeds"), "stop": ("appearance",)}
 
 def allowed(place: str, target: Any) -> bool:
     """Whether a `_target_` may stand at a place, such as `metrics.classifier`, of a run's config."""
-    if not isinstance(target, str):
-        return False
-    if place == "optimizer" and (found := re.fullmatch(r"torch\.optim\.(\w+)", target)):
+    if place == "optimizer" and isinstance(target, str) and (found := re.fullmatch(r"torch\.optim\.(\w+)", target)):
         import torch
 
         named = getattr(torch.optim, found[1], None)
         return isinstance(named, type) and issubclass(named, torch.optim.Optimizer)
-    return target in named_targets().get(_any_item(place), ())
-
-
-def _any_item(place: str) -> str:
-    return ".".join("*" if part.isdecimal() else part for part in place.split("."))
+    return isinstance(target, str) and target in named_targets().get(any_item(place), ())
 
 
 def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> None:
@@ -58,9 +50,6 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
         place: its dotted key.
         source: the file it comes from, for messages.
         trust: whatever class it names is the user's own wish.
-
-    Raises:
-        VmcError: naming the first such thing.
     """
     for key, value in walk(node, place):
         parent, _, name = key.rpartition(".")
@@ -77,21 +66,13 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
                 f"{source} has {key}: {shortened(str(value))}, which is no class that a YAML here names for {parent};"
                 f" {TRUST}, or its YAML's folder as --config-dir"
             )
-        partial = name == "_partial_" and f"{_any_item(parent)}._partial_" in named_targets()
+        partial = name == "_partial_" and f"{any_item(parent)}._partial_" in named_targets()
         if name in INSTRUCTIONS and name != "_target_" and not partial:
             raise VmcError(f"{source} has {key}, which no run of this project has; {TRUST}")
 
 
 def build_foreign(node: Any, place: str, *, source: str, trust: bool = False, **more: Any) -> Any:
-    """What a part of a run's config describes, built once it is known to be harmless.
-
-    Args:
-        node, place, source, trust: as those of `check_foreign`.
-        more: further arguments of the class.
-
-    Raises:
-        VmcError: it is not harmless, or its class refuses it.
-    """
+    """What a part of a run's config describes, with `more` arguments, built once `check_foreign` finds it harmless."""
     from hydra.utils import instantiate
 
     check_foreign(node, place, source=source, trust=trust)
@@ -105,11 +86,7 @@ def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
     Args:
         config: as it was composed; it is changed.
         run: the run's folder.
-        keys: groups and other keys of the outermost level.
-
-    Raises:
-        VmcError: no run there, its config holds what no run of this project has, or another group is chosen for one of
-            the keys.
+        keys: groups and other keys of the outermost level; another choice of one of them is refused.
     """
     from vmc.runs.folder import read_config
 
@@ -133,9 +110,6 @@ def choose_runs(config: DictConfig) -> list[ScaledRun]:
     """The runs that `runs` names, to be merged; none where it names none.
 
     One alone that counts as it was trained becomes the config's `run`, with its step, and so is that run to the bit.
-
-    Raises:
-        VmcError: another key names weights too, or as `read_runs`.
     """
     if config.runs is None:
         return []
@@ -150,35 +124,18 @@ def choose_runs(config: DictConfig) -> list[ScaledRun]:
     return []
 
 
-def warn_of_other_videos(config: DictConfig, runs: Sequence[ScaledRun]) -> None:
-    """Say which of merged runs had clips of another length, size or rate than the videos will have, the first one's."""
-    from vmc.runs.folder import read_config
-
-    for run in runs[1:]:
-        theirs = {key: find(read_config(run.path), f"data.{key}") for key in FRAMES}
-        other = [f"{key} {theirs[key]}" for key in FRAMES if theirs[key] not in (ABSENT, config.model.get(key))]
-        if other:
-            ours = ", ".join(f"{key} {config.model.get(key)}" for key in FRAMES)
-            log.warning("%s was trained with %s; videos have %s", run.path, ", ".join(other), ours)
-
-
 def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = False) -> dict[str, Any]:
     """The parts of a run's config that are taken over, nothing in which runs or looks up anything.
 
     Args:
         config: the run's, as it was read.
         keys: groups and other keys of the outermost level.
-        source: the file, for messages.
-        trust: the classes that it names are the user's own wish.
-
-    Raises:
-        VmcError: naming the key that is missing, or holds what no run of this project has.
+        source, trust: as those of `check_foreign`.
     """
     if not isinstance(config, Mapping):
         raise VmcError(f"{source} is no config of vmc.train; give the output folder of vmc.train")
-    for key in dict.fromkeys([*keys, "data"]):
-        part = config.get(key, "???")
-        if part == "???":
+    for key in (*keys, "data"):
+        if (part := config.get(key, "???")) == "???":
             raise VmcError(f"{source} has no {key}; it is no config of vmc.train, give the output folder of vmc.train")
         if key in GROUPS and not (isinstance(part, Mapping) and (key == "prompts" or "_target_" in part)):
             raise VmcError(f"{source} has {key}: {str(part)[:80]}, which describes nothing; make the run anew")
@@ -213,7 +170,6 @@ def _known_alone(config: Mapping[str, Any], *, trust: bool) -> dict[str, Any]:
             continue
         if not isinstance(node, dict) or name not in node:  # a name with a dot in it
             raise VmcError(f"the run's config has {key}, which no run of this project has; make the run anew")
-        if key not in EARLIER:
-            log.warning("the run's config has %s, which this version does not know; it is left out", key[:80])
+        log.warning("the run's config has %s, which this version does not know; it is left out", key[:80])
         del node[name]
     return kept

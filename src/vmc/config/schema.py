@@ -13,11 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
-
 from vmc.config.folders import config_folder, config_folders, group_files, group_names, package_of
 from vmc.utils.errors import VmcError
-from vmc.utils.plain_yaml import SafeLoader, read_yaml
+from vmc.utils.plain_yaml import read_yaml
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 """Keys that Hydra follows in place of handing them on."""
@@ -28,12 +26,11 @@ FREE = ("hydra", "prompts.known", "figures")
 LISTS = ("metrics",)
 """Groups in which a class, or null, may stand under any key."""
 ABSENT = object()
-RETIRED = {"data.step": "clips are sampled in time: data.fps says how many frames a second are taken"}
-"""Keys of earlier versions, and what stands in their place."""
 EXTRAS = {"bitsandbytes": "pip install 'vmc[bnb]', or use optimizer=adamw"}
 """Packages of classes that YAMLs name, which extras of the project install -> what to do where one is not there."""
 ALTERNATIVE = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+){2,}")
 """A dotted name in the comment on the line of a `_target_`, or below it: what may stand there too."""
+NAMED = re.compile(r"_target_: *([\w.]+)(.*(?:\n\s*#.*)?)")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 ANYTHING = "**"
 """Stands among the arguments of a class that takes any."""
@@ -69,11 +66,7 @@ def find(tree: Any, key: str) -> Any:
 
 @cache
 def arguments(target: str) -> Mapping[str, inspect.Parameter]:
-    """The arguments of a class or function by its dotted name, which is imported; `ANYTHING` where it takes any.
-
-    Raises:
-        VmcError: it cannot be imported.
-    """
+    """The arguments of a class or function by its dotted name, which is imported; `ANYTHING` where it takes any."""
     module, _, name = target.rpartition(".")
     try:
         called = getattr(import_module(module), name)
@@ -100,36 +93,27 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
     files = [(group, file) for group in group_names() for file in group_files(group, folders)]
     for group, file in [*(("", file) for file in config_folder().glob("*.yaml")), *files]:
         try:
-            text = file.read_text(encoding="utf-8")
-            node = yaml.compose(text, Loader=SafeLoader)
-        except (yaml.YAMLError, ValueError):
+            content, text = _read(file), file.read_text(encoding="utf-8")
+        except VmcError:
             continue  # a run that chooses it is told of it
-        lines = [*text.splitlines(), ""]
-        for place, name, value, line in _scalars(node, package_of(text, group)):
-            if name == "_target_":
-                below = lines[line + 1] if lines[line + 1].lstrip().startswith("#") else ""
-                others = ALTERNATIVE.findall(lines[line].partition("#")[2] + below)
-                found.setdefault(place, set()).update([value, *others])
+        comments = {line[1]: line[2].partition("#")[2] for line in NAMED.finditer(text)}
+        for key, value in walk(content, package_of(text, group)):
+            parent, _, name = any_item(key).rpartition(".")
+            if name == "_target_" and isinstance(value, str):
+                found.setdefault(parent, set()).update([value, *ALTERNATIVE.findall(comments.get(value, ""))])
             elif name == "_partial_":
-                found.setdefault(f"{place}._partial_", set()).add(value)
-            elif same := REFERENCE.fullmatch(value):
-                other_place[join(place, name)] = same[1]
+                found[any_item(key)] = {str(value)}
+            elif isinstance(value, str) and (same := REFERENCE.fullmatch(value)):
+                other_place[any_item(key)] = same[1]
     for place, other in other_place.items():  # with all that stands below it
         for below, names in [(below, names) for below, names in found.items() if f"{below}.".startswith(f"{other}.")]:
             found.setdefault(f"{place}{below.removeprefix(other)}", set()).update(names)
     return {place: frozenset(names) for place, names in found.items()}
 
 
-def _scalars(node: Any, place: str, name: str = "") -> Iterator[tuple[str, str, str, int]]:
-    """Of every value: the place of its mapping, its key, its text, and the number of its line."""
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from _scalars(value, join(place, name), str(key.value))
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _scalars(value, join(place, name), "*")
-    elif isinstance(node, yaml.ScalarNode):
-        yield place, name, node.value, node.start_mark.line
+def any_item(key: str) -> str:
+    """A dotted key with `*` in the place of each number of a list's item."""
+    return ".".join("*" if part.isdecimal() else part for part in key.split("."))
 
 
 # --- the keys of a command --------------------------------------------------------------------------------------------
@@ -137,23 +121,16 @@ def _scalars(node: Any, place: str, name: str = "") -> Iterator[tuple[str, str, 
 
 @dataclass(frozen=True)
 class Schema:
-    """The keys of one command.
-
-    Args:
-        tree: nested keys with a value that a YAML gives; a dict is a mapping of further keys.
-        groups: names of the groups, overlays included.
+    """The keys of one command: `tree`, nested keys with a value that a YAML gives, a dict being a mapping of further
+    keys, and `groups`, their names, overlays included.
     """
 
     tree: Mapping[str, Any]
     groups: tuple[str, ...] = ()
 
     def unknown(self, node: Any, known: Any = None, place: str = "") -> Iterator[str]:
-        """Dotted keys that nothing reads.
-
-        Args:
-            node: a composed config as plain dicts, or the part of it at a place.
-            known: the keys of the YAMLs at that place.
-            place: the part's dotted key.
+        """Dotted keys that nothing reads, of a composed config as plain dicts, or of the part of it at a place, where
+        `known` are the keys of the YAMLs.
         """
         if not isinstance(node, Mapping) or place in FREE:
             return
@@ -180,20 +157,14 @@ class Schema:
 
     def explain(self, key: str) -> str:
         """Why a key that is typed without a plus stands in no YAML that is chosen, and what to do."""
-        group, _, inner = key.partition(".")
         parent, _, name = key.rpartition(".")
-        files = group_files(group) if group in self.groups and inner else []
-        if choices := [f"{group}={file.stem}" for file in files if _sets(file, group, inner)]:
-            return f"{key} belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
-        known = find(self.tree, key) is not ABSENT or key in self.groups or group == "hydra"
+        known = find(self.tree, key) is not ABSENT or key in self.groups or key.partition(".")[0] == "hydra"
         if known or any(_takes(target, name) for target in named_targets().get(parent, ())):
-            return f"{key} stands in no file that is chosen; +{key}=... adds it"
+            return f"{key} stands in no file that is chosen; choose one that has it, or add it by +{key}=..."
         return self.refusal(key)
 
     def refusal(self, key: str) -> str:
         """That a key is unknown, and the known key that is most like it: of its own group, else of all."""
-        if key in RETIRED:
-            return f"{key} is unknown; {RETIRED[key]}"
         parent, _, last = key.rpartition(".")
         names = [name for name, _ in walk(self.tree) if not re.search(r"(^|\.)(\d+|_\w+_)(\.|$)", name)]
         siblings = [name for name in names if parent and name.rpartition(".")[0] == parent]
@@ -201,9 +172,8 @@ class Schema:
         by_last = {name.rpartition(".")[2]: name for name in names}
         near = difflib.get_close_matches(key, siblings, 1) or difflib.get_close_matches(key, names, 1)
         near = near or [by_last[name] for name in difflib.get_close_matches(last, list(by_last), 1)]
-        return f"{key} is unknown; " + (
-            f"did you mean {near[0]}?" if near else "--help lists the groups and keys there are"
-        )
+        remedy = f"did you mean {near[0]}?" if near else "--help lists the groups and keys there are"
+        return f"{key} is unknown; {remedy}"
 
 
 def _takes(target: str, name: str) -> bool:
@@ -218,11 +188,8 @@ def _takes_mapping(target: str, name: str) -> bool:
     taken = arguments(target)
     kind = taken[name].annotation if name in taken else Any
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
-    return isinstance(kind, str) or any(one in (Any, inspect.Parameter.empty) or _is_mapping(one) for one in made)
-
-
-def _is_mapping(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Mapping)
+    mappings = [one for one in made if isinstance(one, type) and issubclass(one, Mapping)]
+    return isinstance(kind, str) or bool(mappings) or any(one in (Any, inspect.Parameter.empty) for one in made)
 
 
 def schema_of(command: str) -> Schema:
@@ -251,12 +218,6 @@ def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
 
 def _read(file: Path) -> dict[str, Any]:
     return dict(read_yaml(file, remedy="correct it, or install the project anew where it is the project's") or {})
-
-
-def _sets(file: Path, group: str, inner: str) -> bool:
-    """Whether a YAML of a group has a key of the group, also where it is written for the outermost level."""
-    place = group if not package_of(file.read_text(encoding="utf-8"), group) else ""
-    return find(_read(file), join(place, inner)) is not ABSENT
 
 
 def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:

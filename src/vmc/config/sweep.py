@@ -1,7 +1,5 @@
 """A sweep: what its launcher needs, the runs that it is made of, and the table that it ends with."""
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -16,7 +14,7 @@ from typing import Any
 
 from vmc.runs.folder import RunFolder, differing_keys, holder, is_done, shown_state
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write
+from vmc.utils.files import csv_text, write_text
 from vmc.utils.tables import aligned
 
 # --- launchers -----------------------------------------------------------------------------------------------------
@@ -28,30 +26,24 @@ LATE = 30.0  # seconds within which a shared file system shows the result of a j
 
 
 def check_launcher(name: str) -> None:
-    """Refuse a launcher that cannot work here.
-
-    Raises:
-        VmcError: its package is not installed, or it is `slurm`, and Slurm's programs are not on the PATH, or its
-            controller does not answer.
-    """
+    """Refuse a launcher whose package is not installed, or Slurm's without its programs or its controller's answer."""
     if find_spec(PACKAGES[name]) is None:
         raise VmcError(f"hydra/launcher={name} needs a package that is not installed; pip install 'vmc[{name}]'")
     if name != "slurm":
         return
-    for program in ("sbatch", "srun", "squeue", "scontrol"):
-        if shutil.which(program) is None:
-            raise VmcError(
-                f"hydra/launcher=slurm needs Slurm, but there is no {program} on the PATH;"
-                " start the sweep where the cluster's jobs are submitted, or leave hydra/launcher out"
-            )
+    if missing := [name for name in ("sbatch", "srun", "squeue", "scontrol") if shutil.which(name) is None]:
+        raise VmcError(
+            f"hydra/launcher=slurm needs Slurm, but there is no {missing[0]} on the PATH;"
+            " start the sweep where the cluster's jobs are submitted, or leave hydra/launcher out"
+        )
     try:
         ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60)
+        answer = (ping.stdout.strip() or ping.stderr.strip()).partition("\n")[0]
     except subprocess.TimeoutExpired:
         answer = "no answer within a minute"
     else:
         if " is UP" in ping.stdout:  # of several controllers one is enough
             return
-        answer = (ping.stdout.strip() or ping.stderr.strip()).partition("\n")[0]
     raise VmcError(
         f"hydra/launcher=slurm cannot reach Slurm (scontrol ping: {answer});"
         " no job was submitted, run the same command again when the cluster answers"
@@ -152,10 +144,8 @@ class Arm:
 
 
 def distinct(arms: Sequence[Arm]) -> list[Arm]:
-    """The arms without those that are another one's equal (five overlays of Table 2 are the method itself).
-
-    Raises:
-        VmcError: two different arms would write one folder.
+    """The arms without those that are another one's equal (five overlays of Table 2 are the method itself); two
+    different ones that would write one folder are refused.
     """
     kept: dict[Path, Arm] = {}
     for arm in arms:
@@ -170,13 +160,9 @@ def distinct(arms: Sequence[Arm]) -> list[Arm]:
 
 def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The table as CSV, written whole; a file that holds it already is left alone."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    if not file.is_file() or file.read_text() != stream.getvalue():
-        with atomic_write(file) as temporary:
-            temporary.write_text(stream.getvalue())
+    text = csv_text(COLUMNS, rows)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_text(file, text)
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

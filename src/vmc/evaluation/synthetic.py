@@ -15,20 +15,20 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import torch
 
-from vmc.data.clips import Clip, ClipSource, fill
+from vmc.data.clips import Clip, fill
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation.generation import TunedModel, video_names
 from vmc.models.base import VideoModel
 from vmc.training.hardware import Hardware
-from vmc.training.regularization import Mix, Ratio, check_mix
+from vmc.training.regularization import Regularization
 from vmc.utils.cache import CachedFiles, cache_key
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, sha256_of, sweep
@@ -94,7 +94,7 @@ class BaseVideos:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyntheticRegularization:
+class SyntheticRegularization(Regularization):
     """Videos of the untouched base model: one for each real regularization clip, with its caption.
 
     Args:
@@ -103,26 +103,18 @@ class SyntheticRegularization:
         seed: of the run; the clips do not depend on it.
         base_videos: makes them.
         sampler: they are made with.
-        mix, weight, ratio: see `vmc.training.regularization.RegularizationSource`.
         captions: how many clips of each caption, in place of those of `source`.
         path: a set that was made before, in place of the cache's.
     """
 
     # A clip is made as long and as fast as a training clip, so it has one window, and every frame is taken.
-    variants: ClassVar[int] = 1
-
-    source: ClipSource
-    seed: int
-    base_videos: BaseVideos
+    variants: int = field(default=1, init=False)
     sampler: Sampler
-    mix: Mix = "paired"
-    weight: float = 0.5
-    ratio: Ratio = "balanced"
     captions: Mapping[str, int] | None = None
     path: str | Path | None = None
 
     def __post_init__(self) -> None:
-        check_mix(self.mix, self.weight, self.ratio, self.variants)
+        super().__post_init__()
         for caption, count in (self.captions or {}).items():
             if not isinstance(count, int) or count < 1:
                 raise VmcError(f"regularization.captions asks for {count} clips of '{caption}'; give a whole number")

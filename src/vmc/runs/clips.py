@@ -5,7 +5,6 @@ import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -15,7 +14,9 @@ from torch.nn import functional as F
 
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform, typical_interval
-from vmc.utils.files import atomic_write, fingerprint
+from vmc.runs.folder import RunFolder
+from vmc.utils.errors import VmcError
+from vmc.utils.files import atomic_write, csv_text, fingerprint, write_text
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,7 @@ def clip_rows(clips: Sequence[Clip]) -> list[dict[str, str]]:
 
 def write_clips(rows: Sequence[Row], folder: Path) -> None:
     """Write the table of a run's clips."""
-    with atomic_write(folder / NAME) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_text(folder / NAME, csv_text(COLUMNS, rows))
 
 
 def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
@@ -61,6 +59,17 @@ def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
     gone = [f"{name} is gone" for name in before if name not in now]
     new = [f"{name} is new" for name in now if name not in before]
     return changed + gone + new or ["their order is another"]
+
+
+def check_clips(rows: Sequence[Row], run: RunFolder) -> str:
+    """How the clips differ from those that a run was begun with; refused where it has trained on the earlier ones."""
+    different = ", ".join(differing_clips(rows, run.path))
+    if different and not run.left_nothing():
+        raise VmcError(
+            f"output is {run.path}, whose run was begun with other clips ({different}); put them back as they were, or"
+            " choose another output"
+        )
+    return different
 
 
 def _read(file: Path) -> list[dict[str, str]]:
@@ -87,14 +96,13 @@ def contact_sheet(
 ) -> None:
     """Write the sheet; each video is frames_FCHW uint8, of which up to `shown` evenly spaced frames are shown.
 
-    A caption of several lines is shown in one; `gap` px of white stand between frames.
+    A caption is one line, cut off at the edge; `gap` px of white stand between frames.
     """
     rows = [_strip(frames_FCHW, shown, gap) for frames_FCHW in videos]
-    width = max(row.width for row in rows)
-    sheet = Image.new("RGB", (width, sum(row.height + TEXT for row in rows)), "white")
-    draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(size=14), 0
+    size = max(row.width for row in rows), sum(row.height + TEXT for row in rows)
+    sheet, font, top = Image.new("RGB", size, "white"), ImageFont.load_default(size=14), 0
     for row, caption in zip(rows, captions, strict=True):
-        draw.text((4, top + 2), _fitted(" ".join(caption.split()), draw, font, width - 8), fill="black", font=font)
+        ImageDraw.Draw(sheet).text((4, top + 2), " ".join(caption.split()), fill="black", font=font)
         sheet.paste(row, (0, top + TEXT))
         top += row.height + TEXT
     with atomic_write(path) as temporary:
@@ -102,9 +110,7 @@ def contact_sheet(
 
 
 def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
-    count = min(shown, len(frames_FCHW))
-    chosen = torch.linspace(0, len(frames_FCHW) - 1, count).round().long()
-    shown_FCHW = frames_FCHW[chosen]
+    shown_FCHW = frames_FCHW[torch.linspace(0, len(frames_FCHW) - 1, min(shown, len(frames_FCHW))).round().long()]
     height, width = shown_FCHW.shape[-2:]
     scale = FRAME / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -112,14 +118,6 @@ def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
     enlarged = F.interpolate(shown_FCHW.float(), size=size, mode=mode).round().to(torch.uint8)
     enlarged = F.pad(enlarged, (0, gap), value=255)
     return Image.fromarray(rearrange(enlarged, "f c h w -> h (f w) c").numpy())
-
-
-def _fitted(text: str, draw: ImageDraw.ImageDraw, font: Any, width: int) -> str:
-    if draw.textlength(text, font=font) <= width:
-        return text
-    while text and draw.textlength(text + "…", font=font) > width:
-        text = text[:-1]
-    return text + "…"
 
 
 CLIP_SHEET = "clips.png"
@@ -137,11 +135,7 @@ def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[Cli
 
     Args:
         path: of the PNG.
-        clips: of the run.
-        transforms: of each clip.
-
-    Raises:
-        VmcError: a clip cannot be read.
+        clips, transforms: of the run, and how each becomes frames.
     """
     pairs = list(zip(clips, transforms, strict=True))
     counts = (("exemplar", EXEMPLARS), ("subject", STILLS), ("regularization", OTHERS))

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from vmc.runs.compatibility import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
 from vmc.utils.errors import UnwritableError, VmcError
-from vmc.utils.files import atomic_write, is_leftover, sweep, told_unwritable
+from vmc.utils.files import csv_text, is_leftover, sweep, told_unwritable, write_json, write_text
 from vmc.utils.plain_yaml import read_yaml
 from vmc.utils.processes import processor, versions
 
@@ -30,11 +30,7 @@ PATIENCE = 1.0
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Be the only writer of a run folder for the length of a block; what is made for the lock alone is removed again.
-
-    Raises:
-        VmcError: another process holds the folder, or nothing can be written there.
-    """
+    """Be the only writer of a run folder within a block; what is made for the lock alone is removed again."""
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(folder / LOCK)
     try:
@@ -45,8 +41,6 @@ def run_lock(folder: Path) -> Iterator[None]:
             f"output is {folder}, which another process is writing ({holder(folder) or 'just ended'});"
             " wait for it or end it, or choose another output"
         ) from error
-    except FileExistsError as error:
-        raise VmcError(f"output is {folder}, which is a file; choose another folder") from error
     except OSError as error:
         raise VmcError(f"output is {folder}, which cannot be written ({error}); choose another folder") from error
     try:
@@ -71,14 +65,13 @@ def remove_stale_lock(folder: Path) -> None:
 def holder(folder: Path) -> str | None:
     """Which process is writing a folder, as `pid N on MACHINE`; None if none is, whatever a killed one has left."""
     file = folder / LOCK
-    try:
-        if file.is_file():
-            with FileLock(file, blocking=False):
-                pass
-    except Timeout:
-        return file.read_text().strip() or "a process that has just begun"
-    except FileNotFoundError:  # it ended meanwhile
-        pass
+    with suppress(FileNotFoundError):  # it ended meanwhile
+        try:
+            if file.is_file():
+                with FileLock(file, blocking=False):
+                    pass
+        except Timeout:
+            return file.read_text().strip() or "a process that has just begun"
     return None
 
 
@@ -151,18 +144,13 @@ class RunFolder:
         if self.checkpoints() or (stored_state(self.path) or {}).get("status") == "finished":
             return False
         trains = not (self.path / "config.yaml").is_file() or read_config(self.path).get("parameters") is not None
-        steps = [
-            int(path.stem)
-            for path in (*self.path.glob("weights/*.safetensors"), *self.path.glob("evaluation/*"))
-            if path.stem.isdigit()
-        ]
+        written = (*self.path.glob("weights/*.safetensors"), *self.path.glob("evaluation/*"))
+        steps = [int(path.stem) for path in written if path.stem.isdigit()]
         return not any(steps) if trains else not steps  # a training's scores at step 0 are those of any other
 
     def check(self) -> dict[str, Any]:
-        """The state of an earlier run in this folder, empty if there is none, or none that left anything of use.
-
-        Raises:
-            VmcError: the folder holds something else, or a run of a different config.
+        """The state of an earlier run in this folder, empty if there is none, or none that left anything of use; what
+        else the folder holds, and a run of a different config, is refused.
         """
         if not (self.path / "config.yaml").is_file():
             # What a run that was killed in its first moment has left is nothing.
@@ -187,7 +175,7 @@ class RunFolder:
         """Write the config and the state `running`; earlier seconds are kept.
 
         Args:
-            threads, world: of this process, and how many there are.
+            threads, world: of this process, and how many processes there are.
             step: that the run goes on from.
             other_clips: how the clips differ from those of a run that left nothing; empty where they do not.
         """
@@ -197,8 +185,7 @@ class RunFolder:
         if stored_state(self.path) is None:
             log.warning("%s does not read; it is written anew by what the folder holds", self.path / "run.json")
         earlier = read_state(self.path)
-        with atomic_write(self.path / "config.yaml") as file:
-            file.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
+        write_text(self.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
         self._state = {
             "status": "running",
             "reason": None,
@@ -216,8 +203,7 @@ class RunFolder:
         """Change the state in `run.json`."""
         self._state |= changes
         self._updated = time.monotonic()
-        with atomic_write(self.path / "run.json") as file:
-            file.write_text(json.dumps(self._state, indent=2) + "\n")
+        write_json(self.path / "run.json", self._state)
 
     def conclude(self, *, status: str, reason: str, **changes: Any) -> None:
         """Write how the run ended. Where that cannot be written either, what ended it is what matters."""
@@ -255,10 +241,7 @@ class RunFolder:
             self.update()
 
     def _write_losses(self, rows: Iterable[Mapping[str, str]]) -> None:
-        with atomic_write(self.train_csv) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_text(self.train_csv, csv_text(self._columns, rows, end="\r\n"))
 
     def _differing(self) -> list[str]:
         """The keys in which the config of the run that is there differs from this one's; none where there is none."""
@@ -294,17 +277,12 @@ def is_done(state: Mapping[str, Any], steps: int) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The config of a finished or unfinished run, with the keys and names that it has in this version.
-
-    Raises:
-        VmcError: the folder holds no run, or its config does not read.
-    """
-    file = path / "config.yaml"
+    """The config of a finished or unfinished run, with the keys and names that it has in this version."""
+    file, remedy = path / "config.yaml", "give the output folder of vmc.train"
     if not file.is_file():
-        raise VmcError(f"run is {path}, which holds no config.yaml; give the output folder of vmc.train")
-    config = read_yaml(file, remedy="give the output folder of vmc.train")
-    if not isinstance(config, dict):
-        raise VmcError(f"{file} is no config of vmc.train; give the output folder of vmc.train")
+        raise VmcError(f"run is {path}, which holds no config.yaml; {remedy}")
+    if not isinstance(config := read_yaml(file, remedy=remedy), dict):
+        raise VmcError(f"{file} is no config of vmc.train; {remedy}")
     return up_to_date(config)
 
 
@@ -322,13 +300,9 @@ def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str
     ]
 
 
-def newest_weights(path: Path, *, step: int | None = None) -> Path:
-    """The weights of a run after `step` steps, or its newest.
-
-    Raises:
-        VmcError: there are none, or their folder cannot be read.
-    """
-    folder = path / "weights"
+def newest_weights(path: Path, *, step: int | None = None, said: str | None = None) -> Path:
+    """The weights of a run after `step` steps, or its newest; `said` names the run in messages."""
+    folder, said = path / "weights", said or f"run is {path}"
     try:
         listed = sorted(folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
@@ -336,30 +310,20 @@ def newest_weights(path: Path, *, step: int | None = None) -> Path:
     found = [file for file in listed if file.suffix == ".safetensors" and file.stem.isdigit()]
     wanted = [file for file in found if step is None or int(file.stem) == step]
     if not found:
-        raise VmcError(f"run is {path}, which has trained no weights yet; go on with it, or choose another run")
+        raise VmcError(f"{said}, which has trained no weights yet; go on with it, or choose another run")
     if not wanted:
         have = ", ".join(str(int(file.stem)) for file in found)
-        raise VmcError(f"run is {path}, with no weights of step {step}; it has those of: {have}")
+        raise VmcError(f"{said}, with no weights of step {step}; it has those of: {have}")
     return wanted[-1]
 
 
 def find_weights(path: Path, *, said: str) -> Path:
-    """A file of weights: the path itself, or the newest of the run whose folder it is.
-
-    Args:
-        path: as it was given.
-        said: what names it, for messages: `init is PATH`.
-
-    Raises:
-        VmcError: nothing is there, no run, or a run without weights.
+    """A file of weights: the path itself, or the newest of the run whose folder it is; `said` names it in messages, as
+    `init is PATH`.
     """
     if path.is_file():
         return path
-    if not path.is_dir():
-        raise VmcError(f"{said}, which does not exist; give the folder of a run, or a file of its weights")
     if not (path / "config.yaml").is_file():
-        raise VmcError(f"{said}, which holds no run; give the output folder of vmc.train")
-    try:
-        return newest_weights(path)
-    except VmcError as error:
-        raise VmcError(f"{said}, a run that has no weights; go on with it, or give another run") from error
+        what = "holds no run" if path.is_dir() else "does not exist"
+        raise VmcError(f"{said}, which {what}; give the folder of a run, or a file of its weights")
+    return newest_weights(path, said=said)

@@ -7,12 +7,10 @@ import netrc
 import os
 import re
 import secrets
-import socket
 import threading
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,22 +18,18 @@ from urllib.parse import urlsplit
 from vmc.metrics.declared import columns_of
 from vmc.metrics.scores import read_scores
 from vmc.utils.errors import VmcError, first_line
-from vmc.utils.files import atomic_write
+from vmc.utils.files import write_text
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
 MODES = ("online", "offline", "disabled")
-OLD_MODES = {"run": "online", "dryrun": "offline"}
-"""Names that W&B still takes from its variable."""
 SERVER = "https://api.wandb.ai"
 PATIENCE = 60.0
 """Seconds for the upload of what is left when a run ends."""
-CONNECTING = 5.0
-"""Seconds in which a server can be connected to."""
 BEGINNING = 20.0
-"""Seconds in which it knows of a run."""
+"""Seconds in which a server knows of a run."""
 CALL = 30.0
 """Seconds in which W&B's own process takes numbers or videos; it uploads them by itself."""
 ENDING = 10.0
@@ -70,6 +64,7 @@ class NoMirror(Mirror):
     """Nothing beside the run folder (`logger=csv`)."""
 
 
+@dataclass(kw_only=True)
 class WandbMirror(Mirror):
     """W&B, offline unless the user is logged in or says otherwise, or where the server does not answer.
 
@@ -82,26 +77,20 @@ class WandbMirror(Mirror):
         group: runs shown together; None takes the stack.
         tags: beside the arm, the motion and the stack.
         patience: seconds for the upload of what is left at the end.
-
-    Raises:
-        VmcError: an unknown mode, an address that is none, no time; later on, W&B cannot be used.
     """
 
-    def __init__(
-        self,
-        *,
-        project: str | None = None,
-        mode: str | None = None,
-        name: str | None = None,
-        group: str | None = None,
-        tags: Sequence[str] = (),
-        patience: float = PATIENCE,
-    ) -> None:
-        if not patience > 0:
-            raise VmcError(f"logger.patience is {patience}; it must be a number of seconds above 0")
-        self.project = project or os.environ.get("WANDB_PROJECT") or PROJECT
-        self.mode = chosen_mode(mode)
-        self.name, self.group, self.tags, self.patience = name, group, list(tags), patience
+    project: str | None = None
+    mode: str | None = None
+    name: str | None = None
+    group: str | None = None
+    tags: Sequence[str] = ()
+    patience: float = PATIENCE
+
+    def __post_init__(self) -> None:
+        if not self.patience > 0:
+            raise VmcError(f"logger.patience is {self.patience}; it must be a number of seconds above 0")
+        self.project = self.project or os.environ.get("WANDB_PROJECT") or PROJECT
+        self.mode = chosen_mode(self.mode)
         self._run: Any = None
         self.entity: str | None = None  # of the last run, where W&B's server has said it
 
@@ -109,16 +98,9 @@ class WandbMirror(Mirror):
         """Begin the W&B run; a continued run keeps its identity, which is kept in the folder."""
         arm, motion = config["arm"], config["motion"]["name"]
         name = f"{arm}-{motion}-seed{config['seed']}{'' if job_type == 'train' else f'-{job_type}'}"
-        self._begin(
-            folder,
-            id=_run_id(folder),
-            resume="allow",
-            name=self.name or name,
-            group=self.group or config["stack_name"],
-            job_type=job_type,
-            tags=[arm, motion, config["stack_name"], *self.tags],
-            config=dict(config),
-        )
+        group, tags = self.group or config["stack_name"], [arm, motion, config["stack_name"], *self.tags]
+        shown = {"name": self.name or name, "group": group, "job_type": job_type, "tags": tags, "config": dict(config)}
+        self._begin(folder, id=_run_id(folder), resume="allow", **shown)
         self._do(lambda run: run.define_metric("exemplar_updates", hidden=True))
         self._do(lambda run: run.define_metric("*", step_metric="step"))
 
@@ -169,23 +151,20 @@ class WandbMirror(Mirror):
         # Reports of W&B's own errors, for which the end of a process would wait where the server hangs.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
-        def begin(mode: Any) -> Any:
+        def begin(mode: Any = "online") -> Any:
             limits = wandb.Settings(init_timeout=BEGINNING, finish_timeout=self.patience, finish_timeout_raises=True)
             return wandb.init(mode=mode, settings=limits, project=self.project, dir=folder, **settings)
 
         failed = ""
         try:
-            if self.mode == "online":
-                try:
-                    within(CONNECTING + 1, partial(_connect, str(_library().settings.base_url)))  # a name may hang
-                    self._run = within(BEGINNING + ENDING, lambda: begin("online"))
-                except (wandb.errors.AuthenticationError, wandb.errors.UsageError):
-                    raise
-                except (wandb.errors.CommError, TimeoutError, OSError) as error:
-                    failed = first_line(error)
-                    _end_service()
-            if self.mode != "online" or failed:
-                self._run = begin("offline" if failed else self.mode)
+            try:
+                self._run = begin(self.mode) if self.mode != "online" else within(BEGINNING + ENDING, begin)
+            except (wandb.errors.AuthenticationError, wandb.errors.UsageError):
+                raise
+            except (wandb.errors.CommError, ConnectionError, TimeoutError) as error:
+                failed = first_line(error)
+                _end_service()
+                self._run = begin("offline")
         except (wandb.Error, OSError, ValueError) as error:
             raise VmcError(
                 f"W&B cannot be used ({' '.join(str(error).split())}): wandb login, or give logger.mode=offline,"
@@ -193,8 +172,10 @@ class WandbMirror(Mirror):
             ) from error
         self.entity = self._run.entity if self.mode == "online" and not failed else None
         if failed:
-            said = "W&B's server does not answer (%s): the run is kept offline; later, wandb sync %s uploads it"
-            log.warning(said, failed, self._run.settings.sync_dir)
+            log.warning(
+                "W&B's server does not answer (%s): the run is kept offline; later, wandb sync %s uploads it",
+                *(failed, self._run.settings.sync_dir),
+            )
 
     def _do(self, act: Callable[[Any], Any]) -> None:
         """Do something with the library's run, unless it has been left."""
@@ -213,11 +194,7 @@ class WandbMirror(Mirror):
 
 
 def within(seconds: float, act: Callable[[], Result]) -> Result:
-    """What `act` returns or raises, in a thread that is left alone when the time is over.
-
-    Raises:
-        TimeoutError: it is over.
-    """
+    """What `act` returns or raises, in a thread that is left alone, by a TimeoutError, when the time is over."""
     future: Future[Result] = Future()
 
     def call() -> None:
@@ -232,37 +209,21 @@ def within(seconds: float, act: Callable[[], Result]) -> Result:
     return future.result()
 
 
-def _connect(url: str) -> None:
-    """Raise an error at once where nobody listens at the server's address, for which W&B itself would wait."""
-    parts, settings = urlsplit(url), _library().settings
-    if not (urllib.request.getproxies() or settings.http_proxy or settings.https_proxy):
-        port = parts.port or (80 if parts.scheme == "http" else 443)
-        try:
-            socket.create_connection((parts.hostname or "", port), timeout=CONNECTING).close()
-        except OSError as error:
-            raise ConnectionError(f"{url}: {error}") from error
-
-
 def _end_service(run: Any = None) -> None:
     """End W&B's own process, whatever it waits for, and forget it, so that nothing waits for it when this one ends.
 
     The library starts another for its next run.
     """
     import wandb
+    from wandb.sdk import wandb_setup
 
     with contextlib.suppress(AttributeError):  # none is running, or it belongs to another process
-        _library()._connection._proc._process.kill()  # the library has no public way
+        wandb_setup.singleton()._connection._proc._process.kill()  # type: ignore[union-attr] # it has no public way
     # Gives the console back, which W&B reads too; both fail now.
     for end in (run.finish if run is not None else None, wandb.teardown):
         if end is not None:
             with contextlib.suppress(Exception, SystemExit):
                 within(ENDING, end)
-
-
-def _library() -> Any:
-    from wandb.sdk import wandb_setup
-
-    return wandb_setup.singleton()
 
 
 def numbers(summary: Mapping[str, Any], *, name: str = EVALUATION) -> dict[str, float]:
@@ -322,11 +283,9 @@ def _table_of(file: Path) -> Any:
     import pandas as pd
     import wandb
 
-    if len(file.read_text(encoding="utf-8").splitlines()) < 2:
-        return None
     table = pd.read_csv(file, encoding="utf-8").astype(object)
     rows: Any = table.where(table.notna(), None).to_numpy().tolist()
-    return wandb.Table(columns=[str(column) for column in table.columns], data=rows, allow_mixed_types=True)
+    return wandb.Table(columns=list(table.columns), data=rows, allow_mixed_types=True) if rows else None
 
 
 def _run_id(folder: Path) -> str:
@@ -334,19 +293,13 @@ def _run_id(folder: Path) -> str:
     file = folder / "wandb" / "id"
     given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
     if given or not file.is_file():
-        with atomic_write(file) as temporary:
-            temporary.write_text(given or secrets.token_hex(4))
+        write_text(file, given or secrets.token_hex(4))
     return file.read_text().strip()
 
 
 def chosen_mode(mode: str | None) -> str:
-    """How W&B is used: as given, as its own variable says, or by whether the user is logged in.
-
-    Raises:
-        VmcError: that is no mode, or W&B's address is none.
-    """
-    given = os.environ.get("WANDB_MODE")
-    key, chosen = ("logger.mode", mode) if mode else ("WANDB_MODE", given and OLD_MODES.get(given, given))
+    """How W&B is used: as given, as its own variable says, or by whether the user is logged in."""
+    key, chosen = ("logger.mode", mode) if mode else ("WANDB_MODE", os.environ.get("WANDB_MODE"))
     if chosen and chosen not in MODES:
         raise VmcError(f"{key} is '{chosen}'; it must be {', '.join(MODES)}{' or null' if mode else ''}")
     url = os.environ.get("WANDB_BASE_URL") or SERVER

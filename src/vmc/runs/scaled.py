@@ -4,6 +4,7 @@ import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,10 @@ def read_runs(given: Any) -> list[ScaledRun]:
         given: a text `[RUN:SCALE,...]` as it is typed, where single quotes hold a path with a comma in it; or a list of
             such items and of mappings {run, scale}. RUN is the folder of a run, whose newest weights are taken, or a
             file of its `weights/`. A missing scale is 1.
-
-    Raises:
-        VmcError: no run at all, one that is not there or has no weights, or a scale that is no number.
     """
     items = _split_list(given) if isinstance(given, str) else given
-    if not isinstance(items, list):
-        raise VmcError(f"runs is {given}, which names no run; {WRITE}")
-    if not items:
-        raise VmcError(f"runs is an empty list, which names no run; {WRITE}, or leave it out for the base model")
+    if not isinstance(items, list) or not items:
+        raise VmcError(f"runs is {given}, which names no run; {WRITE}, or leave it out for the base model")
     return [_read_item(item) for item in items]
 
 
@@ -82,11 +78,9 @@ def _read_item(item: Any) -> ScaledRun:
         run, scale = _split_scale(item.strip())
     else:
         raise VmcError(f"runs holds {item or 'an empty item'}, which names no run; {WRITE}")
-    path = Path(run).expanduser()
-    try:
-        number = float("nan") if isinstance(scale, bool) else float(scale)
-    except (TypeError, ValueError):
-        number = float("nan")
+    path, number = Path(run).expanduser(), float("nan")
+    with suppress(TypeError, ValueError):
+        number = float(str(scale))
     if not abs(number) <= LARGEST:
         wanted = f"it must be a number from {-LARGEST:g} to {LARGEST:g}, as in {run}:0.6"
         raise VmcError(f"runs names {run} with the scale '{scale}'; {wanted}")

@@ -24,8 +24,7 @@ from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, e
 from vmc.tools.software import Row
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
-from vmc.training.hardware import Hardware
-from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, count_held, memory_savings
+from vmc.training.memory import GIB, SAVINGS, STATE_BYTES, HeldMemory, count_held
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root, existing_folder, sha256_of
 from vmc.utils.processes import available_memory, usable_processors
@@ -93,15 +92,8 @@ class PlannedRun:
         beside = ["text"] if subset and self.parts["token"].trains else []
         if self.config["evaluate_every"] and not trainer["offload"]:
             beside.append("autoencoder")
-        state_bytes, precision = self.state_bytes, trainer["precision"]
-        return count_held(
-            self.base,
-            subset,
-            precision=precision,
-            state_bytes=state_bytes,
-            beside=beside,
-            masters=trainer["master_weights"],
-        )
+        choices = {"precision": trainer["precision"], "masters": trainer["master_weights"]}
+        return count_held(self.base, subset, state_bytes=self.state_bytes, beside=beside, **choices)
 
 
 def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
@@ -206,22 +198,20 @@ def gpu(run: PlannedRun) -> list[Row]:
     if hardware.device.type == "cpu":
         return [Row("GPU", "ok", f"{found}, and none is needed")]
     used = "the first is used" if hardware.devices == 1 else f"{hardware.devices} are used"
-    return [Row("GPU", "ok", f"{found}, {used}, {hardware.precision}"), gpu_memory(run, hardware)]
+    return [Row("GPU", "ok", f"{found}, {used}, {hardware.precision}"), gpu_memory(run)]
 
 
-def gpu_memory(run: PlannedRun, hardware: Hardware) -> Row:
+def gpu_memory(run: PlannedRun) -> Row:
     """GiB of the GPU against what the run holds, and the settings that would need less."""
     free, total = (part / GIB for part in torch.cuda.mem_get_info(0))
     has = f"{free:.1f} of {total:.1f} GiB free"
     if run.held is None:
         return Row("GPU memory", "note", f"{has}; the model's need is not known before it is there")
-    need, subset, batch_size = run.held.bytes / GIB, run.config["parameters"], run.config["batch_size"]
+    need = run.held.bytes / GIB
     found = f"{has}; the run holds {need:.1f} of weights, gradients and optimizer state, and activations beside them"
     if free >= need:
         return Row("GPU memory", "ok", found)
-    adapters = not subset or "Lora" in subset["_target_"]
-    savings = memory_savings(hardware, state_bytes=run.state_bytes, adapters=adapters, batch_size=batch_size)
-    remedy = f"give {savings}: python -m vmc.doctor --memory says what such choices save"
+    remedy = f"give {SAVINGS}: python -m vmc.doctor --memory says what such choices save"
     if total < need:
         return Row("GPU memory", "fails", found, f"take a larger GPU, or {remedy}")
     return Row("GPU memory", "note", found, f"end other programs on it, or {remedy}")

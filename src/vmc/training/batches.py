@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import Conditioning, sample_posterior
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.training.regularization import RegularizationSource
+from vmc.training.regularization import Regularization
 from vmc.training.subject import NoSubject, Subject
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import derive_seed, generator
@@ -34,45 +34,51 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """Which clips a draw of a step takes: a pure function of the seed, the step and the draw's place in the batch.
+class StepPlan:
+    """What each step of a run draws: a pure function of the seed, the step and the draw's place in the batch.
 
     A run's clips are in the order exemplars, regularization clips, stills.
 
     Args:
+        seed: the run's.
+        batch_size: draws a step, over all ranks and accumulated micro-batches.
         exemplars, exemplar_variants: how many exemplars there are, and windows of each.
         others: how many regularization clips.
         regularization: how a step mixes the two.
         stills: how many stills of a subject.
         subject: which share of the draws takes one of them, and from which step on.
+        timestep_sampler: which times are drawn.
+        process: the model's, whose times they are.
     """
 
+    seed: int
+    batch_size: int
     exemplars: int
     exemplar_variants: int
     others: int
-    regularization: RegularizationSource
+    regularization: Regularization
+    timestep_sampler: TimestepSampler
+    process: NoiseProcess
     stills: int = 0
     subject: Subject | NoSubject = field(default_factory=NoSubject)
 
-    def draw(self, *place: int) -> Sequence[Drawn]:
-        """The clips of the draw at `place`, which is (run seed, step, index in the global batch)."""
+    def draw(self, step: int, index: int) -> Sequence[Drawn]:
+        """The clips of one draw, which is at `index` in the global batch."""
+        place, mixing = (self.seed, step, index), self.regularization
         # Either set, the motion's with its regularization (paper, Sec. 3.2).
-        if isinstance(self.subject, Subject) and self._takes_still(self.subject, *place):
-            clip, variant = _clip_and_variant(self.stills, self.subject.versions, *place, "subject")
-            first = self.exemplars + self.others
-            return (Drawn(clip=first + clip, variant=variant, slot="subject", is_still=True),)
+        if isinstance(self.subject, Subject) and self.stills:
+            share = torch.rand((), generator=generator(*place, "subject or motion")).item()
+            if step >= self.subject.start and share < self.subject.share:
+                clip, variant = _clip_and_variant(self.stills, self.subject.versions, *place, "subject")
+                first = self.exemplars + self.others
+                return (Drawn(clip=first + clip, variant=variant, slot="subject", is_still=True),)
         if not self.others:
             return (self._exemplar(*place),)
-        if self.regularization.mix == "paired":
-            return self._exemplar(*place), self._regularizer(*place, weight=self.regularization.weight)
-        share = self.exemplars / (self.exemplars + self.others) if self.regularization.ratio == "over_clips" else 0.5
+        if mixing.mix == "paired":
+            return self._exemplar(*place), self._regularizer(*place, weight=mixing.weight)
+        share = self.exemplars / (self.exemplars + self.others) if mixing.ratio == "over_clips" else 0.5
         is_exemplar = torch.rand((), generator=generator(*place, "set")).item() < share
         return (self._exemplar(*place) if is_exemplar else self._regularizer(*place, weight=1.0),)
-
-    def _takes_still(self, subject: Subject, seed: int, step: int, index: int) -> bool:
-        """Whether a draw takes a still, and no clip of the motion."""
-        share = torch.rand((), generator=generator(seed, step, index, "subject or motion")).item()
-        return step >= subject.start and share < subject.share
 
     def _exemplar(self, *place: int) -> Drawn:
         clip, variant = _clip_and_variant(self.exemplars, self.exemplar_variants, *place, "motion")
@@ -81,6 +87,20 @@ class Mixture:
     def _regularizer(self, *place: int, weight: float) -> Drawn:
         clip, variant = _clip_and_variant(self.others, self.regularization.variants, *place, "regularization")
         return Drawn(clip=self.exemplars + clip, variant=variant, weight=weight, slot="regularization")
+
+    def wanted(self, steps: range) -> list[tuple[int, int]]:
+        """Every (clip, variant) that these steps read, so that no other is encoded."""
+        drawn = (item for step in steps for index in range(self.batch_size) for item in self.draw(step, index))
+        return sorted({(item.clip, item.variant) for item in drawn})
+
+    def noise(self, item: Drawn, step: int, index: int, purpose: str, shape: torch.Size) -> Tensor:
+        """Standard normal values for one clip of a draw."""
+        return torch.randn(shape, generator=generator(self.seed, step, index, item.slot, purpose))
+
+    def time(self, item: Drawn, step: int, index: int) -> Tensor:
+        """time_B of one clip, B = 1; the two halves of a pair draw independently."""
+        source = generator(self.seed, step, index, item.slot, "timestep")
+        return self.timestep_sampler.sample(1, process=self.process, generator=source)
 
 
 def _clip_and_variant(clips: int, variants: int, *place: int | str) -> tuple[int, int]:
@@ -130,47 +150,6 @@ class Batch:
         return self.map(Tensor.pin_memory)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepPlan:
-    """What each step of a run draws: a pure function of the seed and the step.
-
-    Args:
-        seed: the run's.
-        batch_size: draws a step, over all ranks and accumulated micro-batches.
-        mixture: which clips a draw takes.
-        timestep_sampler: which times.
-        process: the model's, whose times they are.
-    """
-
-    seed: int
-    batch_size: int
-    mixture: Mixture
-    timestep_sampler: TimestepSampler
-    process: NoiseProcess
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise VmcError(f"batch_size is {self.batch_size}; it must be at least 1")
-
-    def draw(self, step: int, index: int) -> Sequence[Drawn]:
-        """The clips of one draw."""
-        return self.mixture.draw(self.seed, step, index)
-
-    def wanted(self, steps: range) -> list[tuple[int, int]]:
-        """Every (clip, variant) that these steps read, so that no other is encoded."""
-        drawn = (item for step in steps for index in range(self.batch_size) for item in self.draw(step, index))
-        return sorted({(item.clip, item.variant) for item in drawn})
-
-    def noise(self, item: Drawn, step: int, index: int, purpose: str, shape: torch.Size) -> Tensor:
-        """Standard normal values for one clip of a draw."""
-        return torch.randn(shape, generator=generator(self.seed, step, index, item.slot, purpose))
-
-    def time(self, item: Drawn, step: int, index: int) -> Tensor:
-        """time_B of one clip, B = 1; the two halves of a pair draw independently."""
-        source = generator(self.seed, step, index, item.slot, "timestep")
-        return self.timestep_sampler.sample(1, process=self.process, generator=source)
-
-
 def check_batch_size(batch_size: int, *, world: int, accumulate: int) -> None:
     """Refuse draws a step that the processes and their accumulated micro-batches cannot share equally."""
     parts = world * accumulate
@@ -203,9 +182,6 @@ class TrainingBatches(IterableDataset):
     rank: int = 0
     world: int = 1
     accumulate: int = 1
-
-    def __post_init__(self) -> None:
-        check_batch_size(self.plan.batch_size, world=self.world, accumulate=self.accumulate)
 
     def __iter__(self) -> Iterator[Batch]:
         share = self.plan.batch_size // (self.world * self.accumulate)

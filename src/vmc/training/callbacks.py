@@ -72,9 +72,8 @@ class LossLog(StepCallback):
         super().on_train_start(trainer, module)
         if trainer.is_global_zero:
             self.run.cut_back(trainer.global_step)
-        hidden = None if trainer.is_global_zero else True
-        steps, done = trainer.max_steps, trainer.global_step
-        self._bar = tqdm(total=steps, initial=done, desc="train", unit="step", disable=hidden)
+        hidden, total, done = None if trainer.is_global_zero else True, trainer.max_steps, trainer.global_step
+        self._bar = tqdm(total=total, initial=done, desc="train", unit="step", disable=hidden)
         self._clock = time.perf_counter()
 
     def on_step(self, trainer: pl.Trainer, module: MotionModule, step: int) -> None:
@@ -180,11 +179,7 @@ class Checkpoints(StepCallback):
 
 
 def usable_checkpoint(run: RunFolder) -> Path | None:
-    """The newest training state of a run that is whole, None where it has none; damaged ones after it are named.
-
-    Raises:
-        VmcError: it has some, and all of them are damaged.
-    """
+    """The newest training state of a run that is whole, None where it has none; damaged ones after it are named."""
     damaged: list[str] = []
     for file in reversed(run.checkpoints()):
         fault = checkpoint_fault(file)
@@ -193,12 +188,12 @@ def usable_checkpoint(run: RunFolder) -> Path | None:
                 log.warning("the checkpoint %s; the run goes on from step %d", one, int(file.stem))
             return file
         damaged.append(f"{file} is damaged ({fault})")
-    if damaged:
-        raise VmcError(
-            f"the checkpoint {damaged[0]}, and none before it is whole;"
-            f" remove {run.checkpoint(0).parent} to train from the first step on, or choose another output"
-        )
-    return None
+    if not damaged:
+        return None
+    raise VmcError(
+        f"the checkpoint {damaged[0]}, and none before it is whole; remove {run.checkpoint(0).parent} to train from the"
+        " first step on, or choose another output"
+    )
 
 
 def checkpoint_fault(file: Path) -> str | None:

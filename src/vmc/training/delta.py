@@ -53,20 +53,14 @@ class Delta:
 
     @classmethod
     def load(cls, path: Path) -> "Delta":
-        """Read a file written by `save`.
-
-        Raises:
-            VmcError: no such file, a damaged one, or not a delta.
-        """
+        """Read a file written by `save`."""
         if not path.is_file():
             raise VmcError(f"the weights {path} do not exist; give a run folder that has trained, or another step")
         try:
             tensors, about = load_tensors(path)
         except DamagedError as error:
-            before = [file.stem for file in path.parent.glob("[0-9]*.safetensors") if file.stem.isdigit()]
-            before = [stem for stem in before if path.stem.isdigit() and stem < path.stem]
-            earlier = f"take those of an earlier step (step={int(max(before))}), " if before else ""
-            raise DamagedError(f"the weights {error}; {earlier}train again or get the file again") from error
+            remedy = "take those of an earlier step (step=N), train again or get the file again"
+            raise DamagedError(f"the weights {error}; {remedy}") from error
         about.pop(CHECKSUM, None)  # files of earlier versions have none
         if about.pop("format", None) != FORMAT:
             raise VmcError(f"the weights {path} are not a delta written by vmc; give a file of a run's weights/ folder")
@@ -94,11 +88,7 @@ class Delta:
 
     @torch.no_grad()
     def apply(self, model: VideoModel, denoiser: Module, text: TextEncoder | None = None) -> None:
-        """Copy the tensors into a fresh base, which is given adapters where the delta has them.
-
-        Raises:
-            VmcError: a tensor has no place there, or its shape differs.
-        """
+        """Copy the tensors into a fresh base, which is given adapters where the delta has them."""
         # Adapters rename the layers that they stand beside, so the others' places are found before there are any.
         places = delta_names(dict(denoiser.named_parameters()), text.rows if text else {}, prefix=model.prefix)
         lora = self.about.get("lora")
@@ -155,16 +145,14 @@ class InitialWeights:
 
         Args:
             init: the folder of a run, whose newest weights are taken, or a file of its `weights/`.
-            run: that starts from them.
-            model: its base model; nothing of it is loaded.
-            token: its tokens.
-
-        Raises:
-            VmcError: no weights there, or of another base model, or with a row of a token that the run has otherwise.
+            run, model, token: that starts from them, its base model, of which nothing is loaded, and its tokens.
         """
         kept = run.path / INIT
         goes_on = kept.is_file() and read_config(run.path).get("init") == str(init)
-        file = kept if goes_on else _find_file(Path(init).expanduser(), run.path)
+        path = Path(init).expanduser()
+        if path.is_dir() and path.resolve() == run.path.resolve():
+            raise VmcError(f"init is {path}, which is the run's own folder; give another run, or another output")
+        file = kept if goes_on else find_weights(path, said=f"init is {path}")
         delta = Delta.load(file)
         try:
             delta.check_base(model)
@@ -207,13 +195,6 @@ class InitialWeights:
         for name, row in text.rows.items():
             if row_name(name) in self.delta.tensors:
                 row.copy_(self.delta.tensors[row_name(name)])
-
-
-def _find_file(path: Path, own: Path) -> Path:
-    """The file of weights that a path names; `own` is the folder of the run itself."""
-    if path.is_dir() and path.resolve() == own.resolve():
-        raise VmcError(f"init is {path}, which is the run's own folder; give another run, or another output")
-    return find_weights(path, said=f"init is {path}")
 
 
 def _check_tokens(delta: Delta, token: MotionToken, init: str | Path) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vmc.data.clips import Clip
+from vmc.data.frames import ClipTransform
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
@@ -13,7 +14,7 @@ from vmc.metrics.suite import Suite
 from vmc.models.base import VideoModel
 from vmc.models.token import SUBJECT, MotionToken
 from vmc.training.hardware import Hardware
-from vmc.training.regularization import NoRegularization, RegularizationSource
+from vmc.training.regularization import NoRegularization, Regularization
 from vmc.training.subject import NoSubject, Subject
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
@@ -41,9 +42,6 @@ class Experiment:
         generation_batch: videos made at a time; None for as many as memory allows.
         seed: of the run, from which exemplars, clips, timesteps and noise are drawn.
         cache: folder of the caches that all runs share.
-
-    Raises:
-        VmcError: a number out of its range, or videos that the model cannot make.
     """
 
     model: VideoModel
@@ -52,7 +50,7 @@ class Experiment:
     token: MotionToken
     sampler: Sampler
     hardware: Hardware
-    regularization: RegularizationSource = field(default_factory=NoRegularization)
+    regularization: Regularization = field(default_factory=NoRegularization)
     subject: Subject | NoSubject = field(default_factory=NoSubject)
     suite: Suite | None = None
     prompts: Sequence[Prompt] = ()
@@ -86,9 +84,15 @@ class Experiment:
 
     @cached_property
     def latent_shape(self) -> tuple[int, int, int, int]:
-        """(C, F, h, w) of a clip and of a video.
-
-        Raises:
-            VmcError: no model there, or its autoencoder cannot hold such videos.
-        """
+        """(C, F, h, w) of a clip and of a video; a VmcError where the autoencoder cannot hold such videos."""
         return self.model.latent_shape(frames=self.data.frames, size=self.data.size)
+
+    def transforms(self, clips: Sequence[Clip]) -> list[ClipTransform]:
+        """How each clip becomes frames: exemplars are augmented, stills have one frame."""
+        kinds = {
+            "exemplar": self.data.transform(augmented=True, mirror=self.motion.mirror),
+            "regularization": self.data.transform(augmented=False, mirror=False, whole=False),
+        }
+        if isinstance(self.subject, Subject):
+            kinds["subject"] = self.subject.transform(self.data)
+        return [kinds[clip.role] for clip in clips]

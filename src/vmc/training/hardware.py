@@ -62,9 +62,9 @@ class Hardware:
     threads: int | None = None
     accumulate: int = 1
     clip_norm: float | None = 1.0
-    checkpoint_activations: bool | str = False
+    checkpoint_activations: bool | Literal["blocks", "layers", "auto"] = False
     master_weights: bool = False
-    compile: str | None = None
+    compile: Literal["layers"] | None = None
     cuda_graph: bool = False
     log_every: int = 1
     decode_frames: int = DECODE_FRAMES
@@ -75,43 +75,29 @@ class Hardware:
     overlap: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.precision not in ("32-true", *LOW):
-            raise VmcError(f"trainer.precision is '{self.precision}'; it must be 32-true, {' or '.join(LOW)}")
         if self.precision == "16-mixed" and self.device.type == "cpu":
             raise VmcError("trainer.precision is 16-mixed, which a CPU does not compute in; use 32-true")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise VmcError("trainer.accelerator is gpu, but PyTorch finds no GPU here; use trainer=cpu")
-        if self.device.type == "cuda":
-            self._check_gpu(torch.cuda.device_count())
-        if self.checkpoint_activations not in (False, True, "blocks", "layers", "auto"):
-            raise VmcError(
-                f"trainer.checkpoint_activations is {self.checkpoint_activations}; it must be false, true, blocks,"
-                " layers or auto"
-            )
-        if self.compile not in (None, "layers"):
-            raise VmcError(f"trainer.compile is {self.compile}; it must be layers, or null to compile nothing")
+        if self.device.type == "cuda" and self.devices > (have := torch.cuda.device_count()):
+            raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
+        # PyTorch would otherwise emulate it, slowly and not everywhere.
+        emulated = self.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+        if self.precision == "bf16-mixed" and emulated:
+            name = torch.cuda.get_device_name(self.device)
+            said = f"trainer.precision is bf16-mixed, but {name} has no bfloat16"
+            raise VmcError(f"{said}; use trainer.precision=16-mixed")
         if self.master_weights and self.devices > 1:
             raise VmcError(
                 f"trainer.master_weights is true, but trainer.devices is {self.devices}, whose processes share the"
                 " gradients of the network's own weights; give trainer.master_weights=false"
             )
-        for name in ("devices", "accumulate", "log_every", "decode_frames"):
-            if getattr(self, name) < 1:
-                raise VmcError(f"trainer.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("devices", "accumulate", "log_every", "decode_frames", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise VmcError(f"trainer.{name} is {value}; it must be at least 1")
         check_tile(self.decode_tile)
         if self.low_precision_decoding and self.precision == "16-mixed":
             log.info("trainer.low_precision_decoding: the autoencoder decodes in float32, as float16 would overflow")
-        if self.threads is not None and self.threads < 1:
-            raise VmcError(f"trainer.threads is {self.threads}; it must be at least 1, or null for PyTorch's choice")
-
-    def _check_gpu(self, have: int) -> None:
-        if self.devices > have:
-            raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
-        if self.precision == "bf16-mixed" and not has_bfloat16():
-            name = torch.cuda.get_device_name(self.device)
-            raise VmcError(
-                f"trainer.precision is bf16-mixed, but {name} has no bfloat16; use trainer.precision=16-mixed"
-            )
 
     @property
     def rank(self) -> int:
@@ -177,15 +163,13 @@ class Hardware:
 
         Caches have it in their keys, or a run would depend on who filled them.
         """
-        if self.device.type == "cpu":
-            return f"cpu {torch.get_num_threads()}"
-        return torch.cuda.get_device_name(self.device)
+        on_cpu = self.device.type == "cpu"
+        return f"cpu {torch.get_num_threads()}" if on_cpu else torch.cuda.get_device_name(self.device)
 
     def autocast(self) -> AbstractContextManager:
         """The precision of a forward pass outside Lightning."""
-        if self.precision not in LOW:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=LOW[self.precision])
+        low = LOW.get(self.precision)
+        return torch.autocast(self.device.type, dtype=low) if low else nullcontext()
 
     def check_partial_gradients(self) -> None:
         """Refuse a strategy of several processes that waits for gradients which some steps do not give."""
@@ -197,20 +181,15 @@ class Hardware:
             )
 
     def trainer(self, *, steps: int, callbacks: Sequence[pl.Callback], partial_gradients: bool = False) -> pl.Trainer:
-        """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours.
-
-        Args:
-            steps: at which it ends.
-            callbacks: in the order in which they are called.
-            partial_gradients: whether some of what is trained gets no gradient in some steps, which DDP must look for.
+        """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours, called in
+        their order. With `partial_gradients` some of what is trained gets none in some steps, which DDP must look for.
         """
         # Its advice on workers, logging and GPUs does not apply: everything a batch needs is in memory.
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
-        warnings.filterwarnings(
-            "ignore", message=r".*(does not have many workers|GPU available but not used|capturable=True).*"
-        )
+        told = r".*(does not have many workers|GPU available but not used|capturable=True).*"
+        warnings.filterwarnings("ignore", message=told)
         ddp = self.devices > 1 and self.strategy in ("auto", "ddp")
         return pl.Trainer(
             accelerator=self.accelerator,
@@ -233,11 +212,6 @@ class Hardware:
             limit_val_batches=0,
             benchmark=False,
         )
-
-
-def has_bfloat16() -> bool:
-    """Whether the GPU computes in bfloat16 itself; PyTorch would otherwise emulate it, slowly and not everywhere."""
-    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 class StreamedCheckpoints(TorchCheckpointIO):

@@ -24,16 +24,16 @@ class MasterWeights(Module):
 
     def take_gradients(self) -> None:
         """Add the copies' gradients to those of the masters, in float32, and free them."""
-        both = zip(self._copies, self.masters, strict=True)
-        pairs = [(copy, copy.grad, master) for copy, master in both if copy.grad is not None]
         sums: list[Tensor] = []
-        for copy, _, master in pairs:
-            if master.grad is None:
-                master.grad = torch.zeros_like(master)
-            sums.append(master.grad)
-            copy.grad = None
-        if pairs:
-            torch._foreach_add_(sums, [gradient for _, gradient, _ in pairs])  # type: ignore[arg-type]
+        gradients: list[Tensor] = []
+        for copy, master in zip(self._copies, self.masters, strict=True):
+            if copy.grad is not None:
+                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+                sums.append(master.grad)
+                gradients.append(copy.grad)
+                copy.grad = None
+        if sums:
+            torch._foreach_add_(sums, gradients)
 
     @torch.no_grad()
     def write_copies(self, *_: Any) -> None:

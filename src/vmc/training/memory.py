@@ -13,7 +13,7 @@ import torch
 from vmc.models.base import VideoModel
 from vmc.models.parameters import Subset
 from vmc.models.recomputation import checkpoint_activations, choose_layers, measure_activations
-from vmc.training.hardware import LOW, Hardware, has_bfloat16
+from vmc.training.hardware import LOW, Hardware
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
@@ -23,32 +23,19 @@ SHARE = 0.9
 """Of the free memory that activations may take; the rest is for what the allocator cannot use."""
 STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
 """Bytes of a trained parameter's optimizer state, two moments, by the optimizer's class; of others none are counted."""
+SAVINGS = (
+    "trainer.checkpoint_activations=true, trainer.precision=bf16-mixed (16-mixed without bfloat16),"
+    " trainer.master_weights=false, optimizer=adamw8bit, batch_size=1, parameters=lora or a smaller data.size"
+)
+"""Settings that need less memory."""
 
 
 class HeldMemory(NamedTuple):
-    """What a training holds on a GPU from the end of its first step on; activations come on top.
+    """What a training holds on a GPU from the end of its first step on; activations come on top."""
 
-    Args:
-        trained, frozen: parameters of the denoiser, adapters among the trained.
-        beside: parameters of other networks that lie there, in float32.
-        precision: of the frozen ones, as in `conf/trainer`.
-        state_bytes: of the optimizer's state, for a trained parameter.
-        masters: whether a trained parameter is there twice, in float32 and in the low precision.
-    """
-
-    trained: int
+    trained: int  # parameters of the denoiser, adapters among them
     frozen: int
-    beside: int
-    precision: str
-    state_bytes: int
-    masters: bool = False
-
-    @property
-    def bytes(self) -> int:
-        """Weights, gradients and optimizer state; what is trained is in float32, and so are its gradients."""
-        low = LOW.get(self.precision, torch.float32).itemsize
-        trained = self.trained * (4 + 4 + self.state_bytes + low * self.masters)
-        return trained + self.frozen * low + self.beside * 4
+    bytes: int  # of weights, gradients and optimizer state
 
 
 def count_held(
@@ -60,83 +47,52 @@ def count_held(
     beside: Sequence[str] = (),
     masters: bool = False,
 ) -> HeldMemory:
-    """Count the parameters on the meta device, those of further roles (`text`, `autoencoder`) `beside` the denoiser's;
-    of the model only config files are read.
+    """Count the parameters on the meta device; of the model only config files are read.
+
+    Args:
+        model, subset: the base model, and what of its denoiser is trained; None trains nothing.
+        precision: of the frozen weights, as in `conf/trainer`.
+        state_bytes: of the optimizer's state, for a trained parameter.
+        beside: further roles (`text`, `autoencoder`) whose networks lie there, in float32.
+        masters: whether a trained parameter is there twice, in float32 and in the low precision.
     """
     denoiser = model.empty_denoiser().requires_grad_(False)
     trained = subset.select_trainable(denoiser, model.groups) if subset else {}
     frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
     parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
     others = [tensor for part in parts for tensor in model.empty(part).parameters()]
-    numbers = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
-    return HeldMemory(numbers[0], numbers[1], numbers[2], precision, state_bytes, masters)
+    counts = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
+    low = LOW.get(precision, torch.float32).itemsize
+    # What is trained is in float32, and so are its gradients.
+    each = (4 + 4 + state_bytes + low * masters, low, 4)
+    return HeldMemory(counts[0], counts[1], sum(count * size for count, size in zip(counts, each, strict=True)))
 
 
-def memory_savings(trainer: Any, *, state_bytes: int, adapters: bool, batch_size: int) -> str:
-    """The settings that would need less memory, those left out that are chosen already.
-
-    Args:
-        trainer: the run's `Hardware`, or what has its fields.
-        state_bytes: of the optimizer's state, for a trained parameter.
-        adapters: adapters are trained, or nothing is.
-        batch_size: draws a step.
-    """
-    settings = {
-        "trainer.checkpoint_activations=true": not trainer.checkpoint_activations,
-        f"trainer.precision={'bf16' if has_bfloat16() else '16'}-mixed": trainer.precision == "32-true",
-        "trainer.master_weights=false": trainer.master_weights,
-        "optimizer=adamw8bit": state_bytes > 2,
-        "batch_size=1 or more trainer.accumulate": batch_size > trainer.devices * trainer.accumulate,
-        "parameters=lora": not adapters,
-        "a smaller data.size": True,
-    }
-    return ", or ".join(name for name, helps in settings.items() if helps)
-
-
-def check_memory(
-    model: VideoModel, subset: Subset, hardware: Hardware, *, optimizer: Any, batch_size: int, text_trained: bool
-) -> str:
-    """Refuse a training whose weights, gradients and optimizer state alone are more than the GPU has.
-
-    Returns:
-        `memory_savings` of the run; nothing on a CPU.
-
-    Raises:
-        VmcError: naming what they take, what the GPU has, and these settings.
-    """
+def check_memory(model: VideoModel, subset: Subset, hardware: Hardware, optimizer: Any, *, text_trained: bool) -> None:
+    """Refuse a training whose weights, gradients and optimizer state alone are more than the GPU has."""
     if hardware.device.type != "cuda":
-        return ""
+        return
     state_bytes = STATE_BYTES.get(getattr(getattr(optimizer, "func", optimizer), "__name__", ""), 0)
-    beside = ["text"] if text_trained else []
-    held = count_held(
-        model,
-        subset,
-        precision=hardware.precision,
-        state_bytes=state_bytes,
-        beside=beside,
-        masters=hardware.master_weights,
-    )
-    adapters = "lora" in subset.describe() or not held.trained
-    savings = memory_savings(hardware, state_bytes=state_bytes, adapters=adapters, batch_size=batch_size)
-    total = torch.cuda.mem_get_info(hardware.device)[1]
-    if held.bytes > total:
+    beside, total = ["text"] if text_trained else [], torch.cuda.mem_get_info(hardware.device)[1]
+    choices: dict[str, Any] = {"precision": hardware.precision, "masters": hardware.master_weights}
+    held = count_held(model, subset, state_bytes=state_bytes, beside=beside, **choices).bytes
+    if held > total:
         raise VmcError(
             f"this training does not fit into memory: weights, gradients and optimizer state alone take"
-            f" {held.bytes / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {savings}, or take a larger GPU"
+            f" {held / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {SAVINGS}, or take a larger GPU"
         )
-    return savings
 
 
 @contextmanager
-def explain_oom(device: torch.device, savings: str) -> Iterator[None]:
-    """Within, a GPU that has no memory left is a VmcError with what `check_memory` gave as its remedy."""
+def explain_oom(device: torch.device) -> Iterator[None]:
+    """Within, a GPU that has no memory left is a VmcError with the settings that need less."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         total, taken = torch.cuda.mem_get_info(device)[1] / GIB, torch.cuda.max_memory_reserved(device) / GIB
         raise VmcError(
             f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
-            f" end other programs on it, or give {savings}"
+            f" end other programs on it, or give {SAVINGS}"
         ) from error
 
 

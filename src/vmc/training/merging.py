@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,8 +20,6 @@ from vmc.runs.scaled import ScaledRun
 from vmc.training.delta import FIRST_FAMILY, Delta, is_row, row_name
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +41,16 @@ class MergedDeltas:
 
     @classmethod
     def load(cls, runs: Sequence[ScaledRun]) -> "MergedDeltas":
-        """Read the weights of runs.
-
-        Raises:
-            VmcError: damaged weights, or those of different base models.
-        """
+        """Read the weights of runs; those of different base models are refused."""
         merged = cls(runs=runs, deltas=[Delta.load(run.weights) for run in runs])
-        first = merged.deltas[0].about
-        for run, delta in zip(runs, merged.deltas, strict=True):
-            about = delta.about
-            if about.get("family", FIRST_FAMILY) != first.get("family", FIRST_FAMILY) or about.get(
-                "base_fingerprint"
-            ) != first.get("base_fingerprint"):
+        first, *others = (delta.about for delta in merged.deltas)
+        base = first.get("family", FIRST_FAMILY), first.get("base_fingerprint")
+        for run, about in zip(runs[1:], others, strict=True):
+            if (about.get("family", FIRST_FAMILY), about.get("base_fingerprint")) != base:
                 raise VmcError(
                     f"runs names {runs[0].path}, tuned from {first.get('base')}, and {run.path}, tuned from another"
                     f" base model, {about.get('base')}; name runs of one base model"
                 )
-        marks = [mark for mark, _ in merged._contents]
-        for run, delta in zip(runs, merged.deltas, strict=True):
-            if (init := delta.about.get("init")) in marks and (before := runs[marks.index(init)]).scale > 0 < run.scale:
-                log.warning("%s was started from %s: what that one learned counts in both", run.path, before.path)
         return merged
 
     @cached_property
@@ -79,10 +66,7 @@ class MergedDeltas:
     def token(self, first: MotionToken) -> MotionToken:
         """The first run's token, with the words of the other runs as further ones.
 
-        A word that several runs have with the same row is one word.
-
-        Raises:
-            VmcError: two runs have a word in common, and different rows for it.
+        A word that several runs have with the same row is one word; with different rows it is refused.
         """
         seen: dict[str, tuple[ScaledRun, Token, Tensor | None]] = {}
         further = dict(first.further)
@@ -100,11 +84,6 @@ class MergedDeltas:
                 raise VmcError(
                     f"runs names {other.path} and {run.path}, which both have the word '{token.word}' with"
                     " different rows; train one of them again with another word, token.word=..."
-                )
-            if other.path != run.path:
-                log.warning(
-                    "'%s' is a word of %s and of %s: it asks for what each has learned by it",
-                    *(token.word, other.path, run.path),
                 )
         return replace(first, further=further)
 
@@ -129,11 +108,7 @@ class MergedDeltas:
 
     @torch.no_grad()
     def apply(self, model: VideoModel, denoiser: Module, text: TextEncoder) -> None:
-        """Put the sum into a fresh base, whose text encoder has the words of `token`.
-
-        Raises:
-            VmcError: a tensor has no place there, or its shape differs.
-        """
+        """Put the sum into a fresh base, whose text encoder has the words of `token`."""
         fresh: dict[str, Tensor] = {}
         sums: dict[str, Tensor] = {}
         shares: dict[str, float] = {}

@@ -71,7 +71,6 @@ class MotionModule(pl.LightningModule):
         self.text_encoder = encoder.network if encoder else None  # a submodule, so that Lightning moves it
         self.objective = objective or Denoising()
         self._make_optimizer, self._make_schedule = optimizer, lr_schedule or Constant()
-        self._scheduled = False
         self.rate: float | None = None  # of the last step and the first group, where a schedule changes it
         self.losses: list[dict[str, Any]] = []  # of the micro-batches since the last step, as `sum_losses` takes them
         self.masters: MasterWeights | None = None
@@ -102,11 +101,6 @@ class MotionModule(pl.LightningModule):
     def _stepped(self) -> list[Parameter]:
         """Of the denoiser, what the optimizer steps."""
         return list(self.masters.masters if self.masters else self.trained.values())
-
-    @property
-    def moved_by_stills(self) -> frozenset[str]:
-        """Names of the trained tensors that stills of a subject may move; none where there is no subject."""
-        return self._movable.get(True, frozenset())
 
     def weights(self) -> dict[str, Tensor]:
         """All that differs from the base model, under the names of the delta."""
@@ -225,7 +219,7 @@ class MotionModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Note the rate of the step."""
-        if self._scheduled:
+        if self.lr_schedulers():
             self.rate = float(optimizer.param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:
@@ -242,9 +236,7 @@ class MotionModule(pl.LightningModule):
             optimizer.register_step_post_hook(self.masters.write_copies)
         if self.static_step:  # a graph steps the optimizer that it was made with
             self.static_step = StaticStep(self._whole_step)
-        scheduler = self._make_schedule(optimizer)
-        self._scheduled = scheduler is not None
-        if scheduler is None:
+        if (scheduler := self._make_schedule(optimizer)) is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -269,9 +261,6 @@ class MotionModule(pl.LightningModule):
 def movable(subject: Subject | NoSubject, trained: Iterable[str], model: VideoModel) -> dict[bool, frozenset[str]]:
     """Names of the trained tensors that stills may move, under True where there are any, and under False those that
     all other clips may: the subject's row is moved by stills alone, and the motion's by the others.
-
-    Raises:
-        VmcError: the stills may move nothing that is trained.
     """
     trained = frozenset(trained)
     if isinstance(subject, NoSubject):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -18,31 +18,14 @@ from vmc.utils.errors import VmcError
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 
 
-class ScheduleFactory(Protocol):
-    """Makes the schedule of all groups of an optimizer, stepped after each of its steps; None where no rate changes."""
-
-    @property
-    def steps(self) -> int | None:
-        """How long it is; None for one without an end."""
-
-    def __call__(self, optimizer: Optimizer) -> LambdaLR | None:
-        """The schedule."""
-
-
 def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) -> Optimizer:
-    """The optimizer of parameter groups.
-
-    Raises:
-        VmcError: its class refuses a setting.
-    """
+    """The optimizer of parameter groups; a VmcError where its class refuses a setting."""
     try:
         return factory(groups)
     except (ValueError, TypeError) as error:
         called = factory.func if isinstance(factory, partial) else type(factory)
-        reason = " ".join(str(error).split())
-        raise VmcError(
-            f"optimizer is {called.__name__}, which refuses its settings ({reason}); correct them"
-        ) from error
+        said = f"optimizer is {called.__name__}, which refuses its settings ({' '.join(str(error).split())})"
+        raise VmcError(f"{said}; correct them") from error
 
 
 def for_gpu(factory: OptimizerFactory, *, fused: bool, capturable: bool) -> OptimizerFactory:
@@ -81,12 +64,8 @@ def check_optimizer(factory: OptimizerFactory) -> None:
         make_optimizer(factory, _one_number())
 
 
-def check_schedule(factory: ScheduleFactory, *, steps: int) -> None:
-    """Have the schedule of a run of so many steps made for a single number, before anything is loaded.
-
-    Raises:
-        VmcError: it is shorter than the run, or its class refuses a setting.
-    """
+def check_schedule(factory: "ScheduleFactory", *, steps: int) -> None:
+    """Refuse a schedule that is shorter than a run of so many steps, or cannot be made for a single number."""
     if factory.steps is not None and factory.steps < steps:
         raise VmcError(
             f"lr_schedule.steps is {factory.steps}, but the run has {steps} steps, and a schedule says nothing beyond"
@@ -120,26 +99,23 @@ class Schedule:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.warmup_steps < 0:
-            raise VmcError(f"lr_schedule.warmup_steps is {self.warmup_steps}; it must be at least 0")
-        if self.steps is not None and not self.warmup_steps < self.steps:
-            raise VmcError(
-                f"lr_schedule.warmup_steps is {self.warmup_steps}; it must be less than lr_schedule.steps, {self.steps}"
-            )
+        if self.warmup_steps < 0 or (self.steps is not None and self.warmup_steps >= self.steps):
+            less = "" if self.steps is None else f" and less than lr_schedule.steps, {self.steps}"
+            raise VmcError(f"lr_schedule.warmup_steps is {self.warmup_steps}; it must be at least 0{less}")
 
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
         """The schedule of all groups of an optimizer; raises a VmcError where transformers has none of that name."""
         from transformers import get_scheduler  # takes seconds to import
 
+        settings = {"num_warmup_steps": self.warmup_steps, "num_training_steps": self.steps}
         try:
-            made = get_scheduler(
-                self.name, optimizer, num_warmup_steps=self.warmup_steps, num_training_steps=self.steps
-            )
+            made = get_scheduler(self.name, optimizer, **settings)
         except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise VmcError(f"lr_schedule.name is {self.name}, which is refused ({reason}); correct it") from error
         if not isinstance(made, LambdaLR):  # it would want to be told of a metric
-            raise VmcError(
-                f"lr_schedule.name is {self.name}, which does not go by steps; choose linear, cosine or another"
-            )
+            raise VmcError(f"lr_schedule.name is {self.name}, which does not go by steps; choose linear or another")
         return made
+
+
+ScheduleFactory = Constant | Schedule

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
-from vmc.data.clips import Clip, ClipSource
+from vmc.data.clips import Clip
 from vmc.data.folder import VideoFolder
 from vmc.data.webvid import WebVid
 from vmc.utils.errors import VmcError
@@ -16,65 +16,50 @@ Ratio = Literal["over_clips", "balanced"]
 """Of a union: `over_clips`, every clip equally likely (10 of 110 draws are exemplars); `balanced`, half of them are."""
 
 
-class RegularizationSource(Protocol):
-    """Clips beside the exemplars, and how a step mixes the two. Each is made with the run's `source` of clips, its
-    `seed`, and `base_videos`, the base model as a maker of videos.
+@dataclass(frozen=True, kw_only=True)
+class Regularization:
+    """Clips beside the exemplars, and how a step mixes the two.
+
+    Args:
+        source: the run's clips, a `ClipSource`.
+        seed: of the run; equal sources and seeds give equal clips.
+        base_videos: the base model as a maker of videos.
+        mix: how a step draws from both.
+        weight: of the regularization loss in a pair.
+        ratio: of a union.
+        variants: windows of each clip that are encoded and drawn from.
     """
 
-    @property
-    def mix(self) -> Mix:
-        """How draws are made of both."""
-
-    @property
-    def weight(self) -> float:
-        """Of the regularization loss in a pair."""
-
-    @property
-    def ratio(self) -> Ratio:
-        """Of a union."""
-
-    @property
-    def variants(self) -> int:
-        """Windows of each clip that are encoded and drawn from."""
-
-    def clips(self) -> list[Clip]:
-        """All of them; equal sources give equal lists."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoRegularization:
-    """The exemplars alone (Table 2e, "None")."""
-
-    source: ClipSource | None = None
+    source: Any = None
     seed: int = 0
-    base_videos: object = None
-    mix: Mix = "union"
-    weight: float = 0.0
-    ratio: Ratio = "over_clips"
-    variants: int = 1
+    base_videos: Any = None
+    mix: Mix = "paired"
+    weight: float = 0.5
+    ratio: Ratio = "balanced"
+    variants: int = 4
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("weight", self.weight, 0), ("variants", self.variants, 1)):
+            if not value >= least:
+                raise VmcError(f"regularization.{name} is {value}; it must be at least {least}")
 
     def clips(self) -> list[Clip]:
-        """No clips."""
+        """All of them: here none."""
         return []
 
 
 @dataclass(frozen=True, kw_only=True)
-class RealRegularization:
+class NoRegularization(Regularization):
+    """The exemplars alone (Table 2e, "None")."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealRegularization(Regularization):
     """Real videos of related motions: those of the folder `path`, else those that the data offers. They are not
     augmented. The release pairs, with a weight of 0.5.
     """
 
-    source: ClipSource
-    seed: int
-    base_videos: object = None
-    mix: Mix = "paired"
-    weight: float = 0.5
-    ratio: Ratio = "balanced"
     path: str | Path | None = None
-    variants: int = 4
-
-    def __post_init__(self) -> None:
-        check_mix(self.mix, self.weight, self.ratio, self.variants)
 
     def clips(self) -> list[Clip]:
         """Raises a VmcError where there are none."""
@@ -89,40 +74,18 @@ class RealRegularization:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebVidRegularization:
+class WebVidRegularization(Regularization):
     """Real videos of all kinds, drawn by the run's seed from a table as WebVid has it (paper, for motions of internet
     videos). See `WebVid` for path, csv, count, words and skip_bad.
     """
 
-    source: ClipSource
-    seed: int
     path: str | Path | None = None
     csv: str | Path | None = None
     count: int = 100
     words: Sequence[str] = ()
     skip_bad: bool = False
-    base_videos: object = None
-    mix: Mix = "paired"
-    weight: float = 0.5
-    ratio: Ratio = "balanced"
-    variants: int = 4
-
-    def __post_init__(self) -> None:
-        check_mix(self.mix, self.weight, self.ratio, self.variants)
 
     def clips(self) -> list[Clip]:
         """Raises a VmcError where the table or a drawn video is missing."""
         drawn = WebVid(self.path, csv=self.csv, count=self.count, words=self.words, skip_bad=self.skip_bad)
         return drawn.regularization(seed=self.seed)
-
-
-def check_mix(mix: str, weight: float, ratio: str, variants: int) -> None:
-    """Refuse settings of a regularization that cannot be."""
-    if mix not in ("paired", "union"):
-        raise VmcError(f"regularization.mix is '{mix}'; it must be paired or union")
-    if not weight >= 0:
-        raise VmcError(f"regularization.weight is {weight}; it must not be negative")
-    if ratio not in ("over_clips", "balanced"):
-        raise VmcError(f"regularization.ratio is '{ratio}'; it must be over_clips or balanced")
-    if variants < 1:
-        raise VmcError(f"regularization.variants is {variants}; it must be at least 1")

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType, MappingProxyType
@@ -13,6 +12,7 @@ import pytorch_lightning as pl
 
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
+from vmc.utils.processes import handled
 
 STOPPING = b"stopping after the step or the videos in hand; the same signal again stops at once\n"
 
@@ -39,25 +39,23 @@ class StopOnSignal(pl.Callback):
         self.received: signal.Signals | None = None
         self._first: dict[int, float] = {}
         self._before: dict[int, Any] = {}
+        self._listening = contextlib.ExitStack()
         self._trainer: pl.Trainer | None = None
         # Taken now: Lightning listens too, while it trains. Python's own handler of SIGINT only raises.
-        handlers = {number: signal.getsignal(number) for number in self.SIGNALS}
-        others = {number: one for number, one in handlers.items() if one is not signal.default_int_handler}
-        self._listeners = {number: one for number, one in others.items() if callable(one)}
+        known = {number: signal.getsignal(number) for number in self.SIGNALS}
+        ours = signal.default_int_handler
+        self._listeners = {number: one for number, one in known.items() if callable(one) and one is not ours}
 
     def __enter__(self) -> Self:
         """Listen."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in self.SIGNALS}
-            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: self.pass_on())
+        self._before = self._listening.enter_context(handled(self._hear, *self.SIGNALS))
+        self._listening.enter_context(handled(lambda *_: self.pass_on(), signal.SIGALRM))
         return self
 
     def __exit__(self, *error: object) -> None:
         """Give the signals back."""
-        if self._before:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        while self._before:
-            signal.signal(*self._before.popitem())
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._listening.close()
 
     @property
     def exit_code(self) -> int:
@@ -70,7 +68,7 @@ class StopOnSignal(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Listen in place of Lightning, whose handler would have the ranks wait for each other."""
-        for number in self._before.keys() & set(self.SIGNALS):
+        for number in self._before:
             signal.signal(number, self._hear)
         trainer.should_stop |= self.asked(trainer)
 
@@ -126,9 +124,7 @@ def run_to_end(
 
     Args:
         work: gives the reason why it ended, `signal` where a signal ended it before its time.
-        run: its folder.
-        mirror: which is told of the end too.
-        rank: of this process; the first writes the end down.
+        run, mirror: which are told of the end, by the first `rank`.
         about: what else `run.json` then says, filled by the work.
     """
 

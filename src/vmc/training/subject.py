@@ -12,6 +12,9 @@ from vmc.data.augmentation import Augmentation
 from vmc.data.clips import Clip, StillSource
 from vmc.data.frames import ClipTransform
 from vmc.data.motion import MotionData
+from vmc.diffusion.objective import Objective
+from vmc.models.base import VideoModel
+from vmc.models.parameters import check_groups
 from vmc.utils.errors import VmcError
 
 UNCHANGED = Augmentation(
@@ -58,10 +61,9 @@ class Subject:
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise VmcError(f"subject.share is {self.share}; it must be above 0 and at most 1, a part of the draws")
-        if self.start < 0:
-            raise VmcError(f"subject.start is {self.start}; it must be 0 or a later step")
-        if self.variants < 1:
-            raise VmcError(f"subject.variants is {self.variants}; it must be at least 1")
+        for name, value, least in (("start", self.start, 0), ("variants", self.variants, 1)):
+            if value < least:
+                raise VmcError(f"subject.{name} is {value}; it must be at least {least}")
 
     @property
     def versions(self) -> int:
@@ -74,6 +76,19 @@ class Subject:
         if not clips:
             raise VmcError("subject has no stills: give others, or leave it out with subject=none")
         return clips
+
+    def check(self, model: VideoModel, *, objective: Objective, size: int, steps: int) -> None:
+        """Refuse stills that no step would draw, or that model or objective cannot serve; `size` in px."""
+        check_groups(self.groups, model.groups, key="subject.groups")
+        if self.start >= steps:
+            raise VmcError(
+                f"subject.start is {self.start}, but steps is {steps}, so that no still would be drawn; give an earlier"
+                " start, or more steps"
+            )
+        try:
+            objective.check(frames=model.latent_shape(frames=1, size=size)[1], process=model.process)
+        except VmcError as error:
+            raise VmcError(f"subject has stills, videos of one frame, which cannot be trained on: {error}") from error
 
     def transform(self, data: MotionData) -> ClipTransform:
         """Still to the one frame of a video of the size that the run's clips have."""

@@ -64,10 +64,6 @@ class Cache:
             items: what each key's tensors are made of.
             load: called where some have to be made, for the function that makes them of their item.
             label: of the progress bar; None shows none.
-
-        Raises:
-            UnwritableError: some are missing, and cannot be written.
-            DamagedError: the disk does not keep what is written.
         """
         found = {key: tensors for key in items if (tensors := self._read(key)) is not None}
         if len(found) == len(items):
@@ -109,9 +105,7 @@ class Cache:
 class CachedFiles:
     """An entry that is a folder of files, with the SHA-256 of each in a JSON file beside them, written last.
 
-    Args:
-        folder: of the entry.
-        manifest: name of the JSON file, which may say more of the entry.
+    The JSON file, `manifest`, may say more of the entry.
     """
 
     folder: Path
@@ -179,11 +173,8 @@ class CachedFiles:
 
 @contextmanager
 def only_process(lock: Path, *, doing: str) -> Iterator[bool]:
-    """A block that one process at a time runs; whether another one was in it before. It ends with its process.
-
-    Args:
-        lock: path of a file to lock.
-        doing: what the block does, in the third person, for who waits.
+    """A block that one process at a time runs, whether another one was in it before; the lock ends with its process.
+    `doing` says, in the third person, what is waited for.
     """
     held, waited = FileLock(lock), False
     try:

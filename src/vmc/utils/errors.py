@@ -1,7 +1,7 @@
 """The one error type, and how entry points turn it into a sentence instead of a traceback."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import ParamSpec
 
@@ -18,6 +18,13 @@ class UnwritableError(VmcError):
 
 class DamagedError(VmcError):
     """A file does not hold what was written into it."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it, which libraries wrap."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def first_line(error: BaseException) -> str:

@@ -6,22 +6,24 @@ so `sweep` can tell what a killed one has left from what a living one is writing
 the same name.
 """
 
+import csv
 import errno
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vmc.utils.errors import UnwritableError, VmcError
+from vmc.utils.errors import UnwritableError, VmcError, causes
 
 DAY = 86400.0
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -38,12 +40,8 @@ def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
 
     It has the name of `path`, because video and image writers choose their format by the suffix.
 
-    Args:
-        path: the file that is to appear.
-        remedy: what to do where it cannot be written, for the error; None for what suits any file.
-
-    Raises:
-        UnwritableError: the disk is full, or the place may not be written to.
+    Where the disk is full, or the place may not be written to, that is an `UnwritableError` with a `remedy`; None is
+    for what suits any file.
     """
     with _folder_beside(path, remedy) as folder:
         temporary = folder / path.name
@@ -53,10 +51,24 @@ def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
         temporary.replace(path)
 
 
+def write_text(path: Path, text: str, *, remedy: str | None = None) -> None:
+    """Write a text in UTF-8 as `atomic_write` does."""
+    with atomic_write(path, remedy=remedy) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
 def write_json(path: Path, content: Any, *, remedy: str | None = None) -> None:
     """Write a file of JSON as `atomic_write` does."""
-    with atomic_write(path, remedy=remedy) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n", remedy=remedy)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, end: str = "\n") -> str:
+    """A table as CSV, its lines ended by `end`."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 @contextmanager
@@ -75,11 +87,7 @@ def atomic_folder(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
 
 @contextmanager
 def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
-    """Turn an error of the disk, whichever library raises it, into a sentence that names `path`.
-
-    Raises:
-        UnwritableError: in its place.
-    """
+    """Turn an error of the disk, whichever library raises it, into an `UnwritableError` that names `path`."""
     try:
         yield
     except VmcError:
@@ -88,11 +96,8 @@ def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
         number = _disk_fault(error, path)
         if number is None:
             raise
-        usual = (
-            f"free some space on {existing_folder(path)}"
-            if number in NO_SPACE
-            else "choose a place that can be written"
-        )
+        full = f"free some space on {existing_folder(path)}"
+        usual = full if number in NO_SPACE else "choose a place that can be written"
         raise UnwritableError(
             f"{path} cannot be written ({os.strerror(number)}); {remedy or usual}, and give the same command again"
         ) from error
@@ -100,12 +105,8 @@ def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
 
 def short_reason(error: BaseException) -> str:
     """What the system said behind an error, for another sentence; the error's own words where it said nothing."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return " ".join(str(error).split()) or type(error).__name__
+    said = [one.strerror for one in causes(error) if isinstance(one, OSError) and one.strerror]
+    return said[0] if said else " ".join(str(error).split()) or type(error).__name__
 
 
 def sweep(folder: Path) -> None:
@@ -124,12 +125,10 @@ def is_leftover(name: str) -> bool:
 def fingerprint(path: Path) -> str:
     """SHA-256 of a file's bytes, or of the names and bytes of all files below a folder."""
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    for file in files:
+    for file in [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()):
         if file != path:
             digest.update(f"{file.relative_to(path).as_posix()}\x1f".encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_of(file)))
     return digest.hexdigest()
 
 
@@ -177,10 +176,8 @@ def _lock(folder: Path) -> int | None:
         lock = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
         return None
-    try:
+    with suppress(OSError):  # of a file system without locks
         fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks
-        return lock
     if os.fstat(lock).st_nlink and folder.is_dir():
         return lock
     os.close(lock)
@@ -195,27 +192,22 @@ def _remove_unless_held(folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held = False
-    except BlockingIOError:
-        held = True
-    except OSError:  # no locks here: nobody writes one file for a day
-        held = time.time() - folder.stat().st_mtime <= DAY
+    except OSError as error:  # where there are no locks: nobody writes one file for a day
+        held = isinstance(error, BlockingIOError) or time.time() - folder.stat().st_mtime <= DAY
     if not held:
         shutil.rmtree(folder, ignore_errors=True)
     os.close(lock)
 
 
-def _disk_fault(error: BaseException | None, path: Path) -> int | None:
+def _disk_fault(error: BaseException, path: Path) -> int | None:
     """The number of the system's error behind an error in writing `path`, where the disk or the place is to blame."""
-    while error is not None:
-        number = getattr(error, "errno", None)
+    for one in causes(error):
+        number = getattr(one, "errno", None)
         # safetensors tells it in words.
-        if number is None and (found := re.search(r"\(os error (\d+)\)", str(error))):
+        if number is None and (found := re.search(r"\(os error (\d+)\)", str(one))):
             number = int(found[1])
-        if number in NO_SPACE:
+        if number in NO_SPACE or (number in DISK_FAULTS and _is_of(getattr(one, "filename", None), path)):
             return number
-        if number in NOT_OURS + NO_PLACE and _is_of(getattr(error, "filename", None), path):
-            return number
-        error = error.__cause__ or error.__context__
     return None
 
 

@@ -5,7 +5,7 @@ A small network on a GPU waits for its kernels to be launched, one by one: a gra
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -20,16 +20,6 @@ LARGEST = 50_000_000
 """Parameters of a network that gains by it; a larger one computes longer than its kernels take to launch."""
 WARM_UP = 3
 """Calls before the capture: libraries allocate and choose their kernels during the first ones."""
-
-
-@dataclass(kw_only=True)
-class _Shapes:
-    """The tensors and the graph of one set of shapes."""
-
-    inputs: dict[str, Tensor]
-    calls: int = 0
-    outputs: Tensors = field(default_factory=dict)
-    graph: Any = None  # torch.cuda.CUDAGraph, once it is captured
 
 
 class Graph:
@@ -48,7 +38,7 @@ class Graph:
 
     def __init__(self, function: Callable[..., Tensors], *, device: torch.device, name: str) -> None:
         self.function, self.device, self.name = function, device, name
-        self._by_shape: dict[Any, _Shapes] = {}
+        self._by_shape: dict[Any, SimpleNamespace] = {}  # inputs, calls, outputs and graph of one set of shapes
         # Warm-up and capture share a stream: libraries keep a workspace for each.
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         if self._stream is None:
@@ -59,14 +49,14 @@ class Graph:
         key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in sorted(inputs.items()))
         if key not in self._by_shape:
             static = {name: torch.empty_like(tensor, device=self.device) for name, tensor in inputs.items()}
-            self._by_shape[key] = _Shapes(inputs=static)
+            self._by_shape[key] = SimpleNamespace(inputs=static, calls=0, outputs={}, graph=None)
         shapes = self._by_shape[key]
         for name, tensor in inputs.items():
             shapes.inputs[name].copy_(tensor)
         outputs = self._run(shapes)
         return {name: tensor.detach().clone() for name, tensor in outputs.items()}
 
-    def _run(self, shapes: _Shapes) -> Tensors:
+    def _run(self, shapes: SimpleNamespace) -> Tensors:
         if self._stream is None:
             return self.function(**shapes.inputs)
         if shapes.graph is not None:

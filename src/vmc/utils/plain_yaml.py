@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, short_reason
+from vmc.utils.errors import VmcError, first_line
+from vmc.utils.files import short_reason, write_text
 from vmc.utils.text_files import shortened
 
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -26,9 +26,6 @@ def read_yaml(file: Path, *, remedy: str) -> Any:
     Args:
         file: of at most 1 MiB, in UTF-8.
         remedy: what to do about a file that does not read, for the message.
-
-    Raises:
-        VmcError: it does not read as plain YAML.
     """
     try:
         about = file.stat()
@@ -36,33 +33,17 @@ def read_yaml(file: Path, *, remedy: str) -> Any:
             raise VmcError(f"{file} is no regular file; {remedy}")
         if about.st_size > BYTES:
             raise VmcError(f"{file} has {about.st_size} bytes, and at most {BYTES} are read; {remedy}")
-        return parse_yaml(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        _check_bounds(text)
+        content = yaml.load(text, Loader=SafeLoader)
+        _check_plain(content)
+        return content
     except VmcError:
         raise
     except PermissionError as error:
         raise VmcError(f"{file} cannot be read ({error.strerror}); correct its permissions") from error
-    except (ValueError, OSError) as error:  # a decoding error is a ValueError too
+    except (yaml.YAMLError, ValueError, OSError, RecursionError, OverflowError) as error:
         raise VmcError(f"{file} does not read as a config ({shortened(short_reason(error), 200)}); {remedy}") from error
-
-
-def parse_yaml(text: str, *, plain: bool = True) -> Any:
-    """The content of a YAML text, in the bounds of `read_yaml`.
-
-    Args:
-        text: the YAML.
-        plain: refuse dates and other values that no config has.
-
-    Raises:
-        ValueError: it is no plain YAML, or it exceeds a bound.
-    """
-    try:
-        _check_bounds(text)
-        content = yaml.load(text, Loader=SafeLoader)
-    except (yaml.YAMLError, RecursionError, OverflowError) as error:
-        raise ValueError(shortened(short_reason(error), 200)) from error
-    if plain:
-        _check_plain(content)
-    return content
 
 
 def _check_bounds(text: str) -> None:
@@ -102,46 +83,26 @@ def write_thresholds(stack: Path, thresholds: Mapping[str, float]) -> None:
 
 
 def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
-    """Put numbers into a stack's file, whose comments stay.
-
-    Args:
-        stack: the file.
-        values: by the key of the stack and the key within it.
-
-    Raises:
-        VmcError: the file does not read, or is written in a way that is not understood.
-    """
+    """Put other numbers into a stack's file, whose comments stay; `values` by the key and the key within it."""
     try:
         text = stack.read_text(encoding="utf-8")
-        wanted = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError) as error:
-        raise VmcError(f"--stack is {stack}, which does not read ({type(error).__name__}); give a YAML file") from error
-    for (outer, inner), value in values.items():
-        text = with_value(text, outer, inner, value)
-        wanted[outer] = {**(wanted.get(outer) or {}), inner: value}
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
-        found = None
-    if found != wanted:
+        for (outer, inner), value in values.items():
+            text = with_value(text, outer, inner, value)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         lines = ", ".join(f"{outer}.{inner}: {value}" for (outer, inner), value in values.items())
-        raise VmcError(f"--stack is {stack}, which is not written as expected; put {lines} in by hand")
-    with atomic_write(stack) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        said = f"--stack is {stack}, into which no number can be put ({first_line(error)}); put {lines} in by hand"
+        raise VmcError(said) from error
+    write_text(stack, text)
 
 
 def with_value(text: str, outer: str, inner: str, value: float) -> str:
-    """The YAML with `outer: {inner: value}`: the number replaced where it stands, else a line added at the end."""
-    root, shown = yaml.compose(text, Loader=yaml.SafeLoader), written(value)
-    parts = {key.value: node for key, node in root.value} if isinstance(root, yaml.MappingNode) else {}
-    part = parts.get(outer)
-    items = part.value if isinstance(part, yaml.MappingNode) else []
-    if old := {key.value: node for key, node in items}.get(inner):
-        return f"{text[: old.start_mark.index]}{shown}{text[old.end_mark.index :]}"
-    if part is not None and part.flow_style and items:
-        begin = items[0][0].start_mark.index
-        return f"{text[:begin]}{inner}: {shown}, {text[begin:]}"
-    return f"{text.rstrip()}\n{outer}: {{{inner}: {shown}}}\n"
+    """The YAML with another number for `outer: {inner: ...}`; a ValueError where there is none."""
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    for name in (outer, inner):
+        parts = {key.value: part for key, part in node.value} if isinstance(node, yaml.MappingNode) else {}
+        if (node := parts.get(name)) is None:
+            raise ValueError(f"it has no {outer}.{inner}")
+    return f"{text[: node.start_mark.index]}{written(value)}{text[node.end_mark.index :]}"
 
 
 def written(value: float) -> str:

@@ -160,12 +160,9 @@ def _visible_gpus() -> Sequence[str]:
 
 def processor() -> str:
     """The name of the machine's processor, where the system says it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+    file = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*:\s*(.+?)\s*$", file.read_text() if file.is_file() else "", re.MULTILINE)
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def versions(*packages: str) -> dict[str, str]:

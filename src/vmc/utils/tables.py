@@ -70,10 +70,7 @@ def to_latex(table: TextTable) -> str:
     """
     kinds = "".join(f"p{{{WORDS}}}" if column in table.left else "r" for column in range(len(table.header)))
     lines = [
-        "% needs \\usepackage{booktabs,graphicx}",
-        "\\begin{table*}",
-        "\\centering",
-        "\\scriptsize",
+        *("% needs \\usepackage{booktabs,graphicx}", "\\begin{table*}", "\\centering", "\\scriptsize"),
         "\\setlength{\\tabcolsep}{3pt}",
         f"\\caption{{{escape_latex(table.title.partition(': ')[2] or table.title)}}}",
         f"\\label{{tab:{table.name}}}",

@@ -56,7 +56,6 @@ def save_tensors(
 
     Args:
         tensors: on the CPU, contiguous.
-        path: of the file.
         about: what else the file says of itself, as JSON can hold it.
         remedy: see `vmc.utils.files.atomic_write`.
     """
@@ -68,10 +67,8 @@ def save_tensors(
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file, and what it says of itself, the checksum included where it has one.
-
-    Raises:
-        DamagedError: it does not read, or does not hold what was written.
+    """The tensors of a file, and what it says of itself, the checksum included where it has one; a DamagedError where
+    it does not hold what was written.
     """
     try:
         with safe_open(path, framework="pt") as file:

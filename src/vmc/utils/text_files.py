@@ -30,14 +30,8 @@ _DELIMITERS = (",", ";", "\t")
 
 
 def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
-    """Read a text in UTF-8 or UTF-16, or else in Western Windows' encoding, which is said in the log.
-
-    Args:
-        path: a regular file.
-        limit: bytes that it may have.
-
-    Raises:
-        VmcError: no regular file, one that may not be read or is too large, or no text.
+    """A text in UTF-8 or UTF-16, or else in Western Windows' encoding, which is said in the log; of at most `limit`
+    bytes.
     """
     try:
         if not path.is_file():
@@ -55,11 +49,7 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text without blanks at their ends; blank lines are left out.
-
-    Raises:
-        VmcError: as `read_text`, or a line or their number is too long.
-    """
+    """The lines of a text without blanks at their ends; blank lines are left out."""
     lines = [stripped for line in read_text(path).splitlines() if (stripped := line.strip())]
     if len(lines) > MAX_ROWS:
         raise VmcError(f"{path} has {len(lines):,} lines, {MAX_ROWS:,} are read at most: split it")
@@ -74,16 +64,9 @@ def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[di
     Commas, semicolons and tabs may separate the columns: that one is taken by which the first line holds most of the
     wanted names, and comma where it is a draw.
 
-    Args:
-        path: the file.
-        wanted: columns that the delimiter is told by.
-
     Returns:
         the columns' names in lower case, and each row's cells by them, without blanks around them and in one line;
         rows without content are left out. Cells beyond the last column stand under the empty name.
-
-    Raises:
-        VmcError: as `read_text`, a column that is named twice, or a table that does not read as one or is too long.
     """
     lines = list(io.StringIO(read_text(path), newline=None))
     # The `sep=;` by which a spreadsheet tells itself the delimiter.
@@ -135,13 +118,8 @@ def _decoded(path: Path, content: bytes) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             raise VmcError(f"{path} is cut off or damaged ({encoding}, {error.reason}): save it in UTF-8") from error
-    # Western Windows' encoding leaves five bytes open, which Latin-1 gives the same characters as a terminal would.
-    try:
-        text = content.decode("cp1252")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
     logger.warning(f"{path} is not in UTF-8 and was read as Western European text; save it in UTF-8 to be sure")
-    return text
+    return content.decode("cp1252", errors="replace")  # which leaves five bytes open
 
 
 def _guessed(content: bytes) -> str:
