@@ -187,13 +187,10 @@ def check_videos(videos: Path) -> None:
     Raises:
         VmcError: naming it.
     """
-    if not videos.is_dir():
-        what = "a file" if videos.exists() else "no folder"
-        raise VmcError(f"videos is {videos}, which is {what}; give a folder of mp4 files")
     try:
         next(os.scandir(videos), None)
     except OSError as error:
-        raise VmcError(f"videos is {videos}, which cannot be read ({error.strerror}); allow it, or copy it") from error
+        raise VmcError(f"videos is {videos}, which does not read ({error.strerror}); give a folder of mp4s") from error
 
 
 def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -> list[str]:

@@ -175,7 +175,6 @@ class Evaluation:
 
     def _rows(self, files: Sequence[Path], places: Sequence[int]) -> Rows:
         """Scores of a few videos, taken from the frames as decoded from their files."""
-        self.evaluator.reset()
         digests = [sha256_of(file) if self.videos is not None else None for file in files]
         asked = {self.names[place]: asdict(self.prompts[place]) for place in places}
         told = {field.name for field in fields(Record)}
@@ -183,8 +182,8 @@ class Evaluation:
             Record(video=name, prompt=about["text"], **{key: value for key, value in about.items() if key in told})
             for name, about in asked.items()
         ]
-        self.evaluator.update([self._frames(file) for file in files], records)
-        return dict(zip(asked, zip(self.evaluator.rows(), digests, strict=True), strict=True))
+        rows = self.evaluator.score([self._frames(file) for file in files], records)
+        return dict(zip(asked, zip(rows, digests, strict=True), strict=True))
 
     def _frames(self, file: Path) -> Tensor | None:
         try:

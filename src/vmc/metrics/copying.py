@@ -15,6 +15,7 @@ from tqdm import tqdm
 from vmc.metrics.base import Metric, NamedClips, Record, RunContext, Scores, in_parts
 from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.networks.sscd import CopyNetwork
+from vmc.metrics.quality import as_uint8
 from vmc.utils.cache import ONLY, Cache
 from vmc.utils.errors import VmcError
 
@@ -105,7 +106,8 @@ class Copying(Metric):
 
     def _reference(self, clips: NamedClips, *, label: str) -> Reference | None:
         parts, names, frames, digest = list[Tensor](), list[str](), list[int](), hashlib.sha256()
-        for name, frames_FCHW in tqdm(clips, desc=label, unit="clip", disable=None, leave=False):
+        for name, clip_FCHW in tqdm(clips, desc=label, unit="clip", disable=None, leave=False):
+            frames_FCHW = as_uint8(clip_FCHW)
             key = hashlib.sha256(repr(tuple(frames_FCHW.shape)).encode())
             key.update(frames_FCHW.cpu().contiguous().numpy().tobytes())
             digest.update(key.hexdigest().encode())

@@ -16,6 +16,7 @@ from vmc.metrics.base import Metric, NamedClips, Record, RunContext, Scores, in_
 from vmc.metrics.columns import Column, Measure
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork
+from vmc.metrics.quality import as_uint8
 from vmc.utils.errors import VmcError
 
 COPIES = Column("subject_similarity", measure=Measure("subject_similarity", "Subject similarity"))
@@ -46,7 +47,8 @@ class SubjectSimilarity(Metric):
     def prepare(self, run: RunContext) -> bool:
         """Describe the stills; none at all are refused."""
         pictures, digest = list[Tensor](), hashlib.sha256()
-        for _, frames_FCHW in self.stills:
+        for _, still_FCHW in self.stills:
+            frames_FCHW = as_uint8(still_FCHW)
             pictures.append(frames_FCHW)
             digest.update(repr(tuple(frames_FCHW.shape)).encode() + frames_FCHW.contiguous().numpy().tobytes())
         if not pictures:

@@ -28,30 +28,22 @@ log = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """Shows each valid video to all metrics and keeps the rows of all videos in the order they came.
-
-    An invalid video has the values that the columns of its metrics declare for it.
-    """
+    """Shows each valid video to all metrics; an invalid one has the values that their columns declare for it."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)
         self.columns = columns_with(metrics)
         self._first_size: tuple[int, int] | None = None
         self._warned = False
-        self.reset()
 
-    def reset(self) -> None:
-        """Forget all videos, but not the size of the first."""
-        self._rows: list[Row] = []
-
-    def update(self, videos: Tensor | Sequence[Tensor | None], records: Sequence[Record]) -> None:
-        """Score a batch of videos, uint8 or floats in 0..1, or a list of them.
+    def score(self, videos: Tensor | Sequence[Tensor | None], records: Sequence[Record]) -> list[Row]:
+        """Score a batch of videos, uint8 or floats in 0..1, or a list of them: one row a video with all columns.
 
         Those of a list may differ in their number of frames and in their size, each scored at its own; one that cannot
         be read is None.
 
         Raises:
-            VmcError: another number of records, or frames of another type. Nothing of this call is kept then.
+            VmcError: another number of records, or frames of another type.
         """
         if len(videos) != len(records):
             raise VmcError(f"{len(videos)} videos came with {len(records)} records; give one for each")
@@ -73,11 +65,7 @@ class Evaluator:
                 for column in metric.columns:
                     for index, value in zip(batch, scores[column.name], strict=True):
                         rows[index][column.name] = value
-        self._rows += rows
-
-    def rows(self) -> list[Row]:
-        """One row a video with all columns, in the order they came."""
-        return [dict(row) for row in self._rows]
+        return rows
 
     def protocol(self) -> dict[str, Any]:
         """What the scores depend on: of each metric its network files with their SHA-256, and its settings."""
