@@ -110,14 +110,15 @@ def test_a_folder_of_videos_made_by_anything_else(entered, metrics):
 
 
 def test_a_folder_of_videos_that_is_shut_is_said(tmp_path, monkeypatch):
+    with pytest.raises(VmcError, match=r"does not read \(Not a directory\); give a folder of mp4s"):
+        check_videos(Path(__file__))
+
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("os.scandir", refuse)
-    with pytest.raises(VmcError, match=rf"videos is {tmp_path}, which cannot be read \(Permission denied\)"):
+    with pytest.raises(VmcError, match=rf"videos is {tmp_path}, which does not read \(Permission denied\)"):
         check_videos(tmp_path)
-    with pytest.raises(VmcError, match="which is a file; give a folder of mp4 files"):
-        check_videos(Path(__file__))
 
 
 def test_a_table_of_videos_is_read_as_a_spreadsheet_saves_it(tmp_path):
@@ -151,7 +152,7 @@ def test_videos_named_in_a_table(entered, metrics):
     assert status == 1 and "two prompts have the video one.mp4; give each prompt a video of its own" in said
     Path("clips").rename("elsewhere")
     status, said = entered(evaluate, *(word for word in arguments if not word.startswith("motion.")))
-    assert status == 1 and "videos is clips, which is no folder" in said
+    assert status == 1 and "videos is clips, which does not read (No such file or directory)" in said
     assert rows["text_alignment"].notna().tolist() == [True, False]
     assert rows["motion_correct"].isna().all()
 
@@ -176,7 +177,7 @@ def test_held_out_clips_are_the_ceiling(entered, metrics):
         (["ask=nothing"], "ask is 'nothing'; it must be token or language or known"),
         (["step=3"], "step is 3, but run is null"),
         (["run=occupied"], "holds no config.yaml"),
-        (["videos=nowhere"], "videos is nowhere, which is no folder"),
+        (["videos=nowhere"], "videos is nowhere, which does not read"),
     ],
 )
 def test_what_cannot_be_scored_is_said(entered, metrics, arguments, expected):

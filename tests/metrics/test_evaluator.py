@@ -76,12 +76,11 @@ def black(frames: int = 4) -> torch.Tensor:
 )
 def test_videos_that_show_nothing(evaluator, video, words):
     assert words in problem(video)
-    evaluator.update([video, noise(4, 3, 16, 16)], [record(0), record(1)])
-    invalid, valid = evaluator.rows()
+    invalid, valid = rows = evaluator.score([video, noise(4, 3, 16, 16)], [record(0), record(1)])
     named = {"prompt": "p0", "subject": "s", "seed": 1, "video": "0.mp4"}
     assert invalid == dict.fromkeys(COLUMNS) | named | {"valid": False, "predicted": "", "motion_correct": False}
     assert valid["valid"] is True and valid["predicted"] == "up"
-    summary = summarize(evaluator.rows())
+    summary = summarize(rows)
     assert summary["motion_accuracy"] == 0.5 and summary["valid"] == 0.5
     assert summary["flicker"] == valid["flicker"] and summary["copy_score"] is None
 
@@ -95,54 +94,43 @@ def test_a_frozen_or_dark_video_is_valid():
 def test_rows_come_in_the_order_of_the_videos(evaluator):
     videos = [noise(frames, 3, 16, 16, seed=frames) // (frames - 2) for frames in (3, 5, 3, 4, 5)]
     videos.insert(2, black())
-    evaluator.update(videos[:4], [record(place) for place in range(4)])
-    evaluator.update(videos[4:], [record(place) for place in (4, 5)])
-    rows = evaluator.rows()
+    rows = evaluator.score(videos, [record(place) for place in range(6)])
     assert [row["video"] for row in rows] == [f"{place}.mp4" for place in range(6)]
     assert [row["valid"] for row in rows] == [place != 2 for place in range(6)]
     for row, video in zip(rows, videos, strict=True):
         assert list(row) == list(COLUMNS)
         if row["valid"]:
             assert row["motion_probability"] == pytest.approx(video.float().mean().item() / 255, abs=1e-5)
-    evaluator.reset()
-    assert evaluator.rows() == []
 
 
 def test_floats_are_scored_as_the_bytes_they_stand_for(evaluator):
     video = noise(4, 3, 16, 16)
-    evaluator.update([video, video / 255], [record(0), record(1)])
-    first, second = evaluator.rows()
+    first, second = evaluator.score([video, video / 255], [record(0), record(1)])
     assert first == {**second, "video": "0.mp4", "prompt": "p0"}
 
 
 def test_what_cannot_be_compared_is_refused(evaluator):
-    evaluator.update([noise(4, 3, 16, 16)], [record(0)])
-    before = evaluator.rows()
     with pytest.raises(VmcError, match="2 videos came with 1"):
-        evaluator.update(noise(2, 4, 3, 16, 16), [record(1)])
+        evaluator.score(noise(2, 4, 3, 16, 16), [record(1)])
     with pytest.raises(VmcError, match=r"torch\.int64"):
-        evaluator.update([noise(4, 3, 16, 16).long()], [record(1)])
-    assert evaluator.rows() == before
+        evaluator.score([noise(4, 3, 16, 16).long()], [record(1)])
 
 
 def test_videos_of_other_sizes_are_scored_at_their_own_and_that_is_said_once(evaluator, caplog):
     videos = [noise(4, 3, 16, 16), noise(4, 3, 16, 24), noise(4, 3, 16, 16, seed=1), noise(4, 3, 8, 8)]
-    evaluator.update(videos, [record(place) for place in range(4)])
-    together = evaluator.rows()
+    together = evaluator.score(videos, [record(place) for place in range(4)])
     assert [text.partition(";")[0] for text in caplog.messages] == ["1.mp4 is 24 x 16 px, the first video 16 x 16"]
     for place, video in enumerate(videos):
-        evaluator.reset()
-        evaluator.update([video], [record(place)])
-        assert evaluator.rows() == [together[place]]
+        assert evaluator.score([video], [record(place)]) == [together[place]]
     assert len(caplog.messages) == 1
 
 
 def test_a_motion_without_a_class_stays_empty():
     evaluator = Evaluator([MotionAccuracy(classifier=Says()).begin(RunContext()), Quality()])
-    evaluator.update([black(), noise(4, 3, 16, 16)], [record(0), record(1)])
-    assert [row["motion_correct"] for row in evaluator.rows()] == [None, None]
-    assert [row["predicted"] for row in evaluator.rows()] == ["", "up"]
-    assert summarize(evaluator.rows())["motion_accuracy"] is None
+    rows = evaluator.score([black(), noise(4, 3, 16, 16)], [record(0), record(1)])
+    assert [row["motion_correct"] for row in rows] == [None, None]
+    assert [row["predicted"] for row in rows] == ["", "up"]
+    assert summarize(rows)["motion_accuracy"] is None
 
 
 def test_the_protocol_says_what_scores_depend_on(evaluator):

@@ -109,8 +109,7 @@ def test_other_suites_have_no_value_and_an_invalid_video_is_wrong_in_its_own_alo
         Record(video=f"{place}.mp4", prompt=f"p{place}", subject="s", seed=place, suite=name or None)
         for place, name in enumerate(names)
     ]
-    evaluator.update(frames, records)
-    rows = evaluator.rows()
+    rows = evaluator.score(frames, records)
     assert [row.get("suite") for row in rows] == ["quick", "people", None]
     assert [row["people_all"] for row in rows] == [None, False, None]
     assert [row["sequence_all"] for row in rows] == [None] * 3

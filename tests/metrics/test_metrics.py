@@ -174,8 +174,8 @@ def test_descriptors_of_clips_are_made_once(copying, tmp_path, monkeypatch, capl
 def test_clips_to_compare_with_are_checked(copying):
     with pytest.raises(VmcError, match="no exemplars"):
         Copying(descriptor=copying).begin(RunContext(exemplars=[]))
-    with pytest.raises(VmcError, match=r"clip a has frames of torch\.float32"):
-        Copying(descriptor=copying).begin(RunContext(exemplars=[("a", torch.rand(2, 3, 8, 8))]))
+    with pytest.raises(VmcError, match=r"a video has values of torch\.int64"):
+        Copying(descriptor=copying).begin(RunContext(exemplars=[("a", torch.zeros(2, 3, 8, 8).long())]))
 
 
 def test_flicker_and_dynamic_degree():

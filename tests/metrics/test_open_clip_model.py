@@ -126,7 +126,7 @@ def test_openais_weights_are_refused_without_quickgelu(state, tmp_path, openai_a
         assert isinstance(load_image_text(file, architecture="tiny-quickgelu"), ImageText)
         with pytest.raises(VmcError, match=r"need QuickGELU.*choose tiny-quickgelu"):
             load_image_text(file, architecture="tiny")
-    with pytest.raises(VmcError, match=r"trained with QuickGELU.*ViT-B-32 has none; choose ViT-B-32-quickgelu"):
+    with pytest.raises(VmcError, match=r"need QuickGELU.*ViT-B-32 has none; choose ViT-B-32-quickgelu"):
         load_image_text(None, architecture="ViT-B-32", tag="openai")
 
 

@@ -79,8 +79,8 @@ def test_stills_are_needed_and_a_network(networks, tmp_path):
         SubjectSimilarity(stills=[], descriptor=None, encoder=None)
     with pytest.raises(VmcError, match="holds no stills; give a folder"):
         SubjectSimilarity(stills=[], **networks).begin(RunContext())
-    with pytest.raises(VmcError, match=r"the still one is of torch\.float32"):
-        SubjectSimilarity(stills=[("one", torch.zeros(1, 3, 8, 8))], **networks).begin(RunContext())
+    with pytest.raises(VmcError, match=r"a video has values of torch\.int64"):
+        SubjectSimilarity(stills=[("one", torch.zeros(1, 3, 8, 8).long())], **networks).begin(RunContext())
 
 
 def test_a_run_that_was_scored_with_it_may_be_read_again():

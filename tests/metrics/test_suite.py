@@ -65,12 +65,9 @@ def test_scores_have_all_columns_and_do_not_hang_on_the_batch(suite, tmp_path):
         Record(video=f"{place}.mp4", prompt=f"p{place}", seed=0, subject="a man", language="a man waving")
         for place in range(len(videos))
     ]
-    evaluator.update(videos, records)
-    together = evaluator.rows()
-    evaluator.reset()
-    for video, record in zip(videos, records, strict=True):
-        evaluator.update(video[None], [record])
-    for row, other in zip(together, evaluator.rows(), strict=True):
+    together = evaluator.score(videos, records)
+    alone = [evaluator.score(video[None], [record])[0] for video, record in zip(videos, records, strict=True)]
+    for row, other in zip(together, alone, strict=True):
         assert list(row) == list(COLUMNS) and None not in row.values()
         for column in COLUMNS:
             assert other[column] == pytest.approx(row[column], abs=1e-4), column
@@ -83,8 +80,7 @@ def test_scores_have_all_columns_and_do_not_hang_on_the_batch(suite, tmp_path):
 
 def test_videos_without_exemplars_and_motions_without_a_class(suite):
     evaluator = suite.evaluator(target=None, exemplars=None)
-    evaluator.update(noise(1, 8, 3, 64, 64), [Record(video="a.mp4", prompt="p", subject="a man")])
-    row = evaluator.rows()[0]
+    (row,) = evaluator.score(noise(1, 8, 3, 64, 64), [Record(video="a.mp4", prompt="p", subject="a man")])
     empty = {name for name, value in row.items() if value is None}
     copying = {"copy_similarity_first", "copy_similarity_any", "copied", "nearest_clip", "nearest_frame"}
     assert empty == copying | {

@@ -101,7 +101,8 @@ def test_the_miniatures_descriptor_is_its_archives():
 
 def archive(file: Path, pickled: bytes, *, storage: bytes = b"\0" * 16, how: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(file, "w", how) as opened:
-        for name, content in {"data.pkl": pickled, "code/__torch__.py": b"", "data/0": storage}.items():
+        files = {"data.pkl": pickled, "code/__torch__.py": b"", "data/0": storage, "version": b"3\n"}
+        for name, content in files.items():
             opened.writestr(f"made/{name}", content)
     return file
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from vmc.evaluation.files import write_summary
+from vmc.evaluation.files import SUMMARY
 from vmc.evaluation.score import has_fallen, summarize
 from vmc.metrics.declared import COLUMNS
 from vmc.metrics.scores import write_scores
+from vmc.utils.files import write_json
 
 SUBJECTS = ("A man", "A woman", "A robot", "A chef")
 COPY_THRESHOLD = 0.25
@@ -102,7 +103,7 @@ class MadeUp:
             "stop": {"appearance": threshold, "reached": has_fallen(metrics, threshold)},
             "protocol": dict(protocol),
         }
-        write_summary(folder, summary)
+        write_json(folder / SUMMARY, summary)
 
     @staticmethod
     def protocol(motion: str, seed: int) -> dict[str, Any]:

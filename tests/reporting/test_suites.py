@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from tests.reporting.conftest import SUBJECTS, MadeUp, rows
 
-from vmc.evaluation.files import write_summary
+from vmc.evaluation.files import SUMMARY
 from vmc.evaluation.score import suites_of, summarize, summary_lines
 from vmc.metrics.declared import columns_with, extra_columns
 from vmc.metrics.generalization import People
 from vmc.metrics.scores import read_scores, write_scores
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
+from vmc.utils.files import write_json
 
 
 def suites_folder(folder: Path) -> dict:
@@ -28,7 +29,7 @@ def suites_folder(folder: Path) -> dict:
     write_scores(folder / "scores.csv", found, columns=columns)
     summary = {"step": 300, "videos": 8, "of": 8, "metrics": summarize(found, columns=columns), "protocol": {}}
     summary |= suites_of(found, columns=columns)
-    write_summary(folder, summary | extra_columns(columns, summary))
+    write_json(folder / SUMMARY, summary | extra_columns(columns, summary))
     return summary
 
 

@@ -219,19 +219,15 @@ def training_generator(
         autoencoder: one that is loaded; None loads it.
         sources: clips that videos begin at, where the sampler inverts them.
     """
-    hardware = experiment.hardware
-    if autoencoder is None:
-        autoencoder = experiment.model.autoencoder(dtype=hardware.decoding_dtype).to(hardware.resting_device)
     return VideoGenerator(
         model=experiment.model,
         denoiser=module.denoiser,
-        autoencoder=autoencoder
-        or experiment.model.autoencoder(dtype=hardware.decoding_dtype).to(hardware.resting_device),
         encode=encoders.text,
         sampler=experiment.sampler,
-        hardware=hardware,
+        hardware=experiment.hardware,
         batch_size=experiment.generation_batch,
         sources=sources,
+        **({} if autoencoder is None else {"autoencoder": autoencoder}),
     )
 
 

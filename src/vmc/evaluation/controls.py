@@ -12,7 +12,7 @@ from typing import Any
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
 from vmc.evaluation.clips import find_sources, gather_clips
-from vmc.evaluation.files import table_rows, write_summary
+from vmc.evaluation.files import SCORES, SUMMARY, table_rows
 from vmc.evaluation.generation import TunedModel
 from vmc.evaluation.score import (
     Evaluation,
@@ -34,6 +34,7 @@ from vmc.training.merging import Weights
 from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.utils.cache import Cache, CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
+from vmc.utils.files import write_json
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +128,8 @@ class Controls:
                     write_video(file, autoencoder.decode(means_CFHW[None])[0], fps=parts.data.fps)
                     yield file
 
-        return [
-            EvaluationJob(
-                folder=folder, evaluation=self._evaluation(prompts, parts.motion.label, threshold=None), make=make
-            )
-        ]
+        evaluation = self._evaluation(prompts, parts.motion.label, threshold=None)
+        return [EvaluationJob(folder=folder, evaluation=evaluation, make=make)]
 
     def videos(self, folder: Path, *, videos: Path, names: Sequence[str]) -> list[EvaluationJob]:
         """Videos that are there already, one for each prompt."""
@@ -170,16 +168,16 @@ class Controls:
 
 def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict[str, Any]:
     """The summary over all known gestures, written into their common folder."""
-    tables = {path.name: read_scores(path / "scores.csv") for path in gestures}
+    tables = {path.name: read_scores(path / SCORES) for path in gestures}
     rows = [row for table in tables.values() for row in table_rows(table)]
     summary = {
         "step": step,
         "videos": len(rows),
         "metrics": {"known_accuracy": summarize(rows)["motion_accuracy"]},
         "gestures": {name: float(table["motion_correct"].astype(float).mean()) for name, table in tables.items()},
-        "protocol": json.loads((gestures[0] / "summary.json").read_text())["protocol"],
+        "protocol": json.loads((gestures[0] / SUMMARY).read_text())["protocol"],
     }
-    write_summary(folder, summary)
+    write_json(folder / SUMMARY, summary)
     return summary
 
 
@@ -189,13 +187,10 @@ def check_videos(videos: Path) -> None:
     Raises:
         VmcError: naming it.
     """
-    if not videos.is_dir():
-        what = "a file" if videos.exists() else "no folder"
-        raise VmcError(f"videos is {videos}, which is {what}; give a folder of mp4 files")
     try:
         next(os.scandir(videos), None)
     except OSError as error:
-        raise VmcError(f"videos is {videos}, which cannot be read ({error.strerror}); allow it, or copy it") from error
+        raise VmcError(f"videos is {videos}, which does not read ({error.strerror}); give a folder of mp4s") from error
 
 
 def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -> list[str]:

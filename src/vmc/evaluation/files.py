@@ -96,13 +96,8 @@ def write_scores_and_summary(
         with atomic_write(scores) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
     if read_object(folder / SUMMARY) != json.loads(json.dumps({**summary, **notes})):
-        write_summary(folder, {**summary, **notes})
+        write_json(folder / SUMMARY, {**summary, **notes})
     (folder / CONCLUDING).unlink(missing_ok=True)
-
-
-def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Write `summary.json` whole."""
-    write_json(folder / SUMMARY, summary)
 
 
 def table_rows(scores: pd.DataFrame) -> list[Row]:

@@ -78,7 +78,7 @@ class VideoGenerator:
     Args:
         model: the base model, with the frames, size and rate of the videos.
         denoiser: its denoiser, tuned or not, in eval mode, on the device that is to be used.
-        autoencoder: on the same device, or on another one, which lends it while it decodes.
+        autoencoder: on the same device, or on another one, which lends it while it decodes; None loads it.
         encode: what the denoiser reads of a text.
         sampler: steps and guidance.
         hardware: in which precision is computed, and how many frames and which tiles are decoded at a time.
@@ -89,14 +89,17 @@ class VideoGenerator:
 
     model: VideoModel
     denoiser: Any
-    autoencoder: Autoencoder
     encode: Callable[[str], Conditioning]
     sampler: Sampler
     hardware: Hardware
     batch_size: int | None = None
     sources: Sources | None = None
+    autoencoder: Autoencoder = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.autoencoder is None:
+            autoencoder = self.model.autoencoder(dtype=self.hardware.decoding_dtype)
+            self.autoencoder = autoencoder.to(self.hardware.resting_device)
         self._texts: dict[str, Conditioning] = {}
         self._inverted: dict[Path, Tensor] = {}  # noise_CFHW of clips, by the denoiser as it is
         self._batch = BatchSize(self.batch_size, self.denoiser.device)
@@ -146,10 +149,11 @@ class VideoGenerator:
     def _batches(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
         """Prompts with their files, and frames_BFCHW, in batches that fit into memory and lack a file."""
         # Clips are inverted with the autoencoder, which the next stage would use at the same time.
-        if not self.hardware.overlaps or self.sources is not None:
-            return self._decoded(self._sampled(todo, missing))
-        device = self.denoiser.device
-        return ahead(self._decoded(ahead(self._sampled(todo, missing), device)), device)
+        beside = self.hardware.overlaps and self.sources is None
+        device, sampled = self.denoiser.device, self._sampled(todo, missing)
+        drawn = ahead(sampled, device) if beside else sampled
+        decoded = ((batch, self.decode(latents_BCFHW)) for batch, latents_BCFHW in drawn)
+        return ahead(decoded, device) if beside else decoded
 
     def _sampled(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
         """The same with latents_BCFHW."""
@@ -168,10 +172,6 @@ class VideoGenerator:
                 self._batch.done(len(batch))
                 yield batch, latents_BCFHW
             first += len(batch)
-
-    def _decoded(self, sampled: Iterator[tuple[Sequence[_Todo], Tensor]]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
-        for batch, latents_BCFHW in sampled:
-            yield batch, self.decode(latents_BCFHW)
 
     def frames(self, prompts: Sequence[Prompt]) -> Tensor:
         """frames_BFCHW, uint8, of one batch of prompts."""
@@ -309,7 +309,6 @@ class TunedModel:
         return VideoGenerator(
             model=base,
             denoiser=self.denoiser.to(hardware.device),
-            autoencoder=base.autoencoder(dtype=hardware.decoding_dtype).to(hardware.resting_device),
             encode=self.encoder,
             sampler=sampler,
             hardware=hardware,

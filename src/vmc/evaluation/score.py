@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -175,16 +175,15 @@ class Evaluation:
 
     def _rows(self, files: Sequence[Path], places: Sequence[int]) -> Rows:
         """Scores of a few videos, taken from the frames as decoded from their files."""
-        self.evaluator.reset()
         digests = [sha256_of(file) if self.videos is not None else None for file in files]
-        frames, records = [self._frames(file) for file in files], []
-        for place in places:
-            one, name = self.prompts[place], self.names[place]
-            asked: Any = {"seed": one.seed, "suite": one.suite, "then": one.then}
-            records.append(Record(video=name, prompt=one.text, subject=one.subject, language=one.language, **asked))
-        self.evaluator.update(frames, records)
-        rows = zip(self.evaluator.rows(), digests, strict=True)
-        return {record.video: row for record, row in zip(records, rows, strict=True)}
+        asked = {self.names[place]: asdict(self.prompts[place]) for place in places}
+        told = {field.name for field in fields(Record)}
+        records = [
+            Record(video=name, prompt=about["text"], **{key: value for key, value in about.items() if key in told})
+            for name, about in asked.items()
+        ]
+        rows = self.evaluator.score([self._frames(file) for file in files], records)
+        return dict(zip(asked, zip(rows, digests, strict=True), strict=True))
 
     def _frames(self, file: Path) -> Tensor | None:
         try:
@@ -242,18 +241,13 @@ def suites_of(scores: Sequence[Row], *, columns: Sequence[Column]) -> dict[str, 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     """The metrics of a summary for the terminal, those of its suites below: name, value, 95 % interval."""
-    lines = _lines(summary["metrics"])
-    for suite, metrics in summary.get("suites", {}).items():
-        lines += [f"{suite}:", *(f"  {line}" for line in _lines(metrics))]
-    return lines
-
-
-def _lines(metrics: Mapping[str, Any]) -> list[str]:
     lines = []
-    for name, part in metrics.items():
-        if part["value"] is not None:
-            ends = "" if part["low"] is None else f"   [{part['low']:.4f}, {part['high']:.4f}]"
-            lines.append(f"{name:<24}{part['value']:.4f}{ends}")
+    for suite, metrics in {"": summary["metrics"], **summary.get("suites", {})}.items():
+        lines += [f"{suite}:"] if suite else []
+        for name, part in metrics.items():
+            if part["value"] is not None:
+                ends = "" if part["low"] is None else f"   [{part['low']:.4f}, {part['high']:.4f}]"
+                lines.append(f"{'  ' * bool(suite)}{name:<24}{part['value']:.4f}{ends}")
     return lines
 
 

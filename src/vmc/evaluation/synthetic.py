@@ -205,35 +205,28 @@ def _read(folder: Path, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
             f"regularization.path is {folder}, which holds no {ABOUT} and {CAPTIONS} of synthetic clips; give a folder"
             " that regularization=synthetic has made, or leave regularization.path null to have one made"
         )
-    again = "copy the whole folder, or leave regularization.path null to have a set made"
     entry = CachedFiles(folder, manifest=ABOUT)
     about = entry.read()
     about = about if isinstance(about.get("base"), dict) else {}
-    if lacking := [name for name in ("model", "latents", "fps") if name not in about]:
-        raise VmcError(f"regularization.path is {folder}, whose {ABOUT} is damaged (no {lacking[0]}); {again}")
-    if different := [part for part, one in wanted["base"].items() if about["base"].get(part) != one]:
-        raise VmcError(
-            f"regularization.path is {folder}, which another base model has made ({about['model']}; {different[0]}"
-            " differs); leave regularization.path null to have a set made by this one"
-        )
-    for name, said in (("latents", "data.frames and data.size"), ("fps", "data.fps")):
-        if about[name] != wanted[name]:
-            raise VmcError(
-                f"regularization.path is {folder}, whose clips have {name} {about[name]}, and this run's have"
-                f" {wanted[name]}; set {said} as they were, or leave regularization.path null to have a set made"
-            )
+    problem, remedy = "", "copy the whole folder, or leave regularization.path null to have a set made"
     columns, rows = read_table(folder / CAPTIONS, wanted=TABLE)
-    if not set(TABLE) <= set(columns) or not all(row["seed"].isdecimal() for row in rows):
-        raise VmcError(f"regularization.path is {folder}, whose {CAPTIONS} is damaged; {again}")
     names = [row["file"] for row in rows]
-    if missing := [name for name in names if Path(name).name != name or not (folder / name).is_file()]:
-        raise VmcError(
-            f"regularization.path is {folder}, where {len(missing)} of {len(names)} clips are missing, first"
-            f" {missing[0]}; {again}"
-        )
+    if lacking := [name for name in ("model", "latents", "fps") if name not in about]:
+        problem = f"whose {ABOUT} is damaged (no {lacking[0]})"
+    elif different := [part for part, one in wanted["base"].items() if about["base"].get(part) != one]:
+        problem = f"which another base model has made ({about['model']}; {different[0]} differs)"
+        remedy = "leave regularization.path null to have a set made by this one"
+    elif different := [name for name in ("latents", "fps") if about[name] != wanted[name]]:
+        there, here = about[different[0]], wanted[different[0]]
+        problem = f"whose clips have {different[0]} {there}, and this run's have {here}"
+        remedy = "set data.frames, data.size and data.fps as they were, or leave regularization.path null"
+    elif not set(TABLE) <= set(columns) or not all(row["seed"].isdecimal() for row in rows):
+        problem = f"whose {CAPTIONS} is damaged"
+    elif missing := [name for name in names if Path(name).name != name or not (folder / name).is_file()]:
+        problem = f"where {len(missing)} of {len(names)} clips are missing, first {missing[0]}"
     # Sets of earlier versions have no checksums.
-    if about.get("sha256") and (damaged := entry.faults([*names, CAPTIONS])):
-        raise VmcError(
-            f"regularization.path is {folder}, where {next(iter(damaged))} is not as it was written; {again}"
-        )
+    elif about.get("sha256") and (damaged := entry.faults([*names, CAPTIONS])):
+        problem = f"where {next(iter(damaged))} is not as it was written"
+    if problem:
+        raise VmcError(f"regularization.path is {folder}, {problem}; {remedy}")
     return rows

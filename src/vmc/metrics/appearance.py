@@ -16,6 +16,8 @@ from vmc.metrics.base import Metric, Record, RunContext, Scores, in_parts
 from vmc.metrics.columns import Column, Measure
 from vmc.metrics.networks.files import ImageTextNetwork, NetworkFile
 
+ALIGNMENT = Column("text_alignment", measure=Measure("text_alignment", "Text alignment", rank=0, tables=("table1",)))
+
 
 class Appearance(Metric):
     """Columns appearance (frames against the subject's phrase), text_alignment (against the full caption in natural
@@ -25,9 +27,9 @@ class Appearance(Metric):
     """
 
     name = "appearance"
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("appearance", measure=Measure("appearance", "Appearance", rank=0, curve=True)),
-        Column("text_alignment", measure=Measure("text_alignment", "Text alignment", rank=0, tables=("table1",))),
+        ALIGNMENT,
         Column("frame_consistency", measure=Measure("frame_consistency", "Frame consistency", better="neither")),
     )
 
@@ -35,12 +37,8 @@ class Appearance(Metric):
         self.model = model
         self._texts: dict[str, Tensor] = {}
         if not alignment_in_tables:  # it is measured, and stands in none of the paper's tables
-            kept, alignment, other = self.columns
-            self.columns = (
-                kept,
-                replace(alignment, measure=Measure("text_alignment", "Text alignment", rank=0)),
-                other,
-            )
+            alignment = replace(ALIGNMENT, measure=Measure("text_alignment", "Text alignment", rank=0))
+            self.columns = tuple(alignment if column is ALIGNMENT else column for column in self.columns)
 
     def prepare(self, run: RunContext) -> bool:
         """Begin without any text."""

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from vmc.metrics.base import Metric, NamedClips, Record, RunContext, Scores, in_parts
 from vmc.metrics.columns import Column, Measure, Value
 from vmc.metrics.networks.sscd import CopyNetwork
+from vmc.metrics.quality import as_uint8
 from vmc.utils.cache import ONLY, Cache
 from vmc.utils.errors import VmcError
 
@@ -65,7 +66,7 @@ class Copying(Metric):
         self.columns = copy_columns(threshold)
 
     def prepare(self, run: RunContext) -> bool:
-        """Describe the run's clips; their descriptors are cached. No exemplars or a clip without frames are refused."""
+        """Describe the run's clips; their descriptors are cached. No exemplars are refused."""
         if run.exemplars is None:
             return False
         self.cache = run.cache
@@ -105,12 +106,8 @@ class Copying(Metric):
 
     def _reference(self, clips: NamedClips, *, label: str) -> Reference | None:
         parts, names, frames, digest = list[Tensor](), list[str](), list[int](), hashlib.sha256()
-        for name, frames_FCHW in tqdm(clips, desc=label, unit="clip", disable=None, leave=False):
-            if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or not len(frames_FCHW):
-                raise VmcError(
-                    f"the clip {name} has frames of {frames_FCHW.dtype} and shape {tuple(frames_FCHW.shape)};"
-                    " at least one uint8 frame (frames, 3, height, width) is needed"
-                )
+        for name, clip_FCHW in tqdm(clips, desc=label, unit="clip", disable=None, leave=False):
+            frames_FCHW = as_uint8(clip_FCHW)
             key = hashlib.sha256(repr(tuple(frames_FCHW.shape)).encode())
             key.update(frames_FCHW.cpu().contiguous().numpy().tobytes())
             digest.update(key.hexdigest().encode())

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vmc.metrics.base import Metric, Record, RunContext, Scores
+from vmc.metrics.base import Metric, Record, Scores
 from vmc.metrics.columns import Column, Measure, Value
+from vmc.metrics.motion import Classified
 from vmc.metrics.networks.classifiers import GestureClassifier, class_index
 from vmc.utils.errors import VmcError
 
@@ -31,31 +32,10 @@ def _share_and_all(suite: str, *, share: str, both: str) -> tuple[Column, ...]:
     )
 
 
-class Classified(Metric):
-    """A metric that asks the suite's gesture classifier about parts of videos, and takes part in one suite.
-
-    Args:
-        classifier: of gestures; None takes the one under `metrics.classifier`.
-    """
+class SuiteAccuracy(Classified):
+    """A metric that asks the gesture classifier about parts of videos, and takes part in one suite."""
 
     suite: str
-    asks_class = True
-
-    def __init__(self, *, classifier: GestureClassifier[Any] | None = None) -> None:
-        self.classifier = classifier
-        self.target: int | None = None
-
-    def check(self, *, target: str | None = None) -> None:
-        """Open the classifier and look up the class."""
-        self._labels()
-        super().check()
-        if target is not None:
-            class_index(self._labels(), target)
-
-    def prepare(self, run: RunContext) -> bool:
-        """Look up the motion's class; a motion without one has no such scores."""
-        self.target = None if run.target is None else class_index(self._labels(), run.target)
-        return self.target is not None
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
         """Score the videos of the suite, and give the others no value."""
@@ -72,32 +52,12 @@ class Classified(Metric):
         """right_BP: whether each of the parts of each video shows what it should."""
         raise NotImplementedError
 
-    def describe(self) -> dict[str, Any]:
-        """The classifier and the class."""
-        assert self.classifier is not None
-        return {"classifier": self.classifier.describe(), "target": self._labels()[self.class_of_motion]}
-
-    @property
-    def class_of_motion(self) -> int:
-        """The class that `prepare` has found."""
-        assert self.target is not None
-        return self.target
-
     def classify(self, frames_BFCHW: Tensor) -> Tensor:
         """classes_B of videos of any length."""
-        assert self.classifier is not None
-        return self.classifier.probabilities(frames_BFCHW).argmax(1)
-
-    def _labels(self) -> Sequence[str]:
-        if self.classifier is None:
-            raise VmcError(
-                f"metrics.{self.name} needs a gesture classifier, and metrics.classifier is null; give one, or"
-                f" metrics.{self.name}=null"
-            )
-        return self.classifier.labels
+        return self.known.probabilities(frames_BFCHW).argmax(1)
 
 
-class People(Classified):
+class People(SuiteAccuracy):
     """Columns people_share and people_all: of two people side by side, those whose crop is taken for the motion.
 
     A person's crop is a square of `side` of the picture's height around the middle of the left or of the right half; it
@@ -119,15 +79,16 @@ class People(Classified):
 
     def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
         """Whether the person on the left does the motion, and the one on the right."""
+        assert self.target is not None
         crops = [crop_square(frames_BFCHW, center=center, side=self.side) for center in (0.25, 0.75)]
-        return torch.stack([self.classify(crop) for crop in crops], dim=1).eq(self.class_of_motion)
+        return torch.stack([self.classify(crop) for crop in crops], dim=1).eq(self.target)
 
     def describe(self) -> dict[str, Any]:
         """The classifier, the class and the crops."""
         return {**super().describe(), "side": self.side}
 
 
-class GestureSequence(Classified):
+class GestureSequence(SuiteAccuracy):
     """Columns sequence_share and sequence_all: whether the motion is seen first, and then the gesture asked for.
 
     The halves of a video are classified. Nobody changes from one gesture to the other exactly in the middle, so the
@@ -144,9 +105,8 @@ class GestureSequence(Classified):
                 f"the prompt '{unsaid[0].prompt}' is of the suite {SEQUENCE} and has no `then`; name a class"
             )
         frames = frames_BFCHW.shape[1]
-        wanted_BP = torch.tensor(
-            [[self.class_of_motion, class_index(self._labels(), str(record.then))] for record in records]
-        )
+        labels = self.known.labels
+        wanted_BP = torch.tensor([[self.target, class_index(labels, str(record.then))] for record in records])
         found = []
         for shift in (0, -1, 1):
             cut = min(max(frames // 2 + shift * max(frames // 8, 1), 1), frames - 1)

@@ -26,7 +26,48 @@ TABLES = ("table1", "table2")
 ACCURACY = Measure("motion_accuracy", "Accuracy, %", how="share", digits=1, rank=0, tables=TABLES, curve=True)
 
 
-class MotionAccuracy(Metric):
+class Classified(Metric):
+    """A metric that asks a gesture classifier for the motion's class.
+
+    Args:
+        classifier: of gestures; None takes the one under `metrics.classifier`.
+    """
+
+    asks_class = True
+
+    def __init__(self, *, classifier: GestureClassifier[Any] | None = None) -> None:
+        self.classifier = classifier
+        self.target: int | None = None
+
+    @property
+    def known(self) -> GestureClassifier[Any]:
+        """The classifier, refused where there is none."""
+        if self.classifier is None:
+            raise VmcError(
+                f"metrics.{self.name} needs a gesture classifier, and metrics.classifier is null; give one, or"
+                f" metrics.{self.name}=null"
+            )
+        return self.classifier
+
+    def check(self, *, target: str | None = None) -> None:
+        """Open the classifier and look up the class."""
+        labels = self.known.labels
+        super().check()
+        if target is not None:
+            class_index(labels, target)
+
+    def prepare(self, run: RunContext) -> bool:
+        """Look up the motion's class; a motion without one has no such scores."""
+        self.target = None if run.target is None else class_index(self.known.labels, run.target)
+        return self.target is not None
+
+    def describe(self) -> dict[str, Any]:
+        """The classifier and the class."""
+        target = None if self.target is None else self.known.labels[self.target]
+        return {"classifier": self.known.describe(), "target": target}
+
+
+class MotionAccuracy(Classified):
     """Columns predicted, motion_correct, and motion_probability, the softmax at the motion's class.
 
     An invalid video counts as wrong, so that collapse cannot raise the accuracy. Of a motion without a class only
@@ -34,43 +75,26 @@ class MotionAccuracy(Metric):
     """
 
     name = "motion"
-    asks_class = True
     columns: tuple[Column, ...] = (
         Column("predicted", kind="text", title="Classified as", invalid=""),
         Column("motion_correct", kind="truth", title="", invalid=False, measure=ACCURACY),
         Column("motion_probability", title="Probability of the motion"),
     )
 
-    def __init__(self, *, classifier: GestureClassifier[Any]) -> None:
-        self.classifier = classifier
-        self.target: int | None = None
-
-    def check(self, *, target: str | None = None) -> None:
-        """Open the classifier and look up the class."""
-        super().check()
-        if target is not None:
-            class_index(self.classifier.labels, target)
-
     def prepare(self, run: RunContext) -> bool:
         """Look up the motion's class."""
-        self.target = None if run.target is None else class_index(self.classifier.labels, run.target)
-        self.columns = type(self).columns[: 1 if self.target is None else None]
+        self.columns = type(self).columns[: None if super().prepare(run) else 1]
         return True
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
         """Classify the videos."""
-        probabilities_BK = self.classifier.probabilities(frames_BFCHW)
+        probabilities_BK = self.known.probabilities(frames_BFCHW)
         chosen = probabilities_BK.argmax(1).tolist()
-        scores: dict[str, Sequence[Value]] = {"predicted": [self.classifier.labels[place] for place in chosen]}
+        scores: dict[str, Sequence[Value]] = {"predicted": [self.known.labels[place] for place in chosen]}
         if self.target is not None:
             scores["motion_correct"] = [place == self.target for place in chosen]
             scores["motion_probability"] = probabilities_BK[:, self.target].tolist()
         return scores
-
-    def describe(self) -> dict[str, Any]:
-        """The classifier and the class."""
-        target = None if self.target is None else self.classifier.labels[self.target]
-        return {"classifier": self.classifier.describe(), "target": target}
 
 
 SIDE = 128  # px of the shorter side, at which points are tracked: below, a hand is a few px wide

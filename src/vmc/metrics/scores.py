@@ -3,13 +3,12 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from vmc.metrics.columns import Column, Kind, Row, Value
 from vmc.metrics.declared import BASE, COLUMNS
@@ -22,7 +21,6 @@ SUITE = "suite"
 """Column of which suite of its test set a video is; not there where the test set has none."""
 NEEDED = ("prompt", "video", "valid")
 """Columns without an empty cell."""
-TRUTH = {"True": True, "False": False, True: True, False: False}
 
 
 def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> None:
@@ -106,18 +104,23 @@ def _value(name: str, cell: Any, column: Column | None, *, place: str) -> Value:
     if column is None:
         return cell
     try:
-        match column.kind:
-            case "truth":
-                return TRUTH[cell]
-            case "integer":
-                if not isinstance(cell, str) and int(cell) != cell:
-                    raise ValueError(cell)
-                return int(cell)
-            case "number":
-                return float(cell)
-        return str(cell)
+        return PARSE[column.kind](cell)
     except (TypeError, ValueError, KeyError):
         raise VmcError(f"{place} has '{cell}' under {name}; remove the file and score the videos again") from None
+
+
+def _whole(cell: Any) -> int:
+    if not isinstance(cell, str) and int(cell) != cell:
+        raise ValueError(cell)
+    return int(cell)
+
+
+PARSE: dict[Kind, Callable[[Any], Value]] = {
+    "text": str,
+    "integer": _whole,
+    "number": float,
+    "truth": {"True": True, "False": False, True: True, False: False}.__getitem__,
+}
 
 
 def _check_base(names: Iterable[Any], what: str) -> None:
@@ -156,11 +159,12 @@ def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) 
     unknown = seeds.isna()
     values["seed"] = seeds.astype(str).where(~unknown, scores["video"]) if unknown.any() else seeds.astype("int64")
     valid = scores["valid"].to_numpy(dtype=bool)
+    suites = scores[SUITE] if SUITE in scores.columns else [None] * len(scores)
     measured = [(column, column.measure) for column in columns if column.measure and column.name in scores.columns]
     for column, measure in sorted(measured, key=lambda pair: pair[1].rank):
         numbers = scores[column.name].to_numpy(dtype=np.float64, na_value=np.nan)
         empty = np.isnan(numbers)
-        counted = _counted(column, scores)
+        counted = np.array([column.counts_in(suite) for suite in suites], dtype=bool)
         if np.isinf(numbers).any():
             raise VmcError(f"the scores' column {column.name} holds an infinite value; evaluate again")
         if column.invalid is not None and not empty.all() and (unscored := empty & valid & counted).any():
@@ -172,12 +176,6 @@ def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) 
         if not (empty.all() or np.isnan(numbers).all()):
             values[measure.name] = numbers
     return values.sort_values(KEYS, ignore_index=True)
-
-
-def _counted(column: Column, scores: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each video is of a suite that the column speaks of."""
-    suites = scores[SUITE] if SUITE in scores.columns else [None] * len(scores)
-    return np.array([column.counts_in(suite) for suite in suites], dtype=bool)
 
 
 def names_of(values: pd.DataFrame) -> list[str]:

@@ -63,20 +63,12 @@ def intervals_of_run(scores: pd.DataFrame, *, columns: Sequence[Column] = COLUMN
 def intervals_of_values(
     values: pd.DataFrame, *, measures: Sequence[Measure] = MEASURES, resamples: int = RESAMPLES
 ) -> dict[str, Interval]:
-    """Every metric of one run: percentile bootstrap over subjects, all videos of a subject drawn together.
-
-    The percentiles are widened for few subjects as Hesterberg (2015, "What teachers should know about the bootstrap")
-    has it, such that with normal data they are those of Student's t; with 100 subjects this hardly shows. A share's
-    interval reaches at least as far as that of a run without a single hit (`no_hit_bound`).
-    """
+    """Every metric of one run: see `intervals_of`."""
     return intervals_of_runs([Run(motion="", seed=0, values=values, measures=measures)], resamples=resamples)
 
 
 def intervals_of_runs(runs: Sequence[Run], *, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """Every metric that all runs have: the mean over motions of the mean over a motion's training seeds.
-
-    See `intervals_of`.
-    """
+    """Every metric that all runs have: the mean over motions of the mean over a motion's training seeds."""
     if not runs:
         raise VmcError("there are no runs to take an interval of; give at least one")
     held = [set(names_of(run.values)) for run in runs]
@@ -89,7 +81,10 @@ def intervals_of(drawn: Resampled) -> dict[str, Interval]:
 
     Of several runs it is the value plus and minus Student's t times the error (`Resampled.covariance`): three or five
     motions never resample beyond their range, which makes percentiles far too narrow. One run alone speaks of itself
-    only, by percentiles.
+    only, by percentiles over subjects, all videos of a subject drawn together. They are widened for few subjects as
+    Hesterberg (2015, "What teachers should know about the bootstrap") has it, such that with normal data they are those
+    of Student's t; with 100 subjects this hardly shows. A share's interval reaches at least as far as that of a run
+    without a single hit (`no_hit_bound`).
     """
     found, (low_V, high_V) = {}, drawn.ends()
     for place, metric in enumerate(drawn.metrics):

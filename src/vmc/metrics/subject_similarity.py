@@ -16,6 +16,7 @@ from vmc.metrics.base import Metric, NamedClips, Record, RunContext, Scores, in_
 from vmc.metrics.columns import Column, Measure
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork
+from vmc.metrics.quality import as_uint8
 from vmc.utils.errors import VmcError
 
 COPIES = Column("subject_similarity", measure=Measure("subject_similarity", "Subject similarity"))
@@ -39,20 +40,15 @@ class SubjectSimilarity(Metric):
 
     def __init__(self, *, stills: NamedClips, descriptor: CopyNetwork | None, encoder: ImageTextNetwork | None) -> None:
         self.stills, self.descriptor, self.encoder = stills, descriptor, encoder
-        both = ((COPIES, descriptor), (PICTURES, encoder))
-        self.columns = tuple(column for column, network in both if network is not None)
+        self.columns = tuple(column for column in (COPIES, PICTURES) if column.name in self._encoders())
         if not self.columns:
             raise VmcError("metrics.subject_similarity has neither descriptor nor encoder; give one of them, or both")
 
     def prepare(self, run: RunContext) -> bool:
-        """Describe the stills; none at all, or one that is no picture, is refused."""
+        """Describe the stills; none at all are refused."""
         pictures, digest = list[Tensor](), hashlib.sha256()
-        for name, frames_FCHW in self.stills:
-            if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or not len(frames_FCHW):
-                raise VmcError(
-                    f"the still {name} is of {frames_FCHW.dtype} and shape {tuple(frames_FCHW.shape)};"
-                    " it must be uint8 (1, 3, height, width)"
-                )
+        for _, still_FCHW in self.stills:
+            frames_FCHW = as_uint8(still_FCHW)
             pictures.append(frames_FCHW)
             digest.update(repr(tuple(frames_FCHW.shape)).encode() + frames_FCHW.contiguous().numpy().tobytes())
         if not pictures:
@@ -66,12 +62,9 @@ class SubjectSimilarity(Metric):
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
         """Compare each frame with each still: the mean of their products is the product of their means."""
-        images_NCHW, frames = frames_BFCHW.flatten(0, 1), frames_BFCHW.shape[1]
+        images_NCHW, batch = frames_BFCHW.flatten(0, 1), len(frames_BFCHW)
         return {
-            column: (self._features(encode, images_NCHW) @ self._means[column])
-            .unflatten(0, (-1, frames))
-            .mean(1)
-            .tolist()
+            column: (self._features(encode, images_NCHW) @ self._means[column]).view(batch, -1).mean(1).tolist()
             for column, encode in self._encoders().items()
         }
 
@@ -82,12 +75,8 @@ class SubjectSimilarity(Metric):
 
     def _encoders(self) -> dict[str, Callable[[Tensor], Tensor]]:
         """What makes the features of each column."""
-        found: dict[str, Callable[[Tensor], Tensor]] = {}
-        if self.descriptor is not None:
-            found[COPIES.name] = self.descriptor
-        if self.encoder is not None:
-            found[PICTURES.name] = self.encoder.encode_frames
-        return found
+        both = ((COPIES, self.descriptor), (PICTURES, self.encoder.encode_frames if self.encoder else None))
+        return {column.name: encode for column, encode in both if encode is not None}
 
     @staticmethod
     @torch.no_grad()

@@ -16,8 +16,7 @@ from vmc.metrics.base import Metric, NamedClips, Record, RunContext
 from vmc.metrics.columns import Measure, Row, check_distinct, measures_of
 from vmc.metrics.copying import COPY_THRESHOLD, Copying
 from vmc.metrics.declared import BASE, columns_with
-from vmc.metrics.generalization import Classified
-from vmc.metrics.motion import MotionAccuracy
+from vmc.metrics.motion import Classified, MotionAccuracy
 from vmc.metrics.networks.classifiers import GestureClassifier
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork
@@ -29,58 +28,44 @@ log = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """Shows each valid video to all metrics and keeps the rows of all videos in the order they came.
-
-    An invalid video has the values that the columns of its metrics declare for it.
-    """
+    """Shows each valid video to all metrics; an invalid one has the values that their columns declare for it."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)
         self.columns = columns_with(metrics)
         self._first_size: tuple[int, int] | None = None
         self._warned = False
-        self.reset()
 
-    def reset(self) -> None:
-        """Forget all videos, but not the size of the first."""
-        self._rows: list[Row] = []
-
-    def update(self, frames_BFCHW: Tensor | Sequence[Tensor | None], records: Sequence[Record]) -> None:
-        """Score a batch of videos, uint8 or floats in 0..1, or a list of them.
+    def score(self, videos: Tensor | Sequence[Tensor | None], records: Sequence[Record]) -> list[Row]:
+        """Score a batch of videos, uint8 or floats in 0..1, or a list of them: one row a video with all columns.
 
         Those of a list may differ in their number of frames and in their size, each scored at its own; one that cannot
         be read is None.
 
         Raises:
-            VmcError: another number of records, or frames of another type. Nothing of this call is kept then.
+            VmcError: another number of records, or frames of another type.
         """
-        videos = list(frames_BFCHW)
         if len(videos) != len(records):
             raise VmcError(f"{len(videos)} videos came with {len(records)} records; give one for each")
         rows = [self._invalid(record) for record in records]
-        alike: dict[tuple[int, ...], list[int]] = {}  # videos of one shape are scored together
+        alike: dict[tuple[int, ...], dict[int, Tensor]] = {}  # videos of one shape are scored together
         for index, (video, record) in enumerate(zip(videos, records, strict=True)):
             reason = problem(video)
             if video is not None:
                 self._compare_size(video, record)
-            if reason is None and video is not None:
-                rows[index]["valid"] = True
-                alike.setdefault(tuple(video.shape), []).append(index)
-            else:
+            if video is None or reason:
                 log.info("%s counts as wrong: %s", record.video, reason)
-        for indices in alike.values():
-            batch = torch.stack([as_uint8(video) for index in indices if (video := videos[index]) is not None])
-            chosen = [records[index] for index in indices]
+            else:
+                rows[index]["valid"] = True
+                alike.setdefault(tuple(video.shape), {})[index] = as_uint8(video)
+        for batch in alike.values():
+            frames_BFCHW, chosen = torch.stack([*batch.values()]), [records[index] for index in batch]
             for metric in self.metrics:
-                scores = metric.score(batch, chosen)
+                scores = metric.score(frames_BFCHW, chosen)
                 for column in metric.columns:
-                    for index, value in zip(indices, scores[column.name], strict=True):
+                    for index, value in zip(batch, scores[column.name], strict=True):
                         rows[index][column.name] = value
-        self._rows += rows
-
-    def rows(self) -> list[Row]:
-        """One row a video with all columns, in the order they came."""
-        return [dict(row) for row in self._rows]
+        return rows
 
     def protocol(self) -> dict[str, Any]:
         """What the scores depend on: of each metric its network files with their SHA-256, and its settings."""
@@ -96,13 +81,13 @@ class Evaluator:
 
     def _compare_size(self, video: Tensor, record: Record) -> None:
         """Warn once where a video has another size than the first: every network scales what it is shown."""
-        height, width = (int(side) for side in video.shape[-2:])
+        height, width = video.shape[-2:]
         self._first_size = self._first_size or (height, width)
         if (height, width) != self._first_size and not self._warned:
+            first = f"the first video {self._first_size[1]} x {self._first_size[0]}"
             log.warning(
-                "%s is %d x %d px, the first video %d x %d; each is scored at its own size, and stillness and"
-                " dynamic degree compare less well between sizes",
-                *(record.video, width, height, self._first_size[1], self._first_size[0]),
+                f"{record.video} is {width} x {height} px, {first}; each is scored at its own size, and stillness and"
+                " dynamic degree compare less well between sizes"
             )
             self._warned = True
 
@@ -130,12 +115,11 @@ class Suite:
     ) -> None:
         if not -1 <= copy_threshold <= 1:
             raise VmcError(f"metrics.copy_threshold is {copy_threshold}; a similarity lies between -1 and 1")
+        shown = {"alignment_in_tables": alignment_in_tables}
         chosen: dict[str, Metric | None] = {
             "quality": Quality(),
             "classifier": MotionAccuracy(classifier=classifier) if classifier else None,
-            "appearance": (
-                Appearance(model=appearance, alignment_in_tables=alignment_in_tables) if appearance else None
-            ),
+            "appearance": Appearance(model=appearance, **shown) if appearance else None,
             "copying": Copying(descriptor=copying, threshold=copy_threshold) if copying else None,
         }
         self.metrics = {name: metric for name, metric in (chosen | metrics).items() if metric is not None}
@@ -143,8 +127,6 @@ class Suite:
         for place, metric in self.metrics.items():
             if not isinstance(metric, Metric):
                 raise VmcError(f"metrics.{place} is {metric}, which is no metric; give one as _target_, or null")
-            if not isinstance(metric.columns, tuple):
-                raise VmcError(f"metrics.{place} has {metric.columns} as columns; give a tuple of declarations")
             if other := names.get(metric.name):
                 raise VmcError(f"metrics.{other} and metrics.{place} are both the metric {metric.name}; take one out")
             names[metric.name] = place

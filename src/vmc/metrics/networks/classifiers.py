@@ -4,7 +4,7 @@ Axes: B videos, F frames, S segments, N images, C colors or channels, H and W, K
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,8 @@ class OnlineTSM(nn.Module):
 
 def load_tsm(path: Path, *, classes: int) -> OnlineTSM:
     """The online TSM from the published checkpoint, a bare state dict; a damaged or foreign one is a `VmcError`."""
-    content = read_weights(path, kind="TSM checkpoint", expected="mobilenetv2_jester_online.pth.tar")
-    if not isinstance(content, Mapping) or "classifier.weight" not in content:
-        raise VmcError(f"{path} holds no classifier.weight; it is not the online TSM's bare state dict")
+    expected = "mobilenetv2_jester_online.pth.tar"
+    content = read_weights(path, kind="TSM checkpoint", expected=expected, key="classifier.weight")
     with torch.device("meta"):
         model = OnlineTSM(classes=classes)
     return fill(model, content, str(path), fits=f"the online TSM of {classes} classes")

@@ -5,11 +5,9 @@ Axes: N images or texts, C colors, H and W, D features.
 """
 
 import io
-import math
 import pickle
 import zipfile
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -20,15 +18,15 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor, _weights_only_unpickler, nn
+from torch._weights_only_unpickler import get_globals_in_pkl
 
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
 from vmc.utils.tensor_files import COUNTER, misfit
 
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError)
-"""What `load_weights` raises for a damaged or foreign file."""
-DTYPES = {name: dtype for dtype, name in torch.storage._dtype_to_storage_type_map().items()}
+"""What the libraries raise for a damaged or foreign file."""
 LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist", "restore_type_tag")
 """What marks lists of one type in `torch.jit._pickle`; here they stay lists."""
 MOST_MODULES, LONGEST = 10_000, 1000
@@ -125,19 +123,35 @@ class ImageTextNetwork(NetworkFile[Any]):
         return {"architecture": self.architecture, **({"tag": self.tag} if self.tag else super().describe())}
 
 
-def read_weights(path: Path, *, kind: str, expected: str) -> Any:
+def read_weights(path: Path, *, kind: str, expected: str, key: str | None = None) -> Any:
     """Read a file of weights, of which no code is run: safetensors, a pickle of tensors, or a TorchScript archive.
 
     Raises:
-        VmcError: no such file, or one that is truncated, foreign or would run code, as `kind`; what is `expected`.
+        VmcError: no such file, or one that is truncated, foreign, without `key` or would run code, as `kind`; what is
+            `expected`.
     """
     if not path.is_file():
         raise VmcError(f"the {kind} {path} does not exist; give the path of {expected}")
     try:
-        return load_weights(path)
+        content = _load(path)
     except UNREADABLE as error:
         reason = first_line(error).partition(" Re-running")[0]  # PyTorch's advice is to run the file's code
         raise VmcError(f"the {kind} {path} does not load ({reason}); get it again") from error
+    if key is not None and (not isinstance(content, Mapping) or key not in content):
+        raise VmcError(f"the {kind} {path} holds no {key}; give the path of {expected}")
+    return content
+
+
+def _load(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    if is_torchscript(path):
+        return read_tensors(path)
+    # Old files hold their accuracy as a NumPy number; what unpickling one needs, by NumPy's names, runs no code.
+    scalar = np._core.multiarray.scalar if np.__version__ >= "2" else np.core.multiarray.scalar  # type: ignore[attr-defined]
+    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
+    with torch.serialization.safe_globals([(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def fill(model: Network, state: Mapping[str, Tensor], file: str, *, fits: str, remedy: str = "get it again") -> Network:
@@ -154,19 +168,6 @@ def fill(model: Network, state: Mapping[str, Tensor], file: str, *, fits: str, r
     return model.requires_grad_(False).eval()
 
 
-def load_weights(path: Path, *, mmap: bool = False) -> Any:
-    """Read a file as `read_weights` does, with the libraries' own errors (`UNREADABLE`); `mmap` maps a pickle."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    if is_torchscript(path):
-        return read_tensors(path)
-    # Old files hold their accuracy as a NumPy number; what unpickling one needs, by NumPy's names, runs no code.
-    scalar = np._core.multiarray.scalar if np.__version__ >= "2" else np.core.multiarray.scalar  # type: ignore[attr-defined]
-    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
-    with torch.serialization.safe_globals([(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]):
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-
-
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a zip archive with code; other weights of PyTorch's are zip archives too."""
     if zipfile.is_zipfile(path):
@@ -178,63 +179,25 @@ def is_torchscript(path: Path) -> bool:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of a TorchScript archive's modules under the name that `state_dict` gives it.
 
-    An archive that is damaged, or holds something else than modules, tensors, numbers and texts, is an UnpicklingError.
+    PyTorch's reader of weights alone reads it, its modules as empty objects of one class of this reading: nothing that
+    an archive can name does more than to hold values. One that is damaged, or holds something else than modules,
+    tensors, numbers and texts, is an UnpicklingError.
     """
+    module = type("Module", (), {})
     try:
         with zipfile.ZipFile(path) as archive:
-            (root,) = (name.removesuffix("/data.pkl") for name in archive.namelist() if name.endswith("/data.pkl"))
-            return dict(_tensors(_Reader(archive, root).load()))
+            data = [entry for entry in archive.infolist() if "/data" in entry.filename]
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in data):
+            raise ValueError("its values are compressed, so that they may be more than the file is on disk")
+        reader = torch._C.PyTorchFileReader(str(path))
+        names = get_globals_in_pkl(io.BytesIO(reader.get_record("data.pkl")))
+        known: list[Any] = [(module, name) for name in names if name.startswith("__torch__.")]
+        known += [(lambda values, *kind: values, f"torch.jit._pickle.{name}") for name in LISTS]
+        with torch.serialization.safe_globals(known):
+            root = torch.serialization._load(reader, "cpu", _weights_only_unpickler, encoding="utf-8")
+        return dict(_tensors(root))
     except Exception as error:  # a pickle that somebody has made can fail in every way
-        raise pickle.UnpicklingError(first_line(error)) from error
-
-
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined, misc]
-    """Builds what an archive's `data.pkl` describes, its modules as empty objects of one class of this reading.
-
-    It is the unpickler in Python: that in C makes a list as long as the largest number that a pickle gives an object,
-    and one flipped byte is then 32 GB. Nothing that it can name does more than to hold values: what is callable is made
-    anew for each reading, so that not even attributes that a pickle sets on it outlive it.
-    """
-
-    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
-        self.archive, self.root = archive, root
-        self.storages: dict[str, Tensor] = {}
-        self.module = type("Module", (), {})
-        super().__init__(io.BytesIO(self._bytes("data.pkl")))
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("__torch__"):
-            return self.module
-        if module == "torch" and name in DTYPES:
-            return DTYPES[name]
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda *values: _strided(*values)
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch.jit._pickle" and name in LISTS:
-            return lambda values, *kind: values
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no weights need")
-
-    def persistent_load(self, pid: Any) -> Tensor:
-        _, dtype, key, _, count = pid
-        if key not in self.storages:
-            content = bytearray(self._bytes(f"data/{key}"))
-            if len(content) != count * dtype.itemsize:
-                raise pickle.UnpicklingError(f"data/{key} has {len(content)} bytes, not those of {count} values")
-            self.storages[key] = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
-        return self.storages[key]
-
-    def _bytes(self, name: str) -> bytes:
-        entry = self.archive.getinfo(f"{self.root}/{name}")
-        if entry.compress_type != zipfile.ZIP_STORED:  # as PyTorch writes it; so no file is more than it is on disk
-            raise pickle.UnpicklingError(f"{name} is compressed")
-        return self.archive.read(entry)
-
-
-def _strided(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
-    if math.prod(size) > len(storage):
-        raise pickle.UnpicklingError(f"a tensor of shape {size} has {len(storage)} values")
-    return storage.as_strided(size, stride, offset)
+        raise pickle.UnpicklingError(first_line(error).partition(" Please use")[0]) from error
 
 
 def _tensors(root: Any) -> Iterator[tuple[str, Tensor]]:

@@ -85,14 +85,20 @@ def load_image_text(path: Path | None, *, architecture: str | None = None, tag: 
         VmcError: a file is missing, truncated, foreign or would run code, or the weights do not fit the architecture.
     """
     with _quiet():
-        return _load(path, architecture, tag).eval().requires_grad_(False)
+        if architecture is None:
+            assert path is not None
+            return ImageText(*_from_folder(path)).eval().requires_grad_(False)
+        config = open_clip.get_model_config(architecture) if ":" not in architecture else None
+        if config is None:
+            raise VmcError(f"open_clip knows no architecture '{architecture}'; `open_clip.list_models()` lists them")
+        quick_gelu = bool(config.get("quick_gelu"))
+        model = _from_file(architecture, path, quick_gelu) if path else _from_tag(architecture, tag or "", quick_gelu)
+        return ImageText(model, open_clip.get_tokenizer(architecture)).eval().requires_grad_(False)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that open_clip logs of what it does, and its warning that weights are random, through the root
-    logger.
-    """
+    """Without what open_clip logs through the root logger, such as that weights are random before they are read."""
     former = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -101,24 +107,11 @@ def _quiet() -> Iterator[None]:
         logging.disable(former)
 
 
-def _load(path: Path | None, architecture: str | None, tag: str | None) -> ImageText:
-    if architecture is None:
-        assert path is not None
-        return ImageText(*_from_folder(path))
-    config = open_clip.get_model_config(architecture) if ":" not in architecture else None
-    if config is None:
-        raise VmcError(f"open_clip knows no architecture '{architecture}'; `open_clip.list_models()` lists them")
-    model = _from_tag(architecture, config, tag or "") if path is None else _from_file(architecture, config, path)
-    return ImageText(model, open_clip.get_tokenizer(architecture))
-
-
 def _from_folder(folder: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]]:
-    config = folder / CONFIG
-    if not config.is_file():
-        raise VmcError(f"the CLIP folder {folder} has no {CONFIG}; give a folder as open_clip writes it")
-    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if weights is None:
-        raise VmcError(f"the CLIP folder {folder} has no {WEIGHTS[0]}; get the complete folder again")
+    config, weights = folder / CONFIG, next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if not config.is_file() or weights is None:
+        lacking = WEIGHTS[0] if config.is_file() else CONFIG
+        raise VmcError(f"the CLIP folder {folder} has no {lacking}; give a complete folder as open_clip writes it")
     try:
         text = json.loads(config.read_text(encoding="utf-8"))["model_cfg"].get("text_cfg", {})
         _refuse_own_code(text, folder)
@@ -151,32 +144,24 @@ def _refuse_own_code(text: Any, folder: Path) -> None:
         ) from error
 
 
-def _from_file(architecture: str, config: Mapping[str, Any], file: Path) -> nn.Module:
+def _from_file(architecture: str, file: Path, quick_gelu: bool) -> nn.Module:
     if file.is_dir():
         raise VmcError(
             f"{file} is a folder, which names its own architecture; set metrics.appearance.architecture=null"
         )
     state = _tensors(file)
     openai = "openai" in file.name.lower() or is_torchscript(file) or any(name in state for name in _OPENAI_NUMBERS)
-    if openai and not config.get("quick_gelu", False):
-        raise VmcError(
-            f"the CLIP file {file} holds OpenAI's weights, which need QuickGELU, and the architecture {architecture}"
-            f" has none; choose {architecture}-quickgelu"
-        )
+    _check_activation(f"file {file} holds OpenAI's weights, which", architecture, openai and not quick_gelu)
     state = {name: part for name, part in state.items() if name not in _OPENAI_NUMBERS}
     return _fill(_blank(architecture), state, file, architecture)
 
 
-def _from_tag(architecture: str, config: Mapping[str, Any], tag: str) -> nn.Module:
+def _from_tag(architecture: str, tag: str, quick_gelu: bool) -> nn.Module:
     published = get_pretrained_cfg(architecture, tag)
     if not published:
         tags = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
         raise VmcError(f"open_clip has no weights '{tag}' of {architecture}; its tags are {tags}")
-    if published.get("quick_gelu", False) and not config.get("quick_gelu", False):
-        raise VmcError(
-            f"the CLIP weights '{tag}' were trained with QuickGELU, and the architecture {architecture} has none;"
-            f" choose {architecture}-quickgelu"
-        )
+    _check_activation(f"weights '{tag}'", architecture, published.get("quick_gelu", False) and not quick_gelu)
     try:
         return open_clip.create_model(architecture, pretrained=tag)
     except (RuntimeError, OSError, ValueError) as error:
@@ -184,6 +169,14 @@ def _from_tag(architecture: str, config: Mapping[str, Any], tag: str) -> nn.Modu
             f"the CLIP weights '{tag}' of {architecture} are not in the cache and do not download"
             f" ({first_line(error)}); name a local file instead"
         ) from error
+
+
+def _check_activation(what: str, architecture: str, lacking: bool) -> None:
+    if lacking:
+        raise VmcError(
+            f"the CLIP {what} need QuickGELU, and the architecture {architecture} has none;"
+            f" choose {architecture}-quickgelu"
+        )
 
 
 def _blank(name: str) -> nn.Module:

@@ -143,9 +143,7 @@ def load_sscd(path: Path, *, trust: bool = False) -> nn.Module:
         if LAST not in state:
             return _run_archive(path, reason, trust=trust).eval()
     else:
-        state = read_weights(path, kind="SSCD file", expected="a .torchvision.pt or .torchscript.pt")
-        if not isinstance(state, Mapping) or LAST not in state:
-            raise VmcError(f"the SSCD file {path} holds no {LAST}; it is no .torchvision.pt of SSCD")
+        state = read_weights(path, kind="SSCD file", expected="a .torchvision.pt or .torchscript.pt", key=LAST)
     return SSCDNetwork.of(state, f"the SSCD file {path}")
 
 

@@ -5,7 +5,6 @@ Axes: B videos, S = 8 segments, N images, C colors, channels or features, H and 
 """
 
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -236,9 +235,7 @@ def load_trn(path: Path, *, classes: int) -> TRN:
     The container is `{epoch, arch, state_dict, best_prec1}`; names may begin with `module.`, BatchNorm tensors may be
     of shape (1, C), `num_batches_tracked` may be there or not.
     """
-    content = read_weights(path, kind="TRN checkpoint", expected="a .pth.tar file")
-    if not isinstance(content, Mapping) or "state_dict" not in content:
-        raise VmcError(f"{path} holds no state_dict; it is not a TRN checkpoint")
+    content = read_weights(path, kind="TRN checkpoint", expected="a .pth.tar file of a TRN", key="state_dict")
     arch = str(content.get("arch", "BNInception"))
     found = {str(name).removeprefix(PREFIX): tensor for name, tensor in content["state_dict"].items()}
     state = {

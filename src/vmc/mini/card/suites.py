@@ -94,8 +94,7 @@ def measure(
     for gesture in gestures:
         chosen = [(case, frames) for case, frames in videos if case.gesture == gesture]
         evaluator = suite.evaluator(target=gesture, exemplars=None)
-        evaluator.update([frames for _, frames in chosen], [case.record for case, _ in chosen])
-        table += evaluator.rows()
+        table += evaluator.score([frames for _, frames in chosen], [case.record for case, _ in chosen])
         columns = tuple(evaluator.columns)
     return suites_of(table, columns=columns)["suites"]
 

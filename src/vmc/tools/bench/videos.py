@@ -213,6 +213,6 @@ def _score_each(evaluator: Callable[[], Evaluator], prompts: Sequence[Prompt], v
     def score() -> None:
         for prompt, name in zip(prompts, video_names(prompts), strict=True):
             record = Record(video=name, prompt=prompt.text, subject=prompt.subject, language=prompt.language)
-            chosen.update([read_frames(videos / name)], [record])
+            chosen.score([read_frames(videos / name)], [record])
 
     return seconds(score)
