@@ -4,7 +4,7 @@ allows, and are all there, because half a download of most containers plays with
 
 import mmap
 import re
-from collections import Counter
+import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -37,9 +37,7 @@ def check_regular(path: Path) -> None:
 
 @explain_permissions()
 def check_path(path: object, *, key: str, missing: bool = False, what: str = "clips or a video file") -> Path:
-    """The path of a folder or file of clips as `key` sets it; a VmcError where it is none, several or, unless it may
-    be `missing`, leads nowhere. A folder of `what` is meant.
-    """
+    """The path that `key` sets, to a folder of `what`; a VmcError where it is none, several or absent."""
     if path is None or not str(path):
         raise VmcError(f"{key} is not set: give a folder of {what}")
     if not isinstance(path, str | Path) or (str(path).startswith("[") and not Path(path).exists()):
@@ -68,19 +66,15 @@ def frame_numbers(files: Sequence[Path]) -> list[int] | None:
 
 
 def find_irregularity(files: Sequence[Path]) -> str | None:
-    """What is odd about how frames follow each other, a clause; None for those that are numbered evenly, from anywhere
-    and in any step. The files are in natural order.
-    """
+    """What is odd about frames in natural order, a clause; None for those that are numbered evenly, in any step."""
     numbers = frame_numbers(files)
     if numbers is None:
         return "holds frames that are not numbered alike"
     steps = [after - before for before, after in pairwise(numbers)]
-    usual = Counter(steps).most_common(1)[0][0] if steps else 0
+    usual = statistics.mode(steps or [0])
     for (file, after), step in zip(pairwise(files), steps, strict=True):
-        if step == 0:
-            return f"holds one frame twice, {file.name} and {after.name}"
-        if step > usual:
-            return f"jumps from {file.name} to {after.name}"
+        if step == 0 or step > usual:
+            return f"{'jumps' if step else 'holds one frame twice,'} from {file.name} to {after.name}"
     return None
 
 
@@ -97,8 +91,8 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid"
 
 def _stated_end(content: mmap.mmap) -> int:
     """Where a container says that it ends, in bytes; 0 where it does not say."""
-    if content[:6] in (b"GIF87a", b"GIF89a"):
-        return _gif_end(content)
+    if content[:6] in (b"GIF87a", b"GIF89a"):  # whose last block is followed by the byte that closes it
+        return 0 if b"\0;" in content[-1024:] else len(content) + 1
     if content[:4] == b"\x1a\x45\xdf\xa3":
         return _segment_end(content)
     if content[:4] == b"RIFF" and content[8:12] == b"AVI ":
@@ -110,25 +104,6 @@ def _stated_end(content: mmap.mmap) -> int:
         if len(content) >= 200 and content[first] == content[first + length] == 0x47:
             return -(-len(content) // length) * length
     return 0
-
-
-def _gif_end(content: mmap.mmap) -> int:
-    """Walks over a GIF's blocks to the byte that closes it; beyond the file where there is none."""
-
-    def colors(flags: int) -> int:
-        return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-    try:
-        place = 13 + colors(content[10])
-        while (kind := content[place]) in b"\x21\x2c":
-            # An extension and its kind; or a picture's place, size, colours, and how wide its codes are.
-            place += 2 if kind == 0x21 else 11 + colors(content[place + 9])
-            while content[place]:
-                place += content[place] + 1
-            place += 1
-    except IndexError:
-        return len(content) + 1
-    return place + 1 if kind == 0x3B else len(content) + 1
 
 
 def _segment_end(content: mmap.mmap) -> int:

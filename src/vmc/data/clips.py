@@ -57,11 +57,7 @@ class StillSource(Protocol):
     """Where stills of a subject come from. Equal arguments give equal lists."""
 
     def stills(self, *, caption: str | None) -> list[Clip]:
-        """Still images of one frame, of the role `subject`.
-
-        Args:
-            caption: of every still, with `{subject_token}`; None leaves it to what the source knows of each.
-        """
+        """Images of the role `subject`; `caption` is of each, None leaves it to what the source knows of them."""
         return []
 
 
@@ -70,16 +66,13 @@ class NoClips(ClipSource):
 
 
 def fill(caption: str, **values: str | None) -> str:
-    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by the values of those names.
-
-    Raises:
-        VmcError: a placeholder that is unknown or has no value, or a brace that belongs to none.
+    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by the values of those names; a VmcError
+    names a placeholder that is unknown or has no value, or a brace that belongs to none.
     """
     for brace in re.findall(r"\{\w*\}|[{}]", caption):
         holds = f"the caption {shortened(caption)!r} holds {brace!r}"
         if brace[1:-1] not in PLACEHOLDERS:
-            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-            raise VmcError(f"{holds}: only {known} may stand in braces")
+            raise VmcError(f"{holds}: only {{{'}, {'.join(PLACEHOLDERS)}}} may stand in braces")
         if values.get(brace[1:-1]) is None:
             raise VmcError(f"{holds}, which has no value here: take it out")
     # In one pass, so that braces inside a value stay what they are.
@@ -105,11 +98,8 @@ def check_readable(
 
     Args:
         clips: clips in any order.
-        skip_bad: leave out a clip that cannot be read, with a warning, where otherwise it is an error.
+        skip_bad: leave out a clip that cannot be read, with a warning, unless none can; otherwise it is an error.
         remedy: what the error ends with.
-
-    Raises:
-        VmcError: a clip cannot be read; with `skip_bad`, none of the clips can.
     """
     readable = []
     skipped: list[VmcError] = []

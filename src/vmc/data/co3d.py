@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from vmc.data.checks import check_path, explain_permissions
-from vmc.data.clips import Clip, Role
+from vmc.data.clips import Clip
 from vmc.data.folder import VideoFolder
 from vmc.data.video import frame_files, natural_order
 from vmc.utils.errors import VmcError
@@ -87,11 +87,8 @@ class CO3D:
             raise VmcError(f"data.source.count is {self.count}; it must be at least 1")
 
     def exemplars(self, *, label: str | None = None, caption: str | None = None, seed: int = 0) -> list[Clip]:
-        """The sequences that are named, else `count` drawn by seed; a VmcError where there are too few of them.
-
-        One whose folder holds no images has a fault, of which training tells.
-        """
-        return self._clips(self._chosen(seed)[: None if self.sequences else self.count], caption, "exemplar")
+        """The sequences that are named, else `count` drawn by seed; a VmcError where there are too few of them."""
+        return self._clips(self._chosen(seed)[: None if self.sequences else self.count], caption)
 
     def regularization(self, *, seed: int = 0) -> list[Clip]:
         """The clips of `regularization_path`, none without one."""
@@ -103,14 +100,14 @@ class CO3D:
         rest = [one for one in self._found() if one.images not in taken and one.images.is_dir()]
         if not rest:
             raise VmcError(f"data.source.count is {self.count}, which leaves no sequence held out; set it to less")
-        return self._clips(rest, None, "exemplar")
+        return self._clips(rest, None)
 
-    def _clips(self, sequences: Sequence[_Sequence], caption: str | None, role: Role) -> list[Clip]:
+    def _clips(self, sequences: Sequence[_Sequence], caption: str | None) -> list[Clip]:
         clips = []
         for one in sequences:
             text = (caption or self.caption).replace(OBJECT, object_name(one.category))
             fault = None if frame_files(one.images) else "holds no images: unpack the sequence's images again"
-            clips.append(Clip(path=one.images, caption=text, role=role, fault=fault))
+            clips.append(Clip(path=one.images, caption=text, role="exemplar", fault=fault))
         return clips
 
     @explain_permissions()
@@ -129,9 +126,7 @@ class CO3D:
             return [by_name[name] for name in self.sequences]
         there = [one for one in found if one.images.is_dir()]
         if not there:
-            raise VmcError(
-                f"no sequence of {self.path} has images, the first not in {found[0].images}: unpack them there"
-            )
+            raise VmcError(f"no sequence of {self.path} has images, the first not in {found[0].images}: unpack them")
         good = [one for one in there if self.min_quality is None or (one.quality or 0) >= self.min_quality]
         if len(good) < self.count:
             limit = f" of at least that quality ({self.min_quality:g})" if self.min_quality is not None else ""

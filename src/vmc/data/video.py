@@ -47,14 +47,11 @@ OPENING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"m
 
 
 def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
-    """The wanted frames of a clip, upright as its rotation metadata says; only these are held in memory.
+    """frames_FCHW, uint8 RGB, of a clip, upright as its rotation metadata says; only the wanted are held in memory.
 
     Args:
         path: a video file, an animated image, a folder of frames or a still image.
         indices: frames in the order wanted, counted from 0, repeats allowed; None for all.
-
-    Returns:
-        frames_FCHW, uint8 RGB.
 
     Raises:
         VmcError: the clip cannot be read, has no such frame, or its frames differ in size.
@@ -63,22 +60,18 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
         raise VmcError(f"frames {list(indices)} of clip {path} cannot be read: ask for one or more, from 0 on")
     wanted, last = (None, None) if indices is None else (set(indices), max(indices))
     found: dict[int, np.ndarray] = {}
-    total = 0
+    index = -1
     for index, (_, image) in enumerate(_frames(path)):
         if wanted is None or index in wanted:
             found[index] = image()
             _check_equal(path, index, found[index].shape[1::-1], next(iter(found.values())).shape[1::-1])
-        total = index + 1
         if index == last:  # what follows stays undecoded
             break
     order = sorted(found) if indices is None else indices
-    if missing := [index for index in order if index >= total]:
-        raise VmcError(f"clip {path} has no frame {min(missing)}, it has {total}: ask for frames below that number")
-    # Filled frame by frame: stacking and then turning the axes would hold all frames three times.
-    frames_FCHW = np.empty((len(order), 3, *found[order[0]].shape[:2]), np.uint8)
-    for place, index in enumerate(order):
-        frames_FCHW[place] = found[index].transpose(2, 0, 1)
-    return torch.from_numpy(frames_FCHW)
+    if missing := [wanted for wanted in order if wanted > index]:
+        raise VmcError(f"clip {path} has no frame {min(missing)}, it has {index + 1}: ask for frames below that number")
+    # Turned frame by frame: stacking and then turning the axes would hold all frames three times.
+    return torch.from_numpy(np.stack([found[index].transpose(2, 0, 1) for index in order]))
 
 
 def count_frames(path: Path) -> int:
@@ -99,10 +92,8 @@ def frame_rate(path: Path) -> float | None:
 
 
 def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
-    """When each frame that `read_frames` gives is shown, in seconds from the first, by the clip's own timestamps.
-
-    Where these are absent or do not increase, frames are taken to be evenly spaced at the clip's average rate, which
-    for a folder of frames is `folder_rate`.
+    """When each frame that `read_frames` gives is shown, in seconds from the first, by the clip's own timestamps; where
+    these are absent or do not increase, evenly at the clip's average rate, a folder's being `folder_rate`.
     """
     stamps = [stamp for stamp, _ in _frames(path)]
     times = [stamp for stamp in stamps if stamp is not None]
@@ -183,13 +174,11 @@ def is_visible(path: Path) -> bool:
 
 
 def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]]]:
-    """When each frame of a clip is shown, in seconds, where that is known, and what gives its image_HWC: frames that
-    nobody wants are not converted.
-    """
+    """When each frame of a clip is shown, in seconds, where that is known, and what gives its image_HWC."""
     with explain_permissions():
-        files, suffix = frame_files(path) if path.is_dir() else None, path.suffix.lower()
-    if files is not None:
-        if not files:
+        is_folder, suffix = path.is_dir(), path.suffix.lower()
+    if is_folder:
+        if not (files := frame_files(path)):
             raise VmcError(f"clip {path} is a folder without frames: put {', '.join(IMAGE_SUFFIXES)} files into it")
         yield from ((None, partial(images.load_image, file)) for file in files)
     elif suffix in IMAGE_SUFFIXES:

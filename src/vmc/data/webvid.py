@@ -3,6 +3,7 @@ regularization clips for motions of internet videos.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,21 +95,14 @@ class WebVid:
             head = pd.read_csv(file, nrows=0, encoding="utf-8-sig")
             names = {str(name).strip().lower(): name for name in head.columns}
             if lacking := [name for name in COLUMNS if name not in names]:
-                raise VmcError(
-                    f"{file} has no column {lacking[0]}: its first line must name {', '.join(COLUMNS)}, in any order"
-                )
+                raise VmcError(f"{file} has no column {lacking[0]}: its first line must name {', '.join(COLUMNS)}")
             wanted = [names[name] for name in COLUMNS]
             rows = pd.read_csv(file, usecols=wanted, dtype=str, keep_default_na=False, encoding="utf-8-sig")[wanted]
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise VmcError(f"{file} does not read as a table ({error}): download it again") from error
         captions = rows[names["name"]]
-        kept = captions.str.strip() != ""
-        if self.words:
-            found = pd.Series(False, index=captions.index)
-            for word in self.words:
-                found |= captions.str.contains(word, case=False, regex=False)
-            kept &= found
-        return rows[kept]
+        wanted_words = "|".join(map(re.escape, self.words))
+        return rows[(captions.str.strip() != "") & captions.str.contains(wanted_words, case=False)]
 
 
 def _find(folder: Path, identity: str, page: str) -> Path | None:

@@ -39,10 +39,8 @@ def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
 
 @contextmanager
 def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
-    """Within, gradients are recorded for the parameters for which the first forward pass recorded them.
-
-    Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
-    """
+    """Within, gradients are recorded for the parameters for which the first forward pass recorded them."""
+    # Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
     before = {parameter: parameter.requires_grad for parameter in block.parameters()}
     try:
         for parameter in before:

@@ -3,17 +3,14 @@
 Axes: B texts, L positions of the text encoder, D its width.
 """
 
-import gzip
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
 from transformers import CLIPTokenizer
@@ -95,9 +92,7 @@ class TextEncoder:
 
 
 def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | None:
-    """What is wrong with a text that uses a token's word behind the `length` positions that the text encoder reads, a
-    clause; None where the word is read. The tokenizer has the word in its vocabulary.
-    """
+    """What is wrong with a text that uses a token's word behind the `length` positions that are read, or None."""
     ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
     if len(ids) <= length:
         return None
@@ -106,19 +101,13 @@ def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | Non
     # The last position is the end of the text, however much is cut.
     if first is None or first + len(wanted) < length:
         return None
-    return (
-        f"'{shortened(text)}' has {len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} "
-        "stands behind them: shorten it, or put the word earlier"
-    )
+    read = f"{len(ids)} tokens, of which the text encoder reads the first {length}"
+    return f"'{shortened(text)}' has {read}, and {word!r} stands behind them: shorten it, or put the word earlier"
 
 
 def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
-    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded.
-
-    Args:
-        base: gives the tokenizer and the number of positions.
-        token: the motion's, with the others.
-        texts: each by what it is the text of, for the message.
+    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded. Each text
+    comes by what it is the text of, for the message.
     """
     tokenizer, length = base.tokenizer(), base.text_length()
     tokenizer.add_tokens([one.word for one in token.tokens.values() if one.added])
@@ -129,32 +118,21 @@ def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str,
 
 
 def save_clip_text(folder: Path, tokenizer: Any) -> None:
-    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors.
-
-    transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
-    names, which older ones need to read the file.
-    """
+    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors."""
+    # transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
+    # names, which older ones need to read the file.
     tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
     file = folder / "text_encoder" / "model.safetensors"
-    with safe_open(file, framework="pt") as stored:
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in tensors.items()}
+    prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in load_file(file).items()}
     with atomic_write(file) as temporary:
         save_file(prefixed, temporary, metadata={"format": "pt"})
 
 
 def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer, from the vocabulary that open_clip carries.
+    """CLIP's tokenizer, from the vocabulary that open_clip carries, which calls its two special entries otherwise."""
+    from open_clip.tokenizer import SimpleTokenizer  # takes seconds to import
 
-    The order of the 49,408 entries is OpenAI's: 256 bytes, the same with the end-of-word mark, the merges, two specials
-    (github.com/openai/CLIP, `clip/simple_tokenizer.py`). Of the bytes the printable ones come first, the others are
-    written as letters from 256 on (Radford et al., 2019).
-    """
-    packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
-    lines = gzip.decompress(packed).decode().splitlines()[1 : 49152 - 256 - 2 + 1]
-    merges = [tuple(line.split()) for line in lines]
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    letters = [chr(code) for code in printable] + [chr(256 + code) for code in range(256 - len(printable))]
-    entries = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
-    vocabulary = {entry: index for index, entry in enumerate([*entries, "<|startoftext|>", "<|endoftext|>"])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=POSITIONS)
+    known = SimpleTokenizer()
+    entries = [*list(known.encoder)[:-2], "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {entry: index for index, entry in enumerate(entries)}
+    return CLIPTokenizer(vocab=vocabulary, merges=list(known.bpe_ranks), model_max_length=POSITIONS)
