@@ -19,8 +19,6 @@ Role = Literal["exemplar", "regularization", "subject"]
 
 PLACEHOLDERS = ("token", "subject_token", "subject")
 """What captions and prompts may hold in braces: the motion's word, the subject's word, the test subject's phrase."""
-
-
 _TAUGHT = {"exemplar": ("motion", "token"), "subject": ("subject", "subject_token")}
 """What clips of a role teach, and the placeholder of its word; regularization clips need no word."""
 
@@ -101,8 +99,7 @@ def check_readable(
         skip_bad: leave out a clip that cannot be read, with a warning, unless none can; otherwise it is an error.
         remedy: what the error ends with.
     """
-    readable = []
-    skipped: list[VmcError] = []
+    readable, skipped = list[Clip](), list[VmcError]()
     for clip in tqdm(clips, desc="checking clips", unit="clip", disable=None, leave=False, delay=3):
         try:
             if clip.fault is not None:

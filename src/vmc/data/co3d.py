@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
@@ -48,8 +48,7 @@ def with_article(name: str) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-@dataclass(frozen=True)
-class _Sequence:
+class _Sequence(NamedTuple):
     """A row of the annotations, and where its images lie or should lie."""
 
     name: str
@@ -118,9 +117,8 @@ class CO3D:
             by_name = {one.name: one for one in found}
             for name in self.sequences:
                 if name not in by_name:
-                    near = difflib.get_close_matches(name, by_name, 1) or list(by_name)[:1]
-                    told = f"data.source.sequences names {name!r}, which {TABLE} does not"
-                    raise VmcError(f"{told}: did you mean {near[0]}?")
+                    near = (difflib.get_close_matches(name, by_name, 1) or list(by_name))[0]
+                    raise VmcError(f"data.source.sequences has {name!r}, which {TABLE} lacks: did you mean {near}?")
                 if not by_name[name].images.is_dir():
                     raise VmcError(f"sequence {name} has no folder {by_name[name].images}: unpack its images there")
             return [by_name[name] for name in self.sequences]
@@ -143,21 +141,19 @@ class CO3D:
         if not folders:
             remedy = "give CO3D's folder, whose categories hold it, or a category's"
             raise VmcError(f"data.path is {root}, where no {TABLE} lies: {remedy}")
-        known = [folder.name for folder in folders]
+        known = {folder.name: folder for folder in folders}
         for name in self.categories or ():
             if name not in known:
                 near = difflib.get_close_matches(name, known, 3) or known
                 raise VmcError(f"data.source.categories names {name!r}, which is not there: use {', '.join(near)}")
-        chosen = [folder for folder in folders if not self.categories or folder.name in self.categories]
-        return [one for folder in chosen for one in _read(folder)]
+        return [one for name in known if name in (self.categories or known) for one in _read(known[name])]
 
 
 def _read(folder: Path) -> list[_Sequence]:
     """The sequences of a category, in natural order of their names."""
     file, rows = folder / TABLE, []
     try:
-        content: Any = json.loads(gzip.decompress(file.read_bytes()))
-        for row in content:
+        for row in json.loads(gzip.decompress(file.read_bytes())):
             name, quality = str(row["sequence_name"]), row.get("viewpoint_quality_score")
             rows.append(_Sequence(name, str(row["category"]), quality, folder / name / "images"))
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:

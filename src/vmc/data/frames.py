@@ -153,22 +153,21 @@ class ClipTransform:
         unless its windows have more than `HELD` frames together, which would have to be held meanwhile.
         """
         content = fingerprint(path)
-        indices = {variant: self._window(path, variant, content).indices for variant in variants}
+        indices = {variant: self.window(path, variant=variant, content=content).indices for variant in variants}
         wanted = sorted(set().union(*indices.values()))
         held_FCHW = read_frames(path, wanted) if len(wanted) <= max(HELD, self.frames) else None
 
         def frames(variant: int) -> Tensor:
-            if held_FCHW is None:
-                return self._finish(read_frames(path, indices[variant]), variant, content)
-            places = [bisect_left(wanted, index) for index in indices[variant]]
-            return self._finish(held_FCHW[places], variant, content)
+            places = [wanted.index(index) for index in indices[variant]]
+            taken_FCHW = read_frames(path, indices[variant]) if held_FCHW is None else held_FCHW[places]
+            return self._finish(taken_FCHW, variant, content)
 
         return frames
 
     def plain_and_finished(self, path: Path, *, variant: int) -> tuple[Tensor, Tensor]:
         """frames_FCHW of one window twice: as they are in the clip, at the centre crop, and as training sees them."""
         content = fingerprint(path)
-        frames_FCHW = read_frames(path, self._window(path, variant, content).indices)
+        frames_FCHW = read_frames(path, self.window(path, variant=variant, content=content).indices)
         return resize_and_crop(frames_FCHW, self.size), self._finish(frames_FCHW, variant, content)
 
     def times(self, path: Path) -> tuple[float, ...]:
@@ -176,12 +175,9 @@ class ClipTransform:
         state = path.stat() if path.exists() else None
         return _times(path, float(self.folder_fps), state and (state.st_mtime_ns, state.st_size))
 
-    def window(self, path: Path, *, variant: int) -> Window:
-        """Which frames of a clip are taken."""
-        return self._window(path, variant, fingerprint(path))
-
-    def _window(self, path: Path, variant: int, content: str) -> Window:
-        draw = generator(content, variant, "window")
+    def window(self, path: Path, *, variant: int, content: str | None = None) -> Window:
+        """Which frames of a clip are taken; `content` is its fingerprint, where that is known."""
+        draw = generator(content or fingerprint(path), variant, "window")
         return window(self.times(path), frames=self.frames, fps=self.fps, start=self.start, generator=draw)
 
     def describe(self) -> str:

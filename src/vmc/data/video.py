@@ -70,8 +70,11 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
     order = sorted(found) if indices is None else indices
     if missing := [wanted for wanted in order if wanted > index]:
         raise VmcError(f"clip {path} has no frame {min(missing)}, it has {index + 1}: ask for frames below that number")
-    # Turned frame by frame: stacking and then turning the axes would hold all frames three times.
-    return torch.from_numpy(np.stack([found[index].transpose(2, 0, 1) for index in order]))
+    # Filled frame by frame: stacking and then turning the axes would hold all frames three times.
+    frames_FCHW = np.empty((len(order), 3, *found[order[0]].shape[:2]), np.uint8)
+    for place, index in enumerate(order):
+        frames_FCHW[place] = found[index].transpose(2, 0, 1)
+    return torch.from_numpy(frames_FCHW)
 
 
 def count_frames(path: Path) -> int:
@@ -233,18 +236,17 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    empty = True
+    frame = None
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:  # the last one of a file that was cut off
                 raise _damaged(path, "is cut off or damaged")
             for frame in packet.decode():
-                empty = False
                 check_size(path, frame.width, frame.height)
                 yield frame
     except av.FFmpegError as error:
         raise _unreadable(path, error) from error
-    if empty:
+    if frame is None:
         raise VmcError(f"clip {path} has no frames: replace it, or remove it")
 
 
@@ -257,12 +259,10 @@ def _check_video(path: Path) -> None:
         stream.thread_type = "NONE"  # with several threads, it is chance whether a decoder tells of damage
         if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
             stream.codec_context.options |= {"err_detect": "explode"}
-        first: VideoFrame | None = None
         seconds, index = 0.0, 0
         for index, frame in enumerate(_decoded(path, container, stream)):
-            if first is None:
-                first = frame
-                _rgb(path, frame, container, stream)
+            if index == 0:
+                _rgb(path, first := frame, container, stream)
             if frame.is_corrupt:
                 raise _damaged(path, f"is damaged in frame {index}")
             _check_equal(path, index, (frame.width, frame.height), (first.width, first.height))
@@ -280,13 +280,12 @@ def _check_video(path: Path) -> None:
 
 
 def _check_equal(path: Path, index: int, size: Sequence[int], first: Sequence[int]) -> None:
-    if tuple(size) == tuple(first):
-        return
-    name, remedy = f"{index} of clip {path}", "re-encode it in one size"
-    if path.is_dir():
-        name = str(frame_files(path)[index])
-        remedy = "make the frames equal in size, or set data.source.stills=true where they are photographs"
-    raise VmcError(f"frame {name} is {size[0]}x{size[1]} and the first one is {first[0]}x{first[1]}: {remedy}")
+    if tuple(size) != tuple(first):
+        name, remedy = f"{index} of clip {path}", "re-encode it in one size"
+        if path.is_dir():
+            name = str(frame_files(path)[index])
+            remedy = "make the frames equal in size, or set data.source.stills=true where they are photographs"
+        raise VmcError(f"frame {name} is {size[0]}x{size[1]} and the first one is {first[0]}x{first[1]}: {remedy}")
 
 
 def _damaged(path: Path, told: str) -> VmcError:

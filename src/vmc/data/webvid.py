@@ -107,4 +107,4 @@ class WebVid:
 
 def _find(folder: Path, identity: str, page: str) -> Path | None:
     places = [root / part / f"{identity}.mp4" for root in (folder, folder / "videos") for part in (page, "")]
-    return next((place for place in places if place.is_file()), None)
+    return next(filter(Path.is_file, places), None)

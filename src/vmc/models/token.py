@@ -156,8 +156,8 @@ def key_of(name: str) -> str:
 
 def _further_token(name: str, settings: Token | Mapping[str, Any]) -> Token:
     """A further token, made of its settings where they are not one already."""
-    if name != SUBJECT:
-        raise VmcError(f"token.further has a token '{name}'; only '{SUBJECT}' has a placeholder in captions")
+    if not str(name).isidentifier() or name == MOTION:
+        raise VmcError(f"token.further has a token '{name}'; a name is letters, digits and _, and not '{MOTION}'")
     if isinstance(settings, Token):
         return settings
     known = [one.name for one in fields(Token)]
