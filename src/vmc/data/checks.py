@@ -107,10 +107,8 @@ def _stated_end(content: mmap.mmap) -> int:
 
 
 def _segment_end(content: mmap.mmap) -> int:
-    """Where the first segment of Matroska or WebM ends; 0 where it is written live and does not say.
-
-    Its length begins with as many zero bits as bytes follow, and is all ones where it is not known.
-    """
+    """Where the first segment of Matroska or WebM ends; 0 where it is written live and does not say."""
+    # Its length begins with as many zero bits as bytes follow, and is all ones where it is not known.
     place = content.find(b"\x18\x53\x80\x67", 0, 4096) + 4
     if place < 4 or place >= len(content) or not content[place]:
         return 0

@@ -78,9 +78,7 @@ def fill(caption: str, **values: str | None) -> str:
 
 
 def check_token(clips: Sequence[Clip], **words: str) -> None:
-    """Refuse exemplars and stills of a subject whose captions, after `fill`, lack the word for what they teach, in
-    upper or lower case as for CLIP; `words` are those of the placeholders.
-    """
+    """Refuse clips whose filled captions lack the word for what they teach; `words` are those of the placeholders."""
     for clip in clips:
         thing, name = _TAUGHT.get(clip.role, ("", ""))
         word = words.get(name)

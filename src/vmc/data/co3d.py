@@ -29,18 +29,17 @@ logger = logging.getLogger(__name__)
 TABLE = "sequence_annotations.jgz"
 OBJECT = "[object]"
 """Stands in captions for what a sequence shows (paper, Fig. 4)."""
-_TWO_WORDS = {
-    **{f"toy{name}": f"toy {name}" for name in ("bus", "plane", "train", "truck")},
-    **{f"baseball{name}": f"baseball {name}" for name in ("bat", "glove")},
-    **{"cellphone": "cell phone", "hairdryer": "hair dryer", "hotdog": "hot dog", "parkingmeter": "parking meter"},
-    **{"stopsign": "stop sign", "teddybear": "teddy bear", "tv": "TV", "wineglass": "wine glass"},
-}
+_TWO_WORDS = (
+    *("toy bus", "toy plane", "toy train", "toy truck", "baseball bat", "baseball glove", "cell phone", "hair dryer"),
+    *("hot dog", "parking meter", "stop sign", "teddy bear", "wine glass", "TV"),
+)
 """Categories whose folders' names are not how English writes them."""
 
 
 def object_name(category: str) -> str:
     """What a category's objects are called, with their article: "a toy bus", "an apple"."""
-    return with_article(_TWO_WORDS.get(category, category.replace("_", " ")))
+    written = {name.replace(" ", "").lower(): name for name in _TWO_WORDS}
+    return with_article(written.get(category, category.replace("_", " ")))
 
 
 def with_article(name: str) -> str:

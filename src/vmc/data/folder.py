@@ -135,6 +135,9 @@ class Stills:
     path: Path | str | None
     size: int
 
+    def __post_init__(self) -> None:
+        check_path(self.path, key=STILLS)
+
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for file in find_clips(check_path(self.path, key=STILLS), key=STILLS, stills=True, caption="")[0]:
             yield file.name, resize_and_crop(read_frames(file), self.size)

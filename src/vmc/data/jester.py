@@ -234,19 +234,16 @@ class SplitCheck(NamedTuple):
 
 def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
     """Refuse a class that is not among `names`, a clip to learn from without one, and one in two rows or two splits."""
-    seen: dict[str, str] = {}
-    for split in jester.splits():
-        index, file = jester.index(split), jester.table_file(split)
-        for id, label in zip(index["id"], index["label"], strict=True):
-            if label and label not in names:
-                source = jester.label_file or "Jester's 27 classes"
-                raise VmcError(f"{file} gives clip {id} the class {label!r}, which is not in {source}")
-            if not label and split != "test":
-                raise VmcError(f"{file} gives clip {id} no class: download it again")
-            if id in seen:
-                both = "two rows" if seen[id] == split else f"the {seen[id]} split too"
-                raise VmcError(f"{file} holds clip {id}, which stands in {both}: download the tables again")
-            seen[id] = split
+    clips = pd.concat([jester.index(split).assign(split=split) for split in jester.splits()], ignore_index=True)
+    labels, known = clips["label"], jester.label_file or "Jester's 27 classes"
+    for wrong, told in (
+        (~labels.isin([*names, ""]), f"of the class {{label!r}}, which is not in {known}"),
+        ((labels == "") & (clips["split"] != "test"), "of no class"),
+        (clips.duplicated("id"), "which stands in two rows or splits"),
+    ):
+        for clip in clips[wrong].to_dict("records")[:1]:
+            file = jester.table_file(clip["split"])
+            raise VmcError(f"{file} holds clip {clip['id']}, {told.format(**clip)}: download the tables again")
 
 
 def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitCheck:

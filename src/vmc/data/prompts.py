@@ -125,9 +125,7 @@ def check_test_set(prompts: Sequence[Prompt]) -> None:
 
 
 def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
-    """The prompts of `limit` subjects (or texts, where none is named) evenly spaced through the list, with all their
-    seeds; null keeps all.
-    """
+    """All prompts of `limit` subjects (texts, where none is named) evenly spaced through the list; null keeps all."""
     names = list(dict.fromkeys(prompt.subject or prompt.text for prompt in prompts))
     places = range(len(names)) if limit is None else evenly(len(names), limit, key="prompts.limit")
     kept = {names[place] for place in places}
@@ -144,9 +142,7 @@ def first_of_each(prompts: Sequence[Prompt], each: int | None) -> list[Prompt]:
 
 
 def evenly(total: int, count: int, *, key: str = "evaluate_subset") -> list[int]:
-    """`count` places evenly spaced among `total`, so that subjects and seeds are both spread; all if there are fewer.
-    `key` is the setting that the count came from.
-    """
+    """`count` places evenly spaced among `total`, all if there are fewer; `key` is the setting of the count."""
     if count < 1:
         raise VmcError(f"{key} is {count}; it must be at least 1")
     count = min(count, total)

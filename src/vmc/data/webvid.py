@@ -60,17 +60,16 @@ class WebVid:
             if len(clips) == self.count:
                 break
             identity, page, caption = (str(value).strip() for value in rows.iloc[place])
-            video = _find(folder, identity, page)
-            if video is not None:
+            places = [root / part / f"{identity}.mp4" for root in (folder, folder / "videos") for part in (page, "")]
+            if (video := next(filter(Path.is_file, places), None)) is not None:
                 # Braces stand for placeholders in captions.
                 text = " ".join(caption.replace("{", "(").replace("}", ")").split())
                 clips.append(Clip(path=video, caption=text, role="regularization"))
             elif self.skip_bad:
                 missing += 1
             else:
-                wanted = folder / page / f"{identity}.mp4"
                 remedy = "download it, or set data.skip_bad=true to draw another row"
-                raise VmcError(f"{file} names {identity!r}, whose video {wanted} does not exist: {remedy}")
+                raise VmcError(f"{file} names {identity!r}, whose video {places[0]} does not exist: {remedy}")
         if missing:
             logger.warning(f"skipped, {len(clips)} of {len(clips) + missing} rows drawn of {file} have a video")
         if len(clips) < self.count:
@@ -103,8 +102,3 @@ class WebVid:
         captions = rows[names["name"]]
         wanted_words = "|".join(map(re.escape, self.words))
         return rows[(captions.str.strip() != "") & captions.str.contains(wanted_words, case=False)]
-
-
-def _find(folder: Path, identity: str, page: str) -> Path | None:
-    places = [root / part / f"{identity}.mp4" for root in (folder, folder / "videos") for part in (page, "")]
-    return next(filter(Path.is_file, places), None)

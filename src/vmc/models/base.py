@@ -232,8 +232,9 @@ class VideoModel(ABC):
 
     def text_encoder(self, token: "MotionToken | None" = None, *, dtype: torch.dtype = torch.float32) -> "TextEncoder":
         """Texts to what the denoiser reads, with the motion's token in the vocabulary where one is given."""
-        network = self.open("text_encoder", dtype)
-        return self.text_class.load(self.tokenizer(), network, token, length=self.text_length())
+        parts: Any = {"tokenizer": self.tokenizer(), "network": self.open("text_encoder", dtype)}
+        rows = token.install(parts["tokenizer"], parts["network"]) if token else None
+        return self.text_class(**parts, length=self.text_length(), token_embedding=rows, token=token)
 
     def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> Autoencoder:
         """The autoencoder, frozen."""

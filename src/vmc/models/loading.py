@@ -192,9 +192,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) -> None:
-    """Hold a network's weights in `dtype`, but those in float32 that diffusers keeps so (norms, the time's embedding);
-    `names` are of the parameters and buffers that are meant, None means all.
-    """
+    """Hold weights of those `names`, or all, in `dtype`, but in float32 what diffusers keeps so (norms, times)."""
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         if names is None or name in names:
             tensor.data = tensor.data.to(_held_in(network, name, tensor, dtype))

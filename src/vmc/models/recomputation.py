@@ -55,10 +55,7 @@ def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]
 
 
 def measure_activations(network: Module, layers: Sequence[Module], forward: Callable[[], Any]) -> tuple[int, list[int]]:
-    """Bytes that a forward pass keeps for the backward pass, in all and by layer; in truth nothing is kept.
-
-    A layer's are those that recomputing it saves: its inputs stay.
-    """
+    """Bytes that a forward pass would keep for the backward pass, in all and, but for its inputs, by layer."""
     weights = {_place(tensor) for tensor in network.parameters()}
     held, outside = [0] * len(layers), 0
     inside: list[int] = []  # the layer that is computed

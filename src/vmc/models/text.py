@@ -4,10 +4,10 @@ Axes: B texts, L positions of the text encoder, D its width.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -48,23 +48,13 @@ class TextEncoder:
     token_embedding: TokenEmbedding | None = None
     token: MotionToken | None = None
 
-    @classmethod
-    def load(cls, tokenizer: Any, network: Any, token: MotionToken | None, *, length: int) -> Self:
-        """A model's tokenizer and text encoder, with the tokens installed where there are some."""
-        rows = token.install(tokenizer, network) if token else None
-        return cls(tokenizer=tokenizer, network=network, length=length, token_embedding=rows, token=token)
-
     @property
     def rows(self) -> dict[str, Parameter]:
         """The embedding rows of the tokens, by their names."""
         return dict(self.token_embedding.rows.items()) if self.token_embedding else {}
 
     def token_ids(self, texts: list[str]) -> Tensor:
-        """ids_BL on the CPU, padded to the encoder's length; a longer text is cut, with a warning.
-
-        Raises:
-            VmcError: what is cut off holds a token's word, and the rest does not.
-        """
+        """ids_BL on the CPU, padded to the encoder's length; a longer text is cut, with a warning, or fails `check`."""
         for text in texts:
             self.check(text)
             if (count := len(self.tokenizer(text).input_ids)) > self.length:
@@ -76,9 +66,8 @@ class TextEncoder:
 
     def check(self, text: str) -> None:
         """Raises a VmcError where a token's word would be cut off a text."""
-        for word in self.token.words.values() if self.token else ():
-            if reason := lost_word(self.tokenizer, text, word, length=self.length):
-                raise VmcError(f"the text {reason}")
+        words = self.token.words.values() if self.token else ()
+        _check_words(self.tokenizer, words, {"the text": text}, length=self.length)
 
     def encode_ids(self, ids_BL: Tensor) -> Conditioning:
         """What the denoiser reads, differentiable where a token's row is trained."""
@@ -91,30 +80,24 @@ class TextEncoder:
         return Conditioning(found.embeddings_BLD.float(), found.mask_BL).to("cpu")
 
 
-def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | None:
-    """What is wrong with a text that uses a token's word behind the `length` positions that are read, or None."""
-    ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
-    if len(ids) <= length:
-        return None
-    wanted = tokenizer(word, add_special_tokens=False).input_ids
-    first = next((place for place in range(len(ids)) if ids[place : place + len(wanted)] == wanted), None)
-    # The last position is the end of the text, however much is cut.
-    if first is None or first + len(wanted) < length:
-        return None
-    read = f"{len(ids)} tokens, of which the text encoder reads the first {length}"
-    return f"'{shortened(text)}' has {read}, and {word!r} stands behind them: shorten it, or put the word earlier"
-
-
 def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
     """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded. Each text
     comes by what it is the text of, for the message.
     """
-    tokenizer, length = base.tokenizer(), base.text_length()
+    tokenizer = base.tokenizer()
     tokenizer.add_tokens([one.word for one in token.tokens.values() if one.added])
+    _check_words(tokenizer, token.words.values(), texts, length=base.text_length())
+
+
+def _check_words(tokenizer: Any, words: Iterable[str], texts: Mapping[str, str], *, length: int) -> None:
     for name, text in texts.items():
-        for word in token.words.values():
-            if reason := lost_word(tokenizer, text, word, length=length):
-                raise VmcError(f"{name} {reason}")
+        ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
+        for word in words if len(ids) > length else ():
+            wanted = tokenizer(word, add_special_tokens=False).input_ids
+            first = next((place for place in range(len(ids)) if ids[place : place + len(wanted)] == wanted), 0)
+            if first + len(wanted) >= length:  # the last position is the end of the text, however much is cut
+                told = f"{len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} stands"
+                raise VmcError(f"{name} '{shortened(text)}' has {told} behind them: shorten it, or put it earlier")
 
 
 def save_clip_text(folder: Path, tokenizer: Any) -> None:

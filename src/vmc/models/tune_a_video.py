@@ -227,11 +227,8 @@ class FrameProcessor:
 
 
 def first_and_previous(features_NPD: Tensor, frames: int) -> Tensor:
-    """Of each frame the features of its video's first frame and of the frame before it, beside each other along P.
-
-    The first frame is the one before itself.
-    """
+    """Of each frame the features of its video's first frame and of the frame before it, beside each other along P."""
     features_BFPD = rearrange(features_NPD, "(b f) p d -> b f p d", f=frames)
     first = repeat(features_BFPD[:, 0], "b p d -> b f p d", f=frames)
-    previous = torch.cat([features_BFPD[:, :1], features_BFPD[:, :-1]], dim=1)
+    previous = torch.cat([features_BFPD[:, :1], features_BFPD[:, :-1]], dim=1)  # the first is before itself
     return rearrange([first, previous], "two b f p d -> (b f) (two p) d")
