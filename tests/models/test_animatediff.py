@@ -274,9 +274,7 @@ def test_an_adapter_that_is_not_whole_is_refused(folder, copy):
 
 
 def test_too_few_and_too_many_frames_are_refused_before_anything_is_loaded(model, folder, exported):
-    with pytest.raises(
-        VmcError, match=r"model\.frames is 1, but motion modules mix the frames of a clip; give at least 2"
-    ):
+    with pytest.raises(VmcError, match=r"model\.frames is 1, but motion modules mix frames; give at least 2"):
         dataclasses.replace(model, frames=1)
     adapter = folder / "motion_adapter"
     said = refusal(path=folder, motion_adapter=adapter, frames=17)

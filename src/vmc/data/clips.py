@@ -90,12 +90,8 @@ def check_token(clips: Sequence[Clip], **words: str) -> None:
 def check_readable(
     clips: Sequence[Clip], *, skip_bad: bool, remedy: str = " (data.skip_bad=true leaves such clips out)"
 ) -> list[Clip]:
-    """Decode clips from their first frame to their last; give those that can be read and have no fault.
-
-    Args:
-        clips: clips in any order.
-        skip_bad: leave out a clip that cannot be read, with a warning, unless none can; otherwise it is an error.
-        remedy: what the error ends with.
+    """Decode clips from their first frame to their last; give those that can be read and have no fault. With `skip_bad`
+    the others are left out with a warning, unless none is left; else each is an error that ends with `remedy`.
     """
     readable, skipped = list[Clip](), list[VmcError]()
     for clip in tqdm(clips, desc="checking clips", unit="clip", disable=None, leave=False, delay=3):

@@ -77,11 +77,7 @@ class VideoFolder:
 
 @dataclass(frozen=True)
 class StillFolder:
-    """The stills of a subject in a folder, or one image file; captions as those of `VideoFolder`.
-
-    Args:
-        path: folder of images of any size, or one of them.
-    """
+    """The stills of a subject, of any size, in a folder, or one image file; captions as those of `VideoFolder`."""
 
     path: Path | str | None
 
@@ -123,13 +119,8 @@ def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, rol
 
 @dataclass(frozen=True)
 class Stills:
-    """Names and frames_FCHW of the clips of a folder, single images among them, as metrics compare videos with them.
-
-    Each is read anew whenever it is its turn. Captions beside them are not looked at.
-
-    Args:
-        path: the folder, or one image.
-        size: side of the square at the center, px.
+    """Names and frames_FCHW, squares of `size` px at the center, of the clips of a folder, single images among them, as
+    metrics compare videos with them. Each is read anew whenever it is its turn; captions are not looked at.
     """
 
     path: Path | str | None

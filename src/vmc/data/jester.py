@@ -195,7 +195,8 @@ class Jester:
             raise VmcError(f"{self.keys[key]} is {count}, {has}: {', or '.join(remedies) or 'get the whole of Jester'}")
         logger.info(f"{self.keys['path']}: {count} of the {len(index)} clips of {label!r} in the {self.split} split")
         order = torch.randperm(len(index), generator=generator(seed, label, purpose))[:count].tolist()
-        drawn = [(self.frames_folder(self.split, row.id), row.frames) for row in index.iloc[order].itertuples()]
+        rows = index.iloc[order][["id", "frames"]].to_numpy().tolist()
+        drawn = [(self.frames_folder(self.split, id), stated) for id, stated in rows]
         if missing := [folder for folder, _ in drawn if not folder.is_dir()]:
             told = f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing"
             raise VmcError(f"{told}, the first in {missing[0]}: unpack all of Jester's frames there")
@@ -243,7 +244,9 @@ def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
     ):
         for clip in clips[wrong].to_dict("records")[:1]:
             file = jester.table_file(clip["split"])
-            raise VmcError(f"{file} holds clip {clip['id']}, {told.format(**clip)}: download the tables again")
+            raise VmcError(
+                f"{file} holds clip {clip['id']}, {told.format(label=clip['label'])}: download the tables again"
+            )
 
 
 def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitCheck:

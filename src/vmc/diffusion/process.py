@@ -23,13 +23,10 @@ Solver = Any
 
 
 class NoiseProcess(ABC):
-    """q(x_t | x_0), its target for training, and the solver that goes back.
-
-    Args:
-        make_solver: gives a new solver of this process; None for one that only adds noise.
-    """
+    """q(x_t | x_0), its target for training, and the solver that goes back."""
 
     make_solver: Callable[[], Solver] | None
+    """Gives a new solver of this process; None for one that only adds noise."""
     make_inverse: Callable[[], Solver] | None = None
 
     @property
@@ -63,7 +60,9 @@ class NoiseProcess(ABC):
         """A new solver that goes from a video to the noise of which the other one makes it again."""
         if self.make_inverse is None:
             remedy = "choose a model that samples by DDIM (+baseline=tune_a_video), or vmc.diffusion.sampling.Sampler"
-            raise VmcError(f"sampler is one that inverts clips, which this model's solver cannot; {remedy}")
+            raise VmcError(
+                f"sampler is one that inverts clips, from which this model's solver cannot go back; {remedy}"
+            )
         return self.make_inverse()
 
 

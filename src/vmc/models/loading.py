@@ -99,12 +99,8 @@ def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: s
 
 
 def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | None:
-    """What is wrong with a part, a clause that names the file; None where its files read and fit.
-
-    Args:
-        folder: of the part.
-        kind: class of its network.
-        expected: shapes of its tensors; None builds the network without memory to see.
+    """What is wrong with a part, a clause that names the file; None where its files read and fit its network's class.
+    `expected` are the shapes of its tensors; None builds the network without memory to see.
     """
     found: dict[str, Sequence[int]] = {}
     if not (files := weight_files(folder)):

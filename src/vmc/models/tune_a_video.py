@@ -166,12 +166,7 @@ def spatial_layers(unet: UNet3DConditionModel) -> UNet2DConditionModel:
 
 
 class TemporalAttention(Module):
-    """Self-attention of each place along time, added to what it is given.
-
-    Args:
-        width: of the features, D.
-        heads: of the attention.
-    """
+    """Self-attention of each place along time, added to what it is given; `width` is D."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -207,11 +202,8 @@ def _attend_along_time(block: Module, args: Any, named: Mapping[str, Any], featu
 
 
 class FrameProcessor:
-    """Attention of images that are frames: with `causal`, keys and values are of the first and the previous frame.
-
-    Args:
-        processor: computes the attention.
-        causal: whether self-attention is sparse-causal; else each frame is alone.
+    """Attention of images that are frames, which `processor` computes: with `causal`, keys and values are of the first
+    and the previous frame, else each frame is alone.
     """
 
     def __init__(self, processor: Any, *, causal: bool) -> None:
