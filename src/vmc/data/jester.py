@@ -238,15 +238,13 @@ def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
     clips = pd.concat([jester.index(split).assign(split=split) for split in jester.splits()], ignore_index=True)
     labels, known = clips["label"], jester.label_file or "Jester's 27 classes"
     for wrong, told in (
-        (~labels.isin([*names, ""]), f"of the class {{label!r}}, which is not in {known}"),
-        ((labels == "") & (clips["split"] != "test"), "of no class"),
-        (clips.duplicated("id"), "which stands in two rows or splits"),
+        (~labels.isin([*names, ""]), f"is not in {known}"),
+        ((labels == "") & (clips["split"] != "test"), "is none"),
+        (clips.duplicated("id"), "stands in two rows or splits"),
     ):
         for clip in clips[wrong].to_dict("records")[:1]:
-            file = jester.table_file(clip["split"])
-            raise VmcError(
-                f"{file} holds clip {clip['id']}, {told.format(label=clip['label'])}: download the tables again"
-            )
+            where = f"{jester.table_file(clip['split'])} holds clip {clip['id']} of the class {clip['label']!r}"
+            raise VmcError(f"{where}, which {told}: download the tables again")
 
 
 def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitCheck:
