@@ -57,6 +57,12 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise VmcError(f"clip {path} has frames of {width}x{height} pixels, {limits}: scale it down, or remove it")
 
 
+def unreadable(path: Path, error: Exception) -> VmcError:
+    """What is said of a clip that a library does not read."""
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return VmcError(f"clip {path} cannot be read ({reason}): replace or re-encode it, or remove it")
+
+
 def frame_numbers(files: Sequence[Path]) -> list[int] | None:
     """The numbers of frames whose names differ in one number alone (`frame_0001.png`); None for other names."""
     parts = [re.fullmatch(r"(.*?)([0-9]{1,18})(\D*)", file.stem) for file in files]

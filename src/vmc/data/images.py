@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from einops import reduce
 from PIL import Image, ImageOps
 
-from vmc.data.checks import check_regular, check_size
+from vmc.data.checks import check_regular, check_size, unreadable
 from vmc.utils.errors import VmcError
 
 SHORTER_SIDE = 256
@@ -138,8 +138,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     except VmcError:
         raise
     except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise VmcError(f"clip {file} cannot be read ({reason}): replace or re-encode it, or remove it") from error
+        raise unreadable(file, error) from error
 
 
 def _places(image: Image.Image) -> range:

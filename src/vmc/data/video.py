@@ -26,8 +26,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from vmc.data import images
-from vmc.data.checks import MAX_PIXELS, check_regular, check_size, explain_permissions, find_irregularity, is_cut_off
+from vmc.data import checks, images
+from vmc.data.checks import check_regular, check_size, explain_permissions, find_irregularity, is_cut_off, unreadable
 from vmc.data.images import IMAGE_SUFFIXES
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
@@ -205,14 +205,14 @@ def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: Video
     try:
         return images.to_rgb(frame, container.metadata.get("comment", ""), aspect)
     except (av.FFmpegError, ValueError) as error:  # a ValueError for pixels that PyAV does not know
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container of a video file and its first video stream that is no cover, sizes bounded before any decoding."""
     check_regular(path)
-    limits = {"max_pixels": str(MAX_PIXELS)}
+    limits = {"max_pixels": str(checks.MAX_PIXELS)}
     try:
         with path.open("rb") as file:
             start = file.read(10)
@@ -220,7 +220,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             check_size(path, *struct.unpack("<2H", start[6:]))
         container = av.open(str(path), options={"format_whitelist": _DEMUXERS} | limits, **OPENING)
     except (av.FFmpegError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     with container:
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         if not streams:
@@ -245,7 +245,7 @@ def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iter
                 check_size(path, frame.width, frame.height)
                 yield frame
     except av.FFmpegError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if frame is None:
         raise VmcError(f"clip {path} has no frames: replace it, or remove it")
 
@@ -290,8 +290,3 @@ def _check_equal(path: Path, index: int, size: Sequence[int], first: Sequence[in
 
 def _damaged(path: Path, told: str) -> VmcError:
     return VmcError(f"clip {path} {told}: copy or download it again, or remove it")
-
-
-def _unreadable(path: Path, error: Exception) -> VmcError:
-    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-    return VmcError(f"clip {path} cannot be read ({reason}): replace or re-encode it, or remove it")

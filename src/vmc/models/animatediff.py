@@ -57,8 +57,6 @@ class AnimateDiff(LatentDiffusion):
         if self.frames < 2:
             raise VmcError(f"model.frames is {self.frames}, but motion modules mix frames; give at least 2, best 16")
 
-    # --- where the motion modules are --------------------------------------------------------------------------------
-
     def check_folder(self, folder: Path) -> None:
         """Refuse a pipeline and an adapter that do not go together, and more frames than they have positions for."""
         config = self.read_config(folder / "unet" / "config.json")
@@ -121,8 +119,6 @@ class AnimateDiff(LatentDiffusion):
     def described(self) -> str:
         """Both, where the adapter is not within the pipeline."""
         return str(self.path) if self.motion_adapter is None else f"{self.path} with {self.motion_adapter}"
-
-    # --- what a family gives -----------------------------------------------------------------------------------------
 
     def schedule(self) -> dict[str, Any]:
         """Of a Stable Diffusion folder the motion modules' own, else the folder's."""

@@ -55,8 +55,7 @@ class LoraSubset(Subset):
 
     def check(self, groups: Groups) -> None:
         """Refuse a target that can only be a group and is none."""
-        names = [target for target in self.targets if target.isidentifier()]
-        check_groups(names, groups, key="parameters.targets", remedy="a pattern of layers is like *.attn1.to_[qkv]")
+        check_groups([target for target in self.targets if target.isidentifier()], groups, key="parameters.targets")
 
     def layers(self, denoiser: Module, groups: Groups) -> list[str]:
         """Names of the layers that get adapters, in the model's order; raises a VmcError where a target names none."""

@@ -27,16 +27,11 @@ def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Gro
     return [name for name in names if any(groups[group](name) for group in chosen_groups)]
 
 
-def check_groups(
-    chosen: Sequence[str],
-    groups: Groups,
-    *,
-    key: str = "parameters.groups",
-    remedy: str = "adapters are parameters=lora",
-) -> None:
+def check_groups(chosen: Sequence[str], groups: Groups, *, key: str = "parameters.groups") -> None:
     """Refuse a group that the family lacks, naming those that it has; `key` is the setting that names it."""
     if unknown := [group for group in chosen if group not in groups]:
-        told = f"which this family of models lacks; its groups are {', '.join(groups)} ({remedy})"
+        other = "a pattern is like *.attn1.to_[qkv]" if key.endswith("targets") else "adapters are parameters=lora"
+        told = f"which this family of models lacks; its groups are {', '.join(groups)} ({other})"
         raise VmcError(f"{key} names '{unknown[0]}', {told}")
 
 

@@ -51,9 +51,6 @@ def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]
             parameter.requires_grad_(was_trained)
 
 
-# --- as much as memory asks for --------------------------------------------------------------------------------------
-
-
 def measure_activations(network: Module, layers: Sequence[Module], forward: Callable[[], Any]) -> tuple[int, list[int]]:
     """Bytes that a forward pass would keep for the backward pass, in all and, but for its inputs, by layer."""
     weights = {_place(tensor) for tensor in network.parameters()}
