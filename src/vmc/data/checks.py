@@ -97,8 +97,8 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid"
 
 def _stated_end(content: mmap.mmap) -> int:
     """Where a container says that it ends, in bytes; 0 where it does not say."""
-    if content[:6] in (b"GIF87a", b"GIF89a"):  # whose last block is followed by the byte that closes it
-        return 0 if b"\0;" in content[-1024:] else len(content) + 1
+    if content[:6] in (b"GIF87a", b"GIF89a"):
+        return _gif_end(content)
     if content[:4] == b"\x1a\x45\xdf\xa3":
         return _segment_end(content)
     if content[:4] == b"RIFF" and content[8:12] == b"AVI ":
@@ -110,6 +110,25 @@ def _stated_end(content: mmap.mmap) -> int:
         if len(content) >= 200 and content[first] == content[first + length] == 0x47:
             return -(-len(content) // length) * length
     return 0
+
+
+def _gif_end(content: mmap.mmap) -> int:
+    """Walks over a GIF's blocks to the byte that closes it; beyond the file where there is none."""
+
+    def colors(flags: int) -> int:
+        return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+    try:
+        place = 13 + colors(content[10])
+        while (kind := content[place]) in b"\x21\x2c":
+            # An extension and its kind; or a picture's place, size, colours, and how wide its codes are.
+            place += 2 if kind == 0x21 else 11 + colors(content[place + 9])
+            while content[place]:
+                place += content[place] + 1
+            place += 1
+    except IndexError:
+        return len(content) + 1
+    return place + 1 if kind == 0x3B else len(content) + 1
 
 
 def _segment_end(content: mmap.mmap) -> int:
