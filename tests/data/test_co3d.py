@@ -99,7 +99,7 @@ def test_what_is_missing_is_refused_in_a_sentence(co3d: Path, tmp_path: Path) ->
     refused(f"{tmp_path}/apple/sequence_annotations.jgz does not read as CO3D's annotations", path=tmp_path)
     refused("data.path is not set: give a folder of clips or a video file", path=None)
     refused("data.source.categories names 'aple', which is not there: use apple", categories=["aple"])
-    refused("data.source.sequences names '10_1_3', which sequence_annotations.jgz does not", sequences=["10_1_3"])
+    refused("data.source.sequences has '10_1_3', which sequence_annotations.jgz lacks", sequences=["10_1_3"])
     refused("data.source.count is 9, but 8 sequences are there: set it to 8 or less", count=9)
     refused("data.source.count is 0; it must be at least 1", count=0)
 

@@ -54,12 +54,6 @@ def test_the_rate_that_is_named_does_cover_the_clips():
         assert "the whole of clips" in sentence
 
 
-def test_regularization_clips_of_another_length_are_told_briefly():
-    other = [timed(seconds, role="regularization") for seconds in (4.0, 9.0)]
-    assert said(timed(1.3), *other)[1:] == [(logging.INFO, "regularization clips are 4.0 to 9.0 s")]
-    assert len(said(timed(1.3), timed(1.4, role="regularization"))) == 1
-
-
 def test_padded_clips_are_counted_and_named():
     short = [timed(0.5, padded=number, name=f"{number}.mp4") for number in range(1, 8)]
     (level, sentence), *_ = said(timed(1.3), *short)[1:]

@@ -75,7 +75,7 @@ def test_sizes_that_show_nothing_are_refused(size):
         ({"fps": -1}, "data.fps is -1"),
         ({"start": "middle"}, "data.start is 'middle'"),
         ({"size": [64, 32]}, "data.size is [64, 32]"),
-        ({"size": 80_000}, "data.size is 80000; it must be a whole number from 8 to 8192, height and width in pixels"),
+        ({"size": 80_000}, "data.size is 80000; it must be a whole number from 8 to 8192, in pixels"),
         ({"folder_fps": "fast"}, "data.frame_folder_fps is fast"),
     ],
 )

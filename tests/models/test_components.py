@@ -117,7 +117,7 @@ def test_an_autoencoder_of_the_former_names_fits(tmp_path):
     ("content", "words"),
     [
         (b"", r"is truncated, at 0 bytes"),
-        (b"<html>no</html>", "is no safetensors file"),
+        (b"<html>no</html>", "is damaged, or no file of safetensors"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a mere pointer of Git LFS"),
     ],
 )

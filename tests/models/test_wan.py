@@ -138,11 +138,6 @@ def test_a_scheduler_of_another_prediction_is_refused(changed):
         _ = changed("scheduler/scheduler_config.json", prediction_type="epsilon").process
 
 
-def test_a_text_encoder_of_another_width_is_told(changed, model):
-    assert model.mismatch() is None
-    assert "width 32, but the transformer takes 64" in changed("text_encoder/config.json", d_model=32).mismatch()
-
-
 def test_a_damaged_text_encoder_is_named_by_what_is_missing(model, folder, tmp_path):
     from safetensors.torch import load_file, save_file
 

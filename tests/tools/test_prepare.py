@@ -204,10 +204,10 @@ def test_a_split_that_was_never_unpacked_is_no_error_unless_it_is_drawn_from(rel
 @pytest.mark.parametrize(
     ("table", "old", "new", "words"),
     [
-        ("jester-v1-train.csv", "100;Swiping Down", "100;Waving", "clip 100 the class 'Waving', which is not in"),
-        ("jester-v1-train.csv", "100;Swiping Down", "100;", "clip 100 no class"),
-        ("jester-v1-train.csv", "100;", "7;", "clip 7, which stands in the train split too"),
-        ("jester-v1-validation.csv", "8;", "7;", "clip 7, which stands in two rows"),
+        ("jester-v1-train.csv", "100;Swiping Down", "100;Waving", "clip 100 of the class 'Waving', which is not in"),
+        ("jester-v1-train.csv", "100;Swiping Down", "100;", "clip 100 of the class '', which is none"),
+        ("jester-v1-train.csv", "100;", "7;", "which stands in two rows or splits"),
+        ("jester-v1-validation.csv", "8;", "7;", "which stands in two rows or splits"),
         ("jester-v1-labels.csv", "Shaking Hand", "Shaking Fist", "the class 'Shaking Hand', which is not in"),
     ],
 )

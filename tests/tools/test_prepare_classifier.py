@@ -247,7 +247,7 @@ def test_broken_and_missing_frames_are_named(copy, told, tmp_path):
     [
         ("labels", "Swiping Down\n", "", "the class 'Swiping Down', which is not in"),
         ("labels", "Swiping Down", "Swiping Down\nThumb Up", "the training split has no clip of 'Thumb Up'"),
-        ("train", ";Swiping Down", ";", "no class"),
+        ("train", ";Swiping Down", ";", "the class '', which is none"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(table, old, new, words, copy, told):

@@ -187,8 +187,8 @@ def test_the_rate_of_folders_of_frames_can_be_given(tmp_path, capsys):
     [
         (["--fps", "0"], "data.fps is 0.0; it must be a number greater than 0, in frames a second, for example 12"),
         (["--fps", "nan"], "data.fps is nan; it must be a number greater than 0, in frames a second, for example 12"),
-        (["--frames", "0"], "data.frames is 0; it must be a whole number from 1 to 1000, as windows lie in memory"),
-        (["--size", "4"], "data.size is 4; it must be a whole number from 8 to 8192, height and width in pixels"),
+        (["--frames", "0"], "data.frames is 0; it must be a whole number from 1 to 1000"),
+        (["--size", "4"], "data.size is 4; it must be a whole number from 8 to 8192, in pixels"),
         (["--model", "sora"], f"--model is sora; it must be one of {MODELS}"),
         (["--output", "clips.mp4"], "--output is clips.mp4; the picture is a PNG: name it FILE.png"),
     ],

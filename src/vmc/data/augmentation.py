@@ -104,18 +104,12 @@ class Augmentation:
         shift_down, shift_right = (_between(value, -1, 1) * self.translate for value in (shift_down, shift_right))
         changes = zip((self.brightness, self.contrast, self.saturation), colors, strict=True)
         brightness, contrast, saturation = (1 + change * _between(value, -1, 1) for change, value in changes)
-        return Draw(
-            crop_height=height,
-            crop_width=width,
-            shift_down=_between(down, -0.5, 0.5) * (1 - height) + shift_down * height,
-            shift_right=_between(right, -0.5, 0.5) * (1 - width) + shift_right * width,
-            turn=math.radians(_between(turn, -self.rotate, self.rotate)),
-            brightness=brightness,
-            contrast=contrast,
-            saturation=saturation,
-            hue=2 * math.pi * _between(hue, -self.hue, self.hue),
-            mirrored=mirror and coin < 0.5,
-        )
+        down = _between(down, -0.5, 0.5) * (1 - height) + shift_down * height
+        right = _between(right, -0.5, 0.5) * (1 - width) + shift_right * width
+        turn = math.radians(_between(turn, -self.rotate, self.rotate))
+        hue = 2 * math.pi * _between(hue, -self.hue, self.hue)
+        mirrored = mirror and coin < 0.5
+        return Draw(height, width, down, right, turn, brightness, contrast, saturation, hue, mirrored)
 
 
 def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:

@@ -4,7 +4,7 @@ allows, and are all there, because half a download of most containers plays with
 
 import mmap
 import re
-from collections import Counter
+import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -37,9 +37,7 @@ def check_regular(path: Path) -> None:
 
 @explain_permissions()
 def check_path(path: object, *, key: str, missing: bool = False, what: str = "clips or a video file") -> Path:
-    """The path of a folder or file of clips as `key` sets it; a VmcError where it is none, several or, unless it may
-    be `missing`, leads nowhere. A folder of `what` is meant.
-    """
+    """The path that `key` sets, to a folder of `what`; a VmcError where it is none, several or absent."""
     if path is None or not str(path):
         raise VmcError(f"{key} is not set: give a folder of {what}")
     if not isinstance(path, str | Path) or (str(path).startswith("[") and not Path(path).exists()):
@@ -59,6 +57,12 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise VmcError(f"clip {path} has frames of {width}x{height} pixels, {limits}: scale it down, or remove it")
 
 
+def unreadable(path: Path, error: Exception) -> VmcError:
+    """What is said of a clip that a library does not read."""
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return VmcError(f"clip {path} cannot be read ({reason}): replace or re-encode it, or remove it")
+
+
 def frame_numbers(files: Sequence[Path]) -> list[int] | None:
     """The numbers of frames whose names differ in one number alone (`frame_0001.png`); None for other names."""
     parts = [re.fullmatch(r"(.*?)([0-9]{1,18})(\D*)", file.stem) for file in files]
@@ -68,19 +72,15 @@ def frame_numbers(files: Sequence[Path]) -> list[int] | None:
 
 
 def find_irregularity(files: Sequence[Path]) -> str | None:
-    """What is odd about how frames follow each other, a clause; None for those that are numbered evenly, from anywhere
-    and in any step. The files are in natural order.
-    """
+    """What is odd about frames in natural order, a clause; None for those that are numbered evenly, in any step."""
     numbers = frame_numbers(files)
     if numbers is None:
         return "holds frames that are not numbered alike"
     steps = [after - before for before, after in pairwise(numbers)]
-    usual = Counter(steps).most_common(1)[0][0] if steps else 0
+    usual = statistics.mode(steps or [0])
     for (file, after), step in zip(pairwise(files), steps, strict=True):
-        if step == 0:
-            return f"holds one frame twice, {file.name} and {after.name}"
-        if step > usual:
-            return f"jumps from {file.name} to {after.name}"
+        if step == 0 or step > usual:
+            return f"{'jumps' if step else 'holds one frame twice,'} from {file.name} to {after.name}"
     return None
 
 
@@ -132,10 +132,8 @@ def _gif_end(content: mmap.mmap) -> int:
 
 
 def _segment_end(content: mmap.mmap) -> int:
-    """Where the first segment of Matroska or WebM ends; 0 where it is written live and does not say.
-
-    Its length begins with as many zero bits as bytes follow, and is all ones where it is not known.
-    """
+    """Where the first segment of Matroska or WebM ends; 0 where it is written live and does not say."""
+    # Its length begins with as many zero bits as bytes follow, and is all ones where it is not known.
     place = content.find(b"\x18\x53\x80\x67", 0, 4096) + 4
     if place < 4 or place >= len(content) or not content[place]:
         return 0

@@ -19,8 +19,6 @@ Role = Literal["exemplar", "regularization", "subject"]
 
 PLACEHOLDERS = ("token", "subject_token", "subject")
 """What captions and prompts may hold in braces: the motion's word, the subject's word, the test subject's phrase."""
-
-
 _TAUGHT = {"exemplar": ("motion", "token"), "subject": ("subject", "subject_token")}
 """What clips of a role teach, and the placeholder of its word; regularization clips need no word."""
 
@@ -67,11 +65,7 @@ class StillSource(Protocol):
     """Where stills of a subject come from. Equal arguments give equal lists."""
 
     def stills(self, *, caption: str | None) -> list[Clip]:
-        """Still images of one frame, of the role `subject`.
-
-        Args:
-            caption: of every still, with `{subject_token}`; None leaves it to what the source knows of each.
-        """
+        """Images of the role `subject`; `caption` is of each, None leaves it to what the source knows of them."""
         return []
 
 
@@ -80,16 +74,13 @@ class NoClips(ClipSource):
 
 
 def fill(caption: str, **values: str | None) -> str:
-    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by the values of those names.
-
-    Raises:
-        VmcError: a placeholder that is unknown or has no value, or a brace that belongs to none.
+    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by the values of those names; a VmcError
+    names a placeholder that is unknown or has no value, or a brace that belongs to none.
     """
     for brace in re.findall(r"\{\w*\}|[{}]", caption):
         holds = f"the caption {shortened(caption)!r} holds {brace!r}"
         if brace[1:-1] not in PLACEHOLDERS:
-            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-            raise VmcError(f"{holds}: only {known} may stand in braces")
+            raise VmcError(f"{holds}: only {{{'}, {'.join(PLACEHOLDERS)}}} may stand in braces")
         if values.get(brace[1:-1]) is None:
             raise VmcError(f"{holds}, which has no value here: take it out")
     # In one pass, so that braces inside a value stay what they are.
@@ -97,9 +88,7 @@ def fill(caption: str, **values: str | None) -> str:
 
 
 def check_token(clips: Sequence[Clip], **words: str) -> None:
-    """Refuse exemplars and stills of a subject whose captions, after `fill`, lack the word for what they teach, in
-    upper or lower case as for CLIP; `words` are those of the placeholders.
-    """
+    """Refuse clips whose filled captions lack the word for what they teach; `words` are those of the placeholders."""
     for clip in clips:
         thing, name = _TAUGHT.get(clip.role, ("", ""))
         word = words.get(name)
@@ -111,18 +100,10 @@ def check_token(clips: Sequence[Clip], **words: str) -> None:
 def check_readable(
     clips: Sequence[Clip], *, skip_bad: bool, remedy: str = " (data.skip_bad=true leaves such clips out)"
 ) -> list[Clip]:
-    """Decode clips from their first frame to their last; give those that can be read and have no fault.
-
-    Args:
-        clips: clips in any order.
-        skip_bad: leave out a clip that cannot be read, with a warning, where otherwise it is an error.
-        remedy: what the error ends with.
-
-    Raises:
-        VmcError: a clip cannot be read; with `skip_bad`, none of the clips can.
+    """Decode clips from their first frame to their last; give those that can be read and have no fault. With `skip_bad`
+    the others are left out with a warning, unless none is left; else each is an error that ends with `remedy`.
     """
-    readable = []
-    skipped: list[VmcError] = []
+    readable, skipped = list[Clip](), list[VmcError]()
     for clip in tqdm(clips, desc="checking clips", unit="clip", disable=None, leave=False, delay=3):
         try:
             if clip.fault is not None:

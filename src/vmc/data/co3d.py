@@ -13,12 +13,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
 from vmc.data.checks import check_path, explain_permissions
-from vmc.data.clips import Clip, Role
+from vmc.data.clips import Clip
 from vmc.data.folder import VideoFolder
 from vmc.data.video import frame_files, natural_order
 from vmc.utils.errors import VmcError
@@ -29,18 +29,17 @@ logger = logging.getLogger(__name__)
 TABLE = "sequence_annotations.jgz"
 OBJECT = "[object]"
 """Stands in captions for what a sequence shows (paper, Fig. 4)."""
-_TWO_WORDS = {
-    **{f"toy{name}": f"toy {name}" for name in ("bus", "plane", "train", "truck")},
-    **{f"baseball{name}": f"baseball {name}" for name in ("bat", "glove")},
-    **{"cellphone": "cell phone", "hairdryer": "hair dryer", "hotdog": "hot dog", "parkingmeter": "parking meter"},
-    **{"stopsign": "stop sign", "teddybear": "teddy bear", "tv": "TV", "wineglass": "wine glass"},
-}
+_TWO_WORDS = (
+    *("toy bus", "toy plane", "toy train", "toy truck", "baseball bat", "baseball glove", "cell phone", "hair dryer"),
+    *("hot dog", "parking meter", "stop sign", "teddy bear", "wine glass", "TV"),
+)
 """Categories whose folders' names are not how English writes them."""
 
 
 def object_name(category: str) -> str:
     """What a category's objects are called, with their article: "a toy bus", "an apple"."""
-    return with_article(_TWO_WORDS.get(category, category.replace("_", " ")))
+    written = {name.replace(" ", "").lower(): name for name in _TWO_WORDS}
+    return with_article(written.get(category, category.replace("_", " ")))
 
 
 def with_article(name: str) -> str:
@@ -48,8 +47,7 @@ def with_article(name: str) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-@dataclass(frozen=True)
-class _Sequence:
+class _Sequence(NamedTuple):
     """A row of the annotations, and where its images lie or should lie."""
 
     name: str
@@ -87,11 +85,8 @@ class CO3D:
             raise VmcError(f"data.source.count is {self.count}; it must be at least 1")
 
     def exemplars(self, *, label: str | None = None, caption: str | None = None, seed: int = 0) -> list[Clip]:
-        """The sequences that are named, else `count` drawn by seed; a VmcError where there are too few of them.
-
-        One whose folder holds no images has a fault, of which training tells.
-        """
-        return self._clips(self._chosen(seed)[: None if self.sequences else self.count], caption, "exemplar")
+        """The sequences that are named, else `count` drawn by seed; a VmcError where there are too few of them."""
+        return self._clips(self._chosen(seed)[: None if self.sequences else self.count], caption)
 
     def regularization(self, *, seed: int = 0) -> list[Clip]:
         """The clips of `regularization_path`, none without one."""
@@ -103,14 +98,14 @@ class CO3D:
         rest = [one for one in self._found() if one.images not in taken and one.images.is_dir()]
         if not rest:
             raise VmcError(f"data.source.count is {self.count}, which leaves no sequence held out; set it to less")
-        return self._clips(rest, None, "exemplar")
+        return self._clips(rest, None)
 
-    def _clips(self, sequences: Sequence[_Sequence], caption: str | None, role: Role) -> list[Clip]:
+    def _clips(self, sequences: Sequence[_Sequence], caption: str | None) -> list[Clip]:
         clips = []
         for one in sequences:
             text = (caption or self.caption).replace(OBJECT, object_name(one.category))
             fault = None if frame_files(one.images) else "holds no images: unpack the sequence's images again"
-            clips.append(Clip(path=one.images, caption=text, role=role, fault=fault))
+            clips.append(Clip(path=one.images, caption=text, role="exemplar", fault=fault))
         return clips
 
     @explain_permissions()
@@ -121,17 +116,14 @@ class CO3D:
             by_name = {one.name: one for one in found}
             for name in self.sequences:
                 if name not in by_name:
-                    near = difflib.get_close_matches(name, by_name, 1) or list(by_name)[:1]
-                    told = f"data.source.sequences names {name!r}, which {TABLE} does not"
-                    raise VmcError(f"{told}: did you mean {near[0]}?")
+                    near = (difflib.get_close_matches(name, by_name, 1) or list(by_name))[0]
+                    raise VmcError(f"data.source.sequences has {name!r}, which {TABLE} lacks: did you mean {near}?")
                 if not by_name[name].images.is_dir():
                     raise VmcError(f"sequence {name} has no folder {by_name[name].images}: unpack its images there")
             return [by_name[name] for name in self.sequences]
         there = [one for one in found if one.images.is_dir()]
         if not there:
-            raise VmcError(
-                f"no sequence of {self.path} has images, the first not in {found[0].images}: unpack them there"
-            )
+            raise VmcError(f"no sequence of {self.path} has images, the first not in {found[0].images}: unpack them")
         good = [one for one in there if self.min_quality is None or (one.quality or 0) >= self.min_quality]
         if len(good) < self.count:
             limit = f" of at least that quality ({self.min_quality:g})" if self.min_quality is not None else ""
@@ -148,21 +140,19 @@ class CO3D:
         if not folders:
             remedy = "give CO3D's folder, whose categories hold it, or a category's"
             raise VmcError(f"data.path is {root}, where no {TABLE} lies: {remedy}")
-        known = [folder.name for folder in folders]
+        known = {folder.name: folder for folder in folders}
         for name in self.categories or ():
             if name not in known:
                 near = difflib.get_close_matches(name, known, 3) or known
                 raise VmcError(f"data.source.categories names {name!r}, which is not there: use {', '.join(near)}")
-        chosen = [folder for folder in folders if not self.categories or folder.name in self.categories]
-        return [one for folder in chosen for one in _read(folder)]
+        return [one for name in known if name in (self.categories or known) for one in _read(known[name])]
 
 
 def _read(folder: Path) -> list[_Sequence]:
     """The sequences of a category, in natural order of their names."""
     file, rows = folder / TABLE, []
     try:
-        content: Any = json.loads(gzip.decompress(file.read_bytes()))
-        for row in content:
+        for row in json.loads(gzip.decompress(file.read_bytes())):
             name, quality = str(row["sequence_name"]), row.get("viewpoint_quality_score")
             rows.append(_Sequence(name, str(row["category"]), quality, folder / name / "images"))
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:

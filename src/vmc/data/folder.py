@@ -2,6 +2,7 @@
 
 import logging
 import unicodedata
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,7 @@ MAX_ENTRIES, MAX_DEPTH = 200_000, 30
 """Files and folders that are looked at; more are somebody's whole disk."""
 _SYSTEM = {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
 """What storage boxes and operating systems put beside one's files."""
+_SUFFIXES = VIDEO_SUFFIXES + IMAGE_SUFFIXES
 _SHOWN = 5
 
 
@@ -66,10 +68,6 @@ class VideoFolder:
 
     def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
         """The clips of `held_out_path`, whatever `label` and `seed`: how good real videos of the motion score."""
-        if self.held_out_path is None:
-            raise VmcError(
-                "data.source.held_out_path is not set: give a folder of clips of the motion that none learns from"
-            )
         return self._clips("data.source.held_out_path", self.held_out_path, "", "exemplar")
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
@@ -79,11 +77,7 @@ class VideoFolder:
 
 @dataclass(frozen=True)
 class StillFolder:
-    """The stills of a subject in a folder, or one image file; captions as those of `VideoFolder`.
-
-    Args:
-        path: folder of images of any size, or one of them.
-    """
+    """The stills of a subject, of any size, in a folder, or one image file; captions as those of `VideoFolder`."""
 
     path: Path | str | None
 
@@ -113,23 +107,20 @@ _CAPTION_KEYS = {"exemplar": "motion.caption", "subject": "subject.caption"}
 
 def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, role: Role) -> list[Clip]:
     """Clips of a role; a VmcError where one has no caption."""
+    clips = []
     for file, caption in zip(files, captions, strict=True):
         if caption is None:
             remedy = f"set {_CAPTION_KEYS[role]}, " if role in _CAPTION_KEYS else ""
             remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
             raise VmcError(f"clip {file} has no caption: {remedy}")
-    return [Clip(path=file, caption=str(text), role=role) for file, text in zip(files, captions, strict=True)]
+        clips.append(Clip(path=file, caption=caption, role=role))
+    return clips
 
 
 @dataclass(frozen=True)
 class Stills:
-    """Names and frames_FCHW of the clips of a folder, single images among them, as metrics compare videos with them.
-
-    Each is read anew whenever it is its turn. Captions beside them are not looked at.
-
-    Args:
-        path: the folder, or one image.
-        size: side of the square at the center, px.
+    """Names and frames_FCHW, squares of `size` px at the center, of the clips of a folder, single images among them, as
+    metrics compare videos with them. Each is read anew whenever it is its turn; captions are not looked at.
     """
 
     path: Path | str | None
@@ -146,13 +137,11 @@ class Stills:
 @explain_permissions()
 def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tuple[list[Path], list[str | None]]:
     """The clips of a folder in natural order, and the caption of each where it has one, as `VideoFolder` says. `key` is
-    the setting that the path came from. The log says how many.
-
-    Raises:
-        VmcError: no clips, or captions that cannot be read or name what is no clip.
+    the setting that the path came from. The log says how many. A VmcError where there are no clips, or captions that
+    cannot be read or name what is no clip.
     """
     found = _scan(path, key=key) if path.is_dir() else {}
-    names = _index([*found, *(file for files in found.values() for kind in files for file in kind)], root=path)
+    names = _index([*found, *(file for files in found.values() for kind in files for file in kind)])
     rows = [row for folder in found for row in _read_captions(folder, names)] if caption is None else []
     named = {clip for _, clip, _ in rows}
     if caption is None:
@@ -162,7 +151,7 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
     if wrong := [(table, clip.name) for table, clip, _ in rows if clip not in used]:
         raise VmcError(f"{wrong[0][0]} names {wrong[0][1]!r}, which is no clip: correct or remove that row")
     if caption is None and clips == [path]:
-        names |= _index(path.parent.iterdir(), root=path.parent)
+        names = {**names, **_index(path.parent.iterdir())}
         rows += _read_captions(path.parent, names, deeper=False)
     texts = [_caption_file(clip, names) for clip in clips]
     beside = {*texts, *(table for folder in found for table in _meant(names, folder, TABLE))}
@@ -170,7 +159,8 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
     if caption is not None:
         return clips, [caption] * len(clips)
     captions = {clip: text for _, clip, text in rows if text}  # of two tables, the nearer one counts
-    return clips, [captions.get(clip) or _read_caption(file) for clip, file in zip(clips, texts, strict=True)]
+    pairs = zip(clips, texts, strict=True)
+    return clips, [captions.get(clip) or (_read_caption(file) if file else None) for clip, file in pairs]
 
 
 class _Files(NamedTuple):
@@ -239,11 +229,11 @@ def _choose(path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool,
     if len(images) == 1:
         return images
     if images:
-        raise VmcError(
-            f"{key} is {path}, whose {len(images)} images ({images[0].name}, {images[1].name}, ...) look like "
-            "photographs: set data.source.stills=true where each is a clip of its own, or number them (0001.png, "
-            "0002.png, ...) where they are the frames of one clip"
+        told = f"{len(images)} images ({images[0].name}, {images[1].name}, ...) look like photographs"
+        remedy = (
+            "set data.source.stills=true where each is a clip, or number them where they are frames (0001.png, ...)"
         )
+        raise VmcError(f"{key} is {path}, whose {told}: {remedy}")
     kinds = ", ".join(VIDEO_SUFFIXES)
     raise VmcError(f"{key} is {path}, which holds no clips: put {kinds} files, images or folders of frames into it")
 
@@ -269,37 +259,32 @@ def _count(things: Collection[Path], name: str) -> str:
     return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
-_Index = dict[tuple[Path, str], list[Path]]
-"""What a name means that is relative to a folder, as people write them: in another case or Unicode form, or without the
-suffix."""
+_Index = Mapping[str, list[Path]]
+"""What a path means as people write it: in another case or Unicode form, or without the suffix."""
 
 
-def _index(paths: Iterable[Path], *, root: Path) -> _Index:
-    index: _Index = {}
+def _index(paths: Iterable[Path]) -> _Index:
+    index = defaultdict(list)
     for path in paths:
-        for folder in path.parents[: len(path.parts) - len(root.parts)]:
-            inner = path.relative_to(folder)
-            clip = path.suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES
-            for name in (inner, inner.with_suffix("")) if clip else (inner,):
-                index.setdefault((folder, _plain(name.as_posix())), []).append(path)
+        for name in {path, path.with_suffix("")} if path.suffix.lower() in _SUFFIXES else {path}:
+            index[_plain(name)].append(path)
     return index
 
 
 def _meant(index: _Index, folder: Path, name: str) -> list[Path]:
     """What a name, with slashes of either kind, may mean in a folder: one path where it is clear."""
-    name = PurePosixPath(name.replace("\\", "/")).as_posix()
-    alike = index.get((folder, _plain(name)), [])
-    return [path for path in alike if path == folder / name] or sorted(alike)
+    wanted = folder / name.replace("\\", "/")
+    alike = index.get(_plain(wanted), []) if wanted != folder else []
+    return [path for path in alike if path == wanted] or sorted(alike)
 
 
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def _plain(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _read_captions(folder: Path, index: _Index, *, deeper: bool = True) -> list[tuple[Path, Path, str]]:
     """Read the rows of a folder's table, as a spreadsheet may have saved it: table, clip and caption; none without one.
-
-    Raises a VmcError where the table lacks a column, names what is absent, unclear, no clip, or named already.
+    A VmcError where the table lacks a column, names what is absent, unclear, no clip, or named already.
     """
     table = next(iter(_meant(index, folder, TABLE)), None)
     if table is None:
@@ -322,7 +307,7 @@ def _read_captions(folder: Path, index: _Index, *, deeper: bool = True) -> list[
         clip = meant[0]
         if clip in captions:
             raise VmcError(f"{table} names {name!r} twice: remove one of the rows")
-        if not clip.is_dir() and clip.suffix.lower() not in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
+        if not clip.is_dir() and clip.suffix.lower() not in _SUFFIXES:
             raise VmcError(f"{table} names {name!r}, which is no video or image that is read: convert it to mp4 or png")
         captions[clip] = " ".join(row["caption"].split())
     return [(table, clip, caption) for clip, caption in captions.items()]
@@ -338,9 +323,7 @@ def _caption_file(clip: Path, index: _Index) -> Path | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def _read_caption(file: Path | None) -> str | None:
-    if file is None:
-        return None
+def _read_caption(file: Path) -> str | None:
     caption = " ".join(read_text(file).split())
     check_characters(caption, where=str(file))
     return caption or None

@@ -43,8 +43,6 @@ _NAMED = 5
 """Clips named in one sentence; the others are counted."""
 _SLOWER = 1.05
 """Times that an interval between frames is longer than wanted before it is worth a word: containers round times."""
-_DIFFERENT = 1.25
-"""Times that regularization clips are longer or shorter than the exemplars before their length is told, too."""
 _ROLES = {"exemplar": "exemplars", "regularization": "regularization clips", "subject": "subject clips"}
 
 
@@ -58,8 +56,7 @@ class Window(NamedTuple):
 def check_window(*, frames: int, fps: float, start: str) -> None:
     """Raises a VmcError naming the argument that no window can be made of."""
     if not isinstance(frames, int) or not 1 <= frames <= MAX_FRAMES:
-        most = f"from 1 to {MAX_FRAMES}, as windows lie in memory"
-        raise VmcError(f"data.frames is {frames}; it must be a whole number {most}")
+        raise VmcError(f"data.frames is {frames}; it must be a whole number from 1 to {MAX_FRAMES}")
     check_rate("data.fps", fps)
     if start not in get_args(Start):
         raise VmcError(f"data.start is {start!r}; it must be one of {', '.join(get_args(Start))}")
@@ -81,11 +78,6 @@ def typical_interval(times: Sequence[float]) -> float:
     return statistics.median(later - earlier for earlier, later in pairwise(times)) if len(times) > 1 else 0.0
 
 
-def is_slower(times: Sequence[float], fps: float) -> bool:
-    """Whether a clip has fewer frames a second than are wanted, so that each of its frames is taken once."""
-    return typical_interval(times) * fps > 1
-
-
 def window(times: Sequence[float], *, frames: int, fps: float, start: Start, generator: Generator) -> Window:
     """The frames that are shown at `fps` moments a second, in order; a clip that is too short is padded by its last.
 
@@ -104,7 +96,7 @@ def window(times: Sequence[float], *, frames: int, fps: float, start: Start, gen
     if start == "whole":
         taken = [index * max(len(times), frames) // frames for index in range(frames)]
         return Window(tuple(min(index, len(times) - 1) for index in taken), max(0, frames - len(times)))
-    if len(times) == 1 or is_slower(times, fps):
+    if len(times) == 1 or typical_interval(times) * fps > 1:  # fewer frames a second than are wanted
         times = even_times(len(times), fps)
     after = times[-1] + (typical_interval(times) or 1 / fps)  # when the last frame is no longer shown
     # From when on a moment means a frame, and last, is past the clip.
@@ -118,14 +110,8 @@ def window(times: Sequence[float], *, frames: int, fps: float, start: Start, gen
 
 
 def resize_and_crop(frames_FCHW: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Frames scaled just so far that they cover the size, both sides by one factor, and cropped at their centre.
-
-    Args:
-        frames_FCHW: uint8.
-        size: side of a square, or (height, width), px.
-
-    Returns:
-        frames_FCHW, uint8, at that size.
+    """frames_FCHW, uint8, scaled just so far that they cover the size, both sides by one factor, and cropped at their
+    centre; the size is the side of a square, or (height, width), px.
     """
     height, width = (size, size) if isinstance(size, int) else size
     source_height, source_width = frames_FCHW.shape[2:]
@@ -156,8 +142,7 @@ class ClipTransform:
         check_window(frames=self.frames, fps=self.fps, start=self.start)
         check_rate("data.frame_folder_fps", self.folder_fps)
         if not isinstance(self.size, int) or not 8 <= self.size <= MAX_SIDE:
-            wanted = f"a whole number from 8 to {MAX_SIDE}, height and width in pixels"
-            raise VmcError(f"data.size is {self.size}; it must be {wanted}")
+            raise VmcError(f"data.size is {self.size}; it must be a whole number from 8 to {MAX_SIDE}, in pixels")
 
     def __call__(self, path: Path, *, variant: int) -> Tensor:
         """frames_FCHW, uint8, F = `frames`, H = W = `size`; a VmcError where the clip cannot be read."""
@@ -168,22 +153,21 @@ class ClipTransform:
         unless its windows have more than `HELD` frames together, which would have to be held meanwhile.
         """
         content = fingerprint(path)
-        indices = {variant: self._window(path, variant, content).indices for variant in variants}
+        indices = {variant: self.window(path, variant=variant, content=content).indices for variant in variants}
         wanted = sorted(set().union(*indices.values()))
         held_FCHW = read_frames(path, wanted) if len(wanted) <= max(HELD, self.frames) else None
 
         def frames(variant: int) -> Tensor:
-            if held_FCHW is None:
-                return self._finish(read_frames(path, indices[variant]), variant, content)
-            places = [bisect_left(wanted, index) for index in indices[variant]]
-            return self._finish(held_FCHW[places], variant, content)
+            places = [wanted.index(index) for index in indices[variant]]
+            taken_FCHW = read_frames(path, indices[variant]) if held_FCHW is None else held_FCHW[places]
+            return self._finish(taken_FCHW, variant, content)
 
         return frames
 
     def plain_and_finished(self, path: Path, *, variant: int) -> tuple[Tensor, Tensor]:
         """frames_FCHW of one window twice: as they are in the clip, at the centre crop, and as training sees them."""
         content = fingerprint(path)
-        frames_FCHW = read_frames(path, self._window(path, variant, content).indices)
+        frames_FCHW = read_frames(path, self.window(path, variant=variant, content=content).indices)
         return resize_and_crop(frames_FCHW, self.size), self._finish(frames_FCHW, variant, content)
 
     def times(self, path: Path) -> tuple[float, ...]:
@@ -191,20 +175,15 @@ class ClipTransform:
         state = path.stat() if path.exists() else None
         return _times(path, float(self.folder_fps), state and (state.st_mtime_ns, state.st_size))
 
-    def window(self, path: Path, *, variant: int) -> Window:
-        """Which frames of a clip are taken."""
-        return self._window(path, variant, fingerprint(path))
-
-    def _window(self, path: Path, variant: int, content: str) -> Window:
-        draw = generator(content, variant, "window")
+    def window(self, path: Path, *, variant: int, content: str | None = None) -> Window:
+        """Which frames of a clip are taken; `content` is its fingerprint, where that is known."""
+        draw = generator(content or fingerprint(path), variant, "window")
         return window(self.times(path), frames=self.frames, fps=self.fps, start=self.start, generator=draw)
 
     def describe(self) -> str:
         """All that decides the frames of a clip and variant, in a text that is equal for equal settings."""
-        rates = {"fps": float(self.fps), "folder_fps": float(self.folder_fps)}
-        settings = ("frames", "fps", "start", "size", "augmentation", "mirror", "folder_fps")
-        told = ", ".join(f"{name}={rates.get(name, getattr(self, name))!r}" for name in settings)
-        return f"clip transform {_VERSION}: {told}"
+        settings = vars(self) | {"fps": float(self.fps), "folder_fps": float(self.folder_fps)}
+        return f"clip transform {_VERSION}: {', '.join(f'{name}={value!r}' for name, value in settings.items())}"
 
     def _finish(self, frames_FCHW: Tensor, variant: int, content: str) -> Tensor:
         if self.augmentation is None:
@@ -236,10 +215,9 @@ def time_clip(clip: Clip, transform: ClipTransform) -> TimedClip:
     # A clip is too short for a window from its first frame, or for none.
     whole = transform.start == "whole"
     start: Start = "whole" if whole else "first"
-    shortest = window(times, frames=transform.frames, fps=transform.fps, start=start, generator=generator(0))
-    seconds, rate = (times[-1] + interval, 1 / interval) if interval else (None, None)
-    slow = not whole and is_slower(times, transform.fps / _SLOWER)
-    return TimedClip(clip, seconds, rate, slow, shortest.padded)
+    padded = window(times, frames=transform.frames, fps=transform.fps, start=start, generator=generator(0)).padded
+    slow = not whole and interval * transform.fps > _SLOWER
+    return TimedClip(clip, times[-1] + interval if interval else None, 1 / interval if interval else None, slow, padded)
 
 
 def log_timing(clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> None:
@@ -256,20 +234,19 @@ def timing_sentences(
     """What is worth knowing about the clips' time: log levels and sentences, the exemplars' window first; `whole` says
     that windows are taken evenly over each clip.
     """
-    by_role = {role: [clip for clip in timed if clip.clip.role == role] for role in _ROLES}
-    own, others = ([clip.seconds for clip in by_role[role] if clip.seconds] for role in ("exemplar", "regularization"))
-    said = [_covered(own, frames=frames, fps=fps)] if own and frames > 1 and not whole else []
-    if own and whole:
-        said = [(logging.INFO, f"{frames} frames taken evenly over each clip, which are {_span(own)}")]
-    if own and others and not 1 / _DIFFERENT <= statistics.median(others) / statistics.median(own) <= _DIFFERENT:
-        said.append((logging.INFO, f"regularization clips are {_span(others)}"))
-    for role, clips in by_role.items():
-        lengths = [_span([one.seconds]) if one.seconds else "one frame" for one in clips]
-        times = [
-            f"{length}, {one.padded} time{'s' * (one.padded != 1)}" for length, one in zip(lengths, clips, strict=True)
-        ]
-        short = [f"{one.clip.name} ({time})" for one, time in zip(clips, times, strict=True) if one.padded]
-        slow = [f"{one.clip.name} ({one.rate:.3g} fps)" for one in clips if one.slow]
+    said = []
+    if own := [one.seconds for one in timed if one.seconds and one.clip.role == "exemplar"]:
+        if whole:
+            said = [(logging.INFO, f"{frames} frames taken evenly over each clip, which are {_span(own)}")]
+        elif frames > 1:
+            said = [_covered(own, frames=frames, fps=fps)]
+    for role, called in _ROLES.items():
+        clips = [one for one in timed if one.clip.role == role]
+        short, slow = [], []
+        for one in clips:
+            length = _span([one.seconds]) if one.seconds else "one frame"
+            short += [f"{one.clip.name} ({length}, {one.padded} time{'s' * (one.padded != 1)})"] if one.padded else []
+            slow += [f"{one.clip.name} ({one.rate:.3g} fps)"] if one.slow else []
         for named, what in (
             (short, f"shorter than {frames} frames at {fps:g} fps, their last frame repeated"),
             (slow, f"of fewer frames a second than data.fps={fps:g}, which are taken once each and play faster"),
@@ -277,7 +254,7 @@ def timing_sentences(
             if named:
                 more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
                 listed = f"({len(named)} of {len(clips)}): {', '.join(named[:_NAMED])}{more}"
-                said.append((logging.WARNING, f"{_ROLES[role]} {what} {listed}"))
+                said.append((logging.WARNING, f"{called} {what} {listed}"))
     return said
 
 

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from einops import reduce
 from PIL import Image, ImageOps
 
-from vmc.data.checks import check_regular, check_size
+from vmc.data.checks import check_regular, check_size, unreadable
 from vmc.utils.errors import VmcError
 
 SHORTER_SIDE = 256
@@ -40,10 +40,8 @@ def enlargement(height: int, width: int) -> int:
 
 
 def to_yuv420p(frame_CHW: np.ndarray, factor: int) -> np.ndarray:
-    """The planes of an enlarged frame one below the other, as PyAV wants them: uint8 (H * factor * 3/2, W * factor).
-
-    Done here and not by swscale, whose chroma filter reaches into neighbouring pixels.
-    """
+    """The planes of an enlarged frame one below the other, as PyAV wants them: uint8 (H * factor * 3/2, W * factor)."""
+    # Not by swscale, whose chroma filter reaches into neighbouring pixels.
     red_HW, green_HW, blue_HW = frame_CHW.astype(np.float64) / 255
     luma_HW = _RED_LUMA * red_HW + (1 - _RED_LUMA - _BLUE_LUMA) * green_HW + _BLUE_LUMA * blue_HW
     chromas_PHW = np.stack([(blue_HW - luma_HW) / (2 - 2 * _BLUE_LUMA), (red_HW - luma_HW) / (2 - 2 * _RED_LUMA)])
@@ -65,13 +63,8 @@ def shown_width(frame: VideoFrame, aspect: Fraction | None) -> int:
 def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarray:
     """image_HWC of a decoded frame: square pixels, upright, at the size it had before `write_video` enlarged it."""
     # Older PyAV follows the frame's own matrix and range only when the destination's are given too.
-    colors: dict[str, Any] = {
-        "src_colorspace": frame.colorspace,
-        "src_color_range": frame.color_range,
-        "dst_colorspace": _BT601,
-        "dst_color_range": _FULL_RANGE,
-        "width": shown_width(frame, aspect),
-    }
+    colors: Any = {"src_colorspace": frame.colorspace, "src_color_range": frame.color_range}
+    colors |= {"dst_colorspace": _BT601, "dst_color_range": _FULL_RANGE, "width": shown_width(frame, aspect)}
     if any(component.is_alpha for component in frame.format.components):
         image_HWC = _to_rgb8(Image.fromarray(frame.to_ndarray(format="rgba", **colors)))
     else:
@@ -102,14 +95,10 @@ def _upright(image_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
 
 
 def load_image(file: Path) -> np.ndarray:
-    """image_HWC of a still, which may be read-only: turned as its EXIF orientation says, 16 bit scaled to 8,
-    transparency over white.
-    """
-    with _opened(file) as image:
-        if (count := len(_places(image))) > 1:
-            raise VmcError(f"clip {file} is an animation of {count} frames in a folder of frames: move it out of there")
-        ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb8(image)
+    """image_HWC, which may be read-only, of a still."""
+    if (count := count_images(file)) > 1:
+        raise VmcError(f"clip {file} is an animation of {count} frames in a folder of frames: move it out of there")
+    return next(animation(file))[0]
 
 
 def count_images(file: Path) -> int:
@@ -119,7 +108,10 @@ def count_images(file: Path) -> int:
 
 
 def animation(file: Path) -> Iterator[tuple[np.ndarray, float]]:
-    """The frames of an image file, one by one: image_HWC, and for how many seconds it is shown (0 for a still)."""
+    """The frames of an image file, one by one: image_HWC, and for how many seconds it is shown (0 for a still).
+
+    A still is turned as its EXIF orientation says; 16 bits are scaled to 8, transparency shows white.
+    """
     with _opened(file) as image:
         if len(places := _places(image)) == 1:
             ImageOps.exif_transpose(image, in_place=True)
@@ -146,8 +138,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     except VmcError:
         raise
     except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise VmcError(f"clip {file} cannot be read ({reason}): replace or re-encode it, or remove it") from error
+        raise unreadable(file, error) from error
 
 
 def _places(image: Image.Image) -> range:
@@ -172,7 +163,6 @@ def _to_rgb8(image: Image.Image) -> np.ndarray:
     mode = "RGBA" if image.has_transparency_data else "RGB"
     image = image if image.mode == mode else image.convert(mode)
     if mode == "RGBA":
-        over = Image.new("RGB", image.size, _BACKGROUND)
-        over.paste(image, mask=image.getchannel("A"))
-        image = over
+        image, pasted = Image.new("RGB", image.size, _BACKGROUND), image
+        image.paste(pasted, mask=pasted.getchannel("A"))
     return np.asarray(image)

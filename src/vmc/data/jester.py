@@ -50,6 +50,8 @@ KEYS = {
 class Jester:
     """Exemplars and regularization clips drawn from a Jester folder, the same for the same seed.
 
+    The folder is looked at only when clips are asked for.
+
     Args:
         path: the folder with the tables, its parent, or the folder of frames beside the tables.
         exemplars: clips drawn of the motion's class; the paper's 10.
@@ -57,9 +59,6 @@ class Jester:
         regularization_count: clips drawn of each of these classes; the paper's 50.
         split: where all of them are drawn from; the paper's validation split.
         keys: what messages call these settings.
-
-    Raises:
-        VmcError: a count or split that cannot be. The folder is looked at only when clips are asked for.
     """
 
     def __init__(
@@ -85,33 +84,25 @@ class Jester:
         self.split = split
 
     def exemplars(self, *, label: str | None, caption: str | None, seed: int) -> list[Clip]:
-        """Clips of the class `label`, drawn by seed and class.
-
-        Raises:
-            VmcError: no label or caption, an unknown label, too few clips, or frames that are missing.
-        """
-        if label is None:
-            raise VmcError("motion.label is not set: Jester holds 27 gestures, so name one of them, or use data=videos")
+        """Clips of the class `label`, drawn by seed and class; a VmcError where there are too few of them."""
         if caption is None:
             raise VmcError("motion.caption is not set: Jester's clips have no captions, so give one that holds {token}")
         return self._draw(label, caption, count=self.exemplar_count, seed=seed, role="exemplar")
 
     def regularization(self, *, seed: int) -> list[Clip]:
         """Clips of each regularization class, drawn by seed and class; errors as for `exemplars`."""
-        count, captions = self.regularization_count, self.regularization_captions if self.regularization_count else {}
-        drawn = [self._draw(*one, count=count, seed=seed, role="regularization") for one in captions.items()]
-        return [clip for clips in drawn for clip in clips]
+        clips: list[Clip] = []
+        for label, caption in self.regularization_captions.items() if self.regularization_count else ():
+            clips += self._draw(label, caption, count=self.regularization_count, seed=seed, role="regularization")
+        return clips
 
     def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
         """The clips of the class that are no exemplars of this seed: how good real videos of the motion score."""
-        if label is None:
-            raise VmcError("motion.label is not set, so there are no held-out clips of the motion; name its class")
-        total = len(self._of_class(label))
-        drawn = self._draw(label, "", count=total, seed=seed, role="exemplar")[self.exemplar_count :]
-        if not drawn:
-            leaves = f"{self.exemplar_count}, which leaves no clip of {self.known_label(label)!r} held out"
-            raise VmcError(f"{self.keys['exemplars']} is {leaves}; set it to less than {total}")
-        return drawn
+        drawn = self._draw(label, "", count=None, seed=seed, role="exemplar")
+        if len(drawn) <= self.exemplar_count:
+            leaves = f"{self.exemplar_count}, which leaves no clip of {label!r} held out"
+            raise VmcError(f"{self.keys['exemplars']} is {leaves}; set it to less than {len(drawn)}")
+        return drawn[self.exemplar_count :]
 
     def labels(self) -> list[str]:
         """The names of the classes, sorted."""
@@ -139,10 +130,10 @@ class Jester:
         """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone), in natural
         order of the ids; a VmcError where the split's table is missing or broken.
         """
-        file, mirror = self.table_file(split), self._layout[1]
+        file = self.table_file(split)
         if not file.is_file():
             raise VmcError(f"{file} does not exist: add the table of Jester's {split} split")
-        format: dict[str, Any] = {"sep": ","} if mirror else {"sep": ";", "names": ["id", "label"]}
+        format: dict[str, Any] = {"sep": ","} if self._layout[1] else {"sep": ";", "names": ["id", "label"]}
         try:
             table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", **format)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
@@ -182,39 +173,36 @@ class Jester:
         # The 148,092 folders of frames are not looked through where the tables lie beside them.
         frames = path.name in (RELEASE, *map(str.capitalize, SPLITS))
         for inner in (False, True):
-            near = [path.parent] if frames else (sorted(filter(Path.is_dir, path.iterdir())) if inner else [])
+            near = [path.parent] if frames else sorted(filter(Path.is_dir, path.iterdir())) if inner else []
             for root, mirror in itertools.product([path, *near], (False, True)):
                 if any(_table_file(root, mirror, split).exists() for split in SPLITS[:2]):
                     return root, mirror
         remedy = "put jester-v1-validation.csv or Validation.csv there, beside the frames"
         raise VmcError(f"{key} is {path}, where no table of Jester lies: {remedy}")
 
-    def _of_class(self, label: str) -> dict[str, str]:
-        """The ids of a class, in their order, and how many frames the table says that each clip has."""
-        index = self.index(self.split)
+    def _draw(self, label: str | None, caption: str, *, count: int | None, seed: int, role: Role) -> list[Clip]:
+        """`count` clips of a class, or all of them, in the order of the draw."""
+        if label is None:
+            raise VmcError("motion.label is not set: Jester holds 27 gestures, so name one of them, or use data=videos")
+        label, index = self.known_label(label), self.index(self.split)
         index = index[index["label"].map(normalize_label) == normalize_label(label)].drop_duplicates("id")
-        return dict(zip(index["id"], index["frames"], strict=True))
-
-    def _draw(self, label: str, caption: str, *, count: int, seed: int, role: Role) -> list[Clip]:
-        label = self.known_label(label)
-        stated = self._of_class(label)
-        ids = list(stated)
-        purpose = "exemplars" if role == "exemplar" else role
-        if len(ids) < count:
-            key = self.keys["exemplars" if role == "exemplar" else "regularization_count"]
-            remedies = [f"set it to {len(ids)} or less"] if ids else ["set it to 0"] if role != "exemplar" else []
+        count = len(index) if count is None else count
+        purpose, key = ("exemplars",) * 2 if role == "exemplar" else (role, "regularization_count")
+        if len(index) < count:
+            remedies = [f"set it to {len(index)} or less"] if len(index) else ["set it to 0"] * (role != "exemplar")
             remedies += [f"choose another {self.keys['split']}"] if self.keys["split"] else []
-            has = f"but the {self.split} split has {len(ids)} clips of {label!r}"
-            raise VmcError(f"{key} is {count}, {has}: {', or '.join(remedies) or 'get the whole of Jester'}")
-        logger.info(f"{self.keys['path']}: {count} of the {len(ids)} clips of {label!r} in the {self.split} split")
-        order = torch.randperm(len(ids), generator=generator(seed, label, purpose))[:count].tolist()
-        folders = {ids[place]: self.frames_folder(self.split, ids[place]) for place in order}
-        if missing := [folder for folder in folders.values() if not folder.is_dir()]:
+            has = f"but the {self.split} split has {len(index)} clips of {label!r}"
+            raise VmcError(f"{self.keys[key]} is {count}, {has}: {', or '.join(remedies) or 'get the whole of Jester'}")
+        logger.info(f"{self.keys['path']}: {count} of the {len(index)} clips of {label!r} in the {self.split} split")
+        order = torch.randperm(len(index), generator=generator(seed, label, purpose))[:count].tolist()
+        rows = index.iloc[order][["id", "frames"]].to_numpy().tolist()
+        drawn = [(self.frames_folder(self.split, id), stated) for id, stated in rows]
+        if missing := [folder for folder, _ in drawn if not folder.is_dir()]:
             told = f"the frames of {len(missing)} of the {count} clips drawn of {label!r} are missing"
             raise VmcError(f"{told}, the first in {missing[0]}: unpack all of Jester's frames there")
         clips = []
-        for id, folder in folders.items():
-            gap = _find_gap(frame_files(folder), stated[id])
+        for folder, stated in drawn:
+            gap = _find_gap(frame_files(folder), stated)
             fault = gap and f"{gap}: unpack Jester's frames again"
             clips.append(Clip(path=folder, caption=caption, role=role, fault=fault))
         return clips
@@ -246,22 +234,17 @@ class SplitCheck(NamedTuple):
 
 
 def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
-    """Refuse a class that is not among `names`, a training or validation clip without one, and a clip that stands in
-    two rows or in two splits.
-    """
-    seen: dict[str, str] = {}
-    for split in jester.splits():
-        index, file = jester.index(split), jester.table_file(split)
-        for id, label in zip(index["id"], index["label"], strict=True):
-            if label and label not in names:
-                source = jester.label_file or "Jester's 27 classes"
-                raise VmcError(f"{file} gives clip {id} the class {label!r}, which is not in {source}")
-            if not label and split != "test":
-                raise VmcError(f"{file} gives clip {id} no class: download it again")
-            if id in seen:
-                both = "two rows" if seen[id] == split else f"the {seen[id]} split too"
-                raise VmcError(f"{file} holds clip {id}, which stands in {both}: download the tables again")
-            seen[id] = split
+    """Refuse a class that is not among `names`, a clip to learn from without one, and one in two rows or two splits."""
+    clips = pd.concat([jester.index(split).assign(split=split) for split in jester.splits()], ignore_index=True)
+    labels, known = clips["label"], jester.label_file or "Jester's 27 classes"
+    for wrong, told in (
+        (~labels.isin([*names, ""]), f"is not in {known}"),
+        ((labels == "") & (clips["split"] != "test"), "is none"),
+        (clips.duplicated("id"), "stands in two rows or splits"),
+    ):
+        for clip in clips[wrong].to_dict("records")[:1]:
+            where = f"{jester.table_file(clip['split'])} holds clip {clip['id']} of the class {clip['label']!r}"
+            raise VmcError(f"{where}, which {told}: download the tables again")
 
 
 def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitCheck:
@@ -281,13 +264,11 @@ def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitC
     total, labels = len(index), Counter(index["label"])
     if len(missing) == total:
         return SplitCheck(split, labels, f"{split}: {total:,} clips in the table, none unpacked", None)
-    told, problem = f"{split}: {len(frames):,} of {total:,} clips complete", None
+    told = f"{split}: {len(frames):,} of {total:,} clips complete"
     if frames:
         told += f", {min(frames)} to {max(frames)} frames, median {statistics.median(frames):g}"
     if short := sum(count < shorter_than for count in frames):
         told += f"; {short:,} shorter than {shorter_than} frames are padded by their last one"
-    if missing:
-        problem = f"{len(missing):,} of {total:,} {split} clips have no frames, the first {missing[0]}"
-    elif broken:
-        problem = f"{len(broken):,} of {total:,} {split} clips are broken, the first {broken[0]}"
+    bad, what = (missing, "have no frames") if missing else (broken, "are broken")
+    problem = f"{len(bad):,} of {total:,} {split} clips {what}, the first {bad[0]}" if bad else None
     return SplitCheck(split, labels, told, problem)

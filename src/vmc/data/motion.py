@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import ClipSource
@@ -32,11 +33,10 @@ class Motion:
 
 
 def prompt_of(caption: str | None) -> str:
-    """The test prompt that fits the caption of a motion's clips.
+    """The test prompt that fits the caption of a motion's clips; None where each clip has a caption of its own.
 
     "a person doing the {token} dance" gives "{subject} doing the {token} dance.": `{subject}` takes the place of the
-    first person named before the motion. A caption that names none follows it: "{subject}, the {token} dance." Where
-    each clip has a caption of its own, the prompt is "{subject} doing the {token} motion."
+    first person named before the motion. A caption that names none follows it: "{subject}, the {token} dance."
     """
     if caption is None:
         return "{subject} doing the {token} motion."
@@ -70,9 +70,7 @@ class MotionData:
 
         `whole` is False for clips of other motions, which are sampled at `fps` where exemplars are taken as wholes.
         """
-        settings = {name: getattr(self, name) for name in ("frames", "fps", "start", "size")}
-        if self.start == "whole" and not whole:
-            settings["start"] = "random"
-        augmentation = self.augmentation if augmented else None
-        mirror = mirror and augmented
-        return ClipTransform(**settings, augmentation=augmentation, mirror=mirror, folder_fps=self.frame_folder_fps)
+        start: Start = "random" if self.start == "whole" and not whole else self.start
+        settings: Any = {"frames": self.frames, "fps": self.fps, "start": start, "size": self.size}
+        settings |= {"augmentation": self.augmentation, "mirror": mirror} if augmented else {}
+        return ClipTransform(**settings, folder_fps=self.frame_folder_fps)

@@ -1,7 +1,7 @@
 """Prompts and their seeds, from the command line, a text file or a table."""
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,23 +52,21 @@ def read_prompts(
     columns, rows = _read_rows(file)
     seed_columns = [column for column in columns if column == "seed" or column.startswith("seed_")]
     if (videos := len(rows) * len(seed_columns or seeds)) > MAX_ROWS:
-        told = f"{videos:,} videos to make; {MAX_ROWS:,} are made at most: split it"
-        raise VmcError(f"prompts.file is {file}, with {told}")
+        raise VmcError(f"prompts.file is {file}, with {videos:,} videos to make, of {MAX_ROWS:,} at most: split it")
     prompts = []
     for number, row in enumerate(rows, start=2):
+        where = f"{file}, row {number},"
         if row[""]:
-            raise VmcError(f"{file}, row {number}, has too many columns; quote prompts that hold commas")
-        subject = row.get("subject") or None
-        if not subject and not row.get("prompt"):
-            missing = "prompt" if "prompt" in columns else "subject"
-            raise VmcError(f"{file}, row {number}, names no {missing}; remove it")
-        asked, subject = _subject_of(subject, words, where=f"{file}, row {number},")
+            raise VmcError(f"{where} has too many columns; quote prompts that hold commas")
+        if not row.get("subject") and not row.get("prompt"):
+            raise VmcError(f"{where} names no {'prompt' if 'prompt' in columns else 'subject'}; remove it")
+        asked, subject = _subject_of(row.get("subject") or None, words, where=where)
         values, own = ({**words, "subject": one} if one else words for one in (subject, asked))
         prompt, told = (_in_manner(one, row.get("manner")) for one in (template, language or ""))
         said = row.get("language") or (fill(told, **values) if language and subject else None)
         text = fill(row.get("prompt") or prompt, **own)
         check_characters(text, where=str(file))
-        own_seeds = [_read_seed(row[column], where=f"{file}, row {number},") for column in seed_columns] or seeds
+        own_seeds = [_read_seed(row[column], where=where) for column in seed_columns] or seeds
         suite = {name: row.get(name) or None for name in ("suite", "then")}
         prompts += [Prompt(text=text, seed=seed, subject=subject, language=said, **suite) for seed in own_seeds]
     return prompts
@@ -108,8 +106,8 @@ def _read_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
     else:
         columns, rows = ["prompt"], [{"prompt": line, "": ""} for line in read_lines(file)]
     if not {"prompt", "subject"} & set(columns):
-        names = shortened(", ".join(columns)) or "none"
-        raise VmcError(f"prompts.file is {file}, with columns {names}; it needs prompt or subject")
+        told = f"with columns {shortened(', '.join(columns)) or 'none'}; it needs prompt or subject"
+        raise VmcError(f"prompts.file is {file}, {told}")
     if not rows:
         raise VmcError(f"prompts.file is {file}, which holds no prompts; write one a line")
     return columns, rows
@@ -120,42 +118,31 @@ def check_test_set(prompts: Sequence[Prompt]) -> None:
     seen = set()
     for prompt in prompts:
         if prompt.subject is None:
-            missing = "names no subject, which the appearance score looks for; give prompts.file a column subject"
-            raise VmcError(f"the prompt '{prompt.text}' {missing}")
+            raise VmcError(f"the prompt '{prompt.text}' names no subject to score; give prompts.file a column subject")
         if (prompt.text, prompt.seed) in seen:
             raise VmcError(f"the prompt '{prompt.text}' stands twice with seed {prompt.seed}; remove one of the rows")
         seen.add((prompt.text, prompt.seed))
 
 
 def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
-    """The prompts of `limit` subjects evenly spaced through the list, with all their seeds; null keeps all.
-
-    A subject is a run of equal subject (or text, where no subject is named).
-    """
-    if limit is None:
-        return list(prompts)
+    """All prompts of `limit` subjects (texts, where none is named) evenly spaced through the list; null keeps all."""
     names = list(dict.fromkeys(prompt.subject or prompt.text for prompt in prompts))
-    kept = {names[place] for place in evenly(len(names), limit, key="prompts.limit")}
+    places = range(len(names)) if limit is None else evenly(len(names), limit, key="prompts.limit")
+    kept = {names[place] for place in places}
     return [prompt for prompt in prompts if (prompt.subject or prompt.text) in kept]
 
 
 def first_of_each(prompts: Sequence[Prompt], each: int | None) -> list[Prompt]:
     """The first `each` prompts of every subject (or text, where none is named) and suite; null keeps all."""
-    counts, kept = Counter[tuple[str, str | None]](), list[Prompt]()
+    groups = defaultdict[tuple[str, str | None], list[Prompt]](list)
     for prompt in prompts:
-        place = (prompt.subject or prompt.text, prompt.suite)
-        counts[place] += 1
-        if each is None or counts[place] <= each:
-            kept.append(prompt)
-    return kept
+        groups[prompt.subject or prompt.text, prompt.suite].append(prompt)
+    kept = {id(prompt) for group in groups.values() for prompt in group[:each]}
+    return [prompt for prompt in prompts if id(prompt) in kept]
 
 
 def evenly(total: int, count: int, *, key: str = "evaluate_subset") -> list[int]:
-    """`count` places evenly spaced among `total`, so that subjects and seeds are both spread; all if there are fewer.
-
-    Raises:
-        VmcError: `key`, the setting that the count came from, is below 1.
-    """
+    """`count` places evenly spaced among `total`, all if there are fewer; `key` is the setting of the count."""
     if count < 1:
         raise VmcError(f"{key} is {count}; it must be at least 1")
     count = min(count, total)
@@ -163,11 +150,7 @@ def evenly(total: int, count: int, *, key: str = "evaluate_subset") -> list[int]
 
 
 def applications(*, stack: str) -> Path:
-    """The prompt suites of a stack (paper, Sec. 4.3): its base model's vocabulary is its own.
-
-    Raises:
-        VmcError: there are none for it.
-    """
+    """The prompt suites of a stack (paper, Sec. 4.3): its base model's vocabulary is its own."""
     file = Path(__file__).with_name(f"applications_{stack}.csv")
     if not file.is_file():
         raise VmcError(f"stack_name is {stack}, which prompts=applications has no suites for; give prompts.file")

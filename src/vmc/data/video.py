@@ -26,8 +26,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from vmc.data import images
-from vmc.data.checks import MAX_PIXELS, check_regular, check_size, explain_permissions, find_irregularity, is_cut_off
+from vmc.data import checks, images
+from vmc.data.checks import check_regular, check_size, explain_permissions, find_irregularity, is_cut_off, unreadable
 from vmc.data.images import IMAGE_SUFFIXES
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
@@ -47,14 +47,11 @@ OPENING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"m
 
 
 def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
-    """The wanted frames of a clip, upright as its rotation metadata says; only these are held in memory.
+    """frames_FCHW, uint8 RGB, of a clip, upright as its rotation metadata says; only the wanted are held in memory.
 
     Args:
         path: a video file, an animated image, a folder of frames or a still image.
         indices: frames in the order wanted, counted from 0, repeats allowed; None for all.
-
-    Returns:
-        frames_FCHW, uint8 RGB.
 
     Raises:
         VmcError: the clip cannot be read, has no such frame, or its frames differ in size.
@@ -63,17 +60,16 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
         raise VmcError(f"frames {list(indices)} of clip {path} cannot be read: ask for one or more, from 0 on")
     wanted, last = (None, None) if indices is None else (set(indices), max(indices))
     found: dict[int, np.ndarray] = {}
-    total = 0
+    index = -1
     for index, (_, image) in enumerate(_frames(path)):
         if wanted is None or index in wanted:
             found[index] = image()
             _check_equal(path, index, found[index].shape[1::-1], next(iter(found.values())).shape[1::-1])
-        total = index + 1
         if index == last:  # what follows stays undecoded
             break
     order = sorted(found) if indices is None else indices
-    if missing := [index for index in order if index >= total]:
-        raise VmcError(f"clip {path} has no frame {min(missing)}, it has {total}: ask for frames below that number")
+    if missing := [wanted for wanted in order if wanted > index]:
+        raise VmcError(f"clip {path} has no frame {min(missing)}, it has {index + 1}: ask for frames below that number")
     # Filled frame by frame: stacking and then turning the axes would hold all frames three times.
     frames_FCHW = np.empty((len(order), 3, *found[order[0]].shape[:2]), np.uint8)
     for place, index in enumerate(order):
@@ -99,10 +95,8 @@ def frame_rate(path: Path) -> float | None:
 
 
 def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
-    """When each frame that `read_frames` gives is shown, in seconds from the first, by the clip's own timestamps.
-
-    Where these are absent or do not increase, frames are taken to be evenly spaced at the clip's average rate, which
-    for a folder of frames is `folder_rate`.
+    """When each frame that `read_frames` gives is shown, in seconds from the first, by the clip's own timestamps; where
+    these are absent or do not increase, evenly at the clip's average rate, a folder's being `folder_rate`.
     """
     stamps = [stamp for stamp, _ in _frames(path)]
     times = [stamp for stamp in stamps if stamp is not None]
@@ -183,13 +177,11 @@ def is_visible(path: Path) -> bool:
 
 
 def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]]]:
-    """When each frame of a clip is shown, in seconds, where that is known, and what gives its image_HWC: frames that
-    nobody wants are not converted.
-    """
+    """When each frame of a clip is shown, in seconds, where that is known, and what gives its image_HWC."""
     with explain_permissions():
-        files, suffix = frame_files(path) if path.is_dir() else None, path.suffix.lower()
-    if files is not None:
-        if not files:
+        is_folder, suffix = path.is_dir(), path.suffix.lower()
+    if is_folder:
+        if not (files := frame_files(path)):
             raise VmcError(f"clip {path} is a folder without frames: put {', '.join(IMAGE_SUFFIXES)} files into it")
         yield from ((None, partial(images.load_image, file)) for file in files)
     elif suffix in IMAGE_SUFFIXES:
@@ -213,14 +205,14 @@ def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: Video
     try:
         return images.to_rgb(frame, container.metadata.get("comment", ""), aspect)
     except (av.FFmpegError, ValueError) as error:  # a ValueError for pixels that PyAV does not know
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container of a video file and its first video stream that is no cover, sizes bounded before any decoding."""
     check_regular(path)
-    limits = {"max_pixels": str(MAX_PIXELS)}
+    limits = {"max_pixels": str(checks.MAX_PIXELS)}
     try:
         with path.open("rb") as file:
             start = file.read(10)
@@ -228,7 +220,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             check_size(path, *struct.unpack("<2H", start[6:]))
         container = av.open(str(path), options={"format_whitelist": _DEMUXERS} | limits, **OPENING)
     except (av.FFmpegError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     with container:
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         if not streams:
@@ -244,18 +236,17 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    empty = True
+    frame = None
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:  # the last one of a file that was cut off
                 raise _damaged(path, "is cut off or damaged")
             for frame in packet.decode():
-                empty = False
                 check_size(path, frame.width, frame.height)
                 yield frame
     except av.FFmpegError as error:
-        raise _unreadable(path, error) from error
-    if empty:
+        raise unreadable(path, error) from error
+    if frame is None:
         raise VmcError(f"clip {path} has no frames: replace it, or remove it")
 
 
@@ -268,12 +259,10 @@ def _check_video(path: Path) -> None:
         stream.thread_type = "NONE"  # with several threads, it is chance whether a decoder tells of damage
         if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
             stream.codec_context.options |= {"err_detect": "explode"}
-        first: VideoFrame | None = None
         seconds, index = 0.0, 0
         for index, frame in enumerate(_decoded(path, container, stream)):
-            if first is None:
-                first = frame
-                _rgb(path, frame, container, stream)
+            if index == 0:
+                _rgb(path, first := frame, container, stream)
             if frame.is_corrupt:
                 raise _damaged(path, f"is damaged in frame {index}")
             _check_equal(path, index, (frame.width, frame.height), (first.width, first.height))
@@ -291,19 +280,13 @@ def _check_video(path: Path) -> None:
 
 
 def _check_equal(path: Path, index: int, size: Sequence[int], first: Sequence[int]) -> None:
-    if tuple(size) == tuple(first):
-        return
-    name, remedy = f"{index} of clip {path}", "re-encode it in one size"
-    if path.is_dir():
-        name = str(frame_files(path)[index])
-        remedy = "make the frames equal in size, or set data.source.stills=true where they are photographs"
-    raise VmcError(f"frame {name} is {size[0]}x{size[1]} and the first one is {first[0]}x{first[1]}: {remedy}")
+    if tuple(size) != tuple(first):
+        name, remedy = f"{index} of clip {path}", "re-encode it in one size"
+        if path.is_dir():
+            name = str(frame_files(path)[index])
+            remedy = "make the frames equal in size, or set data.source.stills=true where they are photographs"
+        raise VmcError(f"frame {name} is {size[0]}x{size[1]} and the first one is {first[0]}x{first[1]}: {remedy}")
 
 
 def _damaged(path: Path, told: str) -> VmcError:
     return VmcError(f"clip {path} {told}: copy or download it again, or remove it")
-
-
-def _unreadable(path: Path, error: Exception) -> VmcError:
-    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-    return VmcError(f"clip {path} cannot be read ({reason}): replace or re-encode it, or remove it")

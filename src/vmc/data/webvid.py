@@ -3,6 +3,7 @@ regularization clips for motions of internet videos.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,17 +60,16 @@ class WebVid:
             if len(clips) == self.count:
                 break
             identity, page, caption = (str(value).strip() for value in rows.iloc[place])
-            video = _find(folder, identity, page)
-            if video is not None:
+            places = [root / part / f"{identity}.mp4" for root in (folder, folder / "videos") for part in (page, "")]
+            if (video := next(filter(Path.is_file, places), None)) is not None:
                 # Braces stand for placeholders in captions.
                 text = " ".join(caption.replace("{", "(").replace("}", ")").split())
                 clips.append(Clip(path=video, caption=text, role="regularization"))
             elif self.skip_bad:
                 missing += 1
             else:
-                wanted = folder / page / f"{identity}.mp4"
                 remedy = "download it, or set data.skip_bad=true to draw another row"
-                raise VmcError(f"{file} names {identity!r}, whose video {wanted} does not exist: {remedy}")
+                raise VmcError(f"{file} names {identity!r}, whose video {places[0]} does not exist: {remedy}")
         if missing:
             logger.warning(f"skipped, {len(clips)} of {len(clips) + missing} rows drawn of {file} have a video")
         if len(clips) < self.count:
@@ -94,23 +94,11 @@ class WebVid:
             head = pd.read_csv(file, nrows=0, encoding="utf-8-sig")
             names = {str(name).strip().lower(): name for name in head.columns}
             if lacking := [name for name in COLUMNS if name not in names]:
-                raise VmcError(
-                    f"{file} has no column {lacking[0]}: its first line must name {', '.join(COLUMNS)}, in any order"
-                )
+                raise VmcError(f"{file} has no column {lacking[0]}: its first line must name {', '.join(COLUMNS)}")
             wanted = [names[name] for name in COLUMNS]
             rows = pd.read_csv(file, usecols=wanted, dtype=str, keep_default_na=False, encoding="utf-8-sig")[wanted]
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise VmcError(f"{file} does not read as a table ({error}): download it again") from error
         captions = rows[names["name"]]
-        kept = captions.str.strip() != ""
-        if self.words:
-            found = pd.Series(False, index=captions.index)
-            for word in self.words:
-                found |= captions.str.contains(word, case=False, regex=False)
-            kept &= found
-        return rows[kept]
-
-
-def _find(folder: Path, identity: str, page: str) -> Path | None:
-    places = [root / part / f"{identity}.mp4" for root in (folder, folder / "videos") for part in (page, "")]
-    return next((place for place in places if place.is_file()), None)
+        wanted_words = "|".join(map(re.escape, self.words))
+        return rows[(captions.str.strip() != "") & captions.str.contains(wanted_words, case=False)]

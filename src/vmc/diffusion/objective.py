@@ -90,10 +90,8 @@ class AppearanceDebiased(Objective):
     def check(self, *, frames: int, process: NoiseProcess) -> None:
         """Refuse clips whose frames cannot be told apart."""
         if frames < 2:
-            raise VmcError(
-                f"objective is appearance_debiased, which compares the frames of a clip, but the latent of a clip has"
-                f" {frames}; give more data.frames, or objective=denoising"
-            )
+            told = f"compares the frames of a clip, of which its latent has {frames}; give more data.frames"
+            raise VmcError(f"objective is appearance_debiased, which {told}, or objective=denoising")
 
     def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> dict[str, Tensor]:
         """`denoising` and `appearance_debiased`."""
@@ -117,18 +115,14 @@ def denoising_loss(prediction_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:
 
 
 def clip_losses(losses: Losses, *, clips: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """losses_B of what an objective returned for so many clips, and the parts of them that have a name.
-
-    Raises:
-        VmcError: a name that cannot be a column of `train.csv`, or another shape than (B,).
+    """losses_B of what an objective returned for so many clips, and the parts of them that have a name; a VmcError
+    where a name cannot be a column of `train.csv`, or a shape is another than (B,).
     """
     named = {} if isinstance(losses, Tensor) else dict(losses)
     for name in named:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in TAKEN:
-            raise VmcError(
-                f"objective returns a loss named '{name}'; give it a name of a-z, 0-9 and _ that is not"
-                f" {' or '.join(TAKEN)}"
-            )
+            remedy = f"give it a name of a-z, 0-9 and _ that is not {' or '.join(TAKEN)}"
+            raise VmcError(f"objective returns a loss named '{name}'; {remedy}")
     parts = [losses] if isinstance(losses, Tensor) else list(named.values())
     if not parts or any(part.shape != (clips,) for part in parts):
         shapes = ", ".join(str(tuple(part.shape)) for part in parts) or "none"

@@ -23,13 +23,10 @@ Solver = Any
 
 
 class NoiseProcess(ABC):
-    """q(x_t | x_0), its target for training, and the solver that goes back.
-
-    Args:
-        make_solver: gives a new solver of this process; None for one that only adds noise.
-    """
+    """q(x_t | x_0), its target for training, and the solver that goes back."""
 
     make_solver: Callable[[], Solver] | None
+    """Gives a new solver of this process; None for one that only adds noise."""
     make_inverse: Callable[[], Solver] | None = None
 
     @property
@@ -62,16 +59,16 @@ class NoiseProcess(ABC):
     def inverse_solver(self) -> Solver:
         """A new solver that goes from a video to the noise of which the other one makes it again."""
         if self.make_inverse is None:
+            remedy = "choose a model that samples by DDIM (+baseline=tune_a_video), or vmc.diffusion.sampling.Sampler"
             raise VmcError(
-                "sampler is one that inverts clips, which this model's solver cannot go back from; choose a model that"
-                " samples by DDIM (+baseline=tune_a_video), or sampler._target_=vmc.diffusion.sampling.Sampler"
+                f"sampler is one that inverts clips, from which this model's solver cannot go back; {remedy}"
             )
         return self.make_inverse()
 
 
 def _each(values_B: Tensor, latents: Tensor) -> Tensor:
     """A number for each video, so shaped that it multiplies the video's latents."""
-    return values_B.view((-1,) + (1,) * (latents.ndim - 1)).to(latents.dtype)
+    return values_B.view(-1, *[1] * (latents.ndim - 1)).to(latents)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +88,8 @@ class VariancePreserving(NoiseProcess):
 
     def __post_init__(self) -> None:
         if self.prediction_type not in PREDICTION_TYPES:
-            raise VmcError(
-                f"the model's scheduler predicts '{self.prediction_type}'; supported are {', '.join(PREDICTION_TYPES)}"
-            )
+            known = ", ".join(PREDICTION_TYPES)
+            raise VmcError(f"the model's scheduler predicts '{self.prediction_type}'; supported are {known}")
 
     @property
     def times(self) -> Tensor:
@@ -174,7 +170,7 @@ class FlowMatching(NoiseProcess):
 
     def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
         """x_t = (1 - t) x_0 + t noise."""
-        time = _each(times_B.to(latents_BCFHW.device), latents_BCFHW)
+        time = _each(times_B, latents_BCFHW)
         return (1 - time) * latents_BCFHW + time * noise_BCFHW
 
     def target(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
@@ -183,7 +179,7 @@ class FlowMatching(NoiseProcess):
 
     def clean_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
         """x_t - t v."""
-        return noisy_BCFHW - _each(times_B.to(noisy_BCFHW.device), noisy_BCFHW) * prediction_BCFHW
+        return noisy_BCFHW - _each(times_B, noisy_BCFHW) * prediction_BCFHW
 
 
 def noise_levels(solver: Solver) -> list[float]:

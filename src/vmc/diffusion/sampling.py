@@ -1,8 +1,7 @@
 """Videos from noise: a solver with classifier-free guidance, a batch at a time, and what a denoiser is told of texts.
 
-Axes: B texts, L positions of the text encoder, D its width.
-
-Axes: B videos, C latent channels, F frames, H and W of the latent, M = 2 posterior moments (mean and deviation).
+Axes: B texts, L positions of the text encoder, D its width; B videos, C latent channels, F frames, H and W of the
+latent, M = 2 posterior moments (mean and deviation).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,10 +82,8 @@ class Sampler:
         if self.guidance_interval is not None:
             object.__setattr__(self, "guidance_interval", low_high := tuple(self.guidance_interval))
             if len(low_high) != 2 or not 0 <= low_high[0] < low_high[1]:
-                raise VmcError(
-                    f"sampler.guidance_interval is {list(low_high)}; it must be two noise levels in order, from 0 on,"
-                    " such as [0.3, 5.4], or null to guide every step"
-                )
+                wanted = "two noise levels in order, from 0 on, such as [0.3, 5.4], or null to guide every step"
+                raise VmcError(f"sampler.guidance_interval is {list(low_high)}; it must be {wanted}")
 
     def describe(self) -> dict[str, Any]:
         """What videos depend on; a setting that is None is left out, as if there were none."""
@@ -97,20 +94,15 @@ class Sampler:
         return f"{type(self).__name__}({told})"
 
     def is_guided(self, solver: Solver) -> list[bool]:
-        """Of each step of a solver whose steps are set, whether the empty prompt has a part in it.
-
-        Raises:
-            VmcError: `guidance_interval` holds none of the steps.
-        """
+        """Of each step of a solver whose steps are set, whether the empty prompt has a part in it."""
         if self.guidance == 1 or self.guidance_interval is None:
             return [self.guidance > 1] * len(solver.timesteps)
         (low, high), levels = self.guidance_interval, noise_levels(solver)
         guided = [low < level <= high for level in levels]
         if not any(guided):
-            raise VmcError(
-                f"sampler.guidance_interval is {[low, high]}, in which none of the {self.steps} steps lies, whose noise"
-                f" levels go from {max(levels):.3g} to {min(levels):.3g}; give others, or null to guide every step"
-            )
+            told = f"none of the {self.steps} steps lies, whose noise levels go from {max(levels):.3g} to"
+            remedy = f"{min(levels):.3g}; give others, or null to guide every step"
+            raise VmcError(f"sampler.guidance_interval is {[low, high]}, in which {told} {remedy}")
         return guided
 
     @torch.no_grad()
@@ -160,16 +152,10 @@ class InvertedSampler(Sampler):
     """
 
     def invert(self, predict: Predict, process: NoiseProcess, *, latents_BCFHW: Tensor, text: Conditioning) -> Tensor:
-        """noise_BCFHW of clips, in as many steps as a video is made in.
+        """noise_BCFHW of clips with their captions, in as many steps as a video is made in.
 
         Each step goes from a time to the next noisier one by the noise that the model, told of the latter, sees in the
-        latents of the former, as in Tune-A-Video's repository.
-
-        Args:
-            predict: the model.
-            process: its noise process, with a solver that goes back.
-            latents_BCFHW: of the clips.
-            text: each clip's caption.
+        latents of the former, as in Tune-A-Video's repository. The process needs a solver that goes back.
         """
         solver = process.inverse_solver()
         assert isinstance(process, VariancePreserving)  # no other has one
@@ -192,21 +178,15 @@ def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
 def check_tile(tile: int | None) -> None:
     """Refuse a tile whose side is no multiple of `TILE`."""
     if tile is not None and (tile < TILE or tile % TILE):
-        raise VmcError(
-            f"trainer.decode_tile is {tile}; it must be a multiple of {TILE} px such as 256, or null for whole frames"
-        )
+        raise VmcError(f"trainer.decode_tile is {tile}; it must be a multiple of {TILE} px, or null for whole frames")
 
 
 @contextmanager
-def on_device(module: Module, device: torch.device) -> Iterator[None]:
-    """A network on `device` for the length of a block, and back where it was; nothing where it is there already."""
+def on_device(module: Module, device: torch.device) -> Iterator[Module]:
+    """A network on `device` for the length of a block, and back where it was."""
     before = next(module.parameters()).device
-    if before == device:
-        yield
-        return
-    module.to(device)
     try:
-        yield
+        yield module.to(device)
     finally:
         module.to(before)
 

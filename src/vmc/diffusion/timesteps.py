@@ -76,9 +76,7 @@ class TimeRange(TimestepSampler):
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:
-            raise VmcError(
-                f"timesteps.low is {self.low} and timesteps.high {self.high}; they must be a range within 0 and 1"
-            )
+            raise VmcError(f"timesteps.low is {self.low} and timesteps.high {self.high}; they must rise within 0 to 1")
 
     def density(self, times_T: Tensor) -> Tensor:
         """1 within the range, 0 outside."""

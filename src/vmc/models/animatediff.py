@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AnimateDiffPipeline, AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
-from transformers import CLIPTextModel
 
 from vmc.diffusion.sampling import Conditioning
+from vmc.models.base import ROLES
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
 from vmc.models.loading import download, quiet_loading, weight_files
 from vmc.utils.errors import VmcError, first_line
@@ -25,8 +25,8 @@ PUBLISHED = "guoyww/animatediff-motion-adapter-v1-5-2"
 SCHEDULE = {"beta_schedule": "linear", "clip_sample": False, "steps_offset": 1, "timestep_spacing": "linspace"}
 """What the motion modules were trained with, in place of Stable Diffusion's `scaled_linear` (the adapter's card on the
 hub; github.com/guoyww/AnimateDiff, `configs/`)."""
-POSITIONS = 32
-"""Frames that a motion module's positions are for, where its config does not say (diffusers' default)."""
+POSITIONS, CHANNELS = 32, (320, 640, 1280, 1280)
+"""Frames that a motion module's positions are for, and widths of blocks, where no config says (diffusers' defaults)."""
 
 
 def is_temporal(name: str) -> bool:
@@ -48,71 +48,41 @@ class AnimateDiff(LatentDiffusion):
     family: ClassVar[str] = "animatediff"
     pipelines: ClassVar[tuple[str, ...]] = ("AnimateDiffPipeline", "StableDiffusionPipeline")
     pipeline: ClassVar[Any] = staticmethod(partial(AnimateDiffPipeline, motion_adapter=None))  # they are in the UNet
-    networks: ClassVar[Mapping[str, Any]] = {
-        "unet": UNet2DConditionModel,
-        "vae": AutoencoderKL,
-        "text_encoder": CLIPTextModel,
-    }
-    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {**LatentDiffusion.roles, "denoiser": ("unet", ADAPTER)}
+    networks: ClassVar[Mapping[str, Any]] = {"unet": UNet2DConditionModel, **LatentDiffusion.networks}
+    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {**ROLES, "denoiser": ("unet", ADAPTER)}
     groups = unet_groups(is_temporal)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.frames < 2:
-            raise VmcError(
-                f"model.frames is {self.frames}, but motion modules mix the frames of a clip; give at least 2, 16 as"
-                " they were trained with"
-            )
-
-    # --- where the motion modules are --------------------------------------------------------------------------------
+            raise VmcError(f"model.frames is {self.frames}, but motion modules mix frames; give at least 2, best 16")
 
     def check_folder(self, folder: Path) -> None:
         """Refuse a pipeline and an adapter that do not go together, and more frames than they have positions for."""
         config = self.read_config(folder / "unet" / "config.json")
+        given, path = f"model.motion_adapter is {self.motion_adapter}", f"model.path={self.path}"
         match config.get("_class_name"):
             case "UNetMotionModel":
                 if self.motion_adapter is not None:
-                    raise VmcError(
-                        f"model.motion_adapter is {self.motion_adapter}, but the UNet of model.path={self.path} has its"
-                        " motion modules already; set model.motion_adapter=null, or model.path to a Stable Diffusion"
-                        " pipeline"
-                    )
+                    told = f"the UNet of {path} has its motion modules already; set model.motion_adapter=null"
+                    raise VmcError(f"{given}, but {told}")
             case "UNet2DConditionModel":
-                config = self._checked_adapter(config)
+                if self.motion_adapter is None:
+                    told = "a Stable Diffusion pipeline, which has no motion modules; set model.motion_adapter to"
+                    raise VmcError(f"model.path is {self.path}, {told} a folder or hub name, such as {PUBLISHED}")
+                unet, config = config, self.read_config(self.adapter / "config.json")
+                if (name := config.get("_class_name")) != "MotionAdapter":
+                    raise VmcError(f"{given}, which is of the class {name}; give a MotionAdapter such as {PUBLISHED}")
+                if config.get("conv_in_channels"):
+                    raise VmcError(f"{given}, which takes a picture beside the noise (PIA); give {PUBLISHED}")
+                found, needed = (list(one.get("block_out_channels", CHANNELS)) for one in (config, unet))
+                if found != needed:
+                    told = f"whose blocks have {found} channels, but those of {path} have {needed}"
+                    raise VmcError(f"{given}, {told}; give an adapter for this version of Stable Diffusion")
             case other:
-                raise VmcError(
-                    f"model.path is {self.path}, whose UNet is of the class {other}; it must be a UNet2DConditionModel"
-                    " (Stable Diffusion) or a UNetMotionModel (AnimateDiff)"
-                )
-        self._check_frames(self.frames, int(config.get("motion_max_seq_length", POSITIONS)))
-
-    def _checked_adapter(self, unet: dict[str, Any]) -> dict[str, Any]:
-        """The adapter's config, where the adapter is one and made for this UNet's config."""
-        if self.motion_adapter is None:
-            raise VmcError(
-                f"model.path is {self.path}, a Stable Diffusion pipeline, which has no motion modules; set"
-                f" model.motion_adapter to an adapter's folder or hub name, such as {PUBLISHED}"
-            )
-        config = self.read_config(self.adapter / "config.json")
-        given = f"model.motion_adapter is {self.motion_adapter}"
-        if (name := config.get("_class_name")) != "MotionAdapter":
-            raise VmcError(f"{given}, which is of the class {name}; it must be a MotionAdapter, such as {PUBLISHED}")
-        if config.get("conv_in_channels"):
-            raise VmcError(
-                f"{given}, which takes a picture beside the noise (PIA); give one of text alone: {PUBLISHED}"
-            )
-        channels = [list(one.get("block_out_channels", (320, 640, 1280, 1280))) for one in (config, unet)]
-        layers = [
-            [count] * len(channels[0]) if isinstance(count, int) else list(count)
-            for count in (config.get("motion_layers_per_block", 2), unet.get("layers_per_block", 2))
-        ]
-        for name, (found, needed) in {"channels": channels, "layers": layers}.items():
-            if found != needed:
-                raise VmcError(
-                    f"{given}, whose blocks have {found} {name}, but those of model.path={self.path} have {needed};"
-                    " give an adapter for this version of Stable Diffusion"
-                )
-        return config
+                wanted = "a UNet2DConditionModel (Stable Diffusion) or a UNetMotionModel (AnimateDiff)"
+                raise VmcError(f"model.path is {self.path}, whose UNet is of the class {other}; it must be {wanted}")
+        self._check_frames(self.frames, config)
 
     @cached_property
     def adapter(self) -> Path:
@@ -122,10 +92,8 @@ class AnimateDiff(LatentDiffusion):
             folder = download(str(self.motion_adapter), [""], [""], get=self.get, key="model.motion_adapter")
         if not (folder / "config.json").is_file() or not weight_files(folder):
             lacks = "weights" if (folder / "config.json").is_file() else "config.json"
-            raise VmcError(
-                f"model.motion_adapter is {self.motion_adapter}, which has no {lacks}; it must be the folder of a"
-                f" MotionAdapter in the diffusers layout, such as {PUBLISHED}"
-            )
+            told = f"which has no {lacks}; it must be the folder of a MotionAdapter, such as {PUBLISHED}"
+            raise VmcError(f"model.motion_adapter is {self.motion_adapter}, {told}")
         return folder
 
     @cached_property
@@ -152,8 +120,6 @@ class AnimateDiff(LatentDiffusion):
         """Both, where the adapter is not within the pipeline."""
         return str(self.path) if self.motion_adapter is None else f"{self.path} with {self.motion_adapter}"
 
-    # --- what a family gives -----------------------------------------------------------------------------------------
-
     def schedule(self) -> dict[str, Any]:
         """Of a Stable Diffusion folder the motion modules' own, else the folder's."""
         return self.config("scheduler") | ({} if self.has_motion else SCHEDULE)
@@ -175,10 +141,8 @@ class AnimateDiff(LatentDiffusion):
                 combined = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
             combined.load_state_dict({**unet.state_dict(), **adapter.state_dict()}, assign=True)
         except (RuntimeError, ValueError) as error:
-            raise VmcError(
-                f"model.motion_adapter is {self.motion_adapter}, which does not fit the UNet of model.path={self.path}"
-                f" ({first_line(error)}); give an adapter for this version of Stable Diffusion"
-            ) from error
+            told = f"which does not fit the UNet of model.path={self.path} ({first_line(error)}); give an adapter"
+            raise VmcError(f"model.motion_adapter is {self.motion_adapter}, {told} for it") from error
         return combined.requires_grad_(False).eval()
 
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
@@ -188,15 +152,10 @@ class AnimateDiff(LatentDiffusion):
 
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
         """(C, F, h, w): every frame is kept, as many as the motion modules have positions for."""
-        shape = super().latent_shape(frames=frames, size=size)
-        config = self.config("unet" if self.has_motion else ADAPTER)
-        self._check_frames(frames, int(config.get("motion_max_seq_length", POSITIONS)))
-        return shape
+        self._check_frames(frames, self.config("unet" if self.has_motion else ADAPTER))
+        return super().latent_shape(frames=frames, size=size)
 
-    def _check_frames(self, frames: int, positions: int) -> None:
-        if frames > positions:
-            where = self.path if self.motion_adapter is None else self.motion_adapter
-            raise VmcError(
-                f"model.frames is {frames}, but the motion modules of {where} have positions for {positions} frames;"
-                f" give at most {positions}"
-            )
+    def _check_frames(self, frames: int, config: Mapping[str, Any]) -> None:
+        if frames > (positions := int(config.get("motion_max_seq_length", POSITIONS))):
+            told = f"the motion modules of {self.motion_adapter or self.path} have positions for {positions} frames"
+            raise VmcError(f"model.frames is {frames}, but {told}; give at most {positions}")

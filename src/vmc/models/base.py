@@ -44,6 +44,11 @@ log = logging.getLogger(__name__)
 
 Groups = Mapping[str, Callable[[str], bool]]
 """Of each group of parameters, whether it holds the parameter of a name."""
+PARTS = {
+    **dict.fromkeys(("vae", "text_encoder"), "config.json"),
+    **{"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"},
+}
+ROLES = {"autoencoder": ("vae",), "text": ("text_encoder", "tokenizer")}
 DECODE_FRAMES = 64
 """Frames that are decoded at a time where nobody says otherwise."""
 
@@ -88,14 +93,13 @@ class Autoencoder(ABC):
     @contextmanager
     def tiled(self, tile: int | None) -> Iterator[None]:
         """In tiles within, and only while decoding: a cached posterior must not depend on them."""
-        if tile is None:
-            yield
-            return
-        self.enable_tiles(tile)
+        if tile is not None:
+            self.enable_tiles(tile)
         try:
             yield
         finally:
-            self.module.disable_tiling()
+            if tile is not None:
+                self.module.disable_tiling()
 
     def to(self, device: torch.device | str) -> "Autoencoder":
         """Move the network."""
@@ -130,13 +134,15 @@ class VideoModel(ABC):
     pipelines: ClassVar[tuple[str, ...]]
     """Classes that a folder of this family may name in `model_index.json`; the first one opens an export."""
     parts: ClassVar[Mapping[str, str]]
-    """Folders that a pipeline of this family has, each with the file that it must hold."""
+    """Folders that a pipeline of this family has, each with the file that it must hold; `PARTS` and the denoiser's."""
     networks: ClassVar[Mapping[str, Any]]
     """The class of each part that has weights."""
     roles: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Which parts make the `denoiser`, the `autoencoder` and the `text` encoder."""
+    """Which parts make the `denoiser`, the `autoencoder` and the `text` encoder; `ROLES` and the denoiser's."""
     groups: ClassVar[Groups]
     """What can be trained by name (`parameters`). Stills of a subject move `spatial`, what does not mix frames."""
+    text_class: ClassVar[type["TextEncoder"]]
+    autoencoder_class: ClassVar[type[Autoencoder]]
     prefix: ClassVar[str]
     """Of the denoiser's tensors in weight files, as in diffusers' adapter files: `unet`, `transformer`."""
     of_another_family: ClassVar[bool] = False
@@ -168,20 +174,12 @@ class VideoModel(ABC):
         """
 
     @abstractmethod
-    def text_encoder(self, token: "MotionToken | None" = None, *, dtype: torch.dtype = torch.float32) -> "TextEncoder":
-        """Texts to what the denoiser reads, with the motion's token in the vocabulary where one is given."""
-
-    @abstractmethod
     def tokenizer(self) -> Any:
         """The tokenizer; no weights are loaded for it."""
 
     @abstractmethod
     def text_length(self) -> int:
         """Positions of the text encoder: how many tokens of a text it reads, its begin and end among them."""
-
-    @abstractmethod
-    def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> Autoencoder:
-        """The autoencoder, frozen."""
 
     @abstractmethod
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
@@ -196,9 +194,7 @@ class VideoModel(ABC):
         """What is recomputed at a time where activations are not kept."""
 
     def layers(self, denoiser: Any) -> list[Module]:
-        """What the blocks are made of, which can be recomputed by themselves: ResNet blocks, temporal convolutions,
-        transformers; a block without such parts.
-        """
+        """What blocks are made of and is recomputed by itself: ResNet blocks, temporal convolutions, transformers."""
         return [layer for block in self.blocks(denoiser) for layer in _parts(block)]
 
     def compiled(self, denoiser: Any) -> list[Module]:
@@ -214,10 +210,6 @@ class VideoModel(ABC):
 
     def check_export(self) -> None:  # noqa: B027 - most have nothing to refuse
         """Refuse to be written as a pipeline, where diffusers could not open it; nothing is loaded."""
-
-    def mismatch(self) -> str | None:
-        """What tells that parts are of two models, a clause about the folder; from config files alone."""
-        return None
 
     def place(self, part: str) -> Path:
         """The folder of a part."""
@@ -238,6 +230,16 @@ class VideoModel(ABC):
 
     # --- what all families share -------------------------------------------------------------------------------------
 
+    def text_encoder(self, token: "MotionToken | None" = None, *, dtype: torch.dtype = torch.float32) -> "TextEncoder":
+        """Texts to what the denoiser reads, with the motion's token in the vocabulary where one is given."""
+        parts: Any = {"tokenizer": self.tokenizer(), "network": self.open("text_encoder", dtype)}
+        rows = token.install(parts["tokenizer"], parts["network"]) if token else None
+        return self.text_class(**parts, length=self.text_length(), token_embedding=rows, token=token)
+
+    def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> Autoencoder:
+        """The autoencoder, frozen."""
+        return self.autoencoder_class(self.open("vae", dtype))
+
     @cached_property
     def folder(self) -> Path:
         """The local folder, downloaded first when `path` names a hub repository.
@@ -248,29 +250,16 @@ class VideoModel(ABC):
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             folder = download(str(self.path), self.parts, self.networks, get=self.get)
-        if other := self.another_family(folder):
-            raise VmcError(f"model.path is {self.path}, which {other}")
+        if (name := pipeline_class(folder)) is not None and name not in self.pipelines:
+            from vmc.models.pipelines import known_families  # imports every family
+
+            told = f"is a {name}, but this model is of the family {self.family}; give a folder of that family"
+            raise VmcError(f"model.path is {self.path}, which {told}, or choose another model of {known_families()}")
         if reason := self.incomplete(folder):
-            raise VmcError(
-                f"model.path is {self.path}, which {reason}; it must be a whole text-to-video pipeline in the diffusers"
-                f" layout, so {self.remedy}"
-            )
+            told = f"{reason}; it must be a whole text-to-video pipeline in the diffusers layout, so {self.remedy}"
+            raise VmcError(f"model.path is {self.path}, which {told}")
         self.check_folder(folder)
         return folder
-
-    @classmethod
-    def another_family(cls, folder: Path) -> str | None:
-        """What a folder is where it says that it is of another family, a clause; None where it does not say so."""
-        name = pipeline_class(folder)
-        if name is None or name in cls.pipelines:
-            return None
-        from vmc.models.pipelines import families  # imports every family
-
-        known = "; ".join(f"{one} opens {' or '.join(family.pipelines)}" for one, family in families().items())
-        return (
-            f"is a {name}, but this model is of the family {cls.family}; give a folder of that family, or choose a"
-            f" model of the other one ({known})"
-        )
 
     @classmethod
     def incomplete(cls, folder: Path) -> str | None:
@@ -281,10 +270,7 @@ class VideoModel(ABC):
         return f"has no weights in {', '.join(bare)}" if bare else None
 
     def fingerprint(self, *roles: str) -> str:
-        """SHA-256 over the files of some roles or parts: what a cache or a delta made with them belongs to.
-
-        Gigabytes are read for it, so each part is read once.
-        """
+        """SHA-256 over the files of roles or parts: what caches and deltas belong to. Each part is read once."""
         parts = [part for role in roles for part in self.parts_of(role)]
         for part in parts:
             if part not in self._fingerprints:
@@ -322,13 +308,11 @@ class VideoModel(ABC):
             return empty_network(self.network(part), self.config(part))
 
     def empty_denoiser(self) -> Any:
-        """The denoiser on the meta device; a family whose denoiser is of several parts puts them together."""
+        """The denoiser on the meta device."""
         return self.empty(self.parts_of("denoiser")[0])
 
     def open(self, part: str, dtype: torch.dtype) -> Any:
-        """Load one part in `dtype` (`cast`), frozen and in eval mode; a missing or misshaped tensor is an error and
-        never random weights.
-        """
+        """Load one part in `dtype`, frozen, in eval mode; a missing or misshaped tensor is an error, never random."""
         folder, kind = self.place(part), self.network(part)
         # Without safetensors diffusers would look for them, and log an error, before it takes the `.bin`.
         safe = None if any(folder.glob("*.safetensors")) else False
@@ -338,12 +322,8 @@ class VideoModel(ABC):
                     folder, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
                 )
         except Exception as error:  # the libraries raise of every kind
-            reason = problem(folder, kind)
-            raise VmcError(
-                f"{reason}; {self.remedy}"
-                if reason
-                else f"{folder} does not load as {kind.__name__}: {first_line(error)}"
-            ) from error
+            reason = problem(folder, kind) or f"{folder} does not load as {kind.__name__}: {first_line(error)}"
+            raise VmcError(f"{reason}; {self.remedy}") from error
         unknown = sorted(name for name in map(str, found.get("unexpected_keys") or ()) if not is_harmless(name))
         unfit = any(found.get(key) for key in ("missing_keys", "mismatched_keys", "error_msgs"))
         if unfit or (self.strict and unknown):

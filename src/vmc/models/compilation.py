@@ -13,9 +13,8 @@ log = logging.getLogger(__name__)
 
 
 def compile_layers(layers: Sequence[Any]) -> None:
-    """Have `torch.compile` make kernels for layers (`VideoModel.compiled`), for one shape at a time; they are kept.
-
-    To be called before `checkpoint_activations`, so that what is recomputed is compiled, too.
+    """Have `torch.compile` make kernels for layers (`VideoModel.compiled`), for one shape at a time; they are kept. To
+    be called before `checkpoint_activations`, so that what is recomputed is compiled, too.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
     # Layers of one class share their code, and each width and each shape of inputs is another entry of its cache: with

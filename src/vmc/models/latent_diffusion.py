@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from einops import rearrange
 from torch import Tensor
 from torch.nn import Module
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.diffusion.process import Solver, VariancePreserving
-from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel, check_size
+from vmc.models.base import DECODE_FRAMES, PARTS, ROLES, Autoencoder, Groups, VideoModel, check_size
 from vmc.models.loading import quiet_loading
 from vmc.models.text import TextEncoder, save_clip_text
-from vmc.models.token import MotionToken
 
 ENCODE_FRAMES = 16
 """Frames that are encoded at a time."""
@@ -84,16 +83,10 @@ def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
     }
 
 
-def forward_process(
-    scheduler: Any, make_solver: Callable[[], Solver] | None = None, make_inverse: Callable[[], Solver] | None = None
-) -> VariancePreserving:
+def forward_process(scheduler: Any, **solvers: Callable[[], Solver]) -> VariancePreserving:
     """The process of a diffusers scheduler; without `make_solver` one that only adds noise."""
-    return VariancePreserving(
-        signal_T=scheduler.alphas_cumprod.float(),
-        prediction_type=scheduler.config["prediction_type"],
-        make_solver=make_solver,
-        make_inverse=make_inverse,
-    )
+    signal_T, predicted = scheduler.alphas_cumprod.float(), scheduler.config["prediction_type"]
+    return VariancePreserving(signal_T=signal_T, prediction_type=predicted, **solvers)
 
 
 class LatentDiffusion(VideoModel):
@@ -101,24 +94,17 @@ class LatentDiffusion(VideoModel):
 
     pipeline: ClassVar[Any]
     """The class of diffusers that writes an export."""
-    parts: ClassVar[Mapping[str, str]] = {
-        "unet": "config.json",
-        "vae": "config.json",
-        "text_encoder": "config.json",
-        "tokenizer": "tokenizer_config.json",
-        "scheduler": "scheduler_config.json",
-    }
-    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "denoiser": ("unet",),
-        "autoencoder": ("vae",),
-        "text": ("text_encoder", "tokenizer"),
-    }
+    parts: ClassVar[Mapping[str, str]] = {"unet": "config.json", **PARTS}
+    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {"denoiser": ("unet",), **ROLES}
+    networks: ClassVar[Mapping[str, Any]] = {"vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+    autoencoder_class, text_class = ImageAutoencoder, TextEncoder
     prefix: ClassVar[str] = "unet"
 
     @cached_property
     def process(self) -> VariancePreserving:
-        """Betas and prediction type of the schedule; DPM-Solver++ on them."""
-        return forward_process(DDIMScheduler.from_config(self.schedule()), make_solver=self.solver)
+        """Betas and prediction type of the schedule; the family's solver on them, and its inversion if it has one."""
+        inverse = {"make_inverse": self.inverse_solver} if hasattr(self, "inverse_solver") else {}
+        return forward_process(DDIMScheduler.from_config(self.schedule()), make_solver=self.solver, **inverse)
 
     def schedule(self) -> dict[str, Any]:
         """The noise schedule that the UNet was trained with, as a scheduler's config: the folder's own."""
@@ -134,11 +120,6 @@ class LatentDiffusion(VideoModel):
         unet.set_attn_processor(AttnProcessor() if self.attention == "plain" else AttnProcessor2_0())
         return unet
 
-    def text_encoder(self, token: MotionToken | None = None, *, dtype: torch.dtype = torch.float32) -> TextEncoder:
-        """CLIP's text encoder; its last hidden state is what the UNet reads."""
-        network = self.open("text_encoder", dtype)
-        return TextEncoder.load(self.tokenizer(), network, token, length=self.text_length())
-
     def tokenizer(self) -> CLIPTokenizer:
         """CLIP's tokenizer."""
         return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
@@ -146,10 +127,6 @@ class LatentDiffusion(VideoModel):
     def text_length(self) -> int:
         """CLIP's positions, 77 where the config does not say."""
         return int(self.config("text_encoder").get("max_position_embeddings", 77))
-
-    def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> ImageAutoencoder:
-        """Frame by frame."""
-        return ImageAutoencoder(self.open("vae", dtype))
 
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
         """(C, F, h, w): every frame is kept."""
@@ -167,16 +144,9 @@ class LatentDiffusion(VideoModel):
         parts = {"vae": self.autoencoder().module, "text_encoder": text.network, "unet": denoiser.float()}
         save_clip_pipeline(self.pipeline, folder, tokenizer=text.tokenizer, scheduler=self.solver(), **parts)
 
-    def mismatch(self) -> str | None:
-        """Text features must be as wide as the UNet takes them."""
-        given, taken = self.config("text_encoder")["hidden_size"], self.config("unet")["cross_attention_dim"]
-        return f"has text features of width {given}, but the UNet takes {taken}" if given != taken else None
-
 
 def save_clip_pipeline(kind: Any, folder: Path, *, tokenizer: CLIPTokenizer, **parts: Any) -> None:
-    """Write the parts of a pipeline's class as published ones are: safetensors, the tokenizer's `vocab.json` and
-    `merges.txt`.
-    """
+    """Write a pipeline's parts as published: safetensors, the tokenizer's `vocab.json` and `merges.txt`."""
     with quiet_loading():  # diffusers warns that some pipelines get no further features
         kind(tokenizer=tokenizer, **parts).save_pretrained(folder, safe_serialization=True)
     save_clip_text(folder, tokenizer)
@@ -184,11 +154,5 @@ def save_clip_pipeline(kind: Any, folder: Path, *, tokenizer: CLIPTokenizer, **p
 
 def scheduler() -> DDIMScheduler:
     """The published models' schedule: 1,000 steps, predicting the noise."""
-    return DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+    betas: Any = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    return DDIMScheduler(**betas, clip_sample=False, set_alpha_to_one=False, steps_offset=1)

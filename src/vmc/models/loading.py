@@ -59,16 +59,14 @@ def _weights(part: str, suffix: str) -> re.Pattern[str]:
 def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, local: bool = False) -> Path:
     """The folder of a hub repository's pipeline in the hub's cache, downloaded where it is not complete there.
 
-    Of a part whose weights are published as safetensors and as pickles, the former alone are fetched.
+    Of a part whose weights are published as safetensors and as pickles, the former alone are fetched. Whatever the
+    hub's library raises comes through.
 
     Args:
         repository: its name.
         parts: its folders that are wanted; "" is the repository's own.
         weighted: those of them that have weights.
         local: do not ask the hub; what is in the cache may lack files then.
-
-    Raises:
-        Exception: whatever the hub's library raises.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -96,23 +94,16 @@ def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: s
         raise VmcError(f"{key} is {name}, which is neither a folder nor a hub name; check the path") from None
     except Exception as error:
         remedy = f"run `{get}` where there is a network" if get else "check the network"
-        raise VmcError(
-            f"{key} is {name}, which is no local folder and could not be downloaded ({type(error).__name__});"
-            f" give the path of a local copy, or {remedy}"
-        ) from error
+        told = f"is no local folder and could not be downloaded ({type(error).__name__})"
+        raise VmcError(f"{key} is {name}, which {told}; give the path of a local copy, or {remedy}") from error
 
 
 def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | None:
-    """What is wrong with a part, a clause that names the file; None where its files read and fit.
-
-    Args:
-        folder: of the part.
-        kind: of its network.
-        expected: shapes of its tensors; None builds the network without memory to see.
+    """What is wrong with a part, a clause that names the file; None where its files read and fit its network's class.
+    `expected` are the shapes of its tensors; None builds the network without memory to see.
     """
-    files = weight_files(folder)
     found: dict[str, Sequence[int]] = {}
-    if not files:
+    if not (files := weight_files(folder)):
         return f"{folder} has no weights"
     for file in files:
         try:
@@ -133,11 +124,7 @@ def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | N
 
 
 def read_shapes(file: Path) -> Shapes:
-    """Shapes of a file's tensors by their names; the tensors themselves are not read.
-
-    Raises:
-        VmcError: what the file is in place of one with tensors alone, a clause.
-    """
+    """Shapes of a file's tensors by their names; none is read. A VmcError says, in a clause, what else the file is."""
     if file.open("rb").read(len(_LFS)) == _LFS:
         raise VmcError("it is a mere pointer of Git LFS (`git lfs pull` replaces it by the file)")
     try:
@@ -154,16 +141,12 @@ def read_shapes(file: Path) -> Shapes:
 
 
 def _unreadable(file: Path, error: Exception) -> str:
-    start, said = file.open("rb").read(4), str(error)
-    truncated = f"it is truncated, at {file.stat().st_size:,} bytes"
-    if file.suffix == ".safetensors":
-        return truncated if any(words in said for words in _CUT_OFF) else "it is no safetensors file"
-    if zipfile.is_zipfile(file) and isinstance(error, UnpicklingError):  # pickles are read as tensors only
+    if isinstance(error, UnpicklingError) and zipfile.is_zipfile(file):  # pickles are read as tensors only
         return "it holds more than tensors and might run code"
-    is_pickle = start[:1] == b"\x80"
-    if not start or start[:2] == b"PK" or (is_pickle and ("truncated" in said or not said)):
-        return truncated
-    return "it is damaged, or holds more than tensors and might run code" if is_pickle else "it is no file of PyTorch"
+    start, is_tensors = file.open("rb").read(2), file.suffix == ".safetensors"
+    if not start or (any(words in str(error) for words in _CUT_OFF) if is_tensors else start == b"PK"):
+        return f"it is truncated, at {file.stat().st_size:,} bytes"
+    return f"it is damaged, or no file of {'safetensors' if is_tensors else 'PyTorch with tensors alone'}"
 
 
 def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
@@ -189,9 +172,7 @@ def is_harmless(name: str) -> bool:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Without progress bars (transformers shows one for every model it opens, however small), and without the
-    libraries' advice to train what a file lacks, which is refused here.
-    """
+    """Without progress bars, and without the libraries' advice to train what a file lacks, which is refused here."""
     loggers = (diffusers_logging, transformers_logging)
     former, shown = [one.get_verbosity() for one in loggers], transformers_logging.is_progress_bar_enabled()
     for one in loggers:
@@ -207,13 +188,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) -> None:
-    """Hold a network's weights in `dtype`, but those in float32 that diffusers keeps so (norms, the time's embedding).
-
-    Args:
-        network: its parameters and buffers are replaced in place.
-        dtype: of floating-point numbers.
-        names: of the parameters and buffers that are meant; None means all.
-    """
+    """Hold weights of those `names`, or all, in `dtype`, but in float32 what diffusers keeps so (norms, times)."""
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         if names is None or name in names:
             tensor.data = tensor.data.to(_held_in(network, name, tensor, dtype))
@@ -224,14 +199,14 @@ def low_precision_copy(network: Any, dtype: torch.dtype) -> Any:
     the network itself where all are.
     """
     memo: dict[int, Any] = {}
+    changed = False
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        wanted = _held_in(network, name, tensor, dtype)
-        held = tensor.detach().to(wanted)
-        if isinstance(tensor, Parameter):
-            held = Parameter(held, requires_grad=False)
-        memo[id(tensor)] = tensor if wanted == tensor.dtype else held
-    is_same = all(memo[id(tensor)] is tensor for tensor in (*network.parameters(), *network.buffers()))
-    return network if is_same else deepcopy(network, memo)
+        held, wanted = tensor, _held_in(network, name, tensor, dtype)
+        if wanted != tensor.dtype:
+            held, changed = tensor.detach().to(wanted), True
+            held = Parameter(held, requires_grad=False) if isinstance(tensor, Parameter) else held
+        memo[id(tensor)] = held
+    return deepcopy(network, memo) if changed else network
 
 
 def _held_in(network: Any, name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.dtype:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import Conv2d, Conv3d, Linear, Module, Parameter, init
 
 from vmc.models.base import Groups
-from vmc.models.parameters import Subset
+from vmc.models.parameters import Subset, check_groups
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
@@ -50,47 +50,34 @@ class LoraSubset(Subset):
         if not isinstance(self.alpha, int | float) or not self.alpha > 0:
             raise VmcError(f"parameters.alpha is {self.alpha}; it must be above 0, the rank itself for a scale of 1")
         if isinstance(self.targets, str) or not self.targets:
-            raise VmcError(
-                f"parameters.targets is '{self.targets or ''}'; it must be a list of groups or of patterns of layer"
-                " names, such as [temporal, spatial_kv]"
-            )
+            wanted = "a list of groups or of patterns of layer names, such as [temporal, spatial_kv]"
+            raise VmcError(f"parameters.targets is '{self.targets or ''}'; it must be {wanted}")
 
     def check(self, groups: Groups) -> None:
         """Refuse a target that can only be a group and is none."""
-        for target in self.targets:
-            if target not in groups and target.isidentifier():
-                raise VmcError(
-                    f"parameters.targets names '{target}', which is no group of this family of models; its groups are"
-                    f" {', '.join(groups)}, and a pattern of layer names looks like *.attn1.to_[qkv]"
-                )
+        check_groups([target for target in self.targets if target.isidentifier()], groups, key="parameters.targets")
 
     def layers(self, denoiser: Module, groups: Groups) -> list[str]:
         """Names of the layers that get adapters, in the model's order; raises a VmcError where a target names none."""
         layers = [name for name, module in denoiser.named_modules() if isinstance(module, Linear | Conv2d | Conv3d)]
         chosen: set[str] = set()
         for target in self.targets:
-            if target in groups:
-                matched = {name for name in layers if groups[target](f"{name}.weight")}
-            else:
-                matched = {name for name in layers if fnmatchcase(name, target)}
+            belongs = groups.get(target, lambda name, target=target: fnmatchcase(name, f"{target}.weight"))
+            matched = {name for name in layers if belongs(f"{name}.weight")}
             if not matched:
-                raise VmcError(
-                    f"parameters.targets names '{target}', which matches none of the model's {len(layers)} linear"
-                    f" layers and convolutions; give a group ({', '.join(groups)}) or a pattern of layer names such as"
-                    " *.attn1.to_[qkv]"
-                )
+                told = f"which matches none of the model's {len(layers)} linear layers and convolutions"
+                remedy = f"give a group ({', '.join(groups)}) or a pattern of layer names such as *.attn1.to_[qkv]"
+                raise VmcError(f"parameters.targets names '{target}', {told}; {remedy}")
             chosen |= matched
         return [name for name in layers if name in chosen]
 
     def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
         """Put the adapters in, with their initial weights, and return them by name."""
-        adapters = self.places(denoiser, groups)
+        adapters = self.places(denoiser, groups)  # B is zero
         for name, parameter in adapters.items():
             if ".lora_A." in name:
                 # As peft and LoRA's own code draw it: uniform within 1 / sqrt(inputs).
                 init.kaiming_uniform_(parameter, a=5**0.5, generator=generator(self.seed, "lora", name))
-            else:
-                init.zeros_(parameter)
         return adapters
 
     def places(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
@@ -136,10 +123,8 @@ def merge(denoiser: Module) -> dict[str, Tensor]:
 @contextmanager
 @torch.no_grad()
 def merged(denoiser: Module) -> Iterator[None]:
-    """Within, adapters are part of the weights, and every parameter has its name in the base model; then as before.
-
-    Not by peft's own merging, whose way back rounds. A denoiser without adapters stays as it is.
-    """
+    """Within, adapters are part of the weights, and every parameter has its name in the base model; then as before."""
+    # Not by peft's own merging, whose way back rounds.
     adapted = _adapted(denoiser)
     try:
         for name, layer in adapted.items():

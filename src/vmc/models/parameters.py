@@ -17,33 +17,22 @@ from vmc.utils.errors import VmcError
 
 
 def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Groups) -> list[str]:
-    """The names that belong to any of the chosen groups, in the order given.
-
-    Raises:
-        VmcError: a group that the family lacks, or one that matches none of the names.
-    """
+    """The names that belong to any of the chosen groups, in the order given; a VmcError where one has none of them."""
     names = list(names)
-    chosen: set[str] = set()
     check_groups(chosen_groups, groups)
     for group in chosen_groups:
-        matched = {name for name in names if groups[group](name)}
-        if not matched:
-            raise VmcError(
-                f"parameters.groups names '{group}', which matches none of the model's {len(names)} parameters;"
-                " choose a model with such layers or another subset"
-            )
-        chosen |= matched
-    return [name for name in names if name in chosen]
+        if not any(map(groups[group], names)):
+            told = f"which matches none of the model's {len(names)} parameters"
+            raise VmcError(f"parameters.groups names '{group}', {told}; choose a model with such layers or others")
+    return [name for name in names if any(groups[group](name) for group in chosen_groups)]
 
 
 def check_groups(chosen: Sequence[str], groups: Groups, *, key: str = "parameters.groups") -> None:
     """Refuse a group that the family lacks, naming those that it has; `key` is the setting that names it."""
-    for group in chosen:
-        if group not in groups:
-            raise VmcError(
-                f"{key} names '{group}', which this family of models lacks; its groups are"
-                f" {', '.join(groups)} (for adapters: parameters=lora)"
-            )
+    if unknown := [group for group in chosen if group not in groups]:
+        other = "a pattern is like *.attn1.to_[qkv]" if key.endswith("targets") else "adapters are parameters=lora"
+        told = f"which this family of models lacks; its groups are {', '.join(groups)} ({other})"
+        raise VmcError(f"{key} names '{unknown[0]}', {told}")
 
 
 class Subset(ABC):
@@ -57,12 +46,9 @@ class Subset(ABC):
         """Refuse, before anything is loaded, what the family lacks."""
 
     def select_trainable(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
-        """Let exactly the subset require gradients, and return it by name.
-
-        What is frozen gets no gradient at all: a zero gradient would still let AdamW's decay move it.
-        """
+        """Let exactly the subset require gradients, and return it by name."""
         selected = self.select(denoiser, groups)
-        denoiser.requires_grad_(False)
+        denoiser.requires_grad_(False)  # no gradient at all: a zero one would still let AdamW's decay move a weight
         for parameter in selected.values():
             parameter.requires_grad_(True)
         return selected

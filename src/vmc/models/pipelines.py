@@ -27,27 +27,27 @@ def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
     return [one for one in direct if "family" in vars(one)] + [far for one in direct for far in _subclasses(one)]
 
 
+def known_families() -> str:
+    """The families with the classes of the pipelines that they open, as errors list them."""
+    return ", ".join(f"{name} ({', '.join(family.pipelines)})" for name, family in families().items())
+
+
 def family_of(folder: Path) -> type[VideoModel]:
     """The family of a pipeline's folder, by the class that its `model_index.json` names; a VmcError where none is."""
     name = pipeline_class(folder)
     if name is None:
         raise VmcError(f"{folder} has no model_index.json that names a pipeline; get the complete folder again")
-    known_families = {key: family for key, family in families().items() if not family.of_another_family}
-    for family in known_families.values():
-        if name in family.pipelines:
+    for family in families().values():
+        if name in family.pipelines and not family.of_another_family:
             return family
-    known = ", ".join(f"{name} ({', '.join(family.pipelines)})" for name, family in known_families.items())
-    raise VmcError(f"{folder} is a {name}, which is of no family that is known here; known are {known}")
+    raise VmcError(f"{folder} is a {name}, which is of no family that is known here; known are {known_families()}")
 
 
 def export_pipeline(model: VideoModel, denoiser: Any, text: TextEncoder, folder: Path, *, card: str) -> None:
     """Write the pipeline, which then needs no code of ours, with `card`, the text of its `README.md`.
 
     The scheduler written is the solver that `generate` uses. The token's row is merged into the text encoder's table,
-    and adapters into the weights that are written.
-
-    Raises:
-        VmcError: the folder exists already.
+    and adapters into the weights that are written. A VmcError where the folder exists already.
     """
     if folder.exists():
         raise VmcError(f"export is {folder}, which exists already; choose a new folder or remove it")

@@ -39,10 +39,8 @@ def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
 
 @contextmanager
 def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
-    """Within, gradients are recorded for the parameters for which the first forward pass recorded them.
-
-    Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
-    """
+    """Within, gradients are recorded for the parameters for which the first forward pass recorded them."""
+    # Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
     before = {parameter: parameter.requires_grad for parameter in block.parameters()}
     try:
         for parameter in before:
@@ -53,40 +51,29 @@ def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]
             parameter.requires_grad_(was_trained)
 
 
-# --- as much as memory asks for --------------------------------------------------------------------------------------
-
-
 def measure_activations(network: Module, layers: Sequence[Module], forward: Callable[[], Any]) -> tuple[int, list[int]]:
-    """Bytes that a forward pass keeps for the backward pass, in all and by layer; in truth nothing is kept.
-
-    A layer's are those that recomputing it saves: its inputs stay.
-    """
+    """Bytes that a forward pass would keep for the backward pass, in all and, but for its inputs, by layer."""
     weights = {_place(tensor) for tensor in network.parameters()}
-    held, outside = [0] * len(layers), 0
-    inside: list[int] = []  # the layer that is computed
+    held = [0] * (len(layers) + 1)  # the last is what is kept outside of layers
+    inside = [-1]  # the layer that is computed
     seen: dict[int, Tensor] = {}  # what is counted or stays, alive, so that no other comes to lie in its place
 
     def enter(number: int, layer: Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-        nonlocal outside
-        inside.append(number)
+        inside[0] = number
         for given in (*args, *kwargs.values()):
             if isinstance(given, Tensor):
                 seen[_place(given)] = given
-                outside += _bytes(given) if given.requires_grad else 0
+                held[-1] += _bytes(given) if given.requires_grad else 0
 
     def leave(*_: Any) -> None:
-        inside.clear()
+        inside[0] = -1
         seen.clear()
 
     def keep(tensor: Tensor) -> None:
-        nonlocal outside
-        if _place(tensor) in weights or _place(tensor) in seen:
-            return
-        if inside:
-            seen[_place(tensor)] = tensor
+        if _place(tensor) not in weights and _place(tensor) not in seen:
             held[inside[0]] += _bytes(tensor)
-        else:
-            outside += _bytes(tensor)
+            if inside[0] >= 0:
+                seen[_place(tensor)] = tensor
 
     with ExitStack() as stack:
         for number, layer in enumerate(layers):
@@ -95,7 +82,7 @@ def measure_activations(network: Module, layers: Sequence[Module], forward: Call
             stack.enter_context(layer.register_forward_hook(leave))
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(keep, lambda nothing: nothing))
         forward()
-    return outside + sum(held), held
+    return sum(held), held[:-1]
 
 
 def _place(tensor: Tensor) -> int:

@@ -3,17 +3,14 @@
 Axes: B texts, L positions of the text encoder, D its width.
 """
 
-import gzip
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
 from transformers import CLIPTokenizer
@@ -51,23 +48,13 @@ class TextEncoder:
     token_embedding: TokenEmbedding | None = None
     token: MotionToken | None = None
 
-    @classmethod
-    def load(cls, tokenizer: Any, network: Any, token: MotionToken | None, *, length: int) -> Self:
-        """A model's tokenizer and text encoder, with the tokens installed where there are some."""
-        rows = token.install(tokenizer, network) if token else None
-        return cls(tokenizer=tokenizer, network=network, length=length, token_embedding=rows, token=token)
-
     @property
     def rows(self) -> dict[str, Parameter]:
         """The embedding rows of the tokens, by their names."""
         return dict(self.token_embedding.rows.items()) if self.token_embedding else {}
 
     def token_ids(self, texts: list[str]) -> Tensor:
-        """ids_BL on the CPU, padded to the encoder's length; a longer text is cut, with a warning.
-
-        Raises:
-            VmcError: what is cut off holds a token's word, and the rest does not.
-        """
+        """ids_BL on the CPU, padded to the encoder's length; a longer text is cut, with a warning, or fails `check`."""
         for text in texts:
             self.check(text)
             if (count := len(self.tokenizer(text).input_ids)) > self.length:
@@ -79,9 +66,8 @@ class TextEncoder:
 
     def check(self, text: str) -> None:
         """Raises a VmcError where a token's word would be cut off a text."""
-        for word in self.token.words.values() if self.token else ():
-            if reason := lost_word(self.tokenizer, text, word, length=self.length):
-                raise VmcError(f"the text {reason}")
+        words = self.token.words.values() if self.token else ()
+        _check_words(self.tokenizer, words, {"the text": text}, length=self.length)
 
     def encode_ids(self, ids_BL: Tensor) -> Conditioning:
         """What the denoiser reads, differentiable where a token's row is trained."""
@@ -94,67 +80,42 @@ class TextEncoder:
         return Conditioning(found.embeddings_BLD.float(), found.mask_BL).to("cpu")
 
 
-def lost_word(tokenizer: Any, text: str, word: str, *, length: int) -> str | None:
-    """What is wrong with a text that uses a token's word behind the `length` positions that the text encoder reads, a
-    clause; None where the word is read. The tokenizer has the word in its vocabulary.
-    """
-    ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
-    if len(ids) <= length:
-        return None
-    wanted = tokenizer(word, add_special_tokens=False).input_ids
-    first = next((place for place in range(len(ids)) if ids[place : place + len(wanted)] == wanted), None)
-    # The last position is the end of the text, however much is cut.
-    if first is None or first + len(wanted) < length:
-        return None
-    return (
-        f"'{shortened(text)}' has {len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} "
-        "stands behind them: shorten it, or put the word earlier"
-    )
-
-
 def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
-    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded.
-
-    Args:
-        base: gives the tokenizer and the number of positions.
-        token: the motion's, with the others.
-        texts: each by what it is the text of, for the message.
+    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded. Each text
+    comes by what it is the text of, for the message.
     """
-    tokenizer, length = base.tokenizer(), base.text_length()
+    tokenizer = base.tokenizer()
     tokenizer.add_tokens([one.word for one in token.tokens.values() if one.added])
+    _check_words(tokenizer, token.words.values(), texts, length=base.text_length())
+
+
+def _check_words(tokenizer: Any, words: Iterable[str], texts: Mapping[str, str], *, length: int) -> None:
     for name, text in texts.items():
-        for word in token.words.values():
-            if reason := lost_word(tokenizer, text, word, length=length):
-                raise VmcError(f"{name} {reason}")
+        ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
+        for word in words if len(ids) > length else ():
+            wanted = tokenizer(word, add_special_tokens=False).input_ids
+            first = next((place for place in range(len(ids)) if ids[place : place + len(wanted)] == wanted), 0)
+            if first + len(wanted) >= length:  # the last position is the end of the text, however much is cut
+                told = f"{len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} stands"
+                raise VmcError(f"{name} '{shortened(text)}' has {told} behind them: shorten it, or put it earlier")
 
 
 def save_clip_text(folder: Path, tokenizer: Any) -> None:
-    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors.
-
-    transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
-    names, which older ones need to read the file.
-    """
+    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors."""
+    # transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
+    # names, which older ones need to read the file.
     tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
     file = folder / "text_encoder" / "model.safetensors"
-    with safe_open(file, framework="pt") as stored:
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in tensors.items()}
+    prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in load_file(file).items()}
     with atomic_write(file) as temporary:
         save_file(prefixed, temporary, metadata={"format": "pt"})
 
 
 def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer, from the vocabulary that open_clip carries.
+    """CLIP's tokenizer, from the vocabulary that open_clip carries, which calls its two special entries otherwise."""
+    from open_clip.tokenizer import SimpleTokenizer  # takes seconds to import
 
-    The order of the 49,408 entries is OpenAI's: 256 bytes, the same with the end-of-word mark, the merges, two specials
-    (github.com/openai/CLIP, `clip/simple_tokenizer.py`). Of the bytes the printable ones come first, the others are
-    written as letters from 256 on (Radford et al., 2019).
-    """
-    packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
-    lines = gzip.decompress(packed).decode().splitlines()[1 : 49152 - 256 - 2 + 1]
-    merges = [tuple(line.split()) for line in lines]
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    letters = [chr(code) for code in printable] + [chr(256 + code) for code in range(256 - len(printable))]
-    entries = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
-    vocabulary = {entry: index for index, entry in enumerate([*entries, "<|startoftext|>", "<|endoftext|>"])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=POSITIONS)
+    known = SimpleTokenizer()
+    entries = [*list(known.encoder)[:-2], "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {entry: index for index, entry in enumerate(entries)}
+    return CLIPTokenizer(vocab=vocabulary, merges=list(known.bpe_ranks), model_max_length=POSITIONS)

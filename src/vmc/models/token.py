@@ -78,11 +78,7 @@ class Token:
             raise VmcError(f"{key}.trained is true, but {key}.learning_rate is not set; 1e-3 is a place to begin")
 
     def place(self, tokenizer: Any, *, key: str) -> tuple[int, int]:
-        """The token's id, and that of the word whose row it starts as; the tokenizer is given the word if it is added.
-
-        Raises:
-            VmcError: the word is not one token, or is to be added and already known.
-        """
+        """The token's id, and that of the word whose row it starts as; the tokenizer is given a word to be added."""
         if not self.added:
             token_id = one_token(tokenizer, self.word, key=f"{key}.word")
             return token_id, token_id
@@ -100,9 +96,6 @@ class MotionToken(Token):
 
     Args:
         further: tokens by name, or their settings; the word of NAME stands for `{NAME_token}`.
-
-    Raises:
-        VmcError: settings that cannot be, or two tokens with one word.
     """
 
     word: str = "sks"
@@ -142,10 +135,9 @@ class MotionToken(Token):
 
     def describe(self) -> dict[str, Any]:
         """What a delta says of the tokens."""
-        motion, *others = (
-            {"word": one.word, "added": one.added, "start": one.start} for one in (self, *self.further.values())
-        )
-        return {**motion, "further": dict(zip(self.further, others, strict=True))} if others else motion
+        told = {name: {"word": one.word, "added": one.added, "start": one.start} for name, one in self.tokens.items()}
+        motion = told.pop(MOTION)
+        return {**motion, "further": told} if told else motion
 
     def install(self, tokenizer: Any, text_encoder: Any) -> TokenEmbedding:
         """Give each token its row in the text encoder, and a place in the tokenizer where it is added; as `place`."""
@@ -169,7 +161,7 @@ def _further_token(name: str, settings: Token | Mapping[str, Any]) -> Token:
     if isinstance(settings, Token):
         return settings
     known = [one.name for one in fields(Token)]
-    if not isinstance(settings, Mapping) or "word" not in settings:
+    if "word" not in settings:
         raise VmcError(f"token.further.{name} has no word; give token.further.{name}.word, a rare one")
     if unknown := [key for key in settings if key not in known]:
         raise VmcError(f"token.further.{name}.{unknown[0]} is unknown; a token has {', '.join(known)}")
@@ -181,11 +173,8 @@ def one_token(tokenizer: Any, word: str, *, key: str) -> int:
     ids = tokenizer(word, add_special_tokens=False).input_ids
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         settings = key.rpartition(".")[0]
-        raise VmcError(
-            f"{key} is '{word}', which the tokenizer splits into {len(ids)} tokens;"
-            f" choose a rare word that is one token (of CLIP's: sks, pll), or set {settings}.added=true with"
-            f" {settings}.start"
-        )
+        remedy = f"choose a rare word that is one (of CLIP's: sks, pll), or set {settings}.added=true and .start"
+        raise VmcError(f"{key} is '{word}', which the tokenizer splits into {len(ids)} tokens; {remedy}")
     return int(ids[0])
 
 

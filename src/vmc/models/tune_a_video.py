@@ -8,30 +8,22 @@ Axes: B videos, C channels, F frames, N = B x F images, H and W, P = H x W place
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMInverseScheduler,
-    DDIMScheduler,
-    UNet2DConditionModel,
-    UNet3DConditionModel,
-)
+from diffusers import DDIMInverseScheduler, DDIMScheduler, UNet2DConditionModel, UNet3DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn import LayerNorm, Module, init
-from transformers import CLIPTextModel
 
-from vmc.diffusion.process import Solver, VariancePreserving
+from vmc.diffusion.process import Solver
 from vmc.diffusion.sampling import Conditioning
-from vmc.models.latent_diffusion import LatentDiffusion, forward_process
+from vmc.models.latent_diffusion import LatentDiffusion
 from vmc.models.text import TextEncoder
 from vmc.models.unet3d import UNet3D, is_temporal
 from vmc.utils.errors import VmcError
@@ -67,11 +59,7 @@ class TuneAVideo(LatentDiffusion):
     family: ClassVar[str] = "tune_a_video"
     pipelines: ClassVar[tuple[str, ...]] = (*UNet3D.pipelines, "StableDiffusionPipeline")
     of_another_family: ClassVar[bool] = True
-    networks: ClassVar[Mapping[str, Any]] = {
-        "unet": UNet2DConditionModel,
-        "vae": AutoencoderKL,
-        "text_encoder": CLIPTextModel,
-    }
+    networks: ClassVar[Mapping[str, Any]] = {"unet": UNet2DConditionModel, **LatentDiffusion.networks}
     groups: ClassVar[Mapping[str, Callable[[str], bool]]] = {
         "tune_a_video": lambda name: is_new(name) or (name.endswith(QUERIES) and not is_temporal(name)),
         "all": lambda name: True,
@@ -85,24 +73,15 @@ class TuneAVideo(LatentDiffusion):
     def check_folder(self, folder: Path) -> None:
         """Refuse a UNet that is neither a 3D one nor one for images."""
         if (name := self.read_config(folder / "unet" / "config.json").get("_class_name")) not in KINDS:
-            raise VmcError(
-                f"model.path is {self.path}, whose UNet is of the class {name}; Tune-A-Video inflates a"
-                f" {' or a '.join(KINDS)}"
-            )
+            told = f"whose UNet is of the class {name}; Tune-A-Video inflates a {' or a '.join(KINDS)}"
+            raise VmcError(f"model.path is {self.path}, {told}")
 
     def network(self, part: str) -> Any:
         """The UNet's class, by what the folder is."""
         return KINDS[self.config("unet")["_class_name"]] if part == "unet" else super().network(part)
 
-    @cached_property
-    def process(self) -> VariancePreserving:
-        """The folder's noise schedule; DDIM on it (Song et al., 2021), and its inversion."""
-        return forward_process(
-            DDIMScheduler.from_config(self.schedule()), make_solver=self.solver, make_inverse=self.inverse_solver
-        )
-
     def solver(self, **changes: Any) -> Solver:
-        """DDIM, which adds no noise, so that an inverted video comes back."""
+        """DDIM (Song et al., 2021), which adds no noise, so that an inverted video comes back."""
         return DDIMScheduler.from_config(self.schedule(), **{**SPACING, **changes})
 
     def inverse_solver(self) -> Solver:
@@ -147,16 +126,10 @@ class TuneAVideo(LatentDiffusion):
         prediction_NCHW = prediction.squeeze(2) if takes_videos else prediction
         return rearrange(prediction_NCHW, "(b f) c h w -> b c f h w", f=frames)
 
-    def blocks(self, denoiser: Any) -> Sequence[Module]:
-        """Every down, mid and up block."""
-        return (*denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks)
-
     def check_export(self) -> None:
         """Refuse it: diffusers has no class for an inflated UNet."""
-        raise VmcError(
-            "the run is of the family tune_a_video, whose network no pipeline of diffusers can open; leave export out,"
-            " the run's weights/ are read by this project"
-        )
+        told = "whose network no pipeline of diffusers can open; leave export out, this project reads the run's weights"
+        raise VmcError(f"the run is of the family tune_a_video, {told}")
 
     def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
         """Refused."""
@@ -193,12 +166,7 @@ def spatial_layers(unet: UNet3DConditionModel) -> UNet2DConditionModel:
 
 
 class TemporalAttention(Module):
-    """Self-attention of each place along time, added to what it is given.
-
-    Args:
-        width: of the features, D.
-        heads: of the attention.
-    """
+    """Self-attention of each place along time, added to what it is given; `width` is D."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -234,37 +202,25 @@ def _attend_along_time(block: Module, args: Any, named: Mapping[str, Any], featu
 
 
 class FrameProcessor:
-    """Attention of images that are frames: with `causal`, keys and values are of the first and the previous frame.
-
-    Args:
-        processor: computes the attention.
-        causal: whether self-attention is sparse-causal; else each frame is alone.
+    """Attention of images that are frames, which `processor` computes: with `causal`, keys and values are of the first
+    and the previous frame, else each frame is alone.
     """
 
     def __init__(self, processor: Any, *, causal: bool) -> None:
         self.processor, self.causal = processor, causal
 
     def __call__(
-        self,
-        attn: Attention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-        frames: int = 1,
+        self, attn: Attention, hidden_states: Tensor, *, encoder_hidden_states: Any, attention_mask: Any, frames: int
     ) -> Tensor:
         """As diffusers' processors; `frames` are those of a video."""
         if self.causal:
             encoder_hidden_states = first_and_previous(hidden_states, frames)
-        return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask)
 
 
 def first_and_previous(features_NPD: Tensor, frames: int) -> Tensor:
-    """Of each frame the features of its video's first frame and of the frame before it, beside each other along P.
-
-    The first frame is the one before itself.
-    """
+    """Of each frame the features of its video's first frame and of the frame before it, beside each other along P."""
     features_BFPD = rearrange(features_NPD, "(b f) p d -> b f p d", f=frames)
     first = repeat(features_BFPD[:, 0], "b p d -> b f p d", f=frames)
-    previous = torch.cat([features_BFPD[:, :1], features_BFPD[:, :-1]], dim=1)
+    previous = torch.cat([features_BFPD[:, :1], features_BFPD[:, :-1]], dim=1)  # the first is before itself
     return rearrange([first, previous], "two b f p d -> (b f) (two p) d")

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
 from torch import Tensor
 from torch.nn import Module
-from transformers import CLIPTextModel
 
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion, save_clip_pipeline, unet_groups
@@ -35,11 +34,7 @@ class UNet3D(LatentDiffusion):
     family: ClassVar[str] = "unet3d"
     pipelines: ClassVar[tuple[str, ...]] = ("TextToVideoSDPipeline", "VideoToVideoSDPipeline")
     pipeline: ClassVar[Any] = TextToVideoSDPipeline
-    networks: ClassVar[Mapping[str, Any]] = {
-        "unet": UNet3DConditionModel,
-        "vae": AutoencoderKL,
-        "text_encoder": CLIPTextModel,
-    }
+    networks: ClassVar[Mapping[str, Any]] = {"unet": UNet3DConditionModel, **LatentDiffusion.networks}
     groups = unet_groups(is_temporal)
 
     def denoiser(self, *, dtype: torch.dtype = torch.float32) -> UNet3DConditionModel:
@@ -69,20 +64,18 @@ class Sizes(UNet3D):
 
 ZEROSCOPE = Sizes(
     configs={
-        "unet": {
-            **{"sample_size": 32, "block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2},
-            **{"cross_attention_dim": 1024, "attention_head_dim": 64},
-        },
+        "unet": {"sample_size": 32, "cross_attention_dim": 1024},
         "vae": {
             **{"sample_size": 512, "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
             **{"latent_channels": 4, "down_block_types": ("DownEncoderBlock2D",) * 4},
             "up_block_types": ("UpDecoderBlock2D",) * 4,
         },
         "text_encoder": {
-            **{"vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23},
-            **{"num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu"},
-            **{"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
+            **{"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16},
+            **{"hidden_act": "gelu", "pad_token_id": 49407},
         },
     }
 )
-"""`cerspense/zeroscope_v2_576w`, as its configs give them; `damo-vilab/text-to-video-ms-1.7b` has the same."""
+"""`cerspense/zeroscope_v2_576w`, as its configs give them where they differ from the libraries' defaults;
+`damo-vilab/text-to-video-ms-1.7b` has the same.
+"""

@@ -26,19 +26,15 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
-from vmc.models.base import DECODE_FRAMES, Autoencoder, Groups, VideoModel, check_size
+from vmc.models.base import DECODE_FRAMES, PARTS, ROLES, Autoencoder, Groups, VideoModel, check_size
 from vmc.models.latent_diffusion import to_uint8
 from vmc.models.loading import quiet_loading
 from vmc.models.text import TextEncoder
-from vmc.models.token import MotionToken
 from vmc.utils.errors import VmcError
 
 POSITIONS = 512
 """Of the text: what `WanPipeline` reads where nobody says otherwise, and what the model was trained with."""
-SOLVERS: dict[str, Any] = {
-    "UniPCMultistepScheduler": UniPCMultistepScheduler,
-    "FlowMatchEulerDiscreteScheduler": FlowMatchEulerDiscreteScheduler,
-}
+SOLVERS: dict[str, Any] = {one.__name__: one for one in (UniPCMultistepScheduler, FlowMatchEulerDiscreteScheduler)}
 """Of published folders, by the name in their `scheduler_config.json`."""
 ATTENTION = {"fused": "native", "plain": "_native_math"}
 """diffusers' name of each."""
@@ -57,152 +53,6 @@ def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tenso
             return forward(timestep)
 
     return computed
-
-
-class Wan(VideoModel):
-    """`WanTransformer3DModel` in the layout of `WanPipeline`, text to video with one denoiser (Wan 2.1).
-
-    No layer of it is temporal alone: its self-attention mixes all tokens of all frames. Its groups:
-
-        self_attention   attn1 of every block: what mixes frames, and places within them
-        self_qk          queries and keys of it: what attends to what
-        text_kv          keys and values of the cross-attention: what the text says
-        spatial          everything but the self-attention: what treats each token of a video by itself
-        all              everything
-    """
-
-    family: ClassVar[str] = "wan"
-    pipelines: ClassVar[tuple[str, ...]] = ("WanPipeline",)
-    parts: ClassVar[Mapping[str, str]] = {
-        "transformer": "config.json",
-        "vae": "config.json",
-        "text_encoder": "config.json",
-        "tokenizer": "tokenizer_config.json",
-        "scheduler": "scheduler_config.json",
-    }
-    networks: ClassVar[Mapping[str, Any]] = {
-        "transformer": WanTransformer3DModel,
-        "vae": AutoencoderKLWan,
-        "text_encoder": UMT5EncoderModel,
-    }
-    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "denoiser": ("transformer",),
-        "autoencoder": ("vae",),
-        "text": ("text_encoder", "tokenizer"),
-    }
-    prefix: ClassVar[str] = "transformer"
-    half: ClassVar[str] = "bfloat16"  # UMT5's numbers grow beyond float16
-    groups: ClassVar[Groups] = {
-        "self_attention": _matches(r"blocks\.\d+\.attn1\..+"),
-        "self_qk": _matches(r"blocks\.\d+\.attn1\.to_[qk]\.(weight|bias)"),
-        "text_kv": _matches(r"blocks\.\d+\.attn2\.to_[kv]\.(weight|bias)"),
-        "spatial": lambda name: ".attn1." not in name,
-        "all": lambda name: True,
-    }
-
-    def check_folder(self, folder: Path) -> None:
-        """Refuse a Wan 2.2 with an expert for either half of the times."""
-        if self.index(folder).get("transformer_2", [None])[0] is not None:
-            raise VmcError(
-                f"model.path is {self.path}, which has two denoisers (transformer and transformer_2), of which the"
-                " family wan knows one; give a pipeline with one, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
-            )
-
-    def index(self, folder: Path) -> dict[str, Any]:
-        """The content of `model_index.json`; nothing where there is none."""
-        file = folder / "model_index.json"
-        return self.read_config(file) if file.is_file() else {}
-
-    def mismatch(self) -> str | None:
-        """Text features must be as wide as the transformer takes them, and latents have as many channels."""
-        transformer, vae = self.config("transformer"), self.config("vae")
-        width, channels = self.config("text_encoder")["d_model"], vae["z_dim"]
-        if width != transformer["text_dim"]:
-            return f"has text features of width {width}, but the transformer takes {transformer['text_dim']}"
-        if channels != transformer["in_channels"]:
-            return f"has latents of {channels} channels, but the transformer takes {transformer['in_channels']}"
-        return None
-
-    @cached_property
-    def process(self) -> FlowMatching:
-        """Flow matching, with the solver that the folder names and its shift."""
-        settings = self.config("scheduler")
-        _, name = self.index(self.folder).get("scheduler") or (None, settings.get("_class_name"))
-        is_flow = name == "FlowMatchEulerDiscreteScheduler" or (
-            name == "UniPCMultistepScheduler"
-            and settings.get("use_flow_sigmas")
-            and settings.get("prediction_type") == "flow_prediction"
-        )
-        if not is_flow or settings.get("use_dynamic_shifting"):
-            raise VmcError(
-                f"{self.folder / 'scheduler'} is a {name} that the family wan cannot sample with; it must be a"
-                f" {' or '.join(SOLVERS)} of flow matching with a fixed shift"
-            )
-        return FlowMatching(
-            make_solver=partial(SOLVERS[str(name)].from_config, settings),
-            shift=float(settings.get("flow_shift", settings.get("shift", 1.0))),
-            scale=float(settings.get("num_train_timesteps", 1000)),
-        )
-
-    def denoiser(self, *, dtype: torch.dtype = torch.float32) -> WanTransformer3DModel:
-        """The transformer; the `plain` attention is PyTorch's own without a fused kernel."""
-        transformer = self.open("transformer", dtype)
-        for block in transformer.blocks:
-            for attention in (block.attn1, block.attn2):
-                attention.set_attention_backend(ATTENTION[self.attention])
-        embedder = transformer.condition_embedder.time_embedder
-        embedder.forward = _in_float32(embedder.forward)
-        return transformer
-
-    def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
-        """prediction_BCFHW, the velocity. It attends to all positions, those behind a text being zero."""
-        return denoiser(noisy_BCFHW, timesteps.expand(len(noisy_BCFHW)), text.embeddings_BLD).sample
-
-    def text_encoder(self, token: MotionToken | None = None, *, dtype: torch.dtype = torch.float32) -> TextEncoder:
-        """UMT5's encoder."""
-        network = self.open("text_encoder", dtype)
-        return UMT5Text.load(self.tokenizer(), network, token, length=self.text_length())
-
-    def tokenizer(self) -> Any:
-        """UMT5's tokenizer (SentencePiece)."""
-        return AutoTokenizer.from_pretrained(self.folder / "tokenizer")
-
-    def text_length(self) -> int:
-        """As many as `WanPipeline` reads; UMT5 itself has relative positions and no limit."""
-        return POSITIONS
-
-    def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> "WanAutoencoder":
-        """All frames of a video together."""
-        return WanAutoencoder(self.open("vae", dtype))
-
-    def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
-        """(C, F, h, w): the first frame has a latent of its own, then every four frames have one."""
-        vae = self.config("vae")
-        time, space = int(vae.get("scale_factor_temporal", 4)), int(vae.get("scale_factor_spatial", 8))
-        if frames < 1 or (frames - 1) % time:
-            below = max((frames - 1) // time, 0) * time + 1
-            raise VmcError(
-                f"data.frames is {frames}, which this model's autoencoder cannot hold: it takes {time}n + 1 frames, so"
-                f" choose {below} or {below + time}"
-            )
-        check_size(size, space * max(self.config("transformer")["patch_size"][1:]))
-        return int(vae["z_dim"]), (frames - 1) // time + 1, size // space, size // space
-
-    def blocks(self, denoiser: Any) -> Sequence[Module]:
-        """The transformer's blocks."""
-        return tuple(denoiser.blocks)
-
-    def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
-        """A folder that `WanPipeline` opens, with the solver that `generate` uses."""
-        save_pipeline(
-            folder,
-            vae=self.autoencoder().module,
-            text_encoder=text.network,
-            tokenizer=text.tokenizer,
-            transformer=denoiser.float(),
-            scheduler=self.process.solver(),
-            expand_timesteps=bool(self.index(self.folder).get("expand_timesteps")),
-        )
 
 
 class UMT5Text(TextEncoder):
@@ -240,9 +90,7 @@ class WanAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def decode(self, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES, tile: int | None = None) -> Tensor:
-        """frames_BFCHW, a video at a time; within it the autoencoder goes from latent frame to latent frame itself, so
-        that `frames_at_once` changes nothing.
-        """
+        """frames_BFCHW, a video at a time; it decodes frame by frame itself, so `frames_at_once` changes nothing."""
         vae = self.module
         latents_BCFHW = latents_BCFHW.to(vae.device, vae.dtype)
         mean, deviation = self._statistics(latents_BCFHW)
@@ -257,6 +105,113 @@ class WanAutoencoder(Autoencoder):
         ratio = self.module.spatial_compression_ratio
         stride = tile * 3 // 4 // ratio * ratio
         self.module.enable_tiling(tile, tile, stride, stride)
+
+
+class Wan(VideoModel):
+    """`WanTransformer3DModel` in the layout of `WanPipeline`, text to video with one denoiser (Wan 2.1).
+
+    No layer of it is temporal alone: its self-attention mixes all tokens of all frames. Its groups:
+
+        self_attention   attn1 of every block: what mixes frames, and places within them
+        self_qk          queries and keys of it: what attends to what
+        text_kv          keys and values of the cross-attention: what the text says
+        spatial          everything but the self-attention: what treats each token of a video by itself
+        all              everything
+    """
+
+    family: ClassVar[str] = "wan"
+    pipelines: ClassVar[tuple[str, ...]] = ("WanPipeline",)
+    parts: ClassVar[Mapping[str, str]] = {"transformer": "config.json", **PARTS}
+    networks: ClassVar[Mapping[str, Any]] = {
+        "transformer": WanTransformer3DModel,
+        "vae": AutoencoderKLWan,
+        "text_encoder": UMT5EncoderModel,
+    }
+    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {"denoiser": ("transformer",), **ROLES}
+    autoencoder_class, text_class = WanAutoencoder, UMT5Text
+    prefix: ClassVar[str] = "transformer"
+    half: ClassVar[str] = "bfloat16"  # UMT5's numbers grow beyond float16
+    groups: ClassVar[Groups] = {
+        "self_attention": _matches(r"blocks\.\d+\.attn1\..+"),
+        "self_qk": _matches(r"blocks\.\d+\.attn1\.to_[qk]\.(weight|bias)"),
+        "text_kv": _matches(r"blocks\.\d+\.attn2\.to_[kv]\.(weight|bias)"),
+        "spatial": lambda name: ".attn1." not in name,
+        "all": lambda name: True,
+    }
+
+    def check_folder(self, folder: Path) -> None:
+        """Refuse a Wan 2.2 with an expert for either half of the times."""
+        if self.index(folder).get("transformer_2", [None])[0] is not None:
+            told = "has two denoisers (transformer and transformer_2); give a pipeline with one, such as"
+            raise VmcError(f"model.path is {self.path}, which {told} Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
+
+    def index(self, folder: Path) -> dict[str, Any]:
+        """The content of `model_index.json`; nothing where there is none."""
+        file = folder / "model_index.json"
+        return self.read_config(file) if file.is_file() else {}
+
+    @cached_property
+    def process(self) -> FlowMatching:
+        """Flow matching, with the solver that the folder names and its shift."""
+        settings = self.config("scheduler")
+        _, name = self.index(self.folder).get("scheduler") or (None, settings.get("_class_name"))
+        flows = bool(settings.get("use_flow_sigmas")) and settings.get("prediction_type") == "flow_prediction"
+        known = {"FlowMatchEulerDiscreteScheduler": True, "UniPCMultistepScheduler": flows}
+        if not known.get(str(name)) or settings.get("use_dynamic_shifting"):
+            wanted = f"a {' or '.join(SOLVERS)} of flow matching with a fixed shift"
+            told = f"is a {name} that the family wan cannot sample with"
+            raise VmcError(f"{self.folder / 'scheduler'} {told}; it must be {wanted}")
+        return FlowMatching(
+            make_solver=partial(SOLVERS[str(name)].from_config, settings),
+            shift=float(settings.get("flow_shift", settings.get("shift", 1.0))),
+            scale=float(settings.get("num_train_timesteps", 1000)),
+        )
+
+    def denoiser(self, *, dtype: torch.dtype = torch.float32) -> WanTransformer3DModel:
+        """The transformer; the `plain` attention is PyTorch's own without a fused kernel."""
+        transformer = self.open("transformer", dtype)
+        for block in transformer.blocks:
+            for attention in (block.attn1, block.attn2):
+                attention.set_attention_backend(ATTENTION[self.attention])
+        embedder = transformer.condition_embedder.time_embedder
+        embedder.forward = _in_float32(embedder.forward)
+        return transformer
+
+    def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
+        """prediction_BCFHW, the velocity. It attends to all positions, those behind a text being zero."""
+        return denoiser(noisy_BCFHW, timesteps.expand(len(noisy_BCFHW)), text.embeddings_BLD).sample
+
+    def tokenizer(self) -> Any:
+        """UMT5's tokenizer (SentencePiece)."""
+        return AutoTokenizer.from_pretrained(self.folder / "tokenizer")
+
+    def text_length(self) -> int:
+        """As many as `WanPipeline` reads; UMT5 itself has relative positions and no limit."""
+        return POSITIONS
+
+    def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
+        """(C, F, h, w): the first frame has a latent of its own, then every four frames have one."""
+        vae = self.config("vae")
+        time, space = int(vae.get("scale_factor_temporal", 4)), int(vae.get("scale_factor_spatial", 8))
+        if frames < 1 or (frames - 1) % time:
+            below = max((frames - 1) // time, 0) * time + 1
+            told = (
+                f"which the autoencoder cannot hold: it takes {time}n + 1 frames, so choose {below} or {below + time}"
+            )
+            raise VmcError(f"data.frames is {frames}, {told}")
+        check_size(size, space * max(self.config("transformer")["patch_size"][1:]))
+        return int(vae["z_dim"]), (frames - 1) // time + 1, size // space, size // space
+
+    def blocks(self, denoiser: Any) -> Sequence[Module]:
+        """The transformer's blocks."""
+        return tuple(denoiser.blocks)
+
+    def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
+        """A folder that `WanPipeline` opens, with the solver that `generate` uses."""
+        parts = {"vae": self.autoencoder().module, "text_encoder": text.network, "transformer": denoiser.float()}
+        expand = bool(self.index(self.folder).get("expand_timesteps"))
+        scheduler = self.process.solver()
+        save_pipeline(folder, tokenizer=text.tokenizer, scheduler=scheduler, expand_timesteps=expand, **parts)
 
 
 def save_pipeline(folder: Path, *, tokenizer: Any, expand_timesteps: bool = False, **parts: Any) -> None:

@@ -96,8 +96,6 @@ def _pipeline(path: Path) -> str:
     counts = [
         f"{part.replace('_', ' ')} {_count(base.open(part, torch.float16), path / part):,}" for part in base.networks
     ]
-    if reason := base.mismatch():
-        raise VmcError(f"{path} {reason}: the parts are of two models, get the complete folder again")
     base.tokenizer(), base.process.solver()
     return f"a text-to-video pipeline in the diffusers layout (parameters: {', '.join(counts)})"
 

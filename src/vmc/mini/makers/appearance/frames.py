@@ -16,7 +16,7 @@ from vmc.mini.world.gestures import LABELS
 from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.renderer import ClipSpec, Framing, render
 from vmc.mini.world.specs import sample_clip
-from vmc.models.latent_diffusion import ImageAutoencoder
+from vmc.models.base import Autoencoder
 from vmc.models.unet3d import UNet3D
 from vmc.tools.learning.shards import Array, Shards
 from vmc.utils.randomness import generator
@@ -93,7 +93,7 @@ def after_autoencoder(frames_NHWC: Array, pipeline: Path) -> Array:
 
 
 @cache
-def _autoencoder(pipeline: Path) -> ImageAutoencoder:
+def _autoencoder(pipeline: Path) -> Autoencoder:
     return UNet3D(path=pipeline).autoencoder()
 
 
