@@ -28,9 +28,6 @@ def write_report(
         runs: the folder that was reported on.
         figures: functions that draw them, by the name of their files.
         study: the page on which people choose between two arms; None keeps that of the earlier report.
-
-    Raises:
-        VmcError: as `report_folder` and `draw_figures`, or a choice for figure 3 that no run has.
     """
     with report_folder(output) as folder:
         (folder / "tables").mkdir()
@@ -65,8 +62,7 @@ def page(report: Report, runs: Path, figures: Mapping[str, str], *, study: bool 
 def report_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of an earlier report when the block ends well, and is gone when not.
 
-    Raises:
-        VmcError: `path` is there and is no report, holds files that no report wrote, or cannot be written.
+    A VmcError where `path` is there and is no report, holds files that no report wrote, or cannot be written.
     """
     check_output(path)
     with atomic_folder(path, remedy="choose another output, or make room") as made:

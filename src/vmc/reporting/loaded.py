@@ -17,7 +17,6 @@ from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
 from vmc.metrics.matching import Trajectory
-from vmc.metrics.resampling import Run
 from vmc.metrics.scores import read_scores, values_of_run
 from vmc.utils.errors import VmcError
 
@@ -56,7 +55,7 @@ class Scored:
         """The table of `scores.csv`; a VmcError where it does not read."""
         return read_scores(self.folder / SCORES, columns=self.columns)
 
-    @property
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The table of `scores.csv`, a dict a video."""
         return table_rows(self.scores)
@@ -168,11 +167,6 @@ class Control:
     motion: str
     seed: int
     scored: Scored
-
-    @property
-    def as_run(self) -> Run:
-        """Its values, for statistics."""
-        return Run(motion=self.motion, seed=self.seed, values=self.scored.values, measures=self.scored.measures)
 
 
 @dataclass(frozen=True, kw_only=True)
