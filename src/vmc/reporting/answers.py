@@ -146,7 +146,8 @@ def choice_table(answers: pd.DataFrame, key: Sequence[Mapping[str, str]]) -> tup
     said = [row for row in key if row["page"] in set(answers["page"])]
     words = dict.fromkeys(f"{one}: {row[column]}" for one, column in ASKED.items() for row in said if row[column])
     rows, records, rules = list[list[str]](), list[dict[str, Any]](), set[int]()
-    for (arms, question), group in answers.groupby(["arms", "question"]):
+    groups: Any = answers.groupby(["arms", "question"])
+    for (arms, question), group in groups:
         # Everybody who has answered anything on a page was asked all of it.
         raters = answers.loc[answers["page"].isin(group["page"]), ["page", "rater"]].drop_duplicates()
         motions = sorted(group["motion"].unique())
@@ -171,7 +172,7 @@ def choice_table(answers: pd.DataFrame, key: Sequence[Mapping[str, str]]) -> tup
 
 def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[str, Any]:
     """What a line of the table says, as the CSV holds it."""
-    hits_N = (answers["arm"] == arms[0]).to_numpy(np.float64)
+    hits_N = np.asarray(answers["arm"] == arms[0], dtype=np.float64)
     low, high = crossed_interval(hits_N, list(answers["rater"]), list(answers["subject"]))
     share, (pairs, kappa) = float(hits_N.mean()), agreement(answers)
     one = {"arm": arms[0], "chosen": share, "chosen_low": low, "chosen_high": high}

@@ -114,16 +114,13 @@ def find_page(
 ) -> Page:
     """The page of two arms of a report, each at the evaluation at which the report shows it.
 
+    A VmcError where the choice cannot be, or the arms have no video in common.
+
     Args:
-        report: the results.
         arms: names of two arms.
-        questions: what is asked, `motion`, `text` or both.
-        words: the words of each question.
+        questions: what is asked, `motion`, `text` or both, by the `words` of each.
         pairs: how many are shown, evenly over motions and of as many subjects as there are; None takes all.
         named: whether people are asked for a name.
-
-    Raises:
-        VmcError: a choice that cannot be, or arms without a video in common.
     """
     have = sorted((arm for arm, result in report.results.items() if result.matched), key=arm_order)
     if not isinstance(arms, list) or len(arms) != 2 or arms[0] == arms[1]:
@@ -182,7 +179,9 @@ def _in_turn(pairs: Sequence[Pair], kind: Callable[[Pair], object]) -> list[Pair
 
 def _write_examples(pairs: Sequence[Pair], folder: Path) -> dict[str, str]:
     """An exemplar of each motion, the first that reads; names of their files."""
-    first = dict.fromkeys(pair.run.motion for pair in pairs) | {pair.run.motion: pair.run for pair in reversed(pairs)}
+    first: dict[str, FoundRun] = {}
+    for pair in pairs:
+        first.setdefault(pair.run.motion, pair.run)
     for number, run in enumerate(first.values()):
         file = folder / f"example-{number}.mp4"
         if not any(write_exemplar(path, file, run) for _, path in sorted(run.exemplars.items())):

@@ -165,8 +165,8 @@ def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
     """Tested where there are several runs; with a single one the difference alone."""
     if len(one.places) > 1:
         return paired_differences(one, other)
-    apart_V = (one.value_V - other.value_V).tolist()
-    return {name: Difference(apart, *[math.nan] * 4, "") for name, apart in zip(one.metrics, apart_V, strict=True)}
+    nan, apart_V = math.nan, (one.value_V - other.value_V).tolist()
+    return {name: Difference(apart, nan, nan, nan, nan, "") for name, apart in zip(one.metrics, apart_V, strict=True)}
 
 
 def compare_arms(

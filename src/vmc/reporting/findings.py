@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import Difference
@@ -113,7 +113,7 @@ def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
             cell = comparison.status or with_test(difference, measure)
             at, pairs = rounded(comparison.at, APPEARANCE.digits), str(comparison.pairs or NOTHING)
             rows.append([one.finding.text * first, one.verdict * first, said, cell, at, pairs])
-            record = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
+            record: dict[str, Any] = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
             record |= {"metric": claim.metric, "more": claim.more, "less": claim.less, "status": comparison.status}
             record |= {"compared_at": comparison.at, "pairs": comparison.pairs}
             records.append(record | spread_fields("value", DIFFERENCE, difference))

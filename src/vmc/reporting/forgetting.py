@@ -50,11 +50,11 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
         intervals = intervals_of_runs([values for *_, values in found])
         if arm != METHOD and (pairs := [_from(one, method[run.place]) for run, _, one in found if run.place in method]):
             intervals |= {FROM_METHOD.name: _of_several(pairs)}
-        step = sum(step for _, step, _ in found) / len(found)
+        mean_step = sum(step for _, step, _ in found) / len(found)
         cells = [with_interval(intervals.get(one.name), one) for one in (KNOWN, LOST)]
         apart = _marked(intervals.get(FROM_METHOD.name))
-        rows.append([arm_name(arm), str(len(found)), rounded(step, 0), *cells, apart])
-        records.append({"arm": arm, "runs": len(found), "step": step} | interval_fields(MEASURES, intervals))
+        rows.append([arm_name(arm), str(len(found)), rounded(mean_step, 0), *cells, apart])
+        records.append({"arm": arm, "runs": len(found), "step": mean_step} | interval_fields(MEASURES, intervals))
     text = TextTable(
         name="forgetting",
         title="Forgetting: known gestures after another motion was learned",

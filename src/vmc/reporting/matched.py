@@ -20,20 +20,13 @@ from vmc.utils.errors import VmcError
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """Where a run's appearance, fitted over all of its evaluations, has fallen to the threshold.
+    """Where a run's appearance, fitted over all of its evaluations, has fallen to the threshold."""
 
-    Args:
-        reached: whether it has; if not, both steps are the last evaluation's.
-        before: step of the evaluation before it; `after` is the next one.
-        weight: share of `after` in what is interpolated, 0..1; `before` has the rest.
-        appearance: score of the run there: the threshold, or that of the last evaluation.
-    """
-
-    reached: bool
-    before: int
-    after: int
-    weight: float
-    appearance: float
+    reached: bool  # whether it has; if not, both steps are the last evaluation's
+    before: int  # step of the evaluation before it
+    after: int  # step of the next one
+    weight: float  # share of `after` in what is interpolated, 0..1; `before` has the rest
+    appearance: float  # score of the run there: the threshold, or that of the last evaluation
 
     @property
     def step(self) -> float:
@@ -44,8 +37,7 @@ class Crossing:
 def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str = "the run") -> Crossing:
     """Where the fit has fallen to the threshold; the last evaluation where it has not, or there is no threshold.
 
-    Raises:
-        VmcError: none above the threshold before those at or below it, or no finite threshold.
+    A VmcError where none lies above the threshold before those at or below it, or the threshold is not finite.
     """
     if threshold is not None and not math.isfinite(threshold):
         raise VmcError(f"stop.appearance is {threshold}; it must be a number to match arms at")
@@ -75,10 +67,8 @@ def interpolate_values(
     Each video is interpolated between the two evaluations, so that their mean is the interpolated mean and intervals
     see how videos differ. A video that has a value in one of the two alone (invalid in the other) has none here.
 
-    With `common_only` the videos that both have are used, where one evaluation has more than the other.
-
-    Raises:
-        VmcError: an evaluation is missing, or the two are of different videos.
+    With `common_only` the videos that both have are used, where one evaluation has more than the other. A VmcError
+    where an evaluation is missing, or the two are of different videos.
     """
     if missing := sorted({crossing.before, crossing.after} - values.keys()):
         raise VmcError(f"there are no scores of step {missing[0]}, beside the crossing; evaluate the run at that step")

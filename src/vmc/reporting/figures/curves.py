@@ -203,8 +203,8 @@ def draw_curves(
                 if len(points := _points(curve, measure, x)):
                     color = drawn[curve.arm].color
                     colors = {"facecolor": (color, SHADE / len(banded)), "edgecolor": (color, 0.3 if few else 0)}
-                    band = {**colors, "linewidth": 0.5 if few else 0, "zorder": 2}
-                    axes.fill_between(points[x], points.low, points.high, **band)
+                    edge = 0.5 if few else 0
+                    axes.fill_between(points[x], points.low, points.high, **colors, linewidth=edge, zorder=2)
             for curve in reversed(arms):
                 for one in single.get(curve.arm, ()):
                     if len(points := _points(one, measure, x)):

@@ -97,7 +97,7 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
     """An exemplar, the untuned model, and every arm that has a run; a plate in place of a video that is missing."""
     shown = {arm: [run for run in result.matched if run.run.place == chosen.place] for arm, result in results.items()}
     first = next(runs[0].run for runs in shown.values() if runs)
-    rows = [*_exemplar(first), *_untuned(first, chosen)]
+    rows = _before_training(first, chosen)
     for arm in sorted(results, key=lambda arm: (arm == METHOD, arm_order(arm))):  # the method last, as in the paper
         name = arm_name(arm)
         for one in shown[arm][:1]:
@@ -109,22 +109,17 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
     return rows
 
 
-def _exemplar(run: FoundRun) -> list[Strip]:
-    """The first exemplar, where its clip is still there."""
+def _before_training(run: FoundRun, chosen: Video) -> list[Strip]:
+    """The first exemplar, where its clip is still there, and step 0, where it was made of this prompt."""
+    found = list[Strip]()
     with suppress(VmcError):
         for name, path in list(run.exemplars.items())[:1]:
             frames_FCHW = read_frames(path, _evenly(count_frames(path)))
             frames_FCHW = resize_and_crop(frames_FCHW, int(run.config["data"]["size"]))
-            return [Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=enlarged(frames_FCHW))]
-    return []
-
-
-def _untuned(run: FoundRun, chosen: Video) -> list[Strip]:
-    """Step 0, where it was made of this prompt and its scores read."""
-    with suppress(VmcError):
-        found = [_strip("untuned model", "step 0", run.evaluations[0], chosen)] if 0 in run.evaluations else []
-        return [strip for strip in found if strip.frames_FHWC is not None]
-    return []
+            found.append(Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=enlarged(frames_FCHW)))
+    with suppress(VmcError):  # its scores do not read
+        found += [_strip("untuned model", "step 0", run.evaluations[0], chosen)] if 0 in run.evaluations else []
+    return [strip for strip in found if strip.frames_FHWC is not None]
 
 
 def _strip(name: str, detail: str, scored: Scored, chosen: Video) -> Strip:
@@ -167,13 +162,12 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
             padded = np.pad(strip.frames_FHWC, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
             axes.imshow(np.concatenate(padded, axis=1)[:, :-GAP], interpolation="none", aspect="equal")
             axes.set_anchor("W")
-        texts: list[tuple[float, str, dict[str, Any]]] = [
-            (0.16, shortened(strip.name, 32), {"weight": "bold", "size": 8.5}),
-            (-0.06, shortened(strip.detail, 36), {"size": 7.5, "color": MUTED}),
-        ]
+        middle = low + share / 2
+        detail: dict[str, Any] = {"size": 7.5, "va": "center"}
+        figure.text(0.01, middle + 0.16 * share, shortened(strip.name, 32), weight="bold", size=8.5, va="center")
+        figure.text(0.01, middle - 0.06 * share, shortened(strip.detail, 36), color=MUTED, **detail)
         if strip.verdict:
             mark, color = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
-            texts.append((-0.24, shortened(f"{mark} {strip.verdict[0]}", 36), {"size": 7.5, "color": color}))
-        for above, text, look in texts:
-            figure.text(0.01, low + share / 2 + above * share, text, va="center", **look)
+            said = shortened(f"{mark} {strip.verdict[0]}", 36)
+            figure.text(0.01, middle - 0.24 * share, said, color=color, **detail)
     return figure

@@ -52,14 +52,9 @@ VideoKey = tuple[str, str, int | None]
 
 
 class ArmColumn:
-    """An arm, or the untuned model, by one evaluation.
+    """An arm, or the untuned model, by one evaluation: `detail` says which, else its step of training and appearance.
 
-    Args:
-        arm: its name, or the kind of control.
-        scored: the evaluation.
-        step: of training; it and the appearance are the detail below the name, unless another is given.
-        state: what is to be said of a run that does not stand in the tables as the others do.
-        detail: in place of the step.
+    `state` is what is to be said of a run that does not stand in the tables as the others do.
     """
 
     def __init__(self, arm: str, scored: Scored, *, step: int = 0, state: str = "", detail: str = "") -> None:
@@ -153,8 +148,8 @@ def _columns_of(run: FoundRun, state: str) -> Iterator[ArmColumn]:
 def fields_of(places: Iterable[Place]) -> dict[str, str]:
     """Scores of a video in the order in which they are listed, and what they are called."""
     columns = [*COLUMNS, *(one for place in places for column in place.columns for one in column.scored.columns)]
-    names = dict.fromkeys(column.name for column in columns if column.label)
-    return names | {column.name: column.label for column in reversed(columns) if column.label}
+    titles = {column.name: column.label for column in reversed(columns) if column.label}
+    return {column.name: titles[column.name] for column in columns if column.label}
 
 
 def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
@@ -220,10 +215,7 @@ def render(**content: Any) -> str:
 def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
     """A page with the gallery's style; everything that comes from runs is escaped, in markup and in scripts.
 
-    Args:
-        template: its markup.
-        scripts: files of its script, in the order in which they are put together.
-        content: what the template names.
+    Its script is put together of several files, in this order; the content is what the template names.
     """
     plain: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=PackageLoader(PACKAGE, "."), autoescape=True, **plain)
@@ -264,26 +256,26 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
             for row in map(column.rows.get, place.keys)
         ]
         color = {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).color)
-        shown = {"name": arm_name(column.arm), "detail": column.detail, "state": column.state, "cells": cells}
+        shown: dict[str, Any] = {
+            "name": arm_name(column.arm),
+            "detail": column.detail,
+            "state": column.state,
+            "cells": cells,
+        }
         columns.append(shown | {"threshold": column.scored.copy_threshold, "folder": beside, "colour": color})
     exemplars = f"exemplars/{number}"
+    rows = [next((row for column in place.columns if (row := column.rows.get(key))), {}) for key in place.keys]
+    suites = [str(row.get("suite") or "") for row in rows]  # of the test set, where it has some
     return {
         "label": place.label,
         "notes": list(place.notes),
         "columns": columns,
         "rows": [list(key) for key in place.keys],
-        "suites": suites_of(place),
+        "suites": suites if any(suites) else [],
         "folder": exemplars,
         "exemplars": write_exemplars(place.runs, folder / exemplars),
         **shape_of(first),
     }
-
-
-def suites_of(place: Place) -> list[str]:
-    """The suite of the test set that each row is of, or nothing where no table of scores has such a column."""
-    rows = [next((row for column in place.columns if (row := column.rows.get(key))), {}) for key in place.keys]
-    suites = [str(row.get("suite") or "") for row in rows]
-    return suites if any(suites) else []
 
 
 def _rounded(value: Any) -> Any:
