@@ -29,22 +29,22 @@ def report(config: DictConfig) -> None:
     runs, output = Path(config.runs), Path(config.output)
     check_place("output", output)
     check_output(output)
-    check_dashboard(config)
+    if config.dashboard:
+        check_dashboard(config)
     found = find_runs(runs)
     mirror = instantiate(with_place_of(found.runs, config.logger))
     made = Report(found=found, chosen_threshold=config.stop.appearance)
     made.samplers = samplers_of(made.runs, trust=config.trust)
     made.descriptor = descriptor_of(made.runs, trust=config.trust)
-    made.study = answers_of(config.choice, output)
-    study = page_of(made, config.choice)
+    choice: Any = OmegaConf.to_container(config.choice)
+    made.study = answers_of(choice, output)
+    study = page_of(made, choice)
     figures = write_report(made, output, runs=runs, figures=instantiate(config.figures), study=study)
     shown = [*map(compact_table, made.paper_tables), *([made.study[0]] if made.study else [])]
-    for table in (table for table in shown if table.rows):
-        print(to_terminal(table), end="\n\n")
-    for line in made.found.notes:
-        print(line)
+    print(*(f"{to_terminal(table)}\n\n" for table in shown if table.rows), sep="", end="")
     what = f"{len(made.runs)} runs of {len(made.results)} arms"
-    print(f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures")
+    said = f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures"
+    print(*made.found.notes, said, sep="\n")
     if study:
         print(study.told(output))
     mirror.report(output, about={"runs": str(runs), "arms": list(made.results), "threshold": made.threshold})
@@ -55,42 +55,35 @@ def report(config: DictConfig) -> None:
         print(save_dashboard(entity=mirror.entity, **place, measures=made.measures))
 
 
-def page_of(made: Any, choice: DictConfig) -> Any:
+def page_of(made: Any, choice: dict[str, Any]) -> Any:
     """The page of two arms that `choice.arms` asks for, or None."""
     from vmc.reporting.choice import find_page
 
-    chosen: Any = OmegaConf.to_container(choice)
-    if chosen["arms"] is None:
-        return None
-    picked = {key: chosen[key] for key in ("arms", "questions", "pairs")}
-    return find_page(made, **picked, words={key: chosen[key] for key in ("motion", "text")}, named=chosen["name"])
+    picked = {key: choice[key] for key in ("arms", "questions", "pairs")}
+    words = {key: choice[key] for key in ("motion", "text")}
+    return None if choice["arms"] is None else find_page(made, **picked, words=words, named=choice["name"])
 
 
-def answers_of(choice: DictConfig, output: Path) -> Any:
+def answers_of(choice: dict[str, Any], output: Path) -> Any:
     """The table of the answers that `choice.answers` names, or None."""
     from vmc.reporting.answers import answer_files, choice_table, read_answers, read_key
     from vmc.reporting.choice import KEY
 
-    chosen: Any = OmegaConf.to_container(choice)
-    if chosen["answers"] is None:
+    if choice["answers"] is None:
         return None
-    files, source = answer_files(chosen["answers"]), Path(chosen["key"] or output / KEY)
+    files, source = answer_files(choice["answers"]), Path(choice["key"] or output / KEY)
     key = read_key(source)
     return choice_table(read_answers(files, key, source=source), key)
 
 
 def check_dashboard(config: DictConfig) -> None:
     """Refuse a dashboard that cannot be made, before anything is written."""
-    if not config.dashboard:
-        return
     from hydra.utils import instantiate
 
     from vmc.reporting.dashboard import check_extra
-    from vmc.runs.mirror import WandbMirror
 
     check_extra()
-    mirror = instantiate(config.logger)
-    if not isinstance(mirror, WandbMirror) or mirror.mode != "online":
+    if getattr(instantiate(config.logger), "mode", None) != "online":
         raise VmcError("dashboard is true, but it lies on W&B's server; wandb login, and give logger=wandb")
 
 
@@ -110,14 +103,14 @@ def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
 
     owners: dict[str, list[Any]] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):
-        if run.trains and (chosen := run.config.get("timesteps")):
-            owners.setdefault(str(chosen), []).append(run)
+        if run.trains and run.config.get("timesteps"):
+            owners.setdefault(str(run.config["timesteps"]), []).append(run)
     labeled = {}
     for run, *others in owners.values():
-        chosen = run.config["timesteps"]
-        if (sampler := built(run, chosen, "timesteps", trust=trust)) is not None:
-            name = str(chosen["_target_"]).rpartition(".")[2]
-            values = ", ".join(f"{key} = {value}" for key, value in chosen.items() if key != "_target_")
+        if (sampler := built(run, run.config["timesteps"], "timesteps", trust=trust)) is not None:
+            settings = dict(run.config["timesteps"])
+            name = str(settings.pop("_target_")).rpartition(".")[2]
+            values = ", ".join(f"{key} = {value}" for key, value in settings.items())
             used = ", ".join(dict.fromkeys(arm_name(one.arm) for one in (run, *others)))
             labeled[f"{name}{f' ({values})' if values else ''}: {used}"] = sampler
     return labeled

@@ -372,7 +372,7 @@ def test_pairs_lie_around_the_threshold_and_say_what_is_missing(filmed):
     assert found[-1].generated is None and found[0].frames_FCHW[1].shape == (3, 64, 64)
     # Video 0 and the exemplar show the same pictures: frame 0 is nearest to its first one.
     assert (found[0].clip, found[0].generated) == ("clip0.mp4", 0)
-    assert not any(pair.confirmed for pair in found)
+    assert [bool(pair.doubt) for pair in found] == [True, True, True, False]
 
 
 def test_pairs_are_ranked_by_what_a_video_counts_as_copied_by(filmed):
@@ -396,8 +396,8 @@ def test_a_pair_is_the_one_with_the_measured_similarity(filmed):
     found = nearest(torch.zeros(4, 3, 8, 8), torch.zeros(2, 3, 8, 8), descriptor=describe)
     assert found == (2, 1, pytest.approx(0.35))
     first, second, *_ = pairs(Report(found=find_runs(filmed.root)).results["method"], descriptor=describe)
-    assert (first.generated, first.confirmed) == (2, True)
-    assert not second.confirmed  # measured at 0.15
+    assert (first.generated, first.doubt) == (2, "")
+    assert second.doubt  # measured at 0.15
 
 
 def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):

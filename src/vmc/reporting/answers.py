@@ -3,7 +3,6 @@
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,22 +32,6 @@ ALL = "all"
 """Motions, in the table."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What one person chose of one pair."""
-
-    page: str
-    rater: str
-    question: str
-    pair: str
-    arm: str  # the one that was chosen
-    arms: tuple[str, str]
-    motion: str
-    subject: str
-    left: bool  # whether the chosen video stood on the left
-    seconds: float
-
-
 def read_key(file: Path) -> list[dict[str, str]]:
     """The rows of a key; a VmcError where it is none."""
     rows = _read_rows(file, KEY_COLUMNS, "choice.key must be the choice_key.csv of the report that made the page")
@@ -67,52 +50,49 @@ def _pair_of(row: Mapping[str, str]) -> tuple[str, str]:
     return row["page"], row["pair"]
 
 
-def answer_files(chosen: Any) -> list[Path]:
+def answer_files(chosen: str | Sequence[str]) -> list[Path]:
     """The CSVs that are named, one by one or by their folder; a VmcError where there is none."""
     files = list[Path]()
     for path in map(Path, [chosen] if isinstance(chosen, str) else chosen):
-        inside = sorted(path.glob("*.csv")) if path.is_dir() else [path]
-        if not inside:
-            raise VmcError(
-                f"choice.answers names {path}, in which there is no CSV; give the files that the page exported"
-            )
+        if not (inside := sorted(path.glob("*.csv")) if path.is_dir() else [path]):
+            raise VmcError(f"choice.answers names {path}, which holds no CSV; give the files that the page exported")
         files += inside
     return files
 
 
-def read_answers(files: Iterable[Path], key: Sequence[Mapping[str, str]], *, source: Path) -> list[Answer]:
+def read_answers(files: Iterable[Path], key: Sequence[Mapping[str, str]], *, source: Path) -> pd.DataFrame:
     """The answers of all files, each looked up in the key, which was read from `source`.
+
+    Columns: `page`, `rater`, `question`, `pair`, `arm` (the one that was chosen), `arms` (both), `motion`, `subject`,
+    `left` (whether the chosen video stood there) and `seconds`.
 
     Raises:
         VmcError: a file is no export, is of another page, names what the key does not have, or gives an answer again.
     """
     known = _by_pair(key)
     pages = {page for page, _ in known}
-    found, given = list[Answer](), dict[tuple[str, str, str, str], str]()
+    found, given = list[dict[str, Any]](), dict[tuple[str, ...], str]()
     for file in files:
         for line, row in enumerate(_read_rows(file, ANSWER_COLUMNS, "give a CSV as the page exports it"), start=2):
             where = f"{file}, line {line}"
             if row["page"] not in pages:
-                raise VmcError(
-                    f"{where} is of page {row['page']!r}, which {source} does not know; give its own choice.key"
-                )
+                named, remedy = f"is of page {row['page']!r}", "give its own choice.key"
+            else:
+                named, remedy = f"has pair {row['pair']!r}", "take the file as exported"
             if (videos := known.get(_pair_of(row))) is None:
-                raise VmcError(
-                    f"{where} has pair {row['pair']!r}, which {source} does not know; take the file as exported"
-                )
+                raise VmcError(f"{where} {named}, which {source} does not know; {remedy}")
             answer = _answer(row, {one["video"]: one for one in videos}, where)
-            place = (answer.page, answer.rater, answer.question, answer.pair)
-            if place in given:
+            if (place := tuple(row[name] for name in ("page", "rater", "question", "pair"))) in given:
                 raise VmcError(
-                    f"{where} has rater {answer.rater}'s answer to pair {answer.pair} ({answer.question}) again, after"
+                    f"{where} has rater {row['rater']}'s answer to pair {row['pair']} ({row['question']}) again, after"
                     f" {given[place]}; give each person's last file alone"
                 )
             given[place] = where
             found.append(answer)
-    return found
+    return pd.DataFrame(found)
 
 
-def _answer(row: Mapping[str, str], videos: Mapping[str, Mapping[str, str]], where: str) -> Answer:
+def _answer(row: Mapping[str, str], videos: Mapping[str, Mapping[str, str]], where: str) -> dict[str, Any]:
     one = next(iter(videos.values()))
     try:
         seconds = float(row["seconds"])
@@ -128,19 +108,10 @@ def _answer(row: Mapping[str, str], videos: Mapping[str, Mapping[str, str]], whe
     }
     for name in (name for name, wrong in faults.items() if wrong):
         raise VmcError(f"{where} has {row[name]!r} as {name}, which cannot be for its pair; take the file as exported")
-    arms = sorted((video["arm"] for video in videos.values()), key=arm_order)
-    return Answer(
-        page=row["page"],
-        rater=row["rater"],
-        question=row["question"],
-        pair=row["pair"],
-        arm=videos[row["chosen"]]["arm"],
-        arms=(arms[0], arms[1]),
-        motion=one["motion"],
-        subject=one["subject"],
-        left=row["chosen"] == row["left"],
-        seconds=seconds,
-    )
+    chosen = {name: row[name] for name in ("page", "rater", "question", "pair")}
+    chosen |= {"arm": videos[row["chosen"]]["arm"], "motion": one["motion"], "subject": one["subject"]}
+    arms = tuple(sorted((video["arm"] for video in videos.values()), key=arm_order))
+    return chosen | {"arms": arms, "left": row["chosen"] == row["left"], "seconds": seconds}
 
 
 def _read_rows(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
@@ -169,17 +140,16 @@ NOTES = (
 )
 
 
-def choice_table(answers: Sequence[Answer], key: Sequence[Mapping[str, str]]) -> tuple[TextTable, str]:
+def choice_table(answers: pd.DataFrame, key: Sequence[Mapping[str, str]]) -> tuple[TextTable, str]:
     """How often each arm was chosen against the other, over all motions and in each; and the CSV."""
-    table = pd.DataFrame(map(asdict, answers))
     pairs = pd.DataFrame(key).drop_duplicates(["page", "pair"])
-    said = [row for row in key if row["page"] in set(table["page"])]
+    said = [row for row in key if row["page"] in set(answers["page"])]
     words = dict.fromkeys(f"{one}: {row[column]}" for one, column in ASKED.items() for row in said if row[column])
     rows, records, rules = list[list[str]](), list[dict[str, Any]](), set[int]()
-    for arms, question in sorted({(answer.arms, answer.question) for answer in answers}):
-        group = table[[(answer.arms, answer.question) == (arms, question) for answer in answers]]
+    groups: Any = answers.groupby(["arms", "question"])
+    for (arms, question), group in groups:
         # Everybody who has answered anything on a page was asked all of it.
-        raters = table.loc[table["page"].isin(group["page"]), ["page", "rater"]].drop_duplicates()
+        raters = answers.loc[answers["page"].isin(group["page"]), ["page", "rater"]].drop_duplicates()
         motions = sorted(group["motion"].unique())
         rules.add(len(rows))
         for motion in [ALL, *motions] if len(motions) > 1 else motions:
@@ -187,7 +157,7 @@ def choice_table(answers: Sequence[Answer], key: Sequence[Mapping[str, str]]) ->
             expected = int(raters["page"].map(asked["page"].value_counts()).fillna(0).sum())
             records.append({"question": question, "motion": motion, **_record(inside, arms, expected)})
             rows.append(_cells(records[-1]))
-    left = rounded(100 * table["left"].mean(), 1)
+    left = rounded(100 * answers["left"].mean(), 1)
     text = TextTable(
         name="choice",
         title="User study: which of two videos people chose",
@@ -202,22 +172,17 @@ def choice_table(answers: Sequence[Answer], key: Sequence[Mapping[str, str]]) ->
 
 def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[str, Any]:
     """What a line of the table says, as the CSV holds it."""
-    hits_N = np.array([arm == arms[0] for arm in answers["arm"]], dtype=np.float64)
-    share, raters, subjects = float(hits_N.mean()), answers["rater"].nunique(), answers["subject"].nunique()
+    hits_N = np.asarray(answers["arm"] == arms[0], dtype=np.float64)
     low, high = crossed_interval(hits_N, list(answers["rater"]), list(answers["subject"]))
-    pairs, kappa = agreement(answers)
+    share, (pairs, kappa) = float(hits_N.mean()), agreement(answers)
+    one = {"arm": arms[0], "chosen": share, "chosen_low": low, "chosen_high": high}
+    other = {"other": arms[1], "other_chosen": 1 - share, "other_chosen_low": 1 - high, "other_chosen_high": 1 - low}
     return {
-        "arm": arms[0],
-        "chosen": share,
-        "chosen_low": low,
-        "chosen_high": high,
-        "other": arms[1],
-        "other_chosen": 1 - share,
-        "other_chosen_low": 1 - high,
-        "other_chosen_high": 1 - low,
+        **one,
+        **other,
         "leaves_out_half": low > 0.5 or high < 0.5,  # False where there is no interval
-        "raters": raters,
-        "subjects": subjects,
+        "raters": answers["rater"].nunique(),
+        "subjects": answers["subject"].nunique(),
         "answers": len(answers),
         "not_answered": expected - len(answers),
         "kappa": kappa,
@@ -229,20 +194,13 @@ def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[s
 
 def _cells(record: Mapping[str, Any]) -> list[str]:
     """A line of the table as people read it."""
-    arms = list[str]()
+    cells = [record["question"], record["motion"].replace("_", " ")]
     for arm, chosen in (("arm", "chosen"), ("other", "other_chosen")):
         interval = Interval(record[chosen], record[f"{chosen}_low"], record[f"{chosen}_high"], "")
-        arms += [arm_name(record[arm]), with_interval(interval, CHOSEN) + "*" * bool(record["leaves_out_half"])]
+        cells += [arm_name(record[arm]), with_interval(interval, CHOSEN) + "*" * bool(record["leaves_out_half"])]
     answered = f"{record['answers']} of {record['answers'] + record['not_answered']}"
-    several = "" if math.isnan(record["kappa"]) else f"κ = {rounded(record['kappa'], 2)}"
-    return [
-        record["question"],
-        record["motion"].replace("_", " "),
-        *arms,
-        str(record["raters"]),
-        answered,
-        several or NOTHING,
-    ]
+    alike = NOTHING if math.isnan(record["kappa"]) else f"κ = {rounded(record['kappa'], 2)}"
+    return [*cells, str(record["raters"]), answered, alike]
 
 
 def agreement(answers: pd.DataFrame) -> tuple[int, float]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from vmc.reporting.catalog import LAYOUTS
 from vmc.reporting.choice import FOLDER, PAGE, Page, keep_page
 from vmc.reporting.figures.common import DrawFigure, draw_figures
 from vmc.reporting.gallery.writing import write_gallery
@@ -13,6 +14,8 @@ from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
 from vmc.utils.tables import escape_markdown, to_latex, to_markdown
 
+PRINTED = (*(layout.name for layout in LAYOUTS), "choice")
+"""Tables that are written for LaTeX too."""
 LISTING = "report.json"
 """Lists the files of a report; a folder without it is no report."""
 
@@ -23,22 +26,18 @@ def write_report(
     """Write the folder whole; the names of its figures.
 
     Args:
-        report: the results.
         output: a folder that is not there, empty, or an earlier report.
         runs: the folder that was reported on.
         figures: functions that draw them, by the name of their files.
         study: the page on which people choose between two arms; None keeps that of the earlier report.
-
-    Raises:
-        VmcError: as `report_folder` and `draw_figures`, or a choice for figure 3 that no run has.
     """
     with report_folder(output) as folder:
         (folder / "tables").mkdir()
         for table, records in report.tables:
             _write(folder / "tables" / f"{table.name}.md", to_markdown(table))
             _write(folder / "tables" / f"{table.name}.csv", records)
-        for table in report.printed:
-            _write(folder / "tables" / f"{table.name}.tex", to_latex(table))
+            if table.name in PRINTED:
+                _write(folder / "tables" / f"{table.name}.tex", to_latex(table))
         captions = draw_figures(report, figures, folder / "figures")
         study.write(folder, earlier=output) if study else keep_page(output, folder)
         _write(folder / "report.md", page(report, runs, captions, study=(folder / FOLDER / PAGE).is_file()))
@@ -49,9 +48,8 @@ def write_report(
 def page(report: Report, runs: Path, figures: Mapping[str, str], *, study: bool = False) -> str:
     """Markdown of all tables and figures, whose captions stand under the names of their files; and where a study is."""
     gallery = "All videos side by side, with what stands here: [index.html](index.html).\n"
-    parts = [f"# Report on {escape_markdown(str(runs))}\n", gallery]
-    if study:
-        parts.append(f"A user study to be answered: [{FOLDER}/{PAGE}]({FOLDER}/{PAGE}); send its folder alone.\n")
+    answered = f"A user study to be answered: [{FOLDER}/{PAGE}]({FOLDER}/{PAGE}); send its folder alone.\n"
+    parts = [f"# Report on {escape_markdown(str(runs))}\n", gallery, *[answered] * study]
     if notes := report.found.notes:
         parts.append("\n".join(f"- {escape_markdown(one)}" for one in notes) + "\n")
     parts += [to_markdown(table) for table in report.texts]
@@ -65,8 +63,7 @@ def page(report: Report, runs: Path, figures: Mapping[str, str], *, study: bool 
 def report_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of an earlier report when the block ends well, and is gone when not.
 
-    Raises:
-        VmcError: `path` is there and is no report, holds files that no report wrote, or cannot be written.
+    A VmcError where `path` is there and is no report, holds files that no report wrote, or cannot be written.
     """
     check_output(path)
     with atomic_folder(path, remedy="choose another output, or make room") as made:
@@ -87,8 +84,8 @@ def check_output(path: Path) -> None:
         return
     try:
         known = json.loads((path / LISTING).read_text(encoding="utf-8"))
-        ours = {LISTING, *known["files"]} if known.get("written_by") == "vmc.report" else set()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        ours = {LISTING, *known["files"]} if known["written_by"] == "vmc.report" else set()
+    except (OSError, ValueError, LookupError, TypeError):
         ours = set()
     if not ours:
         raise VmcError(f"output is {path}, which holds files but no report; choose another folder")

@@ -53,11 +53,7 @@ def check_once(runs: Sequence[FoundRun]) -> None:
 
 
 def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ()) -> None:
-    """Refuse runs that do not belong into one table. A run that was never evaluated stands in none.
-
-    Raises:
-        VmcError: other base models, test sets or protocols, naming what differs.
-    """
+    """Refuse runs of other base models, test sets or protocols. A run that was never evaluated stands in no table."""
     if counting := [run for run in runs if run.counts]:
         _check_bases(counting)
         for run in counting[1:]:
@@ -70,8 +66,7 @@ def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ())
 def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float | None:
     """The appearance score at which arms are compared: the one that is chosen, else the runs' own; None without any.
 
-    Raises:
-        VmcError: it is no number, or the runs stop at differing scores.
+    A VmcError where it is no number, or the runs stop at differing scores.
     """
     if chosen is not None:
         if not isinstance(chosen, int | float) or not math.isfinite(chosen):
@@ -145,11 +140,10 @@ def other_protocol(runs: Sequence[FoundRun], control: Control) -> list[str]:
 def _check_equal(one: Any, other: Any, first: FoundRun, second: FoundRun, *, what: str, prefix: str = "") -> None:
     if different := differing_keys(one, other, prefix):
         inside = [_value_at(part, different[0].removeprefix(prefix).strip(".")) for part in (one, other)]
+        others = f" ({', '.join(different[1:])} differ too)" if different[1:] else ""
         raise VmcError(
             f"{first.path} and {second.path} have different {what} and do not belong in one table:"
-            f" {different[0]} is {inside[0]} and {inside[1]}"
-            + (f" ({', '.join(different[1:])} differ too)" if different[1:] else "")
-            + "; give a folder whose runs belong together"
+            f" {different[0]} is {inside[0]} and {inside[1]}{others}; give a folder whose runs belong together"
         )
 
 

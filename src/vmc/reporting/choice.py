@@ -7,10 +7,10 @@ import logging
 import os
 import re
 import shutil
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -59,25 +59,17 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a page shows and asks.
-
-    Args:
-        arms: two of them.
-        asked: the words of each question, in the order in which they are asked.
-        pairs: of videos.
-        named: whether people are asked for a name.
-    """
+    """What a page shows and asks."""
 
     arms: tuple[str, str]
-    asked: Mapping[str, str]
+    asked: Mapping[str, str]  # the words of each question, in the order in which they are asked
     pairs: Sequence[Pair]
-    named: bool = False
+    named: bool = False  # whether people are asked for a name
 
     def write(self, folder: Path, *, earlier: Path) -> None:
         """Write the page with its videos, and the key; the key of an earlier report's pages is kept in it.
 
-        Raises:
-            VmcError: no exemplar of a motion that is asked about reads.
+        A VmcError where no exemplar of a motion that is asked about reads.
         """
         contents = [[fingerprint(pair.videos[arm]) for arm in self.arms] for pair in self.pairs]
         marks = [(pair.place, content) for pair, content in zip(self.pairs, contents, strict=True)]
@@ -86,32 +78,26 @@ class Page:
         examples = _write_examples(self.pairs, folder / FOLDER) if MOTION in self.asked else {}
         shown, rows = list[dict[str, Any]](), list[dict[str, Any]]()
         for pair, content in zip(self.pairs, contents, strict=True):
-            name = opaque_name(page, *pair.place)
-            # Of what a video shows, not of its arm: who knows the arms cannot tell them by computing names. Equal
-            # videos need two names, and have no arm to be told.
-            equal = len(set(content)) < len(content)
-            videos = {
-                opaque_name(name, mark, *([arm] if equal else [])): arm
-                for arm, mark in zip(self.arms, content, strict=True)
-            }
-            files = [f"videos/{video}{pair.videos[arm].suffix.lower()}" for video, arm in videos.items()]
-            example = examples.get(pair.run.motion)
-            shown.append(
-                {
-                    "id": name,
-                    "text": pair.text,
-                    "example": example,
-                    "videos": dict(sorted(zip(videos, files, strict=True))),
-                }
-            )
-            rows += [self._key_row(page, name, video, arm, pair) for video, arm in videos.items()]
+            name, files = opaque_name(page, *pair.place), dict[str, str]()
+            for arm, mark in zip(self.arms, content, strict=True):
+                # Of what a video shows, not of its arm: who knows the arms cannot tell them by computing names. Equal
+                # videos need two names, and have no arm to be told.
+                video = opaque_name(name, mark, *([arm] if content[0] == content[1] else []))
+                files[video] = f"videos/{video}{pair.videos[arm].suffix.lower()}"
+                asked_words = (self.asked.get(one, "") for one in ASKED)
+                values = (*pair.place, pair.steps[arm], pair.videos[arm], *asked_words)
+                rows.append(dict(zip(KEY_COLUMNS, (page, name, video, arm, *values), strict=True)))
+            about = {"id": name, "text": pair.text, "example": examples.get(pair.run.motion)}
+            shown.append(about | {"videos": dict(sorted(files.items()))})
         shown.sort(key=lambda one: one["id"])
         for row in sorted(rows, key=lambda row: row["video"]):  # in an order that tells nothing either
-            self._copy(Path(row["source"]), folder / FOLDER / "videos", row["video"])
+            file = folder / FOLDER / "videos" / f"{row['video']}{row['source'].suffix.lower()}"
+            shutil.copyfile(row["source"], file)
+            os.utime(file, (ANY_DATE, ANY_DATE))
         asked = [{"id": question, "text": text} for question, text in self.asked.items()]
-        about = {"page": page, "questions": asked, "named": self.named, "columns": ANSWER_COLUMNS, "pairs": shown}
-        about |= shape_of(folder / FOLDER / file for file in shown[0]["videos"].values())
-        text = render_page("choice.html", ("base.js", "player.js", "choice.js"), study=about)
+        study = {"page": page, "questions": asked, "named": self.named, "columns": ANSWER_COLUMNS, "pairs": shown}
+        study |= shape_of(folder / FOLDER / file for file in shown[0]["videos"].values())
+        text = render_page("choice.html", ("base.js", "player.js", "choice.js"), study=study)
         (folder / FOLDER / PAGE).write_text(text, encoding="utf-8", newline="\n")
         kept = [row for row in read_key(earlier / KEY) if row["page"] != page] if (earlier / KEY).is_file() else []
         (folder / KEY).write_text(to_csv([*kept, *rows]), encoding="utf-8", newline="\n")
@@ -122,42 +108,27 @@ class Page:
         where = f"{output / FOLDER / PAGE}: {len(self.pairs)} pairs of {arms}"
         return f"{where}; send the folder {output / FOLDER} to people, and keep {output / KEY} to yourself"
 
-    def _key_row(self, page: str, name: str, video: str, arm: str, pair: Pair) -> dict[str, Any]:
-        values = (*pair.place, pair.steps[arm], pair.videos[arm], *(self.asked.get(one, "") for one in ASKED))
-        return dict(zip(KEY_COLUMNS, (page, name, video, arm, *values), strict=True))
-
-    @staticmethod
-    def _copy(source: Path, folder: Path, name: str) -> None:
-        file = folder / f"{name}{source.suffix.lower()}"
-        shutil.copyfile(source, file)
-        os.utime(file, (ANY_DATE, ANY_DATE))
-
 
 def find_page(
     report: Report, *, arms: Any, questions: Any, words: Mapping[str, Any], pairs: int | None, named: bool
 ) -> Page:
     """The page of two arms of a report, each at the evaluation at which the report shows it.
 
-    Args:
-        report: the results.
-        arms: names of two arms.
-        questions: what is asked, `motion`, `text` or both.
-        words: the words of each question.
-        pairs: how many are shown, evenly over motions and of as many subjects as there are; None takes all that both
-            arms have.
-        named: whether people are asked for a name.
+    A VmcError where the choice cannot be, or the arms have no video in common.
 
-    Raises:
-        VmcError: a choice that cannot be, or arms without a video in common.
+    Args:
+        arms: names of two arms.
+        questions: what is asked, `motion`, `text` or both, by the `words` of each.
+        pairs: how many are shown, evenly over motions and of as many subjects as there are; None takes all.
+        named: whether people are asked for a name.
     """
     have = sorted((arm for arm, result in report.results.items() if result.matched), key=arm_order)
     if not isinstance(arms, list) or len(arms) != 2 or arms[0] == arms[1]:
         raise VmcError(f"choice.arms is {arms}; give two arms, such as [method,tune_a_video]")
-    for arm in arms:
-        if arm not in have:
-            raise VmcError(
-                f"choice.arms names {arm}, of which no finished run is evaluated; there are {', '.join(have) or 'none'}"
-            )
+    for arm in (arm for arm in arms if arm not in have):
+        raise VmcError(
+            f"choice.arms names {arm}, of which no finished run is evaluated; there are {', '.join(have) or 'none'}"
+        )
     if not isinstance(questions, list) or not questions or any(one not in tuple(ASKED) for one in questions):
         raise VmcError(f"choice.questions is {questions}; give [motion], [text] or [motion,text]")
     asked = {question: " ".join(str(words[question] or "").split()) for question in dict.fromkeys(questions)}
@@ -173,21 +144,18 @@ def find_page(
 
 
 def _pairs(report: Report, one: str, other: str) -> Iterator[Pair]:
-    theirs = {match.run.place: match for match in report.results[other].matched}
-    for match in report.results[one].matched:
-        if (beside := theirs.get(match.run.place)) is None:
-            continue
+    matches = product(report.results[one].matched, report.results[other].matched)
+    for match, beside in ((match, beside) for match, beside in matches if match.run.place == beside.run.place):
         rows = {(row["subject"], row["prompt"], row["seed"]): row for row in beside.scored.rows}
         for row in match.scored.rows:
-            if (its := rows.get((row["subject"], row["prompt"], row["seed"]))) is None:
-                continue
-            videos = {one: match.scored.video(str(row["video"])), other: beside.scored.video(str(its["video"]))}
-            if all(file.is_file() for file in videos.values()):
-                yield Pair(run=match.run, row=row, videos=videos, steps={one: match.shown, other: beside.shown})
+            if its := rows.get((row["subject"], row["prompt"], row["seed"])):
+                videos = {one: match.scored.video(str(row["video"])), other: beside.scored.video(str(its["video"]))}
+                if all(file.is_file() for file in videos.values()):
+                    yield Pair(run=match.run, row=row, videos=videos, steps={one: match.shown, other: beside.shown})
 
 
 def _plays(pair: Pair) -> bool:
-    """Whether both videos are there and read."""
+    """Whether both videos read."""
     try:
         return all(len(read_frames(file, [0])) for file in pair.videos.values())
     except VmcError as error:
@@ -204,28 +172,24 @@ def _spread(pairs: Sequence[Pair]) -> list[Pair]:
 
 def _in_turn(pairs: Sequence[Pair], kind: Callable[[Pair], object]) -> list[Pair]:
     """The first pair of each kind, then the second of each, and so on."""
-    seen = Counter[object]()
-    turns = list[int]()
-    for pair in pairs:
-        turns.append(seen[kind(pair)])
-        seen[kind(pair)] += 1
+    counts = defaultdict[object, Iterator[int]](count)
+    turns = [next(counts[kind(pair)]) for pair in pairs]
     return [pair for _, pair in sorted(zip(turns, pairs, strict=True), key=lambda item: item[0])]
 
 
 def _write_examples(pairs: Sequence[Pair], folder: Path) -> dict[str, str]:
     """An exemplar of each motion, the first that reads; names of their files."""
-    found: dict[str, str] = {}
+    first: dict[str, FoundRun] = {}
     for pair in pairs:
-        if (motion := pair.run.motion) in found:
-            continue
-        file = folder / f"example-{len(found)}.mp4"
-        if not any(write_exemplar(path, file, pair.run) for _, path in sorted(pair.run.exemplars.items())):
+        first.setdefault(pair.run.motion, pair.run)
+    for number, run in enumerate(first.values()):
+        file = folder / f"example-{number}.mp4"
+        if not any(write_exemplar(path, file, run) for _, path in sorted(run.exemplars.items())):
             raise VmcError(
-                f"choice.questions asks about the motion, but no exemplar of {pair.run.path} is here to show it; give"
+                f"choice.questions asks about the motion, but no exemplar of {run.path} is here to show it; give"
                 " choice.questions=[text], or put the clips back where clips.csv has them"
             )
-        found[motion] = file.name
-    return found
+    return {motion: f"example-{number}.mp4" for number, motion in enumerate(first)}
 
 
 def opaque_name(*place: int | str) -> str:

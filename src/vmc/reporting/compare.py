@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,7 @@ from vmc.reporting.matched import NOT_RUN, RESAMPLES, Result, all_measures, mean
 FILE = Path(__file__).with_name("paper.csv")
 
 
-@dataclass(frozen=True)
-class PaperValue:
+class PaperValue(NamedTuple):
     """A number as the paper prints it, or what it says where the number is not known."""
 
     text: str  # as printed; empty where it is not known
@@ -37,13 +37,9 @@ class PaperValue:
 @cache
 def paper_values() -> dict[tuple[str, str, str], PaperValue]:
     """By table, arm and metric."""
-    with FILE.open(newline="", encoding="utf-8") as stream:
-        return {
-            (row["table"], row["arm"], row["metric"]): PaperValue(
-                row["value"], row["unit"] == "%", row["standing"], row["says"]
-            )
-            for row in csv.DictReader(stream)
-        }
+    rows = csv.DictReader(FILE.read_text(encoding="utf-8").splitlines())
+    named = ((row, (row["table"], row["arm"], row["metric"])) for row in rows)
+    return {name: PaperValue(row["value"], row["unit"] == "%", row["standing"], row["says"]) for row, name in named}
 
 
 NO_RANGE, ONE_EVALUATION = "no common range of appearance", "a single evaluation"
@@ -87,10 +83,8 @@ def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: fl
     metrics = [name for name in metrics if all(name in run.metrics for pair in pairs for run in pair)]
     lows, highs, there, over = _read(pairs, metrics, threshold=threshold)
     motions = [run.motion for run, _ in pairs]
-    low, high = (
-        mean_over_motions([(motion, float(end_R[0])) for motion, end_R in zip(motions, ends, strict=True)])
-        for ends in (lows, highs)
-    )
+    ends = ([float(end_R[0]) for end_R in each] for each in (lows, highs))
+    low, high = (mean_over_motions(list(zip(motions, each, strict=True))) for each in ends)
     return Comparison(
         arm=one.arm,
         reference=other.arm,
@@ -117,17 +111,12 @@ def _read(
     """In every resample: both ends of each pair's range, both arms at the lower one, and their means over the range."""
     subjects = sorted({subject for pair in pairs for run in pair for subject in run.videos["subject"]})
     shares = shares_of(united(*(run.measures for pair in pairs for run in pair)))
-    arms = [
-        resample_trajectories(arm, metrics=metrics, subjects=subjects, resamples=RESAMPLES)
-        for arm in zip(*pairs, strict=True)
-    ]
+    settings: dict[str, Any] = {"metrics": metrics, "subjects": subjects, "resamples": RESAMPLES}
+    arms = [resample_trajectories(arm, **settings) for arm in zip(*pairs, strict=True)]
     lows = [lowest_common(a.fit, b.fit, threshold=threshold) for a, b in zip(*arms, strict=True)]
     highs = [np.minimum(a.fit.first_R, b.fit.first_R) for a, b in zip(*arms, strict=True)]
-    share_G = (np.arange(POINTS) + 0.5) / POINTS
-    grids = [
-        low_R[:, None] + share_G * np.maximum(high_R - low_R, 0.0)[:, None]
-        for low_R, high_R in zip(lows, highs, strict=True)
-    ]
+    share_G, ends = (np.arange(POINTS) + 0.5) / POINTS, zip(lows, highs, strict=True)
+    grids = [low_R[:, None] + share_G * np.maximum(high_R - low_R, 0.0)[:, None] for low_R, high_R in ends]
 
     def drawn(scores: Sequence[Array]) -> tuple[Resampled, ...]:
         return tuple(
@@ -155,52 +144,39 @@ def _pairs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajector
         both = run.trajectory, others[run.place].trajectory
         common = set(both[0].keys) & set(both[1].keys)
         first, second = (each.only(common) for each in both)
-        if reason := _apart(first, second):
-            left_out.append((run.label, reason))
+        if not common:
+            left_out.append((run.label, OTHER_VIDEOS))
+        elif min(len(first.steps_K), len(second.steps_K)) < 2:
+            left_out.append((run.label, ONE_EVALUATION))
+        elif max(first.fit.last_R[0], second.fit.last_R[0]) > min(first.fit.first_R[0], second.fit.first_R[0]):
+            left_out.append((run.label, NO_RANGE))
         else:
             pairs.append((first, second))
     return pairs, left_out
 
 
-def _apart(one: Trajectory, other: Trajectory) -> str:
-    """Why two runs cannot be compared."""
-    if not one.keys:
-        return OTHER_VIDEOS
-    if min(len(one.steps_K), len(other.steps_K)) < 2:
-        return ONE_EVALUATION
-    low, high = max(one.fit.last_R[0], other.fit.last_R[0]), min(one.fit.first_R[0], other.fit.first_R[0])
-    return NO_RANGE if low > high else ""
-
-
 def _both(values_AV: Sequence[Array], metrics: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Both arms' values by metric."""
-    return {name: (float(values_AV[0][v]), float(values_AV[1][v])) for v, name in enumerate(metrics)}
+    one_V, other_V = (values_V.tolist() for values_V in values_AV)
+    return dict(zip(metrics, zip(one_V, other_V, strict=True), strict=True))
 
 
 def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
     """Tested where there are several runs; with a single one the difference alone."""
     if len(one.places) > 1:
         return paired_differences(one, other)
-    apart_V, nothing = one.value_V - other.value_V, math.nan
-    return {
-        name: Difference(float(value), nothing, nothing, nothing, nothing, "")
-        for name, value in zip(one.metrics, apart_V, strict=True)
-    }
+    nan, apart_V = math.nan, (one.value_V - other.value_V).tolist()
+    return {name: Difference(apart, nan, nan, nan, nan, "") for name, apart in zip(one.metrics, apart_V, strict=True)}
 
 
 def compare_arms(
-    results: Mapping[str, Result],
-    *,
-    arms: Sequence[str],
-    metrics: Sequence[str],
-    threshold: float | None,
-    reference: str = METHOD,
+    results: Mapping[str, Result], *, arms: Sequence[str], metrics: Sequence[str], threshold: float | None
 ) -> dict[str, Comparison]:
-    """Each arm against the reference; Holm's correction is over all that are tested, and so over all means."""
-    if reference not in results:
+    """Each arm against the method; Holm's correction is over all that are tested, and so over all means."""
+    if METHOD not in results:
         return {}
-    compared = [arm for arm in dict.fromkeys(arms) if arm in results and arm != reference]
-    found = [compare(results[arm], results[reference], metrics=metrics, threshold=threshold) for arm in compared]
+    compared = [arm for arm in dict.fromkeys(arms) if arm in results and arm != METHOD]
+    found = [compare(results[arm], results[METHOD], metrics=metrics, threshold=threshold) for arm in compared]
     return {one.arm: one for one in correct(found)}
 
 
@@ -208,10 +184,8 @@ def correct(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with p-values corrected for their number (Holm), differences and those of means apart."""
     values = _corrected([one.differences for one in comparisons])
     means = _corrected([one.mean_differences for one in comparisons])
-    return [
-        replace(one, differences=own, mean_differences=mean)
-        for one, own, mean in zip(comparisons, values, means, strict=True)
-    ]
+    found = zip(comparisons, values, means, strict=True)
+    return [replace(one, differences=own, mean_differences=mean) for one, own, mean in found]
 
 
 def _corrected(family: Sequence[Mapping[str, Difference]]) -> list[dict[str, Difference]]:
@@ -261,17 +235,10 @@ def result_table(
     metrics = [measure.name for measure in measures]
     arms = [line.arm for line in layout.lines]
     found = compare_arms(results, arms=arms, metrics=metrics, threshold=threshold)
-    missing = {line.arm: Result(arm=line.arm, status=NOT_RUN) for line in layout.lines}
-    lines = [(line, results.get(line.arm, missing[line.arm])) for line in layout.lines]
+    lines = [(line, results.get(line.arm) or Result(arm=line.arm, status=NOT_RUN)) for line in layout.lines]
     lines += [(Line("", one.arm, one.name), one) for one in controls if one.arm in layout.controls]
-    values = paper_values()
-    rows = [
-        Row(
-            line=line,
-            result=result,
-            comparison=found.get(line.arm),
-            paper={name: values[key] for name in metrics if (key := (layout.name, line.arm, name)) in values},
-        )
-        for line, result in lines
-    ]
+    values, rows = paper_values(), []
+    for line, result in lines:
+        paper = {name: values[key] for name in metrics if (key := (layout.name, line.arm, name)) in values}
+        rows.append(Row(line=line, result=result, comparison=found.get(line.arm), paper=paper))
     return ResultTable(layout=layout, measures=measures, threshold=threshold, rows=rows)

@@ -27,7 +27,8 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
     for one in comparisons:
         name = arm_name(one.arm)
         if not one.values:
-            rows.append([name, one.status or NOTHING, *[NOTHING] * 7])
+            rows.append([name, one.status or NOTHING, *[NOTHING] * 8])
+            records.append(_record(one, one.status))
         for m in (m for m in measures if m.name in one.values):
             (value, other), (_, other_mean) = one.values[m.name], one.means[m.name]
             low, high = (rounded(end, APPEARANCE.digits) for end in one.range)
@@ -35,9 +36,7 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
             mean_text = with_interval(one.mean_intervals[m.name], m)
             over = [f"{low} to {high}", mean_text, shown(other_mean, m), with_test(one.mean_differences[m.name], m)]
             rows.append([name, m.title, *there, *over])
-        records += [
-            _record(one, metric) for metric in [m.name for m in measures if m.name in one.values] or [one.status]
-        ]
+            records.append(_record(one, m.name))
     header = ["Arm", "Metric", "At", "Arm there", "Method there", "Difference", "Range", "Arm, mean", "Method, mean"]
     notes = [
         "At: the appearance at which both are compared, a mean over pairs of runs. Range: the appearance scores that"
@@ -49,7 +48,7 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
         name="comparisons",
         title="Arms and the method at equal appearance",
         header=[*header, "Difference"],
-        rows=[row + [NOTHING] * (10 - len(row)) for row in rows],
+        rows=rows,
         left=frozenset({0, 1}),
         notes=notes if rows else [],
     )
@@ -58,48 +57,34 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
 
 def _record(one: Comparison, metric: str) -> dict[str, Any]:
     """A line of the CSV; of arms that are not compared, why stands in the place of the metric."""
-    known = metric in one.values
+    values, means = (of.get(metric, (None, None)) for of in (one.values, one.means))
+    record: dict[str, Any] = {"arm": one.arm, "reference": one.reference, "metric": metric, "pairs": one.pairs}
     return {
-        "arm": one.arm,
-        "reference": one.reference,
-        "metric": metric,
-        "pairs": one.pairs,
-        "at_threshold": one.at_threshold,
-        "at": one.at,
-        "value": one.values[metric][0] if known else None,
-        "reference_value": one.values[metric][1] if known else None,
-        **spread_fields("value", DIFFERENCE, one.differences[metric] if known else None),
-        "range_low": one.range[0],
-        "range_high": one.range[1],
-        **spread_fields("mean", INTERVAL, one.mean_intervals[metric] if known else None),
-        "reference_mean": one.means[metric][1] if known else None,
-        **spread_fields("mean", DIFFERENCE, one.mean_differences[metric] if known else None),
+        **record | {"at_threshold": one.at_threshold, "at": one.at},
+        **{"value": values[0], "reference_value": values[1]},
+        **spread_fields("value", DIFFERENCE, one.differences.get(metric)),
+        **{"range_low": one.range[0], "range_high": one.range[1]},
+        **spread_fields("mean", INTERVAL, one.mean_intervals.get(metric)),
+        "reference_mean": means[1],
+        **spread_fields("mean", DIFFERENCE, one.mean_differences.get(metric)),
     }
 
 
 def compared_motions_table(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> tuple[TextTable, str]:
     """The same comparisons by motion; and its CSV."""
-    known = [
-        (one.arm, motion, m, *values[m.name])
-        for one in comparisons
-        for motion, values in one.motions.items()
-        for m in measures
-        if m.name in values
-    ]
+    rows, records = [], []
+    for one in comparisons:
+        for motion, m in ((motion, m) for motion, values in one.motions.items() for m in measures if m.name in values):
+            value, other = one.motions[motion][m.name]
+            cells = [shown(value, m), shown(other, m), shown(value - other, m, signed=True)]
+            rows.append([arm_name(one.arm), motion.replace("_", " "), m.title, *cells])
+            record = {"arm": one.arm, "motion": motion, "metric": m.name, "value": value, "reference_value": other}
+            records.append(record)
     text = TextTable(
         name="compared_motions",
         title="Arms and the method at equal appearance, by motion",
         header=["Arm", "Motion", "Metric", "Arm there", "Method there", "Difference"],
-        rows=[
-            [
-                *(arm_name(arm), motion.replace("_", " "), m.title, shown(value, m), shown(other, m)),
-                shown(value - other, m, signed=True),
-            ]
-            for arm, motion, m, value, other in known
-        ],
+        rows=rows,
         left=frozenset({0, 1, 2}),
     )
-    names = ("arm", "motion", "metric", "value", "reference_value")
-    return text, to_csv(
-        [dict(zip(names, (arm, motion, m.name, *both), strict=True)) for arm, motion, m, *both in known]
-    )
+    return text, to_csv(records)

@@ -36,10 +36,9 @@ def build_dashboard(
     from wandb_workspaces.reports import v2 as wr
 
     def curve(title: str, metric: str) -> Any:
-        by_arm: dict[str, Any] = {"groupby": wr.Config("arm"), "groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"}
-        return wr.LinePlot(
-            title=title, x="step", y=[metric], title_x="training step", max_runs_to_show=MOST_RUNS, **by_arm
-        )
+        look: dict[str, Any] = {"groupby": wr.Config("arm"), "groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"}
+        look |= {"title_x": "training step", "max_runs_to_show": MOST_RUNS}
+        return wr.LinePlot(title=title, x="step", y=[metric], **look)
 
     # Further jobs (vmc.evaluate, vmc.report) have numbers of their own, which are no points of a curve.
     filters = [ws.Metric("JobType") == "train", *([] if group is None else [ws.Metric("Group") == group])]
@@ -72,11 +71,7 @@ def build_dashboard(
 def save_dashboard(
     *, entity: str | None, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
 ) -> str:
-    """Save the workspace in W&B; its address.
-
-    Raises:
-        VmcError: the extra is not installed, or W&B's server refuses or has not answered (there is no entity).
-    """
+    """Save the workspace in W&B; its address. A VmcError where its server refuses or has not answered (no entity)."""
     if entity is None:
         raise VmcError("the dashboard is not made, since W&B's server does not answer; run the same command again")
     workspace = build_dashboard(entity=entity, project=project, group=group, measures=measures)

@@ -1,32 +1,34 @@
 """What the paper finds in Section 4.2 and in the order of Table 1, and whether the runs show it."""
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import Difference
-from vmc.reporting.catalog import APPEARANCE, METHOD, TABLE1, TABLE2, arm_name
+from vmc.reporting.catalog import APPEARANCE, arm_name
 from vmc.reporting.compare import Comparison, compare, correct
-from vmc.reporting.matched import Result
+from vmc.reporting.matched import NOT_RUN, Result
 from vmc.reporting.tables import DIFFERENCE, LEVEL, NOTHING, rounded, spread_fields, to_csv, with_test
 from vmc.utils.tables import TextTable
 
+FILE = Path(__file__).with_name("findings.csv")
 SHOWS, CONTRADICTS, CANNOT_TELL = "shows it", "contradicts it", "cannot tell"
-ACCURACY, COPIES = "motion_accuracy", "copy_score"
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """That one arm has more of a metric than another at equal appearance."""
 
     more: str
     less: str
-    metric: str = ACCURACY
+    metric: str
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A sentence of the paper, and the claims that it makes, all of which have to hold.
 
     How much more is not tested: of "half as much" it is asked whether it is less.
@@ -37,40 +39,13 @@ class Finding:
     claims: Sequence[Claim]
 
 
-FINDINGS = (
-    Finding(TABLE2.name, "Keys and values add to the temporal layers' accuracy.", (Claim(METHOD, "params_none"),)),
-    Finding(
-        TABLE2.name,
-        "Keys and values copy half as much as all spatial layers do.",
-        (Claim("params_all", METHOD, COPIES),),
-    ),
-    Finding(
-        TABLE2.name,
-        "Spatial layers alone are not enough.",
-        (Claim(METHOD, "temporal_frozen"), Claim(METHOD, "temporal_frozen_spatial")),
-    ),
-    Finding(
-        TABLE2.name,
-        "A trained token is more accurate and copies nearly three times as much.",
-        (Claim("token_trained", METHOD), Claim("token_trained", METHOD, COPIES)),
-    ),
-    Finding(
-        TABLE2.name,
-        "Tilted timesteps are more accurate than uniform ones, and copy less.",
-        (Claim(METHOD, "timesteps_uniform"), Claim("timesteps_uniform", METHOD, COPIES)),
-    ),
-    Finding(TABLE2.name, "Regularization makes it more accurate.", (Claim(METHOD, "reg_none"),)),
-    Finding(TABLE2.name, "Real videos regularize better than synthetic ones.", (Claim(METHOD, "reg_synthetic"),)),
-    Finding(
-        TABLE1.name,
-        "Accuracy rises from Textual Inversion over Custom Diffusion and DreamBooth to the method.",
-        (
-            Claim("custom_diffusion", "textual_inversion"),
-            Claim("dreambooth", "custom_diffusion"),
-            Claim(METHOD, "dreambooth"),
-        ),
-    ),
-)
+def _read_findings() -> list[Finding]:
+    rows = csv.DictReader(FILE.read_text(encoding="utf-8").splitlines())
+    groups = groupby(rows, key=lambda row: (row["table"], row["finding"]))
+    return [Finding(*of, [Claim(row["more"], row["less"], row["metric"]) for row in claims]) for of, claims in groups]
+
+
+FINDINGS = _read_findings()
 """Section 4.2's seven, then Table 1's order."""
 
 
@@ -79,7 +54,6 @@ class Judged:
     """A finding with its verdict, and the comparison behind each of its claims."""
 
     finding: Finding
-    verdict: str
     comparisons: Sequence[Comparison]  # of the arm that has more with the other, by claim
 
     @property
@@ -88,39 +62,41 @@ class Judged:
         pairs = zip(self.finding.claims, self.comparisons, strict=True)
         return [one.differences.get(claim.metric) for claim, one in pairs]
 
+    @property
+    def verdict(self) -> str:
+        """Whether the runs show it."""
+        return judge(self.differences)
 
-def judge(differences: Sequence[Difference | None], *, level: float = LEVEL) -> str:
+
+def judge(differences: Sequence[Difference | None]) -> str:
     """The verdict on a finding from the corrected tests of its claims.
 
     It is shown where every claim is significant in the right direction, contradicted where one of them is significant
     in the wrong one.
     """
-    signs = [math.copysign(1, d.value) if d is not None and d.p_corrected < level else 0 for d in differences]
+    signs = [math.copysign(1, d.value) if d is not None and d.p_corrected < LEVEL else 0 for d in differences]
     if -1 in signs:
         return CONTRADICTS
     return SHOWS if signs and all(sign == 1 for sign in signs) else CANNOT_TELL
 
 
-def judge_findings(
-    results: Mapping[str, Result], *, threshold: float | None, findings: Sequence[Finding] = FINDINGS
-) -> list[Judged]:
+def judge_findings(results: Mapping[str, Result], *, threshold: float | None) -> list[Judged]:
     """Every finding with its verdict; Holm's correction is over the claims of a table."""
-    judged = {}
-    for table in dict.fromkeys(finding.table for finding in findings):
-        own = [(finding, claim) for finding in findings if finding.table == table for claim in finding.claims]
-        compared = correct([_compare(claim, results, threshold=threshold) for _, claim in own])
-        for finding in (one for one in findings if one.table == table):
-            comparisons = [one for (owner, _), one in zip(own, compared, strict=True) if owner is finding]
-            pairs = zip(finding.claims, comparisons, strict=True)
-            verdict = judge([one.differences.get(claim.metric) for claim, one in pairs])
-            judged[finding.text] = Judged(finding=finding, verdict=verdict, comparisons=comparisons)
-    return [judged[finding.text] for finding in findings]
+    judged = list[Judged]()
+    for _, several in groupby(FINDINGS, key=lambda finding: finding.table):
+        findings = list(several)
+        claims = [claim for finding in findings for claim in finding.claims]
+        compared = iter(correct([_compare(claim, results, threshold=threshold) for claim in claims]))
+        for finding in findings:
+            comparisons = list(islice(compared, len(finding.claims)))
+            judged.append(Judged(finding=finding, comparisons=comparisons))
+    return judged
 
 
 def _compare(claim: Claim, results: Mapping[str, Result], *, threshold: float | None) -> Comparison:
     for arm in (claim.more, claim.less):
         if arm not in results or not results[arm].matched:
-            status = f"{arm_name(arm)}: {results[arm].status if arm in results else 'not run'}"
+            status = f"{arm_name(arm)}: {results[arm].status if arm in results else NOT_RUN}"
             return Comparison(arm=claim.more, reference=claim.less, status=status)
     return compare(results[claim.more], results[claim.less], metrics=[claim.metric], threshold=threshold)
 
@@ -135,13 +111,12 @@ def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
             measure, first = measures[claim.metric], claim is one.finding.claims[0]
             said = f"{measure.plain}: {arm_name(claim.more)} above {arm_name(claim.less)}"
             cell = comparison.status or with_test(difference, measure)
-            at = rounded(comparison.at, APPEARANCE.digits)
-            pairs = str(comparison.pairs or NOTHING)
+            at, pairs = rounded(comparison.at, APPEARANCE.digits), str(comparison.pairs or NOTHING)
             rows.append([one.finding.text * first, one.verdict * first, said, cell, at, pairs])
-            record = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
+            record: dict[str, Any] = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
             record |= {"metric": claim.metric, "more": claim.more, "less": claim.less, "status": comparison.status}
-            numbers = {"compared_at": comparison.at, "pairs": comparison.pairs}
-            records.append(record | numbers | spread_fields("value", DIFFERENCE, difference))
+            record |= {"compared_at": comparison.at, "pairs": comparison.pairs}
+            records.append(record | spread_fields("value", DIFFERENCE, difference))
     text = TextTable(
         name="findings",
         title="What the paper finds, and whether these runs show it",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from vmc.metrics.scores import KEYS
 from vmc.metrics.statistics import Interval, intervals_of_runs
 from vmc.reporting.catalog import METHOD, arm_name, arm_order
 from vmc.reporting.loaded import FoundRun, Scored
-from vmc.reporting.tables import INTERVAL, NOTHING, rounded, shown, spread_fields, to_csv, with_interval
+from vmc.reporting.tables import NOTHING, interval_fields, rounded, shown, to_csv, with_interval
 from vmc.utils.tables import TextTable
 
 KNOWN = Measure("known_accuracy", "Known gestures, %", how="share", digits=1)
@@ -41,9 +42,9 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
         return []
     rows, records = [], list[dict[str, Any]]()
     if base is not None:
-        interval = intervals_of_runs([Run(motion="", seed=0, values=base, measures=MEASURES)])[KNOWN.name]
-        rows.append(["Untuned model", NOTHING, "0", with_interval(interval, KNOWN), NOTHING, NOTHING])
-        records.append({"arm": "base", "runs": 0, "step": 0} | _fields({KNOWN.name: interval}))
+        known = intervals_of_runs([Run(motion="", seed=0, values=base, measures=MEASURES)])
+        rows.append(["Untuned model", NOTHING, "0", with_interval(known[KNOWN.name], KNOWN), NOTHING, NOTHING])
+        records.append({"arm": "base", "runs": 0, "step": 0} | interval_fields(MEASURES, known))
     method = {run.place: values for run, _, values in arms.get(METHOD, [])}
     for arm, found in arms.items():
         intervals = intervals_of_runs([values for *_, values in found])
@@ -51,10 +52,9 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
             intervals |= {FROM_METHOD.name: _of_several(pairs)}
         mean_step = sum(step for _, step, _ in found) / len(found)
         cells = [with_interval(intervals.get(one.name), one) for one in (KNOWN, LOST)]
-        rows.append(
-            [arm_name(arm), str(len(found)), rounded(mean_step, 0), *cells, _marked(intervals.get(FROM_METHOD.name))]
-        )
-        records.append({"arm": arm, "runs": len(found), "step": mean_step} | _fields(intervals))
+        apart = _marked(intervals.get(FROM_METHOD.name))
+        rows.append([arm_name(arm), str(len(found)), rounded(mean_step, 0), *cells, apart])
+        records.append({"arm": arm, "runs": len(found), "step": mean_step} | interval_fields(MEASURES, intervals))
     text = TextTable(
         name="forgetting",
         title="Forgetting: known gestures after another motion was learned",
@@ -77,17 +77,15 @@ def _less(values: pd.DataFrame, base: pd.DataFrame | None) -> pd.DataFrame:
     if base is None:
         return values
     both = values.merge(base, on=KEYS, suffixes=("", "_base"))
-    if len(both) < len(values):
-        return values
-    both[LOST.name] = 100 * (both[f"{KNOWN.name}_base"] - both[KNOWN.name])
-    return both[[*values.columns, LOST.name]]
+    lost = 100 * (both[f"{KNOWN.name}_base"] - both[KNOWN.name])
+    return values if len(both) < len(values) else both[values.columns].assign(**{LOST.name: lost})
 
 
 def _from(one: Run, method: Run) -> Run:
     """How many points more of each video are right than of the method's of the same motion and training seed."""
     both = one.values.merge(method.values, on=KEYS, suffixes=("", "_method"))
-    both[FROM_METHOD.name] = 100 * (both[KNOWN.name] - both[f"{KNOWN.name}_method"])
-    return Run(motion=one.motion, seed=one.seed, values=both[[*KEYS, FROM_METHOD.name]], measures=MEASURES)
+    apart = 100 * (both[KNOWN.name] - both[f"{KNOWN.name}_method"])
+    return replace(one, values=both[KEYS].assign(**{FROM_METHOD.name: apart}))
 
 
 def _of_several(pairs: Sequence[Run]) -> Interval:
@@ -113,10 +111,3 @@ def _of_other_seeds(arms: Mapping[str, Sequence[tuple[FoundRun, int, Run]]]) -> 
         for arm, mine in places.items()
         if METHOD in places and mine != places[METHOD]
     ]
-
-
-def _fields(intervals: Mapping[str, Interval]) -> dict[str, Any]:
-    found = dict[str, Any]()
-    for measure in MEASURES:
-        found |= spread_fields(measure.name, INTERVAL, intervals.get(measure.name))
-    return found

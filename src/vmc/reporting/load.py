@@ -5,19 +5,21 @@ import json
 import logging
 import math
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from vmc.data.clips import clip_name
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
+from vmc.evaluation.generation import VIDEOS
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.reporting.checks import other_protocol, set_aside
-from vmc.reporting.further import find_further
-from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
+from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Further, Scored, one_line
 from vmc.runs.compatibility import up_to_date
 from vmc.runs.folder import shown_state
 from vmc.utils.errors import VmcError
@@ -33,16 +35,18 @@ PARTS = ("stop", "data", "prompts", "metrics", "timesteps")
 CONTROL_FOLDERS = {"000000": FLOOR, "000000-language": LANGUAGE, "real": CEILING}
 """Where `vmc.evaluate` leaves what is no evaluation of a tuned model."""
 REMEDY = "remove that run folder, or run its command again"
+SCORED = "-scores"
+"""What `python -m vmc.evaluate videos=DIR` ends the name of the folder with."""
+TABLES = ("-known", "-language")
+"""Ends of the names of evaluations that are not shown: of other gestures, and of the untuned model's other prompts."""
 SCORE_AGAIN = "remove it and score the videos again"
 
 
 def find_runs(root: Path) -> Found:
     """All runs below a folder, and the evaluations of untouched base models (`base/MOTION/`).
 
-    A run of which a file does not read is damaged: it is listed so, and has no evaluations. The others are read.
-
-    Raises:
-        VmcError: no such folder, no run in it, or none that reads.
+    A run of which a file does not read is damaged: it is listed so, and has no evaluations. A VmcError where there is
+    no such folder, no run in it, or none that reads.
     """
     if not root.is_dir():
         raise VmcError(f"runs is {root}, which is no folder; give one that holds run folders of vmc.train")
@@ -76,16 +80,16 @@ def find_runs(root: Path) -> Found:
     left = [one for one in bases if (one.kind, one.motion) not in covered and one.motion not in apart]
     others = [one for one in left if not _has_own_classes(one, runs)]
     newest = {run.evaluations[max(run.evaluations)].folder for run in aside if run.evaluations}
-    further = find_further(root, every, shown=newest, known=list(CONTROL_FOLDERS), read=_read_evaluation)
+    further = _find_further(root, every, shown=newest)
     found = Found(runs, _one_of_each([*own, *others], lost), lost, further)
-    if runs and not all(run.damaged for run in runs):
-        return found
-    if found.damaged:
-        raise VmcError(f"runs is {root}, in which no run reads; the first: {found.damaged[0][1]}")
-    raise VmcError(
-        f"runs is {root}, in which there is no run (no folder with config.yaml and run.json);"
-        " give a folder that holds run folders of vmc.train"
-    )
+    if not runs or all(run.damaged for run in runs):
+        raise VmcError(
+            f"runs is {root}, in which no run reads; the first: {found.damaged[0][1]}"
+            if found.damaged
+            else f"runs is {root}, in which there is no run (no folder with config.yaml and run.json);"
+            " give a folder that holds run folders of vmc.train"
+        )
+    return found
 
 
 def _has_own_classes(control: Control, runs: list[FoundRun]) -> bool:
@@ -136,14 +140,12 @@ def _read_run(folder: Path) -> FoundRun:
         _check_kinds(state, {"status": str | None, "step": int | None}, folder / "run.json", REMEDY)
         if state.get("status") == "running":
             state = shown_state(folder)
-        evaluations = folder / "evaluation"
-        steps = sorted(part for part in evaluations.glob("[0-9]*") if part.name.isdecimal())
-        scored = {int(part.name): found for part in steps if (found := _read_evaluation(part, root=folder))}
-        named = {kind: _read_evaluation(evaluations / name, root=folder) for name, kind in CONTROL_FOLDERS.items()}
-        controls = {kind: one for kind, one in named.items() if one}
-        others = [_read_evaluation(part, root=folder) for part in sorted(evaluations.glob("[0-9]*-*"))]
-        suites = [found for found in others if found and found.summary.get("suites")]
-        asked = {int(part.name.partition("-")[0]): _read_known(part) for part in evaluations.glob("[0-9]*-known")}
+        parts = sorted(chain.from_iterable((folder / "evaluation").glob(name) for name in ("[0-9]*", "real")))
+        read = {part.name: one for part in parts if (one := _read_evaluation(part, root=folder))}
+        scored = {int(name): one for name, one in read.items() if name.isdecimal()}
+        controls = {kind: read[name] for name, kind in CONTROL_FOLDERS.items() if name in read}
+        suites = [one for name, one in read.items() if re.match(r"\d.*-", name) and one.summary.get("suites")]
+        asked = {int(part.name.partition("-")[0]): _read_known(part) for part in parts if part.match("[0-9]*-known")}
         known = {step: found for step, found in asked.items() if found}
         updates = _read_updates(folder / "train.csv")
         exemplars, stills = (_read_clips(folder / "clips.csv", role) for role in ("exemplar", "subject"))
@@ -167,8 +169,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
     """An evaluation with its summary; None where it is not complete.
 
-    Raises:
-        VmcError: the summary does not read, holds something else, or is not of the table beside it.
+    A VmcError where the summary does not read, holds something else, or is not of the table beside it.
     """
     scores, file = folder / SCORES, folder / SUMMARY
     if not scores.is_file() or not file.is_file():
@@ -179,8 +180,7 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
     numbers = [("of", summary.get("of")), ("copying", _get(copying, "threshold"))]
     numbers += [(key, _get(part, end)) for key, part in summary["metrics"].items() for end in ("value", "low", "high")]
     for key, number in numbers:
-        right = isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < math.inf
-        if not right and number is not None:
+        if number is not None and (type(number) not in (int, float) or not abs(number) < math.inf):
             raise VmcError(f"{file} has {number!r} under {key}; {SCORE_AGAIN}")
     if DIGEST in summary and summary[DIGEST] != sha256_of(scores):
         raise VmcError(
@@ -195,9 +195,8 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
 
 def _read_known(folder: Path) -> dict[str, Scored]:
     """An evaluation of known gestures by their classes; nothing where it is not complete."""
-    if not (folder / SUMMARY).is_file():
-        return {}
-    found = [_read_evaluation(part, root=folder) for part in sorted(folder.iterdir()) if part.is_dir()]
+    complete = (folder / SUMMARY).is_file()
+    found = [_read_evaluation(part, root=folder) for part in sorted(folder.iterdir()) if complete and part.is_dir()]
     return {str(_get(one.summary["protocol"].get("motion"), "target")): one for one in found if one}
 
 
@@ -223,13 +222,13 @@ def _read_object(file: Path, *, remedy: str) -> dict[str, Any]:
     return content
 
 
-def _read_table(file: Path) -> list[dict[str, Any]]:
-    """The rows; none where there is no such file."""
+def _read_table(file: Path, **form: Any) -> list[dict[str, Any]]:
+    """The rows, read in the form that `csv.DictReader` is asked for; none where there is no such file."""
     if not file.is_file():
         return []
     try:
         with file.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+            return list(csv.DictReader(stream, **form))
     except (OSError, ValueError, csv.Error) as error:
         raise VmcError(f"{file} does not read as a table ({one_line(error)})") from error
 
@@ -266,19 +265,75 @@ def _is_clip(path: Path, digest: str | None) -> bool:
     """Whether a path is that of a clip, by its suffix, with the content of this SHA-256; it may be gone."""
     try:
         if path.is_dir():  # of frames; one with others in it is none, and may be the whole disk
-            return all(part.is_file() for part in path.iterdir()) and _has_content(path, digest)
-        known = path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
-        return known and (not path.exists() or (path.is_file() and _has_content(path, digest)))
+            known = all(part.is_file() for part in path.iterdir())
+        else:
+            known = path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+            if not path.exists():
+                return known
+            known = known and path.is_file()
+        about = path.stat()
+        return known and bool(digest) and _fingerprint(path, about.st_mtime_ns, about.st_size) == digest
     except (OSError, ValueError):  # a folder that is shut, or a path that is none
         return False
-
-
-def _has_content(path: Path, digest: str | None) -> bool:
-    about = path.stat()
-    return bool(digest) and _fingerprint(path, about.st_mtime_ns, about.st_size) == digest
 
 
 @lru_cache(maxsize=4096)
 def _fingerprint(path: Path, changed: int, size: int) -> str:
     """Read once in a report: many arms have the same clips."""
     return fingerprint(path)
+
+
+# --- videos that stand in no table -----------------------------------------------------------------------------------
+
+
+def _read_generated(folder: Path) -> Scored:
+    """Videos of a folder of `vmc.generate`, which nobody has scored; a VmcError where its table does not read."""
+    scored = Scored(folder, folder, {"metrics": {}, "videos": 0, "protocol": {}}, place=folder)
+    try:
+        scored.rows = [
+            {"video": row["video"], "prompt": row["prompt"], "seed": int(row["seed"]) if row.get("seed") else None}
+            | {name: row.get(name) or None for name in ("subject", "suite")}
+            for row in _read_table(folder / VIDEOS, strict=True)
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise VmcError(f"{folder / VIDEOS} does not read as a table of videos ({error!r})") from error
+    return scored
+
+
+def _find_further(root: Path, runs: Sequence[FoundRun], *, shown: Container[Path]) -> list[Further]:
+    """Videos below a folder that stand in no table, in order; what does not read is left out, with a line in the log.
+
+    They are of runs merged with each other, of further prompts, of `vmc.generate`; and the evaluations `shown`.
+    """
+    by_path, found = {run.path: run for run in runs}, list[Further]()
+    for folder, run in _video_folders(root, by_path):
+        in_tables = folder.name in CONTROL_FOLDERS or folder.name.endswith(TABLES) or (run and folder.name.isdecimal())
+        try:
+            scored: Scored | None = None
+            if (folder / VIDEOS).is_file():
+                # Where somebody has scored them, they are shown with their scores.
+                if not (folder.with_name(f"{folder.name}{SCORED}") / SCORES).is_file():
+                    scored = _read_generated(folder)
+            elif folder.name.endswith(SCORED) and not (folder / "videos").is_dir():
+                if scored := _read_evaluation(folder, root=folder.parent):
+                    scored.place = folder.with_name(folder.name.removesuffix(SCORED))
+            elif folder in shown or not in_tables:
+                scored = _read_evaluation(folder, root=folder)
+            if scored and scored.rows:
+                name = folder.name if folder == root else folder.relative_to(root).as_posix()
+                found.append(Further(name=name, run=run, scored=scored))
+        except (VmcError, OSError) as error:
+            log.warning("%s; the gallery goes without these videos", error)
+    return found
+
+
+def _video_folders(root: Path, runs: dict[Path, FoundRun]) -> Iterator[tuple[Path, FoundRun | None]]:
+    """Folders that may hold such videos, with the run that they are part of."""
+    for name, below, _ in os.walk(root):
+        folder = Path(name)
+        done = (folder / "config.yaml").is_file() or ((folder / SCORES).is_file() and (folder / SUMMARY).is_file())
+        below[:] = [] if done else sorted(part for part in below if not part.startswith("."))
+        if run := runs.get(folder):
+            yield from ((part, run) for part in sorted([*folder.glob("evaluation/*/"), *folder.glob("videos/*/")]))
+        elif not (folder / "config.yaml").is_file():
+            yield folder, None

@@ -3,10 +3,11 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from safetensors import SafetensorError, safe_open
@@ -17,7 +18,6 @@ from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
 from vmc.metrics.matching import Trajectory
-from vmc.metrics.resampling import Run
 from vmc.metrics.scores import read_scores, values_of_run
 from vmc.utils.errors import VmcError
 
@@ -56,7 +56,7 @@ class Scored:
         """The table of `scores.csv`; a VmcError where it does not read."""
         return read_scores(self.folder / SCORES, columns=self.columns)
 
-    @property
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The table of `scores.csv`, a dict a video."""
         return table_rows(self.scores)
@@ -78,8 +78,7 @@ class Scored:
     def video(self, name: str) -> Path:
         """A video's file, which may be missing.
 
-        Raises:
-            VmcError: it is none of the run's own: a link, no regular file, no video by its suffix, or somewhere else.
+        A VmcError where it is none of the run's own: a link, no regular file, no video by its suffix, or elsewhere.
         """
         file = self.videos / name
         if Path(name).name != name or file.suffix.lower() not in VIDEO_SUFFIXES:
@@ -137,27 +136,24 @@ class FoundRun:
     @property
     def progress(self) -> str:
         """How it ended, or how far it is, in words."""
-        far = f"at step {self.step} of {self.config['steps']}"
+        far, reason = f"at step {self.step} of {self.config['steps']}", self.state.get("reason")
         match self.state.get("status"):
             case "damaged":
                 return f"{DAMAGED}: {self.damaged}"
             case "finished":
-                return f"finished {far} ({self.state.get('reason')})"
+                return f"finished {far} ({reason})"
             case "failed":
-                return f"failed {far}: {one_line(self.state.get('reason'))}"
-            case "stopped" | "interrupted" as how:
-                return f"half-finished, {how} {far}"
-        return f"half-finished {far}"
+                return f"failed {far}: {one_line(reason)}"
+            case how:
+                return f"half-finished{f', {how}' if how in ('stopped', 'interrupted') else ''} {far}"
 
     @cached_property
     def base(self) -> dict[str, Any]:
         """What tells its base model: its denoiser's fingerprint where it is known, and the config."""
         model = {key: value for key, value in self.config["model"].items() if key in BASE}
         newest = sorted((self.path / "weights").glob("[0-9]*.safetensors"))[-1:]
-        for about in (self.state, *map(_metadata, newest)):
-            if found := about.get("base_fingerprint"):
-                return model | {FINGERPRINT: found}
-        return model
+        known = (about.get("base_fingerprint") for about in (self.state, *map(_metadata, newest)))
+        return model | ({FINGERPRINT: found} if (found := next(filter(None, known), None)) else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,14 +165,8 @@ class Control:
     seed: int
     scored: Scored
 
-    @property
-    def as_run(self) -> Run:
-        """Its values, for statistics."""
-        return Run(motion=self.motion, seed=self.seed, values=self.scored.values, measures=self.scored.measures)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Further:
+class Further(NamedTuple):
     """Videos that stand in no table."""
 
     name: str  # where they lie below the folder of all
@@ -211,11 +201,9 @@ def one_line(text: object) -> str:
 
 def _metadata(file: Path) -> dict[str, Any]:
     """What a file of weights says of itself; nothing where it does not read."""
-    if not file.is_file():  # a pipe would be waited for
-        return {}
-    try:
-        with safe_open(file, framework="pt") as opened:
-            about = json.loads((opened.metadata() or {}).get("vmc", "{}"))
-    except (SafetensorError, ValueError, OSError, RecursionError):
-        return {}
+    about = None
+    with suppress(SafetensorError, ValueError, OSError, RecursionError):
+        if file.is_file():  # a pipe would be waited for
+            with safe_open(file, framework="pt") as opened:
+                about = json.loads((opened.metadata() or {}).get("vmc", "{}"))
     return about if isinstance(about, dict) else {}

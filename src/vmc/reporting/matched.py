@@ -20,20 +20,13 @@ from vmc.utils.errors import VmcError
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """Where a run's appearance, fitted over all of its evaluations, has fallen to the threshold.
+    """Where a run's appearance, fitted over all of its evaluations, has fallen to the threshold."""
 
-    Args:
-        reached: whether it has; if not, both steps are the last evaluation's.
-        before: step of the evaluation before it; `after` is the next one.
-        weight: share of `after` in what is interpolated, 0..1; `before` has the rest.
-        appearance: score of the run there: the threshold, or that of the last evaluation.
-    """
-
-    reached: bool
-    before: int
-    after: int
-    weight: float
-    appearance: float
+    reached: bool  # whether it has; if not, both steps are the last evaluation's
+    before: int  # step of the evaluation before it
+    after: int  # step of the next one
+    weight: float  # share of `after` in what is interpolated, 0..1; `before` has the rest
+    appearance: float  # score of the run there: the threshold, or that of the last evaluation
 
     @property
     def step(self) -> float:
@@ -44,8 +37,7 @@ class Crossing:
 def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str = "the run") -> Crossing:
     """Where the fit has fallen to the threshold; the last evaluation where it has not, or there is no threshold.
 
-    Raises:
-        VmcError: none above the threshold before those at or below it, or no finite threshold.
+    A VmcError where none lies above the threshold before those at or below it, or the threshold is not finite.
     """
     if threshold is not None and not math.isfinite(threshold):
         raise VmcError(f"stop.appearance is {threshold}; it must be a number to match arms at")
@@ -54,14 +46,12 @@ def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str 
         last, appearance = int(steps_K[-1]), float(trajectory.appearance_K[-1])
         return Crossing(reached=False, before=last, after=last, weight=1.0, appearance=appearance)
     first, step = float(fit.first_R[0]), int(steps_K[0])
-    if first <= threshold and step == 0:
+    if first <= threshold:
         raise VmcError(
             f"the base model of {name} starts at an appearance of {first:.4f}, not above stop.appearance ="
             f" {threshold:.4f}; lower stop.appearance, or use prompts and metrics that belong to this base model"
-        )
-    if first <= threshold:
-        raise VmcError(
-            f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {step} ({first:.4f});"
+            if step == 0
+            else f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {step} ({first:.4f});"
             " evaluate it at step 0 too"
         )
     interval_RG, weight_RG = place_between(fit.steps_at(np.full((1, 1), threshold)), steps_K)
@@ -77,10 +67,8 @@ def interpolate_values(
     Each video is interpolated between the two evaluations, so that their mean is the interpolated mean and intervals
     see how videos differ. A video that has a value in one of the two alone (invalid in the other) has none here.
 
-    With `common_only` the videos that both have are used, where one evaluation has more than the other.
-
-    Raises:
-        VmcError: an evaluation is missing, or the two are of different videos.
+    With `common_only` the videos that both have are used, where one evaluation has more than the other. A VmcError
+    where an evaluation is missing, or the two are of different videos.
     """
     if missing := sorted({crossing.before, crossing.after} - values.keys()):
         raise VmcError(f"there are no scores of step {missing[0]}, beside the crossing; evaluate the run at that step")
@@ -147,13 +135,7 @@ class Result:
 
 
 def match_run(run: FoundRun, *, threshold: float | None) -> MatchedRun:
-    """A finished run at the matched appearance, or at its last evaluation where there is no threshold.
-
-    Raises:
-        VmcError: why it cannot be matched.
-    """
-    if not run.evaluations:
-        raise VmcError(f"it is {NOT_EVALUATED}")
+    """An evaluated run at the matched appearance, at its last evaluation without a threshold; a VmcError if neither."""
     crossing = find_crossing(run.trajectory, threshold=threshold, name=str(run.path))
     beside = {step: run.evaluations[step] for step in (crossing.before, crossing.after)}
     return MatchedRun(
@@ -170,11 +152,11 @@ def arm_result(arm: str, runs: Iterable[FoundRun], *, threshold: float | None) -
     """An arm at the matched appearance; runs that are unfinished or cannot be matched are left out, with the reason."""
     matched, left_out = list[MatchedRun](), list[tuple[FoundRun, str]]()
     for run in sorted(runs, key=lambda run: run.place):
-        if not run.finished or not run.evaluations:
-            left_out.append((run, NOT_EVALUATED if run.finished else run.progress))
-            continue
         try:
-            matched.append(match_run(run, threshold=threshold))
+            if run.finished and run.evaluations:
+                matched.append(match_run(run, threshold=threshold))
+            else:
+                left_out.append((run, NOT_EVALUATED if run.finished else run.progress))
         except VmcError as error:
             left_out.append((run, f"cannot be matched: {error}"))
     if not matched:
@@ -227,11 +209,12 @@ def control_result(kind: str, controls: Sequence[Control]) -> Result:
     chosen = [control for control in controls if control.kind == kind]
     if not chosen:
         return Result(arm=kind, status=NOT_MEASURED)
-    runs = [control.as_run for control in chosen]
+    scored = [(control.motion, control.seed, control.scored) for control in chosen]
+    runs = [Run(motion=motion, seed=seed, values=one.values, measures=one.measures) for motion, seed, one in scored]
     intervals = intervals_of_runs(runs)
-    if kind == CEILING:  # clips are no model's
-        of_clips = {name: replace(one, speaks_of=THESE_CLIPS) for name, one in intervals.items()}
-        intervals = {name: of_clips[name] if one.speaks_of == ONE_MODEL else one for name, one in intervals.items()}
+    for name, one in intervals.items():
+        if kind == CEILING and one.speaks_of == ONE_MODEL:  # clips are no model's
+            intervals[name] = replace(one, speaks_of=THESE_CLIPS)
     videos, of = min(len(run.values) for run in runs), max(control.scored.of for control in chosen)
     return Result(arm=kind, runs=runs, intervals=intervals, videos=videos, of=of)
 
@@ -243,8 +226,5 @@ def all_measures(results: Iterable[Result]) -> tuple[Measure, ...]:
 
 def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:
     """The mean over motions of the mean over each motion's runs."""
-    groups: dict[str, list[float]] = {}
-    for motion, number in numbers:
-        groups.setdefault(motion, []).append(number)
-    means = [sum(group) / len(group) for group in groups.values()]
-    return sum(means) / len(means)
+    groups = [[number for motion, number in numbers if motion == one] for one in dict.fromkeys(m for m, _ in numbers)]
+    return sum(sum(group) / len(group) for group in groups) / len(groups)

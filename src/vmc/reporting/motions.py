@@ -8,18 +8,22 @@ import csv
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, TABLE2, arm_order
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.matched import Result, all_measures
-from vmc.reporting.tables import INTERVAL, NOTHING, rounded, spread_fields, to_csv, with_interval
+from vmc.reporting.tables import NOTHING, interval_fields, rounded, to_csv, with_interval
 from vmc.utils.tables import TextTable
 
 FILE = Path(__file__).with_name("motions.csv")
 ACCURACY = "motion_accuracy"
+NOTES = (
+    "Intervals are of 95 %; those of several training seeds speak of other seeds and subjects, of one motion.",
+    "The base model knows: the share of a relative's videos that it draws right. A relative is a gesture that"
+    " it has seen and that shares path or hand with the motion, which it has not seen.",
+)
 
 
 class MotionNote(NamedTuple):
@@ -33,9 +37,11 @@ class MotionNote(NamedTuple):
 def motion_notes(stack: str) -> dict[str, MotionNote]:
     """Those of a stack's motions, by name."""
     with FILE.open(newline="", encoding="utf-8") as stream:
-        rows = {row["motion"]: row for row in csv.DictReader(stream) if row["stack"] == stack}
-    relatives = {name: tuple(filter(None, row["relatives"].split(";"))) for name, row in rows.items()}
-    return {name: MotionNote(relatives[name], row["looked_at"]) for name, row in rows.items()}
+        return {
+            row["motion"]: MotionNote(tuple(filter(None, row["relatives"].split(";"))), row["looked_at"])
+            for row in csv.DictReader(stream)
+            if row["stack"] == stack
+        }
 
 
 def base_knowledge(runs: Sequence[FoundRun]) -> dict[str, float]:
@@ -43,10 +49,8 @@ def base_knowledge(runs: Sequence[FoundRun]) -> dict[str, float]:
 
     `python -m vmc.evaluate run=DIR step=0 ask=known` measures it for all runs of one base model.
     """
-    for run in runs:
-        if known := run.known.get(0):
-            return {gesture: scored.value(ACCURACY) for gesture, scored in known.items()}
-    return {}
+    known = next((run.known[0] for run in runs if run.known.get(0)), {})
+    return {gesture: scored.value(ACCURACY) for gesture, scored in known.items()}
 
 
 def known_relatives(note: MotionNote, knowledge: Mapping[str, float]) -> str:
@@ -65,7 +69,7 @@ def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> li
         return []
     notes, knowledge = motion_notes(str(runs[0].config.get("stack_name"))), base_knowledge(runs)
     measures = [one for one in all_measures(results.values()) if TABLE2.name in one.tables or one == APPEARANCE]
-    rows, records = [], list[dict[str, Any]]()
+    rows, records = [], []
     for motion in names:
         note = notes.get(motion, MotionNote())
         about = [known_relatives(note, knowledge) if motion in notes else NOTHING, "yes" if note.looked_at else "no"]
@@ -77,31 +81,19 @@ def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> li
             step = sum(steps) / len(steps)
             cells = [with_interval(intervals.get(one.name), one) for one in measures]
             rows.append([motion, results[arm].name, str(len(chosen)), *cells, rounded(step, 0), *about])
-            record: dict[str, Any] = {"motion": motion, "arm": arm, "runs": len(chosen), "step": step}
-            for one in measures:
-                record |= spread_fields(one.name, INTERVAL, intervals.get(one.name))
-            records.append(record | {"relatives_known": about[0], "looked_at_before": note.looked_at})
-    return [(_text(rows, measures, notes, names), to_csv(records))]
-
-
-def _text(
-    rows: Sequence[Sequence[str]], measures: Sequence[Measure], notes: Mapping[str, MotionNote], names: Sequence[str]
-) -> TextTable:
+            record = {"motion": motion, "arm": arm, "runs": len(chosen), "step": step}
+            about_fields = {"relatives_known": about[0], "looked_at_before": note.looked_at}
+            records.append(record | interval_fields(measures, intervals) | about_fields)
     titles = [measure.title for measure in measures]
     header = ["Motion", "Arm", "Runs", *titles, "Step", "The base model knows", "Looked at before"]
-    looked_at = {name: notes[name].looked_at for name in names if name in notes}
-    said = [f"{name}, looked at before: {words}." for name, words in looked_at.items() if words]
-    return TextTable(
+    words = {name: notes[name].looked_at for name in names if name in notes}
+    text = TextTable(
         name="motions",
         title="Motion by motion",
         header=header,
         rows=rows,
         rules=frozenset(place for place in range(1, len(rows)) if rows[place][0] != rows[place - 1][0]),
-        notes=[
-            "Intervals are of 95 %; those of several training seeds speak of other seeds and subjects, of one motion.",
-            "The base model knows: the share of a relative's videos that it draws right. A relative is a gesture that"
-            " it has seen and that shares path or hand with the motion, which it has not seen.",
-            *said,
-        ],
+        notes=[*NOTES, *(f"{name}, looked at before: {said}." for name, said in words.items() if said)],
         left=frozenset({0, 1, len(header) - 2, len(header) - 1}),
     )
+    return [(text, to_csv(records))]

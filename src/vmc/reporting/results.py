@@ -116,11 +116,6 @@ class Report:
         ]
 
     @property
-    def printed(self) -> list[TextTable]:
-        """Those that are written for LaTeX too."""
-        return [*self.texts[: len(LAYOUTS)], *([self.study[0]] if self.study else [])]
-
-    @property
     def texts(self) -> list[TextTable]:
         """All tables for people."""
         return [text for text, _ in self.tables]

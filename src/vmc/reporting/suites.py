@@ -1,16 +1,16 @@
 """The table of prompt suites: what each run's videos show where several things are asked of the motion."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from vmc.metrics.columns import Measure, united
+from vmc.metrics.columns import united
 from vmc.metrics.scores import SUITE, values_of_run
 from vmc.metrics.statistics import Interval, intervals_of_values
 from vmc.reporting.catalog import arm_order
 from vmc.reporting.loaded import FoundRun, Scored
-from vmc.reporting.tables import INTERVAL, spread_fields, to_csv, with_interval
+from vmc.reporting.tables import interval_fields, to_csv, with_interval
 from vmc.utils.tables import TextTable
 
+PLACE = ("arm", "motion", "seed", "step", "suite", "videos")
 NOTE = (
     "Intervals are of 95 %, over the subjects of a suite, and speak of the one model. Share of people, Both people,"
     " Share of two gestures, Both gestures, Span and Tempo are measured in their own suites alone."
@@ -29,19 +29,15 @@ def suites_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
         return []
     every = united(*(scored.measures for _, scored, _, _ in found))
     measures = [one for one in every if any(one.name in intervals for *_, intervals in found)]
-    rows, records = [], list[dict[str, Any]]()
+    rows, records = [], []
     for run, scored, suite, intervals in found:
         videos = int((scored.scores[SUITE] == suite).sum())
         place = [run.arm, run.motion, str(run.seed), str(scored.summary["step"]), suite, str(videos)]
         rows.append([*place, *(with_interval(intervals.get(one.name), one) for one in measures)])
-        record: dict[str, Any] = dict(zip(("arm", "motion", "seed", "step", "suite", "videos"), place, strict=True))
-        for one in measures:
-            record |= spread_fields(one.name, INTERVAL, intervals.get(one.name))
-        records.append(record)
-    header = ["Arm", "Motion", "Seed", "Step", "Suite", "Videos", *(measure.title for measure in measures)]
-    text = TextTable(
-        name="suites", title="Prompt suites", header=header, rows=rows, left=frozenset({0, 1, 4}), notes=[NOTE]
-    )
+        records.append(dict(zip(PLACE, place, strict=True)) | interval_fields(measures, intervals))
+    header = [*map(str.capitalize, PLACE), *(measure.title for measure in measures)]
+    left = frozenset({0, 1, 4})
+    text = TextTable(name="suites", title="Prompt suites", header=header, rows=rows, left=left, notes=[NOTE])
     return [(text, to_csv(records))]
 
 
@@ -55,7 +51,5 @@ def suites_in(scored: Scored) -> list[str]:
 
 def scored_suite(scored: Scored, suite: str) -> Mapping[str, Interval]:
     """Every measure of one suite that its videos give."""
-    rows = scored.scores[scored.scores[SUITE] == suite]
-    values = values_of_run(rows, columns=scored.columns)
-    measures: Sequence[Measure] = scored.measures
-    return intervals_of_values(values, measures=measures)
+    values = values_of_run(scored.scores[scored.scores[SUITE] == suite], columns=scored.columns)
+    return intervals_of_values(values, measures=scored.measures)

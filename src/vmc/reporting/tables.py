@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,14 @@ def _cell(value: Any) -> str:
 
 def spread_fields(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
     """The fields of an interval or a difference, by the name of the metric and what is put behind it."""
-    return {
-        f"{name}{end}": value for end, value in zip(ends, astuple(one) if one else [None] * len(ends), strict=False)
-    }
+    values = astuple(one) if one else [None] * len(ends)
+    return {f"{name}{end}": value for end, value in zip(ends, values, strict=False)}
+
+
+def interval_fields(measures: Iterable[Measure], intervals: Mapping[str, Interval]) -> dict[str, Any]:
+    """The fields of all intervals of a row."""
+    each = (spread_fields(one.name, INTERVAL, intervals.get(one.name)) for one in measures)
+    return {name: value for fields in each for name, value in fields.items()}
 
 
 # --- Tables 1 and 2 --------------------------------------------------------------------------------------------------
@@ -115,20 +120,15 @@ def paper_table(table: ResultTable) -> tuple[TextTable, str]:
         header += [measure.title, "from the method"]
     header += ["Compared at", APPEARANCE.title, "Step"]
     header += [f"Paper: {measure.title[0].lower()}{measure.title[1:]}" for measure in measures]
-    rows, rules, last = list[list[str]](), set[int](), None
-    for place, row in enumerate(table.rows):
-        group = (row.line.part, row.line.arm in CONTROLS)
-        if group != last:
-            rules.add(place)
-        title = f"{row.line.part}. {parts[row.line.part]}" if group != last and row.line.part else ""
-        rows.append([title] * bool(parts) + _cells(row, measures))
-        last = group
+    groups = [(row.line.part, row.line.arm in CONTROLS) for row in table.rows]
+    rules = frozenset(place for place, group in enumerate(groups) if group not in groups[:place])
+    titles = [f"{part}. {parts[part]}" * (place in rules) if part else "" for place, (part, _) in enumerate(groups)]
     text = TextTable(
         name=table.layout.name,
         title=table.layout.title,
         header=header,
-        rows=rows,
-        rules=frozenset(rules),
+        rows=[[title] * bool(parts) + _cells(row, measures) for title, row in zip(titles, table.rows, strict=True)],
+        rules=rules,
         notes=list(_notes(table)),
         left=frozenset({0, 1} if parts else {0}),
     )
@@ -144,9 +144,7 @@ def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     tests = [status or with_test(row.differences.get(measure.name), measure) for measure in measures]
     at = rounded(row.comparison.at, APPEARANCE.digits) if row.comparison else NOTHING
     numbers = [text for both in zip(_values(result, measures), tests, strict=True) for text in both]
-    shares = [
-        one.text + SECOND_HAND * (one.standing == "second-hand") if one and one.text else NOTHING for one in paper
-    ]
+    shares = [(one.text + SECOND_HAND * (one.standing == "second-hand") if one else "") or NOTHING for one in paper]
     label = " ".join([row.line.label, *_marks(result)])
     return [label, runs, *numbers, at, _appearance(result), rounded(result.step, 0), *shares]
 
@@ -165,12 +163,9 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
         "step": result.step,
         "appearance": appearance.value if appearance else None,
     }
-    if row.comparison:
-        one = row.comparison
-        record |= {"compared_at": one.at, "compared": one.status or f"{one.pairs} pairs of runs"}
-        record |= {"compared_at_threshold": one.at_threshold}
-    else:
-        record |= dict.fromkeys(("compared_at", "compared", "compared_at_threshold"))
+    one = row.comparison
+    compared = (one.at, one.status or f"{one.pairs} pairs of runs", one.at_threshold) if one else (None,) * 3
+    record |= dict(zip(("compared_at", "compared", "compared_at_threshold"), compared, strict=True))
     for name in (measure.name for measure in measures):
         paper = row.paper.get(name)
         record |= spread_fields(name, INTERVAL, result.intervals.get(name))
@@ -181,12 +176,12 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
 
 def compact_table(table: ResultTable) -> TextTable:
     """Arms with their metrics alone, for the terminal; arms without a run are left out."""
-    rows, marks = [], ""
-    for result in (row.result for row in table.arms if row.result.status not in (NOT_RUN, NOT_MEASURED)):
-        marks += _marks(result)
-        label = " ".join([result.name, *_marks(result)])
-        rows.append([label, *_values(result, table.measures), _appearance(result)])
-    said = "; ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks)
+    results = [row.result for row in table.arms if row.result.status not in (NOT_RUN, NOT_MEASURED)]
+    labels = [" ".join([one.name, *_marks(one)]) for one in results]
+    rows = [
+        [label, *_values(one, table.measures), _appearance(one)] for label, one in zip(labels, results, strict=True)
+    ]
+    said = "; ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in "".join(map(_marks, results)))
     title = f"{table.layout.title} ({said})" if said else table.layout.title
     header = ["", *(measure.title for measure in table.measures), APPEARANCE.title]
     return TextTable(name=table.layout.name, title=title, header=header, rows=rows)
@@ -268,13 +263,9 @@ def _about_differences(table: ResultTable) -> Iterator[str]:
             " threshold where both reach it, else at the higher of the lowest scores of both, on the videos that both"
             " have. Compared at: the mean of these scores."
         )
-    if table.threshold is not None and (
-        above := [
-            f"{name} ({one.pairs - one.at_threshold} of {one.pairs} pairs)"
-            for name, one in compared.items()
-            if one.at_threshold < one.pairs
-        ]
-    ):
+    higher = {name: one for name, one in compared.items() if one.at_threshold < one.pairs}
+    above = [f"{name} ({one.pairs - one.at_threshold} of {one.pairs} pairs)" for name, one in higher.items()]
+    if above and table.threshold is not None:
         yield f"Compared above the threshold, as one of the two does not reach it: {', '.join(above)}."
     if count := sum(map(sum, tested.values())):
         yield (
@@ -286,10 +277,9 @@ def _about_differences(table: ResultTable) -> Iterator[str]:
             "Not tested, because a single motion and training seed in common with the method cannot tell:"
             f" {', '.join(untested)}."
         )
-    for name, one in compared.items():
-        if one.left_out:
-            each = "; ".join(f"{label}: {reason}" for label, reason in one.left_out)
-            yield f"{name}, not compared with the method: {each}."
+    for name, one in ((name, one) for name, one in compared.items() if one.left_out):
+        each = "; ".join(f"{label}: {reason}" for label, reason in one.left_out)
+        yield f"{name}, not compared with the method: {each}."
 
 
 def _about_marks(table: ResultTable) -> Iterator[str]:
@@ -316,14 +306,15 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
     every = [*(results[arm] for arm in sorted(results, key=arm_order)), *controls]
     measures = all_measures(every)
     have = [measure for measure in measures if any(measure.name in one.intervals for one in every)]
-    rows = []
+    rows, records = [], []
     for one in every:
-        if one.arm in CONTROLS and not one.runs:
-            continue
-        first = one.intervals.get(have[0].name) if have else None
-        name = f"{one.name} {NOT_REACHED}" if one.reached is False else one.name
-        spoken = first.speaks_of if first else NOTHING
-        rows.append([name, str(len(one.runs) or NOTHING), rounded(one.step, 0), *_values(one, have), spoken])
+        record = {"arm": one.arm, "status": one.status, "runs": len(one.runs), "reached": one.reached, "step": one.step}
+        records.append(record | interval_fields(measures, one.intervals))
+        if one.runs or one.arm not in CONTROLS:
+            first = one.intervals.get(have[0].name) if have else None
+            name = f"{one.name} {NOT_REACHED}" if one.reached is False else one.name
+            numbers = [str(len(one.runs) or NOTHING), rounded(one.step, 0), *_values(one, have)]
+            rows.append([name, *numbers, first.speaks_of if first else NOTHING])
     note = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
     text = TextTable(
         name="metrics",
@@ -333,12 +324,6 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
         left=frozenset({0, 3 + len(have)}),
         notes=[note] if any(one.reached is False for one in every) else [],
     )
-    records = []
-    for one in every:
-        record = {"arm": one.arm, "status": one.status, "runs": len(one.runs), "reached": one.reached, "step": one.step}
-        for measure in measures:
-            record |= spread_fields(measure.name, INTERVAL, one.intervals.get(measure.name))
-        records.append(record)
     return text, to_csv(records)
 
 
@@ -352,21 +337,11 @@ def runs_table(
         state = DAMAGED if run.damaged else run.progress
         evaluated = ", ".join(map(str, run.evaluations)) or NOTHING
         rows.append([run.arm, run.motion, str(run.seed), state, evaluated, rounded(step, 0), remark or NOTHING])
-        records.append(
-            {
-                "arm": run.arm,
-                "motion": run.motion,
-                "seed": run.seed,
-                "status": run.state.get("status", ""),
-                "reason": run.state.get("reason") or "",
-                "step": None if run.damaged else run.step,
-                "steps": str(run.config["steps"]),
-                "evaluated": " ".join(map(str, run.evaluations)),
-                "stands_at_step": step,
-                "remark": remark,
-                "folder": run.path,
-            }
-        )
+        ended = {"status": run.state.get("status", ""), "reason": run.state.get("reason") or ""}
+        far = {"step": None if run.damaged else run.step, "steps": str(run.config["steps"])}
+        stands = {"evaluated": " ".join(map(str, run.evaluations)), "stands_at_step": step, "remark": remark}
+        named = {"arm": run.arm, "motion": run.motion, "seed": run.seed}
+        records.append(named | ended | far | stands | {"folder": run.path})
     for folder, reason in lost:
         rows.append([NOTHING] * 3 + [DAMAGED] + [NOTHING] * 2 + [reason])
         known = {"status": DAMAGED, "reason": reason, "folder": folder}
@@ -382,7 +357,5 @@ def _where(run: FoundRun, results: Mapping[str, Result]) -> tuple[float, str]:
     for one in results[run.arm].matched:
         if one.run is run:
             return one.crossing.step, "did not reach the threshold" if one.behind else ""
-    for other, reason in results[run.arm].left_out:
-        if other is run:
-            return math.nan, reason if run.finished else "left out"
-    return math.nan, "for Figure 7"
+    reasons = [reason if run.finished else "left out" for other, reason in results[run.arm].left_out if other is run]
+    return math.nan, next(iter(reasons), "for Figure 7")

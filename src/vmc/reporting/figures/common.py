@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ RIGHT, WRONG, MUTED, PLATE = "#117733", "#aa3344", "#666666", "#f2f2f2"
 # Paul Tol's "muted" scheme, which colour-blind people can tell apart; the method is black.
 COLORS = ("#cc6677", "#332288", "#ddaa33", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#996644")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
+THRESHOLD: dict[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
 BANDS = 6
 """Arms up to which each has the band of its interval; those of more would hide each other and the curves."""
 FRAME = 128
@@ -59,8 +61,7 @@ DrawFigure = Callable[[Report], Iterable[Drawn]]
 def draw_figures(report: Report, figures: Mapping[str, DrawFigure | None], folder: Path) -> dict[str, str]:
     """Write every figure that there is something for as SVG and PNG; captions by the name of its files.
 
-    Raises:
-        VmcError: one of the figures is neither a function nor None, or two have one name.
+    A VmcError where one of the figures is neither a function nor None, or two have one name.
     """
     captions: dict[str, str] = {}
     with styled():
@@ -101,12 +102,9 @@ class Look(NamedTuple):
 
 def looks(arms: Iterable[str]) -> dict[str, Look]:
     """How each arm is drawn: no two alike, a known one alike in every figure, and the method black and thick."""
-    known = [arm for arm in KNOWN_ARMS if arm != METHOD]
-    drawn = {
-        arm: Look(COLORS[place % len(COLORS)], DASHES[place // len(COLORS) % len(DASHES)], 1.4)
-        for place, arm in enumerate([*known, *sorted(set(arms) - {METHOD, *known})])
-    }
-    return {METHOD: Look("#000000", "-", 2.2), **drawn}
+    others = [*KNOWN_ARMS[1:], *sorted(set(arms) - set(KNOWN_ARMS))]  # the first is the method
+    styles = [(color, dash, 1.4) for dash in DASHES for color in COLORS]
+    return {METHOD: Look("#000000", "-", 2.2)} | {arm: Look(*one) for arm, one in zip(others, cycle(styles))}
 
 
 def groups(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
@@ -114,10 +112,8 @@ def groups(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
     arms = sorted(dict.fromkeys(arms), key=arm_order)
     if len(arms) <= together:
         return {"": arms}
-    parts = {
-        "_baselines": [arm for arm in arms if arm in (METHOD, *BASELINES)],
-        "_ablations": [arm for arm in arms if arm not in BASELINES],
-    }
+    baselines = [arm for arm in arms if arm in (METHOD, *BASELINES)]
+    parts = {"_baselines": baselines, "_ablations": [arm for arm in arms if arm not in BASELINES]}
     return {end: part for end, part in parts.items() if set(part) - {METHOD}} or {"": arms}
 
 
@@ -128,12 +124,11 @@ def say_part(end: str) -> str:
 
 def say_where(results: Sequence[Result]) -> str:
     """Which evaluation of each arm is shown."""
-    if not any(run.behind or run.crossing.reached for result in results for run in result.matched):
+    runs = [run for result in results for run in result.matched]
+    if not any(run.behind or run.crossing.reached for run in runs):
         return "Each arm at its last evaluation."
-    said = "Each arm at the evaluation next to where its appearance score meets the threshold"
-    if any(run.behind for result in results for run in result.matched):
-        said += f"; {NOT_REACHED} at its last one, as it did not fall so far"
-    return f"{said}."
+    said = f"; {NOT_REACHED} at its last one, as it did not fall so far" * any(run.behind for run in runs)
+    return f"Each arm at the evaluation next to where its appearance score meets the threshold{said}."
 
 
 def enlarged(frames_FCHW: Tensor) -> np.ndarray:

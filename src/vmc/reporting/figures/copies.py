@@ -8,9 +8,9 @@ similar by the run's own copy descriptor. They are known to be the right ones wh
 Axes: F frames, E exemplars, C colours, H and W, D descriptor width.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from textwrap import fill
 from typing import Any
 
@@ -44,15 +44,14 @@ class Pair:
     frames_FCHW: tuple[Tensor | None, Tensor | None]
     generated: int | None = None  # which frame of the video
     clip: str = ""  # name of the exemplar
-    confirmed: bool = False  # whether the generated frame has the measured similarity
+    doubt: str = ""  # a question mark where the generated frame has not the measured similarity
 
 
 def figure8(report: Report) -> Iterator[Drawn]:
     """Generated frames beside the exemplars' nearest to them."""
     ordered = [report.results[arm] for arm in sorted(report.results, key=arm_order)]
     each = {result.arm: pairs(result, descriptor=report.descriptor) for result in ordered}
-    found = {arm: several for arm, several in each.items() if several}
-    if not found:
+    if not (found := {arm: several for arm, several in each.items() if several}):
         return
     threshold = report.results[next(iter(found))].matched[0].scored.copy_threshold
     behind = [result.arm for result in ordered if result.reached is False]
@@ -61,7 +60,7 @@ def figure8(report: Report) -> Iterator[Drawn]:
         "Figure 8: generated frames beside the first frames of exemplars nearest to them, around the copy threshold of"
         f" {threshold:g}. {say_where(ordered)}"
     )
-    if any(pair.generated is not None and not pair.confirmed for several in found.values() for pair in several):
+    if any(pair.doubt for several in found.values() for pair in several):
         caption += " A question mark: the generated frame was found again without the similarity that was measured."
     yield Drawn(figure=figure, caption=caption)
 
@@ -83,26 +82,25 @@ def pairs(result: Result, *, descriptor: Descriptor | None) -> list[Pair]:
 
 def _first_frames(one: MatchedRun) -> dict[str, Tensor]:
     """Frames_CHW by clip, of the exemplars that can be read."""
-    found = {name: _read(partial(read_frames, path, [0])) for name, path in one.run.exemplars.items()}
-    size = int(one.run.config["data"]["size"])
-    return {name: resize_and_crop(frames, size)[0] for name, frames in found.items() if frames is not None}
+    found, size = dict[str, Tensor](), int(one.run.config["data"]["size"])
+    for name, path in one.run.exemplars.items():
+        with suppress(VmcError):
+            found[name] = resize_and_crop(read_frames(path, [0]), size)[0]
+    return found
 
 
 def _pair(one: MatchedRun, row: dict[Any, Any], exemplars: dict[str, Tensor], descriptor: Descriptor | None) -> Pair:
-    similarity, copied = row["copy_similarity_first"], bool(row["copied"])
-    video = _read(lambda: read_frames(one.scored.video(row["video"])))
-    if video is None or not exemplars:
-        return Pair(similarity=similarity, copied=copied, frames_FCHW=(None if video is None else video[0], None))
+    measured: dict[str, Any] = {"similarity": row["copy_similarity_first"], "copied": bool(row["copied"])}
+    try:
+        video = read_frames(one.scored.video(row["video"]))
+    except VmcError:
+        return Pair(**measured, frames_FCHW=(None, None))
+    if not exemplars:
+        return Pair(**measured, frames_FCHW=(video[0], None))
     frame, place, found = nearest(video, torch.stack([*exemplars.values()]), descriptor=descriptor)
-    clip = [*exemplars][place]
-    return Pair(
-        similarity=similarity,
-        copied=copied,
-        clip=clip,
-        generated=frame,
-        frames_FCHW=(video[frame], exemplars[clip]),
-        confirmed=descriptor is not None and abs(found - similarity) <= AGREES,
-    )
+    clip, confirmed = [*exemplars][place], descriptor is not None and abs(found - measured["similarity"]) <= AGREES
+    frames = (video[frame], exemplars[clip])
+    return Pair(**measured, clip=clip, generated=frame, frames_FCHW=frames, doubt="" if confirmed else " ?")
 
 
 @torch.no_grad()
@@ -119,13 +117,6 @@ def _small_picture(frames_NCHW: Tensor) -> Tensor:
     gray_NHW = frames_NCHW.float().mean(1)
     small_ND = F.interpolate(gray_NHW[:, None], size=(16, 16), mode="area").flatten(1)
     return F.normalize(small_ND - small_ND.mean(1, keepdim=True), dim=1)
-
-
-def _read(read: Callable[[], Tensor]) -> Tensor | None:
-    try:
-        return read()
-    except VmcError:
-        return None
 
 
 def draw_copies(
@@ -155,13 +146,11 @@ def draw_copies(
 
 def _draw_pair(figure: Figure, pair: Pair, *, left: float, low: float, share: float) -> None:
     width = 0.86 / (2 * SIDE) - 0.008
-    doubt = "" if pair.confirmed or pair.generated is None else " ?"
     color = WRONG if pair.copied else "#222222"
-    figure.text(left, low + 0.93 * share, f"{pair.similarity:.3f}{doubt}", size=7.5, color=color, va="center")
+    figure.text(left, low + 0.93 * share, f"{pair.similarity:.3f}{pair.doubt}", size=7.5, color=color, va="center")
     for place, frame_CHW in enumerate(pair.frames_FCHW):
         axes = figure.add_axes((left + place * width / 2, low + 0.14 * share, width / 2 - 0.002, 0.72 * share))
         axes.set(xticks=[], yticks=[])
-        axes.grid(False)
         axes.spines[:].set_visible(False)
         if frame_CHW is None:
             axes.set_facecolor(PLATE)

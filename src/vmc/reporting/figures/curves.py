@@ -19,7 +19,7 @@ from vmc.metrics.declared import MEASURES
 from vmc.metrics.resampling import Run
 from vmc.metrics.statistics import intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
-from vmc.reporting.figures.common import BANDS, COLORS, MUTED, Drawn, Look, groups, looks, say_part
+from vmc.reporting.figures.common import BANDS, COLORS, MUTED, THRESHOLD, Drawn, Look, groups, looks, say_part
 from vmc.reporting.figures.frontier import ACCURACY, draw_frontiers
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.matched import mean_over_motions
@@ -53,10 +53,8 @@ def draw_timesteps(samplers: Mapping[str, TimestepSampler]) -> Figure:
         name, _, arms = label.partition(": ")
         lines = [f"{name}, mean t = {mean:.3f}", *wrap(arms, 78)]
         axes.plot(times_T, density_T, color=color, linewidth=1.8, label="\n".join(lines))
-    axes.set_xlabel("time t (0 clean, 1 noise)")
-    axes.set_ylabel("density over uniform")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, max(2.0, axes.get_ylim()[1]))
+    axes.set(xlim=(0, 1), ylim=(0, max(2.0, axes.get_ylim()[1])))
+    axes.set(xlabel="time t (0 clean, 1 noise)", ylabel="density over uniform")
     axes.set_title("Timesteps drawn in training", loc="left")
     figure.legend(loc="outside lower left", fontsize=8)
     return figure
@@ -69,7 +67,6 @@ SHADE = 0.2
 TOGETHER = 8
 """Arms that are drawn into one figure; more are drawn apart, as the tables list them."""
 AXES = (("step", "training step"), ("updates", "exemplar updates"))
-THRESHOLD: dict[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
 RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
 COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
 
@@ -121,13 +118,11 @@ def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
         return replace(curve_of_run(runs[0]), of=of)
     measures, rows = drawn_measures(runs), []
     for step in sorted(set.intersection(*(set(run.evaluations) for run in runs))):
-        scored = [(run, run.evaluations[step]) for run in runs]
-        tables = [
-            Run(motion=run.motion, seed=run.seed, values=one.values, measures=one.measures) for run, one in scored
-        ]
+        each = [(run.place, run.evaluations[step]) for run in runs]
+        tables = [Run(motion=m, seed=s, values=one.values, measures=one.measures) for (m, s), one in each]
         intervals = intervals_of_runs(tables, resamples=RESAMPLES)
         updates = mean_over_motions([(run.motion, _updates(run, step)) for run in runs])
-        whole = all(one.whole for _, one in scored)
+        whole = all(one.whole for _, one in each)
         found = [(measure.name, intervals[measure.name]) for measure in measures if measure.name in intervals]
         rows += [(name, step, updates, one.value, one.low, one.high, whole) for name, one in found]
     return replace(_curve(runs, measures, rows), of=of)
@@ -156,11 +151,8 @@ def figure7(report: Report) -> Iterator[Drawn]:
             of = {arm: [run for run in runs if run.arm == arm] for arm in arms}
             yield from _figures(of, name, end, threshold=report.threshold)
             compared = {one.arm: one for one in report.comparisons}
-            accuracy = next((one for one in report.measures if one.name == ACCURACY), None)
-            if accuracy is not None:
-                yield from draw_frontiers(
-                    of, compared, measure=accuracy, threshold=report.threshold, name=name, end=end
-                )
+            accuracy = next(one for one in report.measures if one.name == ACCURACY)
+            yield from draw_frontiers(of, compared, measure=accuracy, threshold=report.threshold, name=name, end=end)
 
 
 def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, threshold: float | None) -> Iterator[Drawn]:
@@ -176,10 +168,8 @@ def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, thres
         " finished, at the steps at which all of them were evaluated, the runs thin. Filled: the whole test set;"
         " hollow: a part of it. Dotted: half-finished or failed."
     )
-    if any(run.threshold is not None for runs in of.values() for run in runs):
-        caption += " Runs stop at the threshold."
-    if threshold is not None:
-        caption += f" Dashed: the threshold of {threshold:.4f}."
+    caption += " Runs stop at the threshold." * any(run.threshold is not None for runs in of.values() for run in runs)
+    caption += f" Dashed: the threshold of {threshold:.4f}." if threshold is not None else ""
     title = f"{_listed(shown).capitalize()}{say_part(end)}"
     figure = draw_curves(curves, single, threshold=threshold, title=title)
     yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}")
@@ -211,19 +201,18 @@ def draw_curves(
         for (x, label), axes in zip(AXES, line, strict=True):
             for curve in banded:
                 if len(points := _points(curve, measure, x)):
-                    color, edge = drawn[curve.arm].color, 0.3 if few else 0
-                    colors = {"facecolor": (color, SHADE / len(banded)), "edgecolor": (color, edge)}
-                    width = 0.5 if edge else 0
-                    axes.fill_between(points[x], points.low, points.high, **colors, linewidth=width, zorder=2)
+                    color = drawn[curve.arm].color
+                    colors = {"facecolor": (color, SHADE / len(banded)), "edgecolor": (color, 0.3 if few else 0)}
+                    edge = 0.5 if few else 0
+                    axes.fill_between(points[x], points.low, points.high, **colors, linewidth=edge, zorder=2)
             for curve in reversed(arms):
-                look = drawn[curve.arm]
                 for one in single.get(curve.arm, ()):
                     if len(points := _points(one, measure, x)):
                         dash = "-" if one.finished else DOTTED
                         thin = {"linewidth": 0.7, "alpha": 0.5, "linestyle": dash, "zorder": 2}
-                        axes.plot(points[x], points.value, color=look.color, **thin)
+                        axes.plot(points[x], points.value, color=drawn[one.arm].color, **thin)
                 if len(points := _points(curve, measure, x)):
-                    _draw_line(axes, points[x], points.value, points.whole, look, finished=curve.finished)
+                    _draw_line(axes, points, x, drawn[curve.arm], finished=curve.finished)
             if measure.name == APPEARANCE.name and threshold is not None:
                 axes.axhline(threshold, **THRESHOLD)
             if measure is shown[-1]:
@@ -243,16 +232,13 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
     drawn = looks(curve.arm for curve in arms)
     for measure, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         for curve in reversed(arms):
-            appearance = _points(curve, APPEARANCE, "step").set_index("step").value
-            points = _points(curve, measure, "step")
-            points = points[points.step.isin(appearance.index)]
-            x = appearance[points.step]
-            _draw_line(axes, x, points.value, points.whole, drawn[curve.arm], finished=curve.finished)
+            appearance = _points(curve, APPEARANCE, "step").set_index("step").value.rename(APPEARANCE.name)
+            points = _points(curve, measure, "step").join(appearance, on="step", how="inner")
+            _draw_line(axes, points, APPEARANCE.name, drawn[curve.arm], finished=curve.finished)
         if threshold is not None:
             axes.axvline(threshold, **THRESHOLD)
         axes.invert_xaxis()
-        axes.set_xlabel(APPEARANCE.title)
-        axes.set_ylabel(measure.title)
+        axes.set(xlabel=APPEARANCE.title, ylabel=measure.title)
     _frame(figure, arms, drawn, title)
     return figure
 
@@ -264,14 +250,13 @@ def _points(curve: Curve, measure: Measure, x: str) -> pd.DataFrame:
     return points.assign(**numbers, whole=points.whole.astype(bool))
 
 
-def _draw_line(axes: Any, x: pd.Series, y: pd.Series, whole: pd.Series, look: Look, *, finished: bool) -> None:
+def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: Look, *, finished: bool) -> None:
     """An arm's line; points of a part of the test set are hollow."""
-    numbers, heights, filled = x.to_numpy(float), y.to_numpy(float), whole.to_numpy(bool)
     dash = look.dash if finished else DOTTED
-    axes.plot(numbers, heights, color=look.color, linewidth=look.width, linestyle=dash, zorder=3)
-    for chosen, face in ((filled, look.color), (~filled, "white")):
+    axes.plot(points[x], points.value, color=look.color, linewidth=look.width, linestyle=dash, zorder=3)
+    for some, face in ((points[points.whole], look.color), (points[~points.whole], "white")):
         colors = {"markeredgecolor": look.color, "markerfacecolor": face}
-        axes.plot(numbers[chosen], heights[chosen], "o", markersize=4, **colors, zorder=4)
+        axes.plot(some[x], some.value, "o", markersize=4, **colors, zorder=4)
 
 
 def _limits(
@@ -279,8 +264,7 @@ def _limits(
 ) -> tuple[float, float]:
     """Of the vertical axis: so that curves can be read where bands of few runs reach far beyond them."""
     values = [value for curve in curves for value in curve.having(measure).value]
-    if measure.name == APPEARANCE.name and threshold is not None:
-        values.append(threshold)
+    values += [threshold] * (measure.name == APPEARANCE.name and threshold is not None)
     least, most = min(values, default=0.0), max(values, default=1.0)
     room = max(0.5 * (most - least), 0.1 if measure.percent else 0.01)
     low = max(least - room, np.nanmin([least, *(end for curve in banded for end in curve.having(measure).low)]))

@@ -1,6 +1,8 @@
 """The frontier beside Fig. 7: accuracy as a function of appearance, and what it is on average against the method's."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from vmc.metrics.matching import Trajectory, resample_trajectories
 from vmc.metrics.resampling import Array, Resampled, shares_of
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
 from vmc.reporting.compare import Comparison
-from vmc.reporting.figures.common import BANDS, MUTED, Drawn, looks, say_part
+from vmc.reporting.figures.common import BANDS, THRESHOLD, Drawn, looks, say_part
 from vmc.reporting.loaded import FoundRun
 from vmc.utils.errors import VmcError
 
@@ -39,15 +41,11 @@ def frontier_of(arm: str, runs: Sequence[FoundRun], *, measure: Measure) -> Fron
     """
     trajectories = list[Trajectory]()
     for run in [run for run in runs if run.finished] or runs:
-        try:
+        with suppress(VmcError):
             trajectories.append(run.trajectory)
-        except VmcError:
-            continue
     trajectories = [one for one in trajectories if len(one.steps_K) > 1 and measure.name in one.metrics]
-    if not trajectories:
-        return None
-    low = max(float(one.fit.last_R[0]) for one in trajectories)
-    high = min(float(one.fit.first_R[0]) for one in trajectories)
+    low = max((float(one.fit.last_R[0]) for one in trajectories), default=math.inf)
+    high = min((float(one.fit.first_R[0]) for one in trajectories), default=0.0)
     if low >= high:
         return None
     scores_G = np.linspace(high, low, POINTS)
@@ -77,8 +75,7 @@ def draw_frontiers(
     end: str,
 ) -> Iterator[Drawn]:
     """The arms' frontiers, and their means over the range that each has in common with the method."""
-    frontiers = (frontier_of(arm, runs, measure=measure) for arm, runs in of.items())
-    found = [frontier for frontier in frontiers if frontier]
+    found = [one for arm, runs in of.items() if (one := frontier_of(arm, runs, measure=measure))]
     if not found:
         return
     compared = [comparisons[arm] for arm in of if arm in comparisons]
@@ -88,7 +85,7 @@ def draw_frontiers(
     drawn, few = looks(of), len(found) <= BANDS
     _draw_curves(curves, found, drawn, measure=measure, bands=[one.arm for one in found if few or one.arm == METHOD])
     if threshold is not None:
-        curves.axvline(threshold, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        curves.axvline(threshold, **THRESHOLD)
     _draw_means(means, compared, drawn, measure=measure)
     figure.suptitle(f"{measure.plain} at equal appearance{say_part(end)}", weight="bold", size=11, x=0.01, ha="left")
     handles, labels = curves.get_legend_handles_labels()
@@ -114,20 +111,18 @@ def _draw_curves(
         line = {"color": look.color, "linewidth": look.width, "linestyle": look.dash, "zorder": 3}
         axes.plot(one.scores_G, factor * one.values_G, **line, label=arm_name(one.arm))
     axes.invert_xaxis()
-    axes.set_xlabel(APPEARANCE.title)
-    axes.set_ylabel(measure.title)
+    axes.set(xlabel=APPEARANCE.title, ylabel=measure.title)
 
 
 def _draw_means(axes: Any, compared: Sequence[Comparison], drawn: Mapping[str, Any], *, measure: Measure) -> None:
-    factor = 100 if measure.percent else 1
-    for place, comparison in enumerate(compared):
-        apart, color = comparison.mean_differences[measure.name], drawn[comparison.arm].color
+    factor, names = 100 if measure.percent else 1, list[str]()
+    for place, one in enumerate(compared):
+        apart, color = one.mean_differences[measure.name], drawn[one.arm].color
         axes.plot([factor * apart.low, factor * apart.high], [place, place], color=color, linewidth=2)
         axes.plot(factor * apart.value, place, "o", color=color, markersize=6)
-    axes.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    ranges = [" to ".join(f"{number:.3f}" for number in reversed(one.range)) for one in compared]
-    names = [f"{arm_name(one.arm)}\n({text})" for one, text in zip(compared, ranges, strict=True)]
-    axes.set_yticks(range(len(compared)), names)
-    axes.set_ylim(max(len(compared), 1) - 0.5, -0.5)
+        names.append(f"{arm_name(one.arm)}\n({one.range[1]:.3f} to {one.range[0]:.3f})")
+    axes.axvline(0, **THRESHOLD)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(ylim=(max(len(names), 1) - 0.5, -0.5))
     axes.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")
     axes.grid(axis="y", visible=False)

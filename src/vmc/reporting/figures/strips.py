@@ -5,6 +5,7 @@ Axes: F frames, H and W, C colours.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -61,10 +62,9 @@ def figure3(
         if chosen := choose(results, motion=motion, subject=subject, seed=seed):
             title = f"“{chosen.prompt}”, seed {chosen.seed}"
             place = f"{chosen.place[0]}, training seed {chosen.place[1]}"
-            where = common.say_where([*results.values()])
-            caption = f"Figure 3{common.say_part(end)}: {title}; motion {place}. {where}"
             figure = draw_strips(strips(results, chosen), title=f"{title}: {place}")
-            yield Drawn(figure=figure, caption=caption, end=end)
+            about = f"{title}; motion {place}. {common.say_where([*results.values()])}"
+            yield Drawn(figure=figure, caption=f"Figure 3{common.say_part(end)}: {about}", end=end)
 
 
 def choose(
@@ -72,8 +72,7 @@ def choose(
 ) -> Video | None:
     """The motion and training seed that most arms have, and a prompt of its test set; the same whatever was learned.
 
-    Raises:
-        VmcError: no run has that motion, or its test set no such subject or seed.
+    A VmcError where no run has that motion, or its test set no such subject or seed.
     """
     runs = [run for result in results.values() for run in result.matched]
     if not runs:
@@ -85,16 +84,11 @@ def choose(
     place = min(counts, key=lambda place: (-counts[place], place[0] != PREFERRED[0], place))
     scored = min((one for one in runs if one.run.place == place), key=lambda one: arm_order(one.run.arm)).scored
     named = [(str(row["subject"] or row["prompt"]).lower(), row) for row in scored.rows]
-    if subject is None:
-        found = next((part for part in PREFERRED[1:] if any(part in name for name, _ in named)), "")
-        wanted = next(name for name, _ in named if found in name)
-    else:
-        wanted = subject.lower()
-    rows = [row for name, row in named if name == wanted]
-    if not rows:
+    likely = (next((name for name, _ in named if part in name), None) for part in (*PREFERRED[1:], ""))
+    wanted = next(filter(None, likely)) if subject is None else subject.lower()
+    if not (rows := [row for name, row in named if name == wanted]):
         raise VmcError(f"figure3.subject is '{subject}', which {scored.folder} does not have; name one of its subjects")
-    rows = [row for row in rows if seed in (None, row["seed"])]
-    if not rows:
+    if not (rows := [row for row in rows if seed in (None, row["seed"])]):
         raise VmcError(f"figure3.seed is {seed}, which {scored.folder} does not have for that subject; name another")
     return Video(place, str(rows[0]["prompt"]), rows[0]["seed"])
 
@@ -103,7 +97,7 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
     """An exemplar, the untuned model, and every arm that has a run; a plate in place of a video that is missing."""
     shown = {arm: [run for run in result.matched if run.run.place == chosen.place] for arm, result in results.items()}
     first = next(runs[0].run for runs in shown.values() if runs)
-    rows = [*_exemplar(first), *_untuned(first, chosen)]
+    rows = _before_training(first, chosen)
     for arm in sorted(results, key=lambda arm: (arm == METHOD, arm_order(arm))):  # the method last, as in the paper
         name = arm_name(arm)
         for one in shown[arm][:1]:
@@ -115,24 +109,16 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
     return rows
 
 
-def _exemplar(run: FoundRun) -> list[Strip]:
-    """The first exemplar, where its clip is still there."""
-    for name, path in list(run.exemplars.items())[:1]:
-        try:
+def _before_training(run: FoundRun, chosen: Video) -> list[Strip]:
+    """The first exemplar, where its clip is still there, and step 0, where it was made of this prompt."""
+    found = list[Strip]()
+    with suppress(VmcError):
+        for name, path in list(run.exemplars.items())[:1]:
             frames_FCHW = read_frames(path, _evenly(count_frames(path)))
             frames_FCHW = resize_and_crop(frames_FCHW, int(run.config["data"]["size"]))
-        except VmcError:
-            return []
-        return [Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=enlarged(frames_FCHW))]
-    return []
-
-
-def _untuned(run: FoundRun, chosen: Video) -> list[Strip]:
-    """Step 0, where it was made of this prompt."""
-    try:
-        found = [_strip("untuned model", "step 0", run.evaluations[0], chosen)] if 0 in run.evaluations else []
-    except VmcError:  # its scores do not read
-        return []
+            found.append(Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=enlarged(frames_FCHW)))
+    with suppress(VmcError):  # its scores do not read
+        found += [_strip("untuned model", "step 0", run.evaluations[0], chosen)] if 0 in run.evaluations else []
     return [strip for strip in found if strip.frames_FHWC is not None]
 
 
@@ -176,13 +162,12 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
             padded = np.pad(strip.frames_FHWC, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
             axes.imshow(np.concatenate(padded, axis=1)[:, :-GAP], interpolation="none", aspect="equal")
             axes.set_anchor("W")
-        texts: list[tuple[float, str, dict[str, Any]]] = [
-            (0.16, shortened(strip.name, 32), {"weight": "bold", "size": 8.5}),
-            (-0.06, shortened(strip.detail, 36), {"size": 7.5, "color": MUTED}),
-        ]
+        middle = low + share / 2
+        detail: dict[str, Any] = {"size": 7.5, "va": "center"}
+        figure.text(0.01, middle + 0.16 * share, shortened(strip.name, 32), weight="bold", size=8.5, va="center")
+        figure.text(0.01, middle - 0.06 * share, shortened(strip.detail, 36), color=MUTED, **detail)
         if strip.verdict:
             mark, color = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
-            texts.append((-0.24, shortened(f"{mark} {strip.verdict[0]}", 36), {"size": 7.5, "color": color}))
-        for above, text, look in texts:
-            figure.text(0.01, low + share / 2 + above * share, text, va="center", **look)
+            said = shortened(f"{mark} {strip.verdict[0]}", 36)
+            figure.text(0.01, middle - 0.24 * share, said, color=color, **detail)
     return figure

@@ -27,11 +27,9 @@ def choice(report: Report) -> Iterator[Drawn]:
     said = [f"{row['question']}, {row['motion'].replace('_', ' ')} ({row['answers']} answers)" for row in rows]
     against = [f"{arm_name(row['arm'])} against {arm_name(row['other'])}" for row in rows]
     several = len(set(against)) > 1
-    axes.set_yticks(
-        range(len(rows)), [f"{one}: {text}" if several else text for one, text in zip(against, said, strict=True)]
-    )
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, 100)
+    names = [f"{one}: {text}" if several else text for one, text in zip(against, said, strict=True)]
+    axes.set_yticks(range(len(rows)), names)
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, 100))
     axes.set_xlabel("chosen, %" if several else f"{against[0]}: chosen, %")
     axes.grid(axis="y", visible=False)
     caption = (

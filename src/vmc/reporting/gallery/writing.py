@@ -11,9 +11,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,19 @@ VideoKey = tuple[str, str, int | None]
 """Subject, prompt and seed: what names a video within a run."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class ArmColumn:
-    """An arm, or the untuned model, by one evaluation."""
+    """An arm, or the untuned model, by one evaluation: `detail` says which, else its step of training and appearance.
 
-    arm: str
-    detail: str
-    state: str  # what is to be said of a run that does not stand in the tables as the others do
-    scored: Scored
-    rows: Mapping[VideoKey, Mapping[str, Any]]
+    `state` is what is to be said of a run that does not stand in the tables as the others do.
+    """
+
+    def __init__(self, arm: str, scored: Scored, *, step: int = 0, state: str = "", detail: str = "") -> None:
+        self.arm, self.scored, self.state = arm, scored, state
+        appearance = "" if math.isnan(scored.appearance) else f", appearance {scored.appearance:.4f}"
+        self.detail = detail or f"step {step}{appearance}"
+        self.rows: Mapping[VideoKey, Mapping[str, Any]] = {
+            (row["subject"] or row["prompt"], row["prompt"], row["seed"]): row for row in scored.rows
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +93,16 @@ def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequ
         for one in (one for one in results[arm].matched if one.run.place == place):
             runs.append(one.run)
             state = "did not reach the threshold" if one.behind else ""
-            columns.append(_column(arm, one.scored, step=one.shown, state=state))
+            columns.append(ArmColumn(arm, one.scored, step=one.shown, state=state))
         for run, reason in ((run, reason) for run, reason in results[arm].left_out if run.place == place):
             runs.append(run)
-            last = next(_columns_of(run, reason), None)
-            columns += [last] if last else []
+            last = list(islice(_columns_of(run, reason), 1))
+            columns += last
             notes += [] if last else [f"{arm_name(arm)}, nothing to show: {reason}"]
     for kind in (FLOOR,) if runs else (FLOOR, LANGUAGE):
         # Any training seed's will do, as nothing was trained.
         found = [control for control in controls if control.kind == kind and control.motion == place[0]]
-        for control in sorted(found, key=lambda control: control.seed != place[1])[:1]:
-            columns.append(_column(kind, control.scored, step=0))
+        columns += [ArmColumn(kind, one.scored) for one in sorted(found, key=lambda one: one.seed != place[1])[:1]]
     keys = dict.fromkeys(key for column in columns for key in column.rows)
     label = f"{place[0].replace('_', ' ')}, training seed {place[1]}"
     return Place(label=label, runs=runs, columns=columns, keys=list(keys), notes=notes)
@@ -109,24 +112,23 @@ def further_places(further: Sequence[Further]) -> list[Place]:
     """Videos that stand in no table; those of the same prompts and seeds stand beside each other, unless they are runs
     of different motions, whose exemplars are others.
     """
-    motions_of: dict[frozenset[VideoKey], str] = {}  # the first run's; what is of no run stands there
-    for one in reversed(further):
-        if one.run:
-            motions_of[frozenset(_column("", one.scored, step=0).rows)] = one.run.motion
-    together: dict[tuple[str, frozenset[VideoKey]], list[tuple[Further, ArmColumn]]] = {}
+    shown = list[tuple[Further, ArmColumn]]()
     for one in further:
         *_, above, last = ("", *Path(one.name).parts)
-        column = _column(one.run.arm if one.run else above if last.isdecimal() else last, one.scored, step=0)
-        own_place = one.scored.folder.relative_to(one.run.path).as_posix() if one.run else ""
-        detail = f"seed {one.run.seed}, {own_place}" if one.run else one.name
+        arm = one.run.arm if one.run else above if last.isdecimal() else last
+        own = f"seed {one.run.seed}, {one.scored.folder.relative_to(one.run.path).as_posix()}" if one.run else one.name
+        shown.append((one, ArmColumn(arm, one.scored, detail=own)))
+    # What is of no run stands at the motion of the first run of the same prompts.
+    motions_of = {frozenset(column.rows): one.run.motion for one, column in reversed(shown) if one.run}
+    together: dict[tuple[str, frozenset[VideoKey]], list[tuple[Further, ArmColumn]]] = {}
+    for one, column in shown:
         keys = frozenset(column.rows)
         motion = one.run.motion if one.run else motions_of.get(keys, "")
-        together.setdefault((motion, keys), []).append((one, replace(column, detail=detail)))
+        together.setdefault((motion, keys), []).append((one, column))
     found = list[Place]()
     for beside in together.values():
-        runs = [one.run for one, _ in beside if one.run]
+        runs, columns = [one.run for one, _ in beside if one.run], [column for _, column in beside]
         motions = dict.fromkeys(run.motion.replace("_", " ") for run in runs)
-        columns = [column for _, column in beside]
         label = f"further videos: {', '.join(motions) or beside[0][0].name}"
         if label in [place.label for place in found]:
             label = f"{label}, {', '.join(arm_name(column.arm) for column in columns)}"
@@ -138,25 +140,16 @@ def _columns_of(run: FoundRun, state: str) -> Iterator[ArmColumn]:
     """The evaluations of a run that stands in no table, the last one first; without those whose scores are damaged."""
     for step in sorted(run.evaluations, reverse=True):
         try:
-            yield _column(run.arm, run.evaluations[step], step=step, state=state)
+            yield ArmColumn(run.arm, run.evaluations[step], step=step, state=state)
         except VmcError:
             continue
 
 
-def _column(arm: str, scored: Scored, *, step: int, state: str = "") -> ArmColumn:
-    appearance = "" if math.isnan(scored.appearance) else f", appearance {scored.appearance:.4f}"
-    rows = {(row["subject"] or row["prompt"], row["prompt"], row["seed"]): row for row in scored.rows}
-    return ArmColumn(arm=arm, detail=f"step {step}{appearance}", state=state, scored=scored, rows=rows)
-
-
 def fields_of(places: Iterable[Place]) -> dict[str, str]:
     """Scores of a video in the order in which they are listed, and what they are called."""
-    columns = chain(COLUMNS, *(column.scored.columns for place in places for column in place.columns))
-    titles: dict[str, str] = {}
-    for column in columns:
-        if column.label:
-            titles.setdefault(column.name, column.label)
-    return titles
+    columns = [*COLUMNS, *(one for place in places for column in place.columns for one in column.scored.columns)]
+    titles = {column.name: column.label for column in reversed(columns) if column.label}
+    return {column.name: titles[column.name] for column in columns if column.label}
 
 
 def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
@@ -186,14 +179,14 @@ def _arms(runs: Sequence[FoundRun], shown: Sequence[Measure]) -> list[dict[str, 
 
 def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]]:
     """By metric: step, exemplar updates, value, both ends of its interval, whether it is of the whole test set."""
-    found: dict[str, list[list[Any]]] = {}
+    found: dict[str, list[list[Any]]] = {measure.name: [] for measure in shown}
     for measure in shown:
         factor = 100 if measure.percent else 1
         for _, step, updates, *numbers, whole in curve.having(measure).itertuples(index=False):
             numbers = [updates, *(factor * number for number in numbers)]
             point = [step, *(None if math.isnan(number) else round(number, 6) for number in numbers), whole]
-            found.setdefault(measure.name, []).append(point)
-    return {measure.name: found.get(measure.name, []) for measure in shown}
+            found[measure.name].append(point)
+    return found
 
 
 def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[str, str]) -> None:
@@ -201,17 +194,14 @@ def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[
     every = [*places(report.results, report.found.controls), *further_places(report.found.further)]
     fields = fields_of(every)
     found = [_place_data(place, folder, number, fields) for number, place in enumerate(every)]
-    listed = {table.name: {t: f"tables/{table.name}.{s}" for t, s in TABLE_FILES.items()} for table in report.texts}
+    named = {table.name: [(t, f"tables/{table.name}.{s}") for t, s in TABLE_FILES.items()] for table in report.texts}
     page = render(
         runs=str(runs),
         places=[one for one in found if one["rows"]],
         common={"fields": list(fields.values()), "flags": list(FLAGS)},
         charts=charts(report.curves, threshold=report.threshold),
         tables=report.texts,
-        table_files={
-            name: {title: file for title, file in each.items() if (folder / file).is_file()}
-            for name, each in listed.items()
-        },
+        table_files={name: {t: f for t, f in each if (folder / f).is_file()} for name, each in named.items()},
         figures=figures,
     )
     (folder / "index.html").write_text(page, encoding="utf-8", newline="\n")
@@ -225,18 +215,10 @@ def render(**content: Any) -> str:
 def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
     """A page with the gallery's style; everything that comes from runs is escaped, in markup and in scripts.
 
-    Args:
-        template: its markup.
-        scripts: files of its script, in the order in which they are put together.
-        content: what the template names.
+    Its script is put together of several files, in this order; the content is what the template names.
     """
-    environment = Environment(
-        loader=PackageLoader(PACKAGE, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    plain: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=PackageLoader(PACKAGE, "."), autoescape=True, **plain)
     environment.filters["stacked"] = _stacked
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     script = "\n".join(_own(name) for name in scripts)
@@ -273,34 +255,27 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
             row and [linked.get(str(row["video"])), *(_rounded(row.get(name)) for name in (*FLAGS, *fields))]
             for row in map(column.rows.get, place.keys)
         ]
-        shown = {
+        color = {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).color)
+        shown: dict[str, Any] = {
             "name": arm_name(column.arm),
             "detail": column.detail,
             "state": column.state,
             "cells": cells,
-            "threshold": column.scored.copy_threshold,
-            "folder": beside,
-            "colour": {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).color),
         }
-        columns.append(shown)
+        columns.append(shown | {"threshold": column.scored.copy_threshold, "folder": beside, "colour": color})
     exemplars = f"exemplars/{number}"
+    rows = [next((row for column in place.columns if (row := column.rows.get(key))), {}) for key in place.keys]
+    suites = [str(row.get("suite") or "") for row in rows]  # of the test set, where it has some
     return {
         "label": place.label,
         "notes": list(place.notes),
         "columns": columns,
         "rows": [list(key) for key in place.keys],
-        "suites": suites_of(place),
+        "suites": suites if any(suites) else [],
         "folder": exemplars,
         "exemplars": write_exemplars(place.runs, folder / exemplars),
         **shape_of(first),
     }
-
-
-def suites_of(place: Place) -> list[str]:
-    """The suite of the test set that each row is of, or nothing where no table of scores has such a column."""
-    rows = [next((row for column in place.columns if (row := column.rows.get(key))), {}) for key in place.keys]
-    suites = [str(row.get("suite") or "") for row in rows]
-    return suites if any(suites) else []
 
 
 def _rounded(value: Any) -> Any:
@@ -351,11 +326,10 @@ def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, An
     """
     clips = [(run, "", run.exemplars) for run in runs] + [(run, "still: ", run.stills) for run in runs]
     found = {f"{kind}{name}": (path, run) for run, kind, own in clips for name, path in own.items()}
-    listed = []
+    listed = list[dict[str, Any]]()
     for number, (name, (path, run)) in enumerate(sorted(found.items())):
-        file = folder / f"{number:04d}.mp4"
-        frames = write_exemplar(path, file, run)
-        listed.append({"name": name, "file": file.name, "frames": frames} if frames else {"name": name, "file": None})
+        frames = write_exemplar(path, folder / (file := f"{number:04d}.mp4"), run)
+        listed.append({"name": name, "file": file, "frames": frames} if frames else {"name": name, "file": None})
     return listed
 
 
