@@ -78,34 +78,31 @@ def begin_and_send(line: list[str], folder: Path, number: int, *, after: int, ou
     return process.returncode, said
 
 
-def test_a_run_killed_half_way_ends_as_the_undisturbed_one(command, run_here, tmp_path):
-    line = command("killed", "steps=20", "checkpoint_every=5")
-    begin_and_send(line, tmp_path, signal.SIGKILL, after=8, output=tmp_path / "killed")
-    assert not (tmp_path / "killed" / "weights" / "000020.safetensors").exists()
-    run(line, tmp_path)
-    run_here("whole", "steps=20", "checkpoint_every=5")
-    killed, whole = (load_file(tmp_path / name / "weights" / "000020.safetensors") for name in ("killed", "whole"))
-    assert killed.keys() == whole.keys()
-    assert all(torch.equal(killed[name], whole[name]) for name in whole)
-    assert [{**row, "seconds": 0} for row in rows(tmp_path / "killed")] == [
+def test_a_run_stopped_and_then_killed_ends_as_the_undisturbed_one(command, run_here, tmp_path):
+    settings, output = ("steps=16", "checkpoint_every=8"), tmp_path / "disturbed"
+    line = command("disturbed", *settings)
+    status, said = begin_and_send(line, tmp_path, signal.SIGTERM, after=3, output=output)
+    assert status == 143, said
+    assert "stopped at step" in said
+    step = len(rows(output))
+    assert (output / "checkpoints" / f"{step:06d}.ckpt").is_file()
+    begin_and_send(line, tmp_path, signal.SIGKILL, after=step + 2, output=output)
+    assert not (output / "weights" / "000016.safetensors").exists()
+    run_here("disturbed", *settings)
+    run_here("whole", *settings)
+    one, other = (load_file(tmp_path / name / "weights" / "000016.safetensors") for name in ("disturbed", "whole"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in other)
+    assert [{**row, "seconds": 0} for row in rows(output)] == [
         {**row, "seconds": 0} for row in rows(tmp_path / "whole")
     ]
 
 
-def test_a_signal_saves_the_run(command, tmp_path):
-    line = command("stopped", "steps=2000", "checkpoint_every=0")
-    status, said = begin_and_send(line, tmp_path, signal.SIGTERM, after=3, output=tmp_path / "stopped")
-    assert status == 143, said
-    assert "stopped at step" in said
-    step = len(rows(tmp_path / "stopped"))
-    assert (tmp_path / "stopped" / "checkpoints" / f"{step:06d}.ckpt").is_file()
-
-
-def test_two_processes_give_the_weights_of_one(command, run_here, tmp_path):
-    run_here("one", "batch_size=4")
-    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=4")
-    run(command("two", *parallel), tmp_path)
-    one, two = (load_file(tmp_path / name / "weights" / "000006.safetensors") for name in ("one", "two"))
+def test_two_processes_give_the_weights_and_share_the_videos_of_one(command, run_here, metrics, tmp_path):
+    settings = (*metrics, "batch_size=4", "evaluate_every=3", "evaluate_subset=3", "steps=3")
+    run_here("one", *settings, f"cache={tmp_path / 'of one'}")
+    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    run(command("two", *settings, *parallel, f"cache={tmp_path / 'of two'}"), tmp_path)
+    one, two = (load_file(tmp_path / name / "weights" / "000003.safetensors") for name in ("one", "two"))
     base = load_file(Path(command("x")[3].partition("=")[2]) / "unet" / "diffusion_pytorch_model.safetensors")
     for name, tensor in one.items():
         # AdamW's first steps are nearly the sign of the gradient: where that is rounding noise it may turn over.
@@ -114,32 +111,7 @@ def test_two_processes_give_the_weights_of_one(command, run_here, tmp_path):
     for row, other in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
         assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
         assert row["exemplar_updates"] == other["exemplar_updates"]
-
-
-def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command, base, tmp_path):
-    """In some steps both draw stills, in some both clips, in some one of them each."""
-    Image.new("RGB", (64, 64), "red").save(tmp_path / "still.png")
-    subject = ("subject=images", f"subject.path={tmp_path / 'still.png'}", "subject.caption=a {subject_token} wall")
-    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "optimizer.weight_decay=0.1")
-    for name, parameters in (("whole", ()), ("lora", ("parameters=lora", "parameters.rank=2"))):
-        settings = (*parameters, "checkpoint_every=1", "steps=12", "optimizer.lr=1e-2", "subject.share=0.6")
-        run(command(name, *subject, *parallel, *settings), tmp_path)
-        kinds = [(bool(row["loss_motion"]), bool(row["loss_subject"])) for row in rows(tmp_path / name)]
-        assert {*kinds[1:]} == {(True, True), (True, False), (False, True)}
-        steps = [load_file(tmp_path / name / "weights" / f"{step:06d}.safetensors") for step in range(1, 13)]
-        row = "text_encoder.token.subject"
-        temporal = {key for key in steps[0] if key != row and base.groups["temporal"](key.removeprefix("unet."))}
-        for before, after, (is_motion, is_still) in zip(steps, steps[1:], kinds[1:], strict=False):
-            same = {key for key, tensor in after.items() if torch.equal(tensor, before[key])}
-            assert same == ({row} if not is_still else set() if is_motion else temporal)
-
-
-def test_two_processes_share_the_videos_of_an_evaluation(command, run_here, metrics, tmp_path):
-    scored = (*metrics, "steps=1", "evaluate_every=1", "evaluate_subset=3", "batch_size=4")
-    run_here("one", *scored, f"cache={tmp_path / 'of one'}")
-    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    run(command("two", *scored, *parallel, f"cache={tmp_path / 'of two'}"), tmp_path)
-    for step, videos in (("000000", 3), ("000001", 6)):
+    for step, videos in (("000000", 3), ("000003", 6)):
         one, two = (read_scores(tmp_path / name / "evaluation" / step / "scores.csv") for name in ("one", "two"))
         assert list(one["video"]) == list(two["video"]) and len(one) == videos
         for column in ("motion_probability", "appearance", "text_alignment", "copy_similarity_first"):
@@ -147,6 +119,23 @@ def test_two_processes_share_the_videos_of_an_evaluation(command, run_here, metr
             near = 1e-4 if step == "000000" else 1e-2
             assert one[column].to_numpy() == pytest.approx(two[column].to_numpy(), abs=near), (step, column)
     assert not list((tmp_path / "two" / "evaluation").rglob(".rows*"))
+
+
+def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command, base, tmp_path):
+    """In some steps both draw stills, in some both clips, in some one of them each."""
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "still.png")
+    subject = ("subject=images", f"subject.path={tmp_path / 'still.png'}", "subject.caption=a {subject_token} wall")
+    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "optimizer.weight_decay=0.1")
+    settings = ("checkpoint_every=1", "steps=12", "optimizer.lr=1e-2", "subject.share=0.6")
+    run(command("two", *subject, *parallel, *settings), tmp_path)
+    kinds = [(bool(row["loss_motion"]), bool(row["loss_subject"])) for row in rows(tmp_path / "two")]
+    assert {*kinds[1:]} == {(True, True), (True, False), (False, True)}
+    steps = [load_file(tmp_path / "two" / "weights" / f"{step:06d}.safetensors") for step in range(1, 13)]
+    row = "text_encoder.token.subject"
+    temporal = {key for key in steps[0] if key != row and base.groups["temporal"](key.removeprefix("unet."))}
+    for before, after, (is_motion, is_still) in zip(steps, steps[1:], kinds[1:], strict=False):
+        same = {key for key, tensor in after.items() if torch.equal(tensor, before[key])}
+        assert same == ({row} if not is_still else set() if is_motion else temporal)
 
 
 def test_an_installed_wheel_works_from_any_folder(tmp_path):

@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -68,16 +65,12 @@ SMALL = (
 )
 
 
-def command(jester: Path, weights: Path, folder: Path, *overrides: str) -> subprocess.CompletedProcess:
-    line = [sys.executable, "-m", "vmc.train", "stack=paper", f"data.path={jester}", *SMALL, *overrides]
-    environment = {**os.environ, "VMC_WEIGHTS": str(weights), "VMC_CACHE": str(folder / "cache")}
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-
-
 @pytest.mark.slow
-def test_published_files_go_through_to_a_finished_run(layouts, weights, blank, tmp_path):
-    run = command(layouts["release"], weights, tmp_path, f"model.path={blank}")
-    assert run.returncode == 0, run.stdout + run.stderr
+def test_published_files_go_through_to_a_finished_run(layouts, weights, blank, entered, monkeypatch, tmp_path):
+    monkeypatch.setenv("VMC_WEIGHTS", str(weights))
+    settings = ("stack=paper", *SMALL, f"model.path={blank}", f"cache={tmp_path / 'cache'}")
+    status, said = entered(train, *settings, f"data.path={layouts['release']}")
+    assert status == 0, said
     folder = tmp_path / "outputs" / "paper" / "method" / "swiping_down" / "seed0"
     state = json.loads((folder / "run.json").read_text())
     assert (state["status"], state["reason"], state["step"]) == ("finished", "steps", 2)
@@ -97,8 +90,8 @@ def test_published_files_go_through_to_a_finished_run(layouts, weights, blank, t
 
     # The other layout on disk is the same data, and gives the same bits.
     only_weights = ("output=mirror", "evaluate_every=0", "logger=csv")
-    again = command(layouts["mirror"], weights, tmp_path, f"model.path={blank}", *only_weights)
-    assert again.returncode == 0, again.stdout + again.stderr
+    status, said = entered(train, *settings, f"data.path={layouts['mirror']}", *only_weights)
+    assert status == 0, said
     one, two = (load_file(path / "weights" / "000002.safetensors") for path in (folder, tmp_path / "mirror"))
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 

@@ -1,4 +1,4 @@
-"""A run's config, broken in sixty ways: it is read or refused in one sentence, and nothing that it brings runs."""
+"""A run's config, broken at random: it is read or refused in one sentence, and nothing that it brings runs."""
 
 import json
 import random
@@ -108,7 +108,7 @@ def imported():
     checked(plain(), EVALUATED, source="config.yaml")
 
 
-@pytest.mark.parametrize("number", range(63))
+@pytest.mark.parametrize("number", range(35))
 def test_a_broken_config_is_read_or_refused(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_bytes(mutated(number))

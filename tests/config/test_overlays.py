@@ -119,6 +119,8 @@ OVERLAYS = {
     "ablation=lora": Arm(name="lora", trained=("adapters",), tensors=284, rate="lora"),
 }
 BOTH = [(overlay, stack) for overlay in OVERLAYS for stack in STACKS]
+# The configs of the other overlays are the method's, as test_cli.py shows.
+DIFFERENT = [(overlay, stack) for overlay, stack in BOTH if OVERLAYS[overlay] != METHOD or overlay == "baseline=method"]
 
 
 def of_kind(kind: str, parameters: Mapping[str, Tensor]) -> set[str]:
@@ -159,7 +161,7 @@ def test_the_table_holds_every_overlay():
         assert arm == METHOD or arm.name == overlay.partition("=")[2]
 
 
-@pytest.mark.parametrize(("overlay", "stack"), BOTH)
+@pytest.mark.parametrize(("overlay", "stack"), DIFFERENT)
 def test_an_arm_trains_exactly_its_parameters_at_its_rates(overlay, stack, base, unet):
     arm, config = OVERLAYS[overlay], config_of(overlay, stack)
     if arm.steps == 0:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-EACH = 20
+EACH = 8
 """Mutations of each kind of file."""
 SECONDS, MEGABYTES = 10, 1024
 

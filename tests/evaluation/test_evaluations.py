@@ -34,6 +34,14 @@ def undisturbed(train_into, metrics, tmp_path_factory) -> RunFolder:
     return train_into(folder / "run", *metrics, *SETTINGS, f"cache={folder / 'cache'}")
 
 
+@pytest.fixture(scope="module")
+def whole(train_into, metrics, tmp_path_factory) -> RunFolder:
+    """Such a run of two steps, of which every evaluation is of the whole test set."""
+    folder = tmp_path_factory.mktemp("whole")
+    settings = [*SETTINGS, "steps=2", "evaluate_subset=1000", f"cache={folder / 'cache'}"]
+    return train_into(folder / "run", *metrics, *settings)
+
+
 @pytest.fixture
 def appearance(monkeypatch):
     """Lets a test say what the appearance score of an evaluation is, by its step and number of videos."""
@@ -118,8 +126,7 @@ def test_step_0_is_made_once_for_all_arms(undisturbed, scored, monkeypatch, capl
     assert (third.evaluation(0) / "scores.csv").read_bytes() == (first.evaluation(0) / "scores.csv").read_bytes()
 
 
-def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance, tmp_path):
-    untouched = scored("steps=2", "evaluate_subset=1000", output="untouched")
+def test_the_run_stops_where_the_whole_test_set_confirms(scored, whole, appearance):
     seen = []
     # Step 0: 0.3. Step 2: the subset falls to 0.2, the whole set confirms, and step 0 is completed.
     values = iter([0.3, 0.2, 0.21, 0.3])
@@ -129,52 +136,49 @@ def test_the_run_stops_where_the_whole_test_set_confirms(scored, appearance, tmp
     assert (state["status"], state["reason"], state["step"]) == ("finished", "appearance", 2)
     assert seen == [2, 2, 6, 6]
     assert len(losses(run)) == 2
-    assert_near(run, untouched, step=0)
+    assert_near(run, whole, step=0)
     assert not run.weights(0).exists() and run.weights(2).is_file()
 
 
 def test_a_run_that_does_not_stop_early_trains_all_steps_and_says_where_it_would_have(scored, appearance):
     seen = []
     appearance(lambda videos: seen.append(videos) or (0.2 if len(seen) > 1 else 0.3))
-    run = scored("stop.appearance=0.25", "stop.early=false", "steps=6")
+    run = scored("stop.appearance=0.25", "stop.early=false")
     state = read_state(run.path)
-    assert (state["status"], state["reason"], state["step"]) == ("finished", "steps", 6)
-    assert seen == [2, 2, 2, 6]  # no step but the last is scored whole
+    assert (state["status"], state["reason"], state["step"]) == ("finished", "steps", 4)
+    assert seen == [2, 2, 6]  # no step but the last is scored whole
     assert summary_of(run, 2)["stop"] == {"appearance": 0.25, "reached": True}
-    assert summary_of(run, 6)["stop"]["reached"]
+    assert summary_of(run, 4)["stop"]["reached"]
 
 
-def test_a_base_model_below_the_threshold_is_refused_where_the_whole_test_set_confirms(scored, appearance, tmp_path):
+def test_a_base_model_below_the_threshold_is_refused_where_the_whole_test_set_confirms(scored, appearance):
     seen = []
     appearance(lambda videos: seen.append(videos) or 0.2)
     with pytest.raises(VmcError, match=r"0.2000 before any training, not above stop.appearance"):
-        scored("stop.appearance=0.25", f"cache={tmp_path / 'low'}", output="low")
+        scored("stop.appearance=0.25")
     assert seen == [2, 6]
-    appearance(lambda videos: 0.2 if videos == 2 else 0.3)
-    assert read_state(scored("stop.appearance=0.25", "steps=2").path)["reason"] == "steps"
 
 
 def test_a_subset_that_the_whole_test_set_contradicts_does_not_stop(scored, appearance):
-    values = iter([0.3, 0.2, 0.3, 0.29])  # step 0; step 2, subset and whole; step 4, whole
+    values = iter([0.2, 0.3, 0.2, 0.3, 0.29])  # steps 0 and 2, subset and whole; step 4, whole
     appearance(lambda videos: next(values))
     run = scored("stop.appearance=0.25")
     assert read_state(run.path)["reason"] == "steps"
-    assert summary_of(run, 2)["videos"] == 6 and summary_of(run, 2)["stop"] == {"appearance": 0.25, "reached": False}
+    assert summary_of(run, 0)["videos"] == summary_of(run, 2)["videos"] == 6
+    assert summary_of(run, 2)["stop"] == {"appearance": 0.25, "reached": False}
 
 
-def test_the_evaluation_before_the_stop_is_completed_with_its_own_weights(scored, appearance):
-    until_then = scored("steps=2", output="until-then")
+def test_the_evaluation_before_the_stop_is_completed_with_its_own_weights(scored, whole, appearance):
     values = iter([0.3, 0.3, 0.2, 0.2, 0.28])  # steps 0 and 2; step 4, subset and whole; step 2, whole
     appearance(lambda videos: next(values))
     run = scored("stop.appearance=0.25", "steps=8")
     assert summary_of(run, 2)["videos"] == summary_of(run, 4)["videos"] == 6
     assert read_state(run.path)["step"] == 4
-    assert_near(run, until_then, step=2)
+    assert_near(run, whole, step=2)
     assert {path.stem for path in run.weights(0).parent.iterdir()} >= {"000002", "000004"}
 
 
 def test_an_interrupted_evaluation_goes_on(undisturbed, scored, monkeypatch, tmp_path):
-    whole = undisturbed
     update = evaluations.Evaluator.update
     monkeypatch.setattr(evaluations, "AT_ONCE", 1)
     scored_videos = []
@@ -193,8 +197,8 @@ def test_an_interrupted_evaluation_goes_on(undisturbed, scored, monkeypatch, tmp
     run = scored(output="cut")
     assert len(scored_videos) - before < 6  # those that were scored are not scored again
     for step in (0, 2, 4):
-        assert_near(run, whole, step=step)
-    assert losses(run) == losses(whole)
+        assert_near(run, undisturbed, step=step)
+    assert losses(run) == losses(undisturbed)
 
 
 def test_what_an_evaluation_lacks_is_said_before_training(train, metrics, tmp_path):

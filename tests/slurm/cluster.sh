@@ -37,14 +37,15 @@ stop() {
 
 configuration() {
     host=$(hostname --short)
-    # Four CPUs whatever the machine has: jobs of one CPU run side by side also on one core.
+    # Four CPUs whatever the machine has: jobs of one CPU run side by side also on one core. A requeued job waits until
+    # its first credential has expired, by default for two minutes.
     cat <<END
 ClusterName=vmc
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$(free_port)
 SlurmdPort=$(free_port)
 SlurmUser=root
-AuthInfo=socket=$folder/munge.socket
+AuthInfo=socket=$folder/munge.socket,cred_expire=15
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
 SlurmctldPidFile=$folder/slurmctld.pid

@@ -96,7 +96,7 @@ def losses(run) -> list[str]:
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(train, tmp_path, caplog):
-    whole = train("steps=4", "checkpoint_every=1", output=tmp_path / "whole")
+    whole = train("steps=4", output=tmp_path / "whole")
     parts = train("steps=3", "checkpoint_every=1", output=tmp_path / "parts")
     flip(parts.checkpoint(3), 0.5)
     parts.train_csv.write_text(parts.train_csv.read_text() + "4,4,0.")
@@ -156,8 +156,10 @@ def test_a_run_whose_clips_have_changed_is_refused_by_name(train, clips, tmp_pat
 
 
 def test_a_run_that_diverged_before_its_first_checkpoint_may_take_the_lower_rate(train, tmp_path):
-    with pytest.raises(VmcError, match=r"lower optimizer\.lr"):
+    with pytest.raises(VmcError, match=r"the loss of step \d+ is (nan|inf); lower optimizer\.lr"):
         train("optimizer.lr=1e30", "steps=20")
+    state = read_state(tmp_path / "run")
+    assert state["status"] == "failed" and "lower optimizer.lr" in state["reason"]
     corrected = train("steps=3")
     assert read_state(corrected.path)["status"] == "finished"
     assert losses(corrected) == losses(train("steps=3", output=tmp_path / "another"))

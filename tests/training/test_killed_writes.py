@@ -5,7 +5,7 @@ line's own entry point. `os.rename`, `os.replace`, `os.unlink`, `os.mkdir`, `os.
 file for appending are wrapped in the child: those on a path below the watched folder (which holds the run and its
 caches) are counted. Before or after the one that is asked for, the child sends itself SIGKILL; or from it on the disk
 is full. The same command is then given again, undisturbed, and everything below the folder is compared with what an
-undisturbed run leaves there. Once a first child has told which modules a run imports, the server imports them too, so
+undisturbed run leaves there. The server imports what a run needs, also what the first child tells that it missed, so
 that a run costs a second or two.
 
 The default is a few moments, spread over the run. `VMC_KILLS=all` takes every one, `VMC_KILLS=60` so many.
@@ -29,13 +29,9 @@ from typing import Any
 import pytest
 
 FEW = 2
-"""Moments of each scenario and disturbance where nobody asks for more."""
+"""Moments of each disturbance where nobody asks for more."""
 KILLS = ("before", "after")
 FULL = "full"
-SCENARIOS = {
-    "training": ["evaluate_every=0"],
-    "evaluated": ["evaluate_every=2", "evaluate_subset=2", "stop.appearance=-0.9", "generation_batch=2"],
-}
 REMOVING = ("unlink", "remove", "rmdir")
 WATCHED = ("rename", "replace", "mkdir", *REMOVING)
 
@@ -45,6 +41,8 @@ WATCHED = ("rename", "replace", "mkdir", *REMOVING)
 
 def serve() -> None:
     """Answer requests, a JSON line each: fork, run, tell the exit status and what the child told."""
+    for name in ("vmc.train", "vmc.training.session", "vmc.config.build"):
+        _import(name)
     for line in sys.stdin:
         request = json.loads(line)
         told = Path(request["told"])
@@ -216,7 +214,7 @@ def moments(writes: int, hows: Sequence[str]) -> list[tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def command(blank, clips, metrics) -> list[str]:
-    """Three steps with a checkpoint at each."""
+    """Three steps with a checkpoint at each, scored before the first, after the second and at the end."""
     return [
         f"model.path={blank}",
         "data=videos",
@@ -230,28 +228,34 @@ def command(blank, clips, metrics) -> list[str]:
         "trainer.threads=1",
         "steps=3",
         "checkpoint_every=1",
-        "stop.appearance=null",
+        "evaluate_every=2",
+        "evaluate_subset=2",
+        "stop.appearance=-0.9",
+        "generation_batch=2",
         *metrics,
+        "prompts.limit=2",
     ]
 
 
-@pytest.fixture(scope="module", params=SCENARIOS)
-def undisturbed(request, server, command, tmp_path_factory) -> tuple[list[str], list[str], dict[str, Any]]:
-    """A scenario's command, the writes of a run that nothing disturbs, and what that leaves."""
-    overrides, folder = [*command, *SCENARIOS[request.param]], tmp_path_factory.mktemp(request.param) / "whole"
-    return overrides, server(overrides, folder)["writes"], left_by(folder)
+@pytest.fixture(scope="module")
+def undisturbed(server, command, tmp_path_factory) -> tuple[list[str], dict[str, Any]]:
+    """The writes of a run that nothing disturbs, and what that leaves."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "whole"
+    return server(command, folder)["writes"], left_by(folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hows", [KILLS, (FULL,)], ids=["killed", "full"])
-def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(server, undisturbed, tmp_path, hows):
-    overrides, writes, expected = undisturbed
+def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(
+    server, command, undisturbed, tmp_path, hows
+):
+    writes, expected = undisturbed
     tried = moments(len(writes), hows)
     assert len(tried) >= FEW
     wrong = {}
     for number, how in tried:
         folder = tmp_path / f"{number}-{how}"
-        status = server(overrides, folder, at=number, how=how)["status"]
+        status = server(command, folder, at=number, how=how)["status"]
         said = Path(f"{folder}.log").read_text()
         if how == FULL:
             told = re.findall(r"^error: .* cannot be written \(No space left on device\); ", said, re.MULTILINE)
@@ -259,7 +263,7 @@ def test_a_run_disturbed_at_a_write_and_begun_again_is_the_undisturbed_one(serve
             fine = "Traceback" not in said and (status, len(told)) in [(1, 1), (0, 0)]
         else:
             fine = status == -signal.SIGKILL
-        again = server(overrides, folder)
+        again = server(command, folder)
         found = left_by(folder)
         different = [name for name in expected.keys() | found.keys() if expected.get(name, 0) != found.get(name, 0)]
         if different or again["status"] or not fine:

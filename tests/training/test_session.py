@@ -150,22 +150,17 @@ def test_losses_are_pinned(train, plain_model, tmp_path):
     assert values.tolist() == pytest.approx(PINNED, rel=1e-3)
 
 
-def test_equal_runs_are_bit_identical(train, plain):
-    other = train()
-    assert losses(other) == losses(plain.run)[:3]
-    assert_same(weights(other), weights(plain.run))
-
-
 def test_a_cold_a_half_filled_and_a_full_cache_give_the_same_bits(train, plain, tmp_path):
     cache = tmp_path / "cache"
     cold = train(f"cache={cache}", output=tmp_path / "cold")
+    assert losses(cold) == losses(plain.run)[:3]
     kept = sorted((cache / "latents").rglob("*.safetensors"))
     for file in kept[::2]:
         file.unlink()
     half = train(f"cache={cache}", output=tmp_path / "half")
     assert sorted((cache / "latents").rglob("*.safetensors")) == kept
-    assert_same(weights(cold), weights(plain.run))
-    assert_same(weights(half), weights(plain.run))
+    for run in (cold, half):
+        assert_same(weights(run), weights(plain.run))
 
 
 def test_a_cache_filled_at_another_thread_count_gives_the_same_bits(train, plain, tmp_path):
@@ -268,14 +263,6 @@ def test_a_checkpoint_of_another_subset_does_not_load(train, tmp_path):
     (run.path / "config.yaml").write_text(config.replace("- temporal\n", "- temporal\n  - spatial_kv\n"))
     with pytest.raises(VmcError, match="differ in 14 trained tensors"):
         train("parameters=temporal_kv", "steps=2", output=tmp_path / "run")
-
-
-def test_a_run_that_diverges_says_so_and_is_failed(train, tmp_path):
-    with pytest.raises(VmcError, match=r"the loss of step \d+ is (nan|inf); lower optimizer\.lr"):
-        train("optimizer.lr=1e30", "steps=20")
-    state = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert state["status"] == "failed"
-    assert "lower optimizer.lr" in state["reason"]
 
 
 def test_nothing_is_written_when_the_run_cannot_start(train, tmp_path, clips):
