@@ -24,8 +24,10 @@ from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint as sha256_of
 
 CARD = "README.md"
-SETTINGS = ("arm", "init", "parameters", "token", "batch_size", "seed", "optimizer", "objective", "timesteps")
-SETTINGS += ("regularization", "data")
+SETTINGS = (
+    *("arm", "init", "parameters", "token", "batch_size", "seed", "optimizer", "objective", "timesteps"),
+    *("regularization", "data"),
+)
 """Keys of a run's config that say how its weights were made."""
 LICENSES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CreativeML Open RAIL-M": "creativeml-openrail-m"}
 """Names -> what the hub calls them."""
@@ -107,15 +109,16 @@ def _learned(run: Path) -> list[tuple[str, str, str]]:
     """How many clips of each role and caption."""
     if not (run / "clips.csv").is_file():
         return []
-    counts = pd.read_csv(run / "clips.csv", keep_default_na=False).groupby(["role", "caption"], sort=False).size()
-    return [(str(count), role, caption.replace("|", "\\|")) for (role, caption), count in counts.items()]
+    clips = pd.read_csv(run / "clips.csv", keep_default_na=False)
+    counts = clips.groupby(["role", "caption"], sort=False).size().reset_index(name="clips")
+    return [(str(row.clips), str(row.role), str(row.caption).replace("|", "\\|")) for row in counts.itertuples()]
 
 
 def _measured(run: Path, step: int) -> dict[str, Any] | None:
     """The newest summary after 1 to `step` steps; step 0 is the base model's."""
     found = [file for file in (run / "evaluation").glob("*/summary.json") if file.parent.name.isdigit()]
     newest = max((file for file in found if 0 < int(file.parent.name) <= step), default=None)
-    return newest and json.loads(newest.read_text(encoding="utf-8"))
+    return None if newest is None else json.loads(newest.read_text(encoding="utf-8"))
 
 
 def _prompt(config: Mapping[str, Any]) -> str:
