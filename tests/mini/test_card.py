@@ -310,7 +310,7 @@ def test_rendered_clips_are_the_cards_own_people():
 
 @pytest.fixture
 def trained(tmp_path):
-    """Folders of four finished trainings with small files."""
+    """Folders of finished trainings with small files."""
     for source in shipping.SOURCES.values():
         folder = tmp_path / "trained" / source.folder
         about = {"identity": {"seed": 3}, "step": 5, "steps": 5, "seconds": 60.4}
@@ -400,5 +400,9 @@ def test_shipping_one_network_leaves_the_others(trained, tmp_path):
     assert (output / "copying.torchscript.pt").read_text() == "copying, better"
     assert (output / "classifier.pth.tar").read_text() == "classifier "
     assert set(json.loads((output / shipping.TRAININGS).read_text())) == set(shipping.SOURCES)
+    assert (output / "pipeline/vae/config.json").read_text() == "variety-2 vae/config.json"
+    shipping.ship(trained, output, only=["variety"])
+    assert (output / "pipeline/vae/config.json").read_text() == "variety vae/config.json"
+    assert set(json.loads((output / shipping.TRAININGS).read_text())) == set(shipping.SOURCES) - {"variety_2"}
     with pytest.raises(VmcError, match="--only names unet; choose from pipeline"):
         shipping.ship(trained, output, only=["unet"])

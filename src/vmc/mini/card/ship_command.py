@@ -9,12 +9,15 @@ from vmc.mini.shipped import WEIGHTS
 def add_arguments(parser: ArgumentParser) -> None:
     """Declares the options."""
     trained = Path("outputs/mini")
-    parser.add_argument("--trained", type=Path, default=trained, metavar="DIR", help=f"the four trainings ({trained})")
+    parser.add_argument("--trained", type=Path, default=trained, metavar="DIR", help=f"the trainings ({trained})")
     parser.add_argument(
         "--output", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the weights (the package's own)"
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="NETWORK", help="pipeline, classifier, appearance, copying (all); others stay"
+        "--only",
+        nargs="+",
+        metavar="TRAINING",
+        help="pipeline, variety, variety_2, classifier, appearance, copying (all); what others wrote stays",
     )
     parser.add_argument(
         "--unfinished", action="store_true", help="take trainings that are not at the end of their schedule too"

@@ -1,4 +1,4 @@
-"""From the folders of the four trainings to the weights in the package."""
+"""From the folders of the trainings to the weights in the package."""
 
 import json
 import shutil
@@ -37,6 +37,8 @@ class Source:
 
 SOURCES: dict[str, Source] = {
     "pipeline": Source(folder="pretraining", files=(("pipeline", "pipeline"),), command="pipeline"),
+    "variety": Source(folder="variety", files=(("pipeline", "pipeline"),), command="variety"),
+    "variety_2": Source(folder="variety-2", files=(("pipeline", "pipeline"),), command="variety"),
     "classifier": Source(
         folder="classifier", files=(("classifier.pth.tar", "classifier.pth.tar"),), command="classifier"
     ),
@@ -49,7 +51,7 @@ SOURCES: dict[str, Source] = {
         folder="copying", files=(("copying.torchscript.pt", "copying.torchscript.pt"),), command="copying"
     ),
 }
-"""By network."""
+"""By network; the pipeline is trained on twice, and each of its trainings replaces what the former wrote."""
 
 
 def ship(trained: Path, output: Path, *, only: Collection[str] = tuple(SOURCES), unfinished: bool = False) -> int:
@@ -58,9 +60,9 @@ def ship(trained: Path, output: Path, *, only: Collection[str] = tuple(SOURCES),
     A card that is there stays; it says itself when it is older than the weights.
 
     Args:
-        trained: the folder of the four trainings.
+        trained: the folder of all trainings.
         output: of the weights.
-        only: which networks are copied; of the others, what is there stays.
+        only: which trainings are copied; of the others, what is there stays.
         unfinished: take trainings that have not reached the end of their schedule too.
 
     Raises:
@@ -69,11 +71,13 @@ def ship(trained: Path, output: Path, *, only: Collection[str] = tuple(SOURCES),
     if unknown := sorted(set(only) - set(SOURCES)):
         raise VmcError(f"--only names {unknown[0]}; choose from {', '.join(SOURCES)}")
     chosen = {name: source for name, source in SOURCES.items() if name in only}
-    trainings = _shipped_trainings(output)
+    trainings = {name: about for name, about in _shipped_trainings(output).items() if not _replaced(name, only)}
     trainings |= {name: _training(trained / source.folder, source, unfinished) for name, source in chosen.items()}
-    copies = [copy for source in chosen.values() for copy in _copies(trained / source.folder, source)]
-    copies += [copy for name, source in SOURCES.items() if name not in only for copy in _kept(output, source)]
-    size = sum(file.stat().st_size for file, _ in copies)
+    trainings = {name: trainings[name] for name in SOURCES if name in trainings}
+    kept = [copy for name, source in SOURCES.items() if name not in only for copy in _kept(output, source)]
+    copied = [copy for source in chosen.values() for copy in _copies(trained / source.folder, source)]
+    files = {place: file for file, place in [*kept, *copied]}
+    size = sum(file.stat().st_size for file in files.values())
     if size > MOST_BYTES:
         raise VmcError(
             f"the weights take {size / 1e6:.1f} MB together, more than {MOST_BYTES / 1e6:.0f};"
@@ -83,7 +87,7 @@ def ship(trained: Path, output: Path, *, only: Collection[str] = tuple(SOURCES),
     for left in (fresh, former):
         shutil.rmtree(left, ignore_errors=True)
     with atomic_folder(fresh) as temporary:
-        for file, place in [*copies, *_card(output)]:
+        for place, file in {**files, **_card(output)}.items():
             (temporary / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, temporary / place)  # without its mode: safetensors are written for one user alone
         (temporary / TRAININGS).write_text(json.dumps(trainings, indent=2) + "\n", encoding="utf-8")
@@ -106,7 +110,7 @@ def _training(folder: Path, source: Source, unfinished: bool) -> dict[str, Any]:
         finished = said["step"] >= said["steps"] and said.get("vae_step", 0) >= said.get("vae_steps", 0)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise VmcError(f"{state} is damaged or no state of a training; copy it again from where it is whole") from error
-    if identity.get("renderer", renderer_hash()) != renderer_hash():
+    if not renderer_hash().startswith(identity.get("renderer", "")):
         raise VmcError(f"{folder} was trained with another renderer; train it anew in a new folder")
     if not (finished or unfinished):
         raise VmcError(f"{folder} has done {done} steps; {command} goes on, or give --unfinished")
@@ -147,5 +151,11 @@ def _shipped_trainings(output: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _card(output: Path) -> list[tuple[Path, str]]:
-    return [(output / name, name) for name in (CARD, PAGE) if (output / name).is_file()]
+def _replaced(name: str, only: Collection[str]) -> bool:
+    """Whether what the training `name` wrote is written anew by one that comes before it."""
+    before = list(SOURCES)[: list(SOURCES).index(name)]
+    return any(other in only and SOURCES[other].files == SOURCES[name].files for other in before)
+
+
+def _card(output: Path) -> dict[str, Path]:
+    return {name: output / name for name in (CARD, PAGE) if (output / name).is_file()}
