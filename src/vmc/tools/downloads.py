@@ -211,20 +211,23 @@ def _download(url: str, path: Path) -> Path:
     with part.open("ab") as stream:
         try:
             http_get(url, stream, resume_size=stream.tell(), headers=plain, displayed_filename=path.name)
-        except HfHubHTTPError as error:
-            status, reason = error.response.status_code, error.response.reason_phrase
-            if status == 416 and stream.tell():  # the part is as long as the file, or longer
-                stream.truncate(0)
-                return _download(url, path)
-            why = "it may have moved" if status in (404, 410) else "try the same command later"
-            raise VmcError(f"{url} answers {status} {reason}: {why}, or {elsewhere}") from error
         except Exception as error:  # the library's own network errors are of many kinds
             if isinstance(error, OSError) and error.errno in NO_SPACE:
                 raise
-            told, remedy = "cannot be reached", f"check the network, or {elsewhere}"
+            said = " ".join(str(error).split())
+            told, remedy = f"cannot be reached ({said})", f"check the network, or {elsewhere}"
             if have := stream.tell():
-                told, remedy = f"broke off at {have / 1e6:,.1f} MB", "the same command goes on from there"
-            raise VmcError(f"{url} {told} ({' '.join(str(error).split())}): {remedy}") from error
+                told, remedy = f"broke off at {have / 1e6:,.1f} MB ({said})", "the same command goes on from there"
+            else:
+                part.unlink()
+            if isinstance(error, HfHubHTTPError):
+                status = error.response.status_code
+                if status == 416 and have:  # the part is as long as the file, or longer
+                    stream.truncate(0)
+                    return _download(url, path)
+                why = "it may have moved" if status in (404, 410) else "try the same command later"
+                told, remedy = f"answers {status} {error.response.reason_phrase}", f"{why}, or {elsewhere}"
+            raise VmcError(f"{url} {told}: {remedy}") from error
     return part
 
 
