@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vmc.data.clips import check_readable
+from vmc.data.clips import Clip, check_readable
 from vmc.data.co3d import CO3D, object_name
 from vmc.data.frames import ClipTransform
 from vmc.utils.errors import VmcError
@@ -46,6 +46,12 @@ def test_ten_sequences_are_drawn_by_seed_and_captioned_by_their_category(co3d: P
         "toybus": "A camera {token} around a toy bus",
     }
     assert not source.regularization(seed=3)
+
+
+def test_a_sequence_is_called_by_its_name_and_any_other_clip_by_its_own(co3d: Path) -> None:
+    names = {clip.name for clip in CO3D(co3d, count=8).exemplars()}
+    assert names == {f"1{n}_1_2" for n in range(4)} | {f"2{n}_3_4" for n in range(4)}
+    assert Clip(path=co3d / "a.mp4", caption="", role="exemplar").name == "a.mp4"
 
 
 def test_held_out_sequences_are_those_that_are_no_exemplars(co3d: Path) -> None:

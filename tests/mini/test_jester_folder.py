@@ -85,6 +85,17 @@ def test_an_empty_folder_is_used(tmp_path):
     assert (tmp_path / "empty" / "jester-v1-labels.csv").is_file()
 
 
+def test_a_folder_that_another_process_has_made_meanwhile_stays(tmp_path, monkeypatch):
+    def made_beside(temporary: Path, *_: object) -> None:
+        (tmp_path / "jester").mkdir()
+        (tmp_path / "jester" / "theirs").touch()
+
+    monkeypatch.setattr(jester_folder, "_write_clips", made_beside)
+    write(tmp_path / "jester", per_class=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["jester"]
+    assert [path.name for path in (tmp_path / "jester").iterdir()] == ["theirs"]
+
+
 @pytest.mark.parametrize(("options", "named"), [({"classes": ("Waving",)}, "Waving"), ({"per_class": -1}, "-1")])
 def test_what_cannot_be_written_is_refused_by_name(tmp_path, options, named):
     with pytest.raises(VmcError, match=named):

@@ -182,3 +182,19 @@ def test_motions_with_a_test_set_of_their_own_stand_in_the_gallery_and_in_no_tab
     assert sorted(place.label for place in shown) == [f"further videos: {one}" for one in ("air quotes", "dab", "turn")]
     assert all(set(place.runs[0].exemplars) == {"1", "2"} for place in shown)
     assert len(Report(found=found).runs) == 1
+
+
+def test_a_control_of_classes_of_its_own_without_a_run_is_told_and_stands_in_no_table(made_up, scored, caplog):
+    evaluations = {100: scored(appearance=0.24, correct=(1,) * 4)}
+    made_up.run("method", evaluations=evaluations)
+    classes = made_up.protocol("dab", 0) | {"motion": {"classifier": {"sha256": "more classes"}, "target": "Dab"}}
+    made_up.evaluation(made_up.root / "base" / "dab" / "real", evaluations[100], protocol=classes)
+    made_up.evaluation(
+        made_up.root / "base" / "shaking_hand" / "real",
+        evaluations[100],
+        protocol=made_up.protocol("shaking_hand", 0),
+    )
+    found = find_runs(made_up.root)
+    assert [control.motion for control in found.controls] == ["shaking_hand"]
+    assert "base/dab/real: the motion dab brings classes of its own and has no run here" in caplog.text
+    assert len(Report(found=found).runs) == 1

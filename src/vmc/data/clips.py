@@ -34,6 +34,16 @@ class Clip:
     role: Role  # exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest
     fault: str | None = None  # what its source knows to be wrong with it, a clause
 
+    @property
+    def name(self) -> str:
+        """What it is called in tables and pictures."""
+        return clip_name(self.path)
+
+
+def clip_name(path: Path) -> str:
+    """The name of a clip's file or folder; that of its sequence where CO3D keeps frames, in `SEQUENCE/images`."""
+    return path.parent.name if path.name == "images" else path.name
+
 
 class ClipSource(Protocol):
     """Where clips come from. Equal arguments give equal lists."""

@@ -268,8 +268,8 @@ def timing_sentences(
         times = [
             f"{length}, {one.padded} time{'s' * (one.padded != 1)}" for length, one in zip(lengths, clips, strict=True)
         ]
-        short = [f"{one.clip.path.name} ({time})" for one, time in zip(clips, times, strict=True) if one.padded]
-        slow = [f"{one.clip.path.name} ({one.rate:.3g} fps)" for one in clips if one.slow]
+        short = [f"{one.clip.name} ({time})" for one, time in zip(clips, times, strict=True) if one.padded]
+        slow = [f"{one.clip.name} ({one.rate:.3g} fps)" for one in clips if one.slow]
         for named, what in (
             (short, f"shorter than {frames} frames at {fps:g} fps, their last frame repeated"),
             (slow, f"of fewer frames a second than data.fps={fps:g}, which are taken once each and play faster"),

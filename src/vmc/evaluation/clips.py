@@ -19,12 +19,7 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
         VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
     """
     others = [*experiment.regularization.clips(), *experiment.subject.clips()]
-    return _filled(experiment, [*_exemplars(experiment), *others])
-
-
-def _exemplars(experiment: Experiment) -> list[Clip]:
-    motion = experiment.motion
-    return experiment.data.source.exemplars(label=motion.label, caption=motion.caption, seed=experiment.seed)
+    return _filled(experiment, [*experiment.exemplars, *others])
 
 
 def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
@@ -53,7 +48,7 @@ def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) ->
             " sampler._target_=vmc.diffusion.sampling.Sampler"
         )
     if clips is None:
-        clips = readable(_filled(experiment, _exemplars(experiment)), skip_bad=experiment.data.skip_bad)
+        clips = readable(_filled(experiment, experiment.exemplars), skip_bad=experiment.data.skip_bad)
     exemplars = [clip for clip in clips if clip.role == "exemplar"]
     return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))
 

@@ -345,4 +345,4 @@ class ClipFrames:
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for clip in self.clips:
             if clip.role == self.role:
-                yield clip.path.name, resize_and_crop(read_frames(clip.path), self.size)
+                yield clip.name, resize_and_crop(read_frames(clip.path), self.size)

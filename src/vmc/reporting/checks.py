@@ -121,17 +121,25 @@ def _check_protocols(runs: Sequence[FoundRun]) -> None:
 
 
 def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> None:
-    """Controls are of other prompts, and real clips of no sampler; all else that both have must be that of the runs."""
-    protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()][:1]
-    for control in controls if protocols else ():
-        aside = (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM, *(OF_THE_MODEL if control.kind == CEILING else ()))
-        one, other = (_without(each, aside) for each in (*protocols, control.scored.summary["protocol"]))
-        both = [name for name in one if one[name] and other.get(name)]
-        if different := differing_keys({name: one[name] for name in both}, {name: other[name] for name in both}):
+    for control in controls:
+        if different := other_protocol(runs, control):
             raise VmcError(
                 f"{control.scored.folder} is of another protocol than the runs ({', '.join(different)} differ);"
                 " remove it, or score it with the runs' settings and metrics"
             )
+
+
+def other_protocol(runs: Sequence[FoundRun], control: Control) -> list[str]:
+    """Keys in which a control's protocol differs from the runs'. Controls are of other prompts, and real clips of no
+    sampler; all else that both have must be that of the runs.
+    """
+    protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()][:1]
+    if not protocols:
+        return []
+    aside = (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM, *(OF_THE_MODEL if control.kind == CEILING else ()))
+    one, other = (_without(each, aside) for each in (*protocols, control.scored.summary["protocol"]))
+    both = [name for name in one if one[name] and other.get(name)]
+    return differing_keys({name: one[name] for name in both}, {name: other[name] for name in both})
 
 
 def _check_equal(one: Any, other: Any, first: FoundRun, second: FoundRun, *, what: str, prefix: str = "") -> None:

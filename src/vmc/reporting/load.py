@@ -11,10 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vmc.data.clips import clip_name
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
-from vmc.reporting.checks import set_aside
+from vmc.reporting.checks import other_protocol, set_aside
 from vmc.reporting.further import find_further
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Scored, one_line
 from vmc.runs.compatibility import up_to_date
@@ -72,7 +73,8 @@ def find_runs(root: Path) -> Found:
         for kind, scored in run.controls.items()
     ]
     covered = {(control.kind, control.motion) for control in own}
-    others = [one for one in bases if (one.kind, one.motion) not in covered and one.motion not in apart]
+    left = [one for one in bases if (one.kind, one.motion) not in covered and one.motion not in apart]
+    others = [one for one in left if not _has_own_classes(one, runs)]
     newest = {run.evaluations[max(run.evaluations)].folder for run in aside if run.evaluations}
     further = find_further(root, every, shown=newest, known=list(CONTROL_FOLDERS), read=_read_evaluation)
     found = Found(runs, _one_of_each([*own, *others], lost), lost, further)
@@ -84,6 +86,17 @@ def find_runs(root: Path) -> Found:
         f"runs is {root}, in which there is no run (no folder with config.yaml and run.json);"
         " give a folder that holds run folders of vmc.train"
     )
+
+
+def _has_own_classes(control: Control, runs: list[FoundRun]) -> bool:
+    """Whether a control is of a motion without a run here, and of classes or metrics that are not the runs'."""
+    alone = control.motion not in {run.motion for run in runs} and bool(other_protocol(runs, control))
+    if alone:
+        log.warning(
+            "%s: the motion %s brings classes of its own and has no run here, so it stands in no table",
+            *(control.scored.folder, control.motion),
+        )
+    return alone
 
 
 def _one_of_each(controls: Iterable[Control], lost: list[tuple[Path, str]]) -> list[Control]:
@@ -238,10 +251,10 @@ def _read_clips(file: Path, role: str) -> dict[str, Path]:
     """
     rows = [row for row in _read_table(file) if row.get("role") == role and row.get("path")]
     paths = [(Path(row["path"]), row.get("sha256")) for row in rows]
-    names = Counter(path.name for path, _ in paths)  # CO3D's sequences are folders that are all called `images`
+    names = Counter(clip_name(path) for path, _ in paths)
     kept = [path for path, digest in paths if _is_clip(path, digest)]
-    taken = {path.name if names[path.name] == 1 else path.parent.name: path for path in kept}
-    if left := [path.name for path, _ in paths if path not in kept]:
+    taken = {clip_name(path) if names[clip_name(path)] == 1 else path.parent.name: path for path in kept}
+    if left := [clip_name(path) for path, _ in paths if path not in kept]:
         log.warning(
             "%s names %d clips that are not here as the run had them (%s); the report goes without them",
             *(file, len(left), left[0][:80]),

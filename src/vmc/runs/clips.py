@@ -149,7 +149,7 @@ def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[Cli
     shown, captions = [pair for part in parts for pair in part], []
     for clip, transform in shown:
         role, said = f"{clip.role}: " * (clip.role != "exemplar"), " ".join(clip.caption.split())
-        captions.append(f"{role}{clip.path.name}, {_seconds(clip, transform)}: {said}")
+        captions.append(f"{role}{clip.name}, {_seconds(clip, transform)}: {said}")
         captions += ["  the same window, augmented"] * (transform.augmentation is not None)
 
     def videos() -> Iterator[Tensor]:  # one at a time: all of them would take hundreds of megabytes

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from vmc.data.clips import Clip
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
@@ -76,6 +77,12 @@ class Experiment:
             if self.sampler.guidance_interval is not None:
                 (solver := self.model.process.solver()).set_timesteps(self.sampler.steps)
                 self.sampler.is_guided(solver)
+
+    @cached_property
+    def exemplars(self) -> list[Clip]:
+        """Clips of the motion, drawn once, their captions not filled in; a VmcError where one is missing."""
+        motion = self.motion
+        return self.data.source.exemplars(label=motion.label, caption=motion.caption, seed=self.seed)
 
     @cached_property
     def latent_shape(self) -> tuple[int, int, int, int]:

@@ -22,6 +22,7 @@ from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.people import Pool, generator
 from vmc.mini.world.renderer import render
 from vmc.mini.world.specs import sample_clip
+from vmc.utils.cache import only_process
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder, cache_root
 
@@ -114,8 +115,6 @@ def write(
     with atomic_folder(folder) as temporary:
         _write_tables(temporary, clips)
         _write_clips(temporary / "20bn-jester-v1", clips, workers)
-        if folder.exists():
-            folder.rmdir()
 
 
 def default_folder() -> Path:
@@ -126,7 +125,10 @@ def default_folder() -> Path:
     folder = cache_root() / "mini" / f"jester-{renderer_hash('jester_folder')[:12]}"
     if not folder.is_dir():
         per_class = {label: 30 if label in TARGETS else 100 if label in REGULARIZATION else 10 for label in LABELS}
-        write(folder, per_class=per_class)
+        # Arms side by side begin with the same clips: one process renders them, the others wait for it.
+        with only_process(folder.with_suffix(".lock"), doing=f"renders {folder}"):
+            if not folder.is_dir():
+                write(folder, per_class=per_class)
     return folder
 
 
