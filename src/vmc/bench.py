@@ -15,9 +15,9 @@ from vmc.utils.errors import VmcError, check_positive, told
 from vmc.utils.files import write_json
 
 COMMANDS = {
-    "generate": ("videos", "videos a second in batches, against one video at a time"),
+    "generate": ("videos", "seconds a video, and memory"),
     "evaluate": ("videos", "seconds a video for scoring, and its share of generating"),
-    "train": ("train", "seconds a training step, with latents and texts from the cache or made anew"),
+    "train": ("train", "seconds a training step, memory, and arithmetic over time"),
     "choices": ("choices", "every choice of speed and memory on a GPU, at the paper's sizes and on the miniature"),
     "startup": ("train", "seconds until a command answers, and until the first training step"),
 }
@@ -28,8 +28,7 @@ COMMANDS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Run one benchmark; the exit status: 0 done, 2 something the user can put right."""
     arguments = parse(words)
-    module = import_module(f"vmc.tools.bench.{COMMANDS[arguments.command][0]}")
-    report = getattr(module, arguments.command)(arguments)
+    report = getattr(import_module(f"vmc.tools.bench.{COMMANDS[arguments.command][0]}"), arguments.command)(arguments)
     if arguments.output is not None:
         write_json(arguments.output, report, remedy="name another file by --output")
     measure = import_module("vmc.tools.bench.measure")
@@ -53,7 +52,7 @@ def parse(words: Sequence[str] | None = None) -> Namespace:
     if wrong := [word.partition("=")[0] for word in others if word.startswith("-")]:
         raise VmcError(f"{wrong[0]} is unknown; --help lists the options, overrides are KEY=VALUE as model.path=DIR")
     arguments.overrides += others
-    check_positive(arguments, "videos", "repeats", "steps", "batch", "beside")
+    check_positive(arguments, "videos", "repeats", "steps", "beside")
     return arguments
 
 
@@ -77,8 +76,6 @@ def _add_options(parser: ArgumentParser, command: str) -> None:
         add("--beside", help="measured beside so many busy processes too")
     if count := {"generate": 16, "evaluate": 24, "choices": 8}.get(command):
         add("--videos", default=count, help=f"of the test set ({count})")
-    if command == "generate":
-        add("--batch", nargs="+", default=[], help="videos at a time, besides one and as many as are found to be best")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.tools.software import Row, lines, services, software
+from vmc.tools.software import Row, lines, software
 from vmc.utils.errors import told
 
 
@@ -39,7 +39,7 @@ def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
     run = import_module("vmc.tools.planned_run")
-    return [*rows, *run.examine(run.plan(stack, overrides)), *services()]
+    return [*rows, *run.examine(run.plan(stack, overrides))]
 
 
 if __name__ == "__main__":

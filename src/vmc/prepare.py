@@ -8,7 +8,7 @@
 import logging
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,7 @@ def classifier(arguments: Namespace) -> None:
 
 def clips(arguments: Namespace) -> None:
     """Show and say what a run would train on, also of clips that have no captions yet."""
+    from vmc.config.command import compose
     from vmc.data.augmentation import Augmentation
     from vmc.data.checks import check_path
     from vmc.data.clips import Clip, check_readable
@@ -164,7 +165,7 @@ def clips(arguments: Namespace) -> None:
     if arguments.output.suffix.lower() != ".png":
         raise VmcError(f"--output is {arguments.output}; the picture is a PNG: name it FILE.png")
     chosen = {name: getattr(arguments, name) for name in ("frames", "fps", "size")}
-    known = _window_of(arguments.model)
+    known = compose("train", [f"model={arguments.model}"]).model
     data = MotionData(
         source=VideoFolder(arguments.path),
         augmentation=Augmentation(),
@@ -197,18 +198,6 @@ def _printed_log() -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
-
-
-def _window_of(model: str) -> Mapping[str, Any]:
-    """The frames, rate and size of a model of the configs."""
-    import yaml
-
-    from vmc.config.folders import config_folder
-
-    files = {file.stem: file for file in sorted((config_folder() / "model").glob("*.yaml"))}
-    if model not in files:
-        raise VmcError(f"--model is {model}; it must be one of {', '.join(files)}")
-    return yaml.safe_load(files[model].read_text(encoding="utf-8"))["model"]
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ def main(words: Sequence[str] | None = None) -> int:
     check_positive(arguments, "frames", "size")
     if wrong := [override for override in arguments.override if "=" not in override]:
         raise VmcError(f"--override is '{wrong[0]}'; give KEY=VALUE, as to vmc.train")
-    from vmc.tools.full_size import prove, table  # imports torch
+    from vmc.tools.bench.measure import report_text
+    from vmc.tools.full_size import prove  # imports torch
 
-    result = prove(arguments)
-    print("\n".join(["", *table(result)]))
-    return int(any("failed" in run for run in result["runs"]))
+    report = prove(arguments)
+    print(f"\n{report_text(report)}")
+    return int(bool(report["failed"]))
 
 
 def parser() -> ArgumentParser:

@@ -4,12 +4,14 @@ import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from vmc.tools.downloads import SOURCES, FileSource, HubSource, weights_folder
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, told
 
 
+@told
 def main(words: Sequence[str] | None = None) -> int:
     """Gets or checks; the exit status: 0 done, 2 something the user can put right."""
     parser = ArgumentParser(prog="python -m vmc.weights", description="Gets published weights, and checks local ones.")
@@ -29,14 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     checking.add_argument("--labels", type=Path, metavar="FILE", help="a classifier's classes, one a line (Jester's)")
     checking.set_defaults(run=check)
     arguments = parser.parse_args(words)
-    try:
-        arguments.run(arguments)
-    except VmcError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+    arguments.run(arguments)
     return 0
 
 
@@ -63,10 +58,8 @@ def _get_file(source: FileSource, folder: Path) -> None:
     from vmc.tools.downloads import get_file, record_of
     from vmc.tools.weight_kinds import check as check_kind
 
-    path = folder / source.name
-    downloaded = get_file(
-        source.url, path, sha256=source.sha256, inspect=lambda file: check_kind(file, kind=source.kind)
-    )
+    path, inspect = folder / source.name, partial(check_kind, kind=source.kind)
+    downloaded = get_file(source.url, path, sha256=source.sha256, inspect=inspect)
     record = record_of(path)
     print(f"{path} {'is downloaded' if downloaded else 'is there'}; SHA-256 {record['sha256']} ({record['checksum']})")
     if folder.resolve() != weights_folder().resolve():

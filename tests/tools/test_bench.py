@@ -3,6 +3,7 @@
 import json
 import operator
 import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +17,9 @@ from vmc.config.build import build_experiment, build_session
 from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import choices, measure, shares, train, videos
+from vmc.tools.bench import arithmetic, choices, measure, train, videos
 from vmc.tools.bench.arithmetic import arithmetic_figures, peak_of, step_flops
-from vmc.tools.bench.measure import compose_run, describe, make_report, memory_figures, report_text, take_turns
+from vmc.tools.bench.measure import compose_run, describe, make_report, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
@@ -32,13 +33,8 @@ def small(blank) -> list[str]:
 
 @pytest.fixture
 def here(monkeypatch):
-    """In place of a process of its own for memory: the task runs here, once."""
-
-    def stated(name, task):
-        task()
-        return {f"peak memory, {name}": ("MB", np.array([2.0]))}
-
-    monkeypatch.setattr(measure, "memory_figures", stated)
+    """In place of a process of its own: the task runs here."""
+    monkeypatch.setattr(measure, "apart", lambda task: (task(), 2 * 10**6))
 
 
 def test_a_report_reads_and_is_a_table():
@@ -47,12 +43,11 @@ def test_a_report_reads_and_is_a_table():
     report = make_report("generate", settings, figures, ["A note."], Hardware(threads=1))
     assert json.loads(json.dumps(report)) == report
     assert report["figures"]["one"] == {"unit": "s", "median": 0.375, "low": 0.25, "high": 0.5, "values": [0.25, 0.5]}
-    assert report["machine"]["threads"] == 1 and report["machine"]["versions"]["torch"]
+    assert ", 1 threads; python " in report["machine"] and f"torch {torch.__version__}" in report["machine"]
     lines = report_text(report).splitlines()
-    assert lines[0] == "generate: videos 2, video 8x64x64" and lines[4] == "A note."
-    assert lines[2].split() == ["one", "0.375", "0.25", "to", "0.5", "s"]
-    assert lines[3].split() == ["another", "1,234", "MB"]
-    assert lines[2].index("0.375") + 5 == lines[3].index("1,234") + 5
+    assert lines[0] == "generate: videos 2, video [8, 64, 64]" and lines[4] == "A note."
+    assert lines[2].split() == ["one", "0.375", "0.25", "0.5", "s"]
+    assert lines[3].split() == ["another", "1,234", "1,234", "1,234", "MB"]
 
 
 def test_tasks_take_turns_and_swap_places():
@@ -63,52 +58,41 @@ def test_tasks_take_turns_and_swap_places():
     assert (timed["a"].tolist(), timed["b"].tolist()) == ([1, 4, 5], [2, 3, 6])
 
 
-def test_generating_is_measured_at_every_batch_size(small, blank, monkeypatch, here):
-    sizes = []
-    latents = VideoGenerator.latents
-    monkeypatch.setattr(
-        VideoGenerator, "latents", lambda self, prompts: sizes.append(len(prompts)) or latents(self, prompts)
-    )
-    report = videos.generate(bench.parse(["generate", *small, "--videos", "3", "--batch", "2", "1", "--repeats", "2"]))
-    found = {name: figure["values"] for name, figure in report["figures"].items()}
-    rates = [name for name, figure in report["figures"].items() if figure["unit"] == "videos/s"]
-    assert rates == ["automatic (3 at a time)", "1 at a time", "2 at a time"]
-    gains = [rate / other for rate, other in zip(found["2 at a time"], found["1 at a time"], strict=True)]
-    assert found["2 at a time / 1 at a time"] == pytest.approx(gains), "of the same round"
-    assert "peak memory, 1 at a time" in found
-    assert sizes[3:9] == [3, 1, 1, 1, 2, 1], "after the warm-up, all videos at each size"
+def test_making_videos_is_measured_against_the_plain_loop(small, blank, monkeypatch, here):
+    sizes, encoded = [], []
+    latents, encode = VideoGenerator.latents, TextEncoder.__call__
+    monkeypatch.setattr(VideoGenerator, "latents", lambda self, some: sizes.append(len(some)) or latents(self, some))
+    monkeypatch.setattr(TextEncoder, "__call__", lambda self, text: encoded.append(text) or encode(self, text))
+    words = ["generate", *small, "--videos", "3", "--repeats", "1", "--compare", "plain"]
+    report = videos.generate(bench.parse(words))
+    found = {name: figure["median"] for name, figure in report["figures"].items()}
+    assert found["plain / ours"] == pytest.approx(found["a video, plain"] / found["a video"])
+    assert {"batches, alone", "batches, taken back", "texts, alone", "texts, taken back"} < found.keys()
+    assert found["peak memory, ours"] == found["peak memory, plain"] == 2.0
+    assert sizes[:6] == [2, 3, 1, 1, 1, 1], "ours and the plain loop's, each after a warm-up of two videos"
     assert report["settings"]["sampler_steps"] == 1 and report["settings"]["videos"] == 3
     assert str(blank) not in json.dumps(report)
-
-
-def test_making_videos_is_measured_against_the_plain_loop(small, monkeypatch, here):
-    encoded = []
-    encode = TextEncoder.__call__
-    monkeypatch.setattr(TextEncoder, "__call__", lambda self, text: encoded.append(text) or encode(self, text))
-    words = ["generate", *small, "--videos", "2", "--repeats", "1", "--compare", "plain"]
-    found = {name: figure["median"] for name, figure in videos.generate(bench.parse(words))["figures"].items()}
-    assert found["plain / ours"] == pytest.approx(found["automatic (2 at a time)"] / found["plain"])
-    assert {"batches, alone", "batches, taken back", "texts, alone", "texts, taken back"} < found.keys()
     experiment = build_experiment(compose_run(small, scored=True))
     for plain, times in (((), 1), (("texts",), 2)):
         encoded.clear()
         videos.make_videos(videos.untuned_generator(experiment, plain=plain), experiment.prompts[:2])
         assert encoded.count(experiment.prompts[0].text) == times, "two seeds of a subject"
+    of_two = build_experiment(compose_run([*small, "generation_batch=2"], scored=True))
+    assert videos.untuned_generator(of_two).batch_size == 2
 
 
-def test_scoring_is_measured_by_metric_and_against_generating(small, metrics, monkeypatch):
+def test_scoring_is_measured_against_generating_and_the_plain_loop(small, metrics, monkeypatch):
     monkeypatch.setattr(videos, "CLIPS", {"exemplars": 1, "regularization": 1})
     report = videos.evaluate(
         bench.parse(["evaluate", *small, *metrics, "--videos", "2", "--repeats", "2", "--compare", "plain"])
     )
     found = {name: figure["values"] for name, figure in report["figures"].items()}
-    alone = [f"scoring, {name} alone" for name in ("quality", "motion", "appearance", "copying")]
-    for name in ("generating", "scoring, all", "scoring, no metric", *alone):
+    plain, ours = ("generating, plain", "scoring, plain"), ("generating", "scoring")
+    for name in (*plain, *ours):
         assert len(found[name]) == 2 and report["figures"][name]["unit"] == "s/video", name
-    share = [100 * one / other for one, other in zip(found["scoring, all"], found["generating"], strict=True)]
+    share = [100 * one / other for one, other in zip(found["scoring"], found["generating"], strict=True)]
     assert found["scoring / generating"] == pytest.approx(share)
     assert report["settings"]["videos"] == 2
-    plain, ours = ("generating, plain", "scoring, plain"), ("generating", "scoring, all")
     sums = [sum(found[name][place] for name in plain) / sum(found[name][place] for name in ours) for place in (0, 1)]
     assert found["generating and scoring, plain / ours"] == pytest.approx(sums)
 
@@ -132,17 +116,11 @@ def test_the_plain_loop_trains_on_the_same_batches(small):
 
 
 def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small):
-    chosen = partial(shares.plain_choices, table=train.PLAIN, scored=False)
+    chosen = train.PLAIN.differing
     assert chosen(small) == ["encoders", "recomputation", "groups"]
     assert chosen([*small, "trainer.log_every=10"])[-1] == "reading"
     low = [*small, "trainer.precision=bf16-mixed"]
     assert chosen([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups"]
-    assert shares.plain_loops([]) == {"ours": frozenset()}
-    assert shares.plain_loops(["a", "b"]) == {
-        **{"ours": frozenset(), "plain": frozenset("ab")},
-        **{"a taken back": frozenset("a"), "a alone": frozenset("b")},
-        **{"b taken back": frozenset("b"), "b alone": frozenset("a")},
-    }
     config = compose_run(low, scored=False)
     for plain, dtype in (((), torch.bfloat16), (("weights",), torch.float32)):
         module = training_steps(config, plain=plain).module
@@ -150,13 +128,19 @@ def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small)
         assert frozen == {dtype}
 
 
-def test_a_choice_is_shared_from_the_loops_of_its_round():
-    timed = {"ours": [1.0, 2.0], "plain": [6.0, 8.0], "a taken back": [2.0, 3.0], "a alone": [3.0, 2.0]}
-    timed |= {"b taken back": [1.0, 2.0], "b alone": [6.0, 8.0]}
-    figures = shares.share_figures({name: np.array(values) for name, values in timed.items()}, ["a", "b"])
-    assert {name: values.tolist() for name, (_, values) in figures.items()} == {
-        **{"plain / ours": [6.0, 4.0], "a, alone": [2.0, 4.0], "a, taken back": [2.0, 1.5]},
-        **{"b, alone": [1.0, 1.0], "b, taken back": [1.0, 1.0]},
+def test_a_choice_is_shared_from_the_loops_of_its_round(here):
+    timed = {(): [1.0, 2.0], ("a", "b"): [6.0, 8.0], ("a",): [2.0, 3.0], ("b",): [3.0, 2.0]}
+    asked: list[float] = []
+
+    def task(plain):
+        asked.append(timed[tuple(sorted(plain))][len(asked) // 6 % 2])  # six loops a round
+        return asked[-1]
+
+    figures = measure.compare("a step", ["a", "b"], task, arguments=SimpleNamespace(repeats=2, beside=None))
+    assert {name: values.tolist() for name, (unit, values) in figures.items() if unit == "x"} == {
+        **{"plain / ours": [6.0, 4.0], "peak memory, plain / ours": [1.0]},
+        **{"a, alone": [2.0, 4.0], "a, taken back": [2.0, 1.5]},
+        **{"b, alone": [3.0, 8.0 / 3.0], "b, taken back": [3.0, 1.0]},
     }
 
 
@@ -178,7 +162,8 @@ def test_arithmetic_is_counted_and_compared_with_the_peak(small, monkeypatch):
     ]
     one, two = map(step_flops, sessions)
     assert two == 2 * one > 1e9
-    figures = arithmetic_figures(2 * 10**12, np.array([0.5, 1.0]), Hardware())
+    monkeypatch.setattr(arithmetic, "step_flops", lambda session: 2 * 10**12)
+    figures = arithmetic_figures(sessions[0], np.array([0.5, 1.0]))
     assert figures["arithmetic"][1].tolist() == [4.0, 2.0] and len(figures) == 2, "a processor's peak is not known"
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 PCIe")
     gpu = SimpleNamespace(device=torch.device("cuda"), precision="bf16-mixed")
@@ -209,16 +194,16 @@ def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
 
 def test_training_is_measured_against_the_plain_loop_and_beside_a_busy_process(small, monkeypatch, here):
     words = ["train", *small, "batch_size=1", "--steps", "1", "--repeats", "1"]
-    monkeypatch.setattr(train, "PLAIN", {"groups": train.PLAIN["groups"]})
+    some = {"groups": train.PLAIN.choices["groups"]}
+    monkeypatch.setattr(train, "PLAIN", replace(train.PLAIN, choices=some))
     both = train.train(bench.parse([*words, "--compare", "plain", "--beside", "1"]))["figures"]
     expected = both["a step, plain"]["median"] / both["a step"]["median"]
     assert both["plain / ours"]["median"] == pytest.approx(expected)
     assert both["peak memory, plain / ours"]["median"] == 1.0
     expected = both["a step, beside 1 busy"]["median"] / both["a step"]["median"]
     assert both["a step, beside 1 busy / alone"]["median"] == pytest.approx(expected)
-    monkeypatch.setattr(measure, "memory_figures", lambda name, task: {"peak memory, ours": ("MB", np.array([2.0]))})
     alone = train.train(bench.parse(words))["figures"]
-    assert list(alone) == ["a step", "arithmetic of a step", "arithmetic", "peak memory, ours"]
+    assert list(alone) == ["a step", "peak memory, ours", "arithmetic of a step", "arithmetic"]
 
 
 def test_busy_processes_are_gone_afterwards(monkeypatch):
@@ -236,14 +221,13 @@ def test_every_case_composes_and_one_that_does_not_is_named(monkeypatch):
         choices.find_cases(["mini"])
 
 
-def test_cases_are_measured_against_the_release_and_a_failed_one_ends_no_other(small, monkeypatch):
-    monkeypatch.setattr(measure, "apart", lambda task: task())
+def test_cases_are_measured_against_the_release_and_a_failed_one_ends_no_other(small, monkeypatch, here):
     named = {choices.RELEASE: [], "kept": ["batch_size=1"], "none": ["+baseline=pretrained"]}
     monkeypatch.setattr(choices, "TRAINING", named)
     monkeypatch.setattr(choices, "SAMPLING", {choices.RELEASE: [], "as shipped": []})
     monkeypatch.setattr(choices, "SHORT", [])
     words = ["choices", "--stack", "mini", "trainer=cpu", *small, "batch_size=1", "--steps", "1", "--videos", "1"]
-    monkeypatch.setattr(train, "PLAIN", {"groups": train.PLAIN["groups"]})
+    monkeypatch.setattr(train, "PLAIN", replace(train.PLAIN, choices={"groups": train.PLAIN.choices["groups"]}))
     report = choices.choices(bench.parse([*words, "--repeats", "1"]))
     found = {name: figure["median"] for name, figure in report["figures"].items()}
     for kind, case in (("training", "kept"), ("sampling", "as shipped")):
@@ -281,16 +265,14 @@ def test_a_real_run_is_started(blank, clips):
 def test_memory_is_that_of_a_process_of_its_own():
     loaded = bytearray(64 * 2**20)  # ours, which the other process must not be charged with
     # A builtin: to find a function of this file the other process would import the whole of it.
-    peaks = [memory_figures("ones", partial(operator.mul, b"\x01", size * 2**20)) for size in (0, 32)]
-    nothing, some = (values[0] for figures in peaks for _, values in figures.values())
-    assert some - nothing == pytest.approx(32 * 2**20 / 1e6, rel=0.2) and len(loaded)
+    nothing, some = (measure.apart(partial(operator.mul, b"\x01", size * 2**20))[1] for size in (0, 32))
+    assert some - nothing == pytest.approx(32 * 2**20, rel=0.2) and len(loaded)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["generate", "--videos", "0"], "--videos is 0; it must be at least 1"),
-        (["generate", "--batch", "2", "-1"], "--batch is -1; it must be at least 1"),
         (["generate", "--videos", "301"], "--videos is 301; the test set has 300 prompts, give at most as many"),
         (["train", "--beside", "0"], "--beside is 0; it must be at least 1"),
         (["train", "--model", "DIR"], "--model is unknown; --help lists the options, overrides are KEY=VALUE as model"),
@@ -326,7 +308,7 @@ def test_the_command_prints_a_table_and_writes_json(small, monkeypatch, capsys, 
     assert bench.main(["generate", "--output", str(file), *words]) == 0
     there = json.loads(file.read_text())
     assert there["settings"]["model"] == Path(blank).name
-    assert capsys.readouterr().out.startswith("generate: stack mini, model blank, video 4x32x32,")
+    assert capsys.readouterr().out.startswith("generate: stack mini, model blank, video [4, 32, 32],")
     monkeypatch.setattr(videos, "generate", lambda arguments: {})
     (tmp_path / "file").write_text("")
     assert bench.main(["generate", "--output", str(tmp_path / "file" / "bench.json")]) == 2

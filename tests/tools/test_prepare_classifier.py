@@ -17,7 +17,6 @@ from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn, segment
 from vmc.mini.world import jester_folder
 from vmc.prepare import main
 from vmc.tools import jester_classifier as training
-from vmc.tools import jester_clips as jester
 from vmc.tools.jester_clips import JesterBatches, Split, decode, drawn_by_runs
 from vmc.tools.learning.training import Clock
 
@@ -170,9 +169,6 @@ def test_the_first_of_equally_good_epochs_is_kept(tmp_path):
         training.keep_best(network, file, arch="SmallResNet", epoch=epoch, accuracy=accuracy)
     content = torch.load(file, weights_only=True)
     assert (content["epoch"], content["best_prec1"]) == (2, 50.0)
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(training.VmcError, match="is damaged"):
-        training.keep_best(network, file, arch="SmallResNet", epoch=5, accuracy=0.1)
 
 
 def test_every_epoch_shows_every_clip_in_an_order_of_its_own(release, finished):
@@ -238,7 +234,7 @@ def test_broken_and_missing_frames_are_named(copy, told, tmp_path):
     assert status == 2 and f"{id}/0000" in err and "cannot be read" in err and err.count("\n") == 1
     shutil.rmtree(copy / RELEASE / id)
     status, _, err = told(copy)
-    assert status == 2 and "frames of 1 of 6 train clips are missing" in err and id in err
+    assert status == 2 and "1 of 6 train clips have no frames" in err and id in err
     assert not (tmp_path / "mine.pth.tar").exists()
 
 
@@ -257,7 +253,7 @@ def test_tables_that_do_not_fit_are_refused(table, old, new, words, copy, told):
     assert status == 2 and words in err and err.count("\n") == 1
 
 
-def test_options_out_of_range_and_too_few_clips_are_refused(release, told, tmp_path, monkeypatch):
+def test_options_out_of_range_and_too_few_clips_are_refused(release, told, tmp_path):
     for words, message in (
         (("--epochs", 0), "--epochs is 0"),
         (("--batch", 0), "--batch is 0"),
@@ -270,10 +266,6 @@ def test_options_out_of_range_and_too_few_clips_are_refused(release, told, tmp_p
         status, _, err = told(release, *words)
         assert status == 2 and message in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(jester.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(1, 1, 0))
-    monkeypatch.setenv("VMC_CACHE", str(tmp_path / "nowhere" / "cache"))
-    status, _, err = told(release)
-    assert status == 2 and "let $VMC_CACHE name a folder with more room" in err
 
 
 def test_wide_and_single_frames_are_read(tmp_path):

@@ -11,8 +11,10 @@ from vmc import proof
 from vmc.data.video import read_frames
 from vmc.generate import main as generate
 from vmc.tools import full_size as proving
-from vmc.tools.full_size import in_a_process, prove, random_folder, table
+from vmc.tools.bench.measure import make_report, report_text
+from vmc.tools.full_size import in_a_process, prove, random_folder
 from vmc.train import main as train
+from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
 
 MAINS = {"vmc.train": train, "vmc.generate": generate}
@@ -35,14 +37,9 @@ def output(tmp_path_factory, tiny):
 def here(entered):
     """Runs an entry point in this process, with figures that are made up."""
 
-    def command(file, module, words, cache):
-        status, said = entered(MAINS[module], *words, *([f"cache={cache}"] if module == "vmc.train" else []))
-        made_up = {
-            "seconds": 3.0,
-            "seconds_of_passes": [1.0],
-            "peak_memory_bytes": 2**31,
-            "peak_gpu_memory_bytes": None,
-        }
+    def command(file, module, words):
+        status, said = entered(MAINS[module], *words)
+        made_up = {"all": ("s", [3.0]), "peak memory": ("GiB", [2.0])}
         file.write_text(json.dumps(made_up))
         return status, said
 
@@ -52,21 +49,21 @@ def here(entered):
 def test_it_loads_trains_and_draws_by_the_ordinary_commands(here, tiny, output):
     given = options(output, "-o", "trainer.threads=1")
     result = prove(given, sizes=tiny, command=here)
-    assert json.loads((output / "proof.json").read_text()) == result
-    kept, recomputed, drawn = result["runs"]
-    assert kept["loss"] == recomputed["loss"] and len(kept["loss"]) == 1
-    assert kept["seconds_of_steps"][0] > 0
-    trained = result["trained"]
-    assert (trained["groups"], trained["tensors"]) == (["temporal", "spatial_kv"], 826)
-    assert kept["weights_bytes"] == pytest.approx(4 * trained["parameters"], rel=0.2)
-    assert kept["checkpoint_bytes"] > 3 * 4 * trained["parameters"]
-    assert drawn["frames"] == [2, 3, 64, 64]
-    (video,) = (output / "videos").glob("*.mp4")
-    assert read_frames(video).any()
-    assert {path.name for path in (output).iterdir()} == {"model-bin", "clips", "videos", "proof.json"}
+    assert json.loads((output / "proof.json").read_text()) == result and not result["failed"]
+    found = {name: figure["values"] for name, figure in result["figures"].items()}
+    kept, recomputed = (f"training, activations {how}" for how in ("kept", "recomputed"))
+    assert found[f"{kept}, loss"] == found[f"{recomputed}, loss"] and len(found[f"{kept}, loss"]) == 1
+    assert found[f"{kept}, a step"][0] > 0 and found["generation, 2 steps of the sampler, all"] == [3.0]
+    trained = result["settings"]["trained_parameters"]
+    assert result["settings"]["trained_tensors"] == 826
+    assert found[f"{kept}, weights"] == [pytest.approx(4 * trained / 1e9, rel=0.2)]
+    assert found[f"{kept}, checkpoint"][0] > 3 * 4 * trained / 1e9
+    frames_FCHW = read_frames(output / "video.mp4")
+    assert frames_FCHW.any() and frames_FCHW.shape == (2, 3, 64, 64)
+    assert {path.name for path in (output).iterdir()} == {"model-bin", "video.mp4", "proof.json"}
 
-    said = "\n".join(table(result))
-    assert f"{trained['parameters']:,}" in said and "activations recomputed" in said and "2.00" in said
+    said = report_text(result)
+    assert f"trained parameters {trained}" in said and "activations recomputed, peak memory" in said
     assert str(output.parent) not in said
 
     # Again: the model is the one that is there.
@@ -77,7 +74,7 @@ def test_it_loads_trains_and_draws_by_the_ordinary_commands(here, tiny, output):
 
 
 def said_by(status: int, said: str):
-    def command(file, module, words, cache):
+    def command(file, module, words):
         file.write_text("{}")
         return status, said
 
@@ -85,7 +82,7 @@ def said_by(status: int, said: str):
 
 
 def test_a_command_that_fails_is_told(tiny, output):
-    wrong = said_by(1, "loading\nerror: the path is wrong\n")
+    wrong = said_by(1, "error: the path is wrong")
     with pytest.raises(VmcError, match=r"vmc\.train ended with status 1 \(error: the path is wrong\)"):
         prove(options(output), sizes=tiny, command=wrong)
 
@@ -96,22 +93,10 @@ def test_what_does_not_fit_into_memory_is_a_finding(tmp_path):
         (-9, "Loading", "it was ended by signal 9, as by a system that is out of memory"),
     ):
         given = proving.Proof(tmp_path, [], said_by(status, said))
-        assert given.train([], {}, recomputed=False) == {"name": "training, activations kept", "failed": reason}
+        given.train({}, recomputed=False)
+        assert given.failed == {"training, activations kept": reason} and not given.figures
     with pytest.raises(VmcError, match=r"no training fits into memory here; give a smaller --size"):
-        given.generate()
-
-
-def test_a_folder_of_something_else_and_a_full_disk_are_refused(tiny, tmp_path, monkeypatch):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(VmcError, match=r"which holds notes\.txt"):
-        prove(options(tmp_path), sizes=tiny)
-    with pytest.raises(VmcError, match="which is a file"):
-        prove(options(tmp_path / "notes.txt"), sizes=tiny)
-    usage = proving.shutil._ntuple_diskusage(10, 5, 5)
-    monkeypatch.setattr(proving.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(VmcError, match="GB are free"):
-        prove(options(tmp_path / "out"), sizes=tiny)
-    assert (tmp_path / "notes.txt").read_text() == "mine" and not (tmp_path / "out").exists()
+        given.generate(tmp_path / "video.mp4")
 
 
 @pytest.mark.parametrize(
@@ -129,13 +114,8 @@ def test_refusals(words, told, tmp_path, monkeypatch, capsys):
 
 
 def test_the_exit_code_says_what_did_not_fit(tmp_path, monkeypatch, capsys):
-    parts = {"unet": 1}
-    run = {"name": "training", "failed": "error: out of memory"}
-    result = {
-        "model": {"format": "bin", "dtype": "float16", "tensors": parts, "parameters": parts},
-        "trained": {"groups": ["temporal"], "tensors": 1, "parameters": 1},
-        **{"video": [2, 64], "precision": "32-true", "runs": [run], "machine": {"processor": "p", "versions": {}}},
-    }
+    notes, failed = ["training failed: error: out of memory"], {"training": "error: out of memory"}
+    result = make_report("proof", {"video": [2, 64]}, {}, notes, Hardware(threads=1)) | {"failed": failed}
     monkeypatch.setattr(proving, "prove", lambda options: result)
     assert proof.main(["--output", str(tmp_path)]) == 1
     assert "training failed: error: out of memory" in capsys.readouterr().out
@@ -144,7 +124,7 @@ def test_the_exit_code_says_what_did_not_fit(tmp_path, monkeypatch, capsys):
 def test_videos_and_overrides_are_those_of_the_command_line(output, tiny):
     given = []
 
-    def note(file, module, words, cache):
+    def note(file, module, words):
         given.append(words)
         return 1, "error: out of memory"
 
@@ -160,7 +140,7 @@ def test_a_gpu_takes_the_models_own_video(tmp_path, tiny, monkeypatch):
     given = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(proving, "random_folder", lambda *words, **more: True)
-    monkeypatch.setattr(proving.Proof, "train", lambda self, *words, **more: given.append(self.model[1:]) or 1 / 0)
+    monkeypatch.setattr(proving.Proof, "train", lambda self, *words, **more: given.append(self.overrides[1:3]) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prove(proof.parser().parse_args(["--output", str(tmp_path / "out")]), sizes=tiny)
     assert given == [["model.frames=16", "model.size=384"]]
@@ -169,11 +149,11 @@ def test_a_gpu_takes_the_models_own_video(tmp_path, tiny, monkeypatch):
 @pytest.mark.slow
 def test_figures_come_from_a_process_of_its_own(blank, tmp_path):
     words = [f"model.path={blank}", "prompt=a man", "sampler.steps=2", f"output={tmp_path / 'videos'}", "batch_size=1"]
-    status, said = in_a_process(tmp_path / "figures.json", "vmc.generate", words, tmp_path / "cache")
+    status, said = in_a_process(tmp_path / "figures.json", "vmc.generate", words)
     assert status == 0, said
     found = json.loads((tmp_path / "figures.json").read_text())
-    assert len(found["seconds_of_passes"]) == 2 and sum(found["seconds_of_passes"]) < found["seconds"]
-    assert found["peak_memory_bytes"] > 2**27 and found["peak_gpu_memory_bytes"] is None
+    (seconds,), (peak,) = (found[name][1] for name in ("all", "peak memory"))
+    assert seconds > 0.1 and peak > 2**-3 and "peak GPU memory" not in found
 
 
 def test_help_answers_without_torch():

@@ -77,9 +77,9 @@ def test_an_export_says_what_it_is_and_is_uploaded(run, entered, hub):
     }
     assert "| 3 | exemplar | a square doing the pll sign |" in card
     assert "“A firefighter, a square doing the pll sign.”" in card
-    assert "- A robot, a square doing the pll sign." in card
-    assert "| steps, batch, seed | 2, 2, 0 |" in card and "| trained parameters | temporal, spatial_kv |" in card
-    assert "| clips in training | 8 frames of 64 px, 12 a second |" in card
+    made = yaml.safe_load(card.split("```yaml\n")[1].partition("```")[0])
+    assert (made["step"], made["batch_size"], made["parameters"]["groups"]) == (2, 2, ["temporal", "spatial_kv"])
+    assert (made["data"]["frames"], made["data"]["size"], made["data"]["fps"]) == (8, 64, 12)
     assert "At step 2, on 6 of 6 videos" in card
     value = json.loads((run.evaluation(2) / "summary.json").read_text())["metrics"]["appearance"]["value"]
     assert f"| appearance | {value:.4f} |" in card
@@ -166,10 +166,7 @@ def test_texts_of_several_lines_do_not_break_the_page(tmp_path):
     evaluation = tmp_path / "evaluation" / "000001"
     evaluation.mkdir(parents=True)
     (evaluation / "summary.json").write_text('{"step": 1, "videos": 1, "of": 1, "metrics": {}}')
-    (evaluation / "scores.csv").write_text('prompt\n"a cat\n\ndoing pll"\n')
     base = SimpleNamespace(path="b", **MADE)
     page = card_text(base, fingerprint="m", sampler={"steps": 1, "guidance": 1.0}, run=tmp_path, step=1)
-    assert r"| 1 | exemplar | a man doing \| pll |" in page and "- a cat doing pll\n" in page
-    assert "| trained parameters | Norms |" in page
-    assert "| objective | Denoising |" in page  # which a run of an earlier version does not say
+    assert r"| 1 | exemplar | a man doing \| pll |" in page and "_target_: own.norms.Norms" in page
     assert "“A firefighter doing pll”" in page and "from diffusers import AnimateDiffPipeline" in page

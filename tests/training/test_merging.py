@@ -211,7 +211,7 @@ def test_merged_runs_make_videos_and_a_pipeline_that_names_them_all(base, write,
     card = Path("out/README.md").read_text()
     assert "# a and b: motions for blank" in card and "the sum of 2 trainings" in card
     for path, scale in ((a, "1"), (b, "0.6")):
-        assert f"## {path.name}, {scale} times" in card and f"| scale | {scale} |" in card
+        assert f"## {path.name}, {scale} times" in card and f"scale: {scale}" in card
         assert fingerprint(path / "weights" / "000002.safetensors") in card and str(path) not in card
     pipeline = TextToVideoSDPipeline.from_pretrained("out")
     expected = merged(base, (a, 1.0), (b, 0.6))

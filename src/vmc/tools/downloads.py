@@ -5,12 +5,9 @@ The file names are those that `conf/metrics/paper.yaml` looks for, the hub names
 Both go through `huggingface_hub`, which goes on where a download broke off.
 """
 
-import glob
-import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,13 +174,11 @@ def _check(url: str, path: Path, file: Path, published: str | None, inspect: Cal
     expected, origin = expected_sha256(path, published)
     digest, sent = sha256_of(file), file != path
     if expected not in (None, digest):
+        told = f"the SHA-256 {digest}, but {expected} is {origin}"
         if not sent:
-            told = f"{path} has the SHA-256 {digest}, but {expected} is {origin}"
-            raise VmcError(f"{told}: move it away and get it again")
-        told = f"{url} sent a file with the SHA-256 {digest}, but {expected} is {origin}: it was removed, get it again"
-        raise VmcError(
-            told if published else f"{told}, or remove {_record(path)} if the publisher has changed the file"
-        )
+            raise VmcError(f"{path} has {told}: move it away and get it again")
+        changed = "" if published else f", or remove {_record(path)} if the publisher has changed the file"
+        raise VmcError(f"{url} sent a file with {told}: it was removed, get it again{changed}")
     if sent or expected is None:
         try:
             inspect(file)
@@ -200,55 +195,39 @@ def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def part_files(path: Path) -> list[Path]:
-    """What has come of a file whose download broke off."""
-    return sorted(path.parent.glob(f"{glob.escape(path.name)}*.part*"))
-
-
 def _download(url: str, path: Path) -> Path:
-    """The whole file beside `path`. Its name tells the version: a part of another one is not gone on with."""
+    """The whole file beside `path`, from where an earlier download broke off."""
     from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import get_session
 
     plain = {"Accept-Encoding": "identity"}  # sizes are those of the file, not of what a server makes of it on the way
     elsewhere = f"get the file elsewhere and put it at {path}"
     if hub_is_offline():
         raise VmcError(f"{url} is not here and HF_HUB_OFFLINE is set: unset it to download it, or {elsewhere}")
-    try:
-        answer = get_session().head(url, headers=plain, follow_redirects=True, timeout=30)
-    except Exception as error:  # the library's own network errors are of many kinds
-        raise VmcError(f"{url} cannot be reached ({error}): check the network, or {elsewhere}") from error
-    if answer.status_code >= 400:
-        later = answer.status_code >= 500 or answer.status_code == 429
-        why = "it may have moved" if answer.status_code in (404, 410) else "it is refused here"
-        why = "try the same command later" if later else why
-        raise VmcError(f"{url} answers {answer.status_code} {answer.reason_phrase}: {why}, or {elsewhere}")
-    size = int(answer.headers.get("Content-Length", 0)) or None
-    version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-    key = hashlib.sha256(f"{url} {version} {size}".encode()).hexdigest()[:8]
-    part = path.with_name(f"{path.name}.{key}.part")
-    for other in part_files(path):
-        if other != part or version is None:
-            other.unlink()
-    have = part.stat().st_size if part.is_file() else 0
-    free = shutil.disk_usage(path.parent).free
-    if size is not None and size - have > free:
-        told = f"{(size - have) / 1e6:,.1f} MB are still to come, {free / 1e6:,.1f} MB are free"
-        raise VmcError(f"no room for {path} ({told}): free some, or name another folder")
     # Of a chunk that breaks off nothing stays.
     constants.DOWNLOAD_CHUNK_SIZE = min(constants.DOWNLOAD_CHUNK_SIZE, 1 << 20)
-    try:
-        with part.open("ab") as stream:
-            http_get(url, stream, resume_size=have, headers=plain, expected_size=size, displayed_filename=path.name)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in NO_SPACE:
-            raise
-        have = part.stat().st_size
-        if size is not None and have > size:  # sent from its beginning by a server that knows no ranges
-            part.unlink()
-        told = f"broke off at {have / 1e6:,.1f} MB ({' '.join(str(error).split())})"
-        raise VmcError(f"{url} {told}: the same command goes on from there") from error
+    part = path.with_name(f"{path.name}.part")
+    with part.open("ab") as stream:
+        try:
+            http_get(url, stream, resume_size=stream.tell(), headers=plain, displayed_filename=path.name)
+        except Exception as error:  # the library's own network errors are of many kinds
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                raise
+            said = " ".join(str(error).split())
+            told, remedy = f"cannot be reached ({said})", f"check the network, or {elsewhere}"
+            if have := stream.tell():
+                told, remedy = f"broke off at {have / 1e6:,.1f} MB ({said})", "the same command goes on from there"
+            else:
+                part.unlink()
+            if isinstance(error, HfHubHTTPError):
+                status = error.response.status_code
+                if status == 416 and have:  # the part is as long as the file, or longer
+                    stream.truncate(0)
+                    return _download(url, path)
+                why = "it may have moved" if status in (404, 410) else "try the same command later"
+                told, remedy = f"answers {status} {error.response.reason_phrase}", f"{why}, or {elsewhere}"
+            raise VmcError(f"{url} {told}: {remedy}") from error
     return part
 
 
@@ -272,41 +251,27 @@ def get_repository(repository: str, family: str | None) -> Path:
     Raises:
         VmcError: offline, no network, no such repository, no room, or a part is missing.
     """
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    from vmc.models.loading import snapshot
+    from vmc.models.loading import snapshot, weight_files
     from vmc.models.pipelines import families
 
     kind = families()[family] if family else None
     try:
         folder = snapshot(repository, kind.parts if kind else [""], kind.networks if kind else [""])
-    except Exception as error:  # the library's own network errors are of many kinds
-        told = f"{repository} cannot be downloaded ({error}): run the same command to go on"
-        if isinstance(error, LocalEntryNotFoundError):
-            reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
-            told = f"{repository} is not in the hub's cache and {reason}: go online and run the same command, or set"
-            told += f" {'model.path' if kind else 'its field of the model'} to a local copy of the folder"
-        elif isinstance(error, RepositoryNotFoundError | GatedRepoError):
-            told = (
-                f"the hub has no {repository} for you ({type(error).__name__}): look whether it has moved or asks for"
-            )
-            told += " `hf auth login`"
-        elif isinstance(error, OSError) and error.errno in NO_SPACE:
-            told = f"no room for {repository}: free some, or set HF_HOME to another disk"
-        raise VmcError(told) from error
-    if lack := kind.incomplete(folder) if kind else _network_lack(folder):
+    except LocalEntryNotFoundError as error:
+        reason = "HF_HUB_OFFLINE is set" if hub_is_offline() else "the hub cannot be reached"
+        told = f"{repository} is not in the hub's cache and {reason}: go online and run the same command, or set"
+        field = "model.path" if kind else "its field of the model"
+        raise VmcError(f"{told} {field} to a local copy of the folder") from error
+    except Exception as error:  # the library's own network errors are of many kinds, and say what is wrong
+        raise VmcError(f"{repository} cannot be downloaded ({error}): run the same command to go on") from error
+    lack = kind.incomplete(folder) if kind else None if weight_files(folder) else "has no weights"
+    if lack:
         remedy = "unset HF_HUB_OFFLINE" if hub_is_offline() else "go online"
         told = f"{repository} is not whole in the hub's cache ({folder} {lack})"
         raise VmcError(f"{told}: {remedy} and run this again")
     return folder
-
-
-def _network_lack(folder: Path) -> str | None:
-    from vmc.models.loading import weight_files
-
-    if not (folder / "config.json").is_file():
-        return "has no config.json"
-    return None if weight_files(folder) else "has no weights"
 
 
 def cached_folder(repository: str, family: str) -> Path | None:

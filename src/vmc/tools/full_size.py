@@ -1,19 +1,24 @@
-"""The paper's model at its full size with random weights: written, trained, drawn from by the usual commands."""
+"""The paper's model at its full size with random weights: written, trained, drawn from by the usual commands.
+
+`python -m vmc.tools.full_size FILE MODULE [WORD ...]` runs an entry point and writes into FILE what it took.
+"""
 
 import json
 import shutil
+import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
-from tqdm import tqdm
 
 from vmc.config.build import build_part
 from vmc.config.checks import resolved
@@ -21,44 +26,35 @@ from vmc.config.command import compose
 from vmc.data.video import read_frames, write_video
 from vmc.models.latent_diffusion import scheduler
 from vmc.models.loading import cast
-from vmc.models.parameters import select_names
-from vmc.models.text import TEXT_PREFIX, clip_tokenizer
+from vmc.models.text import clip_tokenizer
 from vmc.models.unet3d import ZEROSCOPE, Sizes, save_pipeline
-from vmc.runs.folder import LOCK, newest_weights, run_lock
-from vmc.tools.bench.measure import machine, machine_line, reason_of, run_captured
+from vmc.runs.folder import newest_weights
+from vmc.tools.bench.measure import Figures, make_report, noise_clips, run_captured
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_folder, write_json
-from vmc.utils.randomness import generator
-from vmc.utils.tables import aligned
+from vmc.utils.files import atomic_folder, told_unwritable, write_json
+from vmc.utils.processes import resident_peak
 
-Shapes: TypeAlias = dict[str, tuple[int, ...]]
-"""Name of a tensor -> its shape."""
 DTYPE = torch.float16
 """Of the weights in the published folders."""
 PICKLES = {"diffusion_pytorch_model": "diffusion_pytorch_model.bin", "model": "pytorch_model.bin"}
 """A file's name as safetensors, without its ending -> its name as a pickle."""
-Command: TypeAlias = Callable[[Path, str, Sequence[str], Path], tuple[int, str]]
-"""Runs a module of ours with words, its figures written to a file and its caches elsewhere; exit code, what it said."""
+Command: TypeAlias = Callable[[Path, str, Sequence[str]], tuple[int, str]]
+"""Runs a module of ours with words, its figures written to a file; exit code, and why it ended."""
 PROMPT = "A female firefighter doing the {token} sign."
 SAMPLER_STEPS = 2
 SMALL = {"frames": 2, "size": 64}
 """Of a video on a CPU, where nobody says otherwise; on a GPU they are the config's."""
-RESULT = "proof.json"
-PARTS = ("model-bin", "model-safetensors", "clips", "runs", "videos", RESULT, LOCK)
-"""What a folder of ours may hold."""
+CLIP = {"frames": 40, "size": 64}
+NOTES = (
+    "Weights are random, in half precision. A step is forward, backward and optimizer, the making of the batch"
+    " included; the first also makes the optimizer's state.",
+    "All is by the ordinary commands, loading included in the seconds in all and in the peaks.",
+)
 
 
-def count(shapes: Shapes) -> int:
+def count(tensors: Mapping[str, Tensor]) -> int:
     """Parameters in all."""
-    return sum(prod(shape) for shape in shapes.values())
-
-
-def part_shapes(sizes: Sizes) -> dict[str, Shapes]:
-    """The tensors of each part's network."""
-    return {
-        part: {name: tuple(tensor.shape) for name, tensor in sizes.empty(part).state_dict().items()}
-        for part in sizes.networks
-    }
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin") -> None:
@@ -73,207 +69,159 @@ def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin") -> None:
 
 
 def random_network(sizes: Sizes, part: str) -> Any:
-    """A part's network in half precision, each tensor drawn by its name in the published file."""
+    """A part's network in half precision, its weights as each layer's class draws them, equal every time."""
     network = sizes.empty(part)
     cast(network, DTYPE)
     network.to_empty(device="cpu")
-    prefix = TEXT_PREFIX if part == "text_encoder" else ""
-    tensors = network.state_dict().items()
-    for name, tensor in tqdm(tensors, desc=f"random {part}", unit="tensor", disable=None, leave=False):
-        tensor.copy_(draw_tensor(name, tuple(tensor.shape), generator(0, part, prefix + name)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for layer in network.modules():
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
     return network
 
 
-def draw_tensor(name: str, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
-    """A tensor in float32 as PyTorch begins with it, on the scale that keeps a deep network's activations finite.
+def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command | None = None) -> dict[str, Any]:
+    """Write the model, train it with activations kept and recomputed, and draw from it; a report as benchmarks make it,
+    with the commands that did not fit into memory under `failed`.
 
-    Norms are 1, biases 0, embeddings normal with a deviation of 0.02, all else uniform within 1 / sqrt(inputs).
-    """
-    if len(shape) < 2:
-        return torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
-    if "embeddings." in name:
-        return torch.empty(shape).normal_(0.0, 0.02, generator=source)
-    bound = prod(shape[1:]) ** -0.5
-    return torch.empty(shape).uniform_(-bound, bound, generator=source)
-
-
-def in_a_process(file: Path, module: str, words: Sequence[str], cache: Path) -> tuple[int, str]:
-    """Run an entry point in a fresh process."""
-    return run_captured("vmc.tools.bench.measure", str(file), module, *words, VMC_CACHE=str(cache))
-
-
-def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command = in_a_process) -> dict[str, Any]:
-    """Write the model, train it with activations kept and recomputed, and draw from it; the content of `proof.json`.
+    Args:
+        options: of the command line.
+        sizes: of the model.
+        command: runs an entry point; None for a process of its own.
 
     Raises:
-        VmcError: no GPU, a folder of something else, too little room, a command that fails, or counts that differ.
+        VmcError: no GPU, a command that fails for another reason than memory, or counts that differ.
     """
     device = options.device or ("gpu" if torch.cuda.is_available() else "cpu")
     if device == "gpu" and not torch.cuda.is_available():
         raise VmcError("--device is gpu, but PyTorch finds no GPU here; use --device cpu")
-    output, model, shapes = options.output, options.output / f"model-{options.format}", part_shapes(sizes)
+    output, model = options.output, options.output / f"model-{options.format}"
     overrides = [f"trainer={device}", *options.override]
     config = resolved(compose("train", ["stack=paper", "data.path=clips", *overrides]))
     default = config["model"] if device == "gpu" else SMALL
     video = {name: getattr(options, name) or default[name] for name in SMALL}
-    method = compose("train").parameters.groups
-    trained = {name: shapes["unet"][name] for name in select_names(shapes["unet"], method, sizes.groups)}
+    trained = build_part(config, "parameters").select_trainable(sizes.empty_denoiser(), sizes.groups)
+    with told_unwritable(output):
+        output.mkdir(parents=True, exist_ok=True)
     there = model.is_dir()
-    # The model, and what one run leaves: weights; weights and optimizer state.
-    need = (not there) * sum(map(count, shapes.values())) * DTYPE.itemsize + count(trained) * 4 * 4
-    _check_output(output)
-    with run_lock(output):
-        proof = Proof(
-            output, [f"model.path={model}", *(f"model.{key}={value}" for key, value in video.items())], command
-        )
-        try:
-            shutil.rmtree(output / "runs", ignore_errors=True)  # of a proof that was killed
-            _check_room(output, need=need)
-            if not there:
-                random_folder(model, sizes, format=options.format)
-            print(f"{model}: {'there already' if there else 'written'}", flush=True)
-            _write_clips(output / "clips")
-            runs = [proof.train(overrides, trained, recomputed=recomputed) for recomputed in (False, True)]
-            runs.append(proof.generate())
-        finally:
-            shutil.rmtree(output / "runs", ignore_errors=True)
-        result = {
-            "model": {
-                "format": options.format,
-                "dtype": str(DTYPE).removeprefix("torch."),
-                "tensors": {part: len(tensors) for part, tensors in shapes.items()},
-                "parameters": {part: count(tensors) for part, tensors in shapes.items()},
-            },
-            "trained": {"groups": list(method), "tensors": len(trained), "parameters": count(trained)},
-            "video": [*video.values()],
-            "precision": config["trainer"]["precision"],
-            "runs": runs,
-            "machine": machine(build_part(config, "trainer")),
-        }
-        write_json(output / RESULT, result)
-    return result
-
-
-def _check_output(output: Path) -> None:
-    """Refuse a file, and a folder that holds something else."""
-    if output.exists() and not output.is_dir():
-        raise VmcError(f"--output is {output}, which is a file; choose another folder")
-    if foreign := [path.name for path in output.glob("[!.]*") if path.name not in PARTS]:
-        raise VmcError(f"--output is {output}, which holds {min(foreign)}; choose a folder of its own")
-
-
-def _check_room(output: Path, *, need: int) -> None:
-    if (free := shutil.disk_usage(output).free) < need:
-        room = f"{free / 1e9:.1f} GB are free; {need / 1e9:.1f} are needed"
-        raise VmcError(f"--output is {output}, where {room}, choose a folder on another disk")
-
-
-def _write_clips(folder: Path) -> None:
-    """Clips of noise: two exemplars and, in a folder of its own, a regularization clip."""
-    for name in ("exemplars/0", "exemplars/1", "related/0"):
-        draw = generator(0, "clip", name)
-        frames_FCHW = torch.randint(256, (40, 3, 64, 64), generator=draw, dtype=torch.uint8)
-        write_video(folder / f"{name}.mp4", frames_FCHW, fps=12)
-    (folder / "related" / "0.txt").write_text("a person doing other things")
+    if not there:
+        random_folder(model, sizes, format=options.format)
+    print(f"{model}: {'there already' if there else 'written'}", flush=True)
+    with TemporaryDirectory(dir=output) as folder:
+        words = [f"model.path={model}", *(f"model.{key}={value}" for key, value in video.items()), *overrides]
+        proof = Proof(Path(folder), words, command or in_a_process)
+        for recomputed in (False, True):
+            proof.train(trained, recomputed=recomputed)
+        proof.generate(output / "video.mp4")
+    settings: dict[str, Any] = {"video": [*video.values()], "precision": config["trainer"]["precision"]}
+    settings |= {"format": options.format, "trained_tensors": len(trained), "trained_parameters": count(trained)}
+    settings |= {part: count(sizes.empty(part).state_dict()) for part in sizes.networks}
+    notes = [*NOTES, *(f"{name} failed: {reason}" for name, reason in proof.failed.items())]
+    report = make_report("proof", settings, proof.figures, notes, build_part(config, "trainer"))
+    write_json(output / "proof.json", report | {"failed": proof.failed})
+    return report | {"failed": proof.failed}
 
 
 class Proof:
-    """The two commands: in a folder, with the overrides of its model, by what runs an entry point."""
+    """The two commands: in a folder, with the overrides of its model, by what runs an entry point; the figures of those
+    that fitted into memory, and why the others did not.
+    """
 
-    def __init__(self, output: Path, model: Sequence[str], command: Command) -> None:
-        self.output, self.model, self.command = output, model, command
-        self.run = output / "runs" / "run"
+    def __init__(self, folder: Path, overrides: Sequence[str], command: Command) -> None:
+        self.folder, self.run, self.overrides, self.command = folder, folder / "run", overrides, command
+        self.figures: Figures = {}
+        self.failed: dict[str, str] = {}
+        for name, frames_FCHW in noise_clips("proof", 3, **CLIP):
+            place = folder / ("related" if name == "proof2" else "exemplars") / f"{name}.mp4"
+            write_video(place, frames_FCHW, fps=12)
+        (folder / "related" / "proof2.txt").write_text("a person doing other things")
 
-    def train(self, overrides: Sequence[str], expected: Shapes, *, recomputed: bool) -> dict[str, Any]:
-        """A run of the method, and what it wrote. An earlier run's weights make room first."""
+    def train(self, expected: Mapping[str, Tensor], *, recomputed: bool) -> None:
+        """A run of a step on clips of noise. An earlier run makes room first.
+
+        Raises:
+            VmcError: it fails, or trains other tensors than expected.
+        """
+        name = f"training, activations {'recomputed' if recomputed else 'kept'}"
         shutil.rmtree(self.run, ignore_errors=True)
-        clips, name = self.output / "clips", f"training, activations {'recomputed' if recomputed else 'kept'}"
         words = [
-            *("stack=paper", *self.model, f"sampler.steps={SAMPLER_STEPS}"),
-            *("data=videos", f"data.path={clips / 'exemplars'}", f"regularization.path={clips / 'related'}"),
-            *("data.variants=1", "regularization.variants=1", f"output={self.run}", "logger=csv"),
+            *("stack=paper", f"sampler.steps={SAMPLER_STEPS}", f"cache={self.folder / 'cache'}"),
+            *("data=videos", f"data.path={self.folder / 'exemplars'}", "data.variants=1", "logger=csv"),
+            *(f"regularization.path={self.folder / 'related'}", "regularization.variants=1", f"output={self.run}"),
             *("steps=1", "evaluate_every=0", "checkpoint_every=0", "stop.appearance=null"),
+            *(f"trainer.checkpoint_activations={str(recomputed).lower()}", *self.overrides),
         ]
-        recompute = f"trainer.checkpoint_activations={str(recomputed).lower()}"
-        figures = self._measure("vmc.train", [*words, recompute, *overrides], name)
-        if "failed" in figures:
-            return figures
+        if not self._measure("vmc.train", words, name):
+            return
         rows, weights = pd.read_csv(self.run / "train.csv"), newest_weights(self.run)
-        with safe_open(weights, framework="pt") as file:
-            have = {key.removeprefix("unet."): tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-        if have != expected:
+        have = {key.removeprefix("unet."): tensor for key, tensor in load_file(weights).items()}
+        if {(key, have[key].shape) for key in have} != {(key, expected[key].shape) for key in expected}:
             raise VmcError(
                 f"{name} wrote {len(have)} tensors of {count(have):,} parameters; {len(expected)} of"
-                f" {count(expected):,} are the method's, so that this is a defect"
+                f" {count(expected):,} are to be trained, so that this is a defect"
             )
-        return figures | {
-            "loss": rows["loss"].tolist(),
-            "seconds_of_steps": rows["seconds"].diff().fillna(rows["seconds"]).round(3).tolist(),
-            "weights_bytes": weights.stat().st_size,
-            "checkpoint_bytes": max((self.run / "checkpoints").glob("*.ckpt")).stat().st_size,
-        }
+        self.figures[f"{name}, a step"] = "s", rows["seconds"].diff().fillna(rows["seconds"]).round(3).to_numpy()
+        self.figures[f"{name}, loss"] = "", rows["loss"].to_numpy()
+        for part, file in (("weights", weights), ("checkpoint", max((self.run / "checkpoints").glob("*.ckpt")))):
+            self.figures[f"{name}, {part}"] = "GB", np.array([file.stat().st_size / 1e9])
 
-    def generate(self) -> dict[str, Any]:
-        """A video by the trained weights."""
-        name, videos = f"generation, {SAMPLER_STEPS} steps of the sampler", self.output / "videos"
+    def generate(self, file: Path) -> None:
+        """A video by the trained weights.
+
+        Raises:
+            VmcError: nothing was trained, it fails, or its frames are black.
+        """
+        name, videos = f"generation, {SAMPLER_STEPS} steps of the sampler", self.folder / "videos"
         if not (self.run / "weights").is_dir():
             raise VmcError("no training fits into memory here; give a smaller --size, or fewer --frames")
-        shutil.rmtree(videos, ignore_errors=True)  # of an earlier proof
         words = [f"run={self.run}", f"prompt={PROMPT}", "seeds=[0]", "batch_size=1", f"output={videos}"]
-        figures = self._measure("vmc.generate", words, name)
-        if "failed" in figures:
-            return figures
-        (file,) = videos.glob("*.mp4")
-        frames_FCHW = read_frames(file)
-        if not frames_FCHW.any():  # what is not a number is written as black
-            raise VmcError(f"{name} gave black frames: the model's output is not finite, so that this is a defect")
-        return figures | {"frames": [*frames_FCHW.shape]}
+        if self._measure("vmc.generate", words, name):
+            (video,) = videos.glob("*.mp4")
+            if not read_frames(video.replace(file)).any():  # what is not a number is written as black
+                raise VmcError(f"{name} gave black frames: the model's output is not finite, so that this is a defect")
 
-    def _measure(self, module: str, words: Sequence[str], name: str) -> dict[str, Any]:
-        """Run an entry point; where memory was too small the reason stands in place of figures.
+    def _measure(self, module: str, words: Sequence[str], name: str) -> bool:
+        """Run an entry point; False where memory was too small.
 
         Raises:
             VmcError: it fails otherwise.
         """
         print(f"{name} ...", flush=True)
-        runs = self.run.parent
-        runs.mkdir(exist_ok=True)
-        status, said = self.command(runs / "figures.json", module, words, runs / "cache")
+        file = self.folder / "figures.json"
+        status, reason = self.command(file, module, words)
         if status == 0:
-            return {"name": name, **json.loads((runs / "figures.json").read_text())}
-        reason = reason_of(said)
+            for part, (unit, values) in json.loads(file.read_text()).items():
+                self.figures[f"{name}, {part}"] = unit, np.array(values)
+            return True
         if status < 0:
             reason = f"it was ended by signal {-status}, as by a system that is out of memory"
         if "out of memory" not in reason.lower() and "does not fit into memory" not in reason:
             raise VmcError(f"{name}: {module} ended with status {status} ({reason})")
-        return {"name": name, "failed": reason}
+        self.failed[name] = reason
+        return False
 
 
-def table(result: Mapping[str, Any]) -> list[str]:
-    """A proof as lines: counts, then a row a command; what was not measured is left empty."""
-    model, trained, (frames, size) = result["model"], result["trained"], result["video"]
-    counts = [(part, model["tensors"][part], number) for part, number in model["parameters"].items()]
-    counts.append((f"trained ({' and '.join(trained['groups'])})", trained["tensors"], trained["parameters"]))
-    header = ("", "s a step", "s a pass", "s in all", "peak GiB", "peak GPU GiB", "loss")
-    return [
-        *aligned([("", "tensors", "parameters"), *((name, f"{one:,}", f"{two:,}") for name, one, two in counts)]),
-        "",
-        *aligned([header, *map(_row, result["runs"])]),
-        "",
-        *(f"{run['name']} failed: {run['failed']}" for run in result["runs"] if "failed" in run),
-        f"{frames} frames of {size} px, {result['precision']}, random weights in {model['dtype']} ({model['format']}).",
-        "A step is forward, backward and optimizer, the making of the batch included; the first also makes the",
-        "optimizer's state. A pass is the UNet alone, forward. All is by the ordinary commands, loading included in",
-        "the seconds in all and in the peaks.",
-        machine_line(result["machine"]),
-    ]
+# --- an entry point, measured ---
 
 
-def _row(run: Mapping[str, Any]) -> tuple[str, ...]:
-    steps, passes = (
-        ", ".join(f"{value:.3g}" for value in run.get(key, [])) for key in ("seconds_of_steps", "seconds_of_passes")
-    )
-    peaks = (run.get(key) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes"))
-    gib = (f"{peak / 2**30:.2f}" if peak else "" for peak in peaks)
-    seconds, losses = f"{run['seconds']:.0f}" if "seconds" in run else "", run.get("loss", [])
-    return (run["name"], steps, passes, seconds, *gib, " ".join(f"{loss:.6g}" for loss in losses))
+def in_a_process(file: Path, module: str, words: Sequence[str]) -> tuple[int, str]:
+    """Run an entry point in a fresh process."""
+    return run_captured("vmc.tools.full_size", str(file), module, *words)
+
+
+def measure_command(file: str, module: str, *words: str) -> None:
+    """Run a module's `main` with words and write its seconds and peak memory, PyTorch's on a GPU too."""
+    began = time.perf_counter()
+    sys.argv = [module, *words]
+    try:
+        import_module(module).main()
+    finally:
+        found = {"all": ("s", [time.perf_counter() - began]), "peak memory": ("GiB", [resident_peak() / 2**30])}
+        if torch.cuda.is_initialized():
+            found["peak GPU memory"] = "GiB", [torch.cuda.max_memory_allocated() / 2**30]
+        Path(file).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    measure_command(*sys.argv[1:])

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import cast
 
 import numpy as np
@@ -165,17 +164,8 @@ def _read_right(network: nn.Module, clips: Split, device: str) -> NDArray[np.boo
 
 
 def keep_best(network: TRN, file: Path, *, arch: str, epoch: int, accuracy: float) -> None:
-    """Write the averaged network of an epoch if it reads more validation clips right than all before.
-
-    Raises:
-        VmcError: the file of those before is damaged.
-    """
-    before = None
-    if file.is_file():
-        try:
-            before = float(torch.load(file, map_location="cpu", weights_only=True)["best_prec1"])
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
-            raise VmcError(f"{file} is damaged ({error}); choose another --output") from error
+    """Write the averaged network of an epoch if it reads more validation clips right than all before."""
+    before = torch.load(file, map_location="cpu", weights_only=True)["best_prec1"] if file.is_file() else None
     better = before is None or 100 * accuracy > before
     if better:
         with atomic_write(file) as temporary:
@@ -199,24 +189,16 @@ def _publish(
     training, validation = splits
     labels = validation.labels[validation.used]
     classes = {
-        name: {
-            "accuracy": float(right[labels == place].mean()),
-            "clips": int((labels == place).sum()),
-            "training_clips": int(training.counts[place]),
-        }
+        name: {"accuracy": float(right[labels == place].mean()), "clips": int((labels == place).sum())}
+        | {"training_clips": int(training.counts[place])}
         for place, name in enumerate(validation.classes)
     }
     summary = {
-        "file": output.name,
-        "sha256": fingerprint(best),
-        "accuracy": float(right.mean()),
-        "clips": len(labels),
+        **{"file": output.name, "sha256": fingerprint(best), "accuracy": float(right.mean()), "clips": len(labels)},
         "clips_left_out": len(validation.ids) - len(labels),
         "training_clips": len(training.used),
         "chosen_epoch": int(torch.load(best, map_location="cpu", weights_only=True)["epoch"]),
-        "classes": classes,
-        "settings": progress.identity,
-        "steps": progress.step,
+        **{"classes": classes, "settings": progress.identity, "steps": progress.step},
         "seconds": round(progress.seconds),
     }
     # Before the checkpoint, so that there is none without it.

@@ -4,7 +4,6 @@ Axes: N or B clips, F frames, S = 8 segments, H and W pixels, C = 3 colors.
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
@@ -17,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from vmc.data.frames import resize_and_crop
-from vmc.data.jester import Jester
+from vmc.data.jester import Jester, check_split
 from vmc.data.video import count_frames, read_frames
 from vmc.metrics.networks.trn import BACKBONES, SEGMENTS, segment_indices
 from vmc.tools.learning.learner import ClipBatch, augment, to_frames
@@ -92,18 +91,6 @@ class Split:
             per_shard=500,
         )
 
-    def check_folders(self) -> None:
-        """Look for the folder of every clip that is still to be decoded.
-
-        Raises:
-            VmcError: clips without one.
-        """
-        wanted = [self.ids[number] for _, numbers in self.shards.missing for number in numbers]
-        folders = [self.source.frames_folder(self.name, id) for id in wanted]
-        if missing := [folder for folder in folders if not folder.is_dir()]:
-            told = f"the frames of {len(missing):,} of {len(wanted):,} {self.name} clips are missing"
-            raise VmcError(f"{told}, the first in {missing[0]}: unpack all of Jester's frames there")
-
 
 def decode(numbers: Sequence[int], *, root: str, split: str, frames: int, size: int) -> NDArray[np.uint8]:
     """frames_NFHWC of clips by their places in the split's table, cropped to a square.
@@ -149,17 +136,17 @@ def check_counts(training: Split, validation: Split) -> None:
     Raises:
         VmcError: one that is not.
     """
-    for label, learned, measured in zip(training.classes, training.counts, validation.counts, strict=True):
-        if not learned:
-            raise VmcError(
-                f"the training split has no clip of {label!r}: use a folder that holds all classes, or name those"
-                " that it holds in jester-v1-labels.csv, beside its tables"
-            )
-        if not measured:
-            raise VmcError(
-                f"the validation split has no clip of {label!r} that runs do not train on; lower --exemplars or"
-                " --regularization-count, or name fewer --run-seeds"
-            )
+    for split, why, remedy in (
+        (training, "", "use a folder that holds all classes, or name those that it holds in jester-v1-labels.csv"),
+        (
+            validation,
+            " that runs do not train on",
+            "lower --exemplars or --regularization-count, or give fewer --run-seeds",
+        ),
+    ):
+        for label, count in zip(split.classes, split.counts, strict=True):
+            if not count:
+                raise VmcError(f"the {split.name} split has no clip of {label!r}{why}; {remedy}")
 
 
 def decode_all(splits: Sequence[Split], *, workers: int, enough: Callable[[], bool]) -> bool:
@@ -169,16 +156,12 @@ def decode_all(splits: Sequence[Split], *, workers: int, enough: Callable[[], bo
         VmcError: frames that are missing or broken, or no room for them.
     """
     missing = [(split, sum(len(numbers) for _, numbers in split.shards.missing)) for split in splits]
-    size = sum(count * prod(split.shards.shape) for split, count in missing)
-    place = next(folder for folder in (cache_root(), *cache_root().parents) if folder.is_dir())
-    free, clips = shutil.disk_usage(place).free, sum(count for _, count in missing)
-    told = f"{clips:,} decoded clips take {size / 1e9:.1f} GB in {cache_root()}"
-    if size > free:
-        raise VmcError(f"{told}, where {free / 1e9:.1f} GB are free; let $VMC_CACHE name a folder with more room")
-    if clips:
-        print(f"{told}; this is done once")
-    for split in splits:
-        split.check_folders()
+    for split, count in missing:
+        if count:
+            size = count * prod(split.shards.shape) / 1e9
+            print(f"{count:,} decoded {split.name} clips take {size:.1f} GB in {cache_root()}; this is done once")
+            if problem := check_split(split.source, split.name).problem:
+                raise VmcError(f"{split.source.path} is not whole: {problem}: unpack all of Jester's frames there")
     return all(split.shards.prepare(workers=workers, enough=enough) for split in splits)
 
 

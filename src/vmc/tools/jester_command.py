@@ -1,12 +1,12 @@
 """`python -m vmc.prepare jester`: a Jester folder verified and drawn from, and the command that trains on it."""
 
-import csv
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from tqdm import tqdm
 
@@ -101,24 +101,18 @@ def _counts(checks: Sequence[SplitCheck]) -> list[str]:
     for label in sorted({label for check in checks for label in check.labels}):
         rows.append((label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)))
     rows.append(("all", *(f"{check.labels.total():,}" for check in checks)))
-    rows.append(("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks)))
-    return aligned(rows)
+    return aligned([*rows, ("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks))])
 
 
 def _export(folder: Path, parts: Mapping[str, Sequence[Clip]]) -> None:
     """A folder of clips for each part, with a `captions.csv`, as `data=videos` reads them; whole or not at all."""
     with atomic_folder(folder, remedy="name another folder with --export") as temporary:
         for part, clips in parts.items():
-            if not clips:
-                continue
-            (temporary / part).mkdir()
-            with (temporary / part / "captions.csv").open("w", newline="", encoding="utf-8") as stream:
-                table = csv.writer(stream)
-                table.writerow(["file", "caption"])
-                for clip in tqdm(clips, desc=f"export {part}", unit="clip", disable=None, leave=False):
-                    name = f"{clip.path.name}.mp4"
-                    write_video(temporary / part / name, read_frames(clip.path), fps=FOLDER_RATE)
-                    table.writerow([name, clip.caption])
+            rows = [(f"{clip.path.name}.mp4", clip.caption) for clip in clips]
+            for clip, (name, _) in zip(tqdm(clips, f"export {part}", disable=None, leave=False), rows, strict=True):
+                write_video(temporary / part / name, read_frames(clip.path), fps=FOLDER_RATE)
+            if rows:
+                pd.DataFrame(rows, columns=["file", "caption"]).to_csv(temporary / part / "captions.csv", index=False)
 
 
 def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: Path | None = None) -> str:
@@ -132,20 +126,15 @@ def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: 
     """
     usual, count = Jester(None), source.regularization_count
     if exported is None:
-        changes = {
-            "data.path": hydra_value(str(source.path)),
-            "data.source.exemplars": source.exemplar_count if source.exemplar_count != usual.exemplar_count else None,
-            "regularization": None if count else "none",
-            "data.source.regularization_count": count if count not in (0, usual.regularization_count) else None,
-            "data.source.split": source.split if source.split != usual.split else None,
-        }
+        words = ["stack=paper", f"data.path={hydra_value(str(source.path))}"]
+        for key, attribute in (("exemplars", "exemplar_count"), ("regularization_count",) * 2, ("split",) * 2):
+            if (value := getattr(source, attribute)) not in (0, getattr(usual, attribute)):
+                words.append(f"data.source.{key}={value}")
     else:
-        changes = {"data": "videos", "data.path": hydra_value(str(exported / "exemplars"))}
-        related = hydra_value(str(exported / "regularization"))
-        changes |= {"regularization.path": related} if count else {"regularization": "none"}
-    words = [f"{key}={value}" for key, value in changes.items() if value is not None]
-    words = [*([] if exported else ["stack=paper"]), *words, *motion.overrides(), f"seed={seed}"]
-    return f"python -m vmc.train {' '.join(map(shlex.quote, words))}"
+        words = ["data=videos", f"data.path={hydra_value(str(exported / 'exemplars'))}"]
+        words += [f"regularization.path={hydra_value(str(exported / 'regularization'))}"] if count else []
+    words += [] if count else ["regularization=none"]
+    return f"python -m vmc.train {' '.join(map(shlex.quote, [*words, *motion.overrides(), f'seed={seed}']))}"
 
 
 def hydra_value(text: str) -> str:

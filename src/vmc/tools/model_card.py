@@ -4,13 +4,12 @@ It is a `README.md` with the metadata that the hub reads, made of `model_card.md
 in it.
 """
 
-import csv
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from jinja2 import Environment, StrictUndefined
 
@@ -25,12 +24,13 @@ from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint as sha256_of
 
 CARD = "README.md"
-EXAMPLES = 6
-"""Prompts of the test set that are shown."""
+SETTINGS = (
+    *("arm", "init", "parameters", "token", "batch_size", "seed", "optimizer", "objective", "timesteps"),
+    *("regularization", "data"),
+)
+"""Keys of a run's config that say how its weights were made."""
 LICENSES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "CreativeML Open RAIL-M": "creativeml-openrail-m"}
 """Names -> what the hub calls them."""
-FIRST_OBJECTIVE = {"_target_": "vmc.diffusion.objective.Denoising"}
-"""Of runs that name none: the only one there was."""
 
 
 def card_text(
@@ -55,9 +55,8 @@ def card_text(
         step: of the weights.
         merged: the runs whose sum it is, in place of one.
     """
-    path, config = str(base.path), run and read_config(run)
+    path = str(base.path)
     on_hub = not Path(path).expanduser().exists()
-    base_name = path if on_hub else Path(path).name
     short, license = base_license(path)
     metadata = {
         **({"license": short} if short else {}),
@@ -66,51 +65,60 @@ def card_text(
         **({"base_model": path} if on_hub else {}),
         "tags": ["text-to-video", "motion-customization"],
     }
-    several = [_merged(one, base_name) for one in merged]
-    prompt = _prompt(config) if config else several[0]["prompt"] if several else None
-    shown = {"prompts": (), "summary": None, **(_learned(run, config, base_name, step) if run and config else {})}
+    runs = [_about(run, step=step)] if run else []
+    for one in merged:
+        made_of = {"scale": one.scale, "sha256": sha256_of(one.weights)}
+        runs.append(_about(one.path, step=one.step, **made_of) | {"motion": one.motion, "scale": f"{one.scale:g}"})
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
-    environment.filters["line"] = _line
+    environment.filters["line"] = lambda text: " ".join(text.split())
     return environment.from_string(Path(__file__).with_name("model_card.md.jinja").read_text(encoding="utf-8")).render(
-        {"base": base, "base_name": base_name, "config": config, "fingerprint": fingerprint, "licence": license},
-        merged=several,
+        {"base": base, "fingerprint": fingerprint, "name": name, "sampler": sampler, "licence": license, "runs": runs},
+        base_name=path if on_hub else Path(path).name,
+        learned=_learned(run) if run else None,
+        measured=_measured(run, step) if run else None,
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True),
-        name=name,
-        prompt=prompt,
-        quoted=json.dumps(prompt or "a man", ensure_ascii=False),
-        sampler=sampler,
-        table=_table,
+        quoted=json.dumps(runs[0]["prompt"] if runs else "a man", ensure_ascii=False),
         version=vmc.__version__,
-        **shown,
     )
 
 
-def _learned(run: Path, config: Mapping[str, Any], base_name: str, step: int) -> dict[str, Any]:
-    """What the page shows of a run: its clips, its settings, and its newest evaluation where there is one."""
-    clips, summary = _rows(run / "clips.csv"), _newest_summary(run, step)
-    counts = Counter((row["role"], row["caption"]) for row in clips)
-    shown: dict[str, Any] = {
-        "learned": [(str(count), role, caption) for (role, caption), count in counts.items()],
-        "exemplars": sum(row["role"] == "exemplar" for row in clips),
+def _about(run: Path, **more: Any) -> dict[str, Any]:
+    """Of a run: its motion, a prompt, its words, and its settings as YAML."""
+    config = read_config(run)
+    made = more | _without_paths({key: config[key] for key in SETTINGS if config.get(key) is not None})
+    return {
+        "motion": config["motion"]["name"],
+        "prompt": _prompt(config),
         "word": config["token"]["word"],
         "subject_word": _further_words(config).get("subject_token"),
-        "made": _settings(config, base_name, step),
+        "made": yaml.safe_dump(made, sort_keys=False, allow_unicode=True),
     }
-    if summary:
-        prompts = list(dict.fromkeys(row["prompt"] for row in _rows(summary.with_name("scores.csv"))))
-        count = min(EXAMPLES, len(prompts))
-        shown["prompts"] = [prompts[place * len(prompts) // count] for place in range(count)]
-        shown["summary"] = found = json.loads(summary.read_text(encoding="utf-8"))
-        metrics = [(name, part) for name, part in found["metrics"].items() if part["value"] is not None]
-        shown["measured"] = [(name, f"{part['value']:.4f}", _interval(part)) for name, part in metrics]
-    return shown
 
 
-def _merged(run: ScaledRun, base_name: str) -> dict[str, Any]:
-    """What the page shows of one run of several."""
-    config = read_config(run.path)
-    made = [("scale", f"{run.scale:g}"), *_settings(config, base_name, run.step), ("SHA-256", sha256_of(run.weights))]
-    return {"motion": run.motion, "scale": f"{run.scale:g}", "prompt": _prompt(config), "made": made}
+def _without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what names a place on the machine or is not set."""
+    found = {}
+    for key, value in settings.items():
+        if value is None or "path" in key or (isinstance(value, str) and "/" in value):
+            continue
+        found[key] = _without_paths(value) if isinstance(value, Mapping) else value
+    return found
+
+
+def _learned(run: Path) -> list[tuple[str, str, str]]:
+    """How many clips of each role and caption."""
+    if not (run / "clips.csv").is_file():
+        return []
+    clips = pd.read_csv(run / "clips.csv", keep_default_na=False)
+    counts = clips.groupby(["role", "caption"], sort=False).size().reset_index(name="clips")
+    return [(str(row.clips), str(row.role), str(row.caption).replace("|", "\\|")) for row in counts.itertuples()]
+
+
+def _measured(run: Path, step: int) -> dict[str, Any] | None:
+    """The newest summary after 1 to `step` steps; step 0 is the base model's."""
+    found = [file for file in (run / "evaluation").glob("*/summary.json") if file.parent.name.isdigit()]
+    newest = max((file for file in found if 0 < int(file.parent.name) <= step), default=None)
+    return None if newest is None else json.loads(newest.read_text(encoding="utf-8"))
 
 
 def _prompt(config: Mapping[str, Any]) -> str:
@@ -127,35 +135,6 @@ def _prompt(config: Mapping[str, Any]) -> str:
 def _further_words(config: Mapping[str, Any]) -> dict[str, str]:
     """What stands for `{NAME_token}` of every token but the motion's."""
     return {f"{name}_token": one["word"] for name, one in (config["token"].get("further") or {}).items()}
-
-
-def _newest_summary(run: Path, step: int) -> Path | None:
-    """After 1 to `step` steps: step 0 is the base model's."""
-    found = [file for file in (run / "evaluation").glob("*/summary.json") if file.parent.name.isdigit()]
-    return max((file for file in found if 0 < int(file.parent.name) <= step), default=None)
-
-
-def _settings(config: Mapping[str, Any], base_name: str, step: int) -> list[tuple[str, str]]:
-    chosen, data, token = config.get("parameters") or {}, config["data"], config["token"]
-    groups = chosen.get("groups", [_describe(chosen or None)])  # a subset of another kind has none
-    return [
-        ("base model", base_name),
-        ("arm", config["arm"]),
-        *([("started from", config["init"])] if config.get("init") else []),
-        ("trained parameters", ", ".join(groups) or "the token alone"),
-        ("token", _told(token)),
-        *((f"{name}'s token", _told(one)) for name, one in (token.get("further") or {}).items()),
-        ("steps, batch, seed", f"{step}, {config['batch_size']}, {config['seed']}"),
-        ("learning rate", f"{config['optimizer']['lr']:g}"),
-        ("objective", _describe(config.get("objective") or FIRST_OBJECTIVE)),
-        ("timesteps", _describe(config["timesteps"])),
-        ("regularization", _describe(config["regularization"])),
-        ("clips in training", f"{data['frames']} frames of {data['size']} px, {data['fps']:g} a second"),
-    ]
-
-
-def _told(token: Mapping[str, Any]) -> str:
-    return f"{token['word']}, {'trained' if token.get('trained') else 'frozen'}"
 
 
 def base_license(base: str) -> tuple[str | None, str]:
@@ -175,36 +154,6 @@ def base_license(base: str) -> tuple[str | None, str]:
             short = next((short for name, short in LICENSES.items() if source.license.startswith(name)), None)
             return short, f"It is {source.license}."
     return None, "It is not known here: look it up before these weights are given to others."
-
-
-def _rows(file: Path) -> list[dict[str, str]]:
-    if not file.is_file():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _describe(node: Mapping[str, Any] | None) -> str:
-    """What a config's part is: the name of its class and its plain values."""
-    if node is None:
-        return "none"
-    values = {key: value for key, value in node.items() if isinstance(value, int | float | str)}
-    told = ", ".join(f"{key} {value}" for key, value in values.items() if key not in ("_target_", "path"))
-    return str(node["_target_"]).rpartition(".")[2] + (f" ({told})" if told else "")
-
-
-def _interval(part: Mapping[str, float | None]) -> str:
-    return "" if part["low"] is None else f"{part['low']:.4f} to {part['high']:.4f}"
-
-
-def _line(text: str) -> str:
-    """A text of several lines in one, as a list or a table of Markdown holds it."""
-    return " ".join(text.split())
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 # --- the hub ---

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -20,11 +21,12 @@ from vmc.config.schema import arguments
 from vmc.metrics.networks.files import NetworkFile
 from vmc.models.base import VideoModel
 from vmc.models.unet3d import ZEROSCOPE, Sizes
-from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, expected_sha256, part_files
+from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, expected_sha256
 from vmc.tools.software import Row
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
-from vmc.training.memory import GIB, SAVINGS, STATE_BYTES, HeldMemory, count_held
+from vmc.training.hardware import Hardware
+from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, check_memory, count_held
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root, existing_folder, sha256_of
 from vmc.utils.processes import available_memory, usable_processors
@@ -34,6 +36,7 @@ PUBLISHED = {source.repository: name for name, source in SOURCES.items() if isin
 FILES = {source.name: name for name, source in SOURCES.items() if isinstance(source, FileSource)}
 """Published files: the file's name -> its name in `vmc.weights`."""
 PACKAGE = Path(vmc.__file__).parent
+SHIPPED = "ships with the package"
 PARTS = ("model", "parameters", "objective", "timesteps", "lr_schedule", "token", "sampler", "metrics")
 """Groups that refuse wrong values when they are made."""
 RAM = {"mini": 2.0, "paper": 12.0}
@@ -79,21 +82,20 @@ class PlannedRun:
             return None
 
     @property
-    def state_bytes(self) -> int:
-        """Of a trained parameter's optimizer state; 0 for an optimizer that is not known."""
-        return STATE_BYTES.get(self.config["optimizer"]["_target_"].rpartition(".")[2], 0)
+    def optimizer(self) -> str:
+        """The name of the optimizer's class."""
+        return self.config["optimizer"]["_target_"].rpartition(".")[2]
 
     @cached_property
-    def held(self) -> HeldMemory | None:
-        """What it holds on a GPU; None where the sizes are not known."""
+    def trained(self) -> int | None:
+        """Parameters that are trained in the denoiser; None where the sizes are not known."""
         if self.base is None:
             return None
-        subset, trainer = self.parts["parameters"], self.config["trainer"]
-        beside = ["text"] if subset and self.parts["token"].trains else []
-        if self.config["evaluate_every"] and not trainer["offload"]:
-            beside.append("autoencoder")
-        choices = {"precision": trainer["precision"], "masters": trainer["master_weights"]}
-        return count_held(self.base, subset, state_bytes=self.state_bytes, beside=beside, **choices)
+        if self.parts["parameters"] is None:
+            return 0
+        denoiser = self.base.empty_denoiser().requires_grad_(False)
+        tensors = self.parts["parameters"].select_trainable(denoiser, self.base.groups).values()
+        return sum(tensor.numel() for tensor in tensors)
 
 
 def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
@@ -126,9 +128,8 @@ def examine(run: PlannedRun) -> list[Row]:
 
 def processors(run: PlannedRun) -> Row:
     """Those of this process, against the threads that a run of the miniature takes."""
-    usable = usable_processors()
-    found = f"{usable} usable, PyTorch takes {torch.get_num_threads()} threads"
-    few = run.config["stack_name"] == "mini" and usable < 2
+    found = f"{usable_processors()} usable, PyTorch takes {torch.get_num_threads()} threads"
+    few = run.config["stack_name"] == "mini" and usable_processors() < 2
     return Row.noted("processors", found, "trainer=cpu asks for 2: add trainer.threads=1" if few else "")
 
 
@@ -137,9 +138,8 @@ def memory(run: PlannedRun) -> Row:
     available, need = available_memory(), RAM.get(run.config["stack_name"], RAM["paper"])
     if available is None:
         return Row("memory", "note", f"not known here; about {need:g} GiB are needed (estimate)")
-    free = available / GIB
-    found = f"{free:.1f} GiB free, about {need:g} needed (estimate)"
-    return Row.noted("memory", found, "end other programs, or take a larger machine" if free < need else "")
+    found = f"{available / GIB:.1f} GiB free, about {need:g} needed (estimate)"
+    return Row.noted("memory", found, "end other programs, or take a larger machine" if available < need * GIB else "")
 
 
 def disk_use(run: PlannedRun) -> tuple[int, int] | None:
@@ -147,7 +147,7 @@ def disk_use(run: PlannedRun) -> tuple[int, int] | None:
     checkpoint is written, as the oldest is removed only then; None where the sizes of its model are not known.
     """
     config = run.config
-    if run.held is None:
+    if run.trained is None:
         return None
     saved, evaluated = (
         {config["steps"], *range(every, config["steps"] + 1, every)} if every else set[int]()
@@ -156,7 +156,7 @@ def disk_use(run: PlannedRun) -> tuple[int, int] | None:
     # What is only evaluated is kept in float32.
     weights = len(saved) * check_dtype(config["weights_dtype"]).itemsize + len(evaluated - saved) * 4
     kept = [min(len(saved), Checkpoints.KEPT + more) for more in (0, 1)]
-    stays, most = (run.held.trained * (weights + (4 + run.state_bytes) * count) for count in kept)
+    stays, most = (run.trained * (weights + (4 + STATE_BYTES.get(run.optimizer, 0)) * count) for count in kept)
     return stays, most
 
 
@@ -171,18 +171,18 @@ def disk(run: PlannedRun) -> Row:
         check_place("cache", cache)
     except VmcError as error:  # one that holds all that is needed serves
         return Row.of("disk", "note", error, "set cache= or VMC_CACHE to one that can be written")
-    use, need, caches = disk_use(run), OTHERS, OTHERS
-    takes = "a run's size is not known before its model is there"
-    if use is not None:
-        need += use[1] / 1e9
-        takes = f"a run leaves about {OTHERS + use[0] / 1e9:.0f} and takes {need:.0f} while it saves"
-    if (name := PUBLISHED.get(run.model)) and not cached_folder(run.model, run.parts["model"].family):
+    use = disk_use(run)
+    stays, most = (OTHERS + size / 1e9 for size in use or (0, 0))
+    takes = f"a run leaves about {stays:.0f} and takes {most:.0f} while it saves"
+    takes = takes if use else "a run's size is not known before its model is there"
+    name, caches = PUBLISHED.get(run.model), OTHERS
+    if name and not cached_folder(run.model, run.parts["model"].family):
         caches += SOURCES[name].size
         takes += f", the download of {name} {SOURCES[name].size:g} beside the caches"
     here, for_caches = (shutil.disk_usage(existing_folder(place)).free / 1e9 for place in (output, cache))
     found = f"{here:.0f} GB free here, {for_caches:.0f} GB free for caches; {takes} (estimate)"
     remedy = "set output= and VMC_CACHE to another disk, or save less: weights_dtype=bfloat16, checkpoint_every=0"
-    return Row.noted("disk", found, remedy if here < need or for_caches < caches else "")
+    return Row.noted("disk", found, remedy if here < most or for_caches < caches else "")
 
 
 def gpu(run: PlannedRun) -> list[Row]:
@@ -198,23 +198,23 @@ def gpu(run: PlannedRun) -> list[Row]:
     if hardware.device.type == "cpu":
         return [Row("GPU", "ok", f"{found}, and none is needed")]
     used = "the first is used" if hardware.devices == 1 else f"{hardware.devices} are used"
-    return [Row("GPU", "ok", f"{found}, {used}, {hardware.precision}"), gpu_memory(run)]
+    return [Row("GPU", "ok", f"{found}, {used}, {hardware.precision}"), gpu_memory(run, hardware)]
 
 
-def gpu_memory(run: PlannedRun) -> Row:
-    """GiB of the GPU against what the run holds, and the settings that would need less."""
+def gpu_memory(run: PlannedRun, hardware: Hardware) -> Row:
+    """Whether weights, gradients and optimizer state fit into the GPU, as a run itself asks before it begins."""
     free, total = (part / GIB for part in torch.cuda.mem_get_info(0))
     has = f"{free:.1f} of {total:.1f} GiB free"
-    if run.held is None:
+    if run.base is None:
         return Row("GPU memory", "note", f"{has}; the model's need is not known before it is there")
-    need = run.held.bytes / GIB
-    found = f"{has}; the run holds {need:.1f} of weights, gradients and optimizer state, and activations beside them"
-    if free >= need:
-        return Row("GPU memory", "ok", found)
-    remedy = f"give {SAVINGS}: python -m vmc.doctor --memory says what such choices save"
-    if total < need:
-        return Row("GPU memory", "fails", found, f"take a larger GPU, or {remedy}")
-    return Row("GPU memory", "note", found, f"end other programs on it, or {remedy}")
+    if subset := run.parts["parameters"]:
+        optimizer, trains = SimpleNamespace(__name__=run.optimizer), run.parts["token"].trains
+        try:
+            check_memory(run.base, subset, hardware, optimizer, text_trained=trains)
+        except VmcError as error:
+            return Row.of("GPU memory", "fails", error)
+    found = f"{has}; weights, gradients and optimizer state fit, activations come on top"
+    return Row("GPU memory", "ok", found, "python -m vmc.doctor --memory says what choices save" if subset else "")
 
 
 def networks(run: PlannedRun) -> list[Row]:
@@ -225,58 +225,50 @@ def networks(run: PlannedRun) -> list[Row]:
     for name, metric in sorted(metrics.items(), key=lambda item: not item[1].networks):
         if name not in used:
             rows.append(Row(name, "note", "not there and not needed: motion.label is null"))
-            continue
-        rows += [_network(name, network) for network in metric.networks.values()]
-        if not metric.networks and (missing := metric.missing()):
+        elif metric.networks:
+            rows += [_network(part, network) for part, network in metric.networks.items()]
+        elif missing := metric.missing():
             rows.append(Row(name, "fails", f"it needs {'; '.join(missing)}", f"or metrics.{name}=null"))
-        elif not metric.networks:
+        else:
             rows.append(Row(name, "ok", "needs no file"))
     return rows
 
 
 def _model(run: PlannedRun) -> Row:
-    name, part = run.model, PUBLISHED.get(run.model, "model")
+    name, model, part = run.model, run.parts["model"], PUBLISHED.get(run.model, "model")
     if Path(name).expanduser().is_dir():
         try:
-            run.parts["model"].folder  # noqa: B018
+            model.folder  # noqa: B018
         except VmcError as error:
             return Row(part, "fails", str(error), "get the whole folder again")
-        shipped = PACKAGE in Path(name).parents
-        return Row(part, "ok", "ships with the package" if shipped else f"the folder {name}")
-    if cached_folder(name, run.parts["model"].family):
+        return Row(part, "ok", SHIPPED if PACKAGE in Path(name).parents else f"the folder {name}")
+    if cached_folder(name, model.family):
         return Row(part, "ok", f"{name}, in the hub's cache")
-    get = run.parts["model"].get or "python -m vmc.weights get zeroscope"
+    get = model.get or "python -m vmc.weights get zeroscope"
     found = f"{name} is no folder here and not in the hub's cache"
     return Row(part, "fails", found, f"{get}, or set model.path to a local folder")
 
 
 def _network(part: str, network: NetworkFile[Any]) -> Row:
-    path, get, name = network.path, network.get, FILES.get(network.path.name, part)
+    """Whether a file is there and has the SHA-256 that is published or was recorded, if there is either."""
+    path, name = network.path, FILES.get(network.path.name, part)
     if not path.name:
         return Row(part, "note", "no file is named: its library downloads it when it is needed")
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        return Row(name, "ok", "ships with the package") if PACKAGE in path.parents else _compare(name, path, get)
-    begun = part_files(path)
-    found = f"{begun[0]} is not complete" if begun else f"{path} is missing"
-    return Row(name, "fails", found, get or f"set metrics.{part}.path to a file that is there")
-
-
-def _compare(name: str, path: Path, get: str) -> Row:
-    """Whether a file has the SHA-256 that is published or was recorded; where there is neither, about its size."""
+    if not path.is_file() and not (path.is_dir() and any(path.iterdir())):
+        return Row(
+            name, "fails", f"{path} is missing", network.get or f"set metrics.{part}.path to a file that is there"
+        )
+    if PACKAGE in path.parents:
+        return Row(name, "ok", SHIPPED)
     source = SOURCES.get(name)
-    published = source if isinstance(source, FileSource) else None
-    again = f"move it away and get it again{f': {get}' if get else ''}"
-    expected, known = expected_sha256(path, published.sha256 if published else None)
-    if expected and path.is_file():
-        if sha256_of(path) == expected:
-            return Row(name, "ok", f"{path}, with the SHA-256 that is {known}")
-        return Row(name, "fails", f"{path} has another SHA-256 than is {known}", again)
-    size = path.stat().st_size / 1e9
-    if published and path.is_file() and not 0.5 * published.size < size < 2 * published.size:
-        found = f"{path} has {size * 1000:.3g} MB, the published file about {published.size * 1000:.3g}"
-        return Row(name, "fails", found, again)
-    found = f"{path} is there; no SHA-256 is published or recorded to compare it with"
-    return Row(name, "note", found, f"python -m vmc.weights check {path}")
+    expected, known = expected_sha256(path, source.sha256 if isinstance(source, FileSource) else None)
+    if expected is None or path.is_dir():
+        found = f"{path} is there; no SHA-256 is published or recorded to compare it with"
+        return Row(name, "note", found, f"python -m vmc.weights check {path}")
+    if sha256_of(path) == expected:
+        return Row(name, "ok", f"{path}, with the SHA-256 that is {known}")
+    again = f"move it away and get it again{f': {network.get}' if network.get else ''}"
+    return Row(name, "fails", f"{path} has another SHA-256 than is {known}", again)
 
 
 def clips(run: PlannedRun) -> list[Row]:
@@ -311,18 +303,18 @@ def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
 
 def table() -> list[str]:
     """In Markdown, in GiB, for the clips of `model=zeroscope`."""
-    held = [f"{row.bytes / GIB:.1f}" for row in count_rows()]
-    rows = [(*words, number, *steps) for (words, steps), number in zip(MEASURED.items(), held, strict=True)]
+    rows = [
+        (*words, f"{held.bytes / GIB:.1f}", *MEASURED[words])
+        for words, held in zip(MEASURED, count_rows(), strict=True)
+    ]
     video = compose("train", ["stack=paper"]).model
-    autoencoder = sum(tensor.numel() for tensor in ZEROSCOPE.empty("vae").parameters()) * 4 / GIB
     return [
         f"GiB, {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and a regularization clip).",
         "",
         *(f"| {' | '.join(row)} |" for row in (HEADER, ("---",) * 3 + ("---:",) * 3, *rows)),
         "",
-        "Held: weights, gradients and optimizer state, counted; a run whose GPU has less is refused. From the first"
-        f" evaluation on the autoencoder takes {autoencoder:.1f} more, unless trainer.offload=true.",
-        "Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
+        "Held: weights, gradients and optimizer state, counted; a run whose GPU has less is refused."
+        " Step: the peak of one step on an H100, measured by `python -m vmc.proof --output proof`; recomputed is"
         " trainer.checkpoint_activations=true. What is empty was not measured; --override optimizer=adamw8bit and the"
         " like measure it on your GPU.",
     ]

@@ -7,7 +7,7 @@ the appearance that the method, at its rates, has come down to after three quart
 Axes: P evaluations, in the order of their steps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,6 @@ POINTS = 201
 """Appearances over which accuracy is averaged."""
 DECIMALS = 4
 """To which the threshold is rounded."""
-NOTHING = "—"
 Array = NDArray[np.float64]
 
 
@@ -67,7 +66,11 @@ class Curve:
 
     @classmethod
     def of(cls, run: FoundRun) -> "Curve":
-        """The curve of a run; a VmcError where fewer than two evaluations have appearance and motion accuracy."""
+        """The curve of a run.
+
+        Raises:
+            VmcError: fewer than two evaluations have appearance and motion accuracy.
+        """
         known = [(step, one.appearance, one.value("motion_accuracy")) for step, one in run.evaluations.items()]
         rows = np.array([row for row in known if not np.isnan(row).any()], dtype=np.float64).reshape(-1, 3)
         if len(rows) < 2:
@@ -101,15 +104,13 @@ class RateSearch:
     Args:
         floor: appearance score down to which runs are compared.
         runs: by arm in the order of `SEARCHED`, then by rates and seed.
-        trials: a row a run, as in `STACK.csv`, and its `rates` by the keys of the stack's block; a run without `score`
-            does not count.
-        threshold: for `stop.appearance`; None where the method has no run that counts.
+        trials: a row a run, as in `STACK.csv`, with its `rates` by the keys of the stack's block, what they are called,
+            and where the run `stands` after `SHARE_OF_STEPS`; a run without `score` does not count.
     """
 
     floor: float
     runs: Sequence[FoundRun]
     trials: pd.DataFrame
-    threshold: float | None
 
     @property
     def rates(self) -> dict[str, float]:
@@ -117,35 +118,43 @@ class RateSearch:
         return {key: rate for rates in self.trials.rates[self.trials.chosen] for key, rate in rates.items()}
 
     @property
+    def threshold(self) -> float | None:
+        """For `stop.appearance`: where the method's chosen runs stand, the mean over training seeds; None where it has
+        no run that counts.
+        """
+        stands = self.trials.stands[self.trials.chosen & (self.trials.arm == METHOD)]
+        return round(float(stands.mean()), DECIMALS) if len(stands) else None
+
+    @property
     def remarks(self) -> list[str]:
         """What keeps a choice from being the last word, a sentence each."""
-        rows = zip(self.runs, self.trials.status, self.trials.score.isna(), strict=True)
-        said = [f"{run.path}: {status}; it does not count" for run, status, left_out in rows if left_out]
+        left_out = zip(self.runs, self.trials.status, self.trials.score.isna(), strict=True)
+        said = [f"{run.path}: {status}; it does not count" for run, status, unscored in left_out if unscored]
         for arm, tried in self.trials.groupby("arm", sort=False):
             said += _about(str(arm), tried)
         return said
 
 
-def _about(arm: str, tried: pd.DataFrame) -> list[str]:
+def _about(arm: str, tried: pd.DataFrame) -> Iterator[str]:
     """What is to be said of an arm's choice."""
     if not tried.chosen.any():
-        return [f"{arm}: no rate can be chosen"]
-    said, means = [], _means(tried)
-    best, wanted = tried[tried.chosen].iloc[0], set(tried.seed[tried.score.notna()])
-    for name, one in tried.groupby("name", sort=False):
-        if lacking := sorted(wanted - set(one.seed[one.score.notna()])):
+        yield f"{arm}: no rate can be chosen"
+        return
+    counting, means = tried[tried.score.notna()], _means(tried)
+    for name in tried.name.unique():
+        if lacking := sorted(set(counting.seed) - set(counting.seed[counting.name == name])):
             seeds = ", ".join(map(str, lacking))
-            said.append(f"{arm}: {name} lacks the training seed {seeds} of the others; it is not compared")
+            yield f"{arm}: {name} lacks the training seed {seeds} of the others; it is not compared"
+    best = tried[tried.chosen].iloc[0]
     for key, rate in best.rates.items():
         others = sorted({rates[key] for rates in tried.rates})
         if len(others) > 1 and rate in (others[0], others[-1]):
             end = "lowest" if rate == others[0] else "highest"
-            said.append(f"{arm}: {key} = {rate:g} is the {end} that was tried; search around it too")
+            yield f"{arm}: {key} = {rate:g} is the {end} that was tried; search around it too"
     apart = tried.groupby("name").score.agg(lambda scores: scores.max() - scores.min()).max()
-    near = [str(name) for name in means.index[means.max() - means < apart] if name != best["name"]]
-    if near:
-        said.append(f"{arm}: {', '.join(near)} differ from the chosen rates by less than training seeds of one rate do")
-    return said
+    near = means.index[(means.max() - means < apart) & (means.index != best["name"])]
+    if len(near):
+        yield f"{arm}: {', '.join(near)} differ from the chosen rates by less than training seeds of one rate do"
 
 
 def _means(tried: pd.DataFrame) -> pd.Series:
@@ -178,36 +187,13 @@ def read_search(folder: Path, *, floor: float | None = None) -> RateSearch:
             f"the runs below {folder} have no stop.appearance down to which to compare them; set search.appearance in"
             " the stack and search again, or give --floor"
         )
-    curves = _curves(runs)
-    trials = pd.DataFrame([_trial(run, curves.get(run.path), floor=floor) for run in runs])
+    trials = pd.DataFrame([_trial(run, floor) for run in runs])
     trials["chosen"] = False
     for _, tried in trials.groupby("arm"):
         if len(means := _means(tried)):
             # Of equal rates the lowest, which comes first.
             trials.loc[tried.index[(tried.name == means.idxmax()) & tried.score.notna()], "chosen"] = True
-    return RateSearch(floor=floor, runs=runs, trials=trials, threshold=_threshold(runs, trials, curves))
-
-
-def _curves(runs: Sequence[FoundRun]) -> dict[Path, Curve | str]:
-    """Of each finished run its curve, or why it has none."""
-    found: dict[Path, Curve | str] = {}
-    for run in (run for run in runs if run.finished):
-        try:
-            found[run.path] = Curve.of(run)
-        except VmcError as error:
-            found[run.path] = str(error)
-    return found
-
-
-def _threshold(runs: Sequence[FoundRun], trials: pd.DataFrame, curves: Mapping[Path, Curve | str]) -> float | None:
-    """The mean over training seeds of where the method's chosen runs stand after `SHARE_OF_STEPS`."""
-    chosen = [run for run, row in zip(runs, trials.itertuples(), strict=True) if row.chosen and row.arm == METHOD]
-    found = [
-        curve.appearance_at(SHARE_OF_STEPS * run.config["steps"])
-        for run in chosen
-        if isinstance(curve := curves[run.path], Curve)
-    ]
-    return round(float(np.mean(found)), DECIMALS) if found else None
+    return RateSearch(floor=floor, runs=runs, trials=trials)
 
 
 def _arm(run: FoundRun) -> str:
@@ -223,7 +209,7 @@ def _rates(run: FoundRun) -> dict[str, float]:
     return {key: float(run.config["rates"][key]) for key in SEARCHED[_arm(run)]}
 
 
-def _trial(run: FoundRun, curve: Curve | str | None, *, floor: float) -> dict[str, Any]:
+def _trial(run: FoundRun, floor: float) -> dict[str, Any]:
     rates = _rates(run)
     trial: dict[str, Any] = {
         "arm": _arm(run),
@@ -232,25 +218,29 @@ def _trial(run: FoundRun, curve: Curve | str | None, *, floor: float) -> dict[st
         "motion": run.motion,
         "seed": run.seed,
         "status": "finished" if run.finished else run.progress,
-        **dict.fromkeys(("score", "step", "accuracy", "appearance", "videos")),
+        **dict.fromkeys(("score", "step", "accuracy", "appearance", "videos", "stands")),
         "rates": rates,
         "name": ", ".join(f"{key} {rate:g}" for key, rate in rates.items()),
     }
-    if not isinstance(curve, Curve):
-        return trial | ({"status": f"finished, but {curve}"} if curve else {})
-    try:
-        trial["score"] = curve.mean_accuracy(floor)
-    except VmcError as error:
-        trial["status"] = f"finished, but {error}"
-    last = {"step": int(curve.steps_P[-1]), "accuracy": curve.accuracy_P[-1], "appearance": curve.appearance_P[-1]}
-    return trial | last | {"videos": run.evaluations[last["step"]].summary["videos"]}
+    if run.finished:
+        try:
+            curve = Curve.of(run)
+            step = int(curve.steps_P[-1])
+            trial |= {"step": step, "accuracy": curve.accuracy_P[-1], "appearance": curve.appearance_P[-1]}
+            trial["videos"] = run.evaluations[step].summary["videos"]
+            trial["stands"] = curve.appearance_at(SHARE_OF_STEPS * run.config["steps"])
+            trial["score"] = curve.mean_accuracy(floor)
+        except VmcError as error:
+            trial["status"] = f"finished, but {error}"
+    return trial
 
 
 def write_search(search: RateSearch, folder: Path) -> list[Path]:
     """Write `STACK.csv`, and `STACK.md` for people; the files."""
     table = text_table(search)
     csv, page = folder / f"{table.name}.csv", folder / f"{table.name}.md"
-    words = search.trials.drop(columns=["rates", "name"]).round(dict.fromkeys(("score", "accuracy", "appearance"), 4))
+    words = search.trials.drop(columns=["rates", "name", "stands"])
+    words = words.round(dict.fromkeys(("score", "accuracy", "appearance"), 4))
     words = words.astype({"step": "Int64", "videos": "Int64"})
     words = words.replace({"chosen": {True: "true", False: "false"}})
     with atomic_write(csv) as temporary:
@@ -262,12 +252,14 @@ def write_search(search: RateSearch, folder: Path) -> list[Path]:
 
 def text_table(search: RateSearch) -> TextTable:
     """The table for people: a row for each of an arm's rates, the chosen ones marked."""
-    rows, means = list[list[str]](), {str(arm): _means(one) for arm, one in search.trials.groupby("arm", sort=False)}
-    for (arm, name), tried in search.trials.groupby(["arm", "name"], sort=False):
-        mean = means[str(arm)].get(str(name))
-        each = [_each(tried, column) for column in ("score", "accuracy", "appearance")]
-        chosen = "chosen" if tried.chosen.any() else ""
-        rows.append([str(arm), str(name), *each, NOTHING if mean is None else f"{100 * mean:.1f}", chosen])
+    rows, rules = list[list[str]](), set[int]()
+    for arm, of_arm in search.trials.groupby("arm", sort=False):
+        means = _means(of_arm)
+        rules.add(len(rows))
+        for name, tried in of_arm.groupby("name", sort=False):
+            each = [_each(tried.score, percent=True), _each(tried.accuracy, percent=True), _each(tried.appearance)]
+            all_seeds = _each(means[means.index == name], percent=True) or "—"
+            rows.append([str(arm), str(name), *each, all_seeds, "chosen" if tried.chosen.any() else ""])
     stack, motion = _one(search.runs[0])
     seeds = ", ".join(map(str, sorted(set(search.trials.seed))))
     notes = [
@@ -284,15 +276,13 @@ def text_table(search: RateSearch) -> TextTable:
         title=f"Learning rates, stack {stack}, on {motion}",
         header=("Arm", "Rates", "Mean accuracy, %", "Last accuracy, %", "Last appearance", "All seeds", ""),
         rows=rows,
-        rules=frozenset(place for place in range(1, len(rows)) if rows[place][0] != rows[place - 1][0]),
+        rules=frozenset(rules - {0}),
         notes=[*notes, *search.remarks],
         left=frozenset({0, 1, 6}),
     )
 
 
-def _each(tried: pd.DataFrame, column: str) -> str:
-    """A number of each training seed, shares in percent."""
-    shown = [
-        f"{value:.4f}" if column == "appearance" else f"{100 * value:.1f}" for value in tried[column].astype(float)
-    ]
-    return ", ".join(NOTHING if "nan" in one else one for one in shown)
+def _each(values: pd.Series, *, percent: bool = False) -> str:
+    """A number of each training seed."""
+    shown = values.astype(float).map(lambda value: f"{100 * value:.1f}" if percent else f"{value:.4f}")
+    return ", ".join(shown.where(values.notna(), "—"))

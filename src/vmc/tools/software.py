@@ -1,6 +1,5 @@
-"""Packages, the video codec, W&B and the launchers of sweeps; nothing is imported here that might be missing."""
+"""Packages and the video codec; nothing is imported here that might be missing."""
 
-import os
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -91,34 +90,11 @@ def _codec() -> Row:
     try:
         import torch
 
-        from vmc.data.video import read_frames, write_video
+        from vmc.data.video import write_video
 
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "grey.mp4"
-            write_video(file, torch.full((2, 3, 32, 32), 128, dtype=torch.uint8), fps=12)
-            frames = read_frames(file).shape[0]
+            write_video(Path(folder, "gray.mp4"), torch.full((2, 3, 32, 32), 128, dtype=torch.uint8), fps=12)
     except Exception as error:
         remedy = "pip install --force-reinstall --only-binary av av: its wheels bring libx264"
         return Row("video codec", "fails", f"no H.264 video can be written ({first_line(error)})", remedy)
-    return Row("video codec", "ok", f"libx264 of PyAV {version('av')} writes, {frames} frames read back")
-
-
-def services() -> list[Row]:
-    """W&B's state, and whether each launcher could work; a run needs none of them."""
-    from vmc.config.sweep import PACKAGES, check_launcher
-    from vmc.runs.mirror import logged_in
-
-    rows = [Row("W&B", "ok", "logged in: runs are uploaded")]
-    if mode := os.environ.get("WANDB_MODE"):
-        rows = [Row("W&B", "ok", f"WANDB_MODE is {mode}")]
-    elif not logged_in():
-        remedy = "wandb login uploads them, logger=csv goes without"
-        rows = [Row("W&B", "note", "not logged in: runs stay offline, in the run folder", remedy)]
-    for name in PACKAGES:
-        try:
-            check_launcher(name)
-            rows.append(Row(f"launcher {name}", "ok", f"hydra/launcher={name} can be used"))
-        except VmcError as error:
-            elsewhere = "start such sweeps where the cluster's jobs are submitted; all else works without"
-            rows.append(Row.of(f"launcher {name}", "note", error, "" if "pip install" in str(error) else elsewhere))
-    return rows
+    return Row("video codec", "ok", f"libx264 of PyAV {version('av')} writes")

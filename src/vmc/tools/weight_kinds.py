@@ -34,13 +34,9 @@ def check(
     kind = kind or recognize(path)
     if kind not in KINDS:
         raise VmcError(f"--as is {kind}; it must be one of {', '.join(KINDS)}")
-    more: dict[str, dict[str, Any]] = {
-        "clip": {"architecture": architecture},
-        "trn": {"labels": labels},
-        "tsm": {"labels": labels},
-    }
+    more: dict[str, Any] = {"architecture": architecture} if kind == "clip" else {}
     try:
-        return f"{path} is {KINDS[kind](path, **more.get(kind, {}))}"
+        return f"{path} is {KINDS[kind](path, **({'labels': labels} if kind in ('trn', 'tsm') else more))}"
     except VmcError:
         raise
     except Exception as error:  # libraries raise of every kind for a damaged file
@@ -124,20 +120,22 @@ def _delta(path: Path) -> str:
 
 
 def _trn(path: Path, labels: Path | None) -> str:
-    from vmc.metrics.networks.classifiers import read_labels
     from vmc.metrics.networks.trn import load_trn
 
-    classes = len(read_labels(labels))
-    count = _count(load_trn(path, classes=classes), path)
-    return f"a TRN gesture classifier of {classes} classes ({count:,} parameters)"
+    return _gesture_classifier(path, labels, load_trn, "a TRN")
 
 
 def _tsm(path: Path, labels: Path | None) -> str:
-    from vmc.metrics.networks.classifiers import load_tsm, read_labels
+    from vmc.metrics.networks.classifiers import load_tsm
+
+    return _gesture_classifier(path, labels, load_tsm, "an online TSM")
+
+
+def _gesture_classifier(path: Path, labels: Path | None, load: Callable[..., nn.Module], kind: str) -> str:
+    from vmc.metrics.networks.classifiers import read_labels
 
     classes = len(read_labels(labels))
-    _count(load_tsm(path, classes=classes), path)
-    return f"an online TSM gesture classifier of {classes} classes"
+    return f"{kind} gesture classifier of {classes} classes ({_count(load(path, classes=classes), path):,} parameters)"
 
 
 def _sscd(path: Path) -> str:

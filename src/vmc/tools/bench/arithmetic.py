@@ -1,8 +1,5 @@
 """The arithmetic of a training step, counted, and what a device could do at most."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,33 +9,29 @@ from vmc.tools.bench.measure import Figures
 from vmc.training.hardware import Hardware
 from vmc.training.session import Session
 
-PEAKS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "H200": (989.5, 67.0),
-        "H100 PCIe": (756.0, 51.0),
-        "H100 NVL": (835.5, 60.0),
-        "H100": (989.5, 67.0),
-        "A100": (312.0, 19.5),
-        "L40S": (362.0, 91.6),
-        "A10": (125.0, 31.2),
-        "V100": (125.0, 15.7),
-    }
-)
+PEAKS = {
+    "H200": (989.5, 67.0),
+    "H100 PCIe": (756.0, 51.0),
+    "H100 NVL": (835.5, 60.0),
+    "H100": (989.5, 67.0),
+    "A100": (312.0, 19.5),
+    "L40S": (362.0, 91.6),
+    "A10": (125.0, 31.2),
+    "V100": (125.0, 15.7),
+}
 """Part of a GPU's name -> TFLOP/s in bfloat16 or float16, dense, and in float32 without TF32; NVIDIA's data sheets. The
 first that fits is taken.
 """
 
 
-def step_flops(session: Session) -> int | None:
+def step_flops(session: Session) -> int:
     """Floating-point operations of the denoiser in a step, forward and backward, nothing computed twice; counted on the
-    meta device. None where the text is encoded in the step.
+    meta device.
 
     Axes: B clips of a batch, C latent channels, F frames, H and W.
     """
     experiment, device = session.experiment, torch.device("meta")
     model, clips = experiment.model, len(session.plan(1, 1).draw(0, 0)) * session.batch_size
-    if experiment.token.trains:
-        return None
     denoiser = model.empty_denoiser().requires_grad_(False)
     session.subset.select_trainable(denoiser, model.groups)
     text = model.text_encoder(experiment.token)("a person")
@@ -51,13 +44,19 @@ def step_flops(session: Session) -> int | None:
     return counter.get_total_flops()
 
 
-def arithmetic_figures(flops: int | None, seconds: np.ndarray, hardware: Hardware) -> Figures:
-    """Operations over time, and their share of the most that a GPU of a known name can do."""
-    if flops is None:
+def arithmetic_figures(session: Session, seconds: np.ndarray) -> Figures:
+    """Operations over the seconds of a step, and their share of the most that a GPU of a known name can do; none where
+    the text is encoded in the step.
+    """
+    if session.experiment.token.trains:
         return {}
-    rate = flops / seconds / 1e12
-    figures: Figures = {"arithmetic of a step": ("TFLOP", np.array([flops / 1e12])), "arithmetic": ("TFLOP/s", rate)}
-    if (peak := peak_of(hardware)) is not None:
+    flops = step_flops(session) / 1e12
+    rate = flops / seconds
+    figures: Figures = {
+        "arithmetic of a step": ("TFLOP", np.array([flops])),
+        "arithmetic": ("TFLOP/s", rate),
+    }
+    if (peak := peak_of(session.experiment.hardware)) is not None:
         figures["arithmetic, of the device's peak"] = "%", 100 * rate / peak
     return figures
 

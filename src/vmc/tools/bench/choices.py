@@ -5,17 +5,16 @@ A case is a list of overrides of `vmc.train`, measured in a process of its own: 
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vmc.config.build import build_experiment, build_part
+from vmc.config.build import build_part
 from vmc.config.command import user_error
 from vmc.models.unet3d import ZEROSCOPE
-from vmc.tools.bench import measure, shares, train, videos
-from vmc.tools.bench.measure import WARM_UP, Figures, seconds
+from vmc.tools.bench import measure, train, videos
+from vmc.tools.bench.measure import Figures
 from vmc.tools.full_size import random_folder
 from vmc.utils.errors import VmcError
 
@@ -73,19 +72,17 @@ NOTES = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(NamedTuple):
     """What is measured: overrides, and whether all that is a choice is plain."""
 
-    stack: str
-    samples: bool
-    name: str
+    label: str
     overrides: Sequence[str]
+    samples: bool
 
     @property
-    def label(self) -> str:
-        """Its name among all."""
-        return f"{self.stack} {'sampling' if self.samples else 'training'}, {self.name}"
+    def release(self) -> bool:
+        """Whether the others are compared with it."""
+        return self.label.endswith(f", {RELEASE}")
 
 
 def find_cases(stacks: Sequence[str], further: Sequence[str] = ()) -> list[Case]:
@@ -97,15 +94,14 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = ()) -> list[Case]
     found = []
     trainer = [] if any(word.startswith("trainer=") for word in further) else ["trainer=gpu"]
     for stack in stacks:
-        for samples, cases in ((False, TRAINING), (True, SAMPLING)):
-            base = [f"stack={stack}", *trainer, *(SHORT if samples else ())]
-            found += [
-                Case(stack=stack, samples=samples, name=name, overrides=[*base, *words, *further])
-                for name, words in cases.items()
-            ]
+        for kind, cases in (("training", TRAINING), ("sampling", SAMPLING)):
+            samples = kind == "sampling"
+            for name, words in cases.items():
+                overrides = [f"stack={stack}", *trainer, *(SHORT if samples else ()), *words, *further]
+                found.append(Case(label=f"{stack} {kind}, {name}", overrides=overrides, samples=samples))
     for case in found:
         try:
-            measure.compose_unbuilt(case.overrides, scored=case.samples)
+            measure.compose_run(case.overrides, scored=case.samples, build=False)
         except VmcError as error:
             raise VmcError(f"case '{case.label}': {error}") from error
     return found
@@ -119,27 +115,25 @@ def choices(arguments: Namespace) -> dict[str, Any]:
     """
     stacks = [arguments.stack] if arguments.stack else ["paper", "mini"]
     cases = find_cases(stacks, arguments.overrides)
-    hardware = build_part(measure.compose_unbuilt(cases[0].overrides, scored=False), "trainer")
-    if "paper" in stacks and not any(word.startswith("model.path=") for word in arguments.overrides):
-        if not arguments.model.is_dir():
-            random_folder(arguments.model, ZEROSCOPE)
-        path = f"model.path={arguments.model}"
-        cases = [replace(one, overrides=[*one.overrides, *[path] * (one.stack == "paper")]) for one in cases]
+    hardware = build_part(measure.compose_run(cases[0].overrides, scored=False, build=False), "trainer")
+    own_model = any(word.startswith("model.path=") for word in arguments.overrides)
+    if "paper" in stacks and not own_model and not arguments.model.is_dir():
+        random_folder(arguments.model, ZEROSCOPE)
     figures: Figures = {}
     failed, base = list[str](), float("nan")
     for case in cases:
         print(f"{case.label} ...", flush=True)
-        if case.name == RELEASE:
-            base = float("nan")
+        base = float("nan") if case.release else base
+        path = [] if own_model or "stack=paper" not in case.overrides else [f"model.path={arguments.model}"]
+        task = partial(measure_case, case, path, arguments.steps, arguments.videos, arguments.repeats)
         try:
-            values, peak = measure.apart(
-                partial(measure_case, case, arguments.steps, arguments.videos, arguments.repeats)
-            )
+            taken, peak = measure.apart(task)
         except Exception as error:  # out of memory, a package that is not installed, a kernel that is not there
             failed.append(f"{case.label} failed: {user_error(error) or ' '.join(str(error).split())[:300]}")
             continue
+        values = np.array(taken)
         figures |= {case.label: ("s", values), f"{case.label}, memory": ("GiB", np.array([peak / 2**30]))}
-        if case.name == RELEASE:
+        if case.release:
             base = float(np.median(values))
         elif np.isfinite(base):
             figures[f"{case.label}, gain"] = "x", base / values
@@ -147,18 +141,11 @@ def choices(arguments: Namespace) -> dict[str, Any]:
     return measure.make_report("choices", settings, figures, [*NOTES, *failed], hardware)
 
 
-def measure_case(case: Case, steps: int, count: int, repeats: int) -> tuple[np.ndarray, int]:
-    """Seconds of a step or a video in each round, and the peak memory of this process in bytes."""
-    module = videos if case.samples else train
-    plain = shares.plain_choices(case.overrides, module.PLAIN, scored=case.samples) if case.name == RELEASE else []
-    config = shares.plain_config(case.overrides, module.PLAIN, plain, scored=case.samples)
+def measure_case(case: Case, path: Sequence[str], steps: int, count: int, repeats: int) -> list[float]:
+    """Seconds of a step or a video in each round."""
+    overrides, loop = [*case.overrides, *path], (videos if case.samples else train).PLAIN
+    plain = loop.differing(overrides) if case.release else []
     if case.samples:
-        experiment = build_experiment(config)
-        made = videos.untuned_generator(experiment, batch_size=experiment.generation_batch, plain=plain)
-        prompts = videos.some_prompts(experiment, count)
-        videos.make_videos(made, prompts[:WARM_UP])
-        found = [seconds(videos.make_videos, replace(made), prompts) / count for _ in range(repeats)]
-    else:
-        loop = train.training_steps(config, plain=plain)
-        found = [loop.run(steps) for _ in range(repeats)]
-    return np.array(found), measure.peak_memory()
+        return videos.time_videos(overrides, count, repeats, plain)
+    training = train.training_steps(loop.config(overrides, plain), plain=plain)
+    return [training.run(steps) for _ in range(repeats)]

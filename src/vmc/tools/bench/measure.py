@@ -1,43 +1,46 @@
-"""What benchmarks share: the run that is measured, seconds of tasks in turns, memory of a process of its own, reports.
-
-`python -m vmc.tools.bench.measure FILE MODULE [WORD ...]` runs an entry point and writes into FILE what it took.
+"""What benchmarks share: the run that is measured, the loop that it is compared with, tasks in turns, reports.
 
 Axes: F frames, C colours, H and W.
 """
 
-import json
 import multiprocessing
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from tqdm import tqdm
 
+from vmc.config.build import build_part
 from vmc.config.checks import check_complete, check_config, check_parts, resolved
 from vmc.config.command import compose
-from vmc.models.unet3d import UNet3D
 from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
 from vmc.utils.processes import processor, resident_peak, usable_processors, versions
 from vmc.utils.randomness import generator
-from vmc.utils.tables import TextTable, to_terminal
 
 Figures: TypeAlias = dict[str, tuple[str, np.ndarray]]
 """What was measured: its name -> its unit, and a value for each round."""
 WARM_UP = 2
 """Videos that are made, or steps that are trained, before anything is timed: the first make the optimizer's state."""
+NOTES = {
+    "plain": "A choice taken back is ours with that part plain, over ours; a choice alone is the plain loop over the"
+    " same with that part ours. Plain is a loop like the release's: ",
+    "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors).",
+}
+
+LAUNCHING = (("trainer.cuda_graph=false", "trainer.compile=null"), "nothing is compiled, nothing a CUDA graph")
+"""What every plain loop does otherwise, as `PlainLoop` takes it."""
+
+# --- the run that is measured ---
 
 
 def noise_clips(role: str, count: int, *, frames: int, size: int) -> Iterator[tuple[str, Tensor]]:
@@ -47,20 +50,17 @@ def noise_clips(role: str, count: int, *, frames: int, size: int) -> Iterator[tu
         yield f"{role}{number}", torch.randint(256, (frames, 3, size, size), generator=draw, dtype=torch.uint8)
 
 
-def compose_run(overrides: Sequence[str], *, scored: bool) -> dict[str, Any]:
-    """The config of `vmc.train` with overrides, as plain values that another process can be given; where it is not
-    scored, without test set and metrics.
+def compose_run(overrides: Sequence[str], *, scored: bool, build: bool = True) -> dict[str, Any]:
+    """The config of `vmc.train` with overrides, as plain values that another process can be given.
+
+    Args:
+        overrides: as they are typed.
+        scored: with test set and metrics.
+        build: check what its parts check when they are built, which may need a GPU.
 
     Raises:
         VmcError: the overrides are wrong, or lack a value.
     """
-    config = compose_unbuilt(overrides, scored=scored)
-    check_parts(config)
-    return resolved(config)
-
-
-def compose_unbuilt(overrides: Sequence[str], *, scored: bool) -> Any:
-    """The same as Hydra composes it, before any part is built, which may need a GPU."""
     config = compose("train", ["logger=csv", *overrides])
     config.data.path, config.data.source = None, {"_target_": "vmc.data.clips.NoClips"}
     for part in (config.data, config.regularization):
@@ -69,7 +69,82 @@ def compose_unbuilt(overrides: Sequence[str], *, scored: bool) -> Any:
     config.evaluate_every = int(scored)
     check_complete(config)
     check_config(config, "train")
-    return config
+    if build:
+        check_parts(config)
+    return resolved(config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainLoop:
+    """A loop like the release's, and those between it and ours.
+
+    Args:
+        choices: what the plain loop does otherwise: by which overrides, none where it is no key, and what that means.
+        scored: as `compose_run` takes it.
+    """
+
+    choices: Mapping[str, tuple[Sequence[str], str]]
+    scored: bool
+
+    def config(self, overrides: Sequence[str], plain: Collection[str] = ()) -> dict[str, Any]:
+        """A run's config in which those choices in `plain` that are keys are made as the plain loop makes them."""
+        words = [word for name in self.choices if name in plain for word in self.choices[name][0]]
+        return compose_run([*overrides, *words], scored=self.scored)
+
+    def differing(self, overrides: Sequence[str]) -> list[str]:
+        """The choices in which a run differs from the plain loop.
+
+        Raises:
+            VmcError: the overrides are wrong, or lack a value.
+        """
+        own = self.config(overrides)
+
+        def differs(name: str) -> bool:
+            if name == "weights":
+                return build_part(own, "trainer").frozen_dtype != torch.float32
+            return not self.choices[name][0] or self.config(overrides, [name]) != own
+
+        return list(filter(differs, self.choices))
+
+    def notes(self, chosen: Sequence[str]) -> list[str]:
+        """What memory is and, where a run was compared, what the plain loop is; for a report."""
+        meanings = "; ".join(self.choices[name][1] for name in chosen)
+        return [NOTES["memory"], *([f"{NOTES['plain']}{meanings}."] if chosen else [])]
+
+
+def compare(name: str, chosen: Sequence[str], task: Callable[[Collection[str]], float], *, arguments: Any) -> Figures:
+    """Seconds and memory of a run; if asked, against the plain loop, with the share of every choice, and beside busy
+    processes.
+
+    Args:
+        name: of what takes these seconds.
+        chosen: choices in which the run differs from the plain loop; none where they are not compared.
+        task: choices that are made as the plain loop makes them -> seconds; it can be given to another process.
+        arguments: the command's `repeats` and `beside`.
+    """
+    plain = {"ours": frozenset[str](), **({"plain": frozenset(chosen)} if chosen else {})}
+    several = chosen if len(chosen) > 1 else ()
+    for one in several:
+        plain |= {f"{one}, taken back": frozenset([one]), f"{one}, alone": frozenset(chosen) - {one}}
+    tasks = {loop: partial(task, choices) for loop, choices in plain.items()}
+    if arguments.beside:
+        tasks["beside"] = partial(beside, arguments.beside, tasks["ours"])
+    timed = take_turns(tasks, repeats=arguments.repeats, label=name)
+    peaks = {loop: np.array([apart(tasks[loop])[1] / 1e6]) for loop in ("ours", "plain") if loop in tasks}
+    figures: Figures = {name: ("s", timed["ours"])}
+    if arguments.beside:
+        busy = f"{name}, beside {arguments.beside} busy"
+        figures |= {busy: ("s", timed["beside"]), f"{busy} / alone": ("times", timed["beside"] / timed["ours"])}
+    if chosen:
+        figures |= {f"{name}, plain": ("s", timed["plain"]), "plain / ours": ("x", timed["plain"] / timed["ours"])}
+        figures["peak memory, plain / ours"] = "x", peaks["plain"] / peaks["ours"]
+    for one in several:
+        figures[f"{one}, alone"] = "x", timed["plain"] / timed[f"{one}, alone"]
+        figures[f"{one}, taken back"] = "x", timed[f"{one}, taken back"] / timed["ours"]
+    return figures | {f"peak memory, {loop}": ("MB", peak) for loop, peak in peaks.items()}
+
+
+# --- reports ---
 
 
 def describe(config: Mapping[str, Any], experiment: Experiment, **more: Any) -> dict[str, Any]:
@@ -101,35 +176,31 @@ def make_report(
 
 def report_text(report: Mapping[str, Any]) -> str:
     """A report as a table, below what it was measured with, above what it was measured on."""
-    rows = []
-    for name, figure in report["figures"].items():
-        texts = (figure[part] for part in ("median", "low", "high"))
-        median, low, high = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in texts)
-        rows.append((name, median, f"{low} to {high}" if len(figure["values"]) > 1 else "", figure["unit"]))
-    settings = [
-        f"{name.replace('_', ' ')} {'x'.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in report["settings"].items()
-    ]
-    title, header = f"{report['benchmark']}: {', '.join(settings)}", ("", "median", "range", "")
-    table = TextTable(name="", title=title, header=header, rows=rows, left=frozenset({0, 3}))
-    return "\n".join([to_terminal(table), *report["notes"], machine_line(report["machine"])])
+    figures = pd.DataFrame(report["figures"], index=["median", "low", "high", "unit"]).T.rename(columns={"unit": ""})
+    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in report["settings"].items())
+    table = figures.infer_objects().to_string(float_format="{:,.4g}".format)
+    return "\n".join([f"{report['benchmark']}: {settings}", table, *report["notes"], report["machine"]])
 
 
-def machine(hardware: Hardware) -> dict[str, Any]:
+def regressions(report: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """A sentence for each gain that is below the recorded one's by more than the spread of both."""
+    said = []
+    for name, before in recorded["figures"].items():
+        now = report["figures"].get(name)
+        if now is not None and before["unit"] == "x" and now["high"] < before["low"]:
+            spreads = [f"{one['median']:.3g} ({one['low']:.3g} to {one['high']:.3g})" for one in (now, before)]
+            said.append(f"regression: {name} is {spreads[0]}, recorded was {spreads[1]}")
+    return said
+
+
+def machine(hardware: Hardware) -> str:
     """What figures hold for: processor, GPU or threads, versions; no names of hosts, no paths."""
-    found: dict[str, Any] = {"processor": processor(), "processors": usable_processors()}
-    if hardware.device.type == "cuda":
-        found["gpu"] = hardware.rounding
-    elif hardware.threads is not None:
-        found["threads"] = hardware.threads
-    return {**found, "versions": versions("open_clip_torch")}
+    place = f"GPU {hardware.rounding}" if hardware.device.type == "cuda" else f"{hardware.threads} threads"
+    packages = ", ".join(f"{name} {number}" for name, number in versions("open_clip_torch").items())
+    return f"on {processor()}, {usable_processors()} processors, {place}; {packages}"
 
 
-def machine_line(machine: Mapping[str, Any]) -> str:
-    """What `machine` says, in a line."""
-    parts = [f"{name} {part}" for name, part in machine.items() if name not in ("processor", "versions")]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    return f"on {', '.join([machine['processor'], *parts])}; {versions}"
+# --- measuring ---
 
 
 def seconds(task: Callable[..., Any], *arguments: Any) -> float:
@@ -161,89 +232,20 @@ def beside(busy: int, task: Callable[[], float]) -> float:
             other.wait()
 
 
-def beside_figures(name: str, busy: int, timed: Mapping[str, np.ndarray]) -> Figures:
-    """Seconds of a task beside busy processes, and how many times as long it takes there."""
-    beside, share = timed["beside"], timed["beside"] / timed["ours"]
-    return {f"{name}, beside {busy} busy": ("s", beside), f"{name}, beside {busy} busy / alone": ("times", share)}
-
-
-def regressions(report: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
-    """A sentence for each gain that is below the recorded one's by more than the spread of both."""
-    said = []
-    for name, before in recorded["figures"].items():
-        now = report["figures"].get(name)
-        if now is not None and before["unit"] == "x" and now["high"] < before["low"]:
-            spreads = [f"{one['median']:.3g} ({one['low']:.3g} to {one['high']:.3g})" for one in (now, before)]
-            said.append(f"regression: {name} is {spreads[0]}, recorded was {spreads[1]}")
-    return said
-
-
-def apart(task: Callable[[], Any]) -> Any:
-    """What a task gives in a process of its own."""
+def apart(task: Callable[[], Any]) -> tuple[Any, int]:
+    """What a task gives in a process of its own, and the most bytes that it has held; on a GPU in PyTorch's tensors."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(task).result()
+        return pool.submit(_with_peak, task).result()
 
 
-def memory_figures(name: str, task: Callable[[], Any]) -> Figures:
-    """Peak memory of a process that does this alone, loading included; on a GPU, of PyTorch's tensors there."""
-    return {f"peak memory, {name}": ("MB", np.array([apart(partial(_peak, task)) / 1e6]))}
+def _with_peak(task: Callable[[], Any]) -> tuple[Any, int]:
+    result = task()
+    return result, torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else resident_peak()
 
 
-def _peak(task: Callable[[], Any]) -> int:
-    task()
-    return peak_memory()
-
-
-def peak_memory() -> int:
-    """Bytes that this process has held at most, on a GPU in PyTorch's tensors."""
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else resident_peak()
-
-
-def run_captured(*words: str, **variables: str) -> tuple[int, str]:
-    """Run a module of ours with words in a process of its own; its exit status, and all that it said."""
-    line, environment = [sys.executable, "-m", *words], {**os.environ, **variables}
-    done = subprocess.run(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.returncode, done.stdout
-
-
-def reason_of(said: str) -> str:
-    """Why a command of ours ended, of all that it said."""
-    lines = said.strip().splitlines() or ["nothing was said"]
-    return next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])
-
-
-@contextmanager
-def timed_passes() -> Iterator[list[float]]:
-    """Seconds of each pass through the UNet within, forward alone; hooks of PyTorch's change nothing."""
-    began, passes = list[float](), list[float]()
-
-    def note(module: torch.nn.Module, *ignored: Any) -> None:
-        if isinstance(module, UNet3D.networks["unet"]):
-            if torch.cuda.is_initialized():  # a GPU does what it is given later
-                torch.cuda.synchronize()
-            now = time.perf_counter()
-            passes.append(now - began.pop()) if began else began.append(now)
-
-    with register_module_forward_pre_hook(note), register_module_forward_hook(note):
-        yield passes
-
-
-def measure_command(file: str, module: str, *words: str) -> None:
-    """Run a module's `main` with words and write its seconds and peak memory, PyTorch's on a GPU too."""
-    began = time.perf_counter()
-    sys.argv = [module, *words]
-    with timed_passes() as passes:
-        try:
-            import_module(module).main()
-        finally:
-            found = {
-                "seconds": time.perf_counter() - began,
-                "seconds_of_passes": passes,
-                "peak_memory_bytes": resident_peak(),
-                "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,
-            }
-            Path(file).write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    measure_command(*sys.argv[1:])
+def run_captured(*words: str) -> tuple[int, str]:
+    """Run a module of ours with words in a process of its own; its exit status, and why it failed."""
+    line = [sys.executable, "-m", *words]
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = done.stdout.strip().splitlines() or ["nothing was said"]
+    return done.returncode, next((line for line in reversed(said) if line.startswith("error:")), said[-1])

@@ -1,7 +1,6 @@
 """`python -m vmc.bench train` and `startup`: seconds and memory of a training step, and seconds until the first one.
 
-Axes: M = 2 posterior moments, B clips of a batch, C colours or latent channels, F frames, H and W, L text positions,
-D text width.
+Axes: B clips of a batch, C colours or latent channels, F frames, H and W, L text positions.
 """
 
 import gc
@@ -26,9 +25,9 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import measure, shares
-from vmc.tools.bench.arithmetic import arithmetic_figures, step_flops
-from vmc.tools.bench.measure import WARM_UP, Figures, seconds
+from vmc.tools.bench import measure
+from vmc.tools.bench.arithmetic import arithmetic_figures
+from vmc.tools.bench.measure import LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.experiment import Experiment
@@ -40,20 +39,20 @@ from vmc.utils.errors import VmcError
 
 CLIPS = 4
 """Exemplars, and as many regularization clips."""
-MEMORY_STEPS = 1
-"""After these and the warm-up, memory has been as high as it gets."""
-PLAIN: shares.PlainTable = {
-    "encoders": ((), "autoencoder and text encoder make the batch anew in every step (clips are in memory)"),
-    "weights": (["trainer.master_weights=false"], "all weights are in float32, and cast by autocast in every pass"),
-    "recomputation": (["trainer.checkpoint_activations=true"], "the activations of every block are computed again"),
-    "groups": ((), "the optimizer has a group for each tensor"),
-    "launching": (["trainer.cuda_graph=false", "trainer.compile=null"], "nothing is compiled, nothing a CUDA graph"),
-    "reading": (["trainer.log_every=1"], "the losses are read after every step"),
-}
+PLAIN = PlainLoop(
+    scored=False,
+    choices={
+        "encoders": ((), "autoencoder and text encoder make the batch anew in every step (clips are in memory)"),
+        "weights": (["trainer.master_weights=false"], "all weights are in float32, and cast by autocast in every pass"),
+        "recomputation": (["trainer.checkpoint_activations=true"], "the activations of every block are computed again"),
+        "groups": ((), "the optimizer has a group for each tensor"),
+        "launching": LAUNCHING,
+        "reading": (["trainer.log_every=1"], "the losses are read after every step"),
+    },
+)
 NOTES = {
-    "ours": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
+    "train": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
     " posteriors and text embeddings are in memory, as in a run.",
-    "memory": "Memory is that of a process of its own, everything loaded included (on a GPU: of PyTorch's tensors).",
     "startup": "Seconds from the start of a process of its own; importing is included. The first run of each is given"
     " by itself: its files may not have been in the system's memory, and it fills the caches (clips, posteriors, texts)"
     " where they are empty. The others find both warm.",
@@ -66,34 +65,19 @@ def train(arguments: Namespace) -> dict[str, Any]:
     choice, and beside busy processes.
     """
     overrides, steps = arguments.overrides, arguments.steps
-    config = measure.compose_run(overrides, scored=False)
-    session = build_session(config, RunFolder(Path("benchmark"), config={}))
-    assert isinstance(session, Session)
-    chosen = shares.plain_choices(overrides, PLAIN, scored=False) if arguments.compare else []
-    loops = shares.plain_loops(chosen)
-    tasks = {name: partial(run_once, overrides, plain, steps) for name, plain in loops.items()}
-    if arguments.beside:
-        tasks["beside"] = partial(measure.beside, arguments.beside, tasks["ours"])
-    timed = measure.take_turns(tasks, repeats=arguments.repeats, label="train")
-    figures: Figures = {"a step": ("s", timed["ours"])}
-    figures |= arithmetic_figures(step_flops(session), timed["ours"], session.experiment.hardware)
-    if arguments.beside:
-        figures |= measure.beside_figures("a step", arguments.beside, timed)
-    peaks = {}
-    for name in ("ours", "plain")[: len(loops)]:
-        figures |= (found := measure.memory_figures(name, partial(run_once, overrides, loops[name], MEMORY_STEPS)))
-        ((_, peaks[name]),) = found.values()
-    if chosen:
-        figures |= {"a step, plain": ("s", timed["plain"]), **shares.share_figures(timed, chosen)}
-        figures["peak memory, plain / ours"] = "x", peaks["plain"] / peaks["ours"]
+    config = PLAIN.config(overrides)
+    session = open_session(config)
+    chosen = PLAIN.differing(overrides) if arguments.compare else []
+    figures = measure.compare("a step", chosen, partial(time_step, overrides, steps), arguments=arguments)
+    figures |= arithmetic_figures(session, figures["a step"][1])
     settings = measure.describe(config, session.experiment, batch_size=config["batch_size"], steps=steps)
-    notes = [NOTES["ours"], *([shares.plain_note(PLAIN, chosen)] if chosen else []), NOTES["memory"]]
+    notes = [NOTES["train"], *PLAIN.notes(chosen)]
     return measure.make_report("train", settings, figures, notes, session.experiment.hardware)
 
 
-def run_once(overrides: Sequence[str], plain: Collection[str], steps: int) -> float:
+def time_step(overrides: Sequence[str], steps: int, plain: Collection[str]) -> float:
     """Seconds a step of a loop that is made for this and gone afterwards: one at a time fits into memory."""
-    taken = training_steps(shares.plain_config(overrides, PLAIN, plain, scored=False), plain=plain).run(steps)
+    taken = training_steps(PLAIN.config(overrides, plain), plain=plain).run(steps)
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -123,7 +107,7 @@ def first_step_seconds(overrides: Sequence[str]) -> float:
     with TemporaryDirectory() as folder:
         table, start = Path(folder, "run", "train.csv"), time.time()
         run_train("logger=csv", *overrides, *ONE_STEP, f"output={table.parent}")
-        if not table.is_file() or table.read_bytes().count(b"\n") < 2:  # a row below the header
+        if not table.is_file():
             raise VmcError("vmc.train made no step; give the overrides of a run that trains")
         return table.stat().st_mtime - start
 
@@ -132,29 +116,12 @@ def run_train(*words: str) -> None:
     """Run `vmc.train` in a process of its own; a VmcError says why it failed."""
     status, said = measure.run_captured("vmc.train", *words)
     if status:
-        raise VmcError(
-            f"vmc.train ended with status {status} ({measure.reason_of(said)}); give the overrides that it needs"
-        )
+        raise VmcError(f"vmc.train ended with status {status} ({said}); give the overrides that it needs")
 
 
-@dataclass(frozen=True)
-class TrainingSteps:
-    """The trainer of a run, over batches without end."""
-
-    module: MotionModule
-    experiment: Experiment
-    batches: TrainingBatches
-    callbacks: Sequence[pl.Callback] = ()
-
-    def run(self, steps: int) -> float:
-        """Mean seconds of so many steps after the warm-up."""
-        hardware = self.experiment.hardware
-        on_gpu = hardware.device.type == "cuda"
-        clock = Clock({WARM_UP, WARM_UP + steps}, every=hardware.log_every)
-        trainer = hardware.trainer(steps=WARM_UP + steps, callbacks=[clock, *self.callbacks])
-        trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0, pin_memory=on_gpu))
-        first, last = clock.times
-        return (last - first) / steps
+def group_each(factory: OptimizerFactory) -> OptimizerFactory:
+    """The same optimizer with a group for each tensor."""
+    return lambda groups: factory([{**group, "params": [one]} for group in groups for one in group["params"]])
 
 
 class Clock(StepCallback):
@@ -202,25 +169,55 @@ class PlainBatches(TrainingBatches):
         return TrainingBatches.batch(replace(self, moments=moments, texts=texts), step, indices)
 
 
+@dataclass(frozen=True)
+class TrainingSteps:
+    """The trainer of a run, over batches without end."""
+
+    module: MotionModule
+    experiment: Experiment
+    batches: TrainingBatches
+
+    def run(self, steps: int) -> float:
+        """Mean seconds of so many steps after the warm-up."""
+        hardware = self.experiment.hardware
+        on_gpu = hardware.device.type == "cuda"
+        clock = Clock({WARM_UP, WARM_UP + steps}, every=hardware.log_every)
+        fitting = [FittedActivations()] if on_gpu and hardware.recomputed == "auto" else []
+        trainer = hardware.trainer(steps=WARM_UP + steps, callbacks=[clock, *fitting])
+        trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0, pin_memory=on_gpu))
+        first, last = clock.times
+        return (last - first) / steps
+
+
+def open_session(config: Mapping[str, Any]) -> Session:
+    """A run's session, of no folder.
+
+    Raises:
+        VmcError: the run trains nothing.
+    """
+    session = build_session(config, RunFolder(Path("benchmark"), config={}))
+    if not isinstance(session, Session):
+        raise VmcError("parameters is null, which trains nothing; choose what is trained")
+    return session
+
+
 def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) -> TrainingSteps:
     """A run's step on noise; the choices in `plain` that are no keys are made as the plain loop makes them.
 
     Raises:
         VmcError: the run trains nothing.
     """
-    if config.get("parameters") is None:
-        raise VmcError("parameters is null, which trains nothing; choose what is trained")
-    session = build_session(config, RunFolder(Path("benchmark"), config={}))
-    assert isinstance(session, Session)
+    session = open_session(config)
     experiment = session.experiment
     model, token, hardware = experiment.model, experiment.token, experiment.hardware
     hardware.use_threads()
     frames = [clip for _, clip in measure.noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
     captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
     captions += ["a person doing other things"] * CLIPS
-    dtype = torch.float32 if "weights" in plain else hardware.frozen_dtype
-    autoencoder = model.autoencoder(dtype=dtype if "encoders" in plain else torch.float32).to(hardware.device)
-    encoder = None if token.trains else model.text_encoder(token, dtype=dtype if "encoders" in plain else torch.float32)
+    in_step = "encoders" in plain
+    dtype = hardware.frozen_dtype if in_step and "weights" not in plain else torch.float32
+    autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
+    encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
     parts: dict[str, Any] = {
         "plan": session.plan(CLIPS, CLIPS),
         "moments": {(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
@@ -228,7 +225,7 @@ def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) ->
         **{"steps": 1_000_000, "start": lambda: 0, "accumulate": hardware.accumulate},
     }
     kind: type[TrainingBatches] = TrainingBatches
-    if "encoders" in plain:
+    if in_step:
         kind = PlainBatches
         parts |= {"frames": frames, "captions": captions, "autoencoder": autoencoder, "encoder": encoder}
         if encoder:
@@ -238,10 +235,4 @@ def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) ->
     module = session.module()
     if "weights" in plain:
         module.denoiser.float()
-    fits = hardware.device.type == "cuda" and hardware.recomputed == "auto"
-    return TrainingSteps(module, experiment, kind(**parts), [FittedActivations()] if fits else [])
-
-
-def group_each(factory: OptimizerFactory) -> OptimizerFactory:
-    """The same optimizer with a group for each tensor."""
-    return lambda groups: factory([{**group, "params": [one]} for group in groups for one in group["params"]])
+    return TrainingSteps(module, experiment, kind(**parts))
