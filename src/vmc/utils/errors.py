@@ -35,7 +35,7 @@ def first_line(error: BaseException) -> str:
 
 def told(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
     """An entry point that prints a `VmcError` as its sentence and gives 2, the exit status for what the user can put
-    right.
+    right; interrupted it gives 130, as a shell does.
     """
 
     @wraps(main)
@@ -45,6 +45,9 @@ def told(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
         except VmcError as error:
             print(error, file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print("interrupted; the same command begins anew or goes on where it can", file=sys.stderr)
+            return 130
 
     return telling
 

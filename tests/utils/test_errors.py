@@ -1,0 +1,18 @@
+"""How entry points end."""
+
+import pytest
+
+from vmc.utils.errors import VmcError, told
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [(VmcError("x is 1; give 2"), 2, "x is 1; give 2\n"), (KeyboardInterrupt(), 130, "interrupted; the same command")],
+)
+def test_an_entry_point_ends_with_a_sentence_and_its_status(error, status, words, capsys):
+    @told
+    def main() -> int:
+        raise error
+
+    assert main() == status
+    assert capsys.readouterr().err.startswith(words)
