@@ -56,7 +56,7 @@ class ClipAttention(AttnProcessor2_0):
         if encoder_hidden_states is None:
             return super().__call__(attn, hidden_states, None, attention_mask, temb)
         queries = hidden_states.unflatten(0, (-1, frames)).flatten(1, 2)
-        return super().__call__(attn, queries, encoder_hidden_states[::frames]).view_as(hidden_states)
+        return super().__call__(attn, queries, encoder_hidden_states[::frames].contiguous()).view_as(hidden_states)
 
 
 class UNet3D(LatentDiffusion):
