@@ -116,7 +116,7 @@ class VideoModel(ABC):
         frames: of a clip and of a generated video.
         size: px, height and width of both.
         fps: frames a second of a generated video.
-        attention: `fused` (PyTorch's scaled dot product) or `plain`, which is faster for a tiny model on a CPU.
+        attention: `fused` (PyTorch's scaled dot product) or `plain` (a product, a softmax and a product).
         get: the command that gets it, named where it cannot be had.
         strict: refuse tensors that the networks have no place for; without it they are left out, and the log says so.
     """

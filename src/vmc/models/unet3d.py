@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
+from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor
 from torch.nn import Module
 
@@ -24,6 +25,37 @@ TEMPORAL_MODULES = frozenset({"transformer_in", "temp_convs", "temp_attentions"}
 def is_temporal(name: str) -> bool:
     """Whether the parameter belongs to a layer that mixes frames."""
     return not TEMPORAL_MODULES.isdisjoint(name.split("."))
+
+
+class ClipAttention(AttnProcessor2_0):
+    """PyTorch's fused attention, in which all frames of a clip attend to one text.
+
+    `UNet3DConditionModel` repeats a clip's text for every frame, so that keys and values of the same text are computed
+    and kept once a frame. Here they are computed once a clip, and the places of all its frames are the queries.
+    """
+
+    def __call__(  # type: ignore[override]
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        frames: int = 1,
+    ) -> Tensor:
+        """Attend within hidden_states, or to the text if `encoder_hidden_states` is given.
+
+        Args:
+            attn: the layer.
+            hidden_states: (clips x frames, places, channels), or any sequences of a self-attention.
+            encoder_hidden_states: (clips x frames, length, channels), the same text for all frames of a clip.
+            attention_mask, temb: as `AttnProcessor2_0` takes them.
+            frames: of a clip.
+        """
+        if encoder_hidden_states is None:
+            return super().__call__(attn, hidden_states, None, attention_mask, temb)
+        queries = hidden_states.unflatten(0, (-1, frames)).flatten(1, 2)
+        return super().__call__(attn, queries, encoder_hidden_states[::frames].contiguous()).view_as(hidden_states)
 
 
 class UNet3D(LatentDiffusion):
@@ -41,9 +73,19 @@ class UNet3D(LatentDiffusion):
         """The UNet. `TemporalConvLayer` has a dropout of 0.1 that would be live in train mode."""
         return self.with_attention(self.open("unet", dtype))
 
+    def empty_denoiser(self) -> UNet3DConditionModel:
+        """The same on the meta device."""
+        return self.with_attention(self.empty("unet"))
+
+    def with_attention(self, unet: Any) -> Any:
+        """The UNet, with the kind of attention that was chosen."""
+        unet.set_attn_processor(AttnProcessor() if self.attention == "plain" else ClipAttention())
+        return unet
+
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
         """prediction_BCFHW of the UNet."""
-        return denoiser(noisy_BCFHW, timesteps, encoder_hidden_states=text.embeddings_BLD).sample
+        given = {"cross_attention_kwargs": {"frames": noisy_BCFHW.shape[2]}} if self.attention == "fused" else {}
+        return denoiser(noisy_BCFHW, timesteps, encoder_hidden_states=text.embeddings_BLD, **given).sample
 
     def blocks(self, denoiser: Any) -> Sequence[Module]:
         """`transformer_in` and every down, mid and up block."""
