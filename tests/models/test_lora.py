@@ -153,6 +153,7 @@ def test_the_exported_model_is_plain_and_draws_the_same(base, tmp_path):
     unet = base.denoiser()
     train_a_little(subset().select_trainable(unet, GROUPS))
     export_pipeline(base, unet, base.text_encoder(MotionToken()), tmp_path / "exported", card="")
+    assert not [file for file in (tmp_path / "exported").rglob("*.json") if str(base.path) in file.read_text()]
     exported = UNet3DConditionModel.from_pretrained(tmp_path / "exported", subfolder="unet")
     assert [name for name, _ in exported.named_parameters()] == [name for name, _ in base.denoiser().named_parameters()]
     assert torch.allclose(outputs(exported), outputs(unet), atol=1e-5)

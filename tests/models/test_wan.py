@@ -235,6 +235,7 @@ def test_an_added_token_is_merged_into_the_table_that_an_export_has(model, tmp_p
     embeddings.sum().backward()
     assert text.token_embedding.row.grad.abs().sum() > 0
     export_pipeline(model, model.denoiser(), text, tmp_path / "export", card="")
+    assert not [file for file in (tmp_path / "export").rglob("*.json") if str(model.path) in file.read_text()]
     with quiet_loading():
         opened = WanPipeline.from_pretrained(tmp_path / "export")
     expected, _ = opened.encode_prompt(

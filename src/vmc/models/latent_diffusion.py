@@ -19,7 +19,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.diffusion.process import Solver, VariancePreserving
 from vmc.models.base import DECODE_FRAMES, PARTS, ROLES, Autoencoder, Groups, VideoModel, check_size
-from vmc.models.loading import quiet_loading
+from vmc.models.loading import quiet_loading, save_parts
 from vmc.models.text import TextEncoder, save_clip_text
 
 ENCODE_FRAMES = 16
@@ -147,8 +147,9 @@ class LatentDiffusion(VideoModel):
 
 def save_clip_pipeline(kind: Any, folder: Path, *, tokenizer: CLIPTokenizer, **parts: Any) -> None:
     """Write a pipeline's parts as published: safetensors, the tokenizer's `vocab.json` and `merges.txt`."""
-    with quiet_loading():  # diffusers warns that some pipelines get no further features
-        kind(tokenizer=tokenizer, **parts).save_pretrained(folder, safe_serialization=True)
+    with quiet_loading():
+        pipeline = kind(tokenizer=tokenizer, **parts)
+    save_parts(pipeline, folder)
     save_clip_text(folder, tokenizer)
 
 

@@ -32,6 +32,10 @@ _IGNORED = ["*.fp16.*", "*.non_ema.*", "*.msgpack", "*.h5", "*.onnx", "*.ckpt"]
 _LFS = b"version https://git-lfs"
 
 
+PLACES = frozenset({"_name_or_path", "name_or_path"})
+"""Keys under which libraries note in a config where a part was loaded from."""
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Those of a part that are opened: safetensors where there are any, else pickles; never a variant's (`.fp16.`)."""
     for suffix in ("safetensors", "bin"):
@@ -185,6 +189,19 @@ def quiet_loading() -> Iterator[None]:
             one.set_verbosity(level)
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+def save_parts(pipeline: Any, folder: Path) -> None:
+    """Write a pipeline of diffusers as published ones are, in safetensors; none of its configs says from which folder
+    of this machine a part was loaded.
+    """
+    with quiet_loading():  # diffusers warns that some pipelines get no further features
+        pipeline.save_pretrained(folder, safe_serialization=True)
+    for file in folder.glob("*/*config.json"):
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if config.keys() & PLACES:
+            kept = {key: value for key, value in config.items() if key not in PLACES}
+            file.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) -> None:

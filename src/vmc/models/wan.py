@@ -28,7 +28,7 @@ from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import DECODE_FRAMES, PARTS, ROLES, Autoencoder, Groups, VideoModel, check_size
 from vmc.models.latent_diffusion import to_uint8
-from vmc.models.loading import quiet_loading
+from vmc.models.loading import quiet_loading, save_parts
 from vmc.models.text import TextEncoder
 from vmc.utils.errors import VmcError
 
@@ -218,7 +218,7 @@ def save_pipeline(folder: Path, *, tokenizer: Any, expand_timesteps: bool = Fals
     """Write the parts as published pipelines are: safetensors, and a tokenizer that transformers 4 opens, too."""
     with quiet_loading():
         pipeline = WanPipeline(tokenizer=tokenizer, expand_timesteps=expand_timesteps, **parts)
-        pipeline.save_pretrained(folder, safe_serialization=True)
+    save_parts(pipeline, folder)
     file = folder / "model_index.json"
     # Before transformers 5, `T5Tokenizer` is another class, which needs a file that is not written.
     file.write_text(file.read_text(encoding="utf-8").replace('"T5Tokenizer"', '"T5TokenizerFast"'), encoding="utf-8")

@@ -53,6 +53,8 @@ class VarietyPlan:
         seed: of every draw.
         device: cpu or cuda.
         times: how often a clip of each kind is drawn while one of weight 1 is drawn once.
+        motion: share of the steps in which clips count by what moves in them at every timestep.
+        pictures: whether one step in eight draws single frames, for what people look like.
     """
 
     pipeline: Path
@@ -64,6 +66,8 @@ class VarietyPlan:
     seed: int = 0
     device: str = "cpu"
     times: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 1))
+    motion: float = MOTION_SHARE
+    pictures: bool = False
 
     def __post_init__(self) -> None:
         if min(self.times.values()) < 0 or not any(self.times.values()):
@@ -103,8 +107,9 @@ class VarietyPlan:
         tokenizer = networks.make_tokenizer()
         validation, mixed, *others = self.latents
         own_C, schedule = self._deviation(mixed.clips), forward_process(blank.scheduler())
-        kinds: dict[str, Any] = {"others": tuple(others), "shares": SHARES, "motion": round(MOTION_SHARE * steps)}
-        draw = Drawing(mixed, own_C, schedule, self.seed, self.batch, chosen=self.chosen(mixed.clips), **kinds)
+        kinds: dict[str, Any] = {"others": tuple(others), "shares": SHARES, "chosen": self.chosen(mixed.clips)}
+        kinds |= {"motion": round(self.motion * steps), "images": int(self.pictures)}
+        draw = Drawing(mixed, own_C, schedule, self.seed, self.batch, **kinds)
         fixed = Drawing(validation, own_C, schedule, self.seed, self.batch).fixed()
 
         def loss_of(parts: nn.ModuleDict, step: int) -> Tensor:
@@ -139,6 +144,8 @@ class VarietyPlan:
             "renderer": renderer_hash()[:16],
             "batch": self.batch,
             "times": list(self.times.values()),
+            "motion": self.motion,
+            "pictures": self.pictures,
         }
 
     @torch.no_grad()

@@ -19,6 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=CLIPS, metavar="N", help=f"rendered clips of variety ({CLIPS})")
     what = f"how often a clip of {', '.join(KINDS)} is drawn (1 1 1 1)"
     parser.add_argument("--times", type=int, nargs=len(KINDS), default=[1] * len(KINDS), metavar="N", help=what)
+    told = "share of the steps in which clips count by what moves in them (0.8)"
+    parser.add_argument("--motion", type=float, default=0.8, metavar="SHARE", help=told)
+    parser.add_argument("--pictures", action="store_true", help="one step in eight draws single frames")
     parser.add_argument("--plain", type=int, default=PLAIN, metavar="N", help=f"of one person and gesture ({PLAIN})")
     parser.add_argument("--objects", type=int, default=OBJECTS, metavar="N", help=f"of objects at rest ({OBJECTS})")
 
@@ -41,6 +44,7 @@ def run(arguments: Namespace) -> None:
         raise VmcError(f"--pipeline is {pipeline}, which holds no unet; give a folder in the diffusers layout")
     counts = {name: getattr(arguments, name) for name in ("clips", "plain", "objects")}
     times = dict(zip(KINDS, arguments.times, strict=True))
-    plan = VarietyPlan(pipeline=pipeline, **counts, seed=options.seed, device=options.device, times=times)
+    chosen = {"times": times, "motion": arguments.motion, "pictures": arguments.pictures}
+    plan = VarietyPlan(pipeline=pipeline, **counts, seed=options.seed, device=options.device, **chosen)
     steps = options.steps or STEPS
     common.prepare_and_train(options, partial(plan.prepare, workers=options.threads), partial(plan.make_task, steps))
