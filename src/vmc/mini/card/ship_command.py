@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--only",
         nargs="+",
         metavar="TRAINING",
-        help="pipeline, variety, variety_2, classifier, appearance, copying (all); what others wrote stays",
+        help="pipeline, variety, variety_2, variety_3, classifier, appearance, copying (all); what others wrote stays",
     )
     parser.add_argument(
         "--unfinished", action="store_true", help="take trainings that are not at the end of their schedule too"

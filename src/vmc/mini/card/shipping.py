@@ -39,6 +39,7 @@ SOURCES: dict[str, Source] = {
     "pipeline": Source(folder="pretraining", files=(("pipeline", "pipeline"),), command="pipeline"),
     "variety": Source(folder="variety", files=(("pipeline", "pipeline"),), command="variety"),
     "variety_2": Source(folder="variety-2", files=(("pipeline", "pipeline"),), command="variety"),
+    "variety_3": Source(folder="variety-3", files=(("pipeline", "pipeline"),), command="variety"),
     "classifier": Source(
         folder="classifier", files=(("classifier.pth.tar", "classifier.pth.tar"),), command="classifier"
     ),
@@ -51,7 +52,7 @@ SOURCES: dict[str, Source] = {
         folder="copying", files=(("copying.torchscript.pt", "copying.torchscript.pt"),), command="copying"
     ),
 }
-"""By network; the pipeline is trained on twice, and each of its trainings replaces what the former wrote."""
+"""By network; the pipeline is trained on three times, and each of its trainings replaces what the former wrote."""
 
 
 def ship(trained: Path, output: Path, *, only: Collection[str] = tuple(SOURCES), unfinished: bool = False) -> int:
