@@ -188,7 +188,7 @@ def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
         _, rows[total] = looked_at.gpu(run)
     assert [row.state for row in rows.values()] == ["fails", "ok", "ok"]
     assert "optimizer state alone take 11.1 GiB, and the GPU has 8.0" in rows[8].found
-    assert "optimizer=adamw8bit, or parameters=lora" in rows[8].remedy
+    assert "optimizer=adamw8bit, batch_size=1, parameters=lora" in rows[8].remedy
     assert looked_at.gpu(plan("paper", ["model.path=somewhere/else"]))[1].state == "note"
     gpu(3, 4)
     assert looked_at.gpu(plan("paper", ["parameters=lora", "evaluate_every=0"]))[1].state == "ok"

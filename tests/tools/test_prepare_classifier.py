@@ -242,7 +242,7 @@ def test_broken_and_missing_frames_are_named(copy, told, tmp_path):
     ("table", "old", "new", "words"),
     [
         ("labels", "Swiping Down\n", "", "the class 'Swiping Down', which is not in"),
-        ("labels", "Swiping Down", "Swiping Down\nThumb Up", "the training split has no clip of 'Thumb Up'"),
+        ("labels", "Swiping Down", "Swiping Down\nThumb Up", "the train split has no clip of 'Thumb Up'"),
         ("train", ";Swiping Down", ";", "the class '', which is none"),
     ],
 )
