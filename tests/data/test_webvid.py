@@ -99,5 +99,3 @@ def test_a_run_mixes_them_as_other_real_clips(tmp_path: Path) -> None:
     made = WebVidRegularization(source=None, seed=1, path=tmp_path, count=4)  # type: ignore[arg-type]
     assert made.clips() == WebVid(tmp_path, count=4).regularization(seed=1)
     assert (made.mix, made.weight, made.variants) == ("paired", 0.5, 4)
-    with pytest.raises(VmcError, match=r"regularization\.mix is 'pair'"):
-        WebVidRegularization(source=None, seed=1, path=tmp_path, mix="pair")  # type: ignore[arg-type]

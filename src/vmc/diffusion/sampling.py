@@ -183,8 +183,11 @@ def check_tile(tile: int | None) -> None:
 
 @contextmanager
 def on_device(module: Module, device: torch.device) -> Iterator[Module]:
-    """A network on `device` for the length of a block, and back where it was."""
+    """A network on `device` for the length of a block, and back where it was; nothing where it is there already."""
     before = next(module.parameters()).device
+    if before == device:
+        yield module
+        return
     try:
         yield module.to(device)
     finally:

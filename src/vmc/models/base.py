@@ -251,10 +251,11 @@ class VideoModel(ABC):
         if not folder.is_dir():
             folder = download(str(self.path), self.parts, self.networks, get=self.get)
         if (name := pipeline_class(folder)) is not None and name not in self.pipelines:
-            from vmc.models.pipelines import known_families  # imports every family
+            from vmc.models.pipelines import families  # imports every family
 
             told = f"is a {name}, but this model is of the family {self.family}; give a folder of that family"
-            raise VmcError(f"model.path is {self.path}, which {told}, or choose another model of {known_families()}")
+            known = "; ".join(f"{one} opens {' or '.join(kind.pipelines)}" for one, kind in families().items())
+            raise VmcError(f"model.path is {self.path}, which {told}, or choose a model of the other one ({known})")
         if reason := self.incomplete(folder):
             told = f"{reason}; it must be a whole text-to-video pipeline in the diffusers layout, so {self.remedy}"
             raise VmcError(f"model.path is {self.path}, which {told}")

@@ -82,8 +82,8 @@ class Hardware:
         if self.device.type == "cuda" and self.devices > (have := torch.cuda.device_count()):
             raise VmcError(f"trainer.devices is {self.devices}, but there are {have} GPUs here; use as many or fewer")
         # PyTorch would otherwise emulate it, slowly and not everywhere.
-        emulated = self.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-        if self.precision == "bf16-mixed" and emulated:
+        low = self.precision == "bf16-mixed" and self.device.type == "cuda"
+        if low and not torch.cuda.is_bf16_supported(including_emulation=False):
             name = torch.cuda.get_device_name(self.device)
             said = f"trainer.precision is bf16-mixed, but {name} has no bfloat16"
             raise VmcError(f"{said}; use trainer.precision=16-mixed")
