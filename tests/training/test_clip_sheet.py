@@ -17,6 +17,8 @@ from vmc.runs.clips import EXEMPLARS, FRAME, GAP, OTHERS, TEXT, write_clip_sheet
 
 ROW = FRAME + TEXT
 
+SORA = "In 'train': Could not find 'model/sora' Available options in 'model':"
+
 
 def squares(frames: int, size: int = 64) -> torch.Tensor:
     """frames_FCHW of a white square that goes down a row of `frames` places."""
@@ -187,7 +189,7 @@ def test_the_rate_of_folders_of_frames_can_be_given(tmp_path, capsys):
         (["--fps", "nan"], "data.fps is nan; it must be a number greater than 0, in frames a second, for example 12"),
         (["--frames", "0"], "data.frames is 0; it must be a whole number from 1 to 1000"),
         (["--size", "4"], "data.size is 4; it must be a whole number from 8 to 8192, in pixels"),
-        (["--model", "sora"], "Could not find 'model/sora' Available options in 'model': animatediff"),
+        (["--model", "sora"], f"{SORA} animatediff mini modelscope tune_a_video wan zeroscope"),
         (["--output", "clips.mp4"], "--output is clips.mp4; the picture is a PNG: name it FILE.png"),
     ],
 )
