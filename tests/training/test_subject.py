@@ -206,7 +206,7 @@ def test_where_no_spatial_layer_is_trained_stills_move_the_word_alone(train, sti
         (["token.further.subject.word=SKS"], r"^token\.further\.subject\.word is 'SKS', as token\.word is; give each"),
         (["subject.share=0"], r"^subject\.share is 0; it must be above 0 and at most 1"),
         (["subject.share=1.5"], r"^subject\.share is 1\.5; it must be above 0 and at most 1"),
-        (["subject.start=-1"], r"^subject\.start is -1; it must be 0 or a later step"),
+        (["subject.start=-1"], r"^subject\.start is -1; it must be at least 0"),
         (["subject.start=3"], r"^subject\.start is 3, but steps is 3, so that no still would be drawn; give an"),
         (["subject.variants=0"], r"^subject\.variants is 0; it must be at least 1"),
         (["subject.caption=a wall"], r"^the caption 'a wall' of clip .* lacks the subject's token 'pll': write {subj"),
