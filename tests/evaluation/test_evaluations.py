@@ -179,7 +179,7 @@ def test_the_evaluation_before_the_stop_is_completed_with_its_own_weights(scored
 
 
 def test_an_interrupted_evaluation_goes_on(undisturbed, scored, monkeypatch, tmp_path):
-    update = evaluations.Evaluator.update
+    score = evaluations.Evaluator.score
     monkeypatch.setattr(evaluations, "AT_ONCE", 1)
     scored_videos = []
 
@@ -187,9 +187,9 @@ def test_an_interrupted_evaluation_goes_on(undisturbed, scored, monkeypatch, tmp
         scored_videos.extend(record.video for record in records)
         if len(scored_videos) == 8:
             raise KeyboardInterrupt
-        return update(self, frames, records)
+        return score(self, frames, records)
 
-    monkeypatch.setattr(evaluations.Evaluator, "update", interrupted)
+    monkeypatch.setattr(evaluations.Evaluator, "score", interrupted)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         scored(output="cut")
     assert list(tmp_path.glob("cut/evaluation/000004/.rows-0.json"))
