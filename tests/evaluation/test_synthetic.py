@@ -269,7 +269,6 @@ def test_a_clip_that_is_gone_from_the_cache_is_made_again(synthetic, made, writt
         ({"source": Related(captions=())}, "no captions"),
         ({"source": Related(captions=["a {token} man"])}, r"holds '\{token\}'"),
         ({"captions": {"a man": 0}}, "0 clips of 'a man'"),
-        ({"mix": "both"}, "regularization.mix is 'both'"),
     ],
 )
 def test_what_cannot_be_made_is_said(synthetic, changes, words, tmp_path):
