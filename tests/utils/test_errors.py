@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmc.utils.errors import VmcError, told
+from vmc.utils.errors import VmcError, causes, told
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,9 @@ def test_an_entry_point_ends_with_a_sentence_and_its_status(error, status, words
 
     assert main() == status
     assert capsys.readouterr().err.startswith(words)
+
+
+def test_errors_that_name_one_another_are_given_once():
+    first, second = ValueError("first"), VmcError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert list(causes(first)) == [first, second]

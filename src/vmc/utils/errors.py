@@ -21,8 +21,10 @@ class DamagedError(VmcError):
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those behind it, which libraries wrap."""
-    while error is not None:
+    """An error and those behind it, which libraries wrap; each once, as two may name one another."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 
