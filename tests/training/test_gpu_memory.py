@@ -11,7 +11,7 @@ from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import ZEROSCOPE, UNet3D
 from vmc.runs.folder import read_state
-from vmc.training import session
+from vmc.training import memory, session
 from vmc.training.hardware import Hardware
 from vmc.training.memory import GIB, SAVINGS, check_memory, explain_oom
 from vmc.training.module import MotionModule
@@ -99,8 +99,11 @@ def test_what_is_held_is_the_sum_of_weights_gradients_and_optimizer_state(gpu):
         check(base, on_gpu(), **settings)
 
 
-def test_nothing_is_computed_for_a_cpu(zeroscope):
+def test_nothing_is_computed_for_a_cpu(zeroscope, monkeypatch):
+    asked = []
+    monkeypatch.setattr(memory, "count_held", lambda *words, **settings: asked.append(words))
     check(zeroscope, Hardware())
+    assert not asked
 
 
 def test_a_run_is_refused_before_weights_are_loaded(train, gpu, monkeypatch):

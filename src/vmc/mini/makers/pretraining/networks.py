@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet3DConditionModel
-from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.mini.makers import blank
@@ -30,14 +29,11 @@ def make_vae(seed: int) -> AutoencoderKL:
     return vae
 
 
-def make_unet(seed: int, device: str = "cpu") -> UNet3DConditionModel:
+def make_unet(seed: int) -> UNet3DConditionModel:
     """The UNet with random weights of that seed, in eval mode: its temporal layers' dropout would be live else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "unet"))
-        unet = UNet3DConditionModel.from_config(_unet_config()).eval()
-    # On a CPU the plain processor is the faster one for sequences of eight.
-    unet.set_attn_processor(AttnProcessor() if device == "cpu" else AttnProcessor2_0())
-    return unet
+        return UNet3DConditionModel.from_config(_unet_config()).eval()
 
 
 def make_text_encoder(seed: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:

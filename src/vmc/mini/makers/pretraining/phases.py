@@ -117,7 +117,7 @@ def train_denoiser(
     plan, device, tokenizer = session.plan, session.device, networks.make_tokenizer()
     parts = {
         "text_encoder": networks.make_text_encoder(plan.seed, tokenizer).to(device),
-        "unet": networks.make_unet(plan.seed, device).to(device),
+        "unet": networks.make_unet(plan.seed).to(device),
     }
     learner = Learner(parts, rate=RATE, steps=session.progress.steps)
     if not session.progress.step:

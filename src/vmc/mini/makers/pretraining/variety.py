@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet3DConditionModel
-from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
@@ -22,7 +21,7 @@ from vmc.mini.makers.pretraining.clips import MIXED, PLAIN, THINGS, VALIDATION, 
 from vmc.mini.makers.pretraining.denoiser import Denoiser, Drawing
 from vmc.mini.makers.pretraining.export import write_pipeline
 from vmc.mini.makers.pretraining.latents import Latents
-from vmc.mini.makers.pretraining.variety_command import KINDS
+from vmc.mini.makers.pretraining.variety_command import KINDS, MOTION_SHARE
 from vmc.mini.world.hashing import renderer_hash
 from vmc.models.latent_diffusion import forward_process
 from vmc.tools.learning.training import Task, TaskProgress
@@ -31,8 +30,6 @@ from vmc.utils.files import sha256_of
 
 RATE = 0.006
 """Of Muon: 0.02 in pretraining, which ended with 0.0006."""
-MOTION_SHARE = 0.8
-"""Of the steps in which clips count by what moves in them at every timestep, as in pretraining."""
 SHARES = (0.625, 0.25, 0.125)
 """Of a batch: clips of variety, plain ones, and objects."""
 POSTERIORS = 64
@@ -100,8 +97,6 @@ class VarietyPlan:
         """The UNet's training."""
         unet: Any = UNet3DConditionModel.from_pretrained(self.pipeline / "unet", torch_dtype=torch.float32)
         unet = unet.eval().to(self.device)
-        # As in pretraining: on a CPU the plain processor is the faster one for sequences of eight.
-        unet.set_attn_processor(AttnProcessor() if self.device == "cpu" else AttnProcessor2_0())
         text: Any = CLIPTextModel.from_pretrained(self.pipeline / "text_encoder", dtype=torch.float32)
         text = text.requires_grad_(False).eval().to(self.device)
         tokenizer = networks.make_tokenizer()

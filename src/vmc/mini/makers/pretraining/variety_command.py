@@ -10,6 +10,8 @@ STEPS = 4_000
 CLIPS, PLAIN, OBJECTS = 6_000, 2_000, 1_000
 KINDS = ("people", "sequence", "tempo", "ordinary")
 """Of clips of variety, by what they show."""
+MOTION_SHARE = 0.8
+"""Of the steps in which clips count by what moves in them at every timestep, as in pretraining."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=CLIPS, metavar="N", help=f"rendered clips of variety ({CLIPS})")
     what = f"how often a clip of {', '.join(KINDS)} is drawn (1 1 1 1)"
     parser.add_argument("--times", type=int, nargs=len(KINDS), default=[1] * len(KINDS), metavar="N", help=what)
-    told = "share of the steps in which clips count by what moves in them (0.8)"
-    parser.add_argument("--motion", type=float, default=0.8, metavar="SHARE", help=told)
+    told = f"share of the steps in which clips count by what moves in them ({MOTION_SHARE})"
+    parser.add_argument("--motion", type=float, default=MOTION_SHARE, metavar="SHARE", help=told)
     parser.add_argument("--pictures", action="store_true", help="one step in eight draws single frames")
     parser.add_argument("--plain", type=int, default=PLAIN, metavar="N", help=f"of one person and gesture ({PLAIN})")
     parser.add_argument("--objects", type=int, default=OBJECTS, metavar="N", help=f"of objects at rest ({OBJECTS})")
