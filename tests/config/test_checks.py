@@ -97,16 +97,27 @@ def test_a_key_of_another_choice_may_be_added(entered):
     check_config(config, "train")
     check_parts(config)
     status, said = entered(train, "token.learning_rate=0.1", "logger=csv")
-    assert status == 1 and said == (
-        "error: token.learning_rate stands in no file that is chosen; choose one that has it, or add it by"
-        " +token.learning_rate=...\n"
+    assert (status, said) == (
+        1,
+        "error: token.learning_rate belongs to token=trained, which is not chosen; choose it, or leave the key out\n",
     )
 
 
-@pytest.mark.parametrize("key", ["parameters.rank", "subject.path", "model.strict"])
-def test_a_key_that_is_not_there_is_told_from_one_that_nobody_knows(entered, key):
-    status, said = entered(train, f"{key}=4", "logger=csv")
-    assert status == 1 and f"error: {key} stands in no file that is chosen; choose one that has it, or add it" in said
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            ["metrics=none", "metrics.classifier.path=x"],
+            "belongs to metrics=mini or metrics=paper, which is not chosen",
+        ),
+        (["parameters.rank=4"], "belongs to parameters=lora, which is not chosen"),
+        (["subject.path=stills"], "belongs to subject=images or subject=mini, which is not"),
+        (["model.strict=true"], "stands in no file that is chosen; +model.strict=... adds it"),
+    ],
+)
+def test_a_key_that_is_not_there_is_told_the_choice_that_has_it(entered, typed, told):
+    status, said = entered(train, *typed, "logger=csv")
+    assert status == 1 and told in said
 
 
 def test_a_setting_that_no_yaml_has_may_be_added():

@@ -157,10 +157,14 @@ class Schema:
 
     def explain(self, key: str) -> str:
         """Why a key that is typed without a plus stands in no YAML that is chosen, and what to do."""
+        group, _, inner = key.partition(".")
         parent, _, name = key.rpartition(".")
-        known = find(self.tree, key) is not ABSENT or key in self.groups or key.partition(".")[0] == "hydra"
+        files = group_files(group) if group in self.groups and inner else []
+        if choices := [f"{group}={file.stem}" for file in files if _sets(file, group, inner)]:
+            return f"{key} belongs to {' or '.join(choices)}, which is not chosen; choose it, or leave the key out"
+        known = find(self.tree, key) is not ABSENT or key in self.groups or group == "hydra"
         if known or any(_takes(target, name) for target in named_targets().get(parent, ())):
-            return f"{key} stands in no file that is chosen; choose one that has it, or add it by +{key}=..."
+            return f"{key} stands in no file that is chosen; +{key}=... adds it"
         return self.refusal(key)
 
     def refusal(self, key: str) -> str:
@@ -218,6 +222,12 @@ def _schema(command: str, folders: tuple[Path, ...]) -> Schema:
 
 def _read(file: Path) -> dict[str, Any]:
     return dict(read_yaml(file, remedy="correct it, or install the project anew where it is the project's") or {})
+
+
+def _sets(file: Path, group: str, inner: str) -> bool:
+    """Whether a YAML of a group has a key of the group, also where it is written for the outermost level."""
+    outermost = not package_of(file.read_text(encoding="utf-8"), group)
+    return find(_read(file), f"{group}.{inner}" if outermost else inner) is not ABSENT
 
 
 def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:

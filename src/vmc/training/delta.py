@@ -59,8 +59,10 @@ class Delta:
         try:
             tensors, about = load_tensors(path)
         except DamagedError as error:
-            remedy = "take those of an earlier step (step=N), train again or get the file again"
-            raise DamagedError(f"the weights {error}; {remedy}") from error
+            before = [file.stem for file in path.parent.glob("[0-9]*.safetensors") if file.stem.isdigit()]
+            before = [stem for stem in before if path.stem.isdigit() and stem < path.stem]
+            earlier = f"take those of an earlier step (step={int(max(before))}), " if before else ""
+            raise DamagedError(f"the weights {error}; {earlier}train again or get the file again") from error
         about.pop(CHECKSUM, None)  # files of earlier versions have none
         if about.pop("format", None) != FORMAT:
             raise VmcError(f"the weights {path} are not a delta written by vmc; give a file of a run's weights/ folder")
