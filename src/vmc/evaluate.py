@@ -1,6 +1,5 @@
 """`python -m vmc.evaluate`: score a run's weights, the base model, or a folder of videos made by anything else."""
 
-import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from vmc.config.run_config import choose_runs, take_over
 from vmc.config.schema import ABSENT, find
 from vmc.runs.scaled import name_of_runs, read_runs
 from vmc.utils.errors import VmcError
+from vmc.utils.processes import spawn_context
 
 TAKEN_OVER = (
     *("stack_name", "model", "data", "motion", "token", "regularization", "subject", "prompts", "metrics", "sampler"),
@@ -49,7 +49,7 @@ def evaluate(config: DictConfig) -> None:
     if first and (changed := departures(plain, first)):
         print(f"not the protocol of {first}: {', '.join(changed)}")
     world = config.trainer.devices
-    spawn = multiprocessing.get_context("spawn")
+    spawn = spawn_context()
     barrier = spawn.Barrier(world) if world > 1 else None
     others = [spawn.Process(target=work_beside, args=(plain, rank, world, barrier)) for rank in range(1, world)]
     for process in others:

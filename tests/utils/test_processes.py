@@ -168,3 +168,26 @@ def test_large_blocks_that_were_freed_are_used_again():
         for call in ("keep_freed_memory()", "")
     ]
     assert faults[0] < faults[1] / 10
+
+
+SPAWNING = """
+from concurrent.futures import ProcessPoolExecutor
+from joblib import Parallel, delayed
+from vmc.utils.processes import spawn_context
+
+def powers():
+    with ProcessPoolExecutor(2, mp_context=spawn_context()) as pool:
+        return list(pool.map(pow, (2, 3), (3, 2)))
+
+if __name__ == "__main__":
+    print(Parallel(n_jobs=2)(delayed(powers)() for _ in range(2)))
+"""
+
+
+def test_a_worker_of_joblib_starts_processes_of_its_own(tmp_path):
+    """The first arms of a sweep render clips."""
+    pytest.importorskip("joblib")
+    script = tmp_path / "spawning.py"
+    script.write_text(SPAWNING)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[[8, 9], [8, 9]]", done.stderr

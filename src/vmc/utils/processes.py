@@ -1,6 +1,7 @@
 """Processes that a sweep is made of: what each computes on, how signals reach it, and that none outlives the sweep."""
 
 import ctypes
+import multiprocessing
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -168,6 +170,16 @@ def processor() -> str:
 def versions(*packages: str) -> dict[str, str]:
     """Of Python, of the packages that decide what a run computes, and of further ones."""
     return {"python": platform.python_version()} | {name: version(name) for name in (*PACKAGES, *packages)}
+
+
+def spawn_context() -> SpawnContext:
+    """For processes of one's own: a forked one inherits the locks of this one's threads, and may wait for ever.
+
+    A joblib worker hands its start method, "loky", to every process that it starts, and a spawned one knows it not.
+    """
+    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method("spawn", force=True)
+    return multiprocessing.get_context("spawn")
 
 
 def usable_processors() -> int:

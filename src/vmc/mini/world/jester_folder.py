@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from PIL import Image
@@ -25,6 +24,7 @@ from vmc.mini.world.specs import sample_clip
 from vmc.utils.cache import only_process
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder, cache_root
+from vmc.utils.processes import spawn_context
 
 FRAME_SIZE = (100, 132)
 """Height and width of the written frames."""
@@ -165,8 +165,7 @@ def _write_clips(folder: Path, clips: Sequence[_Clip], workers: int | None) -> N
                 _write_clip(folder, clip)
                 bar.update()
         else:
-            # A forked process inherits the locks of this one's threads, and its first matrix product may wait for ever.
-            with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+            with ProcessPoolExecutor(count, mp_context=spawn_context()) as pool:
                 for _ in pool.map(_write_clip, [folder] * len(clips), clips, chunksize=4):
                     bar.update()
 

@@ -3,7 +3,6 @@
 Axes: F frames, C colours, H and W.
 """
 
-import multiprocessing
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from vmc.config.checks import check_complete, check_config, check_parts, resolve
 from vmc.config.command import compose
 from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
-from vmc.utils.processes import processor, resident_peak, usable_processors, versions
+from vmc.utils.processes import processor, resident_peak, spawn_context, usable_processors, versions
 from vmc.utils.randomness import generator
 
 Figures: TypeAlias = dict[str, tuple[str, np.ndarray]]
@@ -234,7 +233,7 @@ def beside(busy: int, task: Callable[[], float]) -> float:
 
 def apart(task: Callable[[], Any]) -> tuple[Any, int]:
     """What a task gives in a process of its own, and the most bytes that it has held; on a GPU in PyTorch's tensors."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn_context()) as pool:
         return pool.submit(_with_peak, task).result()
 
 

@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, cache_root
+from vmc.utils.processes import spawn_context
 
 Array = NDArray[np.uint8]
 Make = Callable[[Sequence[int]], Array]
@@ -116,7 +116,7 @@ def _in_processes(
     make: Make, missing: Sequence[tuple[Path, range]], workers: int, enough: Callable[[], bool], bar: "tqdm[None]"
 ) -> bool:
     """`_write_shard` for all, side by side; spawned, because a fork of a process with CUDA or threads is not sound."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=spawn_context(), initializer=os.nice, initargs=(5,)) as pool:
         waiting = {pool.submit(_write_shard, make, path, numbers): len(numbers) for path, numbers in missing}
         try:
             for future in as_completed(waiting):
