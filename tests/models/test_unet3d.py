@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from torch.nn import Conv3d
 from torch.utils.flop_counter import FlopCounterMode
 
 from vmc.diffusion.sampling import Conditioning
 from vmc.mini.shipped import shipped
-from vmc.models.unet3d import ClipAttention, UNet3D, is_temporal
+from vmc.models.unet3d import ClipAttention, FrameConv3d, UNet3D, is_temporal
 
 FRAMES = 4
 
@@ -39,6 +40,21 @@ def test_keys_and_values_of_a_text_are_computed_once_a_clip_with_equal_results(m
     reading = [one.numel() for key, one in spatial if key.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))]
     repeated = 2 * (FRAMES - 1) * 9  # of the positions of two clips' texts
     assert flops["plain"] - flops["fused"] == 2 * repeated * sum(reading) > 0
+
+
+def test_a_convolution_over_frames_is_that_of_diffusers_with_its_gradients(models):
+    denoiser = models["fused"].denoiser()
+    found = [one for one in denoiser.modules() if isinstance(one, Conv3d)]
+    assert found and all(type(one) is FrameConv3d for one in found)
+    ours = found[0]
+    plain = Conv3d(ours.in_channels, ours.out_channels, ours.kernel_size, padding=ours.padding)
+    plain.load_state_dict(ours.state_dict())
+    clips = torch.randn(2, FRAMES, ours.in_channels, 4, 3, generator=torch.Generator().manual_seed(0)).transpose(1, 2)
+    for one in (ours, plain):
+        one.weight.requires_grad_(True)
+        one(clips).square().sum().backward()
+    assert torch.allclose(ours(clips), plain(clips), rtol=1e-4, atol=1e-6)
+    assert torch.allclose(ours.weight.grad, plain.weight.grad, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_of_keys_and_values_are_those_of_the_plain_attention(models):

@@ -20,7 +20,7 @@ from vmc.training.graphs import StaticStep, tensors
 from vmc.training.hardware import Hardware
 from vmc.training.masters import MasterWeights
 from vmc.training.module import MotionModule
-from vmc.training.optimizers import for_gpu, keep_kernels
+from vmc.training.optimizers import in_one_kernel, keep_kernels
 from vmc.training.session import Session
 from vmc.utils.errors import VmcError
 
@@ -102,10 +102,10 @@ def test_several_processes_have_no_masters():
 def test_kernels_are_chosen_where_the_class_has_them_and_nobody_has_chosen():
     parameter, settings = [torch.nn.Parameter(torch.zeros(1))], {"fused": True, "capturable": False}
     adamw, sgd = partial(torch.optim.AdamW, lr=1.0), partial(torch.optim.Adafactor, lr=1.0)
-    assert for_gpu(adamw, **settings)(parameter).param_groups[0]["fused"]
-    assert "fused" not in for_gpu(sgd, fused=True, capturable=True)(parameter).param_groups[0]
-    assert not for_gpu(partial(adamw, foreach=True), **settings)(parameter).param_groups[0]["fused"]
-    assert not for_gpu(adamw, fused=False, capturable=False).keywords.keys() & {"fused", "capturable"}
+    assert in_one_kernel(adamw, **settings)(parameter).param_groups[0]["fused"]
+    assert "fused" not in in_one_kernel(sgd, fused=True, capturable=True)(parameter).param_groups[0]
+    assert not in_one_kernel(partial(adamw, foreach=True), **settings)(parameter).param_groups[0]["fused"]
+    assert not in_one_kernel(adamw, fused=False, capturable=False).keywords.keys() & {"fused", "capturable"}
 
 
 def test_a_checkpoint_of_other_kernels_is_gone_on_with():

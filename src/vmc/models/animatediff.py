@@ -127,7 +127,7 @@ class AnimateDiff(LatentDiffusion):
     def denoiser(self, *, dtype: torch.dtype = torch.float32) -> UNetMotionModel:
         """The UNet with the motion modules in it."""
         unet = self.open("unet", dtype)
-        return self.with_attention(unet if self.has_motion else self._insert(unet, self.open(ADAPTER, dtype)))
+        return self.with_kernels(unet if self.has_motion else self._insert(unet, self.open(ADAPTER, dtype)))
 
     def empty_denoiser(self) -> UNetMotionModel:
         """The same on the meta device."""

@@ -115,7 +115,7 @@ class LatentDiffusion(VideoModel):
         settings = {"algorithm_type": "dpmsolver++", "solver_order": 2, **changes}
         return DPMSolverMultistepScheduler.from_config(self.schedule(), **settings)
 
-    def with_attention(self, unet: Any) -> Any:
+    def with_kernels(self, unet: Any) -> Any:
         """The UNet, with the kind of attention that was chosen."""
         unet.set_attn_processor(AttnProcessor() if self.attention == "plain" else AttnProcessor2_0())
         return unet

@@ -99,11 +99,11 @@ class TuneAVideo(LatentDiffusion):
     def _inflate(self, unet: Any) -> Any:
         if self.image_layers == "spatial" and isinstance(unet, UNet3DConditionModel):
             unet = spatial_layers(unet)
-        return self.with_attention(insert_attention(unet))
+        return self.with_kernels(insert_attention(unet))
 
-    def with_attention(self, unet: Any) -> Any:
+    def with_kernels(self, unet: Any) -> Any:
         """The UNet with the kind of attention that was chosen, sparse-causal where a frame attends to itself."""
-        super().with_attention(unet)
+        super().with_kernels(unet)
         blocks = set(transformer_blocks(unet))
         for name, module in unet.named_modules():
             if isinstance(module, Attention) and not is_new(name):

@@ -12,7 +12,8 @@ import torch
 from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Conv3d, Module
+from torch.nn import functional as F
 
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion, save_clip_pipeline, unet_groups
@@ -58,6 +59,18 @@ class ClipAttention(AttnProcessor2_0):
         return super().__call__(attn, queries, encoder_hidden_states[::frames].contiguous()).view_as(hidden_states)
 
 
+class FrameConv3d(Conv3d):
+    """A convolution over frames alone, kernel (k, 1, 1), stride 1. On a processor PyTorch is twice as fast in two
+    dimensions, which are here frames and places; equal to rounding.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if input.device.type != "cpu":
+            return super()._conv_forward(input, weight, bias)
+        flat = F.conv2d(input.flatten(3), weight.squeeze(-1), bias, padding=(int(self.padding[0]), 0))
+        return flat.unflatten(3, input.shape[3:])
+
+
 class UNet3D(LatentDiffusion):
     """`UNet3DConditionModel` with CLIP's text encoder and an image autoencoder, in the layout of
     `TextToVideoSDPipeline`; its temporal layers are `transformer_in`, `temp_convs` and `temp_attentions`.
@@ -71,15 +84,18 @@ class UNet3D(LatentDiffusion):
 
     def denoiser(self, *, dtype: torch.dtype = torch.float32) -> UNet3DConditionModel:
         """The UNet. `TemporalConvLayer` has a dropout of 0.1 that would be live in train mode."""
-        return self.with_attention(self.open("unet", dtype))
+        return self.with_kernels(self.open("unet", dtype))
 
     def empty_denoiser(self) -> UNet3DConditionModel:
         """The same on the meta device."""
-        return self.with_attention(self.empty("unet"))
+        return self.with_kernels(self.empty("unet"))
 
-    def with_attention(self, unet: Any) -> Any:
-        """The UNet, with the kind of attention that was chosen."""
+    def with_kernels(self, unet: Any) -> Any:
+        """The UNet, with the kind of attention that was chosen and fast convolutions over frames."""
         unet.set_attn_processor(AttnProcessor() if self.attention == "plain" else ClipAttention())
+        for module in unet.modules():
+            if type(module) is Conv3d and module.kernel_size[1:] == (1, 1):
+                module.__class__ = FrameConv3d  # its weights, and what holds it, stay as they are
         return unet
 
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:

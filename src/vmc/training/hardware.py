@@ -150,9 +150,12 @@ class Hardware:
         return *(() if self.decode_tile is None else (self.decode_tile,)), *lowered
 
     def use_threads(self) -> int:
-        """Set the thread count and return it; on a CPU, have freed memory used again."""
+        """Set the thread count and return it; on a CPU, have freed memory used again, and numbers below 1e-38 be 0:
+        processors multiply them many times slower than others, and attention to padding is full of them.
+        """
         if self.device.type == "cpu":
             keep_freed_memory()
+            torch.set_flush_denormal(True)  # of this thread, and of those that it starts
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         return torch.get_num_threads()

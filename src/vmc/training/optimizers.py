@@ -28,7 +28,7 @@ def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) 
         raise VmcError(f"{said}; correct them") from error
 
 
-def for_gpu(factory: OptimizerFactory, *, fused: bool, capturable: bool) -> OptimizerFactory:
+def in_one_kernel(factory: OptimizerFactory, *, fused: bool, capturable: bool) -> OptimizerFactory:
     """The same in one kernel (`fused`) or as a part of a CUDA graph (`capturable`), where its class knows such a thing
     and its settings do not choose another.
     """

@@ -37,7 +37,7 @@ from vmc.training.optimizers import (
     ScheduleFactory,
     check_optimizer,
     check_schedule,
-    for_gpu,
+    in_one_kernel,
 )
 from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.training.subject import Subject
@@ -176,12 +176,12 @@ class Session:
         chosen = (self.objective, self.optimizer, self.lr_schedule)
         static = hardware.cuda_graph and not graph_obstacles(self.experiment, denoiser, *chosen)
         on_gpu = hardware.device.type == "cuda"
-        fused = on_gpu and hardware.precision != "16-mixed"  # whose gradients are unscaled and clipped before
+        fused = hardware.precision != "16-mixed"  # whose gradients are unscaled and clipped before
         return MotionModule(
             model=model,
             denoiser=denoiser,
             subset=self.subset,
-            optimizer=for_gpu(self.optimizer, fused=fused, capturable=static and on_gpu),
+            optimizer=in_one_kernel(self.optimizer, fused=fused, capturable=static and on_gpu),
             objective=self.objective,
             lr_schedule=self.lr_schedule,
             encoder=self._encoders.prompt_encoder if self.experiment.token.trains else None,
