@@ -17,6 +17,7 @@ from vmc import bench
 from vmc.config.build import build_experiment, build_session
 from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
+from vmc.models.unet3d import FrameConv3d
 from vmc.runs.folder import RunFolder
 from vmc.tools.bench import arithmetic, choices, measure, train, videos
 from vmc.tools.bench.arithmetic import arithmetic_figures, peak_of, step_flops
@@ -100,7 +101,7 @@ def test_scoring_is_measured_against_generating_and_the_plain_loop(small, metric
 
 def test_the_plain_loop_trains_on_the_same_batches(small):
     config = compose_run([*small, "batch_size=2"], scored=False)
-    loops = [training_steps(config, plain=plain) for plain in ((), ("encoders", "groups"))]
+    loops = [training_steps(config, plain=plain) for plain in ((), ("encoders", "groups", "kernels"))]
     cached, plain = (loop.batches for loop in loops)
     assert isinstance(plain, PlainBatches)
     for step in range(2):
@@ -112,16 +113,18 @@ def test_the_plain_loop_trains_on_the_same_batches(small):
         assert len(one.latents_BCFHW) == 4, "an exemplar and a regularization clip in each draw"
         losses = [loop.module.training_step(batch, 0).item() for loop, batch in zip(loops, pair, strict=True)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    kinds = [{type(layer) for layer in loop.module.denoiser.modules()} for loop in loops]
+    assert FrameConv3d in kinds[0] - kinds[1] and torch.nn.Conv3d in kinds[1] - kinds[0]
     groups = [loop.module.configure_optimizers().param_groups for loop in loops]
     assert len(groups[0]) == 1 and [len(group["params"]) for group in groups[1]] == [1] * len(groups[0][0]["params"])
 
 
 def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small):
     chosen = train.PLAIN.differing
-    assert chosen(small) == ["encoders", "recomputation", "groups"]
+    assert chosen(small) == ["encoders", "recomputation", "groups", "kernels"]
     assert chosen([*small, "trainer.log_every=10"])[-1] == "reading"
     low = [*small, "trainer.precision=bf16-mixed"]
-    assert chosen([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups"]
+    assert chosen([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups", "kernels"]
     config = compose_run(low, scored=False)
     for plain, dtype in (((), torch.bfloat16), (("weights",), torch.float32)):
         module = training_steps(config, plain=plain).module

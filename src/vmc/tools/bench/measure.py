@@ -15,12 +15,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from hydra.utils import get_class
 from torch import Tensor
+from torch.nn import Conv3d
 from tqdm import tqdm
 
 from vmc.config.build import build_part
 from vmc.config.checks import check_complete, check_config, check_parts, resolved
 from vmc.config.command import compose
+from vmc.models.unet3d import FrameConv3d, UNet3D
 from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
 from vmc.utils.processes import processor, resident_peak, spawn_context, usable_processors, versions
@@ -37,6 +41,7 @@ NOTES = {
 }
 
 LAUNCHING = (("trainer.cuda_graph=false", "trainer.compile=null"), "nothing is compiled, nothing a CUDA graph")
+KERNELS = (), "attention and convolutions are those of diffusers, and numbers below 1e-38 are computed with"
 """What every plain loop does otherwise, as `PlainLoop` takes it."""
 
 # --- the run that is measured ---
@@ -101,6 +106,8 @@ class PlainLoop:
         def differs(name: str) -> bool:
             if name == "weights":
                 return build_part(own, "trainer").frozen_dtype != torch.float32
+            if name == "kernels":
+                return issubclass(get_class(own["model"]["_target_"]), UNet3D)
             return not self.choices[name][0] or self.config(overrides, [name]) != own
 
         return list(filter(differs, self.choices))
@@ -109,6 +116,24 @@ class PlainLoop:
         """What memory is and, where a run was compared, what the plain loop is; for a report."""
         meanings = "; ".join(self.choices[name][1] for name in chosen)
         return [NOTES["memory"], *([f"{NOTES['plain']}{meanings}."] if chosen else [])]
+
+
+class RepeatedTexts(AttnProcessor2_0):
+    """Diffusers' attention, which computes keys and values of a clip's text anew for each of its frames."""
+
+    def __call__(self, *given: Any, frames: int = 1, **named: Any) -> Tensor:
+        """As `ClipAttention` is called."""
+        return super().__call__(*given, **named)
+
+
+def plain_kernels(denoiser: Any) -> None:
+    """Give a UNet of clips the layers of diffusers, and this thread numbers below 1e-38."""
+    torch.set_flush_denormal(False)
+    for module in denoiser.modules():
+        if isinstance(module, FrameConv3d):
+            module.__class__ = Conv3d  # type: ignore[assignment]
+        elif isinstance(module, Attention):
+            module.set_processor(RepeatedTexts())
 
 
 def compare(name: str, chosen: Sequence[str], task: Callable[[Collection[str]], float], *, arguments: Any) -> Figures:

@@ -27,7 +27,7 @@ from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
 from vmc.tools.bench import measure
 from vmc.tools.bench.arithmetic import arithmetic_figures
-from vmc.tools.bench.measure import LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench.measure import KERNELS, LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
 from vmc.training.experiment import Experiment
@@ -46,6 +46,7 @@ PLAIN = PlainLoop(
         "weights": (["trainer.master_weights=false"], "all weights are in float32, and cast by autocast in every pass"),
         "recomputation": (["trainer.checkpoint_activations=true"], "the activations of every block are computed again"),
         "groups": ((), "the optimizer has a group for each tensor"),
+        "kernels": KERNELS,
         "launching": LAUNCHING,
         "reading": (["trainer.log_every=1"], "the losses are read after every step"),
     },
@@ -233,6 +234,8 @@ def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) ->
     if "groups" in plain:
         session.optimizer = group_each(session.optimizer)
     module = session.module()
+    if "kernels" in plain:
+        measure.plain_kernels(module.denoiser)
     if "weights" in plain:
         module.denoiser.float()
     return TrainingSteps(module, experiment, kind(**parts))

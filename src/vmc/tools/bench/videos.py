@@ -17,7 +17,7 @@ from vmc.evaluation.score import Evaluation
 from vmc.metrics.base import Record
 from vmc.metrics.suite import Evaluator
 from vmc.tools.bench import measure
-from vmc.tools.bench.measure import LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench.measure import KERNELS, LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 
@@ -36,6 +36,7 @@ PLAIN = PlainLoop(
         ),
         "decoding": (["trainer.low_precision_decoding=false"], "the autoencoder decodes in float32"),
         "overlap": (["trainer.overlap=false"], "a video is decoded and written before the next is begun"),
+        "kernels": KERNELS,
         "launching": LAUNCHING,
     },
 )
@@ -75,6 +76,8 @@ def untuned_generator(experiment: Experiment, *, plain: Collection[str] = ()) ->
     model = TunedModel.load(experiment.model, experiment.token, None, hardware=experiment.hardware)
     batch_size = 1 if "batches" in plain else experiment.generation_batch
     made = model.generator(sampler=experiment.sampler, batch_size=batch_size)
+    if "kernels" in plain:
+        measure.plain_kernels(made.denoiser)
     if "weights" in plain:
         made.denoiser.float()
     if "texts" in plain:
