@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-from hydra.utils import get_class
 from torch import Tensor
 from torch.nn import Conv3d
 from tqdm import tqdm
@@ -107,7 +106,7 @@ class PlainLoop:
             if name == "weights":
                 return build_part(own, "trainer").frozen_dtype != torch.float32
             if name == "kernels":
-                return issubclass(get_class(own["model"]["_target_"]), UNet3D)
+                return isinstance(build_part(own, "model"), UNet3D)
             return not self.choices[name][0] or self.config(overrides, [name]) != own
 
         return list(filter(differs, self.choices))
