@@ -249,6 +249,7 @@ def test_bars_are_met_from_either_side():
             "stop:\n  # a\n  x: 1\n  appearance: 0.1  # b\nc: 3\n",
             "stop:\n  # a\n  x: 1\n  appearance: 0.25  # b\nc: 3\n",
         ),
+        ("stop:\n  appearance: 0.125    # a\n", "stop:\n  appearance: 0.25     # a\n"),
     ],
 )
 def test_a_number_is_put_in_place(text, expected):

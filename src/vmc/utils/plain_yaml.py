@@ -102,7 +102,11 @@ def with_value(text: str, outer: str, inner: str, value: float) -> str:
         parts = {key.value: part for key, part in node.value} if isinstance(node, yaml.MappingNode) else {}
         if (node := parts.get(name)) is None:
             raise ValueError(f"it has no {outer}.{inner}")
-    return f"{text[: node.start_mark.index]}{written(value)}{text[node.end_mark.index :]}"
+    start, end, number = node.start_mark.index, node.end_mark.index, written(value)
+    rest = text[end:]
+    if gap := len(rest) - len(rest.lstrip(" ")) if rest.lstrip(" ").startswith("#") else 0:
+        rest = " " * max(2, gap + end - start - len(number)) + rest[gap:]  # the comment stays in its column
+    return f"{text[:start]}{number}{rest}"
 
 
 def written(value: float) -> str:
