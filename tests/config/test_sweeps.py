@@ -139,7 +139,8 @@ def test_a_search_tries_an_arms_own_rates_on_a_motion_that_is_not_reported(arm, 
 def test_every_rate_of_the_stacks_is_searched():
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
         rates = compose("train").rates
-    assert set(rates) == {key for keys in SEARCHED.values() for key in keys}
+    tried = {"subject"}  # what stills teach is no motion, which the search asks for
+    assert set(rates) - tried == {key for keys in SEARCHED.values() for key in keys}
     for arm, keys in SEARCHED.items():
         for key in keys:  # the first in the sweep of the arm's name, a further one in one of its own
             found = grid(f"rates_{arm if key == keys[0] else key}", "search")
