@@ -235,10 +235,12 @@ def test_an_arm_differs_from_the_method_in_nothing_else(overlay, stack):
 
 
 def test_the_stacks_state_the_same_rates_and_every_one_is_used():
-    used = {arm.rate for arm in OVERLAYS.values()} | {arm.row for arm in OVERLAYS.values() if arm.row}
+    used = {arm.rate for arm in OVERLAYS.values()} | {arm.row for arm in OVERLAYS.values() if arm.row} | {"subject"}
     for stack in STACKS:
         rates = composed(*STACKS[stack]).rates
         assert set(rates) == used
+        subject = composed(*STACKS[stack], "subject=images", "subject.path=DIR", "init=RUN")
+        assert subject.token.further.subject.learning_rate == rates.subject
         assert all(rate > 0 for rate in rates.values())
 
 
