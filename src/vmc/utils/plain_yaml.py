@@ -1,5 +1,6 @@
 """YAML that may come from anybody, read as plain values within bounds; and numbers put in place in a YAML file."""
 
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,10 +104,9 @@ def with_value(text: str, outer: str, inner: str, value: float) -> str:
         if (node := parts.get(name)) is None:
             raise ValueError(f"it has no {outer}.{inner}")
     start, end, number = node.start_mark.index, node.end_mark.index, written(value)
-    rest = text[end:]
-    if gap := len(rest) - len(rest.lstrip(" ")) if rest.lstrip(" ").startswith("#") else 0:
-        rest = " " * max(2, gap + end - start - len(number)) + rest[gap:]  # the comment stays in its column
-    return f"{text[:start]}{number}{rest}"
+    if gap := re.compile(" +(?=#)").match(text, end):  # the comment behind it stays in its column
+        number, end = f"{number}  ".ljust(gap.end() - start), gap.end()
+    return text[:start] + number + text[end:]
 
 
 def written(value: float) -> str:
