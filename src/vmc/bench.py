@@ -64,6 +64,8 @@ def _add_options(parser: ArgumentParser, command: str) -> None:
     add = partial(parser.add_argument, type=int, metavar="N")
     add("--repeats", default=3, help="of every measurement (3)")
     if command == "choices":
+        cases = "the cases whose names contain it, and what they are compared with, such as 'CUDA graph|as shipped'"
+        parser.add_argument("--only", metavar="REGEX", help=cases)
         parser.add_argument("--stack", choices=["paper", "mini"], help="of this stack alone")
         folder = "ZeroScope's with random weights, written where it is not there (outputs/bench/model)"
         parser.add_argument("--model", type=Path, metavar="DIR", default=Path("outputs/bench/model"), help=folder)
@@ -72,6 +74,9 @@ def _add_options(parser: ArgumentParser, command: str) -> None:
     if command not in ("choices", "startup"):
         plain = "with a loop like the release's, and the share of every choice"
         parser.add_argument("--compare", choices=["plain"], help=plain)
+    if command == "train":
+        kernels = "seconds of its kernels, by kind: a GPU's, or PyTorch's operators on a CPU"
+        parser.add_argument("--kernels", action="store_true", help=kernels)
     if command in ("train", "generate"):
         add("--beside", help="measured beside so many busy processes too")
     if count := {"generate": 16, "evaluate": 24, "choices": 8}.get(command):

@@ -19,7 +19,7 @@ from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
 from vmc.models.unet3d import FrameConv3d
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import arithmetic, choices, measure, train, videos
+from vmc.tools.bench import arithmetic, choices, kernels, measure, train, videos
 from vmc.tools.bench.arithmetic import arithmetic_figures, peak_of, step_flops
 from vmc.tools.bench.measure import compose_run, describe, make_report, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, training_steps
@@ -210,6 +210,34 @@ def test_training_is_measured_against_the_plain_loop_and_beside_a_busy_process(s
     assert list(alone) == ["a step", "peak memory, ours", "arithmetic of a step", "arithmetic"]
 
 
+def test_kernels_are_told_by_kind(small, monkeypatch, here):
+    words = ["train", *small, "batch_size=1", "--steps", "2", "--repeats", "1"]
+    monkeypatch.setattr(measure, "apart", lambda task: (task(), 0))
+    found = train.train(bench.parse([*words, "--kernels"]))["figures"]
+    kinds = {name: figure["median"] for name, figure in found.items() if name.startswith("kernels, ")}
+    assert list(kinds) == [f"kernels, {kind}" for kind in [*kernels.KINDS, kernels.REST]]
+    assert min(kinds[f"kernels, {kind}"] for kind in ("optimizer", "convolutions", "matrix products")) > 0
+    assert sum(kinds.values()) <= found["a step"]["median"] * 20 and found["kernels"]["median"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckcrs_nhwc_tilesize128", "convolutions"),
+        ("void cudnn::ops::nchwToNhwcKernel<__nv_bfloat16, __nv_bfloat16, float, false>", "layout"),
+        ("nvjet_tst_128x256_64x4_1x2_h_bz_coopA_TNT", "matrix products"),
+        ("void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<64, 128, 128, 4>>", "attention"),
+        ("void at::native::(anonymous namespace)::RowwiseMomentsCUDAKernel<float>", "normalization"),
+        ("void at::native::multi_tensor_apply_kernel<FusedAdamMathFunctor<float, 4>>", "optimizer"),
+        ("void at::native::elementwise_kernel<128, 4, direct_copy_kernel_cuda>", "copies and casts"),
+        ("void at::native::vectorized_elementwise_kernel<4, at::native::silu_kernel>", "elementwise and others"),
+        ("aten::addmm", "matrix products"),
+    ],
+)
+def test_a_kernel_is_known_by_its_name(name, kind):
+    assert kernels.kind_of(name) == kind
+
+
 def test_busy_processes_are_gone_afterwards(monkeypatch):
     started, popen = [], subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda *words: started.append(popen(*words)) or started[-1])
@@ -220,19 +248,32 @@ def test_busy_processes_are_gone_afterwards(monkeypatch):
 def test_every_case_composes_and_one_that_does_not_is_named(monkeypatch):
     cases = choices.find_cases(["paper"])
     assert len({case.label for case in cases}) == len(cases) == len(choices.TRAINING) + len(choices.SAMPLING)
+    some = [case.label for case in choices.find_cases(["paper", "mini"], only="mini sampling, CUDA|paper.*kept$")]
+    assert some == [
+        *("paper training, like the release", "paper training, activations kept"),
+        *("paper training, compiled layers, activations kept", "paper training, one CUDA graph, activations kept"),
+        *("mini sampling, like the release", "mini sampling, CUDA graphs"),
+    ]
+    with pytest.raises(VmcError, match=r"--only is nothing, which no case's name contains"):
+        choices.find_cases(["mini"], only="nothing")
     monkeypatch.setattr(choices, "TRAINING", {"good": [], "wrong": ["trainer.checkpoint=1"]})
     with pytest.raises(VmcError, match=r"case 'mini training, wrong': trainer.checkpoint is unknown; did you mean"):
         choices.find_cases(["mini"])
 
 
-def test_cases_are_measured_against_the_release_and_a_failed_one_ends_no_other(small, monkeypatch, here):
+def test_cases_are_measured_against_the_release_and_a_failed_one_ends_no_other(small, monkeypatch, here, capsys):
     named = {choices.RELEASE: [], "kept": ["batch_size=1"], "none": ["+baseline=pretrained"]}
     monkeypatch.setattr(choices, "TRAINING", named)
     monkeypatch.setattr(choices, "SAMPLING", {choices.RELEASE: [], "as shipped": []})
     monkeypatch.setattr(choices, "SHORT", [])
     words = ["choices", "--stack", "mini", "trainer=cpu", *small, "batch_size=1", "--steps", "1", "--videos", "1"]
     monkeypatch.setattr(train, "PLAIN", replace(train.PLAIN, choices={"groups": train.PLAIN.choices["groups"]}))
-    report = choices.choices(bench.parse([*words, "--repeats", "1"]))
+    written = []
+    monkeypatch.setattr(choices, "write_json", lambda file, found: written.append((file.name, len(found["figures"]))))
+    report = choices.choices(bench.parse([*words, "--repeats", "1", "--output", "found.json"]))
+    assert written == [("found.json", known) for known in (2, 5, 5, 7, 10)]  # each case as soon as it is known
+    said = capsys.readouterr().out
+    assert "mini training, kept ..." in said and "  mini training, none failed: parameters is null" in said
     found = {name: figure["median"] for name, figure in report["figures"].items()}
     for kind, case in (("training", "kept"), ("sampling", "as shipped")):
         label = f"mini {kind}, {case}"

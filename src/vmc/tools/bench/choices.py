@@ -3,6 +3,7 @@
 A case is a list of overrides of `vmc.train`, measured in a process of its own: one that fails ends no other.
 """
 
+import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from vmc.tools.bench import measure, train, videos
 from vmc.tools.bench.measure import Figures
 from vmc.tools.full_size import random_folder
 from vmc.utils.errors import VmcError
+from vmc.utils.files import write_json
 
 RELEASE = "like the release"
 """The case that the others are compared with; everything that is a choice is plain."""
@@ -85,11 +87,17 @@ class Case(NamedTuple):
         return self.label.endswith(f", {RELEASE}")
 
 
-def find_cases(stacks: Sequence[str], further: Sequence[str] = ()) -> list[Case]:
-    """All cases of some stacks, with further overrides behind their own; on a GPU where those name no trainer.
+def find_cases(stacks: Sequence[str], further: Sequence[str] = (), only: str | None = None) -> list[Case]:
+    """The cases of some stacks, with further overrides behind their own; on a GPU where those name no trainer.
+
+    Args:
+        stacks: paper or mini.
+        further: overrides behind each case's own.
+        only: a regular expression that a case's name contains; None takes all. What the others are compared with is
+            among them whatever this says.
 
     Raises:
-        VmcError: naming the case whose overrides do not compose.
+        VmcError: no case has such a name, or the overrides of the one that is named do not compose.
     """
     found = []
     trainer = [] if any(word.startswith("trainer=") for word in further) else ["trainer=gpu"]
@@ -99,6 +107,12 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = ()) -> list[Case]
             for name, words in cases.items():
                 overrides = [f"stack={stack}", *trainer, *(SHORT if samples else ()), *words, *further]
                 found.append(Case(label=f"{stack} {kind}, {name}", overrides=overrides, samples=samples))
+    if only:
+        wanted = [case for case in found if re.search(only, case.label)]
+        if not wanted:
+            raise VmcError(f"--only is {only}, which no case's name contains; leave it out to see them all")
+        kinds = {case.label.partition(",")[0] for case in wanted}
+        found = [case for case in found if case in wanted or (case.release and case.label.partition(",")[0] in kinds)]
     for case in found:
         try:
             measure.compose_run(case.overrides, scored=case.samples, build=False)
@@ -108,19 +122,22 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = ()) -> list[Case]
 
 
 def choices(arguments: Namespace) -> dict[str, Any]:
-    """Seconds, memory and gain of every case; those that fail stand in the notes with the reason.
+    """Seconds, memory and gain of every case; those that fail stand in the notes with the reason. Each is
+    printed, and written to `--output`, as soon as it is known.
 
     Raises:
         VmcError: a case does not compose, or there is no GPU.
     """
     stacks = [arguments.stack] if arguments.stack else ["paper", "mini"]
-    cases = find_cases(stacks, arguments.overrides)
+    cases = find_cases(stacks, arguments.overrides, arguments.only)
     hardware = build_part(measure.compose_run(cases[0].overrides, scored=False, build=False), "trainer")
     own_model = any(word.startswith("model.path=") for word in arguments.overrides)
-    if "paper" in stacks and not own_model and not arguments.model.is_dir():
+    paper = any("stack=paper" in case.overrides for case in cases)
+    if paper and not own_model and not arguments.model.is_dir():
         random_folder(arguments.model, ZEROSCOPE)
+    settings = {"steps": arguments.steps, "videos": arguments.videos, "overrides": len(arguments.overrides)}
     figures: Figures = {}
-    failed, base = list[str](), float("nan")
+    failed, base, report = list[str](), float("nan"), dict[str, Any]()
     for case in cases:
         print(f"{case.label} ...", flush=True)
         base = float("nan") if case.release else base
@@ -130,15 +147,20 @@ def choices(arguments: Namespace) -> dict[str, Any]:
             taken, peak = measure.apart(task)
         except Exception as error:  # out of memory, a package that is not installed, a kernel that is not there
             failed.append(f"{case.label} failed: {user_error(error) or ' '.join(str(error).split())[:300]}")
-            continue
-        values = np.array(taken)
-        figures |= {case.label: ("s", values), f"{case.label}, memory": ("GiB", np.array([peak / 2**30]))}
-        if case.release:
-            base = float(np.median(values))
-        elif np.isfinite(base):
-            figures[f"{case.label}, gain"] = "x", base / values
-    settings = {"steps": arguments.steps, "videos": arguments.videos, "overrides": len(arguments.overrides)}
-    return measure.make_report("choices", settings, figures, [*NOTES, *failed], hardware)
+            print(f"  {failed[-1]}", flush=True)
+        else:
+            values = np.array(taken)
+            found: Figures = {case.label: ("s", values), f"{case.label}, memory": ("GiB", np.array([peak / 2**30]))}
+            if case.release:
+                base = float(np.median(values))
+            elif np.isfinite(base):
+                found[f"{case.label}, gain"] = "x", base / values
+            print("  " + ", ".join(f"{np.median(some):.4g} {unit}" for unit, some in found.values()), flush=True)
+            figures |= found
+        report = measure.make_report("choices", settings, figures, [*NOTES, *failed], hardware)
+        if arguments.output is not None:  # after each: all of them take half an hour, and one may not let it end
+            write_json(arguments.output, report)
+    return report
 
 
 def measure_case(case: Case, path: Sequence[str], steps: int, count: int, repeats: int) -> list[float]:

@@ -27,6 +27,7 @@ from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
 from vmc.tools.bench import measure
 from vmc.tools.bench.arithmetic import arithmetic_figures
+from vmc.tools.bench.kernels import KernelTimes
 from vmc.tools.bench.measure import KERNELS, LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
@@ -71,6 +72,8 @@ def train(arguments: Namespace) -> dict[str, Any]:
     chosen = PLAIN.differing(overrides) if arguments.compare else []
     figures = measure.compare("a step", chosen, partial(time_step, overrides, steps), arguments=arguments)
     figures |= arithmetic_figures(session, figures["a step"][1])
+    if arguments.kernels:
+        figures |= measure.apart(partial(kernel_figures, overrides, steps))[0]
     settings = measure.describe(config, session.experiment, batch_size=config["batch_size"], steps=steps)
     notes = [NOTES["train"], *PLAIN.notes(chosen)]
     return measure.make_report("train", settings, figures, notes, session.experiment.hardware)
@@ -83,6 +86,13 @@ def time_step(overrides: Sequence[str], steps: int, plain: Collection[str]) -> f
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     return taken
+
+
+def kernel_figures(overrides: Sequence[str], steps: int) -> Figures:
+    """What the kernels of our loop take."""
+    kernels = KernelTimes(WARM_UP, steps)
+    training_steps(PLAIN.config(overrides)).run(steps, kernels)
+    return kernels.figures()
 
 
 def startup(arguments: Namespace) -> dict[str, Any]:
@@ -178,13 +188,13 @@ class TrainingSteps:
     experiment: Experiment
     batches: TrainingBatches
 
-    def run(self, steps: int) -> float:
+    def run(self, steps: int, *callbacks: pl.Callback) -> float:
         """Mean seconds of so many steps after the warm-up."""
         hardware = self.experiment.hardware
         on_gpu = hardware.device.type == "cuda"
         clock = Clock({WARM_UP, WARM_UP + steps}, every=hardware.log_every)
         fitting = [FittedActivations()] if on_gpu and hardware.recomputed == "auto" else []
-        trainer = hardware.trainer(steps=WARM_UP + steps, callbacks=[clock, *fitting])
+        trainer = hardware.trainer(steps=WARM_UP + steps, callbacks=[clock, *fitting, *callbacks])
         trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0, pin_memory=on_gpu))
         first, last = clock.times
         return (last - first) / steps
