@@ -256,6 +256,8 @@ def test_every_case_composes_and_one_that_does_not_is_named(monkeypatch):
     ]
     with pytest.raises(VmcError, match=r"--only is nothing, which no case's name contains"):
         choices.find_cases(["mini"], only="nothing")
+    with pytest.raises(VmcError, match=r"--only is \(, which is no regular expression"):
+        choices.find_cases(["mini"], only="(")
     monkeypatch.setattr(choices, "TRAINING", {"good": [], "wrong": ["trainer.checkpoint=1"]})
     with pytest.raises(VmcError, match=r"case 'mini training, wrong': trainer.checkpoint is unknown; did you mean"):
         choices.find_cases(["mini"])

@@ -97,7 +97,7 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = (), only: str | N
             among them whatever this says.
 
     Raises:
-        VmcError: no case has such a name, or the overrides of the one that is named do not compose.
+        VmcError: `only` is no regular expression, or in no case's name; or a case does not compose, which is named.
     """
     found = []
     trainer = [] if any(word.startswith("trainer=") for word in further) else ["trainer=gpu"]
@@ -108,7 +108,10 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = (), only: str | N
                 overrides = [f"stack={stack}", *trainer, *(SHORT if samples else ()), *words, *further]
                 found.append(Case(label=f"{stack} {kind}, {name}", overrides=overrides, samples=samples))
     if only:
-        wanted = [case for case in found if re.search(only, case.label)]
+        try:
+            wanted = [case for case in found if re.search(only, case.label)]
+        except re.error as error:
+            raise VmcError(f"--only is {only}, which is no regular expression: {error}; give one") from error
         if not wanted:
             raise VmcError(f"--only is {only}, which no case's name contains; leave it out to see them all")
         kinds = {case.label.partition(",")[0] for case in wanted}
