@@ -163,7 +163,7 @@ def test_an_installed_wheel_works_from_any_folder(tmp_path):
         assert "motion: air_quotes, carlton, custom, dab, drumming_fingers" in shown.stdout
     line = [python, "-m", "vmc.train", "--config-name", "ablations", "optimizer.lr=1,2"]
     swept = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
-    assert "two different arms would write outputs/mini/params_none/swiping_down/seed0" in swept.stderr
+    assert "two different arms would write outputs/mini/reg_synthetic/swiping_down/seed0" in swept.stderr
     where = subprocess.check_output([python, "-c", "import vmc; print(vmc.__file__)"], env=environment, text=True)
     assert where.startswith(str(tmp_path / "empty"))
     assert (Path(where.strip()).parent / "sweeps").is_dir()
