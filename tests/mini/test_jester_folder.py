@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from vmc.mini.world import jester_folder
 from vmc.mini.world.gestures import LABELS
 from vmc.mini.world.hashing import SOURCES, renderer_hash
 from vmc.mini.world.jester_folder import LABEL_ORDER, default_folder, write
+from vmc.utils import processes
 from vmc.utils.errors import VmcError
 
 CLASSES = ("Drumming Fingers", "No gesture")
@@ -60,6 +62,19 @@ def test_processes_inherit_no_locks_of_this_ones_threads(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "fork")
     write(tmp_path / "made", per_class=1, classes=CLASSES, train_per_class=0, test_clips=0, workers=2)
     assert len(list((tmp_path / "made" / "20bn-jester-v1").iterdir())) == 2
+
+
+def test_arms_side_by_side_render_on_the_cores_of_all(tmp_path, monkeypatch):
+    asked = []
+
+    def pool(count, *, mp_context, initializer, initargs):
+        asked.append((count, initializer, initargs))
+        return ThreadPoolExecutor(1)
+
+    monkeypatch.setattr(processes, "_cores_of_all", frozenset({4, 5}))
+    monkeypatch.setattr(jester_folder, "ProcessPoolExecutor", pool)
+    write(tmp_path / "made", per_class=1, classes=CLASSES, train_per_class=0, test_clips=0)
+    assert asked == [(2, processes.use_cores, ({4, 5},))]
 
 
 def test_another_seed_gives_other_clips(folder, tmp_path):

@@ -58,12 +58,14 @@ def test_each_worker_has_cores_of_its_own_where_there_are_enough(monkeypatch):
     from vmc.utils import processes
 
     pinned = []
+    monkeypatch.setattr(processes, "_cores_of_all", None)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5, 6, 7})
     monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: pinned.append(cores))
     processes._pin_cores(1, 2, 2)
     processes._pin_cores(0, 3, 2)
     processes._pin_cores(0, 2, None)
     assert pinned == [[6, 7]]
+    assert processes.cores_of_all() == {4, 5, 6, 7}, "what all of them wait for is made on the cores of all"
 
 
 MODULE = """

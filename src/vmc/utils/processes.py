@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from multiprocessing.context import SpawnContext
@@ -30,6 +30,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 _place: FileLock | None = None
 _watched = False
+_cores_of_all: frozenset[int] | None = None
 
 
 @contextmanager
@@ -143,11 +144,26 @@ def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> 
 
 
 def _pin_cores(number: int, places: int, threads: int | None) -> None:
+    global _cores_of_all
     if threads is None or not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))
     if places * threads <= len(cores):
+        _cores_of_all = frozenset(cores)
         os.sched_setaffinity(0, cores[number * threads : (number + 1) * threads])
+
+
+def cores_of_all() -> frozenset[int]:
+    """The cores of all workers side by side where this process is one of them; else those that it may use itself."""
+    if _cores_of_all is not None:
+        return _cores_of_all
+    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
+def use_cores(cores: Iterable[int]) -> None:
+    """Run this process on these cores, where the system lets it choose."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
 
 
 def _visible_gpus() -> Sequence[str]:

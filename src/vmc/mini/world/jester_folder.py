@@ -7,7 +7,6 @@ jester-v1-validation.csv            id;label
 jester-v1-test.csv                  id
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from vmc.mini.world.specs import sample_clip
 from vmc.utils.cache import only_process
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder, cache_root
-from vmc.utils.processes import spawn_context
+from vmc.utils.processes import cores_of_all, spawn_context, use_cores
 
 FRAME_SIZE = (100, 132)
 """Height and width of the written frames."""
@@ -99,7 +98,7 @@ def write(
         seed: another seed gives other persons and clips.
         train_per_class: training clips of every class.
         test_clips: clips without a label.
-        workers: processes, by default one for each processor.
+        workers: processes, by default one for each processor that this process may use.
 
     Raises:
         VmcError: the folder is not empty, a class does not exist, or a count is negative.
@@ -158,14 +157,17 @@ def _write_tables(folder: Path, clips: Iterable[_Clip]) -> None:
 
 def _write_clips(folder: Path, clips: Sequence[_Clip], workers: int | None) -> None:
     folder.mkdir()
-    count = min(workers or os.cpu_count() or 1, len(clips))
+    # Arms side by side wait for these clips: they are rendered on the cores of all arms, not on this one's alone.
+    cores = cores_of_all()
+    count = min(workers or len(cores), len(clips))
     with tqdm(total=len(clips), desc="rendering clips", unit="clip", delay=_PATIENCE, disable=None, leave=False) as bar:
         if count <= 1:
             for clip in clips:
                 _write_clip(folder, clip)
                 bar.update()
         else:
-            with ProcessPoolExecutor(count, mp_context=spawn_context()) as pool:
+            spread = {"initializer": use_cores, "initargs": (cores,)}
+            with ProcessPoolExecutor(count, mp_context=spawn_context(), **spread) as pool:
                 for _ in pool.map(_write_clip, [folder] * len(clips), clips, chunksize=4):
                     bar.update()
 
