@@ -19,7 +19,7 @@ from vmc.reporting.figures.common import DrawFigure
 from vmc.reporting.figures.copies import figure8
 from vmc.reporting.figures.curves import figure7
 from vmc.reporting.figures.strips import figure3
-from vmc.reporting.gallery.writing import link_videos, write_exemplars
+from vmc.reporting.gallery import link_videos, write_exemplars
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.results import Report

@@ -9,7 +9,7 @@ import pytest
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import Difference
 from vmc.reporting.catalog import KNOWN_ARMS
-from vmc.reporting.findings import CANNOT_TELL, CONTRADICTS, FINDINGS, SHOWS, findings_table, judge
+from vmc.reporting.comparisons import CANNOT_TELL, CONTRADICTS, FINDINGS, SHOWS, findings_table, judge
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 

@@ -14,7 +14,7 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.evaluation.generation import note_videos
 from vmc.reporting.build import write_report
-from vmc.reporting.gallery.writing import further_places
+from vmc.reporting.gallery import further_places
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.runs.clips import COLUMNS

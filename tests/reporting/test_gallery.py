@@ -18,7 +18,7 @@ from vmc.data.video import count_frames, write_video
 from vmc.reporting.build import write_report
 from vmc.reporting.figures.common import BANDS
 from vmc.reporting.figures.curves import figure7
-from vmc.reporting.gallery.writing import FLAGS, link_videos, places, render
+from vmc.reporting.gallery import FLAGS, SCRIPTS, link_videos, places, render_page
 from vmc.reporting.load import find_runs
 from vmc.reporting.loaded import Scored
 from vmc.reporting.results import Report
@@ -109,7 +109,9 @@ def crowded(tmp_path_factory) -> Path:
     points = {"accuracy": [[0, 0, 0.0, 0.0, 5.0, True], [100, 400, 50.0, 40.0, 60.0, True]]}
     curve = {"note": "", "dash": "", "points": points, "runs": []}
     curves = [curve | {"arm": arm, "name": arm, "colour": None if arm == "method" else "#332288"} for arm in arms]
-    page = render(
+    page = render_page(
+        "page.html",
+        SCRIPTS,
         runs="crowded",
         places=[place],
         common={"fields": [], "flags": list(FLAGS)},
@@ -204,7 +206,9 @@ def test_a_run_without_an_evaluation_is_said(made_up, scored):
 
 
 def test_a_page_without_anything_is_a_page():
-    page = render(
+    page = render_page(
+        "page.html",
+        SCRIPTS,
         runs="a & b",
         places=[],
         common={"fields": [], "flags": []},

@@ -4,9 +4,8 @@ import csv
 
 import pytest
 
-from vmc.reporting.forgetting import forgetting_table
 from vmc.reporting.load import find_runs
-from vmc.reporting.motions import base_knowledge, known_relatives, motion_notes, motions_table
+from vmc.reporting.other_tables import base_knowledge, forgetting_table, known_relatives, motion_notes, motions_table
 from vmc.reporting.results import Report
 from vmc.utils.files import atomic_write
 

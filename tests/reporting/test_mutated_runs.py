@@ -17,7 +17,7 @@ from vmc.evaluation.score import Evaluation
 from vmc.metrics.quality import Quality
 from vmc.metrics.scores import read_scores
 from vmc.metrics.suite import Evaluator
-from vmc.reporting.gallery.writing import places
+from vmc.reporting.gallery import places
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError

@@ -23,9 +23,9 @@ from vmc.reporting.build import check_output, report_folder
 from vmc.reporting.figures.common import Drawn, draw_figures, groups, looks, save, styled
 from vmc.reporting.figures.copies import nearest, pairs
 from vmc.reporting.figures.curves import COLUMNS as POINT
-from vmc.reporting.figures.curves import Curve, curve_of_arm, draw_curves, draw_timesteps
+from vmc.reporting.figures.curves import Curve, curve_of, draw_curves, draw_timesteps
 from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
-from vmc.reporting.gallery.writing import places
+from vmc.reporting.gallery import places
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.reporting.tables import p_value, rounded, shown, with_test
@@ -407,14 +407,14 @@ def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):
         }
         made_up.run(seed=seed, evaluations=evaluations)
     made_up.run(seed=2, evaluations={0: scored(appearance=0.3, correct=(1,) * 4)}, status="failed")
-    curve = curve_of_arm(find_runs(made_up.root).runs)
+    curve = curve_of(find_runs(made_up.root).runs)
     assert (curve.runs, curve.of, curve.finished) == (2, 3, True)
     accuracy, appearance = (one for one in MEASURES if one.name in ("motion_accuracy", "appearance"))
     points = curve.having(accuracy)
     assert points[["step", "updates", "value"]].to_numpy().tolist() == [[0, 0.0, 0.375], [100, 400.0, 0.375]]
     assert points.low.iloc[0] <= 0.375 <= points.high.iloc[0]
     (alone,) = [run for run in find_runs(made_up.root).runs if run.seed == 0]
-    assert [*curve_of_arm([alone]).having(appearance).step] == [0, 100, 200]
+    assert [*curve_of([alone]).having(appearance).step] == [0, 100, 200]
 
 
 @pytest.mark.parametrize(("count", "bands"), [(6, 6), (7, 1)])

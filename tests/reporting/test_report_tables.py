@@ -10,8 +10,8 @@ import pytest
 
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import ONE_MODEL
-from vmc.reporting.catalog import LAYOUTS, METHOD
-from vmc.reporting.compare import NO_RANGE, ONE_EVALUATION, OTHER_RUNS, paper_values
+from vmc.reporting.catalog import LAYOUTS, METHOD, paper_values
+from vmc.reporting.compare import NO_RANGE, ONE_EVALUATION, OTHER_RUNS
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.utils.tables import to_latex, to_markdown

@@ -1,11 +1,9 @@
-"""Tables and figures from run folders alone, in five parts.
+"""Tables, figures and a gallery from run folders alone.
 
-Load: `load.py` reads run folders, and finds videos that stand in no table, into the classes of `loaded.py`; `checks.py`
-refuses what does not belong together.
-Compare: `matched.py` takes each run at the matched appearance, `compare.py` sets arms against the method and the values
-of the paper (`paper.csv`), in the lines that `catalog.py` lists; `findings.py` says which of the paper's findings
-(`findings.csv`) the runs show; `results.py` holds all of it.
-Tables and figures: `tables.py`, and a file a figure in `figures/`; `dashboard.py` lays out W&B's page.
-Gallery: `gallery/`, a page with its scripts.
-User study: `choice.py` makes the page, `answers.py` reads what people chose. `build.py` writes the folder of a report.
+`load.py` reads run folders into the classes of `loaded.py`; `checks.py` refuses what does not belong together.
+`matched.py` takes each run at the matched appearance and `compare.py` sets arms against each other; `catalog.py` lists
+what the paper's tables hold. `results.py` holds all that a report shows.
+`tables.py` makes the paper's tables, `comparisons.py` and `other_tables.py` make the others; `figures/` has a file a
+figure, `gallery.py` and `web/` make the page with all videos, `dashboard.py` lays out W&B's.
+A user study is made by `choice.py` and read by `answers.py`. `build.py` writes the folder of a report.
 """

@@ -1,19 +1,22 @@
-"""The answers that a page of `choice.py` exported: read, looked up in its key, and summed up in a table."""
+"""The answers that a page of `choice.py` exported: read, looked up in its key, summed up in a table and a figure."""
 
 import csv
+import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Interval, crossed_interval
 from vmc.reporting.catalog import arm_name, arm_order
+from vmc.reporting.figures.common import MUTED, Drawn, draw_intervals, looks
 from vmc.reporting.loaded import one_line
+from vmc.reporting.results import Report
 from vmc.reporting.tables import NOTHING, rounded, to_csv, with_interval
 from vmc.utils.errors import VmcError
 from vmc.utils.tables import TextTable
@@ -43,11 +46,10 @@ def read_key(file: Path) -> list[dict[str, str]]:
 
 def _by_pair(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], list[Mapping[str, str]]]:
     """The rows of a key by page and pair."""
-    return {place: list(videos) for place, videos in groupby(sorted(rows, key=_pair_of), key=_pair_of)}
-
-
-def _pair_of(row: Mapping[str, str]) -> tuple[str, str]:
-    return row["page"], row["pair"]
+    pairs: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        pairs.setdefault((row["page"], row["pair"]), []).append(row)
+    return pairs
 
 
 def answer_files(chosen: str | Sequence[str]) -> list[Path]:
@@ -76,19 +78,20 @@ def read_answers(files: Iterable[Path], key: Sequence[Mapping[str, str]], *, sou
         for line, row in enumerate(_read_rows(file, ANSWER_COLUMNS, "give a CSV as the page exports it"), start=2):
             where = f"{file}, line {line}"
             if row["page"] not in pages:
-                named, remedy = f"is of page {row['page']!r}", "give its own choice.key"
-            else:
-                named, remedy = f"has pair {row['pair']!r}", "take the file as exported"
-            if (videos := known.get(_pair_of(row))) is None:
-                raise VmcError(f"{where} {named}, which {source} does not know; {remedy}")
-            answer = _answer(row, {one["video"]: one for one in videos}, where)
+                raise VmcError(
+                    f"{where} is of page {row['page']!r}, which {source} does not know; give its own choice.key"
+                )
+            if (videos := known.get((row["page"], row["pair"]))) is None:
+                raise VmcError(
+                    f"{where} has pair {row['pair']!r}, which {source} does not know; take the file as exported"
+                )
+            found.append(_answer(row, {one["video"]: one for one in videos}, where))
             if (place := tuple(row[name] for name in ("page", "rater", "question", "pair"))) in given:
                 raise VmcError(
                     f"{where} has rater {row['rater']}'s answer to pair {row['pair']} ({row['question']}) again, after"
                     f" {given[place]}; give each person's last file alone"
                 )
             given[place] = where
-            found.append(answer)
     return pd.DataFrame(found)
 
 
@@ -108,10 +111,13 @@ def _answer(row: Mapping[str, str], videos: Mapping[str, Mapping[str, str]], whe
     }
     for name in (name for name, wrong in faults.items() if wrong):
         raise VmcError(f"{where} has {row[name]!r} as {name}, which cannot be for its pair; take the file as exported")
-    chosen = {name: row[name] for name in ("page", "rater", "question", "pair")}
-    chosen |= {"arm": videos[row["chosen"]]["arm"], "motion": one["motion"], "subject": one["subject"]}
-    arms = tuple(sorted((video["arm"] for video in videos.values()), key=arm_order))
-    return chosen | {"arms": arms, "left": row["chosen"] == row["left"], "seconds": seconds}
+    return {
+        **{name: row[name] for name in ("page", "rater", "question", "pair")},
+        "arm": videos[row["chosen"]]["arm"],
+        "arms": tuple(sorted((video["arm"] for video in videos.values()), key=arm_order)),
+        **{"motion": one["motion"], "subject": one["subject"], "left": row["chosen"] == row["left"]},
+        "seconds": seconds,
+    }
 
 
 def _read_rows(file: Path, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
@@ -175,11 +181,9 @@ def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[s
     hits_N = np.asarray(answers["arm"] == arms[0], dtype=np.float64)
     low, high = crossed_interval(hits_N, list(answers["rater"]), list(answers["subject"]))
     share, (pairs, kappa) = float(hits_N.mean()), agreement(answers)
-    one = {"arm": arms[0], "chosen": share, "chosen_low": low, "chosen_high": high}
-    other = {"other": arms[1], "other_chosen": 1 - share, "other_chosen_low": 1 - high, "other_chosen_high": 1 - low}
     return {
-        **one,
-        **other,
+        **{"arm": arms[0], "chosen": share, "chosen_low": low, "chosen_high": high},
+        **{"other": arms[1], "other_chosen": 1 - share, "other_chosen_low": 1 - high, "other_chosen_high": 1 - low},
         "leaves_out_half": low > 0.5 or high < 0.5,  # False where there is no interval
         "raters": answers["rater"].nunique(),
         "subjects": answers["subject"].nunique(),
@@ -217,3 +221,25 @@ def agreement(answers: pd.DataFrame) -> tuple[int, float]:
     alike = float(((counts * (counts - 1)).sum(1) / (raters_N * (raters_N - 1))).mean())
     chance = float(((counts.sum(0) / counts.sum()) ** 2).sum())
     return len(counts), (alike - chance) / (1 - chance) if chance < 1 else math.nan
+
+
+def choice(report: Report) -> Iterator[Drawn]:
+    """How often each arm was chosen, a line for each of the study's table, where there are answers."""
+    if report.study is None:
+        return
+    rows = list(csv.DictReader(io.StringIO(report.study[1])))
+    figure = Figure(figsize=(7, 1.3 + 0.42 * len(rows)), layout="constrained")
+    axes, drawn = figure.subplots(), looks(row["arm"] for row in rows)
+    said = [f"{row['question']}, {row['motion'].replace('_', ' ')} ({row['answers']} answers)" for row in rows]
+    against = [f"{arm_name(row['arm'])} against {arm_name(row['other'])}" for row in rows]
+    several = len(set(against)) > 1
+    names = [f"{one}: {text}" if several else text for one, text in zip(against, said, strict=True)]
+    ends = [[100 * float(row[name] or "nan") for name in ("chosen_low", "chosen", "chosen_high")] for row in rows]
+    draw_intervals(axes, ends, names, [drawn[row["arm"]].color for row in rows], markersize=7)
+    axes.axvline(50, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
+    axes.set(xlim=(0, 100), xlabel="chosen, %" if several else f"{against[0]}: chosen, %")
+    caption = (
+        "User study: how often an arm was chosen against the other, with intervals of 95 % that take raters and"
+        " subjects as crossed clusters. The dashed line is no preference."
+    )
+    yield Drawn(figure=figure, caption=caption)

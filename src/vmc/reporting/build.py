@@ -8,7 +8,7 @@ from pathlib import Path
 from vmc.reporting.catalog import LAYOUTS
 from vmc.reporting.choice import FOLDER, PAGE, Page, keep_page
 from vmc.reporting.figures.common import DrawFigure, draw_figures
-from vmc.reporting.gallery.writing import write_gallery
+from vmc.reporting.gallery import write_gallery
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder

@@ -1,7 +1,10 @@
-"""What the tables of the paper list: arms, the parts they belong to, and what else stands below them."""
+"""What the tables of the paper list: arms, the parts they belong to, what stands below them, and the paper's values."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from vmc.metrics.declared import MEASURES
@@ -100,3 +103,33 @@ def arm_name(arm: str) -> str:
 def arm_order(arm: str) -> tuple[int, str]:
     """A sorting key: the method, the baselines, the ablations, then all others by name."""
     return (KNOWN_ARMS.index(arm) if arm in KNOWN_ARMS else len(KNOWN_ARMS)), arm
+
+
+def read_rows(name: str) -> list[dict[str, str]]:
+    """The rows of a CSV that comes with the package, beside this file."""
+    return list(csv.DictReader(Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()))
+
+
+class PaperValue(NamedTuple):
+    """A number as the paper prints it, or what it says where the number is not known."""
+
+    text: str  # as printed; empty where it is not known
+    percent: bool
+    standing: str  # `paper`, `second-hand` or `unknown`
+    says: str  # what the paper says of it besides
+
+    @property
+    def value(self) -> float | None:
+        """As a number, shares between 0 and 1."""
+        return float(self.text) / (100 if self.percent else 1) if self.text else None
+
+
+@cache
+def paper_values() -> dict[tuple[str, str, str], PaperValue]:
+    """By table, arm and metric."""
+    return {
+        (row["table"], row["arm"], row["metric"]): PaperValue(
+            row["value"], row["unit"] == "%", row["standing"], row["says"]
+        )
+        for row in read_rows("paper.csv")
+    }

@@ -17,7 +17,7 @@ from typing import Any
 from vmc.data.video import read_frames
 from vmc.reporting.answers import ANSWER_COLUMNS, ASKED, KEY_COLUMNS, MOTION, read_key
 from vmc.reporting.catalog import arm_name, arm_order
-from vmc.reporting.gallery.writing import render_page, shape_of, write_exemplar
+from vmc.reporting.gallery import render_page, shape_of, write_exemplar
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.results import Report
 from vmc.reporting.tables import to_csv
@@ -97,7 +97,7 @@ class Page:
         asked = [{"id": question, "text": text} for question, text in self.asked.items()]
         study = {"page": page, "questions": asked, "named": self.named, "columns": ANSWER_COLUMNS, "pairs": shown}
         study |= shape_of(folder / FOLDER / file for file in shown[0]["videos"].values())
-        text = render_page("choice.html", ("base.js", "player.js", "choice.js"), study=study)
+        text = render_page("choice.html", ("player.js", "choice.js"), study=study)
         (folder / FOLDER / PAGE).write_text(text, encoding="utf-8", newline="\n")
         kept = [row for row in read_key(earlier / KEY) if row["page"] != page] if (earlier / KEY).is_file() else []
         (folder / KEY).write_text(to_csv([*kept, *rows]), encoding="utf-8", newline="\n")

@@ -1,46 +1,17 @@
-"""Arms against the method and against the paper's own values: the lines of a table as data."""
+"""Arms against each other at equal appearance: differences of their metrics, with tests."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from vmc.metrics.columns import Measure, united
+from vmc.metrics.columns import united
 from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
 from vmc.metrics.resampling import Array, Resampled, shares_of
 from vmc.metrics.statistics import Difference, Interval, holm, intervals_of, paired_differences
-from vmc.reporting.catalog import METHOD, Layout, Line
-from vmc.reporting.matched import NOT_RUN, RESAMPLES, Result, all_measures, mean_over_motions
-
-FILE = Path(__file__).with_name("paper.csv")
-
-
-class PaperValue(NamedTuple):
-    """A number as the paper prints it, or what it says where the number is not known."""
-
-    text: str  # as printed; empty where it is not known
-    percent: bool
-    standing: str  # `paper`, `second-hand` or `unknown`
-    says: str  # what the paper says of it besides
-
-    @property
-    def value(self) -> float | None:
-        """As a number, shares between 0 and 1."""
-        return float(self.text) / (100 if self.percent else 1) if self.text else None
-
-
-@cache
-def paper_values() -> dict[tuple[str, str, str], PaperValue]:
-    """By table, arm and metric."""
-    rows = csv.DictReader(FILE.read_text(encoding="utf-8").splitlines())
-    named = ((row, (row["table"], row["arm"], row["metric"])) for row in rows)
-    return {name: PaperValue(row["value"], row["unit"] == "%", row["standing"], row["says"]) for row, name in named}
-
+from vmc.reporting.catalog import METHOD
+from vmc.reporting.matched import RESAMPLES, Result, mean_over_motions
 
 NO_RANGE, ONE_EVALUATION = "no common range of appearance", "a single evaluation"
 OTHER_RUNS, OTHER_VIDEOS = "no common motion and seed", "no common videos"
@@ -77,14 +48,16 @@ def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: fl
     """Compare an arm with another; where the crossing lies is found again in every resample of the subjects."""
     if not one.matched or not other.matched:
         return Comparison(arm=one.arm, reference=other.arm)
-    pairs, left_out = _pairs(one, other)
+    pairs, left_out = _pair_runs(one, other)
     if not pairs:
         return Comparison(arm=one.arm, reference=other.arm, status=left_out[0][1], left_out=left_out)
     metrics = [name for name in metrics if all(name in run.metrics for pair in pairs for run in pair)]
     lows, highs, there, over = _read(pairs, metrics, threshold=threshold)
     motions = [run.motion for run, _ in pairs]
-    ends = ([float(end_R[0]) for end_R in each] for each in (lows, highs))
-    low, high = (mean_over_motions(list(zip(motions, each, strict=True))) for each in ends)
+    low, high = (
+        mean_over_motions([(motion, float(end_R[0])) for motion, end_R in zip(motions, ends, strict=True)])
+        for ends in (lows, highs)
+    )
     return Comparison(
         arm=one.arm,
         reference=other.arm,
@@ -92,14 +65,14 @@ def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: fl
         at=low,
         at_threshold=sum(bool(low_R[0] == threshold) for low_R in lows),
         pairs=len(pairs),
-        values=_both([arm.value_V for arm in there], metrics),
+        values=_by_metric(metrics, *(arm.value_V for arm in there)),
         differences=_differences(*there),
-        means=_both([arm.value_V for arm in over], metrics),
+        means=_by_metric(metrics, *(arm.value_V for arm in over)),
         mean_intervals=intervals_of(over[0]),
         mean_differences=_differences(*over),
         range=(low, high),
         motions={
-            motion: _both([arm.draws_QRV[[m == motion for m in motions], 0].mean(0) for arm in there], metrics)
+            motion: _by_metric(metrics, *(arm.draws_QRV[[m == motion for m in motions], 0].mean(0) for arm in there))
             for motion in dict.fromkeys(motions)
         },
     )
@@ -107,33 +80,35 @@ def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: fl
 
 def _read(
     pairs: Sequence[tuple[Trajectory, Trajectory]], metrics: Sequence[str], *, threshold: float | None
-) -> tuple[list[Array], list[Array], tuple[Resampled, ...], tuple[Resampled, ...]]:
+) -> tuple[list[Array], list[Array], list[Resampled], list[Resampled]]:
     """In every resample: both ends of each pair's range, both arms at the lower one, and their means over the range."""
-    subjects = sorted({subject for pair in pairs for run in pair for subject in run.videos["subject"]})
-    shares = shares_of(united(*(run.measures for pair in pairs for run in pair)))
-    settings: dict[str, Any] = {"metrics": metrics, "subjects": subjects, "resamples": RESAMPLES}
-    arms = [resample_trajectories(arm, **settings) for arm in zip(*pairs, strict=True)]
+    every = [run for pair in pairs for run in pair]
+    subjects = sorted({subject for run in every for subject in run.videos["subject"]})
+    arms = [
+        resample_trajectories(arm, metrics=metrics, subjects=subjects, resamples=RESAMPLES)
+        for arm in zip(*pairs, strict=True)
+    ]
     lows = [lowest_common(a.fit, b.fit, threshold=threshold) for a, b in zip(*arms, strict=True)]
     highs = [np.minimum(a.fit.first_R, b.fit.first_R) for a, b in zip(*arms, strict=True)]
     share_G, ends = (np.arange(POINTS) + 0.5) / POINTS, zip(lows, highs, strict=True)
     grids = [low_R[:, None] + share_G * np.maximum(high_R - low_R, 0.0)[:, None] for low_R, high_R in ends]
-
-    def drawn(scores: Sequence[Array]) -> tuple[Resampled, ...]:
-        return tuple(
+    there, over = (
+        [
             Resampled(
                 places=[run.place for run, _ in pairs],
                 metrics=metrics,
                 draws_QRV=np.stack([run.read(each_RG).mean(1) for run, each_RG in zip(arm, scores, strict=True)]),
                 subjects_V=np.full(len(metrics), len(subjects)),
-                shares=shares,
+                shares=shares_of(united(*(run.measures for run in every))),
             )
             for arm in arms
-        )
+        ]
+        for scores in ([low_R[:, None] for low_R in lows], grids)
+    )
+    return lows, highs, there, over
 
-    return lows, highs, drawn([low_R[:, None] for low_R in lows]), drawn(grids)
 
-
-def _pairs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajectory]], list[tuple[str, str]]]:
+def _pair_runs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajectory]], list[tuple[str, str]]]:
     """Runs of one motion and seed with the videos that both have; and those that are not compared, with the reason."""
     others = {match.run.place: match.run for match in other.matched}
     pairs, left_out = list[tuple[Trajectory, Trajectory]](), list[tuple[str, str]]()
@@ -155,10 +130,9 @@ def _pairs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajector
     return pairs, left_out
 
 
-def _both(values_AV: Sequence[Array], metrics: Sequence[str]) -> dict[str, tuple[float, float]]:
+def _by_metric(metrics: Sequence[str], one_V: Array, other_V: Array) -> dict[str, tuple[float, float]]:
     """Both arms' values by metric."""
-    one_V, other_V = (values_V.tolist() for values_V in values_AV)
-    return dict(zip(metrics, zip(one_V, other_V, strict=True), strict=True))
+    return dict(zip(metrics, zip(one_V.tolist(), other_V.tolist(), strict=True), strict=True))
 
 
 def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
@@ -182,63 +156,12 @@ def compare_arms(
 
 def correct(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with p-values corrected for their number (Holm), differences and those of means apart."""
-    values = _corrected([one.differences for one in comparisons])
-    means = _corrected([one.mean_differences for one in comparisons])
-    found = zip(comparisons, values, means, strict=True)
-    return [replace(one, differences=own, mean_differences=mean) for one, own, mean in found]
-
-
-def _corrected(family: Sequence[Mapping[str, Difference]]) -> list[dict[str, Difference]]:
-    every = {(place, name): d.p for place, own in enumerate(family) for name, d in own.items() if not math.isnan(d.p)}
-    found = holm(every)
-    return [
-        {name: replace(d, p_corrected=found.get((place, name), math.nan)) for name, d in own.items()}
-        for place, own in enumerate(family)
-    ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line of a table: its result, its comparison with the method, and by metric the paper's values."""
-
-    line: Line
-    result: Result
-    comparison: Comparison | None = None
-    paper: Mapping[str, PaperValue]
-
-    @property
-    def differences(self) -> Mapping[str, Difference]:
-        """From the method, by metric."""
-        return self.comparison.differences if self.comparison else {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResultTable:
-    """A table of the paper with what was measured."""
-
-    layout: Layout
-    measures: Sequence[Measure]  # its columns
-    threshold: float | None  # the appearance at which arms are compared
-    rows: Sequence[Row]  # every arm that it lists, those without a run too, then the controls
-
-    @property
-    def arms(self) -> list[Row]:
-        """A row of each arm and control: the method stands in every part of Table 2."""
-        return list({row.line.arm: row for row in self.rows}.values())
-
-
-def result_table(
-    layout: Layout, results: Mapping[str, Result], controls: Sequence[Result], *, threshold: float | None
-) -> ResultTable:
-    """Fill a table with the results that there are."""
-    measures = [measure for measure in all_measures([*results.values(), *controls]) if layout.name in measure.tables]
-    metrics = [measure.name for measure in measures]
-    arms = [line.arm for line in layout.lines]
-    found = compare_arms(results, arms=arms, metrics=metrics, threshold=threshold)
-    lines = [(line, results.get(line.arm) or Result(arm=line.arm, status=NOT_RUN)) for line in layout.lines]
-    lines += [(Line("", one.arm, one.name), one) for one in controls if one.arm in layout.controls]
-    values, rows = paper_values(), []
-    for line, result in lines:
-        paper = {name: values[key] for name in metrics if (key := (layout.name, line.arm, name)) in values}
-        rows.append(Row(line=line, result=result, comparison=found.get(line.arm), paper=paper))
-    return ResultTable(layout=layout, measures=measures, threshold=threshold, rows=rows)
+    corrected = list(comparisons)
+    for kind in ("differences", "mean_differences"):
+        families: list[Mapping[str, Difference]] = [getattr(one, kind) for one in corrected]
+        p_values = {(place, name): d.p for place, own in enumerate(families) for name, d in own.items()}
+        found = holm({key: p for key, p in p_values.items() if not math.isnan(p)})
+        for place, own in enumerate(families):
+            new = {name: replace(d, p_corrected=found.get((place, name), math.nan)) for name, d in own.items()}
+            corrected[place] = replace(corrected[place], **{kind: new})
+    return corrected

@@ -1,11 +1,21 @@
-"""Tables of arms against the method at equal appearance, over all motions and motion by motion, each with its CSV."""
+"""Tables of arms that are compared at equal appearance: with the method, motion by motion, and as the paper finds it.
 
-from collections.abc import Sequence
-from typing import Any
+`findings.csv` holds what the paper finds in Section 4.2 and in the order of Table 1.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 from vmc.metrics.columns import Measure
-from vmc.reporting.catalog import APPEARANCE, arm_name
-from vmc.reporting.compare import Comparison
+from vmc.metrics.declared import MEASURES
+from vmc.metrics.statistics import Difference
+from vmc.reporting.catalog import APPEARANCE, arm_name, read_rows
+from vmc.reporting.compare import Comparison, compare, correct
+from vmc.reporting.matched import NOT_RUN, Result
 from vmc.reporting.tables import (
     DIFFERENCE,
     INTERVAL,
@@ -25,17 +35,15 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
     """Arms against the method at equal appearance, and their means over the range that both have; and its CSV."""
     rows, records = [], list[dict[str, Any]]()
     for one in comparisons:
-        name = arm_name(one.arm)
         if not one.values:
-            rows.append([name, one.status or NOTHING, *[NOTHING] * 8])
+            rows.append([arm_name(one.arm), one.status or NOTHING, *[NOTHING] * 8])
             records.append(_record(one, one.status))
         for m in (m for m in measures if m.name in one.values):
             (value, other), (_, other_mean) = one.values[m.name], one.means[m.name]
             low, high = (rounded(end, APPEARANCE.digits) for end in one.range)
             there = [low, shown(value, m), shown(other, m), with_test(one.differences[m.name], m)]
-            mean_text = with_interval(one.mean_intervals[m.name], m)
-            over = [f"{low} to {high}", mean_text, shown(other_mean, m), with_test(one.mean_differences[m.name], m)]
-            rows.append([name, m.title, *there, *over])
+            mean, apart = with_interval(one.mean_intervals[m.name], m), with_test(one.mean_differences[m.name], m)
+            rows.append([arm_name(one.arm), m.title, *there, f"{low} to {high}", mean, shown(other_mean, m), apart])
             records.append(_record(one, m.name))
     header = ["Arm", "Metric", "At", "Arm there", "Method there", "Difference", "Range", "Arm, mean", "Method, mean"]
     notes = [
@@ -57,15 +65,14 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
 
 def _record(one: Comparison, metric: str) -> dict[str, Any]:
     """A line of the CSV; of arms that are not compared, why stands in the place of the metric."""
-    values, means = (of.get(metric, (None, None)) for of in (one.values, one.means))
-    record: dict[str, Any] = {"arm": one.arm, "reference": one.reference, "metric": metric, "pairs": one.pairs}
+    (value, other), (_, other_mean) = (of.get(metric, (None, None)) for of in (one.values, one.means))
     return {
-        **record | {"at_threshold": one.at_threshold, "at": one.at},
-        **{"value": values[0], "reference_value": values[1]},
+        **{"arm": one.arm, "reference": one.reference, "metric": metric, "pairs": one.pairs},
+        **{"at_threshold": one.at_threshold, "at": one.at, "value": value, "reference_value": other},
         **spread_fields("value", DIFFERENCE, one.differences.get(metric)),
         **{"range_low": one.range[0], "range_high": one.range[1]},
         **spread_fields("mean", INTERVAL, one.mean_intervals.get(metric)),
-        "reference_mean": means[1],
+        "reference_mean": other_mean,
         **spread_fields("mean", DIFFERENCE, one.mean_differences.get(metric)),
     }
 
@@ -86,5 +93,117 @@ def compared_motions_table(comparisons: Sequence[Comparison], measures: Sequence
         header=["Arm", "Motion", "Metric", "Arm there", "Method there", "Difference"],
         rows=rows,
         left=frozenset({0, 1, 2}),
+    )
+    return text, to_csv(records)
+
+
+# --- what the paper finds --------------------------------------------------------------------------------------------
+
+
+class Claim(NamedTuple):
+    """That one arm has more of a metric than another at equal appearance."""
+
+    more: str
+    less: str
+    metric: str
+
+
+class Finding(NamedTuple):
+    """A sentence of the paper, and the claims that it makes, all of which have to hold.
+
+    How much more is not tested: of "half as much" it is asked whether it is less.
+    """
+
+    table: str  # of whose claims there is one family of tests
+    text: str
+    claims: Sequence[Claim]
+
+
+FINDINGS = [
+    Finding(*of, [Claim(row["more"], row["less"], row["metric"]) for row in claims])
+    for of, claims in groupby(read_rows("findings.csv"), key=itemgetter("table", "finding"))
+]
+"""Section 4.2's seven, then Table 1's order."""
+SHOWS, CONTRADICTS, CANNOT_TELL = "shows it", "contradicts it", "cannot tell"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A finding with its verdict, and the comparison behind each of its claims."""
+
+    finding: Finding
+    comparisons: Sequence[Comparison]  # of the arm that has more with the other, by claim
+
+    @property
+    def differences(self) -> list[Difference | None]:
+        """Of each claim; None where its arms were not compared."""
+        pairs = zip(self.finding.claims, self.comparisons, strict=True)
+        return [one.differences.get(claim.metric) for claim, one in pairs]
+
+    @property
+    def verdict(self) -> str:
+        """Whether the runs show it."""
+        return judge(self.differences)
+
+
+def judge(differences: Sequence[Difference | None]) -> str:
+    """The verdict on a finding from the corrected tests of its claims.
+
+    It is shown where every claim is significant in the right direction, contradicted where one of them is significant
+    in the wrong one.
+    """
+    signs = [math.copysign(1, d.value) if d is not None and d.p_corrected < LEVEL else 0 for d in differences]
+    if -1 in signs:
+        return CONTRADICTS
+    return SHOWS if signs and all(sign == 1 for sign in signs) else CANNOT_TELL
+
+
+def judge_findings(results: Mapping[str, Result], *, threshold: float | None) -> list[Judged]:
+    """Every finding with its verdict; Holm's correction is over the claims of a table."""
+    judged = list[Judged]()
+    for _, of_table in groupby(FINDINGS, key=attrgetter("table")):
+        findings = list(of_table)
+        claims = [claim for finding in findings for claim in finding.claims]
+        compared = iter(correct([_compare(claim, results, threshold=threshold) for claim in claims]))
+        judged += [Judged(finding=one, comparisons=list(islice(compared, len(one.claims)))) for one in findings]
+    return judged
+
+
+def _compare(claim: Claim, results: Mapping[str, Result], *, threshold: float | None) -> Comparison:
+    for arm in (claim.more, claim.less):
+        if arm not in results or not results[arm].matched:
+            status = f"{arm_name(arm)}: {results[arm].status if arm in results else NOT_RUN}"
+            return Comparison(arm=claim.more, reference=claim.less, status=status)
+    return compare(results[claim.more], results[claim.less], metrics=[claim.metric], threshold=threshold)
+
+
+def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
+    """A row a claim, the verdict beside the first of a finding; and its CSV."""
+    rows, records, rules = list[list[str]](), [], set[int]()
+    measures = {measure.name: measure for measure in MEASURES}
+    for one in judged:
+        rules.add(len(rows))
+        for claim, comparison, difference in zip(one.finding.claims, one.comparisons, one.differences, strict=True):
+            measure, first = measures[claim.metric], claim is one.finding.claims[0]
+            said = f"{measure.plain}: {arm_name(claim.more)} above {arm_name(claim.less)}"
+            cell = comparison.status or with_test(difference, measure)
+            at, pairs = rounded(comparison.at, APPEARANCE.digits), str(comparison.pairs or NOTHING)
+            rows.append([one.finding.text * first, one.verdict * first, said, cell, at, pairs])
+            record: dict[str, Any] = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
+            record |= {"metric": claim.metric, "more": claim.more, "less": claim.less, "status": comparison.status}
+            record |= {"compared_at": comparison.at, "pairs": comparison.pairs}
+            records.append(record | spread_fields("value", DIFFERENCE, difference))
+    text = TextTable(
+        name="findings",
+        title="What the paper finds, and whether these runs show it",
+        header=["The paper finds", "These runs", "Claim", "Difference", "Compared at", "Pairs of runs"],
+        rows=rows,
+        rules=frozenset(rules),
+        left=frozenset({0, 1, 2}),
+        notes=[
+            f"A finding is shown where all of its claims have p < {LEVEL} in its direction, contradicted where one has"
+            " in the other; p is corrected by Holm's method for the claims of Section 4.2, and for those of Table 1."
+            " How much more is not tested.",
+        ],
     )
     return text, to_csv(records)

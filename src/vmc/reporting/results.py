@@ -3,33 +3,29 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 from torch import Tensor
 
+from vmc.diffusion.timesteps import TimestepSampler
 from vmc.metrics.columns import Measure
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS, arm_order
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
-from vmc.reporting.compare import Comparison, ResultTable, compare_arms, result_table
-from vmc.reporting.comparisons import compared_motions_table, comparisons_table
-from vmc.reporting.findings import Judged, findings_table, judge_findings
-from vmc.reporting.forgetting import forgetting_table
+from vmc.reporting.compare import Comparison, compare_arms
+from vmc.reporting.comparisons import (
+    Judged,
+    compared_motions_table,
+    comparisons_table,
+    findings_table,
+    judge_findings,
+)
 from vmc.reporting.loaded import Found, FoundRun
 from vmc.reporting.matched import Result, all_measures, arm_results, control_result
-from vmc.reporting.motions import motions_table
-from vmc.reporting.suites import suites_table
-from vmc.reporting.tables import metrics_table, paper_table, runs_table
+from vmc.reporting.other_tables import forgetting_table, metrics_table, motions_table, runs_table, suites_table
+from vmc.reporting.tables import ResultTable, paper_table, result_table
 from vmc.utils.tables import TextTable
 
 Descriptor = Callable[[Tensor], Tensor]
 """descriptors_ND, of length one, of RGB uint8 frames_NCHW."""
-
-
-class TimestepSampler(Protocol):
-    """Draws times of the noise process."""
-
-    def density(self, times_T: Tensor) -> Tensor:
-        """density_T of any scale at times in [0, 1]."""
 
 
 @dataclass(kw_only=True)
@@ -63,9 +59,9 @@ class Report:
         """Runs that are drawn together: those that nothing stops (`tradeoff`) apart from those that do (`stopping`)."""
         evaluated = [run for run in self.runs if run.trains and run.evaluations]
         unstopped = [run for run in evaluated if run.threshold is None]
-        if len(unstopped) in (0, len(evaluated)):
-            return {"tradeoff": evaluated} if evaluated else {}
-        return {"tradeoff": unstopped, "stopping": [run for run in evaluated if run.threshold is not None]}
+        stopping = [run for run in evaluated if run.threshold is not None]
+        kinds = {"tradeoff": unstopped or stopping, "stopping": stopping if unstopped else []}
+        return {name: runs for name, runs in kinds.items() if runs}
 
     @cached_property
     def controls(self) -> list[Result]:

@@ -1,18 +1,16 @@
-"""The report's tables, each as texts that people read and as a CSV for machines."""
+"""The paper's tables with what was measured, each as texts that people read and as a CSV for machines."""
 
 import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple
-from pathlib import Path
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Difference, Interval
-from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, NOT_REACHED, arm_order
-from vmc.reporting.compare import ResultTable, Row
-from vmc.reporting.loaded import DAMAGED, FoundRun
+from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, NOT_REACHED, Layout, Line, PaperValue, paper_values
+from vmc.reporting.compare import Comparison, compare_arms
 from vmc.reporting.matched import NOT_MEASURED, NOT_RUN, Result, all_measures
 from vmc.utils.tables import TextTable
 
@@ -40,12 +38,8 @@ def rounded(number: float, digits: int, *, signed: bool = False) -> str:
     """A number with so many digits and a true minus; never -0.0."""
     if math.isnan(number):
         return NOTHING
-    text = f"{number:.{digits}f}"
-    if float(text) == 0:
-        text = text.removeprefix("-")
-    elif signed and number > 0:
-        text = f"+{text}"
-    return text.replace("-", "−")
+    text = f"{number:{'+' * signed}z.{digits}f}"
+    return (text if float(text) else text.removeprefix("+")).replace("-", "−")
 
 
 def with_interval(interval: Interval | None, measure: Measure) -> str:
@@ -112,6 +106,53 @@ def interval_fields(measures: Iterable[Measure], intervals: Mapping[str, Interva
 # --- Tables 1 and 2 --------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of a table: its result, its comparison with the method, and by metric the paper's values."""
+
+    line: Line
+    result: Result
+    comparison: Comparison | None = None
+    paper: Mapping[str, PaperValue]
+
+    @property
+    def differences(self) -> Mapping[str, Difference]:
+        """From the method, by metric."""
+        return self.comparison.differences if self.comparison else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultTable:
+    """A table of the paper with what was measured."""
+
+    layout: Layout
+    measures: Sequence[Measure]  # its columns
+    threshold: float | None  # the appearance at which arms are compared
+    rows: Sequence[Row]  # every arm that it lists, those without a run too, then the controls
+
+    @property
+    def arms(self) -> list[Row]:
+        """A row of each arm and control: the method stands in every part of Table 2."""
+        return list({row.line.arm: row for row in self.rows}.values())
+
+
+def result_table(
+    layout: Layout, results: Mapping[str, Result], controls: Sequence[Result], *, threshold: float | None
+) -> ResultTable:
+    """Fill a table with the results that there are."""
+    measures = [measure for measure in all_measures([*results.values(), *controls]) if layout.name in measure.tables]
+    metrics = [measure.name for measure in measures]
+    arms = [line.arm for line in layout.lines]
+    found = compare_arms(results, arms=arms, metrics=metrics, threshold=threshold)
+    lines = [(line, results.get(line.arm) or Result(arm=line.arm, status=NOT_RUN)) for line in layout.lines]
+    lines += [(Line("", one.arm, one.name), one) for one in controls if one.arm in layout.controls]
+    values, rows = paper_values(), []
+    for line, result in lines:
+        paper = {name: values[key] for name in metrics if (key := (layout.name, line.arm, name)) in values}
+        rows.append(Row(line=line, result=result, comparison=found.get(line.arm), paper=paper))
+    return ResultTable(layout=layout, measures=measures, threshold=threshold, rows=rows)
+
+
 def paper_table(table: ResultTable) -> tuple[TextTable, str]:
     """The table with all its notes, and its CSV: a row an arm, in every part that it stands in."""
     measures, parts = table.measures, table.layout.parts
@@ -143,7 +184,7 @@ def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     status = row.comparison.status if row.comparison else ""
     tests = [status or with_test(row.differences.get(measure.name), measure) for measure in measures]
     at = rounded(row.comparison.at, APPEARANCE.digits) if row.comparison else NOTHING
-    numbers = [text for both in zip(_values(result, measures), tests, strict=True) for text in both]
+    numbers = [text for both in zip(value_cells(result, measures), tests, strict=True) for text in both]
     shares = [(one.text + SECOND_HAND * (one.standing == "second-hand") if one else "") or NOTHING for one in paper]
     label = " ".join([row.line.label, *_marks(result)])
     return [label, runs, *numbers, at, _appearance(result), rounded(result.step, 0), *shares]
@@ -177,9 +218,8 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
 def compact_table(table: ResultTable) -> TextTable:
     """Arms with their metrics alone, for the terminal; arms without a run are left out."""
     results = [row.result for row in table.arms if row.result.status not in (NOT_RUN, NOT_MEASURED)]
-    labels = [" ".join([one.name, *_marks(one)]) for one in results]
     rows = [
-        [label, *_values(one, table.measures), _appearance(one)] for label, one in zip(labels, results, strict=True)
+        [" ".join([one.name, *_marks(one)]), *value_cells(one, table.measures), _appearance(one)] for one in results
     ]
     said = "; ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in "".join(map(_marks, results)))
     title = f"{table.layout.title} ({said})" if said else table.layout.title
@@ -187,7 +227,8 @@ def compact_table(table: ResultTable) -> TextTable:
     return TextTable(name=table.layout.name, title=title, header=header, rows=rows)
 
 
-def _values(result: Result, measures: Sequence[Measure]) -> list[str]:
+def value_cells(result: Result, measures: Sequence[Measure]) -> list[str]:
+    """The cells of a result's metrics; its status stands in the first where no run counts."""
     cells = [with_interval(result.intervals.get(measure.name), measure) for measure in measures]
     return [result.status, *cells[1:]] if result.status and cells else cells
 
@@ -296,66 +337,3 @@ def _about_marks(table: ResultTable) -> Iterator[str]:
         )
     if any(value.text and value.standing == "second-hand" for row in table.rows for value in row.paper.values()):
         yield f"{SECOND_HAND} second-hand: from a digest of the paper, not read in the paper itself."
-
-
-# --- tables that the paper does not have -----------------------------------------------------------------------------
-
-
-def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> tuple[TextTable, str]:
-    """Arms and controls as rows, every metric that one of them has as a column; and its CSV."""
-    every = [*(results[arm] for arm in sorted(results, key=arm_order)), *controls]
-    measures = all_measures(every)
-    have = [measure for measure in measures if any(measure.name in one.intervals for one in every)]
-    rows, records = [], []
-    for one in every:
-        record = {"arm": one.arm, "status": one.status, "runs": len(one.runs), "reached": one.reached, "step": one.step}
-        records.append(record | interval_fields(measures, one.intervals))
-        if one.runs or one.arm not in CONTROLS:
-            first = one.intervals.get(have[0].name) if have else None
-            name = f"{one.name} {NOT_REACHED}" if one.reached is False else one.name
-            numbers = [str(len(one.runs) or NOTHING), rounded(one.step, 0), *_values(one, have)]
-            rows.append([name, *numbers, first.speaks_of if first else NOTHING])
-    note = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
-    text = TextTable(
-        name="metrics",
-        title="Every metric at the matched appearance",
-        header=["Arm", "Runs", "Step", *(measure.title for measure in have), "Intervals speak of"],
-        rows=rows,
-        left=frozenset({0, 3 + len(have)}),
-        notes=[note] if any(one.reached is False for one in every) else [],
-    )
-    return text, to_csv(records)
-
-
-def runs_table(
-    runs: Sequence[FoundRun], results: Mapping[str, Result], lost: Sequence[tuple[Path, str]]
-) -> tuple[TextTable, str]:
-    """Every run: how it ended, and where it stands; then folders of which nothing is known, with what is wrong."""
-    rows, records = [], list[dict[str, Any]]()
-    for run in sorted(runs, key=lambda run: (arm_order(run.arm), run.place, str(run.path))):
-        step, remark = _where(run, results)
-        state = DAMAGED if run.damaged else run.progress
-        evaluated = ", ".join(map(str, run.evaluations)) or NOTHING
-        rows.append([run.arm, run.motion, str(run.seed), state, evaluated, rounded(step, 0), remark or NOTHING])
-        ended = {"status": run.state.get("status", ""), "reason": run.state.get("reason") or ""}
-        far = {"step": None if run.damaged else run.step, "steps": str(run.config["steps"])}
-        stands = {"evaluated": " ".join(map(str, run.evaluations)), "stands_at_step": step, "remark": remark}
-        named = {"arm": run.arm, "motion": run.motion, "seed": run.seed}
-        records.append(named | ended | far | stands | {"folder": run.path})
-    for folder, reason in lost:
-        rows.append([NOTHING] * 3 + [DAMAGED] + [NOTHING] * 2 + [reason])
-        known = {"status": DAMAGED, "reason": reason, "folder": folder}
-        records.append(dict.fromkeys(records[0] if records else known, "") | known)
-    header = ["Arm", "Motion", "Seed", "State", "Evaluated at", "Stands at step", "Remark"]
-    return TextTable(name="runs", title="Runs", header=header, rows=rows, left=frozenset({0, 1, 3, 6})), to_csv(records)
-
-
-def _where(run: FoundRun, results: Mapping[str, Result]) -> tuple[float, str]:
-    """The step at which a run stands in the tables, NaN where it does not count; and what is to be said of it."""
-    if run.damaged or not run.trains:
-        return math.nan, run.damaged or "the untuned model"
-    for one in results[run.arm].matched:
-        if one.run is run:
-            return one.crossing.step, "did not reach the threshold" if one.behind else ""
-    reasons = [reason if run.finished else "left out" for other, reason in results[run.arm].left_out if other is run]
-    return math.nan, next(iter(reasons), "for Figure 7")

@@ -107,6 +107,25 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     return {METHOD: Look("#000000", "-", 2.2)} | {arm: Look(*one) for arm, one in zip(others, cycle(styles))}
 
 
+def draw_intervals(
+    axes: Any, ends: Sequence[Sequence[float]], names: Sequence[str], colors: Sequence[str], *, markersize: float
+) -> None:
+    """Draw intervals below each other: their names at the left, and a line from low to high with a dot at the value.
+
+    Args:
+        axes: that are drawn into.
+        ends: low end, value and high end of each interval.
+        names, colors: of each interval.
+        markersize: of the dots, in points.
+    """
+    for place, ((low, value, high), color) in enumerate(zip(ends, colors, strict=True)):
+        axes.plot([low, high], [place, place], color=color, linewidth=2)
+        axes.plot(value, place, "o", color=color, markersize=markersize)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(ylim=(max(len(names), 1) - 0.5, -0.5))
+    axes.grid(axis="y", visible=False)
+
+
 def groups(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
     """Arms that are drawn into one figure, by the end of its name; the method is in all of them."""
     arms = sorted(dict.fromkeys(arms), key=arm_order)

@@ -1,7 +1,8 @@
-"""Fig. 7: metrics against training and against each other, an arm a line; and how often each timestep is drawn."""
+"""Fig. 7: metrics against training, each other and equal appearance; and how often each timestep is drawn."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Any
@@ -14,18 +15,41 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from vmc.diffusion.timesteps import TimestepSampler
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
-from vmc.metrics.resampling import Run
-from vmc.metrics.statistics import intervals_of_runs
+from vmc.metrics.matching import Trajectory, resample_trajectories
+from vmc.metrics.resampling import Resampled, Run, shares_of
+from vmc.metrics.statistics import ONE_MODEL, Interval, intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
-from vmc.reporting.figures.common import BANDS, COLORS, MUTED, THRESHOLD, Drawn, Look, groups, looks, say_part
-from vmc.reporting.figures.frontier import ACCURACY, draw_frontiers
+from vmc.reporting.compare import Comparison
+from vmc.reporting.figures.common import (
+    BANDS,
+    COLORS,
+    MUTED,
+    THRESHOLD,
+    Drawn,
+    Look,
+    draw_intervals,
+    groups,
+    looks,
+    say_part,
+)
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.matched import mean_over_motions
-from vmc.reporting.results import Report, TimestepSampler
+from vmc.reporting.results import Report
+from vmc.utils.errors import VmcError
 
-POINTS = 1000  # of a curve
+DOTTED = (0, (1, 2))
+"""Of what is half-finished."""
+SHADE = 0.2
+"""Of all bands that are drawn, together."""
+TOGETHER = 8
+"""Arms that are drawn into one figure; more are drawn apart, as the tables list them."""
+AXES = (("step", "training step"), ("updates", "exemplar updates"))
+RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
+COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
+NUMBERS = ["value", "low", "high"]
 
 
 def timesteps(report: Report) -> Iterator[Drawn]:
@@ -35,16 +59,17 @@ def timesteps(report: Report) -> Iterator[Drawn]:
         yield Drawn(figure=draw_timesteps(report.samplers), caption=caption)
 
 
-def draw_timesteps(samplers: Mapping[str, TimestepSampler]) -> Figure:
+def draw_timesteps(samplers: Mapping[str, TimestepSampler], *, points: int = 1000) -> Figure:
     """A curve a sampler: its density over the uniform one's, clean at the left and noise at the right.
 
     Args:
         samplers: by what they are called, and after a colon whose they are.
+        points: of a curve.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.axhline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    times_T = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
+    times_T = (torch.arange(points, dtype=torch.float64) + 0.5) / points
     for number, (label, sampler) in enumerate(samplers.items()):
         density_T = sampler.density(times_T)
         density_T = density_T / density_T.mean()
@@ -60,15 +85,7 @@ def draw_timesteps(samplers: Mapping[str, TimestepSampler]) -> Figure:
     return figure
 
 
-DOTTED = (0, (1, 2))
-"""Of what is half-finished."""
-SHADE = 0.2
-"""Of all bands that are drawn, together."""
-TOGETHER = 8
-"""Arms that are drawn into one figure; more are drawn apart, as the tables list them."""
-AXES = (("step", "training step"), ("updates", "exemplar updates"))
-RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
-COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
+# --- an arm against training -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +103,21 @@ class Curve:
     of: int  # runs that there are
     finished: bool  # whether those that it is the mean of are
 
-    def having(self, measure: Measure) -> pd.DataFrame:
-        """The points of a metric; none where it was not measured."""
-        return self.points[self.points["metric"] == measure.name]
+    def having(self, measure: Measure, x: str = "step") -> pd.DataFrame:
+        """The points of a metric that have an x; none where it was not measured; percent where it is a share."""
+        points = self.points[self.points["metric"] == measure.name].dropna(subset=x)
+        numbers = points[NUMBERS].astype(float) * (100 if measure.percent else 1)
+        return points.assign(**numbers, whole=points.whole.astype(bool))
+
+    @property
+    def dash(self) -> Any:
+        """The line style of what is not finished; None where it is."""
+        return None if self.finished else DOTTED
+
+    @property
+    def label(self) -> str:
+        """Its name, and what is to be said of its runs."""
+        return f"{arm_name(self.arm)} ({self.note})" if self.note else arm_name(self.arm)
 
     @property
     def note(self) -> str:
@@ -97,35 +126,31 @@ class Curve:
         return ", ".join([count] * (self.of > 1) + ["half-finished"] * (not self.finished))
 
 
-def curve_of_run(run: FoundRun) -> Curve:
-    """One run, with the intervals of its `summary.json`."""
-    measures = drawn_measures([run])
-    rows = [
-        (m.name, step, _updates(run, step), *(one.value(m.name, end) for end in ("value", "low", "high")), one.whole)
-        for step, one in run.evaluations.items()
-        for m in measures
-    ]
-    return _curve([run], measures, rows)
-
-
-def curve_of_arm(runs: Sequence[FoundRun]) -> Curve:
+def curve_of(runs: Sequence[FoundRun]) -> Curve:
     """The mean over an arm's finished runs (all, if none is) at the steps at which all of them were evaluated.
 
-    Where runs stop at differing steps a mean over those that are left would speak of ever fewer of them.
+    Where runs stop at differing steps a mean over those that are left would speak of ever fewer of them. A single run
+    has the intervals of its `summary.json`.
     """
     of, runs = len(runs), [run for run in runs if run.finished] or runs
-    if len(runs) == 1:
-        return replace(curve_of_run(runs[0]), of=of)
     measures, rows = drawn_measures(runs), []
     for step in sorted(set.intersection(*(set(run.evaluations) for run in runs))):
-        each = [(run.place, run.evaluations[step]) for run in runs]
-        tables = [Run(motion=m, seed=s, values=one.values, measures=one.measures) for (m, s), one in each]
-        intervals = intervals_of_runs(tables, resamples=RESAMPLES)
-        updates = mean_over_motions([(run.motion, _updates(run, step)) for run in runs])
-        whole = all(one.whole for _, one in each)
+        each = [run.evaluations[step] for run in runs]
+        if len(runs) == 1:
+            (one,) = each
+            intervals = {m.name: Interval(*(one.value(m.name, end) for end in NUMBERS), ONE_MODEL) for m in measures}
+        else:
+            tables = [
+                Run(motion=run.motion, seed=run.seed, values=one.values, measures=one.measures)
+                for run, one in zip(runs, each, strict=True)
+            ]
+            intervals = intervals_of_runs(tables, resamples=RESAMPLES)
+        updates = mean_over_motions([(run.motion, run.updates.get(step, math.nan) if step else 0.0) for run in runs])
         found = [(measure.name, intervals[measure.name]) for measure in measures if measure.name in intervals]
+        whole = all(one.whole for one in each)
         rows += [(name, step, updates, one.value, one.low, one.high, whole) for name, one in found]
-    return replace(_curve(runs, measures, rows), of=of)
+    points = pd.DataFrame(rows, columns=list(COLUMNS)).dropna(subset="value")
+    return Curve(arm=runs[0].arm, measures=measures, points=points, runs=len(runs), of=of, finished=runs[0].finished)
 
 
 def drawn_measures(runs: Iterable[FoundRun]) -> list[Measure]:
@@ -134,32 +159,20 @@ def drawn_measures(runs: Iterable[FoundRun]) -> list[Measure]:
     return [measure for measure in united(MEASURES, *scored) if measure.curve]
 
 
-def _curve(runs: Sequence[FoundRun], measures: Sequence[Measure], rows: Sequence[tuple[Any, ...]]) -> Curve:
-    points = pd.DataFrame(rows, columns=list(COLUMNS)).dropna(subset="value")
-    finished, count = runs[0].finished, len(runs)
-    return Curve(arm=runs[0].arm, measures=measures, points=points, runs=count, of=count, finished=finished)
-
-
-def _updates(run: FoundRun, step: int) -> float:
-    return 0.0 if step == 0 else float(run.updates.get(step, math.nan))
-
-
 def figure7(report: Report) -> Iterator[Drawn]:
     """Curves against training, and what an arm gains for what it loses; of what stops apart from the rest."""
     for name, runs in report.curves.items():
         for end, arms in groups([run.arm for run in runs], together=TOGETHER).items():
             of = {arm: [run for run in runs if run.arm == arm] for arm in arms}
-            yield from _figures(of, name, end, threshold=report.threshold)
-            compared = {one.arm: one for one in report.comparisons}
-            accuracy = next(one for one in report.measures if one.name == ACCURACY)
-            yield from draw_frontiers(of, compared, measure=accuracy, threshold=report.threshold, name=name, end=end)
+            for drawn in (*_against_training(of, end, report.threshold), *_at_equal_appearance(report, of, end)):
+                yield replace(drawn, end=f"_{name}{end}{drawn.end}")
 
 
-def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, threshold: float | None) -> Iterator[Drawn]:
-    curves = [curve_of_arm(runs) for runs in of.values()]
+def _against_training(of: Mapping[str, Sequence[FoundRun]], end: str, threshold: float | None) -> Iterator[Drawn]:
+    curves = [curve_of(runs) for runs in of.values()]
     if all(curve.points.empty for curve in curves):
         return
-    single = {arm: [curve_of_run(run) for run in runs] for arm, runs in of.items() if len(runs) > 1}
+    single = {arm: [curve_of([run]) for run in runs] for arm, runs in of.items() if len(runs) > 1}
     shown = [measure.short for measure in united(*(curve.measures for curve in curves))]
     others = _listed([one for one in shown if one != APPEARANCE.short])
     caption = (
@@ -171,8 +184,7 @@ def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, thres
     caption += " Runs stop at the threshold." * any(run.threshold is not None for runs in of.values() for run in runs)
     caption += f" Dashed: the threshold of {threshold:.4f}." if threshold is not None else ""
     title = f"{_listed(shown).capitalize()}{say_part(end)}"
-    figure = draw_curves(curves, single, threshold=threshold, title=title)
-    yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}")
+    yield Drawn(figure=draw_curves(curves, single, threshold=threshold, title=title), caption=caption)
     if any(len(curve.having(APPEARANCE)) for curve in curves):
         title = f"{others.capitalize()} at equal appearance{say_part(end)}"
         caption = (
@@ -180,7 +192,7 @@ def _figures(of: Mapping[str, Sequence[FoundRun]], name: str, end: str, *, thres
             " training goes on. Where one line lies above another, its arm has learned more at an equal loss."
         )
         figure = draw_balance(curves, threshold=threshold, title=title)
-        yield Drawn(figure=figure, caption=caption, end=f"_{name}{end}_balance")
+        yield Drawn(figure=figure, caption=caption, end="_balance")
 
 
 def draw_curves(
@@ -200,19 +212,19 @@ def draw_curves(
     for measure, line in zip(shown, grid, strict=True):
         for (x, label), axes in zip(AXES, line, strict=True):
             for curve in banded:
-                if len(points := _points(curve, measure, x)):
+                if len(points := curve.having(measure, x)):
                     color = drawn[curve.arm].color
                     colors = {"facecolor": (color, SHADE / len(banded)), "edgecolor": (color, 0.3 if few else 0)}
                     edge = 0.5 if few else 0
                     axes.fill_between(points[x], points.low, points.high, **colors, linewidth=edge, zorder=2)
             for curve in reversed(arms):
+                color = drawn[curve.arm].color
                 for one in single.get(curve.arm, ()):
-                    if len(points := _points(one, measure, x)):
-                        dash = "-" if one.finished else DOTTED
-                        thin = {"linewidth": 0.7, "alpha": 0.5, "linestyle": dash, "zorder": 2}
-                        axes.plot(points[x], points.value, color=drawn[one.arm].color, **thin)
-                if len(points := _points(curve, measure, x)):
-                    _draw_line(axes, points, x, drawn[curve.arm], finished=curve.finished)
+                    if len(points := one.having(measure, x)):
+                        thin = {"linewidth": 0.7, "alpha": 0.5, "linestyle": one.dash or "-", "zorder": 2}
+                        axes.plot(points[x], points.value, color=color, **thin)
+                if len(points := curve.having(measure, x)):
+                    _draw_line(axes, points, x, drawn[curve.arm], dash=curve.dash)
             if measure.name == APPEARANCE.name and threshold is not None:
                 axes.axhline(threshold, **THRESHOLD)
             if measure is shown[-1]:
@@ -232,31 +244,27 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
     drawn = looks(curve.arm for curve in arms)
     for measure, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         for curve in reversed(arms):
-            appearance = _points(curve, APPEARANCE, "step").set_index("step").value.rename(APPEARANCE.name)
-            points = _points(curve, measure, "step").join(appearance, on="step", how="inner")
-            _draw_line(axes, points, APPEARANCE.name, drawn[curve.arm], finished=curve.finished)
-        if threshold is not None:
-            axes.axvline(threshold, **THRESHOLD)
-        axes.invert_xaxis()
-        axes.set(xlabel=APPEARANCE.title, ylabel=measure.title)
+            appearance = curve.having(APPEARANCE).set_index("step").value.rename(APPEARANCE.name)
+            points = curve.having(measure).join(appearance, on="step", how="inner")
+            _draw_line(axes, points, APPEARANCE.name, drawn[curve.arm], dash=curve.dash)
+        _finish_against_appearance(axes, measure, threshold)
     _frame(figure, arms, drawn, title)
     return figure
 
 
-def _points(curve: Curve, measure: Measure, x: str) -> pd.DataFrame:
-    """The points of a metric that have an x; percent where the metric is a share."""
-    points = curve.having(measure).dropna(subset=x)
-    numbers = points[["value", "low", "high"]].astype(float) * (100 if measure.percent else 1)
-    return points.assign(**numbers, whole=points.whole.astype(bool))
-
-
-def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: Look, *, finished: bool) -> None:
+def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: Look, *, dash: Any) -> None:
     """An arm's line; points of a part of the test set are hollow."""
-    dash = look.dash if finished else DOTTED
-    axes.plot(points[x], points.value, color=look.color, linewidth=look.width, linestyle=dash, zorder=3)
+    axes.plot(points[x], points.value, color=look.color, linewidth=look.width, linestyle=dash or look.dash, zorder=3)
     for some, face in ((points[points.whole], look.color), (points[~points.whole], "white")):
         colors = {"markeredgecolor": look.color, "markerfacecolor": face}
         axes.plot(some[x], some.value, "o", markersize=4, **colors, zorder=4)
+
+
+def _finish_against_appearance(axes: Any, measure: Measure, threshold: float | None) -> None:
+    if threshold is not None:
+        axes.axvline(threshold, **THRESHOLD)
+    axes.invert_xaxis()
+    axes.set(xlabel=APPEARANCE.title, ylabel=measure.title)
 
 
 def _limits(
@@ -265,13 +273,13 @@ def _limits(
     """Of the vertical axis: so that curves can be read where bands of few runs reach far beyond them."""
     values = [value for curve in curves for value in curve.having(measure).value]
     values += [threshold] * (measure.name == APPEARANCE.name and threshold is not None)
-    least, most = min(values, default=0.0), max(values, default=1.0)
-    room = max(0.5 * (most - least), 0.1 if measure.percent else 0.01)
+    factor = 100 if measure.percent else 1
+    least, most = min(values, default=0.0), max(values, default=factor)
+    room = max(0.5 * (most - least), 10 if measure.percent else 0.01)
     low = max(least - room, np.nanmin([least, *(end for curve in banded for end in curve.having(measure).low)]))
     high = min(most + room, np.nanmax([most, *(end for curve in banded for end in curve.having(measure).high)]))
-    edge = 0.04 * (high - low) or 0.01
-    factor = 100 if measure.percent else 1
-    return factor * (low - edge), factor * (high + edge)
+    edge = 0.04 * (high - low) or 0.01 * factor
+    return low - edge, high + edge
 
 
 def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, Look], title: str, *more: Patch) -> None:
@@ -279,12 +287,92 @@ def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, Look], tit
     figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
     handles: list[Any] = []
     for curve in arms:
-        look, label = drawn[curve.arm], arm_name(curve.arm) + (f" ({curve.note})" if curve.note else "")
-        dash = look.dash if curve.finished else DOTTED
-        handles.append(Line2D([], [], color=look.color, linewidth=look.width, linestyle=dash, label=label))
+        look = drawn[curve.arm]
+        line = {"color": look.color, "linewidth": look.width, "linestyle": curve.dash or look.dash}
+        handles.append(Line2D([], [], **line, label=curve.label))
     figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=4, fontsize=8.5)
 
 
 def _listed(names: Sequence[str]) -> str:
     """Names in a sentence."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+# --- the frontier: accuracy as a function of appearance, and what it is on average against the method's --------------
+
+ACCURACY = "motion_accuracy"
+FRONTIER_POINTS = 25
+FRONTIER_RESAMPLES = 1_000
+
+
+def frontier_of(runs: Sequence[FoundRun], *, measure: Measure) -> pd.DataFrame | None:
+    """An arm's values where its appearance has fallen to each `score`, with a simultaneous band of 95 %.
+
+    They are means over motions of the mean over seeds, where all runs that are finished have been, in percent of a
+    share. None where there are no two evaluations of a run, or no score that all of the runs have passed.
+    """
+    trajectories = list[Trajectory]()
+    for run in [run for run in runs if run.finished] or runs:
+        with suppress(VmcError):
+            trajectories.append(run.trajectory)
+    trajectories = [one for one in trajectories if len(one.steps_K) > 1 and measure.name in one.metrics]
+    low = max((float(one.fit.last_R[0]) for one in trajectories), default=math.inf)
+    high = min((float(one.fit.first_R[0]) for one in trajectories), default=0.0)
+    if low >= high:
+        return None
+    scores_G = np.linspace(high, low, FRONTIER_POINTS)
+    subjects = sorted({subject for one in trajectories for subject in one.videos["subject"]})
+    drawn = resample_trajectories(trajectories, metrics=[measure.name], subjects=subjects, resamples=FRONTIER_RESAMPLES)
+    grid_RG = np.broadcast_to(scores_G, (FRONTIER_RESAMPLES + 1, FRONTIER_POINTS))
+    resampled = Resampled(
+        places=[one.place for one in trajectories],
+        metrics=[measure.name] * FRONTIER_POINTS,
+        draws_QRV=np.stack([one.read(grid_RG)[..., 0] for one in drawn]),
+        subjects_V=np.full(FRONTIER_POINTS, len(subjects)),
+        shares=shares_of([measure]),
+    )
+    low_G, high_G = resampled.band()
+    found = pd.DataFrame({"value": resampled.value_V, "low": low_G, "high": high_G})
+    return (100 * found.clip(0, 1) if measure.percent else found).assign(score=scores_G)
+
+
+def _at_equal_appearance(report: Report, of: Mapping[str, Sequence[FoundRun]], end: str) -> Iterator[Drawn]:
+    """The arms' frontiers, and their means over the range that each has in common with the method."""
+    measure = next(one for one in report.measures if one.name == ACCURACY)
+    each = {arm: frontier_of(runs, measure=measure) for arm, runs in of.items()}
+    found = {arm: one for arm, one in each.items() if one is not None}
+    if not found:
+        return
+    comparisons = {one.arm: one for one in report.comparisons if measure.name in one.mean_differences}
+    compared = [comparisons[arm] for arm in of if arm in comparisons]
+    figure = Figure(figsize=(10.2, max(4.4, 1.6 + 0.34 * len(compared))), layout="constrained")
+    curves, means = figure.subplots(1, 2, width_ratios=(3, 2))
+    drawn, few = looks(of), len(found) <= BANDS
+    for arm, one in reversed(found.items()):
+        look = drawn[arm]
+        if few or arm == METHOD:
+            curves.fill_between(one.score, one.low, one.high, color=look.color, alpha=0.12, linewidth=0, zorder=2)
+        line = {"color": look.color, "linewidth": look.width, "linestyle": look.dash, "zorder": 3}
+        curves.plot(one.score, one.value, **line, label=arm_name(arm))
+    _finish_against_appearance(curves, measure, report.threshold)
+    _draw_means(means, compared, drawn, measure=measure)
+    figure.suptitle(f"{measure.plain} at equal appearance{say_part(end)}", weight="bold", size=11, x=0.01, ha="left")
+    handles, labels = curves.get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=4, fontsize=8.5)
+    caption = (
+        f"The frontier{say_part(end)}: {measure.short} where appearance, fitted falling over all evaluations, has come"
+        " down to each score, where all runs of an arm have been. Bands hold the whole curve in 95 % of cases"
+        f"{'' if few else ', of the method alone'}. At the right the mean over the appearance scores that an arm and"
+        " the method both have passed (in brackets) less the method's, with intervals of 95 %, not corrected."
+    )
+    yield Drawn(figure=figure, caption=caption, end="_frontier")
+
+
+def _draw_means(axes: Any, compared: Sequence[Comparison], drawn: Mapping[str, Look], *, measure: Measure) -> None:
+    factor = 100 if measure.percent else 1
+    each = [one.mean_differences[measure.name] for one in compared]
+    ends = [(factor * one.low, factor * one.value, factor * one.high) for one in each]
+    names = [f"{arm_name(one.arm)}\n({one.range[1]:.3f} to {one.range[0]:.3f})" for one in compared]
+    draw_intervals(axes, ends, names, [drawn[one.arm].color for one in compared], markersize=6)
+    axes.axvline(0, **THRESHOLD)
+    axes.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")

@@ -10,14 +10,13 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.resources import files
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vmc.data.frames import resize_and_crop
@@ -26,7 +25,8 @@ from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import COLUMNS
 from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.reporting.figures.common import BANDS, MUTED, looks
-from vmc.reporting.figures.curves import Curve, curve_of_arm, curve_of_run, drawn_measures
+from vmc.reporting.figures.curves import COLUMNS as POINT
+from vmc.reporting.figures.curves import Curve, curve_of, drawn_measures
 from vmc.reporting.loaded import Control, FoundRun, Further, Scored
 from vmc.reporting.matched import Result
 from vmc.reporting.results import Report
@@ -35,8 +35,9 @@ from vmc.utils.tables import BREAKS
 
 log = logging.getLogger(__name__)
 
-PACKAGE = "vmc.reporting.gallery"
-SCRIPTS = ("base.js", "player.js", "grid.js", "chart.js", "main.js")
+WEB = Path(__file__).with_name("web")
+"""Of templates, scripts and style."""
+SCRIPTS = ("player.js", "grid.js", "chart.js", "main.js")
 """In the order in which they are put together."""
 TABLE_FILES = {"CSV": "csv", "Markdown": "md", "LaTeX": "tex"}
 """What a table's files are called, and their suffixes; not every table has them all."""
@@ -96,9 +97,10 @@ def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequ
             columns.append(ArmColumn(arm, one.scored, step=one.shown, state=state))
         for run, reason in ((run, reason) for run, reason in results[arm].left_out if run.place == place):
             runs.append(run)
-            last = list(islice(_columns_of(run, reason), 1))
-            columns += last
-            notes += [] if last else [f"{arm_name(arm)}, nothing to show: {reason}"]
+            if last := _last_column(run, reason):
+                columns.append(last)
+            else:
+                notes.append(f"{arm_name(arm)}, nothing to show: {reason}")
     for kind in (FLOOR,) if runs else (FLOOR, LANGUAGE):
         # Any training seed's will do, as nothing was trained.
         found = [control for control in controls if control.kind == kind and control.motion == place[0]]
@@ -136,80 +138,70 @@ def further_places(further: Sequence[Further]) -> list[Place]:
     return found
 
 
-def _columns_of(run: FoundRun, state: str) -> Iterator[ArmColumn]:
-    """The evaluations of a run that stands in no table, the last one first; without those whose scores are damaged."""
+def _last_column(run: FoundRun, state: str) -> ArmColumn | None:
+    """The last evaluation of a run that stands in no table, of those whose scores read."""
     for step in sorted(run.evaluations, reverse=True):
-        try:
-            yield ArmColumn(run.arm, run.evaluations[step], step=step, state=state)
-        except VmcError:
-            continue
-
-
-def fields_of(places: Iterable[Place]) -> dict[str, str]:
-    """Scores of a video in the order in which they are listed, and what they are called."""
-    columns = [*COLUMNS, *(one for place in places for column in place.columns for one in column.scored.columns)]
-    titles = {column.name: column.label for column in reversed(columns) if column.label}
-    return {column.name: titles[column.name] for column in columns if column.label}
+        with suppress(VmcError):
+            return ArmColumn(run.arm, run.evaluations[step], step=step, state=state)
+    return None
 
 
 def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
     """Every set of curves of runs that are drawn together, and the panels that they are drawn into."""
     shown = united(*(drawn_measures(runs) for runs in curves.values()))
-    sets = [{"title": TITLES[name], "arms": _arms(runs, shown)} for name, runs in curves.items()]
+    sets = list[dict[str, Any]]()
+    for name, runs in curves.items():
+        arms, found = sorted({run.arm for run in runs}, key=arm_order), list[dict[str, Any]]()
+        drawn = looks(arms)
+        for arm in arms:
+            own, look = [run for run in runs if run.arm == arm], drawn[arm]
+            curve = curve_of(own)
+            # A line in SVG has lengths in units of about half of matplotlib's, which are of the line's width.
+            lengths = " ".join(f"{2 * length:g}" for length in look.dash[1]) if isinstance(look.dash, tuple) else ""
+            if not curve.points.empty:
+                one = {"arm": arm, "name": arm_name(arm), "note": curve.note}
+                one |= {"colour": None if arm == METHOD else look.color, "dash": lengths if curve.finished else "2 4"}
+                single = [_points(curve_of([run]), shown) for run in own] if len(own) > 1 else []
+                found.append(one | {"points": _points(curve, shown), "runs": single})
+        sets += [{"title": TITLES[name], "arms": found}] if found else []
     limits = {APPEARANCE.name: threshold}
     panels = [{"name": m.name, "title": m.title, "digits": m.digits, "threshold": limits.get(m.name)} for m in shown]
-    return {"sets": [one for one in sets if one["arms"]], "panels": panels, "bands": BANDS}
-
-
-def _arms(runs: Sequence[FoundRun], shown: Sequence[Measure]) -> list[dict[str, Any]]:
-    arms = sorted({run.arm for run in runs}, key=arm_order)
-    drawn, found = looks(arms), []
-    for arm in arms:
-        own = [run for run in runs if run.arm == arm]
-        curve, spaced = curve_of_arm(own), drawn[arm].dash
-        # A line in SVG has lengths in units of about half of matplotlib's, which are of the line's width.
-        lengths = " ".join(f"{2 * length:g}" for length in spaced[1]) if isinstance(spaced, tuple) else ""
-        if not curve.points.empty:
-            color, dash = None if arm == METHOD else drawn[arm].color, lengths if curve.finished else "2 4"
-            single = [_points(curve_of_run(run), shown) for run in own] if len(own) > 1 else []
-            one = {"arm": arm, "name": arm_name(arm), "note": curve.note, "colour": color, "dash": dash}
-            found.append(one | {"points": _points(curve, shown), "runs": single})
-    return found
+    return {"sets": sets, "panels": panels, "bands": BANDS}
 
 
 def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]]:
     """By metric: step, exemplar updates, value, both ends of its interval, whether it is of the whole test set."""
-    found: dict[str, list[list[Any]]] = {measure.name: [] for measure in shown}
-    for measure in shown:
-        factor = 100 if measure.percent else 1
-        for _, step, updates, *numbers, whole in curve.having(measure).itertuples(index=False):
-            numbers = [updates, *(factor * number for number in numbers)]
-            point = [step, *(None if math.isnan(number) else round(number, 6) for number in numbers), whole]
-            found[measure.name].append(point)
-    return found
+    tables = {m.name: curve.having(m)[list(POINT[1:])].round(6).astype(object) for m in shown}
+    return {name: table.where(table.notna(), None).to_numpy().tolist() for name, table in tables.items()}
 
 
 def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[str, str]) -> None:
     """Write the page, and the videos that it plays, into the folder of a report beside its `tables` and `figures`."""
     every = [*places(report.results, report.found.controls), *further_places(report.found.further)]
-    fields = fields_of(every)
+    # Scores of a video in the order in which they are listed, by what they are called.
+    columns = [*COLUMNS, *(one for place in every for column in place.columns for one in column.scored.columns)]
+    titles = {column.name: column.label for column in reversed(columns) if column.label}
+    fields = {column.name: titles[column.name] for column in columns if column.label}
     found = [_place_data(place, folder, number, fields) for number, place in enumerate(every)]
-    named = {table.name: [(t, f"tables/{table.name}.{s}") for t, s in TABLE_FILES.items()] for table in report.texts}
-    page = render(
+    page = render_page(
+        "page.html",
+        SCRIPTS,
         runs=str(runs),
         places=[one for one in found if one["rows"]],
         common={"fields": list(fields.values()), "flags": list(FLAGS)},
         charts=charts(report.curves, threshold=report.threshold),
         tables=report.texts,
-        table_files={name: {t: f for t, f in each if (folder / f).is_file()} for name, each in named.items()},
+        table_files={
+            table.name: {
+                title: file
+                for title, suffix in TABLE_FILES.items()
+                if (folder / (file := f"tables/{table.name}.{suffix}")).is_file()
+            }
+            for table in report.texts
+        },
         figures=figures,
     )
     (folder / "index.html").write_text(page, encoding="utf-8", newline="\n")
-
-
-def render(**content: Any) -> str:
-    """The gallery's page."""
-    return render_page("page.html", SCRIPTS, **content)
 
 
 def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
@@ -218,20 +210,14 @@ def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
     Its script is put together of several files, in this order; the content is what the template names.
     """
     plain: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=PackageLoader(PACKAGE, "."), autoescape=True, **plain)
+    environment = Environment(loader=FileSystemLoader(WEB), autoescape=True, **plain)
     environment.filters["stacked"] = _stacked
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    script = "\n".join(_own(name) for name in scripts)
-    script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
+    style, *parts = (Markup((WEB / name).read_text(encoding="utf-8")) for name in ("style.css", *scripts))
+    script = Markup('"use strict";\n(() => {\n' + "\n".join(parts) + "\n})();\n")
     # The page allows its own script by this, and no other.
     digest = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(template).render(
-        **content, style=Markup(_own("style.css")), script=Markup(script), script_hash=digest
-    )
-
-
-def _own(name: str) -> str:
-    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
+    return environment.get_template(template).render(**content, style=style, script=script, script_hash=digest)
 
 
 def _stacked(text: str) -> Markup:
@@ -256,14 +242,8 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
             for row in map(column.rows.get, place.keys)
         ]
         color = {METHOD: None, FLOOR: MUTED}.get(column.arm, looked.get(column.arm, looked[METHOD]).color)
-        shown: dict[str, Any] = {
-            "name": arm_name(column.arm),
-            "detail": column.detail,
-            "state": column.state,
-            "cells": cells,
-        }
-        columns.append(shown | {"threshold": column.scored.copy_threshold, "folder": beside, "colour": color})
-    exemplars = f"exemplars/{number}"
+        about = {"name": arm_name(column.arm), "detail": column.detail, "state": column.state, "cells": cells}
+        columns.append(about | {"threshold": column.scored.copy_threshold, "folder": beside, "colour": color})
     rows = [next((row for column in place.columns if (row := column.rows.get(key))), {}) for key in place.keys]
     suites = [str(row.get("suite") or "") for row in rows]  # of the test set, where it has some
     return {
@@ -272,8 +252,8 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
         "columns": columns,
         "rows": [list(key) for key in place.keys],
         "suites": suites if any(suites) else [],
-        "folder": exemplars,
-        "exemplars": write_exemplars(place.runs, folder / exemplars),
+        "folder": f"exemplars/{number}",
+        "exemplars": write_exemplars(place.runs, folder / f"exemplars/{number}"),
         **shape_of(first),
     }
 
