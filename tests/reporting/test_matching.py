@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vmc.metrics.matching import Trajectory
 from vmc.metrics.statistics import intervals_of_values
-from vmc.reporting.matched import Crossing, find_crossing, interpolate_values
+from vmc.reporting.compare import Crossing, find_crossing, interpolate_values
 from vmc.utils.errors import VmcError
 
 APPEARANCES = {0: 0.30, 500: 0.28, 1000: 0.24, 1500: 0.27, 2000: 0.20}
@@ -92,13 +92,13 @@ def test_a_video_invalid_at_one_side_has_no_value_but_stays_wrong():
     assert found.loc["s1", "motion_accuracy"] == pytest.approx(0.5)
 
 
-def test_evaluations_of_other_videos_are_refused_or_cut_to_the_common_ones():
+def test_evaluations_are_cut_to_the_videos_in_common_and_refused_without_any():
     crossing = crossing_of({0: 0.3, 9: 0.2}, threshold=0.25)
     tables = {0: values([0.3, 0.3, 0.3], [0, 0, 0], subjects=2), 9: values([0.2, 0.2, 0.2], [1, 1, 1])}
-    with pytest.raises(VmcError, match="steps 0 and 9 have 2 and 3 videos, 2 in common"):
-        interpolate_values(tables, crossing)
-    found = interpolate_values(tables, crossing, common_only=True)
+    found = interpolate_values(tables, crossing)
     assert found["subject"].tolist() == ["s0", "s1"]
     assert found["motion_accuracy"].tolist() == pytest.approx([0.5, 0.5])
+    with pytest.raises(VmcError, match="steps 0 and 9 have 2 and 1 videos, 0 in common"):
+        interpolate_values({0: tables[0], 9: tables[9].iloc[2:]}, crossing)
     with pytest.raises(VmcError, match="no scores of step 9"):
         interpolate_values({0: tables[0]}, crossing)

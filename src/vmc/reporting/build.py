@@ -40,23 +40,19 @@ def write_report(
                 _write(folder / "tables" / f"{table.name}.tex", to_latex(table))
         captions = draw_figures(report, figures, folder / "figures")
         study.write(folder, earlier=output) if study else keep_page(output, folder)
-        _write(folder / "report.md", page(report, runs, captions, study=(folder / FOLDER / PAGE).is_file()))
+        parts = [f"# Report on {escape_markdown(str(runs))}\n"]
+        parts.append("All videos side by side, with what stands here: [index.html](index.html).\n")
+        if (folder / FOLDER / PAGE).is_file():
+            parts.append(f"A user study to be answered: [{FOLDER}/{PAGE}]({FOLDER}/{PAGE}); send its folder alone.\n")
+        if notes := report.found.notes:
+            parts.append("\n".join(f"- {escape_markdown(one)}" for one in notes) + "\n")
+        parts += [to_markdown(table) for table in report.texts]
+        parts += ["## Figures\n"] * bool(captions)
+        for name, caption in captions.items():
+            parts.append(f"![{name}](figures/{name}.png)\n\n{escape_markdown(caption)} ([SVG](figures/{name}.svg))\n")
+        _write(folder / "report.md", "\n".join(parts))
         write_gallery(report, folder, runs=runs, figures=captions)
     return list(captions)
-
-
-def page(report: Report, runs: Path, figures: Mapping[str, str], *, study: bool = False) -> str:
-    """Markdown of all tables and figures, whose captions stand under the names of their files; and where a study is."""
-    gallery = "All videos side by side, with what stands here: [index.html](index.html).\n"
-    answered = f"A user study to be answered: [{FOLDER}/{PAGE}]({FOLDER}/{PAGE}); send its folder alone.\n"
-    parts = [f"# Report on {escape_markdown(str(runs))}\n", gallery, *[answered] * study]
-    if notes := report.found.notes:
-        parts.append("\n".join(f"- {escape_markdown(one)}" for one in notes) + "\n")
-    parts += [to_markdown(table) for table in report.texts]
-    parts += ["## Figures\n"] * bool(figures)
-    for name, caption in figures.items():
-        parts.append(f"![{name}](figures/{name}.png)\n\n{escape_markdown(caption)} ([SVG](figures/{name}.svg))\n")
-    return "\n".join(parts)
 
 
 @contextmanager

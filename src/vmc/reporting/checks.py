@@ -55,12 +55,23 @@ def check_once(runs: Sequence[FoundRun]) -> None:
 def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ()) -> None:
     """Refuse runs of other base models, test sets or protocols. A run that was never evaluated stands in no table."""
     if counting := [run for run in runs if run.counts]:
-        _check_bases(counting)
+        # Bases: each run against the first, and against the first that knows its base's fingerprint.
+        for first in (counting[0], *[run for run in counting if FINGERPRINT in run.base][:1]):
+            for run in counting:
+                # Where both fingerprints are known they decide, and the same model may lie elsewhere.
+                unneeded = "path" if FINGERPRINT in first.base and FINGERPRINT in run.base else FINGERPRINT
+                one, other = ({k: v for k, v in each.base.items() if k != unneeded} for each in (first, run))
+                _check_equal(one, other, first, run, what="base models", prefix="model")
         for run in counting[1:]:
             one, other = (each.config.get("prompts", {}) for each in (counting[0], run))
             _check_equal(one, other, counting[0], run, what="test sets", prefix="prompts")
         _check_protocols(counting)
-        _check_controls(counting, controls)
+        for control in controls:
+            if different := other_protocol(counting, control):
+                raise VmcError(
+                    f"{control.scored.folder} is of another protocol than the runs ({', '.join(different)} differ);"
+                    " remove it, or score it with the runs' settings and metrics"
+                )
 
 
 def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float | None:
@@ -85,16 +96,6 @@ def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float
     return next(iter(first), None)
 
 
-def _check_bases(runs: Sequence[FoundRun]) -> None:
-    """Each run against the first, and against the first that knows its base's fingerprint."""
-    for first in (runs[0], *[run for run in runs if FINGERPRINT in run.base][:1]):
-        for run in runs:
-            # Where both fingerprints are known they decide, and the same model may lie elsewhere.
-            unneeded = "path" if FINGERPRINT in first.base and FINGERPRINT in run.base else FINGERPRINT
-            one, other = ({k: v for k, v in each.base.items() if k != unneeded} for each in (first, run))
-            _check_equal(one, other, first, run, what="base models", prefix="model")
-
-
 def _check_protocols(runs: Sequence[FoundRun]) -> None:
     """Every part against the first one that has it, the first of its motion, and the first of its motion and seed.
 
@@ -103,9 +104,9 @@ def _check_protocols(runs: Sequence[FoundRun]) -> None:
     first: dict[tuple[object, ...], dict[str, tuple[Any, FoundRun]]] = {}
     for run, protocol in [(one, scored.summary["protocol"]) for one in runs for scored in one.evaluations.values()]:
         for place, parts, what in (
-            ((run.motion,), _parts(protocol, OF_THE_MOTION), "test sets"),
-            ((), _without(protocol, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM)), "protocols"),
-            (run.place, _parts(protocol, OF_THE_SEED), "exemplars"),
+            ((run.motion,), _split(protocol, OF_THE_MOTION)[0], "test sets"),
+            ((), _split(protocol, (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM))[1], "protocols"),
+            (run.place, _split(protocol, OF_THE_SEED)[0], "exemplars"),
         ):
             known = first.setdefault(place, {})
             for name, part in parts.items():
@@ -113,15 +114,6 @@ def _check_protocols(runs: Sequence[FoundRun]) -> None:
             for earlier in {id(owner): owner for _, owner in known.values()}.values():
                 theirs = {name: part for name, (part, owner) in known.items() if owner is earlier and name in parts}
                 _check_equal(theirs, {name: parts[name] for name in theirs}, earlier, run, what=what)
-
-
-def _check_controls(runs: Sequence[FoundRun], controls: Sequence[Control]) -> None:
-    for control in controls:
-        if different := other_protocol(runs, control):
-            raise VmcError(
-                f"{control.scored.folder} is of another protocol than the runs ({', '.join(different)} differ);"
-                " remove it, or score it with the runs' settings and metrics"
-            )
 
 
 def other_protocol(runs: Sequence[FoundRun], control: Control) -> list[str]:
@@ -132,7 +124,7 @@ def other_protocol(runs: Sequence[FoundRun], control: Control) -> list[str]:
     if not protocols:
         return []
     aside = (*OF_THE_MOTION, *OF_THE_SEED, *OF_THE_ARM, *(OF_THE_MODEL if control.kind == CEILING else ()))
-    one, other = (_without(each, aside) for each in (*protocols, control.scored.summary["protocol"]))
+    one, other = (_split(each, aside)[1] for each in (*protocols, control.scored.summary["protocol"]))
     both = [name for name in one if one[name] and other.get(name)]
     return differing_keys({name: one[name] for name in both}, {name: other[name] for name in both})
 
@@ -147,21 +139,15 @@ def _check_equal(one: Any, other: Any, first: FoundRun, second: FoundRun, *, wha
         )
 
 
-def _parts(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The named parts of a protocol that it has, by dotted name; `*.NAME` is that part of every metric."""
-    kept = {name: protocol[name] for name in names if name in protocol}
-    inner = [name.removeprefix("*.") for name in names if name.startswith("*.")]
+def _split(protocol: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The named parts of a protocol by dotted name, `*.NAME` being that part of every metric; and the rest."""
+    named, rest = {key: part for key, part in protocol.items() if key in names}, dict[str, Any]()
     for key, part in protocol.items():
-        kept |= {f"{key}.{name}": part[name] for name in inner if isinstance(part, Mapping) and name in part}
-    return kept
-
-
-def _without(protocol: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    kept = {key: dict(part) if isinstance(part, Mapping) else part for key, part in protocol.items()}
-    for key in _parts(protocol, names):
-        outer, _, inner = key.partition(".")
-        kept[outer].pop(inner) if inner else kept.pop(outer)
-    return kept
+        inner = [name for name in part if f"*.{name}" in names] if isinstance(part, Mapping) else []
+        named |= {f"{key}.{name}": part[name] for name in inner}
+        if key not in names:
+            rest[key] = {name: part[name] for name in part if name not in inner} if inner else part
+    return named, rest
 
 
 def _value_at(node: Any, name: str) -> str:

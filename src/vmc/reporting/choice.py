@@ -7,12 +7,13 @@ import logging
 import os
 import re
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice, product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from vmc.data.video import read_frames
 from vmc.reporting.answers import ANSWER_COLUMNS, ASKED, KEY_COLUMNS, MOTION, read_key
@@ -146,9 +147,8 @@ def find_page(
 def _pairs(report: Report, one: str, other: str) -> Iterator[Pair]:
     matches = product(report.results[one].matched, report.results[other].matched)
     for match, beside in ((match, beside) for match, beside in matches if match.run.place == beside.run.place):
-        rows = {(row["subject"], row["prompt"], row["seed"]): row for row in beside.scored.rows}
-        for row in match.scored.rows:
-            if its := rows.get((row["subject"], row["prompt"], row["seed"])):
+        for key, row in match.scored.rows_by_key.items():
+            if its := beside.scored.rows_by_key.get(key):
                 videos = {one: match.scored.video(str(row["video"])), other: beside.scored.video(str(its["video"]))}
                 if all(file.is_file() for file in videos.values()):
                     yield Pair(run=match.run, row=row, videos=videos, steps={one: match.shown, other: beside.shown})
@@ -165,16 +165,11 @@ def _plays(pair: Pair) -> bool:
 
 def _spread(pairs: Sequence[Pair]) -> list[Pair]:
     """All of them in an order drawn once for all: a motion after the other, and of each motion new subjects first."""
-    drawn = sorted(pairs, key=lambda pair: derive_seed("choice", *pair.place))
-    subjects_in_turn = _in_turn(drawn, lambda pair: (pair.run.motion, pair.place[2]))
-    return _in_turn(subjects_in_turn, lambda pair: pair.run.motion)
-
-
-def _in_turn(pairs: Sequence[Pair], kind: Callable[[Pair], object]) -> list[Pair]:
-    """The first pair of each kind, then the second of each, and so on."""
-    counts = defaultdict[object, Iterator[int]](count)
-    turns = [next(counts[kind(pair)]) for pair in pairs]
-    return [pair for _, pair in sorted(zip(turns, pairs, strict=True), key=lambda item: item[0])]
+    places = [(derive_seed("choice", *pair.place), pair.run.motion, pair.place[2]) for pair in pairs]
+    table = pd.DataFrame(places, columns=["drawn", "motion", "subject"]).sort_values("drawn", kind="stable")
+    for kind in (["motion", "subject"], ["motion"]):  # the first pair of each kind, then the second of each, and so on
+        table = table.assign(turn=table.groupby(kind).cumcount()).sort_values("turn", kind="stable")
+    return [pairs[place] for place in table.index]
 
 
 def _write_examples(pairs: Sequence[Pair], folder: Path) -> dict[str, str]:

@@ -14,8 +14,7 @@ from vmc.metrics.columns import Measure
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.statistics import Difference
 from vmc.reporting.catalog import APPEARANCE, arm_name, read_rows
-from vmc.reporting.compare import Comparison, compare, correct
-from vmc.reporting.matched import NOT_RUN, Result
+from vmc.reporting.compare import NOT_RUN, Comparison, Result, compare, correct
 from vmc.reporting.tables import (
     DIFFERENCE,
     INTERVAL,

@@ -12,23 +12,22 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from vmc.data.frames import resize_and_crop
 from vmc.data.video import FOLDER_RATE, count_frames, frame_rate, read_frames, write_video
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import COLUMNS
 from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
+from vmc.reporting.compare import Result
 from vmc.reporting.figures.common import BANDS, MUTED, looks
 from vmc.reporting.figures.curves import COLUMNS as POINT
 from vmc.reporting.figures.curves import Curve, curve_of, drawn_measures
-from vmc.reporting.loaded import Control, FoundRun, Further, Scored
-from vmc.reporting.matched import Result
+from vmc.reporting.loaded import Control, FoundRun, Further, Scored, VideoKey
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 from vmc.utils.tables import BREAKS
@@ -48,9 +47,6 @@ FLAGS = ("valid", "motion_correct", "copied", "nearest_clip", "nearest_frame")
 TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}
 """Of sets of curves."""
 
-VideoKey = tuple[str, str, int | None]
-"""Subject, prompt and seed: what names a video within a run."""
-
 
 class ArmColumn:
     """An arm, or the untuned model, by one evaluation: `detail` says which, else its step of training and appearance.
@@ -62,52 +58,53 @@ class ArmColumn:
         self.arm, self.scored, self.state = arm, scored, state
         appearance = "" if math.isnan(scored.appearance) else f", appearance {scored.appearance:.4f}"
         self.detail = detail or f"step {step}{appearance}"
-        self.rows: Mapping[VideoKey, Mapping[str, Any]] = {
-            (row["subject"] or row["prompt"], row["prompt"], row["seed"]): row for row in scored.rows
-        }
+        self.rows = scored.rows_by_key
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Place:
     """A motion and training seed, and what is to be said of its runs that have nothing to show."""
 
     label: str
-    runs: Sequence[FoundRun]
-    columns: Sequence[ArmColumn]  # the method first, the untuned model last
-    keys: Sequence[VideoKey]  # of the rows, in the order of the test set
-    notes: Sequence[str]
+    runs: list[FoundRun] = field(default_factory=list)
+    columns: list[ArmColumn] = field(default_factory=list)  # the method first, the untuned model last
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def keys(self) -> list[VideoKey]:
+        """What names the videos of each row, in the order of the test set."""
+        return list(dict.fromkeys(key for column in self.columns for key in column.rows))
 
 
 def places(results: Mapping[str, Result], controls: Sequence[Control]) -> list[Place]:
     """Every motion and training seed of which a run was made, sorted, and motions of the untuned model alone."""
-    runs = [
-        run for one in results.values() for run in (*(m.run for m in one.matched), *(run for run, _ in one.left_out))
-    ]
-    made, motions = {run.place for run in runs}, {run.motion for run in runs}
-    alone = {(one.motion, one.seed) for one in controls if one.kind in (FLOOR, LANGUAGE) and one.motion not in motions}
-    return [_place(place, results, controls) for place in sorted(made | alone)]
+    found: dict[tuple[str, int], Place] = {}
 
+    def at(motion: str, seed: int) -> Place:
+        label = f"{motion.replace('_', ' ')}, training seed {seed}"
+        return found.setdefault((motion, seed), Place(label=label))
 
-def _place(place: tuple[str, int], results: Mapping[str, Result], controls: Sequence[Control]) -> Place:
-    columns, notes, runs = list[ArmColumn](), list[str](), list[FoundRun]()
-    for arm in sorted(results, key=arm_order):
-        for one in (one for one in results[arm].matched if one.run.place == place):
-            runs.append(one.run)
-            state = "did not reach the threshold" if one.behind else ""
-            columns.append(ArmColumn(arm, one.scored, step=one.shown, state=state))
-        for run, reason in ((run, reason) for run, reason in results[arm].left_out if run.place == place):
-            runs.append(run)
-            if last := _last_column(run, reason):
-                columns.append(last)
-            else:
-                notes.append(f"{arm_name(arm)}, nothing to show: {reason}")
-    for kind in (FLOOR,) if runs else (FLOOR, LANGUAGE):
-        # Any training seed's will do, as nothing was trained.
-        found = [control for control in controls if control.kind == kind and control.motion == place[0]]
-        columns += [ArmColumn(kind, one.scored) for one in sorted(found, key=lambda one: one.seed != place[1])[:1]]
-    keys = dict.fromkeys(key for column in columns for key in column.rows)
-    label = f"{place[0].replace('_', ' ')}, training seed {place[1]}"
-    return Place(label=label, runs=runs, columns=columns, keys=list(keys), notes=notes)
+    for arm, result in results.items():
+        for one in result.matched:
+            here, state = at(*one.run.place), "did not reach the threshold" * one.behind
+            here.runs.append(one.run)
+            here.columns.append(ArmColumn(arm, one.scored, step=one.shown, state=state))
+        for run, reason in result.left_out:
+            here, last = at(*run.place), _last_column(run, reason)
+            here.runs.append(run)
+            here.columns += [last] if last else []
+            here.notes += [] if last else [f"{arm_name(arm)}, nothing to show: {reason}"]
+    motions = {motion for motion, _ in found}
+    for control in controls:
+        if control.kind in (FLOOR, LANGUAGE) and control.motion not in motions:
+            at(control.motion, control.seed)
+    for (motion, seed), here in found.items():
+        for kind in (FLOOR,) if here.runs else (FLOOR, LANGUAGE):
+            # Any training seed's will do, as nothing was trained.
+            others = [control for control in controls if control.kind == kind and control.motion == motion]
+            for control in sorted(others, key=lambda control: control.seed != seed)[:1]:
+                here.columns.append(ArmColumn(kind, control.scored))
+    return [found[place] for place in sorted(found)]
 
 
 def further_places(further: Sequence[Further]) -> list[Place]:
@@ -134,7 +131,7 @@ def further_places(further: Sequence[Further]) -> list[Place]:
         label = f"further videos: {', '.join(motions) or beside[0][0].name}"
         if label in [place.label for place in found]:
             label = f"{label}, {', '.join(arm_name(column.arm) for column in columns)}"
-        found.append(Place(label=label, runs=runs, columns=columns, keys=list(columns[0].rows), notes=[]))
+        found.append(Place(label=label, runs=runs, columns=columns))
     return found
 
 
@@ -248,7 +245,7 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
     suites = [str(row.get("suite") or "") for row in rows]  # of the test set, where it has some
     return {
         "label": place.label,
-        "notes": list(place.notes),
+        "notes": place.notes,
         "columns": columns,
         "rows": [list(key) for key in place.keys],
         "suites": suites if any(suites) else [],
@@ -319,7 +316,7 @@ def write_exemplar(path: Path, file: Path, run: FoundRun) -> int:
     Clips come in many formats, of which browsers play few.
     """
     try:
-        frames_FCHW = resize_and_crop(read_frames(path), int(run.config["data"]["size"]))
+        frames_FCHW = run.frames_of(path)
         write_video(file, frames_FCHW, fps=frame_rate(path) or FOLDER_RATE)
     except VmcError:
         return 0

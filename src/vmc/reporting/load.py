@@ -61,27 +61,17 @@ def find_runs(root: Path) -> Found:
         except (VmcError, OSError) as error:
             lost.append((folder, one_line(error)))
     others_tests = set_aside(runs)
-    aside = [run for run in others_tests if run.counts]
+    aside, apart = [run for run in others_tests if run.counts], {run.motion for run in others_tests}
     for run in aside:
         log.warning(
             "%s: the motion %s brings a test set or classes of its own, so it stands in the gallery and in no table;"
             " runs=%s makes tables of it alone",
             *(run.path, run.motion, run.path),
         )
-    apart = {run.motion for run in others_tests}
     every, runs = runs, [run for run in runs if run not in aside]
-    # First what was made for it, of the whole test set; then what the method's runs have.
-    own = [
-        Control(kind=kind, motion=run.motion, seed=run.seed, scored=scored)
-        for run in sorted(runs, key=lambda run: (run.trains, run.arm != METHOD))
-        for kind, scored in run.controls.items()
-    ]
-    covered = {(control.kind, control.motion) for control in own}
-    left = [one for one in bases if (one.kind, one.motion) not in covered and one.motion not in apart]
-    others = [one for one in left if not _has_own_classes(one, runs)]
     newest = {run.evaluations[max(run.evaluations)].folder for run in aside if run.evaluations}
     further = _find_further(root, every, shown=newest)
-    found = Found(runs, _one_of_each([*own, *others], lost), lost, further)
+    found = Found(runs, _choose_controls(runs, bases, apart, lost), lost, further)
     if not runs or all(run.damaged for run in runs):
         raise VmcError(
             f"runs is {root}, in which no run reads; the first: {found.damaged[0][1]}"
@@ -92,27 +82,33 @@ def find_runs(root: Path) -> Found:
     return found
 
 
-def _has_own_classes(control: Control, runs: list[FoundRun]) -> bool:
-    """Whether a control is of a motion without a run here, and of classes or metrics that are not the runs'."""
-    alone = control.motion not in {run.motion for run in runs} and bool(other_protocol(runs, control))
-    if alone:
-        log.warning(
-            "%s: the motion %s brings classes of its own and has no run here, so it stands in no table",
-            *(control.scored.folder, control.motion),
-        )
-    return alone
-
-
-def _one_of_each(controls: Iterable[Control], lost: list[tuple[Path, str]]) -> list[Control]:
-    """The first control of each kind, motion and seed that reads."""
+def _choose_controls(
+    runs: Sequence[FoundRun], bases: Iterable[Control], apart: Container[str], lost: list[tuple[Path, str]]
+) -> list[Control]:
+    """The first control of each kind, motion and seed that reads; those of `bases` where no run has its own."""
+    # First what was made for it, of the whole test set; then what the method's runs have.
+    controls = [
+        Control(kind=kind, motion=run.motion, seed=run.seed, scored=scored)
+        for run in sorted(runs, key=lambda run: (run.trains, run.arm != METHOD))
+        for kind, scored in run.controls.items()
+    ]
+    covered, motions = {(one.kind, one.motion) for one in controls}, {run.motion for run in runs}
+    for one in (one for one in bases if (one.kind, one.motion) not in covered and one.motion not in apart):
+        if one.motion in motions or not other_protocol(runs, one):
+            controls.append(one)
+        else:
+            log.warning(
+                "%s: the motion %s brings classes of its own and has no run here, so it stands in no table",
+                *(one.scored.folder, one.motion),
+            )
     kept: dict[tuple[str, str, int], Control] = {}
-    for control in controls:
-        place = (control.kind, control.motion, control.seed)
+    for one in controls:
+        place = (one.kind, one.motion, one.seed)
         try:
-            if place not in kept and len(control.scored.values):
-                kept[place] = control
+            if place not in kept and len(one.scored.values):
+                kept[place] = one
         except VmcError as error:
-            lost.append((control.scored.folder, one_line(error)))
+            lost.append((one.scored.folder, one_line(error)))
     return list(kept.values())
 
 
@@ -136,8 +132,7 @@ def _read_run(folder: Path) -> FoundRun:
     """A run with all that will be needed but its scores; of a damaged one its config alone."""
     config = _read_config(folder / "config.yaml")
     try:
-        state = _read_object(folder / "run.json", remedy=REMEDY)
-        _check_kinds(state, {"status": str | None, "step": int | None}, folder / "run.json", REMEDY)
+        state = _read_object(folder / "run.json", {"status": str | None, "step": int | None}, remedy=REMEDY)
         if state.get("status") == "running":
             state = shown_state(folder)
         parts = sorted(chain.from_iterable((folder / "evaluation").glob(name) for name in ("[0-9]*", "real")))
@@ -174,8 +169,7 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
     scores, file = folder / SCORES, folder / SUMMARY
     if not scores.is_file() or not file.is_file():
         return None
-    summary = _read_object(file, remedy="score the videos again")
-    _check_kinds(summary, {"metrics": dict, "videos": int, "protocol": dict}, file, SCORE_AGAIN)
+    summary = _read_object(file, {"metrics": dict, "videos": int, "protocol": dict}, remedy=SCORE_AGAIN)
     copying = summary["protocol"].get("copying") or {}
     numbers = [("of", summary.get("of")), ("copying", _get(copying, "threshold"))]
     numbers += [(key, _get(part, end)) for key, part in summary["metrics"].items() for end in ("value", "low", "high")]
@@ -212,13 +206,15 @@ def _get(part: Any, key: str) -> Any:
     return part.get(key) if isinstance(part, dict) else str(part)
 
 
-def _read_object(file: Path, *, remedy: str) -> dict[str, Any]:
+def _read_object(file: Path, kinds: Mapping[str, Any], *, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file, whose values are of these kinds."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
         raise VmcError(f"{file} does not read ({one_line(error)}); {remedy}") from error
     if not isinstance(content, dict):
         raise VmcError(f"{file} holds no JSON object; {remedy}")
+    _check_kinds(content, kinds, file, remedy)
     return content
 
 
@@ -286,20 +282,6 @@ def _fingerprint(path: Path, changed: int, size: int) -> str:
 # --- videos that stand in no table -----------------------------------------------------------------------------------
 
 
-def _read_generated(folder: Path) -> Scored:
-    """Videos of a folder of `vmc.generate`, which nobody has scored; a VmcError where its table does not read."""
-    scored = Scored(folder, folder, {"metrics": {}, "videos": 0, "protocol": {}}, place=folder)
-    try:
-        scored.rows = [
-            {"video": row["video"], "prompt": row["prompt"], "seed": int(row["seed"]) if row.get("seed") else None}
-            | {name: row.get(name) or None for name in ("subject", "suite")}
-            for row in _read_table(folder / VIDEOS, strict=True)
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise VmcError(f"{folder / VIDEOS} does not read as a table of videos ({error!r})") from error
-    return scored
-
-
 def _find_further(root: Path, runs: Sequence[FoundRun], *, shown: Container[Path]) -> list[Further]:
     """Videos below a folder that stand in no table, in order; what does not read is left out, with a line in the log.
 
@@ -307,18 +289,8 @@ def _find_further(root: Path, runs: Sequence[FoundRun], *, shown: Container[Path
     """
     by_path, found = {run.path: run for run in runs}, list[Further]()
     for folder, run in _video_folders(root, by_path):
-        in_tables = folder.name in CONTROL_FOLDERS or folder.name.endswith(TABLES) or (run and folder.name.isdecimal())
         try:
-            scored: Scored | None = None
-            if (folder / VIDEOS).is_file():
-                # Where somebody has scored them, they are shown with their scores.
-                if not (folder.with_name(f"{folder.name}{SCORED}") / SCORES).is_file():
-                    scored = _read_generated(folder)
-            elif folder.name.endswith(SCORED) and not (folder / "videos").is_dir():
-                if scored := _read_evaluation(folder, root=folder.parent):
-                    scored.place = folder.with_name(folder.name.removesuffix(SCORED))
-            elif folder in shown or not in_tables:
-                scored = _read_evaluation(folder, root=folder)
+            scored = _read_further(folder, run, shown=shown)
             if scored and scored.rows:
                 name = folder.name if folder == root else folder.relative_to(root).as_posix()
                 found.append(Further(name=name, run=run, scored=scored))
@@ -337,3 +309,30 @@ def _video_folders(root: Path, runs: dict[Path, FoundRun]) -> Iterator[tuple[Pat
             yield from ((part, run) for part in sorted([*folder.glob("evaluation/*/"), *folder.glob("videos/*/")]))
         elif not (folder / "config.yaml").is_file():
             yield folder, None
+
+
+def _read_further(folder: Path, run: FoundRun | None, *, shown: Container[Path]) -> Scored | None:
+    """The videos of a folder, None where it has none that stand in no table; a VmcError where a file does not read."""
+    if (folder / VIDEOS).is_file():
+        # Where somebody has scored them, they are shown with their scores.
+        return None if (folder.with_name(f"{folder.name}{SCORED}") / SCORES).is_file() else _read_generated(folder)
+    if folder.name.endswith(SCORED) and not (folder / "videos").is_dir():
+        if scored := _read_evaluation(folder, root=folder.parent):
+            scored.place = folder.with_name(folder.name.removesuffix(SCORED))
+        return scored
+    in_tables = folder.name in CONTROL_FOLDERS or folder.name.endswith(TABLES) or (run and folder.name.isdecimal())
+    return None if in_tables and folder not in shown else _read_evaluation(folder, root=folder)
+
+
+def _read_generated(folder: Path) -> Scored:
+    """Videos of a folder of `vmc.generate`, which nobody has scored; a VmcError where its table does not read."""
+    scored = Scored(folder, folder, {"metrics": {}, "videos": 0, "protocol": {}}, place=folder)
+    try:
+        scored.rows = [
+            {"video": row["video"], "prompt": row["prompt"], "seed": int(row["seed"]) if row.get("seed") else None}
+            | {name: row.get(name) or None for name in ("subject", "suite")}
+            for row in _read_table(folder / VIDEOS, strict=True)
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise VmcError(f"{folder / VIDEOS} does not read as a table of videos ({error!r})") from error
+    return scored

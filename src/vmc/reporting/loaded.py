@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from vmc.data.video import VIDEO_SUFFIXES
+from vmc.data.frames import resize_and_crop
+from vmc.data.video import VIDEO_SUFFIXES, read_frames
 from vmc.evaluation.files import SCORES, table_rows
 from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
@@ -27,6 +29,9 @@ FINGERPRINT = "denoiser"
 """Key of the base model's denoiser among what tells base models apart."""
 BASE = ("path", "motion_adapter", "frames", "size", "fps")
 """Keys of a model's config that do so; of one folder several families may make a network of their own."""
+
+VideoKey = tuple[str, str, int | None]
+"""Subject, prompt and seed: what names a video within a run."""
 
 
 @dataclass(eq=False)
@@ -60,6 +65,11 @@ class Scored:
     def rows(self) -> list[dict[str, Any]]:
         """The table of `scores.csv`, a dict a video."""
         return table_rows(self.scores)
+
+    @cached_property
+    def rows_by_key(self) -> dict[VideoKey, dict[str, Any]]:
+        """The same by what names a video within a run."""
+        return {(row["subject"] or row["prompt"], row["prompt"], row["seed"]): row for row in self.rows}
 
     @cached_property
     def values(self) -> pd.DataFrame:
@@ -122,6 +132,10 @@ class FoundRun:
     def damaged(self) -> str:
         """What is wrong with its files, in a sentence; empty where nothing is."""
         return str(self.state.get("reason")) if self.state.get("status") == DAMAGED else ""
+
+    def frames_of(self, clip: Path, places: Sequence[int] | None = None) -> Tensor:
+        """frames_FCHW of a clip as the run's model saw it, scaled and cropped; all, or those at some places."""
+        return resize_and_crop(read_frames(clip, places), int(self.config["data"]["size"]))
 
     @property
     def counts(self) -> bool:

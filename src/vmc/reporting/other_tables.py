@@ -14,15 +14,15 @@ from vmc.metrics.resampling import Run
 from vmc.metrics.scores import KEYS, SUITE, values_of_run
 from vmc.metrics.statistics import Interval, intervals_of_runs, intervals_of_values
 from vmc.reporting.catalog import APPEARANCE, CONTROLS, METHOD, NOT_REACHED, TABLE2, arm_name, arm_order, read_rows
+from vmc.reporting.compare import Result, all_measures
 from vmc.reporting.loaded import DAMAGED, FoundRun, Scored
-from vmc.reporting.matched import Result, all_measures
 from vmc.reporting.tables import NOTHING, interval_fields, rounded, shown, to_csv, value_cells, with_interval
 from vmc.utils.tables import TextTable
 
 
 def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> tuple[TextTable, str]:
     """Arms and controls as rows, every metric that one of them has as a column; and its CSV."""
-    every = [*(results[arm] for arm in sorted(results, key=arm_order)), *controls]
+    every = [*results.values(), *controls]
     measures = all_measures(every)
     have = [measure for measure in measures if any(measure.name in one.intervals for one in every)]
     rows, records = [], []
@@ -31,9 +31,8 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
         records.append(record | interval_fields(measures, one.intervals))
         if one.runs or one.arm not in CONTROLS:
             first = one.intervals.get(have[0].name) if have else None
-            name = f"{one.name} {NOT_REACHED}" if one.reached is False else one.name
             numbers = [str(len(one.runs) or NOTHING), rounded(one.step, 0), *value_cells(one, have)]
-            rows.append([name, *numbers, first.speaks_of if first else NOTHING])
+            rows.append([one.marked_name, *numbers, first.speaks_of if first else NOTHING])
     note = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
     text = TextTable(
         name="metrics",
@@ -122,8 +121,7 @@ def known_relatives(note: MotionNote, knowledge: Mapping[str, float]) -> str:
 
 def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
     """A row an arm and motion at the matched appearance, and its CSV; nothing where no arm has several motions."""
-    order = sorted(results, key=arm_order)
-    names = list(dict.fromkeys(run.motion for arm in order for run in results[arm].runs))
+    names = list(dict.fromkeys(run.motion for result in results.values() for run in result.runs))
     if len(names) < 2:
         return []
     notes, knowledge = motion_notes(str(runs[0].config.get("stack_name"))), base_knowledge(runs)
@@ -133,14 +131,14 @@ def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> li
         rules.add(len(rows))
         note = notes.get(motion, MotionNote())
         relatives = known_relatives(note, knowledge) if motion in notes else NOTHING
-        for arm in order:
-            if not (chosen := [run for run in results[arm].runs if run.motion == motion]):
+        for arm, result in results.items():
+            if not (chosen := [run for run in result.runs if run.motion == motion]):
                 continue
             intervals = intervals_of_runs(chosen)
-            steps = [one.crossing.step for one in results[arm].matched if one.run.motion == motion]
+            steps = [one.crossing.step for one in result.matched if one.run.motion == motion]
             step = sum(steps) / len(steps)
             cells = [*(with_interval(intervals.get(one.name), one) for one in measures), rounded(step, 0), relatives]
-            rows.append([motion, results[arm].name, str(len(chosen)), *cells, "yes" if note.looked_at else "no"])
+            rows.append([motion, result.name, str(len(chosen)), *cells, "yes" if note.looked_at else "no"])
             record = {"motion": motion, "arm": arm, "runs": len(chosen), "step": step}
             record |= interval_fields(measures, intervals)
             records.append(record | {"relatives_known": relatives, "looked_at_before": note.looked_at})

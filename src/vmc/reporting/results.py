@@ -8,9 +8,16 @@ from torch import Tensor
 
 from vmc.diffusion.timesteps import TimestepSampler
 from vmc.metrics.columns import Measure
-from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS, arm_order
+from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
-from vmc.reporting.compare import Comparison, compare_arms
+from vmc.reporting.compare import (
+    Comparison,
+    Result,
+    all_measures,
+    arm_results,
+    compare_arms,
+    control_result,
+)
 from vmc.reporting.comparisons import (
     Judged,
     compared_motions_table,
@@ -19,7 +26,6 @@ from vmc.reporting.comparisons import (
     judge_findings,
 )
 from vmc.reporting.loaded import Found, FoundRun
-from vmc.reporting.matched import Result, all_measures, arm_results, control_result
 from vmc.reporting.other_tables import forgetting_table, metrics_table, motions_table, runs_table, suites_table
 from vmc.reporting.tables import ResultTable, paper_table, result_table
 from vmc.utils.tables import TextTable
@@ -51,7 +57,7 @@ class Report:
 
     @cached_property
     def results(self) -> dict[str, Result]:
-        """Every arm that has a run which trains something."""
+        """Every arm that has a run which trains something, the method first."""
         return arm_results(self.runs, threshold=self.threshold)
 
     @cached_property
@@ -92,8 +98,9 @@ class Report:
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """Every arm with the method."""
-        arms, metrics = sorted(self.results, key=arm_order), [one.name for one in self.compared_measures]
-        return [*compare_arms(self.results, arms=arms, metrics=metrics, threshold=self.threshold).values()]
+        metrics = [one.name for one in self.compared_measures]
+        found = compare_arms(self.results, arms=list(self.results), metrics=metrics, threshold=self.threshold)
+        return list(found.values())
 
     @cached_property
     def tables(self) -> list[tuple[TextTable, str]]:

@@ -1,7 +1,5 @@
 """The paper's tables with what was measured, each as texts that people read and as a CSV for machines."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -10,8 +8,8 @@ from typing import Any
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Difference, Interval
 from vmc.reporting.catalog import APPEARANCE, CEILING, CONTROLS, NOT_REACHED, Layout, Line, PaperValue, paper_values
-from vmc.reporting.compare import Comparison, compare_arms
-from vmc.reporting.matched import NOT_MEASURED, NOT_RUN, Result, all_measures
+from vmc.reporting.compare import NOT_MEASURED, NOT_RUN, Comparison, Result, all_measures, compare_arms
+from vmc.utils.files import csv_text
 from vmc.utils.tables import TextTable
 
 NOTHING = "—"
@@ -71,11 +69,8 @@ def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it; one that is a number does not.
     """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(records[0]) if records else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in record.items()} for record in records)
-    return stream.getvalue()
+    cells = ({key: _cell(value) for key, value in record.items()} for record in records)
+    return csv_text(list(records[0]) if records else [], cells)
 
 
 def _cell(value: Any) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vmc.reporting.catalog import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
-from vmc.reporting.matched import Result
+from vmc.reporting.compare import Result
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write

@@ -8,7 +8,7 @@ similar by the run's own copy descriptor. They are known to be the right ones wh
 Axes: F frames, E exemplars, C colours, H and W, D descriptor width.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import fill
@@ -19,11 +19,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from vmc.data.frames import resize_and_crop
 from vmc.data.video import read_frames
-from vmc.reporting.catalog import NOT_REACHED, arm_name, arm_order
+from vmc.reporting.compare import MatchedRun, Result
 from vmc.reporting.figures.common import MUTED, PLATE, WRONG, Drawn, enlarged, say_where
-from vmc.reporting.matched import MatchedRun, Result
+from vmc.reporting.loaded import FoundRun
 from vmc.reporting.results import Descriptor, Report
 from vmc.utils.errors import VmcError
 
@@ -49,16 +48,15 @@ class Pair:
 
 def figure8(report: Report) -> Iterator[Drawn]:
     """Generated frames beside the exemplars' nearest to them."""
-    ordered = [report.results[arm] for arm in sorted(report.results, key=arm_order)]
-    each = {result.arm: pairs(result, descriptor=report.descriptor) for result in ordered}
-    if not (found := {arm: several for arm, several in each.items() if several}):
+    results = [*report.results.values()]
+    each = [(result, pairs(result, descriptor=report.descriptor)) for result in results]
+    if not (found := {result.marked_name: several for result, several in each if several}):
         return
-    threshold = report.results[next(iter(found))].matched[0].scored.copy_threshold
-    behind = [result.arm for result in ordered if result.reached is False]
-    figure = draw_copies(found, threshold=threshold, by_network=report.descriptor is not None, behind=behind)
+    threshold = next(result for result, several in each if several).matched[0].scored.copy_threshold
+    figure = draw_copies(found, threshold=threshold, by_network=report.descriptor is not None)
     caption = (
         "Figure 8: generated frames beside the first frames of exemplars nearest to them, around the copy threshold of"
-        f" {threshold:g}. {say_where(ordered)}"
+        f" {threshold:g}. {say_where(results)}"
     )
     if any(pair.doubt for several in found.values() for pair in several):
         caption += " A question mark: the generated frame was found again without the similarity that was measured."
@@ -76,17 +74,13 @@ def pairs(result: Result, *, descriptor: Descriptor | None) -> list[Pair]:
     below = [pair for pair in rows if not pair[1]["copied"]]
     upper = min(len(above), max(SIDE, 2 * SIDE - len(below)))
     chosen = [*above[len(above) - upper :], *below[: 2 * SIDE - upper]]
-    exemplars = {one.run.path: _first_frames(one) for one, _ in chosen}
-    return [_pair(one, row, exemplars[one.run.path], descriptor) for one, row in chosen]
-
-
-def _first_frames(one: MatchedRun) -> dict[str, Tensor]:
-    """Frames_CHW by clip, of the exemplars that can be read."""
-    found, size = dict[str, Tensor](), int(one.run.config["data"]["size"])
-    for name, path in one.run.exemplars.items():
-        with suppress(VmcError):
-            found[name] = resize_and_crop(read_frames(path, [0]), size)[0]
-    return found
+    exemplars: dict[FoundRun, dict[str, Tensor]] = {}  # first frames_CHW by clip, of those that can be read
+    for run in dict.fromkeys(one.run for one, _ in chosen):
+        exemplars[run] = {}
+        for name, path in run.exemplars.items():
+            with suppress(VmcError):
+                exemplars[run][name] = run.frames_of(path, [0])[0]
+    return [_pair(one, row, exemplars[one.run], descriptor) for one, row in chosen]
 
 
 def _pair(one: MatchedRun, row: dict[Any, Any], exemplars: dict[str, Tensor], descriptor: Descriptor | None) -> Pair:
@@ -119,10 +113,8 @@ def _small_picture(frames_NCHW: Tensor) -> Tensor:
     return F.normalize(small_ND - small_ND.mean(1, keepdim=True), dim=1)
 
 
-def draw_copies(
-    arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_network: bool, behind: Collection[str] = ()
-) -> Figure:
-    """A row an arm, its pairs from most to least similar; arms `behind` have not reached the appearance threshold."""
+def draw_copies(arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_network: bool) -> Figure:
+    """A row an arm by its name, its pairs from most to least similar."""
     figure = Figure(figsize=(12.4, HEAD + TALL * len(arms)))
     height = 1 / figure.get_figheight()
     share, top = TALL / figure.get_figheight(), 1 - HEAD / figure.get_figheight()
@@ -135,9 +127,8 @@ def draw_copies(
         f" appearance threshold. The pair was found by {how}."
     )
     figure.text(0.008, 1 - 0.47 * height, legend, size=8, color=MUTED, va="center")
-    for line, (arm, several) in enumerate(arms.items()):
+    for line, (name, several) in enumerate(arms.items()):
         low = top - (line + 1) * share
-        name = f"{arm_name(arm)} {NOT_REACHED}" if arm in behind else arm_name(arm)
         figure.text(0.008, low + 0.5 * share, fill(name, 18), weight="bold", va="center", size=8.5)
         for column, pair in enumerate(several):
             _draw_pair(figure, pair, left=0.14 + column * 0.86 / (2 * SIDE), low=low, share=share)

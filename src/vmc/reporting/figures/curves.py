@@ -22,7 +22,7 @@ from vmc.metrics.matching import Trajectory, resample_trajectories
 from vmc.metrics.resampling import Resampled, Run, shares_of
 from vmc.metrics.statistics import ONE_MODEL, Interval, intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
-from vmc.reporting.compare import Comparison
+from vmc.reporting.compare import mean_over_motions
 from vmc.reporting.figures.common import (
     BANDS,
     COLORS,
@@ -36,7 +36,6 @@ from vmc.reporting.figures.common import (
     say_part,
 )
 from vmc.reporting.loaded import FoundRun
-from vmc.reporting.matched import mean_over_motions
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 
@@ -108,16 +107,6 @@ class Curve:
         points = self.points[self.points["metric"] == measure.name].dropna(subset=x)
         numbers = points[NUMBERS].astype(float) * (100 if measure.percent else 1)
         return points.assign(**numbers, whole=points.whole.astype(bool))
-
-    @property
-    def dash(self) -> Any:
-        """The line style of what is not finished; None where it is."""
-        return None if self.finished else DOTTED
-
-    @property
-    def label(self) -> str:
-        """Its name, and what is to be said of its runs."""
-        return f"{arm_name(self.arm)} ({self.note})" if self.note else arm_name(self.arm)
 
     @property
     def note(self) -> str:
@@ -221,10 +210,15 @@ def draw_curves(
                 color = drawn[curve.arm].color
                 for one in single.get(curve.arm, ()):
                     if len(points := one.having(measure, x)):
-                        thin = {"linewidth": 0.7, "alpha": 0.5, "linestyle": one.dash or "-", "zorder": 2}
+                        thin = {
+                            "linewidth": 0.7,
+                            "alpha": 0.5,
+                            "linestyle": "-" if one.finished else DOTTED,
+                            "zorder": 2,
+                        }
                         axes.plot(points[x], points.value, color=color, **thin)
                 if len(points := curve.having(measure, x)):
-                    _draw_line(axes, points, x, drawn[curve.arm], dash=curve.dash)
+                    _draw_line(axes, points, x, drawn[curve.arm], finished=curve.finished)
             if measure.name == APPEARANCE.name and threshold is not None:
                 axes.axhline(threshold, **THRESHOLD)
             if measure is shown[-1]:
@@ -246,15 +240,16 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
         for curve in reversed(arms):
             appearance = curve.having(APPEARANCE).set_index("step").value.rename(APPEARANCE.name)
             points = curve.having(measure).join(appearance, on="step", how="inner")
-            _draw_line(axes, points, APPEARANCE.name, drawn[curve.arm], dash=curve.dash)
+            _draw_line(axes, points, APPEARANCE.name, drawn[curve.arm], finished=curve.finished)
         _finish_against_appearance(axes, measure, threshold)
     _frame(figure, arms, drawn, title)
     return figure
 
 
-def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: Look, *, dash: Any) -> None:
+def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: Look, *, finished: bool) -> None:
     """An arm's line; points of a part of the test set are hollow."""
-    axes.plot(points[x], points.value, color=look.color, linewidth=look.width, linestyle=dash or look.dash, zorder=3)
+    dash = look.dash if finished else DOTTED
+    axes.plot(points[x], points.value, color=look.color, linewidth=look.width, linestyle=dash, zorder=3)
     for some, face in ((points[points.whole], look.color), (points[~points.whole], "white")):
         colors = {"markeredgecolor": look.color, "markerfacecolor": face}
         axes.plot(some[x], some.value, "o", markersize=4, **colors, zorder=4)
@@ -287,9 +282,9 @@ def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, Look], tit
     figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
     handles: list[Any] = []
     for curve in arms:
-        look = drawn[curve.arm]
-        line = {"color": look.color, "linewidth": look.width, "linestyle": curve.dash or look.dash}
-        handles.append(Line2D([], [], **line, label=curve.label))
+        look, label = drawn[curve.arm], arm_name(curve.arm) + (f" ({curve.note})" if curve.note else "")
+        dash = look.dash if curve.finished else DOTTED
+        handles.append(Line2D([], [], color=look.color, linewidth=look.width, linestyle=dash, label=label))
     figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=4, fontsize=8.5)
 
 
@@ -339,8 +334,8 @@ def frontier_of(runs: Sequence[FoundRun], *, measure: Measure) -> pd.DataFrame |
 def _at_equal_appearance(report: Report, of: Mapping[str, Sequence[FoundRun]], end: str) -> Iterator[Drawn]:
     """The arms' frontiers, and their means over the range that each has in common with the method."""
     measure = next(one for one in report.measures if one.name == ACCURACY)
-    each = {arm: frontier_of(runs, measure=measure) for arm, runs in of.items()}
-    found = {arm: one for arm, one in each.items() if one is not None}
+    frontiers = {arm: frontier_of(runs, measure=measure) for arm, runs in of.items()}
+    found = {arm: one for arm, one in frontiers.items() if one is not None}
     if not found:
         return
     comparisons = {one.arm: one for one in report.comparisons if measure.name in one.mean_differences}
@@ -355,7 +350,13 @@ def _at_equal_appearance(report: Report, of: Mapping[str, Sequence[FoundRun]], e
         line = {"color": look.color, "linewidth": look.width, "linestyle": look.dash, "zorder": 3}
         curves.plot(one.score, one.value, **line, label=arm_name(arm))
     _finish_against_appearance(curves, measure, report.threshold)
-    _draw_means(means, compared, drawn, measure=measure)
+    factor = 100 if measure.percent else 1
+    each = [one.mean_differences[measure.name] for one in compared]
+    ends = [(factor * one.low, factor * one.value, factor * one.high) for one in each]
+    names = [f"{arm_name(one.arm)}\n({one.range[1]:.3f} to {one.range[0]:.3f})" for one in compared]
+    draw_intervals(means, ends, names, [drawn[one.arm].color for one in compared], markersize=6)
+    means.axvline(0, **THRESHOLD)
+    means.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")
     figure.suptitle(f"{measure.plain} at equal appearance{say_part(end)}", weight="bold", size=11, x=0.01, ha="left")
     handles, labels = curves.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=4, fontsize=8.5)
@@ -366,13 +367,3 @@ def _at_equal_appearance(report: Report, of: Mapping[str, Sequence[FoundRun]], e
         " the method both have passed (in brackets) less the method's, with intervals of 95 %, not corrected."
     )
     yield Drawn(figure=figure, caption=caption, end="_frontier")
-
-
-def _draw_means(axes: Any, compared: Sequence[Comparison], drawn: Mapping[str, Look], *, measure: Measure) -> None:
-    factor = 100 if measure.percent else 1
-    each = [one.mean_differences[measure.name] for one in compared]
-    ends = [(factor * one.low, factor * one.value, factor * one.high) for one in each]
-    names = [f"{arm_name(one.arm)}\n({one.range[1]:.3f} to {one.range[0]:.3f})" for one in compared]
-    draw_intervals(axes, ends, names, [drawn[one.arm].color for one in compared], markersize=6)
-    axes.axvline(0, **THRESHOLD)
-    axes.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")

@@ -13,13 +13,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vmc.data.frames import resize_and_crop
 from vmc.data.video import count_frames, read_frames
 from vmc.reporting.catalog import METHOD, NOT_REACHED, arm_name, arm_order
+from vmc.reporting.compare import Result
 from vmc.reporting.figures import common
 from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarged, groups, shortened
-from vmc.reporting.loaded import FoundRun, Scored
-from vmc.reporting.matched import Result
+from vmc.reporting.loaded import Scored
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 
@@ -97,7 +96,14 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
     """An exemplar, the untuned model, and every arm that has a run; a plate in place of a video that is missing."""
     shown = {arm: [run for run in result.matched if run.run.place == chosen.place] for arm, result in results.items()}
     first = next(runs[0].run for runs in shown.values() if runs)
-    rows = _before_training(first, chosen)
+    rows = list[Strip]()
+    with suppress(VmcError):
+        for name, path in list(first.exemplars.items())[:1]:
+            frames_FHWC = enlarged(first.frames_of(path, _evenly(count_frames(path))))
+            rows.append(Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=frames_FHWC))
+    with suppress(VmcError):  # its scores do not read
+        untuned = [_strip("untuned model", "step 0", first.evaluations[0], chosen)] if 0 in first.evaluations else []
+        rows += [strip for strip in untuned if strip.frames_FHWC is not None]
     for arm in sorted(results, key=lambda arm: (arm == METHOD, arm_order(arm))):  # the method last, as in the paper
         name = arm_name(arm)
         for one in shown[arm][:1]:
@@ -107,19 +113,6 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
             reasons = [reason for run, reason in results[arm].left_out if run.place == chosen.place]
             rows.append(Strip(name=name, missing=shortened((reasons or ["no run of this motion and seed"])[0], 90)))
     return rows
-
-
-def _before_training(run: FoundRun, chosen: Video) -> list[Strip]:
-    """The first exemplar, where its clip is still there, and step 0, where it was made of this prompt."""
-    found = list[Strip]()
-    with suppress(VmcError):
-        for name, path in list(run.exemplars.items())[:1]:
-            frames_FCHW = read_frames(path, _evenly(count_frames(path)))
-            frames_FCHW = resize_and_crop(frames_FCHW, int(run.config["data"]["size"]))
-            found.append(Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=enlarged(frames_FCHW)))
-    with suppress(VmcError):  # its scores do not read
-        found += [_strip("untuned model", "step 0", run.evaluations[0], chosen)] if 0 in run.evaluations else []
-    return [strip for strip in found if strip.frames_FHWC is not None]
 
 
 def _strip(name: str, detail: str, scored: Scored, chosen: Video) -> Strip:
