@@ -13,7 +13,7 @@ import pandas as pd
 
 from vmc.data.video import read_frames
 from vmc.metrics.scores import read_scores
-from vmc.reporting.figures.common import enlarged, save, styled
+from vmc.reporting.figures.common import enlarge, figure_style, save_figure
 from vmc.reporting.figures.strips import Strip, draw_strips
 
 
@@ -39,11 +39,11 @@ def main() -> None:
                     name=name,
                     detail=row["prompt"],
                     verdict=(str(row["predicted"]), bool(row["motion_correct"])),
-                    frames_FHWC=enlarged(read_frames(Path(given[name]) / "videos" / video)),
+                    frames_FHWC=enlarge(read_frames(Path(given[name]) / "videos" / video)),
                 )
             )
-    with styled():
-        save(draw_strips(strips, title=title), output.parent, output.stem)
+    with figure_style():
+        save_figure(draw_strips(strips, title=title), output.parent, output.stem)
     output.with_suffix(".svg").unlink()  # pictures of frames
 
 

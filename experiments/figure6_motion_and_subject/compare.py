@@ -20,7 +20,7 @@ from vmc.metrics.resampling import RESAMPLES, TAIL, Run, resample
 from vmc.metrics.scores import read_scores, values_of_run
 from vmc.metrics.statistics import intervals_of_run
 from vmc.mini.world.stills import default_folder
-from vmc.reporting.figures.common import enlarged, save, styled
+from vmc.reporting.figures.common import enlarge, figure_style, save_figure
 from vmc.reporting.figures.strips import Strip, draw_strips
 
 ACCURACY, SIMILARITY, CLIP = "motion_accuracy", "subject_similarity", "subject_similarity_clip"
@@ -77,7 +77,7 @@ def strips(arms: dict[str, Scored]) -> list[Strip]:
         Strip(
             name="the stills",
             detail="in no caption, hands at rest",
-            frames_FHWC=np.concatenate([enlarged(still[None]) for still in stills]),
+            frames_FHWC=np.concatenate([enlarge(still[None]) for still in stills]),
         )
     ]
     places = list(dict.fromkeys(arms["both"].scores["subject"]))
@@ -85,7 +85,7 @@ def strips(arms: dict[str, Scored]) -> list[Strip]:
         for name, arm in arms.items():
             row = arm.scores[arm.scores["subject"] == place].iloc[0]
             verdict = (str(row["predicted"]), bool(row["motion_correct"]))
-            frames = enlarged(read_frames(arm.folder / "videos" / row["video"]))
+            frames = enlarge(read_frames(arm.folder / "videos" / row["video"]))
             detail = f"similarity {row[SIMILARITY]:.2f}; {place.lower()}"
             shown.append(Strip(name=name, detail=detail, verdict=verdict, frames_FHWC=frames))
     return shown
@@ -100,9 +100,9 @@ def main() -> None:
     print(text)
     (output / "results").mkdir(parents=True, exist_ok=True)
     (output / "results" / "table.md").write_text(text + "\n", encoding="utf-8")
-    with styled():
+    with figure_style():
         figure = draw_strips(strips(arms), title="“A pll man doing the sks sign …”, one seed of each place")
-        save(figure, output, "figure6")
+        save_figure(figure, output, "figure6")
 
 
 if __name__ == "__main__":

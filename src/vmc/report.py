@@ -18,7 +18,9 @@ def report(config: DictConfig) -> None:
     """Write the report, print its tables, and show it in W&B where `logger=wandb` asks for it."""
     from hydra.utils import instantiate
 
+    from vmc.reporting.answers import read_study
     from vmc.reporting.build import check_output, write_report
+    from vmc.reporting.choice import KEY, find_page
     from vmc.reporting.load import find_runs
     from vmc.reporting.results import Report
     from vmc.reporting.tables import compact_table
@@ -37,8 +39,10 @@ def report(config: DictConfig) -> None:
     made.samplers = samplers_of(made.runs, trust=config.trust)
     made.descriptor = descriptor_of(made.runs, trust=config.trust)
     choice: Any = OmegaConf.to_container(config.choice)
-    made.study = answers_of(choice, output)
-    study = page_of(made, choice)
+    if choice["answers"] is not None:
+        made.study = read_study(choice["answers"], Path(choice["key"] or output / KEY))
+    words, about = ({key: choice[key] for key in keys} for keys in (("motion", "text"), ("arms", "questions", "pairs")))
+    study = None if choice["arms"] is None else find_page(made, **about, words=words, named=choice["name"])
     figures = write_report(made, output, runs=runs, figures=instantiate(config.figures), study=study)
     shown = [*map(compact_table, made.paper_tables), *([made.study[0]] if made.study else [])]
     print(*(f"{to_terminal(table)}\n\n" for table in shown if table.rows), sep="", end="")
@@ -53,27 +57,6 @@ def report(config: DictConfig) -> None:
 
         place = {"project": mirror.project, "group": mirror.group}
         print(save_dashboard(entity=mirror.entity, **place, measures=made.measures))
-
-
-def page_of(made: Any, choice: dict[str, Any]) -> Any:
-    """The page of two arms that `choice.arms` asks for, or None."""
-    from vmc.reporting.choice import find_page
-
-    picked = {key: choice[key] for key in ("arms", "questions", "pairs")}
-    words = {key: choice[key] for key in ("motion", "text")}
-    return None if choice["arms"] is None else find_page(made, **picked, words=words, named=choice["name"])
-
-
-def answers_of(choice: dict[str, Any], output: Path) -> Any:
-    """The table of the answers that `choice.answers` names, or None."""
-    from vmc.reporting.answers import answer_files, choice_table, read_answers, read_key
-    from vmc.reporting.choice import KEY
-
-    if choice["answers"] is None:
-        return None
-    files, source = answer_files(choice["answers"]), Path(choice["key"] or output / KEY)
-    key = read_key(source)
-    return choice_table(read_answers(files, key, source=source), key)
 
 
 def check_dashboard(config: DictConfig) -> None:

@@ -20,7 +20,7 @@ from vmc.metrics.scores import write_scores
 from vmc.metrics.statistics import Difference
 from vmc.report import main as report
 from vmc.reporting.build import check_output, report_folder
-from vmc.reporting.figures.common import Drawn, draw_figures, groups, looks, save, styled
+from vmc.reporting.figures.common import Drawn, arm_styles, draw_figures, figure_style, group_arms, save_figure
 from vmc.reporting.figures.copies import nearest, pairs
 from vmc.reporting.figures.curves import COLUMNS as POINT
 from vmc.reporting.figures.curves import Curve, curve_of, draw_curves, draw_timesteps
@@ -28,7 +28,7 @@ from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
 from vmc.reporting.gallery import places
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
-from vmc.reporting.tables import p_value, rounded, shown, with_test
+from vmc.reporting.tables import format_difference, format_number, format_p_value, format_value
 from vmc.runs.clips import COLUMNS
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
@@ -313,11 +313,11 @@ def test_numbers_as_they_are_printed():
     accuracy, alignment = (
         next(one for one in MEASURES if one.name == name) for name in ("motion_accuracy", "text_alignment")
     )
-    assert [rounded(number, 1) for number in (-0.04, 1.25, -3.0, math.nan)] == ["0.0", "1.2", "−3.0", "—"]
-    assert shown(0.706, accuracy) == "70.6" and shown(-0.0012, alignment, signed=True) == "−0.0012"
-    assert [p_value(p) for p in (0.0004, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
+    assert [format_number(number, 1) for number in (-0.04, 1.25, -3.0, math.nan)] == ["0.0", "1.2", "−3.0", "—"]
+    assert format_value(0.706, accuracy) == "70.6" and format_value(-0.0012, alignment, signed=True) == "−0.0012"
+    assert [format_p_value(p) for p in (0.0004, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
     tested = Difference(0.1, -0.02, 0.22, 0.01, 0.03, "")
-    assert with_test(tested, accuracy) == "+10.0 (−2.0 to 22.0), p = 0.03*"
+    assert format_difference(tested, accuracy) == "+10.0 (−2.0 to 22.0), p = 0.03*"
 
 
 def test_markup_in_names_is_shown_as_text():
@@ -434,13 +434,13 @@ def test_of_many_arms_the_method_alone_has_a_band(count, bands):
 
 def test_many_arms_are_drawn_apart_and_none_alike():
     arms = ["reg_none", "mine", "method", "dreambooth"]
-    assert groups(arms, together=4) == {"": ["method", "dreambooth", "reg_none", "mine"]}
-    apart = groups(arms, together=3)
+    assert group_arms(arms, together=4) == {"": ["method", "dreambooth", "reg_none", "mine"]}
+    apart = group_arms(arms, together=3)
     assert apart == {"_baselines": ["method", "dreambooth"], "_ablations": ["method", "reg_none", "mine"]}
-    assert groups(["method"], together=0) == {"": ["method"]}
-    many = looks([f"arm{number}" for number in range(15)])
+    assert group_arms(["method"], together=0) == {"": ["method"]}
+    many = arm_styles([f"arm{number}" for number in range(15)])
     assert len({(many[arm].color, str(many[arm].dash)) for arm in many}) == len(many)
-    assert looks(["lora", "mine"])["lora"] == looks(["lora", "dreambooth", "reg_none"])["lora"]
+    assert arm_styles(["lora", "mine"])["lora"] == arm_styles(["lora", "dreambooth", "reg_none"])["lora"]
 
 
 def test_a_figures_files_are_named_by_its_key_and_its_end(made_up, scored, tmp_path):
@@ -461,8 +461,8 @@ def test_a_figures_files_are_named_by_its_key_and_its_end(made_up, scored, tmp_p
 def test_equal_figures_are_equal_files(tmp_path):
     strip = Strip(name="$x_1$ <b>", detail="", missing="nothing {here} $")
     for name in ("one", "two"):
-        with styled():
-            save(draw_strips([strip], title="a $title^2"), tmp_path / name, "figure")
+        with figure_style():
+            save_figure(draw_strips([strip], title="a $title^2"), tmp_path / name, "figure")
     for suffix in ("svg", "png"):
         one, two = ((tmp_path / name / f"figure.{suffix}").read_bytes() for name in ("one", "two"))
         assert one == two

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Interval, crossed_interval
 from vmc.reporting.catalog import arm_name, arm_order
-from vmc.reporting.figures.common import MUTED, Drawn, draw_intervals, looks
+from vmc.reporting.figures.common import MUTED, Drawn, arm_styles, draw_intervals
 from vmc.reporting.loaded import one_line
 from vmc.reporting.results import Report
-from vmc.reporting.tables import NOTHING, rounded, to_csv, with_interval
+from vmc.reporting.tables import NOTHING, format_interval, format_number, to_csv
 from vmc.utils.errors import VmcError
 from vmc.utils.tables import TextTable
 
@@ -52,14 +52,15 @@ def _by_pair(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], list[Ma
     return pairs
 
 
-def answer_files(chosen: str | Sequence[str]) -> list[Path]:
-    """The CSVs that are named, one by one or by their folder; a VmcError where there is none."""
+def read_study(answers: str | Sequence[str], key_file: Path) -> tuple[TextTable, str]:
+    """The table of a study and its CSV, from CSVs that are named one by one or by their folder; a VmcError without."""
     files = list[Path]()
-    for path in map(Path, [chosen] if isinstance(chosen, str) else chosen):
+    for path in map(Path, [answers] if isinstance(answers, str) else answers):
         if not (inside := sorted(path.glob("*.csv")) if path.is_dir() else [path]):
             raise VmcError(f"choice.answers names {path}, which holds no CSV; give the files that the page exported")
         files += inside
-    return files
+    key = read_key(key_file)
+    return choice_table(read_answers(files, key, source=key_file), key)
 
 
 def read_answers(files: Iterable[Path], key: Sequence[Mapping[str, str]], *, source: Path) -> pd.DataFrame:
@@ -163,7 +164,7 @@ def choice_table(answers: pd.DataFrame, key: Sequence[Mapping[str, str]]) -> tup
             expected = int(raters["page"].map(asked["page"].value_counts()).fillna(0).sum())
             records.append({"question": question, "motion": motion, **_record(inside, arms, expected)})
             rows.append(_cells(records[-1]))
-    left = rounded(100 * answers["left"].mean(), 1)
+    left = format_number(100 * answers["left"].mean(), 1)
     text = TextTable(
         name="choice",
         title="User study: which of two videos people chose",
@@ -201,9 +202,9 @@ def _cells(record: Mapping[str, Any]) -> list[str]:
     cells = [record["question"], record["motion"].replace("_", " ")]
     for arm, chosen in (("arm", "chosen"), ("other", "other_chosen")):
         interval = Interval(record[chosen], record[f"{chosen}_low"], record[f"{chosen}_high"], "")
-        cells += [arm_name(record[arm]), with_interval(interval, CHOSEN) + "*" * bool(record["leaves_out_half"])]
+        cells += [arm_name(record[arm]), format_interval(interval, CHOSEN) + "*" * bool(record["leaves_out_half"])]
     answered = f"{record['answers']} of {record['answers'] + record['not_answered']}"
-    alike = NOTHING if math.isnan(record["kappa"]) else f"κ = {rounded(record['kappa'], 2)}"
+    alike = NOTHING if math.isnan(record["kappa"]) else f"κ = {format_number(record['kappa'], 2)}"
     return [*cells, str(record["raters"]), answered, alike]
 
 
@@ -229,7 +230,7 @@ def choice(report: Report) -> Iterator[Drawn]:
         return
     rows = list(csv.DictReader(io.StringIO(report.study[1])))
     figure = Figure(figsize=(7, 1.3 + 0.42 * len(rows)), layout="constrained")
-    axes, drawn = figure.subplots(), looks(row["arm"] for row in rows)
+    axes, drawn = figure.subplots(), arm_styles(row["arm"] for row in rows)
     said = [f"{row['question']}, {row['motion'].replace('_', ' ')} ({row['answers']} answers)" for row in rows]
     against = [f"{arm_name(row['arm'])} against {arm_name(row['other'])}" for row in rows]
     several = len(set(against)) > 1

@@ -10,6 +10,7 @@ from vmc.reporting.catalog import CEILING
 from vmc.reporting.loaded import FINGERPRINT, Control, FoundRun
 from vmc.runs.folder import differing_keys
 from vmc.utils.errors import VmcError
+from vmc.utils.text_files import shortened
 
 OF_THE_MOTION = ("prompts", "*.target")
 """Parts of a protocol, of whatever metric, that differ between motions: prompts hold it in natural language."""
@@ -154,5 +155,4 @@ def _value_at(node: Any, name: str) -> str:
     """The value under a dotted name, for a sentence; a name that itself holds a point is tried first."""
     for part in [name] if isinstance(node, Mapping) and name in node else name.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
-    text = "not set" if node is None else " ".join(str(node).split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return "not set" if node is None else shortened(" ".join(str(node).split()), 60)

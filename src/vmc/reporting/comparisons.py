@@ -20,12 +20,12 @@ from vmc.reporting.tables import (
     INTERVAL,
     LEVEL,
     NOTHING,
-    rounded,
-    shown,
-    spread_fields,
+    fields_of,
+    format_difference,
+    format_interval,
+    format_number,
+    format_value,
     to_csv,
-    with_interval,
-    with_test,
 )
 from vmc.utils.tables import TextTable
 
@@ -39,10 +39,15 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
             records.append(_record(one, one.status))
         for m in (m for m in measures if m.name in one.values):
             (value, other), (_, other_mean) = one.values[m.name], one.means[m.name]
-            low, high = (rounded(end, APPEARANCE.digits) for end in one.range)
-            there = [low, shown(value, m), shown(other, m), with_test(one.differences[m.name], m)]
-            mean, apart = with_interval(one.mean_intervals[m.name], m), with_test(one.mean_differences[m.name], m)
-            rows.append([arm_name(one.arm), m.title, *there, f"{low} to {high}", mean, shown(other_mean, m), apart])
+            low, high = (format_number(end, APPEARANCE.digits) for end in one.range)
+            there = [low, format_value(value, m), format_value(other, m), format_difference(one.differences[m.name], m)]
+            mean, apart = (
+                format_interval(one.mean_intervals[m.name], m),
+                format_difference(one.mean_differences[m.name], m),
+            )
+            rows.append(
+                [arm_name(one.arm), m.title, *there, f"{low} to {high}", mean, format_value(other_mean, m), apart]
+            )
             records.append(_record(one, m.name))
     header = ["Arm", "Metric", "At", "Arm there", "Method there", "Difference", "Range", "Arm, mean", "Method, mean"]
     notes = [
@@ -68,11 +73,11 @@ def _record(one: Comparison, metric: str) -> dict[str, Any]:
     return {
         **{"arm": one.arm, "reference": one.reference, "metric": metric, "pairs": one.pairs},
         **{"at_threshold": one.at_threshold, "at": one.at, "value": value, "reference_value": other},
-        **spread_fields("value", DIFFERENCE, one.differences.get(metric)),
+        **fields_of("value", DIFFERENCE, one.differences.get(metric)),
         **{"range_low": one.range[0], "range_high": one.range[1]},
-        **spread_fields("mean", INTERVAL, one.mean_intervals.get(metric)),
+        **fields_of("mean", INTERVAL, one.mean_intervals.get(metric)),
         "reference_mean": other_mean,
-        **spread_fields("mean", DIFFERENCE, one.mean_differences.get(metric)),
+        **fields_of("mean", DIFFERENCE, one.mean_differences.get(metric)),
     }
 
 
@@ -82,7 +87,7 @@ def compared_motions_table(comparisons: Sequence[Comparison], measures: Sequence
     for one in comparisons:
         for motion, m in ((motion, m) for motion, values in one.motions.items() for m in measures if m.name in values):
             value, other = one.motions[motion][m.name]
-            cells = [shown(value, m), shown(other, m), shown(value - other, m, signed=True)]
+            cells = [format_value(value, m), format_value(other, m), format_value(value - other, m, signed=True)]
             rows.append([arm_name(one.arm), motion.replace("_", " "), m.title, *cells])
             record = {"arm": one.arm, "motion": motion, "metric": m.name, "value": value, "reference_value": other}
             records.append(record)
@@ -127,7 +132,7 @@ SHOWS, CONTRADICTS, CANNOT_TELL = "shows it", "contradicts it", "cannot tell"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedFinding:
     """A finding with its verdict, and the comparison behind each of its claims."""
 
     finding: Finding
@@ -157,14 +162,14 @@ def judge(differences: Sequence[Difference | None]) -> str:
     return SHOWS if signs and all(sign == 1 for sign in signs) else CANNOT_TELL
 
 
-def judge_findings(results: Mapping[str, Result], *, threshold: float | None) -> list[Judged]:
+def judge_findings(results: Mapping[str, Result], *, threshold: float | None) -> list[JudgedFinding]:
     """Every finding with its verdict; Holm's correction is over the claims of a table."""
-    judged = list[Judged]()
+    judged = list[JudgedFinding]()
     for _, of_table in groupby(FINDINGS, key=attrgetter("table")):
         findings = list(of_table)
         claims = [claim for finding in findings for claim in finding.claims]
         compared = iter(correct([_compare(claim, results, threshold=threshold) for claim in claims]))
-        judged += [Judged(finding=one, comparisons=list(islice(compared, len(one.claims)))) for one in findings]
+        judged += [JudgedFinding(finding=one, comparisons=list(islice(compared, len(one.claims)))) for one in findings]
     return judged
 
 
@@ -176,7 +181,7 @@ def _compare(claim: Claim, results: Mapping[str, Result], *, threshold: float | 
     return compare(results[claim.more], results[claim.less], metrics=[claim.metric], threshold=threshold)
 
 
-def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
+def findings_table(judged: Sequence[JudgedFinding]) -> tuple[TextTable, str]:
     """A row a claim, the verdict beside the first of a finding; and its CSV."""
     rows, records, rules = list[list[str]](), [], set[int]()
     measures = {measure.name: measure for measure in MEASURES}
@@ -185,13 +190,13 @@ def findings_table(judged: Sequence[Judged]) -> tuple[TextTable, str]:
         for claim, comparison, difference in zip(one.finding.claims, one.comparisons, one.differences, strict=True):
             measure, first = measures[claim.metric], claim is one.finding.claims[0]
             said = f"{measure.plain}: {arm_name(claim.more)} above {arm_name(claim.less)}"
-            cell = comparison.status or with_test(difference, measure)
-            at, pairs = rounded(comparison.at, APPEARANCE.digits), str(comparison.pairs or NOTHING)
+            cell = comparison.status or format_difference(difference, measure)
+            at, pairs = format_number(comparison.at, APPEARANCE.digits), str(comparison.pairs or NOTHING)
             rows.append([one.finding.text * first, one.verdict * first, said, cell, at, pairs])
             record: dict[str, Any] = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
             record |= {"metric": claim.metric, "more": claim.more, "less": claim.less, "status": comparison.status}
             record |= {"compared_at": comparison.at, "pairs": comparison.pairs}
-            records.append(record | spread_fields("value", DIFFERENCE, difference))
+            records.append(record | fields_of("value", DIFFERENCE, difference))
     text = TextTable(
         name="findings",
         title="What the paper finds, and whether these runs show it",

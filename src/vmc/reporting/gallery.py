@@ -24,7 +24,7 @@ from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import COLUMNS
 from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.reporting.compare import Result
-from vmc.reporting.figures.common import BANDS, MUTED, looks
+from vmc.reporting.figures.common import BANDS, MUTED, arm_styles
 from vmc.reporting.figures.curves import COLUMNS as POINT
 from vmc.reporting.figures.curves import Curve, curve_of, drawn_measures
 from vmc.reporting.loaded import Control, FoundRun, Further, Scored, VideoKey
@@ -149,7 +149,7 @@ def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None)
     sets = list[dict[str, Any]]()
     for name, runs in curves.items():
         arms, found = sorted({run.arm for run in runs}, key=arm_order), list[dict[str, Any]]()
-        drawn = looks(arms)
+        drawn = arm_styles(arms)
         for arm in arms:
             own, look = [run for run in runs if run.arm == arm], drawn[arm]
             curve = curve_of(own)
@@ -228,7 +228,7 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
 
     A cell holds the video's file, or null where it is missing, then its flags and scores, numbers with four digits.
     """
-    looked = looks(column.arm for column in place.columns if column.arm != FLOOR)
+    looked = arm_styles(column.arm for column in place.columns if column.arm != FLOOR)
     columns, first = [], list[Path]()
     for index, column in enumerate(place.columns):
         beside = f"videos/{number}/{index}"

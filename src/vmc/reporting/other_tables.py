@@ -16,7 +16,15 @@ from vmc.metrics.statistics import Interval, intervals_of_runs, intervals_of_val
 from vmc.reporting.catalog import APPEARANCE, CONTROLS, METHOD, NOT_REACHED, TABLE2, arm_name, arm_order, read_rows
 from vmc.reporting.compare import Result, all_measures
 from vmc.reporting.loaded import DAMAGED, FoundRun, Scored
-from vmc.reporting.tables import NOTHING, interval_fields, rounded, shown, to_csv, value_cells, with_interval
+from vmc.reporting.tables import (
+    NOTHING,
+    format_interval,
+    format_number,
+    format_value,
+    interval_fields,
+    to_csv,
+    value_cells,
+)
 from vmc.utils.tables import TextTable
 
 
@@ -31,7 +39,7 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
         records.append(record | interval_fields(measures, one.intervals))
         if one.runs or one.arm not in CONTROLS:
             first = one.intervals.get(have[0].name) if have else None
-            numbers = [str(len(one.runs) or NOTHING), rounded(one.step, 0), *value_cells(one, have)]
+            numbers = [str(len(one.runs) or NOTHING), format_number(one.step, 0), *value_cells(one, have)]
             rows.append([one.marked_name, *numbers, first.speaks_of if first else NOTHING])
     note = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
     text = TextTable(
@@ -60,7 +68,7 @@ def runs_table(
         step, remark = (math.nan, run.damaged) if run.damaged else (step, remark)
         evaluated = ", ".join(map(str, run.evaluations)) or NOTHING
         state = DAMAGED if run.damaged else run.progress
-        rows.append([run.arm, run.motion, str(run.seed), state, evaluated, rounded(step, 0), remark or NOTHING])
+        rows.append([run.arm, run.motion, str(run.seed), state, evaluated, format_number(step, 0), remark or NOTHING])
         records.append(
             {
                 **{"arm": run.arm, "motion": run.motion, "seed": run.seed, "status": run.state.get("status", "")},
@@ -137,7 +145,11 @@ def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> li
             intervals = intervals_of_runs(chosen)
             steps = [one.crossing.step for one in result.matched if one.run.motion == motion]
             step = sum(steps) / len(steps)
-            cells = [*(with_interval(intervals.get(one.name), one) for one in measures), rounded(step, 0), relatives]
+            cells = [
+                *(format_interval(intervals.get(one.name), one) for one in measures),
+                format_number(step, 0),
+                relatives,
+            ]
             rows.append([motion, result.name, str(len(chosen)), *cells, "yes" if note.looked_at else "no"])
             record = {"motion": motion, "arm": arm, "runs": len(chosen), "step": step}
             record |= interval_fields(measures, intervals)
@@ -188,7 +200,7 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
     rows, records = [], list[dict[str, Any]]()
     if base is not None:
         known = intervals_of_runs([Run(motion="", seed=0, values=base, measures=FORGETTING)])
-        rows.append(["Untuned model", NOTHING, "0", with_interval(known[KNOWN.name], KNOWN), NOTHING, NOTHING])
+        rows.append(["Untuned model", NOTHING, "0", format_interval(known[KNOWN.name], KNOWN), NOTHING, NOTHING])
         records.append({"arm": "base", "runs": 0, "step": 0} | interval_fields(FORGETTING, known))
     method, notes = {(one.motion, one.seed): one.values for _, one in arms.get(METHOD, [])}, list(FORGETTING_NOTES)
     for arm, found in arms.items():
@@ -204,9 +216,9 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
             # A single pair cannot tell how sure it is.
             intervals[FROM_METHOD.name] = apart if len(pairs) > 1 else replace(apart, low=math.nan, high=math.nan)
         mean_step = sum(step for step, _ in found) / len(found)
-        cells = [with_interval(intervals.get(one.name), one) for one in (KNOWN, LOST)]
+        cells = [format_interval(intervals.get(one.name), one) for one in (KNOWN, LOST)]
         from_method = _marked(intervals.get(FROM_METHOD.name))
-        rows.append([arm_name(arm), str(len(found)), rounded(mean_step, 0), *cells, from_method])
+        rows.append([arm_name(arm), str(len(found)), format_number(mean_step, 0), *cells, from_method])
         records.append({"arm": arm, "runs": len(found), "step": mean_step} | interval_fields(FORGETTING, intervals))
         if method and (mine := set(places)) != method.keys():
             notes.append(
@@ -240,8 +252,8 @@ def _marked(interval: Interval | None) -> str:
     if interval is None:
         return NOTHING
     if math.isnan(interval.low):
-        return shown(interval.value, FROM_METHOD, signed=True)
-    return with_interval(interval, FROM_METHOD) + "*" * (interval.low > 0 or interval.high < 0)
+        return format_value(interval.value, FROM_METHOD, signed=True)
+    return format_interval(interval, FROM_METHOD) + "*" * (interval.low > 0 or interval.high < 0)
 
 
 # --- prompt suites: what each run's videos show where several things are asked of the motion -------------------------
@@ -274,7 +286,7 @@ def suites_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
         name="suites",
         title="Prompt suites",
         header=[*map(str.capitalize, SUITE_PLACE), *(measure.title for measure in measures)],
-        rows=[[*of, *(with_interval(intervals.get(m.name), m) for m in measures)] for of, _, intervals in found],
+        rows=[[*of, *(format_interval(intervals.get(m.name), m) for m in measures)] for of, _, intervals in found],
         left=frozenset({0, 1, 4}),
         notes=[SUITE_NOTE],
     )

@@ -19,7 +19,7 @@ from vmc.reporting.compare import (
     control_result,
 )
 from vmc.reporting.comparisons import (
-    Judged,
+    JudgedFinding,
     compared_motions_table,
     comparisons_table,
     findings_table,
@@ -86,7 +86,7 @@ class Report:
         return [result_table(layout, self.results, self.controls, threshold=self.threshold) for layout in LAYOUTS]
 
     @cached_property
-    def findings(self) -> list[Judged]:
+    def findings(self) -> list[JudgedFinding]:
         """What the paper finds, each with a verdict."""
         return judge_findings(self.results, threshold=self.threshold)
 

@@ -27,12 +27,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def shown(number: float, measure: Measure, *, signed: bool = False) -> str:
+def format_value(number: float, measure: Measure, *, signed: bool = False) -> str:
     """A metric's value, in its own digits: `70.6` for a share of 0.706, `0.2818` for a cosine."""
-    return rounded(number * 100 if measure.percent else number, measure.digits, signed=signed)
+    return format_number(number * 100 if measure.percent else number, measure.digits, signed=signed)
 
 
-def rounded(number: float, digits: int, *, signed: bool = False) -> str:
+def format_number(number: float, digits: int, *, signed: bool = False) -> str:
     """A number with so many digits and a true minus; never -0.0."""
     if math.isnan(number):
         return NOTHING
@@ -40,26 +40,26 @@ def rounded(number: float, digits: int, *, signed: bool = False) -> str:
     return (text if float(text) else text.removeprefix("+")).replace("-", "−")
 
 
-def with_interval(interval: Interval | None, measure: Measure) -> str:
+def format_interval(interval: Interval | None, measure: Measure) -> str:
     """`70.6 (65.1 to 75.9)`; the value alone where nothing tells how sure it is."""
     if interval is None:
         return NOTHING
-    value, low, high = (shown(number, measure) for number in (interval.value, interval.low, interval.high))
+    value, low, high = (format_value(number, measure) for number in (interval.value, interval.low, interval.high))
     return value if NOTHING in (low, high) else f"{value} ({low} to {high})"
 
 
-def with_test(difference: Difference | None, measure: Measure) -> str:
+def format_difference(difference: Difference | None, measure: Measure) -> str:
     """`−3.7 (−5.1 to −2.3), p = 0.012*`; the value alone where it was not tested."""
     if difference is None:
         return NOTHING
-    value = shown(difference.value, measure, signed=True)
+    value = format_value(difference.value, measure, signed=True)
     if math.isnan(p := difference.p_corrected):
         return value
-    low, high = (shown(end, measure) for end in (difference.low, difference.high))
-    return f"{value} ({low} to {high}), {p_value(p)}{'*' * (p < LEVEL)}"
+    low, high = (format_value(end, measure) for end in (difference.low, difference.high))
+    return f"{value} ({low} to {high}), {format_p_value(p)}{'*' * (p < LEVEL)}"
 
 
-def p_value(p: float) -> str:
+def format_p_value(p: float) -> str:
     """`p = 0.012`, or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
 
@@ -86,7 +86,7 @@ def _cell(value: Any) -> str:
     return text
 
 
-def spread_fields(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
+def fields_of(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
     """The fields of an interval or a difference, by the name of the metric and what is put behind it."""
     values = astuple(one) if one else [None] * len(ends)
     return {f"{name}{end}": value for end, value in zip(ends, values, strict=False)}
@@ -94,7 +94,7 @@ def spread_fields(name: str, ends: Sequence[str], one: Interval | Difference | N
 
 def interval_fields(measures: Iterable[Measure], intervals: Mapping[str, Interval]) -> dict[str, Any]:
     """The fields of all intervals of a row."""
-    each = (spread_fields(one.name, INTERVAL, intervals.get(one.name)) for one in measures)
+    each = (fields_of(one.name, INTERVAL, intervals.get(one.name)) for one in measures)
     return {name: value for fields in each for name, value in fields.items()}
 
 
@@ -177,12 +177,12 @@ def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     total = len(result.runs) + len(result.left_out)
     runs = f"{len(result.runs)} of {total}" if result.left_out else str(total or NOTHING)
     status = row.comparison.status if row.comparison else ""
-    tests = [status or with_test(row.differences.get(measure.name), measure) for measure in measures]
-    at = rounded(row.comparison.at, APPEARANCE.digits) if row.comparison else NOTHING
+    tests = [status or format_difference(row.differences.get(measure.name), measure) for measure in measures]
+    at = format_number(row.comparison.at, APPEARANCE.digits) if row.comparison else NOTHING
     numbers = [text for both in zip(value_cells(result, measures), tests, strict=True) for text in both]
     shares = [(one.text + SECOND_HAND * (one.standing == "second-hand") if one else "") or NOTHING for one in paper]
     label = " ".join([row.line.label, *_marks(result)])
-    return [label, runs, *numbers, at, _appearance(result), rounded(result.step, 0), *shares]
+    return [label, runs, *numbers, at, _appearance(result), format_number(result.step, 0), *shares]
 
 
 def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
@@ -204,8 +204,8 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
     record |= dict(zip(("compared_at", "compared", "compared_at_threshold"), compared, strict=True))
     for name in (measure.name for measure in measures):
         paper = row.paper.get(name)
-        record |= spread_fields(name, INTERVAL, result.intervals.get(name))
-        record |= spread_fields(name, DIFFERENCE, row.differences.get(name))
+        record |= fields_of(name, INTERVAL, result.intervals.get(name))
+        record |= fields_of(name, DIFFERENCE, row.differences.get(name))
         record |= {f"{name}_paper": paper and paper.value, f"{name}_paper_standing": paper and paper.standing}
     return record
 
@@ -224,7 +224,7 @@ def compact_table(table: ResultTable) -> TextTable:
 
 def value_cells(result: Result, measures: Sequence[Measure]) -> list[str]:
     """The cells of a result's metrics; its status stands in the first where no run counts."""
-    cells = [with_interval(result.intervals.get(measure.name), measure) for measure in measures]
+    cells = [format_interval(result.intervals.get(measure.name), measure) for measure in measures]
     return [result.status, *cells[1:]] if result.status and cells else cells
 
 
@@ -234,7 +234,7 @@ def _marks(result: Result) -> str:
 
 def _appearance(result: Result) -> str:
     interval = result.intervals.get(APPEARANCE.name)
-    return NOTHING if interval is None else shown(interval.value, APPEARANCE)
+    return NOTHING if interval is None else format_value(interval.value, APPEARANCE)
 
 
 def _left_out(result: Result) -> list[str]:
@@ -254,8 +254,8 @@ def _notes(table: ResultTable) -> Iterator[str]:
     else:
         yield (
             "Every metric is interpolated linearly to where a falling fit of appearance over all evaluations meets"
-            f" stop.appearance = {rounded(table.threshold, 4)}; each row says at which appearance it stands. Intervals"
-            " hold how sure that crossing is."
+            f" stop.appearance = {format_number(table.threshold, 4)}; each row says at which appearance it stands."
+            " Intervals hold how sure that crossing is."
         )
     yield from _about_intervals(results, table.measures)
     yield from _about_differences(table)

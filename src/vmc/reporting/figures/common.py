@@ -64,20 +64,20 @@ def draw_figures(report: Report, figures: Mapping[str, DrawFigure | None], folde
     A VmcError where one of the figures is neither a function nor None, or two have one name.
     """
     captions: dict[str, str] = {}
-    with styled():
+    with figure_style():
         for name, draw in figures.items():
             if draw is not None and not callable(draw):
                 raise VmcError(f"figures.{name} is {draw}, which is no function; give its YAML _partial_: true")
             for drawn in () if draw is None else draw(report):
                 if (file := f"{name}{drawn.end}") in captions:
                     raise VmcError(f"figures.{name} draws {file}, which another figure is named; give it another name")
-                save(drawn.figure, folder, file)
+                save_figure(drawn.figure, folder, file)
                 captions[file] = drawn.caption
     return captions
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """Draw with the project's settings, whatever the user's own are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -85,14 +85,14 @@ def styled() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Write `NAME.svg` and `NAME.png`."""
     for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         with atomic_write(folder / f"{name}.{suffix}") as temporary:
             figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
 
 
-class Look(NamedTuple):
+class ArmStyle(NamedTuple):
     """How an arm is drawn."""
 
     color: str
@@ -100,11 +100,11 @@ class Look(NamedTuple):
     width: float
 
 
-def looks(arms: Iterable[str]) -> dict[str, Look]:
+def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
     """How each arm is drawn: no two alike, a known one alike in every figure, and the method black and thick."""
     others = [*KNOWN_ARMS[1:], *sorted(set(arms) - set(KNOWN_ARMS))]  # the first is the method
     styles = [(color, dash, 1.4) for dash in DASHES for color in COLORS]
-    return {METHOD: Look("#000000", "-", 2.2)} | {arm: Look(*one) for arm, one in zip(others, cycle(styles))}
+    return {METHOD: ArmStyle("#000000", "-", 2.2)} | {arm: ArmStyle(*one) for arm, one in zip(others, cycle(styles))}
 
 
 def draw_intervals(
@@ -126,7 +126,7 @@ def draw_intervals(
     axes.grid(axis="y", visible=False)
 
 
-def groups(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
+def group_arms(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
     """Arms that are drawn into one figure, by the end of its name; the method is in all of them."""
     arms = sorted(dict.fromkeys(arms), key=arm_order)
     if len(arms) <= together:
@@ -136,12 +136,12 @@ def groups(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
     return {end: part for end, part in parts.items() if set(part) - {METHOD}} or {"": arms}
 
 
-def say_part(end: str) -> str:
+def part_suffix(end: str) -> str:
     """Which of several figures one is, for its title."""
     return f" ({end.strip('_')})" if end else ""
 
 
-def say_where(results: Sequence[Result]) -> str:
+def describe_evaluations(results: Sequence[Result]) -> str:
     """Which evaluation of each arm is shown."""
     runs = [run for result in results for run in result.matched]
     if not any(run.behind or run.crossing.reached for run in runs):
@@ -150,13 +150,13 @@ def say_where(results: Sequence[Result]) -> str:
     return f"Each arm at the evaluation next to where its appearance score meets the threshold{said}."
 
 
-def enlarged(frames_FCHW: Tensor) -> np.ndarray:
+def enlarge(frames_FCHW: Tensor) -> np.ndarray:
     """frames_FHWC, every pixel repeated by a whole factor."""
     factor = max(1, -(-FRAME // min(frames_FCHW.shape[-2:])))
     return rearrange(frames_FCHW, "f c h w -> f h w c").numpy().repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def shortened(text: str, length: int) -> str:
+def shorten(text: str, length: int) -> str:
     """Text of at most so many characters."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

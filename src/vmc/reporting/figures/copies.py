@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from vmc.data.video import read_frames
 from vmc.reporting.compare import MatchedRun, Result
-from vmc.reporting.figures.common import MUTED, PLATE, WRONG, Drawn, enlarged, say_where
+from vmc.reporting.figures.common import MUTED, PLATE, WRONG, Drawn, describe_evaluations, enlarge
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.results import Descriptor, Report
 from vmc.utils.errors import VmcError
@@ -56,7 +56,7 @@ def figure8(report: Report) -> Iterator[Drawn]:
     figure = draw_copies(found, threshold=threshold, by_network=report.descriptor is not None)
     caption = (
         "Figure 8: generated frames beside the first frames of exemplars nearest to them, around the copy threshold of"
-        f" {threshold:g}. {say_where(results)}"
+        f" {threshold:g}. {describe_evaluations(results)}"
     )
     if any(pair.doubt for several in found.values() for pair in several):
         caption += " A question mark: the generated frame was found again without the similarity that was measured."
@@ -148,7 +148,7 @@ def _draw_pair(figure: Figure, pair: Pair, *, left: float, low: float, share: fl
             missing = f"no {('video', 'exemplar')[place]}"
             axes.text(0.5, 0.5, missing, size=7, color=MUTED, ha="center", va="center", transform=axes.transAxes)
         else:
-            axes.imshow(enlarged(frame_CHW[None])[0], interpolation="none")
+            axes.imshow(enlarge(frame_CHW[None])[0], interpolation="none")
             axes.set_anchor("W")
     clip = pair.clip if len(pair.clip) <= CLIP else f"…{pair.clip[1 - CLIP :]}"
     frame = "" if pair.generated is None else f"frame {pair.generated + 1}"

@@ -28,12 +28,12 @@ from vmc.reporting.figures.common import (
     COLORS,
     MUTED,
     THRESHOLD,
+    ArmStyle,
     Drawn,
-    Look,
+    arm_styles,
     draw_intervals,
-    groups,
-    looks,
-    say_part,
+    group_arms,
+    part_suffix,
 )
 from vmc.reporting.loaded import FoundRun
 from vmc.reporting.results import Report
@@ -151,7 +151,7 @@ def drawn_measures(runs: Iterable[FoundRun]) -> list[Measure]:
 def figure7(report: Report) -> Iterator[Drawn]:
     """Curves against training, and what an arm gains for what it loses; of what stops apart from the rest."""
     for name, runs in report.curves.items():
-        for end, arms in groups([run.arm for run in runs], together=TOGETHER).items():
+        for end, arms in group_arms([run.arm for run in runs], together=TOGETHER).items():
             of = {arm: [run for run in runs if run.arm == arm] for arm in arms}
             for drawn in (*_against_training(of, end, report.threshold), *_at_equal_appearance(report, of, end)):
                 yield replace(drawn, end=f"_{name}{end}{drawn.end}")
@@ -165,19 +165,19 @@ def _against_training(of: Mapping[str, Sequence[FoundRun]], end: str, threshold:
     shown = [measure.short for measure in united(*(curve.measures for curve in curves))]
     others = _listed([one for one in shown if one != APPEARANCE.short])
     caption = (
-        f"Figure 7{say_part(end)}: {_listed(shown)} against training steps and exemplar updates. Bands:"
+        f"Figure 7{part_suffix(end)}: {_listed(shown)} against training steps and exemplar updates. Bands:"
         " 95 % intervals, the method's alone where there are many arms; of several runs the mean of those that are"
         " finished, at the steps at which all of them were evaluated, the runs thin. Filled: the whole test set;"
         " hollow: a part of it. Dotted: half-finished or failed."
     )
     caption += " Runs stop at the threshold." * any(run.threshold is not None for runs in of.values() for run in runs)
     caption += f" Dashed: the threshold of {threshold:.4f}." if threshold is not None else ""
-    title = f"{_listed(shown).capitalize()}{say_part(end)}"
+    title = f"{_listed(shown).capitalize()}{part_suffix(end)}"
     yield Drawn(figure=draw_curves(curves, single, threshold=threshold, title=title), caption=caption)
     if any(len(curve.having(APPEARANCE)) for curve in curves):
-        title = f"{others.capitalize()} at equal appearance{say_part(end)}"
+        title = f"{others.capitalize()} at equal appearance{part_suffix(end)}"
         caption = (
-            f"The same evaluations{say_part(end)}: {others} against the appearance score, which falls as"
+            f"The same evaluations{part_suffix(end)}: {others} against the appearance score, which falls as"
             " training goes on. Where one line lies above another, its arm has learned more at an equal loss."
         )
         figure = draw_balance(curves, threshold=threshold, title=title)
@@ -195,7 +195,7 @@ def draw_curves(
     shown = united(*(curve.measures for curve in arms))
     figure = Figure(figsize=(10.2, 8.2 * len(shown) / 3), layout="constrained")
     grid = figure.subplots(len(shown), len(AXES), sharey="row", sharex="col", squeeze=False)
-    drawn, few = looks(curve.arm for curve in arms), len(arms) <= BANDS
+    drawn, few = arm_styles(curve.arm for curve in arms), len(arms) <= BANDS
     every = [*arms, *(one for runs in single.values() for one in runs)]
     banded = [curve for curve in arms if few or curve.arm == METHOD]
     for measure, line in zip(shown, grid, strict=True):
@@ -235,7 +235,7 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
     """Every other metric against the appearance score; training goes from left to right, as it falls."""
     panels = [measure for measure in united(*(curve.measures for curve in arms)) if measure.name != APPEARANCE.name]
     figure = Figure(figsize=(5.1 * len(panels), 4.4), layout="constrained")
-    drawn = looks(curve.arm for curve in arms)
+    drawn = arm_styles(curve.arm for curve in arms)
     for measure, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         for curve in reversed(arms):
             appearance = curve.having(APPEARANCE).set_index("step").value.rename(APPEARANCE.name)
@@ -246,7 +246,7 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
     return figure
 
 
-def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: Look, *, finished: bool) -> None:
+def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: ArmStyle, *, finished: bool) -> None:
     """An arm's line; points of a part of the test set are hollow."""
     dash = look.dash if finished else DOTTED
     axes.plot(points[x], points.value, color=look.color, linewidth=look.width, linestyle=dash, zorder=3)
@@ -277,7 +277,7 @@ def _limits(
     return low - edge, high + edge
 
 
-def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, Look], title: str, *more: Patch) -> None:
+def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, ArmStyle], title: str, *more: Patch) -> None:
     """Put the title above a figure, and a legend below it: an arm's line, and what is to be said of its runs."""
     figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
     handles: list[Any] = []
@@ -342,7 +342,7 @@ def _at_equal_appearance(report: Report, of: Mapping[str, Sequence[FoundRun]], e
     compared = [comparisons[arm] for arm in of if arm in comparisons]
     figure = Figure(figsize=(10.2, max(4.4, 1.6 + 0.34 * len(compared))), layout="constrained")
     curves, means = figure.subplots(1, 2, width_ratios=(3, 2))
-    drawn, few = looks(of), len(found) <= BANDS
+    drawn, few = arm_styles(of), len(found) <= BANDS
     for arm, one in reversed(found.items()):
         look = drawn[arm]
         if few or arm == METHOD:
@@ -357,12 +357,12 @@ def _at_equal_appearance(report: Report, of: Mapping[str, Sequence[FoundRun]], e
     draw_intervals(means, ends, names, [drawn[one.arm].color for one in compared], markersize=6)
     means.axvline(0, **THRESHOLD)
     means.set_xlabel(f"{measure.title}, mean over the\ncommon range less the method's")
-    figure.suptitle(f"{measure.plain} at equal appearance{say_part(end)}", weight="bold", size=11, x=0.01, ha="left")
+    figure.suptitle(f"{measure.plain} at equal appearance{part_suffix(end)}", weight="bold", size=11, x=0.01, ha="left")
     handles, labels = curves.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=4, fontsize=8.5)
     caption = (
-        f"The frontier{say_part(end)}: {measure.short} where appearance, fitted falling over all evaluations, has come"
-        " down to each score, where all runs of an arm have been. Bands hold the whole curve in 95 % of cases"
+        f"The frontier{part_suffix(end)}: {measure.short} where appearance, fitted falling over all evaluations, has"
+        " come down to each score, where all runs of an arm have been. Bands hold the whole curve in 95 % of cases"
         f"{'' if few else ', of the method alone'}. At the right the mean over the appearance scores that an arm and"
         " the method both have passed (in brackets) less the method's, with intervals of 95 %, not corrected."
     )

@@ -17,7 +17,7 @@ from vmc.data.video import count_frames, read_frames
 from vmc.reporting.catalog import METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.reporting.compare import Result
 from vmc.reporting.figures import common
-from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarged, groups, shortened
+from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarge, group_arms, shorten
 from vmc.reporting.loaded import Scored
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
@@ -56,14 +56,14 @@ def figure3(
         report: what is drawn.
         motion, subject, seed: which video they show; None takes the paper's where there is one, else the first.
     """
-    for end, arms in groups(report.results, together=0).items():
+    for end, arms in group_arms(report.results, together=0).items():
         results = {arm: report.results[arm] for arm in arms}
         if chosen := choose(results, motion=motion, subject=subject, seed=seed):
             title = f"“{chosen.prompt}”, seed {chosen.seed}"
             place = f"{chosen.place[0]}, training seed {chosen.place[1]}"
             figure = draw_strips(strips(results, chosen), title=f"{title}: {place}")
-            about = f"{title}; motion {place}. {common.say_where([*results.values()])}"
-            yield Drawn(figure=figure, caption=f"Figure 3{common.say_part(end)}: {about}", end=end)
+            about = f"{title}; motion {place}. {common.describe_evaluations([*results.values()])}"
+            yield Drawn(figure=figure, caption=f"Figure 3{common.part_suffix(end)}: {about}", end=end)
 
 
 def choose(
@@ -99,7 +99,7 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
     rows = list[Strip]()
     with suppress(VmcError):
         for name, path in list(first.exemplars.items())[:1]:
-            frames_FHWC = enlarged(first.frames_of(path, _evenly(count_frames(path))))
+            frames_FHWC = enlarge(first.frames_of(path, _evenly(count_frames(path))))
             rows.append(Strip(name="an exemplar", detail=f"clip {name}", frames_FHWC=frames_FHWC))
     with suppress(VmcError):  # its scores do not read
         untuned = [_strip("untuned model", "step 0", first.evaluations[0], chosen)] if 0 in first.evaluations else []
@@ -111,7 +111,7 @@ def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
             rows.append(_strip(f"{name} {NOT_REACHED}" if one.behind else name, detail, one.scored, chosen))
         if not shown[arm]:
             reasons = [reason for run, reason in results[arm].left_out if run.place == chosen.place]
-            rows.append(Strip(name=name, missing=shortened((reasons or ["no run of this motion and seed"])[0], 90)))
+            rows.append(Strip(name=name, missing=shorten((reasons or ["no run of this motion and seed"])[0], 90)))
     return rows
 
 
@@ -126,7 +126,7 @@ def _strip(name: str, detail: str, scored: Scored, chosen: Video) -> Strip:
     correct = row["motion_correct"]
     verdict = None if correct is None else (str(row["predicted"] or "invalid"), bool(correct))
     kept = frames_FCHW[_evenly(len(frames_FCHW))]
-    return Strip(name=name, detail=detail, verdict=verdict, frames_FHWC=enlarged(kept))
+    return Strip(name=name, detail=detail, verdict=verdict, frames_FHWC=enlarge(kept))
 
 
 def _evenly(of: int) -> list[int]:
@@ -141,7 +141,7 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
     tall = 8.0 / frames * height / width
     figure = Figure(figsize=(10.2, 0.45 + (tall + 0.08) * len(strips)))
     top = 0.4 / figure.get_figheight()
-    figure.text(0.01, 1 - 0.5 * top, shortened(title, 150), weight="bold", size=10, va="center")
+    figure.text(0.01, 1 - 0.5 * top, shorten(title, 150), weight="bold", size=10, va="center")
     share = (1 - top) / len(strips)
     for place, strip in enumerate(strips):
         low = 1 - top - (place + 1) * share
@@ -157,10 +157,10 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
             axes.set_anchor("W")
         middle = low + share / 2
         detail: dict[str, Any] = {"size": 7.5, "va": "center"}
-        figure.text(0.01, middle + 0.16 * share, shortened(strip.name, 32), weight="bold", size=8.5, va="center")
-        figure.text(0.01, middle - 0.06 * share, shortened(strip.detail, 36), color=MUTED, **detail)
+        figure.text(0.01, middle + 0.16 * share, shorten(strip.name, 32), weight="bold", size=8.5, va="center")
+        figure.text(0.01, middle - 0.06 * share, shorten(strip.detail, 36), color=MUTED, **detail)
         if strip.verdict:
             mark, color = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
-            said = shortened(f"{mark} {strip.verdict[0]}", 36)
+            said = shorten(f"{mark} {strip.verdict[0]}", 36)
             figure.text(0.01, middle - 0.24 * share, said, color=color, **detail)
     return figure
