@@ -31,8 +31,7 @@ KEY_COLUMNS = (
 )
 ANSWER_COLUMNS = ("page", "rater", "name", "question", "pair", "left", "right", "chosen", "seconds")
 CHOSEN = Measure("chosen", "Chosen, %", how="share", digits=1)
-ALL = "all"
-"""Motions, in the table."""
+ALL = "all"  # all motions, in the table
 
 
 def read_key(file: Path) -> list[dict[str, str]]:

@@ -14,10 +14,8 @@ from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
 from vmc.utils.tables import escape_markdown, to_latex, to_markdown
 
-PRINTED = (*(layout.name for layout in LAYOUTS), "choice")
-"""Tables that are written for LaTeX too."""
-LISTING = "report.json"
-"""Lists the files of a report; a folder without it is no report."""
+PRINTED = (*(layout.name for layout in LAYOUTS), "choice")  # tables that are written for LaTeX too
+LISTING = "report.json"  # lists the files of a report; a folder without it is no report
 
 
 def write_report(

@@ -19,10 +19,8 @@ CONTROLS = {
 """Rows below the arms of every table."""
 THESE_CLIPS = "these clips only"
 """What the ceiling's intervals speak of where it is one motion's clips: they are no model's."""
-NOT_REACHED = "‡"
-"""Marks what did not reach the threshold within its steps."""
-APPEARANCE = next(measure for measure in MEASURES if measure.name == "appearance")
-"""At which arms are compared."""
+NOT_REACHED = "‡"  # marks what did not reach the threshold within its steps
+APPEARANCE = next(measure for measure in MEASURES if measure.name == "appearance")  # at which arms are compared
 
 
 class Line(NamedTuple):
@@ -88,8 +86,7 @@ TABLE2 = Layout(
     ),
 )
 LAYOUTS = (TABLE1, TABLE2)
-FIGURE5 = {"tune_a_video": "Tune-A-Video"}
-"""What the paper compares with in pictures alone."""
+FIGURE5 = {"tune_a_video": "Tune-A-Video"}  # what the paper compares with in pictures alone
 BASELINES = [*(line.arm for line in TABLE1.lines if line.arm != METHOD), *FIGURE5]
 KNOWN_ARMS = list(dict.fromkeys([METHOD, *(line.arm for layout in LAYOUTS for line in layout.lines), *FIGURE5]))
 _NAMES = {line.arm: line.name for layout in LAYOUTS for line in layout.lines} | FIGURE5 | CONTROLS

@@ -14,12 +14,9 @@ from vmc.utils.text_files import shortened
 
 OF_THE_MOTION = ("prompts", "*.target")
 """Parts of a protocol, of whatever metric, that differ between motions: prompts hold it in natural language."""
-OF_THE_SEED = ("*.exemplars",)
-"""Parts that differ between motions and training seeds, which draw other exemplars."""
-OF_THE_ARM = ("*.regularization",)
-"""Parts that differ between arms."""
-OF_THE_MODEL = ("sampler", "latents")
-"""Parts that decide what a model makes, and nothing about clips that were filmed."""
+OF_THE_SEED = ("*.exemplars",)  # parts that differ between motions and training seeds, which draw other exemplars
+OF_THE_ARM = ("*.regularization",)  # parts that differ between arms
+OF_THE_MODEL = ("sampler", "latents")  # parts that decide what a model makes, and nothing about clips that were filmed
 
 
 def set_aside(runs: Sequence[FoundRun]) -> list[FoundRun]:

@@ -30,8 +30,7 @@ log = logging.getLogger(__name__)
 
 KEY, FOLDER, PAGE = "choice_key.csv", "choice", "choice.html"
 """Of a report: which arm made which video; the folder that is sent to people, and the page in it."""
-ANY_DATE = 946684800
-"""Of all videos of a page, in seconds: their files would tell by it which were made together."""
+ANY_DATE = 946684800  # of all videos of a page, in seconds: their files would tell by it which were made together
 
 
 @dataclass(frozen=True, kw_only=True)

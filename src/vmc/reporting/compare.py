@@ -82,14 +82,12 @@ def interpolate_values(values: Mapping[int, pd.DataFrame], crossing: Crossing) -
     if missing := sorted({crossing.before, crossing.after} - values.keys()):
         raise VmcError(f"there are no scores of step {missing[0]}, beside the crossing; evaluate the run at that step")
     before, after = (values[step].set_index(KEYS) for step in (crossing.before, crossing.after))
-    common = before.index.intersection(after.index)
-    if common.empty:
+    old, new = before.align(after, join="inner")
+    if old.empty:
         raise VmcError(
             f"the evaluations of steps {crossing.before} and {crossing.after} have {len(before)} and {len(after)}"
-            f" videos, {len(common)} in common; evaluate both on the same prompts and seeds"
+            " videos, 0 in common; evaluate both on the same prompts and seeds"
         )
-    metrics = [metric for metric in names_of(after) if metric in before.columns]
-    old, new = before.loc[common, metrics], after.loc[common, metrics]
     table = new if crossing.before == crossing.after else old + crossing.weight * (new - old)
     return table.dropna(axis="columns", how="all").reset_index().sort_values(KEYS, ignore_index=True)
 
@@ -217,9 +215,7 @@ def control_result(kind: str, controls: Sequence[Control]) -> Result:
     chosen = [control for control in controls if control.kind == kind]
     if not chosen:
         return Result(arm=kind, status=NOT_MEASURED)
-    runs = [
-        Run(motion=one.motion, seed=one.seed, values=one.scored.values, measures=one.scored.measures) for one in chosen
-    ]
+    runs = [one.scored.as_run(one.motion, one.seed) for one in chosen]
     intervals = intervals_of_runs(runs)
     for name, interval in intervals.items():
         if kind == CEILING and interval.speaks_of == ONE_MODEL:  # clips are no model's
@@ -244,8 +240,7 @@ def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:
 NO_RANGE, ONE_EVALUATION = "no common range of appearance", "a single evaluation"
 OTHER_RUNS, OTHER_VIDEOS = "no common motion and seed", "no common videos"
 """Why two arms, or two of their runs, are not compared."""
-POINTS = 20
-"""Appearance scores at which curves are read for their mean over a range."""
+POINTS = 20  # appearance scores at which curves are read for their mean over a range
 
 
 @dataclass(frozen=True, kw_only=True)

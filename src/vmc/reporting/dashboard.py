@@ -10,8 +10,7 @@ from vmc.runs.mirror import EVALUATION, VIDEOS
 from vmc.utils.errors import VmcError
 
 NAME = "Motion customization"
-MOST_RUNS = 200
-"""In a panel; W&B itself shows ten."""
+MOST_RUNS = 200  # in a panel; W&B itself shows ten
 
 
 def check_extra() -> None:

@@ -34,18 +34,14 @@ from vmc.utils.tables import BREAKS
 
 log = logging.getLogger(__name__)
 
-WEB = Path(__file__).with_name("web")
-"""Of templates, scripts and style."""
-SCRIPTS = ("player.js", "grid.js", "chart.js", "main.js")
-"""In the order in which they are put together."""
+WEB = Path(__file__).with_name("web")  # templates, scripts and style
+SCRIPTS = ("player.js", "grid.js", "chart.js", "main.js")  # in the order in which they are put together
 TABLE_FILES = {"CSV": "csv", "Markdown": "md", "LaTeX": "tex"}
 """What a table's files are called, and their suffixes; not every table has them all."""
-PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Names of files that need no quoting in an address."""
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # names of files that need no quoting in an address
 FLAGS = ("valid", "motion_correct", "copied", "nearest_clip", "nearest_frame")
 """Columns of `scores.csv` that the page looks at itself."""
-TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}
-"""Of sets of curves."""
+TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}  # of the sets of curves
 
 
 class ArmColumn:
@@ -119,20 +115,21 @@ def further_places(further: Sequence[Further]) -> list[Place]:
         shown.append((one, ArmColumn(arm, one.scored, detail=own)))
     # What is of no run stands at the motion of the first run of the same prompts.
     motions_of = {frozenset(column.rows): one.run.motion for one, column in reversed(shown) if one.run}
-    together: dict[tuple[str, frozenset[VideoKey]], list[tuple[Further, ArmColumn]]] = {}
+    found: dict[tuple[str, frozenset[VideoKey]], Place] = {}
     for one, column in shown:
         keys = frozenset(column.rows)
         motion = one.run.motion if one.run else motions_of.get(keys, "")
-        together.setdefault((motion, keys), []).append((one, column))
-    found = list[Place]()
-    for beside in together.values():
-        runs, columns = [one.run for one, _ in beside if one.run], [column for _, column in beside]
-        motions = dict.fromkeys(run.motion.replace("_", " ") for run in runs)
-        label = f"further videos: {', '.join(motions) or beside[0][0].name}"
-        if label in [place.label for place in found]:
-            label = f"{label}, {', '.join(arm_name(column.arm) for column in columns)}"
-        found.append(Place(label=label, runs=runs, columns=columns))
-    return found
+        here = found.setdefault((motion, keys), Place(label=one.name))
+        here.runs += [one.run] if one.run else []
+        here.columns.append(column)
+    taken = set[str]()
+    for here in found.values():
+        motions = dict.fromkeys(run.motion.replace("_", " ") for run in here.runs)
+        here.label = f"further videos: {', '.join(motions) or here.label}"
+        if here.label in taken:
+            here.label += f", {', '.join(arm_name(column.arm) for column in here.columns)}"
+        taken.add(here.label)
+    return list(found.values())
 
 
 def _last_column(run: FoundRun, state: str) -> ArmColumn | None:

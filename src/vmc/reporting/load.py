@@ -30,13 +30,11 @@ log = logging.getLogger(__name__)
 
 KINDS: dict[str, Any] = {"arm": str | int, "motion": dict, "model": dict, "seed": int, "steps": int | None}
 """Of a config's values that every report needs."""
-PARTS = ("stop", "data", "prompts", "metrics", "timesteps")
-"""Of a config, that may be missing."""
+PARTS = ("stop", "data", "prompts", "metrics", "timesteps")  # parts of a config that may be missing
 CONTROL_FOLDERS = {"000000": FLOOR, "000000-language": LANGUAGE, "real": CEILING}
 """Where `vmc.evaluate` leaves what is no evaluation of a tuned model."""
 REMEDY = "remove that run folder, or run its command again"
-SCORED = "-scores"
-"""What `python -m vmc.evaluate videos=DIR` ends the name of the folder with."""
+SCORED = "-scores"  # what `python -m vmc.evaluate videos=DIR` ends the name of the folder with
 TABLES = ("-known", "-language")
 """Ends of the names of evaluations that are not shown: of other gestures, and of the untuned model's other prompts."""
 SCORE_AGAIN = "remove it and score the videos again"

@@ -20,18 +20,16 @@ from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.declared import columns_of
 from vmc.metrics.matching import Trajectory
+from vmc.metrics.resampling import Run
 from vmc.metrics.scores import read_scores, values_of_run
 from vmc.utils.errors import VmcError
 
-DAMAGED = "damaged"
-"""Status of a run of which a file does not read; the reason says which."""
-FINGERPRINT = "denoiser"
-"""Key of the base model's denoiser among what tells base models apart."""
+DAMAGED = "damaged"  # status of a run of which a file does not read; the reason says which
+FINGERPRINT = "denoiser"  # key of the base model's denoiser among what tells base models apart
 BASE = ("path", "motion_adapter", "frames", "size", "fps")
 """Keys of a model's config that do so; of one folder several families may make a network of their own."""
 
-VideoKey = tuple[str, str, int | None]
-"""Subject, prompt and seed: what names a video within a run."""
+VideoKey = tuple[str, str, int | None]  # subject, prompt and seed: what names a video within a run
 
 
 @dataclass(eq=False)
@@ -79,6 +77,10 @@ class Scored:
             return values_of_run(scores, columns=self.columns)
         except VmcError as error:
             raise VmcError(f"{self.folder / SCORES}: {error}") from error
+
+    def as_run(self, motion: str, seed: int) -> Run:
+        """Its values, for statistics."""
+        return Run(motion=motion, seed=seed, values=self.values, measures=self.measures)
 
     def value(self, metric: str, end: str = "value") -> float:
         """A metric, or the `low` or `high` end of its interval; NaN where there is none."""

@@ -10,14 +10,7 @@ from vmc.diffusion.timesteps import TimestepSampler
 from vmc.metrics.columns import Measure
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.reporting.checks import check_comparable, check_once, common_threshold
-from vmc.reporting.compare import (
-    Comparison,
-    Result,
-    all_measures,
-    arm_results,
-    compare_arms,
-    control_result,
-)
+from vmc.reporting.compare import Comparison, Result, all_measures, arm_results, compare_arms, control_result
 from vmc.reporting.comparisons import (
     JudgedFinding,
     compared_motions_table,
@@ -30,8 +23,7 @@ from vmc.reporting.other_tables import forgetting_table, metrics_table, motions_
 from vmc.reporting.tables import ResultTable, paper_table, result_table
 from vmc.utils.tables import TextTable
 
-Descriptor = Callable[[Tensor], Tensor]
-"""descriptors_ND, of length one, of RGB uint8 frames_NCHW."""
+Descriptor = Callable[[Tensor], Tensor]  # descriptors_ND, of length one, of RGB uint8 frames_NCHW
 
 
 @dataclass(kw_only=True)

@@ -16,13 +16,11 @@ NOTHING = "—"
 SECOND_HAND, PART_OF_SET = "†", "§"
 MEANINGS = {NOT_REACHED: "threshold not reached, at the last evaluation", PART_OF_SET: "a part of the test set"}
 """Of the marks, in the few words that a terminal has room for."""
-LEVEL = 0.05
-"""Of a corrected p-value below which a difference is marked."""
+LEVEL = 0.05  # corrected p-value below which a difference is marked
 INTERVAL = ("", "_low", "_high", "_speaks_of")
 DIFFERENCE = ("_difference", "_difference_low", "_difference_high", "_p", "_p_corrected")
 """Ends of the columns that a metric has in a CSV."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""With what a formula begins."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of a formula
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
 

@@ -39,10 +39,8 @@ RIGHT, WRONG, MUTED, PLATE = "#117733", "#aa3344", "#666666", "#f2f2f2"
 COLORS = ("#cc6677", "#332288", "#ddaa33", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499", "#996644")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
 THRESHOLD: dict[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 1}
-BANDS = 6
-"""Arms up to which each has the band of its interval; those of more would hide each other and the curves."""
-FRAME = 128
-"""px to which a frame's shorter side is enlarged at least, by a whole factor, so that no viewer smooths it."""
+BANDS = 6  # arms up to which each has the band of its interval; those of more would hide each other and the curves
+FRAME = 128  # px to which a frame's shorter side is enlarged at least, by a whole factor, so that no viewer smooths it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,10 +26,8 @@ from vmc.reporting.loaded import FoundRun
 from vmc.reporting.results import Descriptor, Report
 from vmc.utils.errors import VmcError
 
-SIDE = 3
-"""Pairs on each side of the threshold."""
-AGREES = 0.01
-"""Difference from the similarity in `scores.csv` up to which a frame is the one that was measured."""
+SIDE = 3  # pairs on each side of the threshold
+AGREES = 0.01  # difference from the similarity in `scores.csv` up to which a frame is the one that was measured
 CLIP = 13  # characters of a clip's name, its end
 TALL, HEAD = 1.28, 0.72  # inches
 

@@ -19,7 +19,7 @@ from vmc.diffusion.timesteps import TimestepSampler
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.matching import Trajectory, resample_trajectories
-from vmc.metrics.resampling import Resampled, Run, shares_of
+from vmc.metrics.resampling import Resampled, shares_of
 from vmc.metrics.statistics import ONE_MODEL, Interval, intervals_of_runs
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
 from vmc.reporting.compare import mean_over_motions
@@ -39,12 +39,9 @@ from vmc.reporting.loaded import FoundRun
 from vmc.reporting.results import Report
 from vmc.utils.errors import VmcError
 
-DOTTED = (0, (1, 2))
-"""Of what is half-finished."""
-SHADE = 0.2
-"""Of all bands that are drawn, together."""
-TOGETHER = 8
-"""Arms that are drawn into one figure; more are drawn apart, as the tables list them."""
+DOTTED = (0, (1, 2))  # the line style of what is half-finished
+SHADE = 0.2  # opacity of all bands that are drawn, together
+TOGETHER = 8  # arms that are drawn into one figure; more are drawn apart, as the tables list them
 AXES = (("step", "training step"), ("updates", "exemplar updates"))
 RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
 COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
@@ -129,10 +126,7 @@ def curve_of(runs: Sequence[FoundRun]) -> Curve:
             (one,) = each
             intervals = {m.name: Interval(*(one.value(m.name, end) for end in NUMBERS), ONE_MODEL) for m in measures}
         else:
-            tables = [
-                Run(motion=run.motion, seed=run.seed, values=one.values, measures=one.measures)
-                for run, one in zip(runs, each, strict=True)
-            ]
+            tables = [one.as_run(*run.place) for run, one in zip(runs, each, strict=True)]
             intervals = intervals_of_runs(tables, resamples=RESAMPLES)
         updates = mean_over_motions([(run.motion, run.updates.get(step, math.nan) if step else 0.0) for run in runs])
         found = [(measure.name, intervals[measure.name]) for measure in measures if measure.name in intervals]
