@@ -35,7 +35,7 @@ ALL = "all"  # all motions, in the table
 
 
 def read_key(file: Path) -> list[dict[str, str]]:
-    """The rows of a key; a VmcError where it is none."""
+    """Read the key of a page: the rows of its CSV. Raises a VmcError where the file is no key."""
     rows = _read_rows(file, KEY_COLUMNS, "choice.key must be the choice_key.csv of the report that made the page")
     for (_, pair), videos in _by_pair(rows).items():
         if any(len(videos) != 2 or len({video[name] for video in videos}) != 2 for name in ("video", "arm")):
@@ -44,7 +44,7 @@ def read_key(file: Path) -> list[dict[str, str]]:
 
 
 def _by_pair(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], list[Mapping[str, str]]]:
-    """The rows of a key by page and pair."""
+    """Group the rows of a key by page and pair."""
     pairs: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for row in rows:
         pairs.setdefault((row["page"], row["pair"]), []).append(row)
@@ -52,7 +52,7 @@ def _by_pair(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], list[Ma
 
 
 def read_study(answers: str | Sequence[str], key_file: Path) -> tuple[TextTable, str]:
-    """The table of a study and its CSV, from CSVs that are named one by one or by their folder; a VmcError without."""
+    """Make the table of a study and its CSV, from CSVs that are named one by one or by their folder."""
     files = list[Path]()
     for path in map(Path, [answers] if isinstance(answers, str) else answers):
         if not (inside := sorted(path.glob("*.csv")) if path.is_dir() else [path]):
@@ -63,7 +63,7 @@ def read_study(answers: str | Sequence[str], key_file: Path) -> tuple[TextTable,
 
 
 def read_answers(files: Iterable[Path], key: Sequence[Mapping[str, str]], *, source: Path) -> pd.DataFrame:
-    """The answers of all files, each looked up in the key, which was read from `source`.
+    """Read the answers of all files and look each up in the key, which was read from `source`.
 
     Columns: `page`, `rater`, `question`, `pair`, `arm` (the one that was chosen), `arms` (both), `motion`, `subject`,
     `left` (whether the chosen video stood there) and `seconds`.
@@ -147,7 +147,7 @@ NOTES = (
 
 
 def choice_table(answers: pd.DataFrame, key: Sequence[Mapping[str, str]]) -> tuple[TextTable, str]:
-    """How often each arm was chosen against the other, over all motions and in each; and the CSV."""
+    """Make the table of how often each arm was chosen, over all motions and in each of them; and its CSV."""
     pairs = pd.DataFrame(key).drop_duplicates(["page", "pair"])
     said = [row for row in key if row["page"] in set(answers["page"])]
     words = dict.fromkeys(f"{one}: {row[column]}" for one, column in ASKED.items() for row in said if row[column])
@@ -177,7 +177,7 @@ def choice_table(answers: pd.DataFrame, key: Sequence[Mapping[str, str]]) -> tup
 
 
 def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[str, Any]:
-    """What a line of the table says, as the CSV holds it."""
+    """Sum up answers on two arms as a line of the CSV."""
     hits_N = np.asarray(answers["arm"] == arms[0], dtype=np.float64)
     low, high = crossed_interval(hits_N, list(answers["rater"]), list(answers["subject"]))
     share, (pairs, kappa) = float(hits_N.mean()), agreement(answers)
@@ -197,7 +197,7 @@ def _record(answers: pd.DataFrame, arms: Sequence[str], expected: int) -> dict[s
 
 
 def _cells(record: Mapping[str, Any]) -> list[str]:
-    """A line of the table as people read it."""
+    """Format a line of the CSV as a row of the table."""
     cells = [record["question"], record["motion"].replace("_", " ")]
     for arm, chosen in (("arm", "chosen"), ("other", "other_chosen")):
         interval = Interval(record[chosen], record[f"{chosen}_low"], record[f"{chosen}_high"], "")
@@ -208,7 +208,7 @@ def _cells(record: Mapping[str, Any]) -> list[str]:
 
 
 def agreement(answers: pd.DataFrame) -> tuple[int, float]:
-    """Pairs that several raters have answered, and Fleiss' kappa over them; NaN where there is none, or nothing varies.
+    """Count pairs that several raters have answered, and compute Fleiss' kappa over them; NaN where nothing varies.
 
     Fleiss (1971, "Measuring nominal scale agreement among many raters") has as many raters for each item; with other
     numbers, each pair's agreement counts alike and chance is that of all their answers.
@@ -224,7 +224,7 @@ def agreement(answers: pd.DataFrame) -> tuple[int, float]:
 
 
 def choice(report: Report) -> Iterator[Drawn]:
-    """How often each arm was chosen, a line for each of the study's table, where there are answers."""
+    """Draw how often each arm was chosen, a line for each row of the study's table, where there are answers."""
     if report.study is None:
         return
     rows = list(csv.DictReader(io.StringIO(report.study[1])))

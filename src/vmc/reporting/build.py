@@ -21,7 +21,7 @@ LISTING = "report.json"  # lists the files of a report; a folder without it is n
 def write_report(
     report: Report, output: Path, *, runs: Path, figures: Mapping[str, DrawFigure | None], study: Page | None = None
 ) -> list[str]:
-    """Write the folder whole; the names of its figures.
+    """Write the report's folder as a whole, and return the names of its figures.
 
     Args:
         output: a folder that is not there, empty, or an earlier report.
@@ -55,7 +55,7 @@ def write_report(
 
 @contextmanager
 def report_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of an earlier report when the block ends well, and is gone when not.
+    """Give a temporary folder that replaces an earlier report when the block succeeds, and is removed when it fails.
 
     A VmcError where `path` is there and is no report, holds files that no report wrote, or cannot be written.
     """
@@ -70,7 +70,7 @@ def report_folder(path: Path) -> Iterator[Path]:
 
 
 def check_output(path: Path) -> None:
-    """Raises a VmcError where it is a file, or a folder with files that no report wrote."""
+    """Raise a VmcError where the path is a file, or a folder with files that no report wrote."""
     if path.exists() and not path.is_dir():
         raise VmcError(f"output is {path}, which is a file; choose another folder")
     there = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}

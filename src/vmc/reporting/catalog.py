@@ -93,17 +93,17 @@ _NAMES = {line.arm: line.name for layout in LAYOUTS for line in layout.lines} | 
 
 
 def arm_name(arm: str) -> str:
-    """What an arm or a control is called outside its part of Table 2, where "none" would say nothing."""
+    """Return what an arm or a control is called outside its part of Table 2, where "none" would say nothing."""
     return _NAMES.get(arm, arm.replace("_", " "))
 
 
 def arm_order(arm: str) -> tuple[int, str]:
-    """A sorting key: the method, the baselines, the ablations, then all others by name."""
+    """Return a sorting key: the method, the baselines, the ablations, then all others by name."""
     return (KNOWN_ARMS.index(arm) if arm in KNOWN_ARMS else len(KNOWN_ARMS)), arm
 
 
 def read_rows(name: str) -> list[dict[str, str]]:
-    """The rows of a CSV that comes with the package, beside this file."""
+    """Read the rows of a CSV that lies beside this file."""
     return list(csv.DictReader(Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()))
 
 
@@ -117,13 +117,13 @@ class PaperValue(NamedTuple):
 
     @property
     def value(self) -> float | None:
-        """As a number, shares between 0 and 1."""
+        """The number, a share between 0 and 1; None where it is not known."""
         return float(self.text) / (100 if self.percent else 1) if self.text else None
 
 
 @cache
 def paper_values() -> dict[tuple[str, str, str], PaperValue]:
-    """By table, arm and metric."""
+    """Read the paper's values, by table, arm and metric."""
     return {
         (row["table"], row["arm"], row["metric"]): PaperValue(
             row["value"], row["unit"] == "%", row["standing"], row["says"]

@@ -20,7 +20,7 @@ OF_THE_MODEL = ("sampler", "latents")  # parts that decide what a model makes, a
 
 
 def set_aside(runs: Sequence[FoundRun]) -> list[FoundRun]:
-    """Runs of motions that bring a test set or classes of their own, as those of the paper's Figure 4 do.
+    """Find runs of motions that bring a test set or classes of their own, as those of the paper's Figure 4 do.
 
     They cannot stand in a table with the others. What most runs have that stop at a threshold, as such motions' do not,
     is a table's; a motion whose own runs differ stays, to be refused.
@@ -73,7 +73,7 @@ def check_comparable(runs: Sequence[FoundRun], controls: Sequence[Control] = ())
 
 
 def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float | None:
-    """The appearance score at which arms are compared: the one that is chosen, else the runs' own; None without any.
+    """Return the appearance score at which arms are compared: the chosen one, else the runs' own; None without any.
 
     A VmcError where it is no number, or the runs stop at differing scores.
     """
@@ -95,7 +95,7 @@ def common_threshold(runs: Sequence[FoundRun], *, chosen: float | None) -> float
 
 
 def _check_protocols(runs: Sequence[FoundRun]) -> None:
-    """Every part against the first one that has it, the first of its motion, and the first of its motion and seed.
+    """Compare every part with the first run that has it, the first of its motion, and of its motion and seed.
 
     A metric that one run has and another has not is an empty cell, and no difference.
     """
@@ -115,7 +115,7 @@ def _check_protocols(runs: Sequence[FoundRun]) -> None:
 
 
 def other_protocol(runs: Sequence[FoundRun], control: Control) -> list[str]:
-    """Keys in which a control's protocol differs from the runs'. Controls are of other prompts, and real clips of no
+    """List the keys in which a control's protocol differs from the runs'. Controls have other prompts, real clips no
     sampler; all else that both have must be that of the runs.
     """
     protocols = [scored.summary["protocol"] for run in runs for scored in run.evaluations.values()][:1]
@@ -138,7 +138,7 @@ def _check_equal(one: Any, other: Any, first: FoundRun, second: FoundRun, *, wha
 
 
 def _split(protocol: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The named parts of a protocol by dotted name, `*.NAME` being that part of every metric; and the rest."""
+    """Split a protocol into its named parts, by dotted name (`*.NAME` is that part of every metric), and the rest."""
     named, rest = {key: part for key, part in protocol.items() if key in names}, dict[str, Any]()
     for key, part in protocol.items():
         inner = [name for name in part if f"*.{name}" in names] if isinstance(part, Mapping) else []
@@ -149,7 +149,7 @@ def _split(protocol: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str,
 
 
 def _value_at(node: Any, name: str) -> str:
-    """The value under a dotted name, for a sentence; a name that itself holds a point is tried first."""
+    """Return the value under a dotted name, for a message; a name that itself holds a dot is tried first."""
     for part in [name] if isinstance(node, Mapping) and name in node else name.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
     return "not set" if node is None else shortened(" ".join(str(node).split()), 60)

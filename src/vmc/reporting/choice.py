@@ -44,7 +44,7 @@ class Pair:
 
     @property
     def place(self) -> tuple[str, int, str, str, int]:
-        """What names it among all pairs of two arms."""
+        """What identifies it among all pairs of two arms."""
         subject, prompt = self.row["subject"] or self.row["prompt"], self.row["prompt"]
         return (*self.run.place, str(subject), str(prompt), -1 if self.row["seed"] is None else int(self.row["seed"]))
 
@@ -59,7 +59,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a page shows and asks."""
+    """A page of the user study: what it shows and asks."""
 
     arms: tuple[str, str]
     asked: Mapping[str, str]  # the words of each question, in the order in which they are asked
@@ -103,7 +103,7 @@ class Page:
         (folder / KEY).write_text(to_csv([*kept, *rows]), encoding="utf-8", newline="\n")
 
     def told(self, output: Path) -> str:
-        """A sentence on what was written into a report."""
+        """Describe in a sentence what was written into a report."""
         arms = " and ".join(map(arm_name, self.arms))
         where = f"{output / FOLDER / PAGE}: {len(self.pairs)} pairs of {arms}"
         return f"{where}; send the folder {output / FOLDER} to people, and keep {output / KEY} to yourself"
@@ -112,7 +112,7 @@ class Page:
 def find_page(
     report: Report, *, arms: Any, questions: Any, words: Mapping[str, Any], pairs: int | None, named: bool
 ) -> Page:
-    """The page of two arms of a report, each at the evaluation at which the report shows it.
+    """Make the page of two arms of a report, each at the evaluation that the report shows.
 
     A VmcError where the choice cannot be, or the arms have no video in common.
 
@@ -154,7 +154,7 @@ def _pairs(report: Report, one: str, other: str) -> Iterator[Pair]:
 
 
 def _plays(pair: Pair) -> bool:
-    """Whether both videos read."""
+    """Return whether both videos of a pair can be read."""
     try:
         return all(len(read_frames(file, [0])) for file in pair.videos.values())
     except VmcError as error:
@@ -163,7 +163,7 @@ def _plays(pair: Pair) -> bool:
 
 
 def _spread(pairs: Sequence[Pair]) -> list[Pair]:
-    """All of them in an order drawn once for all: a motion after the other, and of each motion new subjects first."""
+    """Sort pairs into an order that is always the same: motions take turns, of each motion new subjects first."""
     places = [(derive_seed("choice", *pair.place), pair.run.motion, pair.place[2]) for pair in pairs]
     table = pd.DataFrame(places, columns=["drawn", "motion", "subject"]).sort_values("drawn", kind="stable")
     for kind in (["motion", "subject"], ["motion"]):  # the first pair of each kind, then the second of each, and so on
@@ -172,7 +172,7 @@ def _spread(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _write_examples(pairs: Sequence[Pair], folder: Path) -> dict[str, str]:
-    """An exemplar of each motion, the first that reads; names of their files."""
+    """Write an exemplar of each motion, the first that can be read, and return the names of the files."""
     first: dict[str, FoundRun] = {}
     for pair in pairs:
         first.setdefault(pair.run.motion, pair.run)
@@ -187,12 +187,12 @@ def _write_examples(pairs: Sequence[Pair], folder: Path) -> dict[str, str]:
 
 
 def opaque_name(*place: int | str) -> str:
-    """A name for something of a page that says nothing about it, always the same."""
+    """Return a name for something of a page that says nothing about it and is always the same."""
     return f"{derive_seed('choice', *place):016x}"
 
 
 def keep_page(earlier: Path, folder: Path) -> None:
-    """Take over the page of an earlier report and its key: people may be answering it."""
+    """Copy the page of an earlier report and its key: people may be answering it."""
     if (earlier / KEY).is_file():
         shutil.copyfile(earlier / KEY, folder / KEY)
     if (earlier / FOLDER / PAGE).is_file():

@@ -48,7 +48,7 @@ class Crossing:
 
 
 def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str = "the run") -> Crossing:
-    """Where the fit has fallen to the threshold; the last evaluation where it has not, or there is no threshold.
+    """Find where the fit has fallen to the threshold; the last evaluation where it has not, or there is none.
 
     A VmcError where none lies above the threshold before those at or below it, or the threshold is not finite.
     """
@@ -73,7 +73,7 @@ def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str 
 
 
 def interpolate_values(values: Mapping[int, pd.DataFrame], crossing: Crossing) -> pd.DataFrame:
-    """Every video's values at the crossing, in the form of `vmc.metrics.scores.values_of_run`.
+    """Interpolate every video's values at the crossing, in the form of `vmc.metrics.scores.values_of_run`.
 
     Each video is interpolated between the two evaluations, so that their mean is the interpolated mean and intervals
     see how videos differ. A video that has a value in one of the two alone (invalid in the other) has none here, and
@@ -94,7 +94,7 @@ def interpolate_values(values: Mapping[int, pd.DataFrame], crossing: Crossing) -
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedRun:
-    """One run where it is compared."""
+    """A run at the point where it is compared."""
 
     run: FoundRun
     crossing: Crossing  # where its appearance has fallen to the threshold; without a threshold its last evaluation
@@ -110,13 +110,13 @@ class MatchedRun:
 
     @property
     def as_run(self) -> Run:
-        """Its values, for statistics."""
+        """Its values, in the form that statistics take."""
         return Run(motion=self.run.motion, seed=self.run.seed, values=self.values, measures=self.scored.measures)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """An arm, or a control, over its motions and training seeds."""
+    """The metrics of an arm, or of a control, over its motions and training seeds."""
 
     arm: str  # or the kind of control
     status: str = ""  # what stands in place of numbers where no run counts
@@ -141,7 +141,7 @@ class Result:
 
 
 def match_run(run: FoundRun, *, threshold: float | None) -> MatchedRun:
-    """An evaluated run at the matched appearance, at its last evaluation without a threshold; a VmcError if neither."""
+    """Match a run to the threshold, without one to its last evaluation; a VmcError where that is not possible."""
     crossing = find_crossing(run.trajectory, threshold=threshold, name=str(run.path))
     beside = {step: run.evaluations[step] for step in (crossing.before, crossing.after)}
     return MatchedRun(
@@ -155,7 +155,7 @@ def match_run(run: FoundRun, *, threshold: float | None) -> MatchedRun:
 
 
 def arm_result(arm: str, runs: Iterable[FoundRun], *, threshold: float | None) -> Result:
-    """An arm at the matched appearance; runs that are unfinished or cannot be matched are left out, with the reason."""
+    """Compute an arm's metrics at the matched appearance, without runs that are unfinished or cannot be matched."""
     matched, left_out = list[MatchedRun](), list[tuple[FoundRun, str]]()
     for run in sorted(runs, key=lambda run: run.place):
         try:
@@ -183,7 +183,7 @@ def arm_result(arm: str, runs: Iterable[FoundRun], *, threshold: float | None) -
 
 
 def resample_matched(matched: Sequence[MatchedRun]) -> Resampled:
-    """Values of an arm's runs with the subjects drawn anew, and where each crosses the threshold found anew."""
+    """Resample the subjects of an arm's runs; where each crosses the threshold is found again in every resample."""
     runs = [one.as_run for one in matched]
     metrics = [name for name in names_of(runs[0].values) if all(name in names_of(run.values) for run in runs)]
     drawn, draws_QRV = resample(runs, metrics=metrics, resamples=RESAMPLES), list[Array]()
@@ -199,7 +199,7 @@ def resample_matched(matched: Sequence[MatchedRun]) -> Resampled:
 
 
 def arm_results(runs: Sequence[FoundRun], *, threshold: float | None) -> dict[str, Result]:
-    """Every arm by name, the method first. A run that stops at the threshold counts before one that nothing stops.
+    """Compute every arm's metrics, the method first. A run that stops at the threshold goes before one that does not.
 
     The latter are made for Fig. 7 (`sweeps/tradeoff.yaml`); they serve where there is no other.
     """
@@ -211,7 +211,7 @@ def arm_results(runs: Sequence[FoundRun], *, threshold: float | None) -> dict[st
 
 
 def control_result(kind: str, controls: Sequence[Control]) -> Result:
-    """All controls of a kind."""
+    """Compute the metrics of all controls of a kind."""
     chosen = [control for control in controls if control.kind == kind]
     if not chosen:
         return Result(arm=kind, status=NOT_MEASURED)
@@ -225,12 +225,12 @@ def control_result(kind: str, controls: Sequence[Control]) -> Result:
 
 
 def all_measures(results: Iterable[Result]) -> tuple[Measure, ...]:
-    """Whatever was measured, as the runs declare it, and those that every reader knows."""
+    """Return all measures that the runs declare, and those that are built in."""
     return united(*(run.measures for result in results for run in result.runs), MEASURES)
 
 
 def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:
-    """The mean over motions of the mean over each motion's runs."""
+    """Return the mean over motions of the mean over each motion's runs."""
     groups = [[number for motion, number in numbers if motion == one] for one in dict.fromkeys(m for m, _ in numbers)]
     return sum(sum(group) / len(group) for group in groups) / len(groups)
 
@@ -304,7 +304,7 @@ def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: fl
 def _read(
     pairs: Sequence[tuple[Trajectory, Trajectory]], metrics: Sequence[str], *, threshold: float | None
 ) -> tuple[list[Array], list[Array], list[Resampled], list[Resampled]]:
-    """In every resample: both ends of each pair's range, both arms at the lower one, and their means over the range."""
+    """Read in every resample the ends of each pair's range, both arms at the lower end, and their means over it."""
     every = [run for pair in pairs for run in pair]
     subjects = sorted({subject for run in every for subject in run.videos["subject"]})
     arms = [
@@ -332,7 +332,7 @@ def _read(
 
 
 def _pair_runs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajectory]], list[tuple[str, str]]]:
-    """Runs of one motion and seed with the videos that both have; and those that are not compared, with the reason."""
+    """Pair runs of one motion and seed, on the videos that both have; list those without a pair, with the reason."""
     others = {match.run.place: match.run for match in other.matched}
     pairs, left_out = list[tuple[Trajectory, Trajectory]](), list[tuple[str, str]]()
     for run in (match.run for match in one.matched):
@@ -354,12 +354,12 @@ def _pair_runs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Traje
 
 
 def _by_metric(metrics: Sequence[str], one_V: Array, other_V: Array) -> dict[str, tuple[float, float]]:
-    """Both arms' values by metric."""
+    """Return both arms' values by metric."""
     return dict(zip(metrics, zip(one_V.tolist(), other_V.tolist(), strict=True), strict=True))
 
 
 def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
-    """Tested where there are several runs; with a single one the difference alone."""
+    """Compute the differences of two arms, tested where there are several runs."""
     if len(one.places) > 1:
         return paired_differences(one, other)
     nan, apart_V = math.nan, (one.value_V - other.value_V).tolist()
@@ -369,7 +369,7 @@ def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
 def compare_arms(
     results: Mapping[str, Result], *, arms: Sequence[str], metrics: Sequence[str], threshold: float | None
 ) -> dict[str, Comparison]:
-    """Each arm against the method; Holm's correction is over all that are tested, and so over all means."""
+    """Compare each arm with the method; Holm's correction is over all tests of the differences, and of the means."""
     if METHOD not in results:
         return {}
     compared = [arm for arm in dict.fromkeys(arms) if arm in results and arm != METHOD]
@@ -378,7 +378,7 @@ def compare_arms(
 
 
 def correct(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with p-values corrected for their number (Holm), differences and those of means apart."""
+    """Correct the p-values of comparisons for their number (Holm), those of differences and of means separately."""
     corrected = list(comparisons)
     for kind in ("differences", "mean_differences"):
         families: list[Mapping[str, Difference]] = [getattr(one, kind) for one in corrected]

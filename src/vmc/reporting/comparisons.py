@@ -31,7 +31,7 @@ from vmc.utils.tables import TextTable
 
 
 def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> tuple[TextTable, str]:
-    """Arms against the method at equal appearance, and their means over the range that both have; and its CSV."""
+    """Make the table of arms against the method at equal appearance, and over the range that both have; and its CSV."""
     rows, records = [], list[dict[str, Any]]()
     for one in comparisons:
         if not one.values:
@@ -68,7 +68,7 @@ def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Meas
 
 
 def _record(one: Comparison, metric: str) -> dict[str, Any]:
-    """A line of the CSV; of arms that are not compared, why stands in the place of the metric."""
+    """Make a line of the CSV; where arms are not compared, the reason takes the place of the metric."""
     (value, other), (_, other_mean) = (of.get(metric, (None, None)) for of in (one.values, one.means))
     return {
         **{"arm": one.arm, "reference": one.reference, "metric": metric, "pairs": one.pairs},
@@ -82,7 +82,7 @@ def _record(one: Comparison, metric: str) -> dict[str, Any]:
 
 
 def compared_motions_table(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> tuple[TextTable, str]:
-    """The same comparisons by motion; and its CSV."""
+    """Make the table of the same comparisons by motion; and its CSV."""
     rows, records = [], []
     for one in comparisons:
         for motion, m in ((motion, m) for motion, values in one.motions.items() for m in measures if m.name in values):
@@ -105,7 +105,7 @@ def compared_motions_table(comparisons: Sequence[Comparison], measures: Sequence
 
 
 class Claim(NamedTuple):
-    """That one arm has more of a metric than another at equal appearance."""
+    """The claim that one arm has more of a metric than another at equal appearance."""
 
     more: str
     less: str
@@ -140,7 +140,7 @@ class JudgedFinding:
 
     @property
     def differences(self) -> list[Difference | None]:
-        """Of each claim; None where its arms were not compared."""
+        """The difference of each claim; None where its arms were not compared."""
         pairs = zip(self.finding.claims, self.comparisons, strict=True)
         return [one.differences.get(claim.metric) for claim, one in pairs]
 
@@ -151,7 +151,7 @@ class JudgedFinding:
 
 
 def judge(differences: Sequence[Difference | None]) -> str:
-    """The verdict on a finding from the corrected tests of its claims.
+    """Judge a finding by the corrected tests of its claims.
 
     It is shown where every claim is significant in the right direction, contradicted where one of them is significant
     in the wrong one.
@@ -163,7 +163,7 @@ def judge(differences: Sequence[Difference | None]) -> str:
 
 
 def judge_findings(results: Mapping[str, Result], *, threshold: float | None) -> list[JudgedFinding]:
-    """Every finding with its verdict; Holm's correction is over the claims of a table."""
+    """Judge every finding; Holm's correction is over the claims of a table."""
     judged = list[JudgedFinding]()
     for _, of_table in groupby(FINDINGS, key=attrgetter("table")):
         findings = list(of_table)
@@ -182,7 +182,7 @@ def _compare(claim: Claim, results: Mapping[str, Result], *, threshold: float | 
 
 
 def findings_table(judged: Sequence[JudgedFinding]) -> tuple[TextTable, str]:
-    """A row a claim, the verdict beside the first of a finding; and its CSV."""
+    """Make the table of findings, a row for each claim, the verdict beside a finding's first; and its CSV."""
     rows, records, rules = list[list[str]](), [], set[int]()
     measures = {measure.name: measure for measure in MEASURES}
     for one in judged:

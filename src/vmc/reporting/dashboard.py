@@ -14,7 +14,7 @@ MOST_RUNS = 200  # in a panel; W&B itself shows ten
 
 
 def check_extra() -> None:
-    """Raises a VmcError where the package that lays dashboards out is not installed."""
+    """Raise a VmcError where the package that lays out dashboards is not installed."""
     if find_spec("wandb_workspaces") is None:
         raise VmcError("dashboard needs a package that is not installed; pip install 'vmc[dashboards]'")
 
@@ -22,7 +22,7 @@ def check_extra() -> None:
 def build_dashboard(
     *, entity: str, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
 ) -> Any:
-    """The workspace, not yet saved; building it asks no server. A curve is drawn of what stands in a table or a figure.
+    """Build the workspace without saving it or asking a server. Measures of a table or a figure have a curve.
 
     Args:
         entity: user or team in W&B that the project belongs to.
@@ -70,7 +70,7 @@ def build_dashboard(
 def save_dashboard(
     *, entity: str | None, project: str, group: str | None = None, measures: Iterable[Measure] = MEASURES
 ) -> str:
-    """Save the workspace in W&B; its address. A VmcError where its server refuses or has not answered (no entity)."""
+    """Save the workspace in W&B and return its address; a VmcError where the server refuses or does not answer."""
     if entity is None:
         raise VmcError("the dashboard is not made, since W&B's server does not answer; run the same command again")
     workspace = build_dashboard(entity=entity, project=project, group=group, measures=measures)

@@ -45,7 +45,7 @@ TITLES = {"tradeoff": "Figure 7", "stopping": "Runs that stop at the threshold"}
 
 
 class ArmColumn:
-    """An arm, or the untuned model, by one evaluation: `detail` says which, else its step of training and appearance.
+    """A column: an arm, or the untuned model, at one evaluation. `detail` says which, else its step and appearance.
 
     `state` is what is to be said of a run that does not stand in the tables as the others do.
     """
@@ -59,7 +59,7 @@ class ArmColumn:
 
 @dataclass(kw_only=True)
 class Place:
-    """A motion and training seed, and what is to be said of its runs that have nothing to show."""
+    """A grid of videos: a motion and training seed, its columns, and notes on runs that have nothing to show."""
 
     label: str
     runs: list[FoundRun] = field(default_factory=list)
@@ -68,12 +68,12 @@ class Place:
 
     @property
     def keys(self) -> list[VideoKey]:
-        """What names the videos of each row, in the order of the test set."""
+        """The keys of the rows' videos, in the order of the test set."""
         return list(dict.fromkeys(key for column in self.columns for key in column.rows))
 
 
 def places(results: Mapping[str, Result], controls: Sequence[Control]) -> list[Place]:
-    """Every motion and training seed of which a run was made, sorted, and motions of the untuned model alone."""
+    """Return the grids of motions and training seeds that have a run, and of motions of the untuned model alone."""
     found: dict[tuple[str, int], Place] = {}
 
     def at(motion: str, seed: int) -> Place:
@@ -104,7 +104,7 @@ def places(results: Mapping[str, Result], controls: Sequence[Control]) -> list[P
 
 
 def further_places(further: Sequence[Further]) -> list[Place]:
-    """Videos that stand in no table; those of the same prompts and seeds stand beside each other, unless they are runs
+    """Return grids of videos that are in no table; those of the same prompts and seeds share one, unless they are runs
     of different motions, whose exemplars are others.
     """
     shown = list[tuple[Further, ArmColumn]]()
@@ -133,7 +133,7 @@ def further_places(further: Sequence[Further]) -> list[Place]:
 
 
 def _last_column(run: FoundRun, state: str) -> ArmColumn | None:
-    """The last evaluation of a run that stands in no table, of those whose scores read."""
+    """Return the last evaluation, of those whose scores can be read, of a run that is in no table."""
     for step in sorted(run.evaluations, reverse=True):
         with suppress(VmcError):
             return ArmColumn(run.arm, run.evaluations[step], step=step, state=state)
@@ -141,7 +141,7 @@ def _last_column(run: FoundRun, state: str) -> ArmColumn | None:
 
 
 def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None) -> dict[str, Any]:
-    """Every set of curves of runs that are drawn together, and the panels that they are drawn into."""
+    """Return every set of curves that are drawn together, and the panels that they are drawn into."""
     shown = united(*(drawn_measures(runs) for runs in curves.values()))
     sets = list[dict[str, Any]]()
     for name, runs in curves.items():
@@ -164,7 +164,7 @@ def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None)
 
 
 def _points(curve: Curve, shown: Sequence[Measure]) -> dict[str, list[list[Any]]]:
-    """By metric: step, exemplar updates, value, both ends of its interval, whether it is of the whole test set."""
+    """Return by metric: step, exemplar updates, value, both ends of its interval, whether it is the whole test set."""
     tables = {m.name: curve.having(m)[list(POINT[1:])].round(6).astype(object) for m in shown}
     return {name: table.where(table.notna(), None).to_numpy().tolist() for name, table in tables.items()}
 
@@ -199,7 +199,7 @@ def write_gallery(report: Report, folder: Path, *, runs: Path, figures: Mapping[
 
 
 def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
-    """A page with the gallery's style; everything that comes from runs is escaped, in markup and in scripts.
+    """Render a page with the gallery's style; everything that comes from runs is escaped, in markup and in scripts.
 
     Its script is put together of several files, in this order; the content is what the template names.
     """
@@ -215,13 +215,13 @@ def render_page(template: str, scripts: Sequence[str], **content: Any) -> str:
 
 
 def _stacked(text: str) -> Markup:
-    """A cell of several lines where it may be broken: interval and p-value below their number."""
+    """Break a cell into lines: interval and p-value below their number."""
     first, *others = BREAKS.split(text)
     return Markup("<br>").join([first, *(Markup("<small>{}</small>").format(part) for part in others)])
 
 
 def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) -> dict[str, Any]:
-    """What the page knows of a motion and training seed; its videos are put beside the page.
+    """Return what the page shows of a motion and training seed, and put its videos beside the page.
 
     A cell holds the video's file, or null where it is missing, then its flags and scores, numbers with four digits.
     """
@@ -257,7 +257,7 @@ def _rounded(value: Any) -> Any:
 
 
 def shape_of(videos: Iterable[Path]) -> dict[str, float]:
-    """Frames, frames per second, and width over height of the first video that reads; any where none does."""
+    """Return frames, frames per second, and width over height of the first video that can be read."""
     for file in videos:
         try:
             height, width = read_frames(file, [0]).shape[-2:]
@@ -268,7 +268,7 @@ def shape_of(videos: Iterable[Path]) -> dict[str, float]:
 
 
 def link_videos(scored: Scored, rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]:
-    """Put an evaluation's videos into a folder of the gallery; names of their files by the names in `scores.csv`.
+    """Put an evaluation's videos into a folder of the gallery; return file names by the names in `scores.csv`.
 
     They are hard links where both lie on one file system: they take no room, and become files of their own as soon as
     the gallery is copied. Videos that are missing are left out, and so is, with a warning, what is no file of the run:
@@ -294,7 +294,7 @@ def link_videos(scored: Scored, rows: Iterable[Mapping[str, Any]], folder: Path)
 
 
 def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, Any]]:
-    """The exemplars of runs of one motion and training seed, and a subject's stills.
+    """Write the exemplars of runs of one motion and training seed, and a subject's stills, and list them.
 
     Those that are gone are listed without a file.
     """
@@ -308,7 +308,7 @@ def write_exemplars(runs: Iterable[FoundRun], folder: Path) -> list[dict[str, An
 
 
 def write_exemplar(path: Path, file: Path, run: FoundRun) -> int:
-    """Write a clip as a run's model saw it, scaled and cropped; how many frames it has, 0 where it does not read.
+    """Write a clip as a run's model saw it and return how many frames it has, 0 where it cannot be read.
 
     Clips come in many formats, of which browsers play few.
     """

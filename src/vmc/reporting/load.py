@@ -41,7 +41,7 @@ SCORE_AGAIN = "remove it and score the videos again"
 
 
 def find_runs(root: Path) -> Found:
-    """All runs below a folder, and the evaluations of untouched base models (`base/MOTION/`).
+    """Find all runs below a folder, and the evaluations of untouched base models (`base/MOTION/`).
 
     A run of which a file does not read is damaged: it is listed so, and has no evaluations. A VmcError where there is
     no such folder, no run in it, or none that reads.
@@ -83,7 +83,7 @@ def find_runs(root: Path) -> Found:
 def _choose_controls(
     runs: Sequence[FoundRun], bases: Iterable[Control], apart: Container[str], lost: list[tuple[Path, str]]
 ) -> list[Control]:
-    """The first control of each kind, motion and seed that reads; those of `bases` where no run has its own."""
+    """Choose the first readable control of each kind, motion and seed; one of `bases` where no run has its own."""
     # First what was made for it, of the whole test set; then what the method's runs have.
     controls = [
         Control(kind=kind, motion=run.motion, seed=run.seed, scored=scored)
@@ -111,7 +111,7 @@ def _choose_controls(
 
 
 def _folders(root: Path, lost: list[tuple[Path, str]]) -> Iterator[Path]:
-    """Folders below a root in order, not going into runs, videos or hidden folders; `lost` gets those that are shut."""
+    """List folders below a root in order, but none in runs, videos or hidden folders; `lost` gets unreadable ones."""
     for name, below, _ in os.walk(root, onerror=lambda error: lost.append((Path(error.filename), one_line(error)))):
         folder = Path(name)
         yield folder
@@ -127,7 +127,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _read_run(folder: Path) -> FoundRun:
-    """A run with all that will be needed but its scores; of a damaged one its config alone."""
+    """Read a run with everything but its scores; of a damaged one its config alone."""
     config = _read_config(folder / "config.yaml")
     try:
         state = _read_object(folder / "run.json", {"status": str | None, "step": int | None}, remedy=REMEDY)
@@ -160,7 +160,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
-    """An evaluation with its summary; None where it is not complete.
+    """Read an evaluation with its summary; None where it is not complete.
 
     A VmcError where the summary does not read, holds something else, or is not of the table beside it.
     """
@@ -186,7 +186,7 @@ def _read_evaluation(folder: Path, *, root: Path) -> Scored | None:
 
 
 def _read_known(folder: Path) -> dict[str, Scored]:
-    """An evaluation of known gestures by their classes; nothing where it is not complete."""
+    """Read an evaluation of known gestures by their classes; nothing where it is not complete."""
     complete = (folder / SUMMARY).is_file()
     found = [_read_evaluation(part, root=folder) for part in sorted(folder.iterdir()) if complete and part.is_dir()]
     return {str(_get(one.summary["protocol"].get("motion"), "target")): one for one in found if one}
@@ -200,12 +200,12 @@ def _check_kinds(content: Mapping[str, Any], kinds: Mapping[str, Any], file: Pat
 
 
 def _get(part: Any, key: str) -> Any:
-    """The value of a key; of what is no dict its text, which is no number."""
+    """Return the value of a key; of what is no dict its text, which is no number."""
     return part.get(key) if isinstance(part, dict) else str(part)
 
 
 def _read_object(file: Path, kinds: Mapping[str, Any], *, remedy: str) -> dict[str, Any]:
-    """The JSON object in a file, whose values are of these kinds."""
+    """Read the JSON object in a file, whose values are of these kinds."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
@@ -217,7 +217,7 @@ def _read_object(file: Path, kinds: Mapping[str, Any], *, remedy: str) -> dict[s
 
 
 def _read_table(file: Path, **form: Any) -> list[dict[str, Any]]:
-    """The rows, read in the form that `csv.DictReader` is asked for; none where there is no such file."""
+    """Read the rows of a CSV in the `form` that `csv.DictReader` takes; none where there is no such file."""
     if not file.is_file():
         return []
     try:
@@ -228,7 +228,7 @@ def _read_table(file: Path, **form: Any) -> list[dict[str, Any]]:
 
 
 def _read_updates(file: Path) -> dict[int, int]:
-    """Exemplar updates after each step; a half-written last row is passed over."""
+    """Read the exemplar updates after each step; a half-written last row is skipped."""
     rows = _read_table(file)
     try:
         return {int(row["step"]): int(row["exemplar_updates"]) for row in rows if row.get("seconds")}
@@ -237,7 +237,7 @@ def _read_updates(file: Path) -> dict[int, int]:
 
 
 def _read_clips(file: Path, role: str) -> dict[str, Path]:
-    """Paths of a run's clips of a role by name; they may be gone.
+    """Read the paths of a run's clips of a role, by name; they may be gone.
 
     Clips lie wherever their owner has them, and a report is sent on. So that a table from elsewhere shows nothing of
     the reader's disk, a clip is taken only where the table knows its SHA-256.
@@ -256,7 +256,7 @@ def _read_clips(file: Path, role: str) -> dict[str, Path]:
 
 
 def _is_clip(path: Path, digest: str | None) -> bool:
-    """Whether a path is that of a clip, by its suffix, with the content of this SHA-256; it may be gone."""
+    """Return whether a path is that of a clip, by its suffix, with the content of this SHA-256; it may be gone."""
     try:
         if path.is_dir():  # of frames; one with others in it is none, and may be the whole disk
             known = all(part.is_file() for part in path.iterdir())
@@ -273,7 +273,7 @@ def _is_clip(path: Path, digest: str | None) -> bool:
 
 @lru_cache(maxsize=4096)
 def _fingerprint(path: Path, changed: int, size: int) -> str:
-    """Read once in a report: many arms have the same clips."""
+    """Compute a clip's fingerprint once in a report: many arms have the same clips."""
     return fingerprint(path)
 
 
@@ -281,7 +281,7 @@ def _fingerprint(path: Path, changed: int, size: int) -> str:
 
 
 def _find_further(root: Path, runs: Sequence[FoundRun], *, shown: Container[Path]) -> list[Further]:
-    """Videos below a folder that stand in no table, in order; what does not read is left out, with a line in the log.
+    """Find videos below a folder that are in no table, in order; what cannot be read is left out, with a warning.
 
     They are of runs merged with each other, of further prompts, of `vmc.generate`; and the evaluations `shown`.
     """
@@ -298,7 +298,7 @@ def _find_further(root: Path, runs: Sequence[FoundRun], *, shown: Container[Path
 
 
 def _video_folders(root: Path, runs: dict[Path, FoundRun]) -> Iterator[tuple[Path, FoundRun | None]]:
-    """Folders that may hold such videos, with the run that they are part of."""
+    """List folders that may hold such videos, with the run that they are part of."""
     for name, below, _ in os.walk(root):
         folder = Path(name)
         done = (folder / "config.yaml").is_file() or ((folder / SCORES).is_file() and (folder / SUMMARY).is_file())
@@ -310,7 +310,7 @@ def _video_folders(root: Path, runs: dict[Path, FoundRun]) -> Iterator[tuple[Pat
 
 
 def _read_further(folder: Path, run: FoundRun | None, *, shown: Container[Path]) -> Scored | None:
-    """The videos of a folder, None where it has none that stand in no table; a VmcError where a file does not read."""
+    """Read a folder's videos that are in no table; None where there are none, a VmcError where a file is damaged."""
     if (folder / VIDEOS).is_file():
         # Where somebody has scored them, they are shown with their scores.
         return None if (folder.with_name(f"{folder.name}{SCORED}") / SCORES).is_file() else _read_generated(folder)
@@ -323,7 +323,7 @@ def _read_further(folder: Path, run: FoundRun | None, *, shown: Container[Path])
 
 
 def _read_generated(folder: Path) -> Scored:
-    """Videos of a folder of `vmc.generate`, which nobody has scored; a VmcError where its table does not read."""
+    """Read the table of videos that `vmc.generate` made and nobody has scored; a VmcError where it is damaged."""
     scored = Scored(folder, folder, {"metrics": {}, "videos": 0, "protocol": {}}, place=folder)
     try:
         scored.rows = [

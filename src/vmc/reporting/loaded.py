@@ -34,7 +34,7 @@ VideoKey = tuple[str, str, int | None]  # subject, prompt and seed: what names a
 
 @dataclass(eq=False)
 class Scored:
-    """An evaluation that is complete: it has `scores.csv` and `summary.json`."""
+    """A complete evaluation: one with `scores.csv` and `summary.json`."""
 
     folder: Path
     root: Path  # the run that it is part of, beyond which no video is taken
@@ -61,17 +61,17 @@ class Scored:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The table of `scores.csv`, a dict a video."""
+        """The table of `scores.csv`, a dict for each video."""
         return table_rows(self.scores)
 
     @cached_property
     def rows_by_key(self) -> dict[VideoKey, dict[str, Any]]:
-        """The same by what names a video within a run."""
+        """The rows by what identifies a video within a run."""
         return {(row["subject"] or row["prompt"], row["prompt"], row["seed"]): row for row in self.rows}
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """A row a video, a column a metric (`values_of_run`); a VmcError where they do not read or do not fit."""
+        """A row for each video, a column for each metric (`values_of_run`); a VmcError where the scores are damaged."""
         scores = self.scores
         try:
             return values_of_run(scores, columns=self.columns)
@@ -79,16 +79,16 @@ class Scored:
             raise VmcError(f"{self.folder / SCORES}: {error}") from error
 
     def as_run(self, motion: str, seed: int) -> Run:
-        """Its values, for statistics."""
+        """Return the values in the form that statistics take."""
         return Run(motion=motion, seed=seed, values=self.values, measures=self.measures)
 
     def value(self, metric: str, end: str = "value") -> float:
-        """A metric, or the `low` or `high` end of its interval; NaN where there is none."""
+        """Return a metric, or the `low` or `high` end of its interval; NaN where there is none."""
         number = self.summary["metrics"].get(metric, {}).get(end)
         return math.nan if number is None else float(number)
 
     def video(self, name: str) -> Path:
-        """A video's file, which may be missing.
+        """Return the path of a video's file, which may be missing.
 
         A VmcError where it is none of the run's own: a link, no regular file, no video by its suffix, or elsewhere.
         """
@@ -125,7 +125,7 @@ class FoundRun:
 
     @cached_property
     def trajectory(self) -> Trajectory:
-        """What all of its evaluations have measured; a VmcError where one does not read."""
+        """What all of its evaluations have measured; a VmcError where one is damaged."""
         values = {step: one.values for step, one in self.evaluations.items() if not math.isnan(one.appearance)}
         measures = united(*(one.measures for one in self.evaluations.values()))
         return Trajectory.of(values, name=str(self.path), motion=self.motion, seed=self.seed, measures=measures)
@@ -136,22 +136,22 @@ class FoundRun:
         return str(self.state.get("reason")) if self.state.get("status") == DAMAGED else ""
 
     def frames_of(self, clip: Path, places: Sequence[int] | None = None) -> Tensor:
-        """frames_FCHW of a clip as the run's model saw it, scaled and cropped; all, or those at some places."""
+        """Read frames_FCHW of a clip as the run's model saw it, scaled and cropped; all, or those at some places."""
         return resize_and_crop(read_frames(clip, places), int(self.config["data"]["size"]))
 
     @property
     def counts(self) -> bool:
-        """Whether it has been evaluated, and so has to be comparable with others."""
+        """Whether it has been evaluated and so must be comparable with the others."""
         return bool(self.evaluations or self.controls)
 
     @property
     def step(self) -> int:
-        """How far it came; a run that goes on, or was killed, says so in `train.csv` alone."""
+        """The last step that it reached; a run that goes on, or was killed, has it in `train.csv` alone."""
         return max(int(self.state.get("step") or 0), max(self.updates, default=0))
 
     @property
     def progress(self) -> str:
-        """How it ended, or how far it is, in words."""
+        """How it ended, or how far it has come, in words."""
         far, reason = f"at step {self.step} of {self.config['steps']}", self.state.get("reason")
         match self.state.get("status"):
             case "damaged":
@@ -165,7 +165,7 @@ class FoundRun:
 
     @cached_property
     def base(self) -> dict[str, Any]:
-        """What tells its base model: its denoiser's fingerprint where it is known, and the config."""
+        """What identifies its base model: the denoiser's fingerprint where it is known, and the config."""
         model = {key: value for key, value in self.config["model"].items() if key in BASE}
         newest = sorted((self.path / "weights").glob("[0-9]*.safetensors"))[-1:]
         known = (about.get("base_fingerprint") for about in (self.state, *map(_metadata, newest)))
@@ -183,7 +183,7 @@ class Control:
 
 
 class Further(NamedTuple):
-    """Videos that stand in no table."""
+    """Videos that are in no table."""
 
     name: str  # where they lie below the folder of all
     run: FoundRun | None  # whose part they are
@@ -192,7 +192,7 @@ class Further(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """All that lies below a folder."""
+    """All runs and evaluations below a folder."""
 
     runs: list[FoundRun]  # sorted by path
     controls: list[Control]  # of runs and of untouched base models
@@ -206,17 +206,17 @@ class Found:
 
     @property
     def notes(self) -> list[str]:
-        """The same in sentences."""
+        """A sentence for each of them."""
         return [f"left out, damaged: {folder}: {reason}" for folder, reason in self.damaged]
 
 
 def one_line(text: object) -> str:
-    """A text as part of a sentence."""
+    """Put a text onto one line, as part of a sentence."""
     return " ".join(str(text).split()) or "no reason given"
 
 
 def _metadata(file: Path) -> dict[str, Any]:
-    """What a file of weights says of itself; nothing where it does not read."""
+    """Read the metadata of a file of weights; nothing where it is damaged."""
     about = None
     with suppress(SafetensorError, ValueError, OSError, RecursionError):
         if file.is_file():  # a pipe would be waited for

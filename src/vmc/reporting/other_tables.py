@@ -29,7 +29,7 @@ from vmc.utils.tables import TextTable
 
 
 def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> tuple[TextTable, str]:
-    """Arms and controls as rows, every metric that one of them has as a column; and its CSV."""
+    """Make the table of arms and controls with every metric that one of them has; and its CSV."""
     every = [*results.values(), *controls]
     measures = all_measures(every)
     have = [measure for measure in measures if any(measure.name in one.intervals for one in every)]
@@ -56,7 +56,7 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
 def runs_table(
     runs: Iterable[FoundRun], results: Mapping[str, Result], lost: Sequence[tuple[Path, str]]
 ) -> tuple[TextTable, str]:
-    """Every run: how it ended, and where it stands; then folders of which nothing is known, with what is wrong."""
+    """Make the table of runs: how each ended and where it is compared; then folders that cannot be read."""
     # The step at which a run stands in the tables, NaN where it does not count; and what is to be said of it.
     stands: dict[FoundRun, tuple[float, str]] = {}
     for one in results.values():
@@ -96,7 +96,7 @@ MOTION_NOTES = (
 
 
 class MotionNote(NamedTuple):
-    """What is to be known of a motion beside an arm's numbers."""
+    """What should be known of a motion beside an arm's numbers."""
 
     relatives: tuple[str, ...] = ()  # classes of known gestures that share path or hand with it
     looked_at: str = ""  # what was chosen on it, in words; empty where nothing was
@@ -104,7 +104,7 @@ class MotionNote(NamedTuple):
 
 @cache
 def motion_notes(stack: str) -> dict[str, MotionNote]:
-    """Those of a stack's motions, by name, as `motions.csv` has them."""
+    """Read the notes on a stack's motions from `motions.csv`, by name."""
     return {
         row["motion"]: MotionNote(tuple(filter(None, row["relatives"].split(";"))), row["looked_at"])
         for row in read_rows("motions.csv")
@@ -113,7 +113,7 @@ def motion_notes(stack: str) -> dict[str, MotionNote]:
 
 
 def base_knowledge(runs: Sequence[FoundRun]) -> dict[str, float]:
-    """The share of each known gesture's videos that the base model draws right, by class; empty if nobody measured it.
+    """Return the share of each known gesture's videos that the base model draws right, by class; empty if not measured.
 
     `python -m vmc.evaluate run=DIR step=0 ask=known` measures it for all runs of one base model.
     """
@@ -122,13 +122,13 @@ def base_knowledge(runs: Sequence[FoundRun]) -> dict[str, float]:
 
 
 def known_relatives(note: MotionNote, knowledge: Mapping[str, float]) -> str:
-    """`Swiping Up 100 %, Swiping Left 90 %`; "none" where it has none, a dash where it was not measured."""
+    """Format `Swiping Up 100 %, Swiping Left 90 %`; "none" where it has none, a dash where it was not measured."""
     known = [f"{name} {100 * knowledge[name]:.0f} %" for name in note.relatives if name in knowledge]
     return ", ".join(known) or (NOTHING if note.relatives else "none")
 
 
 def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
-    """A row an arm and motion at the matched appearance, and its CSV; nothing where no arm has several motions."""
+    """Make the table of arms by motion at the matched appearance, and its CSV; nothing where there is one motion."""
     names = list(dict.fromkeys(run.motion for result in results.values() for run in result.runs))
     if len(names) < 2:
         return []
@@ -185,7 +185,7 @@ FORGETTING_NOTES = (
 
 
 def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
-    """A row an arm of which known gestures were asked after training, and its CSV; nothing where there is none."""
+    """Make the table of arms that were asked for known gestures after training, and its CSV; nothing where none was."""
     base = next((_known_values(run.known[0]) for run in runs if 0 in run.known), None)
     arms: dict[str, list[tuple[int, Run]]] = {}  # the step of each run that was asked, and its values
     for run in sorted(runs, key=lambda run: (arm_order(run.arm), run.place)):
@@ -237,13 +237,13 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
 
 
 def _known_values(known: Mapping[str, Scored]) -> pd.DataFrame:
-    """A row a video of all gestures."""
+    """Return a row for each video of all gestures."""
     parts = [scored.values[[*KEYS, ACCURACY]] for scored in known.values()]
     return pd.concat(parts, ignore_index=True).rename(columns={ACCURACY: KNOWN.name})
 
 
 def _apart(one: pd.DataFrame, other: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """How many points more of each video of both are right in the one than in the other."""
+    """Return how many points more are right in the one than in the other, for each video of both."""
     both = one.merge(other, on=KEYS, suffixes=("", "_other"))
     return both[KEYS].assign(**{measure.name: 100 * (both[KNOWN.name] - both[f"{KNOWN.name}_other"])})
 
@@ -266,7 +266,7 @@ SUITE_NOTE = (
 
 
 def suites_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
-    """A row for each suite of each evaluation that has some, and its CSV; nothing where no run has any."""
+    """Make the table of prompt suites, a row for each of an evaluation, and its CSV; nothing where no run has any."""
     found = list[tuple[list[str], Scored, dict[str, Interval]]]()
     for run in sorted(runs, key=lambda run: (arm_order(run.arm), run.place, str(run.path))):
         for scored in (*run.evaluations.values(), *run.suites):

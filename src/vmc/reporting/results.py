@@ -28,7 +28,7 @@ Descriptor = Callable[[Tensor], Tensor]  # descriptors_ND, of length one, of RGB
 
 @dataclass(kw_only=True)
 class Report:
-    """Results of runs that belong into one table; a VmcError of others."""
+    """The results of runs that belong into one table; a VmcError where they do not."""
 
     found: Found
     chosen_threshold: float | None = None  # appearance score at which arms are compared; None takes the runs' own
@@ -44,17 +44,17 @@ class Report:
 
     @property
     def runs(self) -> list[FoundRun]:
-        """All of them."""
+        """All runs."""
         return self.found.runs
 
     @cached_property
     def results(self) -> dict[str, Result]:
-        """Every arm that has a run which trains something, the method first."""
+        """The result of every arm that has a run which trains something, the method first."""
         return arm_results(self.runs, threshold=self.threshold)
 
     @cached_property
     def curves(self) -> dict[str, list[FoundRun]]:
-        """Runs that are drawn together: those that nothing stops (`tradeoff`) apart from those that do (`stopping`)."""
+        """Runs by how they are drawn together: those that nothing stops (`tradeoff`), and the others (`stopping`)."""
         evaluated = [run for run in self.runs if run.trains and run.evaluations]
         unstopped = [run for run in evaluated if run.threshold is None]
         stopping = [run for run in evaluated if run.threshold is not None]
@@ -69,7 +69,7 @@ class Report:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """Of all that was measured."""
+        """All measures of the runs and controls."""
         return all_measures([*self.results.values(), *self.controls])
 
     @cached_property
@@ -79,17 +79,17 @@ class Report:
 
     @cached_property
     def findings(self) -> list[JudgedFinding]:
-        """What the paper finds, each with a verdict."""
+        """What the paper finds, with a verdict on each."""
         return judge_findings(self.results, threshold=self.threshold)
 
     @cached_property
     def compared_measures(self) -> list[Measure]:
-        """Those that the paper's tables have as columns."""
+        """The measures that the paper's tables have as columns."""
         return [measure for measure in self.measures if measure.tables]
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Every arm with the method."""
+        """The comparison of every arm with the method."""
         metrics = [one.name for one in self.compared_measures]
         found = compare_arms(self.results, arms=list(self.results), metrics=metrics, threshold=self.threshold)
         return list(found.values())

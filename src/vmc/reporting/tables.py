@@ -26,12 +26,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of a formula
 
 
 def format_value(number: float, measure: Measure, *, signed: bool = False) -> str:
-    """A metric's value, in its own digits: `70.6` for a share of 0.706, `0.2818` for a cosine."""
+    """Format a metric's value in its own digits: `70.6` for a share of 0.706, `0.2818` for a cosine."""
     return format_number(number * 100 if measure.percent else number, measure.digits, signed=signed)
 
 
 def format_number(number: float, digits: int, *, signed: bool = False) -> str:
-    """A number with so many digits and a true minus; never -0.0."""
+    """Format a number with so many digits and a true minus sign; never -0.0."""
     if math.isnan(number):
         return NOTHING
     text = f"{number:{'+' * signed}z.{digits}f}"
@@ -39,7 +39,7 @@ def format_number(number: float, digits: int, *, signed: bool = False) -> str:
 
 
 def format_interval(interval: Interval | None, measure: Measure) -> str:
-    """`70.6 (65.1 to 75.9)`; the value alone where nothing tells how sure it is."""
+    """Format `70.6 (65.1 to 75.9)`; the value alone where it has no interval."""
     if interval is None:
         return NOTHING
     value, low, high = (format_value(number, measure) for number in (interval.value, interval.low, interval.high))
@@ -47,7 +47,7 @@ def format_interval(interval: Interval | None, measure: Measure) -> str:
 
 
 def format_difference(difference: Difference | None, measure: Measure) -> str:
-    """`−3.7 (−5.1 to −2.3), p = 0.012*`; the value alone where it was not tested."""
+    """Format `−3.7 (−5.1 to −2.3), p = 0.012*`; the value alone where it was not tested."""
     if difference is None:
         return NOTHING
     value = format_value(difference.value, measure, signed=True)
@@ -58,12 +58,12 @@ def format_difference(difference: Difference | None, measure: Measure) -> str:
 
 
 def format_p_value(p: float) -> str:
-    """`p = 0.012`, or `p < 0.001`."""
+    """Format `p = 0.012`, or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """Records of equal keys as text, lines ending in a plain line feed; numbers with six digits after the point.
+    """Write records of equal keys as CSV, with line feeds as line ends and six digits after the point.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it; one that is a number does not.
     """
@@ -85,13 +85,13 @@ def _cell(value: Any) -> str:
 
 
 def fields_of(name: str, ends: Sequence[str], one: Interval | Difference | None) -> dict[str, Any]:
-    """The fields of an interval or a difference, by the name of the metric and what is put behind it."""
+    """Return the CSV fields of an interval or a difference: the metric's name with each of `ends` appended."""
     values = astuple(one) if one else [None] * len(ends)
     return {f"{name}{end}": value for end, value in zip(ends, values, strict=False)}
 
 
 def interval_fields(measures: Iterable[Measure], intervals: Mapping[str, Interval]) -> dict[str, Any]:
-    """The fields of all intervals of a row."""
+    """Return the CSV fields of all intervals of a row."""
     each = (fields_of(one.name, INTERVAL, intervals.get(one.name)) for one in measures)
     return {name: value for fields in each for name, value in fields.items()}
 
@@ -110,7 +110,7 @@ class Row:
 
     @property
     def differences(self) -> Mapping[str, Difference]:
-        """From the method, by metric."""
+        """The differences from the method, by metric."""
         return self.comparison.differences if self.comparison else {}
 
 
@@ -147,7 +147,7 @@ def result_table(
 
 
 def paper_table(table: ResultTable) -> tuple[TextTable, str]:
-    """The table with all its notes, and its CSV: a row an arm, in every part that it stands in."""
+    """Make the table with its notes, and its CSV: a row for each arm, in every part that it is in."""
     measures, parts = table.measures, table.layout.parts
     header = ["Part"] * bool(parts) + ["Arm", "Runs"]
     for measure in measures:
@@ -170,7 +170,7 @@ def paper_table(table: ResultTable) -> tuple[TextTable, str]:
 
 
 def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
-    """All but the part."""
+    """Return the cells of a row without its part."""
     result, paper = row.result, [row.paper.get(measure.name) for measure in measures]
     total = len(result.runs) + len(result.left_out)
     runs = f"{len(result.runs)} of {total}" if result.left_out else str(total or NOTHING)
@@ -209,7 +209,7 @@ def _record(row: Row, measures: Sequence[Measure]) -> dict[str, Any]:
 
 
 def compact_table(table: ResultTable) -> TextTable:
-    """Arms with their metrics alone, for the terminal; arms without a run are left out."""
+    """Make a table for the terminal: arms with their metrics alone, without those that have no run."""
     results = [row.result for row in table.arms if row.result.status not in (NOT_RUN, NOT_MEASURED)]
     rows = [
         [" ".join([one.name, *_marks(one)]), *value_cells(one, table.measures), _appearance(one)] for one in results
@@ -221,7 +221,7 @@ def compact_table(table: ResultTable) -> TextTable:
 
 
 def value_cells(result: Result, measures: Sequence[Measure]) -> list[str]:
-    """The cells of a result's metrics; its status stands in the first where no run counts."""
+    """Format a result's metrics; its status takes the place of the first where no run counts."""
     cells = [format_interval(result.intervals.get(measure.name), measure) for measure in measures]
     return [result.status, *cells[1:]] if result.status and cells else cells
 
@@ -273,7 +273,7 @@ def _notes(table: ResultTable) -> Iterator[str]:
 
 
 def _about_intervals(results: Sequence[Result], measures: Sequence[Measure]) -> Iterator[str]:
-    """What intervals speak of; results by what they have in common."""
+    """Say what the intervals speak of, results with the same scope together."""
     said: dict[str, list[str]] = {}
     for result in results:
         known = {m.short: result.intervals[m.name].speaks_of for m in measures if m.name in result.intervals}

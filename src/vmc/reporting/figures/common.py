@@ -57,7 +57,7 @@ DrawFigure = Callable[[Report], Iterable[Drawn]]
 
 
 def draw_figures(report: Report, figures: Mapping[str, DrawFigure | None], folder: Path) -> dict[str, str]:
-    """Write every figure that there is something for as SVG and PNG; captions by the name of its files.
+    """Write every figure that has something to show as SVG and PNG; return captions by the name of the files.
 
     A VmcError where one of the figures is neither a function nor None, or two have one name.
     """
@@ -91,7 +91,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
 
 
 class ArmStyle(NamedTuple):
-    """How an arm is drawn."""
+    """Color, line style and line width of an arm."""
 
     color: str
     dash: Any
@@ -99,7 +99,7 @@ class ArmStyle(NamedTuple):
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, ArmStyle]:
-    """How each arm is drawn: no two alike, a known one alike in every figure, and the method black and thick."""
+    """Return how each arm is drawn: no two alike, a known one alike in every figure, the method black and thick."""
     others = [*KNOWN_ARMS[1:], *sorted(set(arms) - set(KNOWN_ARMS))]  # the first is the method
     styles = [(color, dash, 1.4) for dash in DASHES for color in COLORS]
     return {METHOD: ArmStyle("#000000", "-", 2.2)} | {arm: ArmStyle(*one) for arm, one in zip(others, cycle(styles))}
@@ -125,7 +125,7 @@ def draw_intervals(
 
 
 def group_arms(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
-    """Arms that are drawn into one figure, by the end of its name; the method is in all of them."""
+    """Group arms into figures, by the end of the figure's name; the method is in all of them."""
     arms = sorted(dict.fromkeys(arms), key=arm_order)
     if len(arms) <= together:
         return {"": arms}
@@ -135,12 +135,12 @@ def group_arms(arms: Iterable[str], *, together: int) -> dict[str, list[str]]:
 
 
 def part_suffix(end: str) -> str:
-    """Which of several figures one is, for its title."""
+    """Return which of several figures one is, for its title."""
     return f" ({end.strip('_')})" if end else ""
 
 
 def describe_evaluations(results: Sequence[Result]) -> str:
-    """Which evaluation of each arm is shown."""
+    """Describe in a sentence which evaluation of each arm is shown."""
     runs = [run for result in results for run in result.matched]
     if not any(run.behind or run.crossing.reached for run in runs):
         return "Each arm at its last evaluation."
@@ -149,12 +149,12 @@ def describe_evaluations(results: Sequence[Result]) -> str:
 
 
 def enlarge(frames_FCHW: Tensor) -> np.ndarray:
-    """frames_FHWC, every pixel repeated by a whole factor."""
+    """Enlarge frames by a whole factor and return them as frames_FHWC."""
     factor = max(1, -(-FRAME // min(frames_FCHW.shape[-2:])))
     return rearrange(frames_FCHW, "f c h w -> f h w c").numpy().repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def shorten(text: str, length: int) -> str:
-    """Text of at most so many characters."""
+    """Cut a text to at most so many characters."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -45,7 +45,7 @@ class Pair:
 
 
 def figure8(report: Report) -> Iterator[Drawn]:
-    """Generated frames beside the exemplars' nearest to them."""
+    """Draw generated frames beside the exemplars' frames nearest to them."""
     results = [*report.results.values()]
     each = [(result, pairs(result, descriptor=report.descriptor)) for result in results]
     if not (found := {result.marked_name: several for result, several in each if several}):
@@ -62,7 +62,7 @@ def figure8(report: Report) -> Iterator[Drawn]:
 
 
 def pairs(result: Result, *, descriptor: Descriptor | None) -> list[Pair]:
-    """An arm's pairs next to the copy threshold, from most to least similar, over all its runs.
+    """Find an arm's pairs next to the copy threshold, from most to least similar, over all its runs.
 
     At most `SIDE` above it and `SIDE` below; where a side has too few, the other gives more.
     """
@@ -97,7 +97,7 @@ def _pair(one: MatchedRun, row: dict[Any, Any], exemplars: dict[str, Tensor], de
 
 @torch.no_grad()
 def nearest(frames_FCHW: Tensor, exemplars_ECHW: Tensor, *, descriptor: Descriptor | None) -> tuple[int, int, float]:
-    """Which frame is most similar to which exemplar, and how similar; by plain pictures without a descriptor."""
+    """Find which frame is most similar to which exemplar, and how similar; by small pictures without a descriptor."""
     describe = descriptor or _small_picture
     similarity_FE = describe(frames_FCHW).float() @ describe(exemplars_ECHW).float().T
     frame, exemplar = divmod(int(similarity_FE.argmax()), len(exemplars_ECHW))
@@ -105,14 +105,14 @@ def nearest(frames_FCHW: Tensor, exemplars_ECHW: Tensor, *, descriptor: Descript
 
 
 def _small_picture(frames_NCHW: Tensor) -> Tensor:
-    """Grey, 16 x 16, without their mean, of length one: their product is a correlation."""
+    """Describe frames by gray 16 x 16 pictures without their mean, of length one: their product is a correlation."""
     gray_NHW = frames_NCHW.float().mean(1)
     small_ND = F.interpolate(gray_NHW[:, None], size=(16, 16), mode="area").flatten(1)
     return F.normalize(small_ND - small_ND.mean(1, keepdim=True), dim=1)
 
 
 def draw_copies(arms: Mapping[str, Sequence[Pair]], *, threshold: float, by_network: bool) -> Figure:
-    """A row an arm by its name, its pairs from most to least similar."""
+    """Draw a row for each arm, its pairs from most to least similar."""
     figure = Figure(figsize=(12.4, HEAD + TALL * len(arms)))
     height = 1 / figure.get_figheight()
     share, top = TALL / figure.get_figheight(), 1 - HEAD / figure.get_figheight()

@@ -49,14 +49,14 @@ NUMBERS = ["value", "low", "high"]
 
 
 def timesteps(report: Report) -> Iterator[Drawn]:
-    """How likely each timestep is, of every sampler that the runs have."""
+    """Draw how likely each timestep is, for every sampler that the runs have."""
     if report.samplers:
         caption = "How often each timestep is drawn in training, over a uniform draw."
         yield Drawn(figure=draw_timesteps(report.samplers), caption=caption)
 
 
 def draw_timesteps(samplers: Mapping[str, TimestepSampler], *, points: int = 1000) -> Figure:
-    """A curve a sampler: its density over the uniform one's, clean at the left and noise at the right.
+    """Draw a curve for each sampler: its density over the uniform one's, clean at the left and noise at the right.
 
     Args:
         samplers: by what they are called, and after a colon whose they are.
@@ -86,7 +86,7 @@ def draw_timesteps(samplers: Mapping[str, TimestepSampler], *, points: int = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """An arm, or one of its runs.
+    """The metrics of an arm, or of one of its runs, against training.
 
     A point is an evaluation and metric, ascending in steps: exemplar updates (NaN where `train.csv` is gone),
     the value, both ends of its interval (NaN where there is none), whether the whole test set was scored.
@@ -100,20 +100,20 @@ class Curve:
     finished: bool  # whether those that it is the mean of are
 
     def having(self, measure: Measure, x: str = "step") -> pd.DataFrame:
-        """The points of a metric that have an x; none where it was not measured; percent where it is a share."""
+        """Return the points of a metric that have a value of `x`, in percent where it is a share."""
         points = self.points[self.points["metric"] == measure.name].dropna(subset=x)
         numbers = points[NUMBERS].astype(float) * (100 if measure.percent else 1)
         return points.assign(**numbers, whole=points.whole.astype(bool))
 
     @property
     def note(self) -> str:
-        """What is to be said of its runs beside its name."""
+        """A note on its runs, for the legend."""
         count = f"{self.runs} runs" if self.runs == self.of else f"{self.runs} of {self.of} runs"
         return ", ".join([count] * (self.of > 1) + ["half-finished"] * (not self.finished))
 
 
 def curve_of(runs: Sequence[FoundRun]) -> Curve:
-    """The mean over an arm's finished runs (all, if none is) at the steps at which all of them were evaluated.
+    """Average an arm's finished runs (all, if none is) at the steps at which all of them were evaluated.
 
     Where runs stop at differing steps a mean over those that are left would speak of ever fewer of them. A single run
     has the intervals of its `summary.json`.
@@ -137,13 +137,13 @@ def curve_of(runs: Sequence[FoundRun]) -> Curve:
 
 
 def drawn_measures(runs: Iterable[FoundRun]) -> list[Measure]:
-    """The metrics of runs that are drawn."""
+    """Return the metrics of runs that are drawn as curves."""
     scored = [one.measures for run in runs for one in run.evaluations.values()]
     return [measure for measure in united(MEASURES, *scored) if measure.curve]
 
 
 def figure7(report: Report) -> Iterator[Drawn]:
-    """Curves against training, and what an arm gains for what it loses; of what stops apart from the rest."""
+    """Draw metrics against training and against appearance; runs that stop separately from those that do not."""
     for name, runs in report.curves.items():
         for end, arms in group_arms([run.arm for run in runs], together=TOGETHER).items():
             of = {arm: [run for run in runs if run.arm == arm] for arm in arms}
@@ -181,7 +181,7 @@ def _against_training(of: Mapping[str, Sequence[FoundRun]], end: str, threshold:
 def draw_curves(
     arms: Sequence[Curve], single: Mapping[str, Sequence[Curve]], *, threshold: float | None, title: str
 ) -> Figure:
-    """A row a metric, against steps at the left and against exemplar updates at the right.
+    """Draw a row for each metric, against steps at the left and against exemplar updates at the right.
 
     The first arm lies on top. Each has a band for its 95 % interval; of many, the method alone. `single` holds the runs
     of arms that have several; they are drawn thin.
@@ -226,7 +226,7 @@ def draw_curves(
 
 
 def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) -> Figure:
-    """Every other metric against the appearance score; training goes from left to right, as it falls."""
+    """Draw every other metric against the appearance score; training goes from left to right, as the score falls."""
     panels = [measure for measure in united(*(curve.measures for curve in arms)) if measure.name != APPEARANCE.name]
     figure = Figure(figsize=(5.1 * len(panels), 4.4), layout="constrained")
     drawn = arm_styles(curve.arm for curve in arms)
@@ -241,7 +241,7 @@ def draw_balance(arms: Sequence[Curve], *, threshold: float | None, title: str) 
 
 
 def _draw_line(axes: Any, points: pd.DataFrame, x: str, look: ArmStyle, *, finished: bool) -> None:
-    """An arm's line; points of a part of the test set are hollow."""
+    """Draw an arm's line; points that rest on a part of the test set are hollow."""
     dash = look.dash if finished else DOTTED
     axes.plot(points[x], points.value, color=look.color, linewidth=look.width, linestyle=dash, zorder=3)
     for some, face in ((points[points.whole], look.color), (points[~points.whole], "white")):
@@ -259,7 +259,7 @@ def _finish_against_appearance(axes: Any, measure: Measure, threshold: float | N
 def _limits(
     curves: Sequence[Curve], banded: Sequence[Curve], measure: Measure, threshold: float | None
 ) -> tuple[float, float]:
-    """Of the vertical axis: so that curves can be read where bands of few runs reach far beyond them."""
+    """Return limits of the vertical axis by which curves can be read where bands of few runs reach far beyond them."""
     values = [value for curve in curves for value in curve.having(measure).value]
     values += [threshold] * (measure.name == APPEARANCE.name and threshold is not None)
     factor = 100 if measure.percent else 1
@@ -272,7 +272,7 @@ def _limits(
 
 
 def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, ArmStyle], title: str, *more: Patch) -> None:
-    """Put the title above a figure, and a legend below it: an arm's line, and what is to be said of its runs."""
+    """Put the title above a figure, and below it a legend with each arm's line and a note on its runs."""
     figure.suptitle(title, weight="bold", size=11, x=0.01, ha="left")
     handles: list[Any] = []
     for curve in arms:
@@ -283,7 +283,7 @@ def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, ArmStyle],
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Names in a sentence."""
+    """Join names for a sentence."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
@@ -295,7 +295,7 @@ FRONTIER_RESAMPLES = 1_000
 
 
 def frontier_of(runs: Sequence[FoundRun], *, measure: Measure) -> pd.DataFrame | None:
-    """An arm's values where its appearance has fallen to each `score`, with a simultaneous band of 95 %.
+    """Compute an arm's values where its appearance has fallen to each `score`, with a simultaneous band of 95 %.
 
     They are means over motions of the mean over seeds, where all runs that are finished have been, in percent of a
     share. None where there are no two evaluations of a run, or no score that all of the runs have passed.
@@ -326,7 +326,7 @@ def frontier_of(runs: Sequence[FoundRun], *, measure: Measure) -> pd.DataFrame |
 
 
 def _at_equal_appearance(report: Report, of: Mapping[str, Sequence[FoundRun]], end: str) -> Iterator[Drawn]:
-    """The arms' frontiers, and their means over the range that each has in common with the method."""
+    """Draw the arms' frontiers, and their means over the range that each has in common with the method."""
     measure = next(one for one in report.measures if one.name == ACCURACY)
     frontiers = {arm: frontier_of(runs, measure=measure) for arm, runs in of.items()}
     found = {arm: one for arm, one in frontiers.items() if one is not None}

@@ -29,7 +29,7 @@ PREFERRED = ("sliding_two_fingers_up", "female firefighter", "firefighter")
 
 
 class Video(NamedTuple):
-    """What is shown: motion and training seed of the runs, prompt and seed of the video."""
+    """Which video is shown: motion and training seed of the runs, prompt and seed of the video."""
 
     place: tuple[str, int]
     prompt: str
@@ -50,7 +50,7 @@ class Strip:
 def figure3(
     report: Report, *, motion: str | None = None, subject: str | None = None, seed: int | None = None
 ) -> Iterator[Drawn]:
-    """Frame strips of one prompt, a row an arm.
+    """Draw frame strips of one prompt, a row for each arm.
 
     Args:
         report: what is drawn.
@@ -69,7 +69,7 @@ def figure3(
 def choose(
     results: Mapping[str, Result], *, motion: str | None = None, subject: str | None = None, seed: int | None = None
 ) -> Video | None:
-    """The motion and training seed that most arms have, and a prompt of its test set; the same whatever was learned.
+    """Choose the motion and training seed that most arms have, and a prompt of its test set; whatever was learned.
 
     A VmcError where no run has that motion, or its test set no such subject or seed.
     """
@@ -93,7 +93,7 @@ def choose(
 
 
 def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:
-    """An exemplar, the untuned model, and every arm that has a run; a plate in place of a video that is missing."""
+    """Read strips of an exemplar, the untuned model and every arm; what is missing has a reason in place of frames."""
     shown = {arm: [run for run in result.matched if run.run.place == chosen.place] for arm, result in results.items()}
     first = next(runs[0].run for runs in shown.values() if runs)
     rows = list[Strip]()
@@ -130,12 +130,12 @@ def _strip(name: str, detail: str, scored: Scored, chosen: Video) -> Strip:
 
 
 def _evenly(of: int) -> list[int]:
-    """Places of evenly spaced frames, the first and the last among them."""
+    """Return the indices of evenly spaced frames, the first and the last among them."""
     return sorted({round(place) for place in np.linspace(0, of - 1, min(SHOWN_FRAMES, of))})
 
 
 def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
-    """A row a strip, its name at the left."""
+    """Draw a row for each strip, its name at the left."""
     shapes = [strip.frames_FHWC.shape for strip in strips if strip.frames_FHWC is not None]
     frames, height, width = max((shape[:3] for shape in shapes), default=(8, 128, 128))
     tall = 8.0 / frames * height / width
