@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -23,7 +24,7 @@ from vmc.reporting.build import check_output, report_folder
 from vmc.reporting.figures.common import Drawn, arm_styles, draw_figures, figure_style, group_arms, save_figure
 from vmc.reporting.figures.copies import nearest, pairs
 from vmc.reporting.figures.curves import COLUMNS as POINT
-from vmc.reporting.figures.curves import Curve, curve_of, draw_curves, draw_timesteps
+from vmc.reporting.figures.curves import Curve, curve_of, draw_curves, timesteps
 from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
 from vmc.reporting.gallery import places
 from vmc.reporting.load import find_runs
@@ -69,7 +70,8 @@ def filmed(made_up, scored, tmp_path):
 
 def test_a_curve_of_times_is_a_density_over_the_uniform_one():
     samplers = {"CoarseNoise (alpha = 0.5): method": CoarseNoise(), "TimeRange (low = 0.875): a": TimeRange(low=0.875)}
-    _, *curves = draw_timesteps(samplers).axes[0].lines
+    (drawn,) = timesteps(SimpleNamespace(samplers=samplers))
+    _, *curves = drawn.figure.axes[0].lines
     assert [curve.get_ydata().mean().item() for curve in curves] == pytest.approx([1, 1])
     assert curves[0].get_ydata()[[0, -1]].tolist() == pytest.approx([0.5, 1.5], abs=1e-4)
     assert curves[1].get_ydata()[[0, -1]].tolist() == [0, 8]
@@ -411,8 +413,8 @@ def test_curves_are_means_of_the_finished_runs_at_common_steps(made_up, scored):
     assert (curve.runs, curve.of, curve.finished) == (2, 3, True)
     accuracy, appearance = (one for one in MEASURES if one.name in ("motion_accuracy", "appearance"))
     points = curve.having(accuracy)
-    assert points[["step", "updates", "value"]].to_numpy().tolist() == [[0, 0.0, 0.375], [100, 400.0, 0.375]]
-    assert points.low.iloc[0] <= 0.375 <= points.high.iloc[0]
+    assert points[["step", "updates", "value"]].to_numpy().tolist() == [[0, 0.0, 37.5], [100, 400.0, 37.5]]  # percent
+    assert points.low.iloc[0] <= 37.5 <= points.high.iloc[0]
     (alone,) = [run for run in find_runs(made_up.root).runs if run.seed == 0]
     assert [*curve_of([alone]).having(appearance).step] == [0, 100, 200]
 

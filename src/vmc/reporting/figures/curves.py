@@ -15,7 +15,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from vmc.diffusion.timesteps import TimestepSampler
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.declared import MEASURES
 from vmc.metrics.matching import Trajectory, resample_trajectories
@@ -48,25 +47,20 @@ COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
 NUMBERS = ["value", "low", "high"]
 
 
-def timesteps(report: Report) -> Iterator[Drawn]:
-    """Draw how likely each timestep is, for every sampler that the runs have."""
-    if report.samplers:
-        caption = "How often each timestep is drawn in training, over a uniform draw."
-        yield Drawn(figure=draw_timesteps(report.samplers), caption=caption)
-
-
-def draw_timesteps(samplers: Mapping[str, TimestepSampler], *, points: int = 1000) -> Figure:
-    """Draw a curve for each sampler: its density over the uniform one's, clean at the left and noise at the right.
+def timesteps(report: Report, *, points: int = 1000) -> Iterator[Drawn]:
+    """Draw how likely each timestep is, over a uniform draw, for every sampler that the runs have.
 
     Args:
-        samplers: by what they are called, and after a colon whose they are.
-        points: of a curve.
+        report: what is drawn.
+        points: of a curve, from clean at the left to noise at the right.
     """
+    if not report.samplers:
+        return
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.axhline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     times_T = (torch.arange(points, dtype=torch.float64) + 0.5) / points
-    for number, (label, sampler) in enumerate(samplers.items()):
+    for number, (label, sampler) in enumerate(report.samplers.items()):
         density_T = sampler.density(times_T)
         density_T = density_T / density_T.mean()
         mean = float((times_T * density_T).mean())
@@ -78,7 +72,7 @@ def draw_timesteps(samplers: Mapping[str, TimestepSampler], *, points: int = 100
     axes.set(xlabel="time t (0 clean, 1 noise)", ylabel="density over uniform")
     axes.set_title("Timesteps drawn in training", loc="left")
     figure.legend(loc="outside lower left", fontsize=8)
-    return figure
+    yield Drawn(figure=figure, caption="How often each timestep is drawn in training, over a uniform draw.")
 
 
 # --- an arm against training -----------------------------------------------------------------------------------------
