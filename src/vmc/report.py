@@ -50,7 +50,7 @@ def report(config: DictConfig) -> None:
     said = f"{output}: {what}; index.html shows all videos and tables, and {len(figures)} figures"
     print(*made.found.notes, said, sep="\n")
     if study:
-        print(study.told(output))
+        print(study.describe(output))
     mirror.report(output, about={"runs": str(runs), "arms": list(made.results), "threshold": made.threshold})
     if config.dashboard:
         from vmc.reporting.dashboard import save_dashboard

@@ -102,7 +102,7 @@ class Page:
         kept = [row for row in read_key(earlier / KEY) if row["page"] != page] if (earlier / KEY).is_file() else []
         (folder / KEY).write_text(to_csv([*kept, *rows]), encoding="utf-8", newline="\n")
 
-    def told(self, output: Path) -> str:
+    def describe(self, output: Path) -> str:
         """Describe in a sentence what was written into a report."""
         arms = " and ".join(map(arm_name, self.arms))
         where = f"{output / FOLDER / PAGE}: {len(self.pairs)} pairs of {arms}"
@@ -122,7 +122,7 @@ def find_page(
         pairs: how many are shown, evenly over motions and of as many subjects as there are; None takes all.
         named: whether people are asked for a name.
     """
-    have = sorted((arm for arm, result in report.results.items() if result.matched), key=arm_order)
+    have = [arm for arm, result in report.results.items() if result.matched]
     if not isinstance(arms, list) or len(arms) != 2 or arms[0] == arms[1]:
         raise VmcError(f"choice.arms is {arms}; give two arms, such as [method,tune_a_video]")
     for arm in (arm for arm in arms if arm not in have):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -386,5 +387,6 @@ def correct(comparisons: Sequence[Comparison]) -> list[Comparison]:
         found = holm({key: p for key, p in p_values.items() if not math.isnan(p)})
         for place, own in enumerate(families):
             new = {name: replace(d, p_corrected=found.get((place, name), math.nan)) for name, d in own.items()}
-            corrected[place] = replace(corrected[place], **{kind: new})
+            changed: dict[str, Any] = {kind: new}
+            corrected[place] = replace(corrected[place], **changed)
     return corrected

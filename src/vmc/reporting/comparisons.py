@@ -124,8 +124,8 @@ class Finding(NamedTuple):
 
 
 FINDINGS = [
-    Finding(*of, [Claim(row["more"], row["less"], row["metric"]) for row in claims])
-    for of, claims in groupby(read_rows("findings.csv"), key=itemgetter("table", "finding"))
+    Finding(table, text, [Claim(row["more"], row["less"], row["metric"]) for row in claims])
+    for (table, text), claims in groupby(read_rows("findings.csv"), key=itemgetter("table", "finding"))
 ]
 """Section 4.2's seven, then Table 1's order."""
 SHOWS, CONTRADICTS, CANNOT_TELL = "shows it", "contradicts it", "cannot tell"

@@ -153,7 +153,7 @@ def charts(curves: Mapping[str, Sequence[FoundRun]], *, threshold: float | None)
             # A line in SVG has lengths in units of about half of matplotlib's, which are of the line's width.
             lengths = " ".join(f"{2 * length:g}" for length in look.dash[1]) if isinstance(look.dash, tuple) else ""
             if not curve.points.empty:
-                one = {"arm": arm, "name": arm_name(arm), "note": curve.note}
+                one: dict[str, Any] = {"arm": arm, "name": arm_name(arm), "note": curve.note}
                 one |= {"colour": None if arm == METHOD else look.color, "dash": lengths if curve.finished else "2 4"}
                 single = [_points(curve_of([run]), shown) for run in own] if len(own) > 1 else []
                 found.append(one | {"points": _points(curve, shown), "runs": single})
@@ -226,7 +226,7 @@ def _place_data(place: Place, folder: Path, number: int, fields: Iterable[str]) 
     A cell holds the video's file, or null where it is missing, then its flags and scores, numbers with four digits.
     """
     looked = arm_styles(column.arm for column in place.columns if column.arm != FLOOR)
-    columns, first = [], list[Path]()
+    columns, first = list[dict[str, Any]](), list[Path]()
     for index, column in enumerate(place.columns):
         beside = f"videos/{number}/{index}"
         linked = link_videos(column.scored, column.rows.values(), folder / beside)

@@ -134,7 +134,7 @@ def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> li
         return []
     notes, knowledge = motion_notes(str(runs[0].config.get("stack_name"))), base_knowledge(runs)
     measures = [one for one in all_measures(results.values()) if TABLE2.name in one.tables or one == APPEARANCE]
-    rows, records, rules = [], [], set[int]()
+    rows, records, rules = list[list[str]](), list[dict[str, Any]](), set[int]()
     for motion in names:
         rules.add(len(rows))
         note = notes.get(motion, MotionNote())

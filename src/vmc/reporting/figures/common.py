@@ -1,13 +1,13 @@
 """What all figures share: colours by arm, which arms are drawn together, and files that are equal for equal input."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from einops import rearrange
 from matplotlib.figure import Figure
@@ -74,13 +74,9 @@ def draw_figures(report: Report, figures: Mapping[str, DrawFigure | None], folde
     return captions
 
 
-@contextmanager
-def figure_style() -> Iterator[None]:
+def figure_style() -> AbstractContextManager[None]:
     """Draw with the project's settings, whatever the user's own are."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
-        yield
+    return matplotlib.style.context(["default", SETTINGS])
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:

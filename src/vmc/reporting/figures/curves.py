@@ -118,7 +118,8 @@ def curve_of(runs: Sequence[FoundRun]) -> Curve:
         each = [run.evaluations[step] for run in runs]
         if len(runs) == 1:
             (one,) = each
-            intervals = {m.name: Interval(*(one.value(m.name, end) for end in NUMBERS), ONE_MODEL) for m in measures}
+            ends = {m.name: [one.value(m.name, end) for end in NUMBERS] for m in measures}
+            intervals = {name: Interval(value, low, high, ONE_MODEL) for name, (value, low, high) in ends.items()}
         else:
             tables = [one.as_run(*run.place) for run, one in zip(runs, each, strict=True)]
             intervals = intervals_of_runs(tables, resamples=RESAMPLES)
