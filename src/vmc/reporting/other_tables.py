@@ -230,7 +230,6 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
         title="Forgetting: known gestures after another motion was learned",
         header=["Arm", "Runs", "Step", *(one.title for one in FORGETTING)],
         rows=rows,
-        left=frozenset({0}),
         notes=notes,
     )
     return [(text, to_csv(records))]
