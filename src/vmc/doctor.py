@@ -39,7 +39,7 @@ def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
     run = import_module("vmc.tools.planned_run")
-    return [*rows, *run.examine(run.plan(stack, overrides))]
+    return [*rows, *run.examine(run.PlannedRun(stack, overrides))]
 
 
 if __name__ == "__main__":

@@ -133,14 +133,15 @@ def classifier(arguments: Namespace) -> None:
     import torch
 
     from vmc.config.folders import config_folder
+    from vmc.metrics.networks.classifiers import read_labels
     from vmc.tools.jester_classifier import JesterPlan, train_classifier
-    from vmc.tools.jester_command import choose_motion, class_names
+    from vmc.tools.jester_command import choose_motion
     from vmc.tools.learning.training import TrainOptions
 
     output, source = arguments.output, _jester(arguments)
     plan = JesterPlan(
         source=source,
-        classes=class_names(source),
+        classes=read_labels(source.label_file),
         motions=[choose_motion(name, config_folder()).label for name in arguments.motions],
         arch=BACKBONES[arguments.backbone],
         **{name: getattr(arguments, name) for name in ("run_seeds", "weights", "epochs", "batch", "rate")},

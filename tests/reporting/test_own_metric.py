@@ -16,7 +16,7 @@ from vmc.reporting.figures.curves import figure7
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.runs.mirror import WandbMirror
-from vmc.tools.planned_run import networks, plan
+from vmc.tools.planned_run import PlannedRun, networks
 from vmc.train import main
 from vmc.utils.errors import VmcError
 
@@ -131,7 +131,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
         panels = build_dashboard(entity="me", project="mine", measures=report.measures).sections[0].panels
         assert "evaluation/brightness" in [panel.y[0] for panel in panels if type(panel).__name__ == "LinePlot"]
     # the doctor
-    (row,) = [row for row in networks(plan("mini", toy)) if row.part == "brightness"]
+    (row,) = [row for row in networks(PlannedRun("mini", toy)) if row.part == "brightness"]
     assert (row.state, row.found) == ("ok", "needs no file")
 
 

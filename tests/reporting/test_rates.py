@@ -65,7 +65,7 @@ def test_what_a_run_does_not_come_down_to_counts_with_its_last_accuracy(made_up,
 
 def test_appearance_is_fitted_by_a_curve_that_never_rises(made_up, tried):
     tried("method", 1e-3, (100, 0.24, 2), (150, 0.28, 3), (200, 0.22, 4), seed=0)
-    curve = Curve.of(find_runs(made_up.root).runs[0])
+    curve = Curve(find_runs(made_up.root).runs[0])
     assert curve.appearance_P.tolist() == pytest.approx([0.3, 0.26, 0.26, 0.22])
     assert (curve.top, curve.appearance_at(75)) == (pytest.approx(0.3), pytest.approx(0.27))
     assert curve.mean_accuracy(0.2599) == pytest.approx(0.25, abs=0.01)

@@ -19,10 +19,10 @@ from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
 from vmc.models.unet3d import FrameConv3d
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import arithmetic, choices, kernels, measure, train, videos
-from vmc.tools.bench.arithmetic import arithmetic_figures, peak_of, step_flops
-from vmc.tools.bench.measure import compose_run, describe, make_report, report_text, take_turns
-from vmc.tools.bench.train import PlainBatches, training_steps
+from vmc.tools.bench import choices, measure, step, train, videos
+from vmc.tools.bench.measure import PlainLoop, compose_run, describe, make_report, report_text, take_turns
+from vmc.tools.bench.step import arithmetic_figures, peak_of, step_flops
+from vmc.tools.bench.train import PlainBatches, TrainingSteps
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
 
@@ -101,11 +101,11 @@ def test_scoring_is_measured_against_generating_and_the_plain_loop(small, metric
 
 def test_the_plain_loop_trains_on_the_same_batches(small):
     config = compose_run([*small, "batch_size=2"], scored=False)
-    loops = [training_steps(config, plain=plain) for plain in ((), ("encoders", "groups", "kernels"))]
+    loops = [TrainingSteps(config, plain=plain) for plain in ((), ("encoders", "groups", "kernels"))]
     cached, plain = (loop.batches for loop in loops)
     assert isinstance(plain, PlainBatches)
-    for step in range(2):
-        pair = cached.batch(step, range(2)), plain.batch(step, range(2))
+    for number in range(2):
+        pair = cached.batch(number, range(2)), plain.batch(number, range(2))
         (one,), (other,) = (batch.groups for batch in pair)
         assert torch.equal(one.noise_BCFHW, other.noise_BCFHW) and torch.equal(one.times_B, other.times_B)
         assert torch.allclose(one.latents_BCFHW, other.latents_BCFHW, atol=1e-4)
@@ -127,7 +127,7 @@ def test_a_choice_is_plain_only_where_the_run_differs_from_the_plain_loop(small)
     assert chosen([*low, "trainer.checkpoint_activations=true"]) == ["encoders", "weights", "groups", "kernels"]
     config = compose_run(low, scored=False)
     for plain, dtype in (((), torch.bfloat16), (("weights",), torch.float32)):
-        module = training_steps(config, plain=plain).module
+        module = TrainingSteps(config, plain=plain).module
         frozen = {tensor.dtype for tensor in module.denoiser.parameters() if not tensor.requires_grad}
         assert frozen == {dtype}
 
@@ -140,7 +140,10 @@ def test_a_choice_is_shared_from_the_loops_of_its_round(here):
         asked.append(timed[tuple(sorted(plain))][len(asked) // 6 % 2])  # six loops a round
         return asked[-1]
 
-    figures = measure.compare("a step", ["a", "b"], task, arguments=SimpleNamespace(repeats=2, beside=None))
+    loop = PlainLoop(scored=False, choices={"a": ((), "a is slow"), "b": ((), "b is slow")})
+    arguments = SimpleNamespace(overrides=[], compare="plain", repeats=2, beside=None)
+    figures, notes = loop.compare("a step", task, arguments)
+    assert notes[-1].endswith("Plain is a loop like the release's: a is slow; b is slow.")
     assert {name: values.tolist() for name, (unit, values) in figures.items() if unit == "x"} == {
         **{"plain / ours": [6.0, 4.0], "peak memory, plain / ours": [1.0]},
         **{"a, alone": [2.0, 4.0], "a, taken back": [2.0, 1.5]},
@@ -166,7 +169,7 @@ def test_arithmetic_is_counted_and_compared_with_the_peak(small, monkeypatch):
     ]
     one, two = map(step_flops, sessions)
     assert two == 2 * one > 1e9
-    monkeypatch.setattr(arithmetic, "step_flops", lambda session: 2 * 10**12)
+    monkeypatch.setattr(step, "step_flops", lambda session: 2 * 10**12)
     figures = arithmetic_figures(sessions[0], np.array([0.5, 1.0]))
     assert figures["arithmetic"][1].tolist() == [4.0, 2.0] and len(figures) == 2, "a processor's peak is not known"
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 PCIe")
@@ -182,7 +185,7 @@ def test_the_run_that_is_chosen_is_measured(small, monkeypatch):
     config = compose_run([*words, "trainer.precision=bf16-mixed", "optimizer.lr=0.125"], scored=False)
     recomputed = []
     monkeypatch.setattr("vmc.training.session.checkpoint_activations", recomputed.append)
-    loop = training_steps(config)
+    loop = TrainingSteps(config)
     assert loop.experiment.model.attention == "fused" and loop.experiment.hardware.precision == "bf16-mixed"
     assert all(".lora_" in name for name in loop.module.trained_tensors())
     assert loop.module.configure_optimizers().param_groups[0]["lr"] == 0.125
@@ -215,7 +218,7 @@ def test_kernels_are_told_by_kind(small, monkeypatch, here):
     monkeypatch.setattr(measure, "apart", lambda task: (task(), 0))
     found = train.train(bench.parse([*words, "--kernels"]))["figures"]
     kinds = {name: figure["median"] for name, figure in found.items() if name.startswith("kernels, ")}
-    assert list(kinds) == [f"kernels, {kind}" for kind in [*kernels.KINDS, kernels.REST]]
+    assert list(kinds) == [f"kernels, {kind}" for kind in [*step.KINDS, step.REST]]
     assert min(kinds[f"kernels, {kind}"] for kind in ("optimizer", "convolutions", "matrix products")) > 0
     assert sum(kinds.values()) <= found["a step"]["median"] * 20 and found["kernels"]["median"] > 1000
 
@@ -235,7 +238,7 @@ def test_kernels_are_told_by_kind(small, monkeypatch, here):
     ],
 )
 def test_a_kernel_is_known_by_its_name(name, kind):
-    assert kernels.kind_of(name) == kind
+    assert step.kind_of(name) == kind
 
 
 def test_busy_processes_are_gone_afterwards(monkeypatch):

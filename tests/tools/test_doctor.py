@@ -17,7 +17,7 @@ from vmc.models.pipelines import families
 from vmc.tools import planned_run as looked_at
 from vmc.tools import software
 from vmc.tools.downloads import SOURCES
-from vmc.tools.planned_run import clips, disk, disk_use, networks, plan
+from vmc.tools.planned_run import PlannedRun, clips, disk, disk_use, networks
 from vmc.tools.software import Row, lines
 from vmc.utils.errors import VmcError
 
@@ -96,7 +96,7 @@ def test_published_files_are_compared(elsewhere, monkeypatch):
     trn.with_name(f"{trn.name}.json").write_text(json.dumps({"sha256": DIGEST}))
 
     def found() -> dict[str, Row]:
-        return {row.part: row for row in networks(plan("paper"))}
+        return {row.part: row for row in networks(PlannedRun("paper"))}
 
     rows = found()
     assert [rows[name].state for name in ("trn", "clip", "sscd")] == ["ok", "fails", "fails"]
@@ -111,10 +111,10 @@ def test_published_files_are_compared(elsewhere, monkeypatch):
 
 def test_a_cached_pipeline_is_found_and_a_folder_without_a_part_is_not(blank, tmp_path, monkeypatch):
     (tmp_path / "unet").mkdir()
-    broken = networks(plan("paper", [f"model.path={tmp_path}"]))[0]
+    broken = networks(PlannedRun("paper", [f"model.path={tmp_path}"]))[0]
     assert broken.state == "fails" and "has no unet/config.json" in broken.found
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *words, **more: str(blank))
-    run = plan("paper")
+    run = PlannedRun("paper")
     assert networks(run)[0].state == "ok" and run.base.path == blank
 
 
@@ -128,18 +128,18 @@ def test_clips_are_counted_and_not_opened(tmp_path):
         workers=1,
     )
     few = ("data.source.exemplars=2", "data.source.regularization_count=3", f"data.path={tmp_path / 'jester'}")
-    (row,) = clips(plan("paper", few))
+    (row,) = clips(PlannedRun("paper", few))
     assert row.state == "ok" and row.found.startswith("2 exemplars and 6 regularization clips in")
-    (row,) = clips(plan("paper", [*few, "regularization=synthetic"]))
+    (row,) = clips(PlannedRun("paper", [*few, "regularization=synthetic"]))
     assert row.found.startswith("2 exemplars and no regularization clips")
-    (row,) = clips(plan("paper", [*few, "motion=drumming_fingers"]))
+    (row,) = clips(PlannedRun("paper", [*few, "motion=drumming_fingers"]))
     assert row.state == "fails" and "Drumming Fingers" in row.found
-    assert clips(plan("mini")) == []  # rendered when they are needed
+    assert clips(PlannedRun("mini")) == []  # rendered when they are needed
 
 
 def test_a_shipped_network_that_is_gone_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
-    rows = networks(plan("mini"))
+    rows = networks(PlannedRun("mini"))
     assert [row.state for row in rows] == ["fails"] * 4 + ["ok"]  # quality needs no file
     assert rows[1].remedy == "python -m vmc.mini classifier"
 
@@ -181,7 +181,7 @@ def gpu(monkeypatch):
 
 
 def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
-    run = plan("paper")
+    run = PlannedRun("paper")
     rows = {}
     for total in (8, 12, 80):
         gpu(total - 1, total)
@@ -189,49 +189,49 @@ def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
     assert [row.state for row in rows.values()] == ["fails", "ok", "ok"]
     assert "optimizer state alone take 11.1 GiB, and the GPU has 8.0" in rows[8].found
     assert "optimizer=adamw8bit, batch_size=1, parameters=lora" in rows[8].remedy
-    assert looked_at.gpu(plan("paper", ["model.path=somewhere/else"]))[1].state == "note"
+    assert looked_at.gpu(PlannedRun("paper", ["model.path=somewhere/else"]))[1].state == "note"
     gpu(3, 4)
-    assert looked_at.gpu(plan("paper", ["parameters=lora", "evaluate_every=0"]))[1].state == "ok"
-    assert looked_at.gpu(plan("paper", ["+baseline=pretrained"]))[1].state == "ok"
+    assert looked_at.gpu(PlannedRun("paper", ["parameters=lora", "evaluate_every=0"]))[1].state == "ok"
+    assert looked_at.gpu(PlannedRun("paper", ["+baseline=pretrained"]))[1].state == "ok"
 
 
 @pytest.mark.parametrize("family", ["unet3d", "wan"])
 def test_what_is_trained_is_counted_by_the_models_own_config_files(family, tmp_path):
     write_blank(tmp_path / "model", family=family)
     words = [] if family == "unet3d" else ["model=wan", "parameters=self_qk"]
-    run = plan("mini", [f"model.path={tmp_path / 'model'}", *words])
+    run = PlannedRun("mini", [f"model.path={tmp_path / 'model'}", *words])
     denoiser = families()[family](path=tmp_path / "model").denoiser()
     assert 0 < run.trained < sum(tensor.numel() for tensor in denoiser.parameters())
 
 
 def test_the_run_says_whether_it_takes_a_gpu_and_which_precision(gpu):
     gpu(39, 40)
-    assert [row.state for row in looked_at.gpu(plan("paper"))] == ["ok"] * 2
-    assert [row.part for row in looked_at.gpu(plan("mini"))] == ["GPU"]
-    two = plan("mini", ["trainer=ddp", "batch_size=4"])
+    assert [row.state for row in looked_at.gpu(PlannedRun("paper"))] == ["ok"] * 2
+    assert [row.part for row in looked_at.gpu(PlannedRun("mini"))] == ["GPU"]
+    two = PlannedRun("mini", ["trainer=ddp", "batch_size=4"])
     assert looked_at.gpu(two)[0].found == "trainer.devices is 2, but there are 1 GPUs here"
     gpu(39, 40, bf16=False)
-    (row,) = looked_at.gpu(plan("paper"))
+    (row,) = looked_at.gpu(PlannedRun("paper"))
     assert row.state == "fails" and row.remedy == "use trainer.precision=16-mixed"
-    assert looked_at.gpu(plan("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
+    assert looked_at.gpu(PlannedRun("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
 
 
 def test_room_is_computed_from_what_is_trained_and_how_often_it_is_saved():
-    method = disk_use(plan("paper"))
+    method = disk_use(PlannedRun("paper"))
     trained = 570_882_176
     assert method == (trained * (6 * 4 + 2 * 12), trained * (6 * 4 + 3 * 12))
     assert method == (pytest.approx(27.4e9, rel=2e-3), pytest.approx(34.3e9, rel=2e-3))
     words = ["weights_dtype=bfloat16", "optimizer=adamw8bit", "evaluate_every=750", "steps=1500", "checkpoint_every=0"]
-    assert disk_use(plan("paper", words)) == (trained * (2 + 4 + 6),) * 2
-    assert disk_use(plan("paper", ["+baseline=pretrained"])) == (0, 0)
-    assert disk_use(plan("paper", ["model.path=somewhere/else"])) is None
+    assert disk_use(PlannedRun("paper", words)) == (trained * (2 + 4 + 6),) * 2
+    assert disk_use(PlannedRun("paper", ["+baseline=pretrained"])) == (0, 0)
+    assert disk_use(PlannedRun("paper", ["model.path=somewhere/else"])) is None
 
 
 def test_the_page_on_the_paper_has_the_room_that_table_2_takes():
     """Ten arms that differ; five motions."""
     arms = ("params_none", "params_kv", "params_all", "temporal_frozen", "temporal_frozen_spatial", "token_trained")
     arms += ("timesteps_uniform", "reg_none", "reg_synthetic", "lora")
-    in_all = 5 * sum(disk_use(plan("paper", [f"+ablation={arm}"]))[0] for arm in arms) / 1e12
+    in_all = 5 * sum(disk_use(PlannedRun("paper", [f"+ablation={arm}"]))[0] for arm in arms) / 1e12
     page = (Path(__file__).parents[2] / "docs" / "reproducing_the_paper.md").read_text()
     (said,) = re.findall(r"Table 2's runs take up to ([0-9.]+) TB", page)
     assert float(said) == pytest.approx(in_all, abs=0.05)
@@ -240,20 +240,20 @@ def test_the_page_on_the_paper_has_the_room_that_table_2_takes():
 def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
     (tmp_path / "clip.mp4").write_text("a file")
     monkeypatch.setenv("VMC_CACHE", str(tmp_path / "clip.mp4"))
-    row = disk(plan("mini"))
+    row = disk(PlannedRun("mini"))
     assert row.state == "note" and "clip.mp4, which is a file" in row.found and "VMC_CACHE" in row.remedy
-    row = disk(plan("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
+    row = disk(PlannedRun("mini", [f"output={tmp_path / 'clip.mp4' / 'run'}", f"cache={tmp_path}"]))
     assert row.state == "fails" and row.found.startswith("output is") and "set output=" in row.remedy
 
 
 def test_little_memory_and_disk_are_notes(monkeypatch):
     monkeypatch.setattr(looked_at, "available_memory", lambda: 2**29)
-    run = plan("mini")
+    run = PlannedRun("mini")
     assert looked_at.memory(run).state == "note" and looked_at.memory(run).remedy
     monkeypatch.setattr(looked_at, "available_memory", lambda: None)
     assert "not known" in looked_at.memory(run).found
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(50e9, 20e9, 30e9))
-    row = disk(plan("paper"))
+    row = disk(PlannedRun("paper"))
     assert row.state == "note" and "a run leaves about 28 and takes 35 while it saves" in row.found
     assert "(estimate)" in row.found and "the download of zeroscope 3.7" in row.found
     assert disk(run).state == "ok"

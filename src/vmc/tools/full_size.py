@@ -1,6 +1,6 @@
-"""The paper's model at its full size with random weights: written, trained, drawn from by the usual commands.
+"""The paper's model at its full size with random weights: written, trained, and drawn from by the usual commands.
 
-`python -m vmc.tools.full_size FILE MODULE [WORD ...]` runs an entry point and writes into FILE what it took.
+`python -m vmc.tools.full_size FILE MODULE [WORD ...]` runs an entry point and writes its seconds and memory into FILE.
 """
 
 import json
@@ -34,17 +34,13 @@ from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder, told_unwritable, write_json
 from vmc.utils.processes import resident_peak
 
-DTYPE = torch.float16
-"""Of the weights in the published folders."""
 PICKLES = {"diffusion_pytorch_model": "diffusion_pytorch_model.bin", "model": "pytorch_model.bin"}
 """A file's name as safetensors, without its ending -> its name as a pickle."""
 Command: TypeAlias = Callable[[Path, str, Sequence[str]], tuple[int, str]]
 """Runs a module of ours with words, its figures written to a file; exit code, and why it ended."""
-PROMPT = "A female firefighter doing the {token} sign."
 SAMPLER_STEPS = 2
 SMALL = {"frames": 2, "size": 64}
 """Of a video on a CPU, where nobody says otherwise; on a GPU they are the config's."""
-CLIP = {"frames": 40, "size": 64}
 NOTES = (
     "Weights are random, in half precision. A step is forward, backward and optimizer, the making of the batch"
     " included; the first also makes the optimizer's state.",
@@ -53,12 +49,12 @@ NOTES = (
 
 
 def count(tensors: Mapping[str, Tensor]) -> int:
-    """Parameters in all."""
+    """Count the parameters in all tensors."""
     return sum(tensor.numel() for tensor in tensors.values())
 
 
 def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin") -> None:
-    """Write the pipeline with weights in `bin` or `safetensors`; both formats hold the same."""
+    """Write a pipeline with random weights in `bin` or `safetensors`; both formats hold the same."""
     with atomic_folder(folder) as temporary:
         networks = {part: random_network(sizes, part) for part in sizes.networks}
         save_pipeline(temporary, tokenizer=clip_tokenizer(), scheduler=scheduler(), **networks)
@@ -69,9 +65,11 @@ def random_folder(folder: Path, sizes: Sizes, *, format: str = "bin") -> None:
 
 
 def random_network(sizes: Sizes, part: str) -> Any:
-    """A part's network in half precision, its weights as each layer's class draws them, equal every time."""
+    """Make a part's network in half precision, as published, with the random weights of each layer's class, equal every
+    time.
+    """
     network = sizes.empty(part)
-    cast(network, DTYPE)
+    cast(network, torch.float16)
     network.to_empty(device="cpu")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -86,8 +84,8 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command | No
     with the commands that did not fit into memory under `failed`.
 
     Args:
-        options: of the command line.
-        sizes: of the model.
+        options: the options of the command line.
+        sizes: the configs of the model.
         command: runs an entry point; None for a process of its own.
 
     Raises:
@@ -114,31 +112,38 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command | No
         for recomputed in (False, True):
             proof.train(trained, recomputed=recomputed)
         proof.generate(output / "video.mp4")
-    settings: dict[str, Any] = {"video": [*video.values()], "precision": config["trainer"]["precision"]}
-    settings |= {"format": options.format, "trained_tensors": len(trained), "trained_parameters": count(trained)}
-    settings |= {part: count(sizes.empty(part).state_dict()) for part in sizes.networks}
+    settings = {
+        **{"video": [*video.values()], "precision": config["trainer"]["precision"], "format": options.format},
+        **{"trained_tensors": len(trained), "trained_parameters": count(trained)},
+        **{part: count(sizes.empty(part).state_dict()) for part in sizes.networks},
+    }
     notes = [*NOTES, *(f"{name} failed: {reason}" for name, reason in proof.failed.items())]
     report = make_report("proof", settings, proof.figures, notes, build_part(config, "trainer"))
-    write_json(output / "proof.json", report | {"failed": proof.failed})
-    return report | {"failed": proof.failed}
+    report |= {"failed": proof.failed}
+    write_json(output / "proof.json", report)
+    return report
 
 
 class Proof:
-    """The two commands: in a folder, with the overrides of its model, by what runs an entry point; the figures of those
-    that fitted into memory, and why the others did not.
+    """The trainings and the generation: the figures of those that fitted into memory, and why the others did not.
+
+    Args:
+        folder: an empty folder for clips, run, cache and videos.
+        overrides: the overrides of the model.
+        command: runs an entry point.
     """
 
     def __init__(self, folder: Path, overrides: Sequence[str], command: Command) -> None:
         self.folder, self.run, self.overrides, self.command = folder, folder / "run", overrides, command
         self.figures: Figures = {}
         self.failed: dict[str, str] = {}
-        for name, frames_FCHW in noise_clips("proof", 3, **CLIP):
+        for name, frames_FCHW in noise_clips("proof", 3, frames=40, size=64):
             place = folder / ("related" if name == "proof2" else "exemplars") / f"{name}.mp4"
             write_video(place, frames_FCHW, fps=12)
         (folder / "related" / "proof2.txt").write_text("a person doing other things")
 
     def train(self, expected: Mapping[str, Tensor], *, recomputed: bool) -> None:
-        """A run of a step on clips of noise. An earlier run makes room first.
+        """Train a step on clips of noise; an earlier run makes room first.
 
         Raises:
             VmcError: it fails, or trains other tensors than expected.
@@ -167,7 +172,7 @@ class Proof:
             self.figures[f"{name}, {part}"] = "GB", np.array([file.stat().st_size / 1e9])
 
     def generate(self, file: Path) -> None:
-        """A video by the trained weights.
+        """Make a video by the trained weights.
 
         Raises:
             VmcError: nothing was trained, it fails, or its frames are black.
@@ -175,7 +180,8 @@ class Proof:
         name, videos = f"generation, {SAMPLER_STEPS} steps of the sampler", self.folder / "videos"
         if not (self.run / "weights").is_dir():
             raise VmcError("no training fits into memory here; give a smaller --size, or fewer --frames")
-        words = [f"run={self.run}", f"prompt={PROMPT}", "seeds=[0]", "batch_size=1", f"output={videos}"]
+        prompt = "prompt=A female firefighter doing the {token} sign."
+        words = [f"run={self.run}", prompt, "seeds=[0]", "batch_size=1", f"output={videos}"]
         if self._measure("vmc.generate", words, name):
             (video,) = videos.glob("*.mp4")
             if not read_frames(video.replace(file)).any():  # what is not a number is written as black
@@ -211,7 +217,7 @@ def in_a_process(file: Path, module: str, words: Sequence[str]) -> tuple[int, st
 
 
 def measure_command(file: str, module: str, *words: str) -> None:
-    """Run a module's `main` with words and write its seconds and peak memory, PyTorch's on a GPU too."""
+    """Run a module's `main` with words; write its seconds and its peak of memory, on a GPU that of PyTorch too."""
     began = time.perf_counter()
     sys.argv = [module, *words]
     try:

@@ -37,7 +37,7 @@ class ChosenMotion:
         if self.name is not None:
             return [f"motion={self.name}"]
         name = re.sub(r"\W+", "_", self.label).strip("_").lower()
-        chosen = ["motion=custom", f"motion.name={name}", f"motion.label={hydra_value(self.label)}"]
+        chosen = ["motion=custom", f"motion.name={name}", f"motion.label={self.label}"]
         return [*chosen, f"motion.caption={self.caption}", f"motion.prompt={PROMPT}"]
 
 
@@ -58,11 +58,6 @@ def choose_motion(text: str, configs: Path) -> ChosenMotion:
     return ChosenMotion(label=text)
 
 
-def class_names(source: Jester) -> Sequence[str]:
-    """The classes, sorted: those of the release's list, else Jester's 27."""
-    return read_labels(source.label_file)
-
-
 def prepare_jester(source: Jester, motion: ChosenMotion, *, seed: int, export: Path | None) -> None:
     """Verify a folder, count it, print a run's clips, export them where asked, and print the command that trains.
 
@@ -72,7 +67,7 @@ def prepare_jester(source: Jester, motion: ChosenMotion, *, seed: int, export: P
     """
     if export is not None and export.exists() and (not export.is_dir() or any(export.iterdir())):
         raise VmcError(f"--export is {export}, which is there and not empty: name another folder")
-    check_tables(source, names=class_names(source))
+    check_tables(source, names=read_labels(source.label_file))
     checks = [check_split(source, split) for split in source.splits()]
     print("\n".join([*_counts(checks), "", *(check.summary for check in checks)]))
     if problems := [check.problem for check in checks if check.problem]:
@@ -126,19 +121,12 @@ def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: 
     """
     usual, count = Jester(None), source.regularization_count
     if exported is None:
-        words = ["stack=paper", f"data.path={hydra_value(str(source.path))}"]
+        words = ["stack=paper", f"data.path={source.path}"]
         for key, attribute in (("exemplars", "exemplar_count"), ("regularization_count",) * 2, ("split",) * 2):
             if (value := getattr(source, attribute)) not in (0, getattr(usual, attribute)):
                 words.append(f"data.source.{key}={value}")
     else:
-        words = ["data=videos", f"data.path={hydra_value(str(exported / 'exemplars'))}"]
-        words += [f"regularization.path={hydra_value(str(exported / 'regularization'))}"] if count else []
+        words = ["data=videos", f"data.path={exported / 'exemplars'}"]
+        words += [f"regularization.path={exported / 'regularization'}"] if count else []
     words += [] if count else ["regularization=none"]
     return f"python -m vmc.train {' '.join(map(shlex.quote, [*words, *motion.overrides(), f'seed={seed}']))}"
-
-
-def hydra_value(text: str) -> str:
-    """The text as a value on Hydra's command line, in quotes where its grammar gives a character of it a meaning."""
-    if re.fullmatch(r"[\w./-]+", text):
-        return text
-    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${"))

@@ -4,8 +4,8 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,13 +56,24 @@ recomputed (`experiments/full_size/proof_h100.json`)."""
 HEADER = ("`parameters`", "`trainer.precision`", "`optimizer`", "held", "step, activations kept", "step, recomputed")
 
 
-@dataclass(frozen=True)
 class PlannedRun:
-    """A run by its config as plain dicts, the keys that are not given yet, and what `PARTS` describe, not loaded."""
+    """A run that is composed and not begun, with the parts that `PARTS` name. A path that is not given is `missing`, no
+    error.
 
-    config: Mapping[str, Any]
-    missing: Sequence[str]
-    parts: Mapping[str, Any]
+    Raises:
+        VmcError: the overrides do not compose.
+    """
+
+    def __init__(self, stack: str, overrides: Sequence[str] = ()) -> None:
+        config = compose("train", [f"stack={stack}", *overrides])
+        self.missing = fill_missing(config)
+        check_config(config, "train")
+        # An optimizer whose package is not installed is a finding, too.
+        absent = find_spec(config.optimizer._target_.partition(".")[0]) is None
+        check_parts(config, [group for group in GROUPS if not (absent and group == "optimizer")])
+        self.config, self.parts = resolved(config), build_parts(config, PARTS)
+        if (subset := self.parts["parameters"]) is not None:
+            subset.check(self.parts["model"].groups)
 
     @property
     def model(self) -> str:
@@ -91,38 +102,13 @@ class PlannedRun:
         """Parameters that are trained in the denoiser; None where the sizes are not known."""
         if self.base is None:
             return None
-        if self.parts["parameters"] is None:
-            return 0
-        denoiser = self.base.empty_denoiser().requires_grad_(False)
-        tensors = self.parts["parameters"].select_trainable(denoiser, self.base.groups).values()
-        return sum(tensor.numel() for tensor in tensors)
-
-
-def plan(stack: str, overrides: Sequence[str] = ()) -> PlannedRun:
-    """The run of a stack with overrides. A path that is not given is a finding of the table, and no error.
-
-    Raises:
-        VmcError: they do not compose.
-    """
-    config = compose("train", [f"stack={stack}", *overrides])
-    missing = fill_missing(config)
-    check_config(config, "train")
-    # An optimizer whose package is not installed is a finding, too.
-    absent = find_spec(config.optimizer._target_.partition(".")[0]) is None
-    check_parts(config, [group for group in GROUPS if not (absent and group == "optimizer")])
-    parts = build_parts(config, PARTS)
-    if parts["parameters"] is not None:
-        parts["parameters"].check(parts["model"].groups)
-    return PlannedRun(resolved(config), missing, parts)
+        return count_held(self.base, self.parts["parameters"], precision="32-true", state_bytes=0).trained
 
 
 def examine(run: PlannedRun) -> list[Row]:
     """CPU, memory, disk and GPU, the optimizer where its package is missing, networks and clips."""
-    rows = [processors(run), memory(run), disk(run), *gpu(run)]
-    try:
-        arguments(run.config["optimizer"]["_target_"])
-    except VmcError as error:
-        rows.append(Row.of("optimizer", "fails", error))
+    package = Row.refused("optimizer", partial(arguments, run.config["optimizer"]["_target_"]))
+    rows = [processors(run), memory(run), disk(run), *gpu(run), *([package] if package else [])]
     return [*rows, *networks(run), *clips(run)]
 
 
@@ -163,14 +149,13 @@ def disk_use(run: PlannedRun) -> tuple[int, int] | None:
 def disk(run: PlannedRun) -> Row:
     """What is free against what the run takes, where it may write at all."""
     output, cache = Path(run.config["output"]).expanduser(), Path(run.config["cache"] or cache_root()).expanduser()
-    try:
-        check_place("output", output)
-    except VmcError as error:
-        return Row.of("disk", "fails", error, "set output= to a folder that can be written")
-    try:
-        check_place("cache", cache)
-    except VmcError as error:  # one that holds all that is needed serves
-        return Row.of("disk", "note", error, "set cache= or VMC_CACHE to one that can be written")
+    remedy = "set output= to a folder that can be written"
+    if refused := Row.refused("disk", partial(check_place, "output", output), remedy=remedy):
+        return refused
+    # A cache that cannot be written serves where it holds all that is needed.
+    remedy = "set cache= or VMC_CACHE to one that can be written"
+    if noted := Row.refused("disk", partial(check_place, "cache", cache), state="note", remedy=remedy):
+        return noted
     use = disk_use(run)
     stays, most = (OTHERS + size / 1e9 for size in use or (0, 0))
     takes = f"a run leaves about {stays:.0f} and takes {most:.0f} while it saves"
@@ -189,12 +174,10 @@ def gpu(run: PlannedRun) -> list[Row]:
     """Whether the run's devices and precision are here, and on a GPU its memory."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     found = f"{count} x {torch.cuda.get_device_name(0)}" if count else "none"
-    try:
-        hardware = build_part(run.config, "trainer")
-    except VmcError as error:
-        row = Row.of("GPU", "fails", error)
+    if refused := Row.refused("GPU", partial(build_part, run.config, "trainer")):
         lacks = f", or take a machine with an NVIDIA GPU and a CUDA build of torch (here is {torch.__version__})"
-        return [row if count else row._replace(remedy=row.remedy + lacks)]
+        return [refused if count else refused._replace(remedy=refused.remedy + lacks)]
+    hardware = build_part(run.config, "trainer")
     if hardware.device.type == "cpu":
         return [Row("GPU", "ok", f"{found}, and none is needed")]
     used = "the first is used" if hardware.devices == 1 else f"{hardware.devices} are used"
@@ -209,10 +192,9 @@ def gpu_memory(run: PlannedRun, hardware: Hardware) -> Row:
         return Row("GPU memory", "note", f"{has}; the model's need is not known before it is there")
     if subset := run.parts["parameters"]:
         optimizer, trains = SimpleNamespace(__name__=run.optimizer), run.parts["token"].trains
-        try:
-            check_memory(run.base, subset, hardware, optimizer, text_trained=trains)
-        except VmcError as error:
-            return Row.of("GPU memory", "fails", error)
+        check = partial(check_memory, run.base, subset, hardware, optimizer, text_trained=trains)
+        if refused := Row.refused("GPU memory", check):
+            return refused
     found = f"{has}; weights, gradients and optimizer state fit, activations come on top"
     return Row("GPU memory", "ok", found, "python -m vmc.doctor --memory says what choices save" if subset else "")
 

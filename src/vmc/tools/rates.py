@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from vmc.reporting.catalog import METHOD
@@ -38,49 +37,35 @@ SEARCHED = {
     "custom_diffusion": ("custom_diffusion", "custom_diffusion_token"),
     "tune_a_video": ("tune_a_video",),
 }
-"""Of each arm that has rates of its own, their keys in the stack's block `rates`."""
+"""Each arm that has rates of its own -> their keys in the stack's block `rates`."""
 SHARE_OF_STEPS = 0.75
 """After which the method stands at the threshold: other motions may take longer."""
 POINTS = 201
 """Appearances over which accuracy is averaged."""
 DECIMALS = 4
 """To which the threshold is rounded."""
-Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Curve:
-    """How a run's appearance and motion accuracy go with training.
+    """How the appearance and the motion accuracy of a run's evaluations go with training.
 
-    Args:
-        top: appearance of the base model, the first evaluation.
-        steps_P: of the evaluations, ascending.
-        appearance_P: fitted by a curve that never rises (isotonic regression): a score of few videos goes up and down.
-        accuracy_P: share of the videos that show the motion.
+    Appearance is fitted by a curve that never rises (isotonic regression): a score of few videos goes up and down.
+
+    Raises:
+        VmcError: fewer than two evaluations have appearance and motion accuracy.
     """
 
-    top: float
-    steps_P: Array
-    appearance_P: Array
-    accuracy_P: Array
-
-    @classmethod
-    def of(cls, run: FoundRun) -> "Curve":
-        """The curve of a run.
-
-        Raises:
-            VmcError: fewer than two evaluations have appearance and motion accuracy.
-        """
+    def __init__(self, run: FoundRun) -> None:
         known = [(step, one.appearance, one.value("motion_accuracy")) for step, one in run.evaluations.items()]
         rows = np.array([row for row in known if not np.isnan(row).any()], dtype=np.float64).reshape(-1, 3)
         if len(rows) < 2:
             raise VmcError("it has fewer than two evaluations with appearance and motion accuracy")
-        steps_P, appearance_P, accuracy_P = rows.T
-        fitted_P = isotonic_regression(appearance_P, increasing=False).x
-        return cls(top=float(appearance_P[0]), steps_P=steps_P, appearance_P=fitted_P, accuracy_P=accuracy_P)
+        self.steps_P, measured_P, self.accuracy_P = rows.T
+        self.top = float(measured_P[0])  # the base model's
+        self.appearance_P = isotonic_regression(measured_P, increasing=False).x
 
     def mean_accuracy(self, floor: float) -> float:
-        """The mean over appearances from the base model's down to `floor`, straight between evaluations.
+        """Average over appearances from the base model's down to `floor`, interpolating between evaluations.
 
         An appearance that the run has not come down to counts with its last accuracy: it has lost less.
 
@@ -93,7 +78,7 @@ class Curve:
         return float(np.interp(-appearances, -self.appearance_P, self.accuracy_P).mean())
 
     def appearance_at(self, step: float) -> float:
-        """Its appearance at a step, straight between evaluations."""
+        """Interpolate the appearance at a step."""
         return float(np.interp(step, self.steps_P, self.appearance_P))
 
 
@@ -103,9 +88,10 @@ class RateSearch:
 
     Args:
         floor: appearance score down to which runs are compared.
-        runs: by arm in the order of `SEARCHED`, then by rates and seed.
-        trials: a row a run, as in `STACK.csv`, with its `rates` by the keys of the stack's block, what they are called,
-            and where the run `stands` after `SHARE_OF_STEPS`; a run without `score` does not count.
+        runs: the runs by arm in the order of `SEARCHED`, then by rates and seed.
+        trials: a row a run, as in `STACK.csv`, with its `rates` by the keys of the stack's block, their `name`, where
+            the run `stands` after `SHARE_OF_STEPS`, and the `mean` score of its rates over all training seeds of the
+            arm. A run without `score` does not count; rates that lack a seed have no `mean`.
     """
 
     floor: float
@@ -114,7 +100,7 @@ class RateSearch:
 
     @property
     def rates(self) -> dict[str, float]:
-        """The chosen ones, for the stack's block `rates`."""
+        """The chosen rates, for the stack's block `rates`."""
         return {key: rate for rates in self.trials.rates[self.trials.chosen] for key, rate in rates.items()}
 
     @property
@@ -131,16 +117,16 @@ class RateSearch:
         left_out = zip(self.runs, self.trials.status, self.trials.score.isna(), strict=True)
         said = [f"{run.path}: {status}; it does not count" for run, status, unscored in left_out if unscored]
         for arm, tried in self.trials.groupby("arm", sort=False):
-            said += _about(str(arm), tried)
+            said += _remarks(str(arm), tried)
         return said
 
 
-def _about(arm: str, tried: pd.DataFrame) -> Iterator[str]:
-    """What is to be said of an arm's choice."""
+def _remarks(arm: str, tried: pd.DataFrame) -> Iterator[str]:
+    """Say what is to be said of an arm's choice."""
     if not tried.chosen.any():
         yield f"{arm}: no rate can be chosen"
         return
-    counting, means = tried[tried.score.notna()], _means(tried)
+    counting = tried[tried.score.notna()]
     for name in tried.name.unique():
         if lacking := sorted(set(counting.seed) - set(counting.seed[counting.name == name])):
             seeds = ", ".join(map(str, lacking))
@@ -152,16 +138,9 @@ def _about(arm: str, tried: pd.DataFrame) -> Iterator[str]:
             end = "lowest" if rate == others[0] else "highest"
             yield f"{arm}: {key} = {rate:g} is the {end} that was tried; search around it too"
     apart = tried.groupby("name").score.agg(lambda scores: scores.max() - scores.min()).max()
-    near = means.index[(means.max() - means < apart) & (means.index != best["name"])]
+    near = tried.name[(best["mean"] - tried["mean"] < apart) & (tried.name != best["name"])].unique()
     if len(near):
         yield f"{arm}: {', '.join(near)} differ from the chosen rates by less than training seeds of one rate do"
-
-
-def _means(tried: pd.DataFrame) -> pd.Series:
-    """The mean score over training seeds by what the rates are called; of those that have all seeds of the arm."""
-    counting = tried[tried.score.notna()]
-    scores = counting.groupby("name", sort=False).score
-    return scores.mean()[scores.count() == counting.seed.nunique()]
 
 
 def read_search(folder: Path, *, floor: float | None = None) -> RateSearch:
@@ -187,12 +166,13 @@ def read_search(folder: Path, *, floor: float | None = None) -> RateSearch:
             f"the runs below {folder} have no stop.appearance down to which to compare them; set search.appearance in"
             " the stack and search again, or give --floor"
         )
-    trials = pd.DataFrame([_trial(run, floor) for run in runs])
-    trials["chosen"] = False
-    for _, tried in trials.groupby("arm"):
-        if len(means := _means(tried)):
-            # Of equal rates the lowest, which comes first.
-            trials.loc[tried.index[(tried.name == means.idxmax()) & tried.score.notna()], "chosen"] = True
+    trials = pd.DataFrame([_trial(run, floor) for run in runs]).astype({"score": float})
+    scores = trials[trials.score.notna()].groupby(["arm", "name"], sort=False).score
+    seeds = trials[trials.score.notna()].groupby("arm").seed.nunique()
+    means = scores.mean()[scores.count() == seeds.reindex(scores.count().index, level="arm")].rename("mean")
+    trials = trials.join(means, on=["arm", "name"])
+    best = [place for _, place in means.groupby("arm").idxmax().items()]  # of equal rates the lowest, which comes first
+    trials["chosen"] = trials.score.notna() & pd.MultiIndex.from_frame(trials[["arm", "name"]]).isin(best)
     return RateSearch(floor=floor, runs=runs, trials=trials)
 
 
@@ -224,7 +204,7 @@ def _trial(run: FoundRun, floor: float) -> dict[str, Any]:
     }
     if run.finished:
         try:
-            curve = Curve.of(run)
+            curve = Curve(run)
             step = int(curve.steps_P[-1])
             trial |= {"step": step, "accuracy": curve.accuracy_P[-1], "appearance": curve.appearance_P[-1]}
             trial["videos"] = run.evaluations[step].summary["videos"]
@@ -239,7 +219,7 @@ def write_search(search: RateSearch, folder: Path) -> list[Path]:
     """Write `STACK.csv`, and `STACK.md` for people; the files."""
     table = text_table(search)
     csv, page = folder / f"{table.name}.csv", folder / f"{table.name}.md"
-    words = search.trials.drop(columns=["rates", "name", "stands"])
+    words = search.trials.drop(columns=["rates", "name", "stands", "mean"])
     words = words.round(dict.fromkeys(("score", "accuracy", "appearance"), 4))
     words = words.astype({"step": "Int64", "videos": "Int64"})
     words = words.replace({"chosen": {True: "true", False: "false"}})
@@ -254,11 +234,10 @@ def text_table(search: RateSearch) -> TextTable:
     """The table for people: a row for each of an arm's rates, the chosen ones marked."""
     rows, rules = list[list[str]](), set[int]()
     for arm, of_arm in search.trials.groupby("arm", sort=False):
-        means = _means(of_arm)
         rules.add(len(rows))
         for name, tried in of_arm.groupby("name", sort=False):
             each = [_each(tried.score, percent=True), _each(tried.accuracy, percent=True), _each(tried.appearance)]
-            all_seeds = _each(means[means.index == name], percent=True) or "—"
+            all_seeds = _each(tried["mean"].iloc[:1], percent=True)
             rows.append([str(arm), str(name), *each, all_seeds, "chosen" if tried.chosen.any() else ""])
     stack, motion = _one(search.runs[0])
     seeds = ", ".join(map(str, sorted(set(search.trials.seed))))

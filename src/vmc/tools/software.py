@@ -1,8 +1,8 @@
-"""Packages and the video codec; nothing is imported here that might be missing."""
+"""Whether packages and the video codec are here; nothing is imported that might be missing."""
 
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,18 +25,26 @@ class Row(NamedTuple):
 
     @classmethod
     def noted(cls, part: str, found: str, remedy: str) -> "Row":
-        """A note where something could be done, else in order."""
+        """Make a note where there is a remedy; else all is in order."""
         return cls(part, "note" if remedy else "ok", found, remedy)
 
     @classmethod
-    def of(cls, part: str, state: Literal["note", "fails"], error: VmcError, remedy: str = "") -> "Row":
-        """What an error says: behind its semicolon stands the remedy, where no other is given."""
-        found, _, said = str(error).partition("; ")
-        return cls(part, state, found, remedy or said)
+    def refused(
+        cls, part: str, check: Callable[[], object], *, state: Literal["note", "fails"] = "fails", remedy: str = ""
+    ) -> "Row | None":
+        """Make a row of the `VmcError` that a check raises, None where it raises none. The remedy is what stands behind
+        the error's semicolon, where no other is given.
+        """
+        try:
+            check()
+        except VmcError as error:
+            found, _, said = str(error).partition("; ")
+            return cls(part, state, found, remedy or said)
+        return None
 
 
 def lines(rows: Sequence[Row]) -> Iterator[str]:
-    """The table: a line a finding, and its remedy below it."""
+    """Format the table: a line a finding, and its remedy below it."""
     width = max(len(row.part) for row in rows)
     for row in rows:
         yield f"{row.state:<5}  {row.part:<{width}}  {row.found}"
@@ -45,7 +53,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def software() -> list[Row]:
-    """Packages, the pair of torch and torchvision, and the codec."""
+    """Check the packages, the pair of torch and torchvision, and the codec."""
     return [_packages(), _torchvision(), _codec()]
 
 
@@ -63,7 +71,7 @@ def _packages() -> Row:
 
 
 def unmet(requirements: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Each requirement, extras left out, that is not met, with the version that is there."""
+    """Yield each requirement that is not met, extras left out, with the version that is there."""
     for need in map(Requirement, requirements):
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue

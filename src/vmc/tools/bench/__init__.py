@@ -1,1 +1,1 @@
-"""Speed and memory: what is measured, and how it is told."""
+"""Benchmarks of speed and memory."""

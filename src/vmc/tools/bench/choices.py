@@ -21,7 +21,7 @@ from vmc.utils.errors import VmcError
 from vmc.utils.files import write_json
 
 RELEASE = "like the release"
-"""The case that the others are compared with; everything that is a choice is plain."""
+"""The case that the others are compared with: the plain loop."""
 TRAINING: Mapping[str, Sequence[str]] = {
     RELEASE: [],
     "as shipped": [],
@@ -66,7 +66,7 @@ SAMPLING: Mapping[str, Sequence[str]] = {
     "autoencoder in main memory": ["trainer.offload=true"],
 }
 SHORT = ["sampler.steps=5"]
-"""Of the cases of sampling."""
+"""Overrides of every case of sampling."""
 NOTES = [
     "Each case is a process of its own, its memory that of PyTorch's tensors (on a CPU: of the process).",
     "s is seconds a training step, or seconds a video of so few sampler steps, its mp4 included; x is the time of the"
@@ -75,20 +75,25 @@ NOTES = [
 
 
 class Case(NamedTuple):
-    """What is measured: overrides, and whether all that is a choice is plain."""
+    """A case: the stack and what is done (`paper training`), its name, and its overrides."""
 
-    label: str
-    overrides: Sequence[str]
-    samples: bool
+    group: str
+    name: str
+    overrides: list[str]
 
     @property
-    def release(self) -> bool:
-        """Whether the others are compared with it."""
-        return self.label.endswith(f", {RELEASE}")
+    def label(self) -> str:
+        """What the case is called in the report."""
+        return f"{self.group}, {self.name}"
+
+    @property
+    def samples(self) -> bool:
+        """Whether videos are made, not steps trained."""
+        return self.group.endswith("sampling")
 
 
 def find_cases(stacks: Sequence[str], further: Sequence[str] = (), only: str | None = None) -> list[Case]:
-    """The cases of some stacks, with further overrides behind their own; on a GPU where those name no trainer.
+    """List the cases of some stacks, on a GPU where the further overrides name no trainer.
 
     Args:
         stacks: paper or mini.
@@ -99,14 +104,13 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = (), only: str | N
     Raises:
         VmcError: `only` is no regular expression, or in no case's name; or a case does not compose, which is named.
     """
-    found = []
     trainer = [] if any(word.startswith("trainer=") for word in further) else ["trainer=gpu"]
-    for stack in stacks:
-        for kind, cases in (("training", TRAINING), ("sampling", SAMPLING)):
-            samples = kind == "sampling"
-            for name, words in cases.items():
-                overrides = [f"stack={stack}", *trainer, *(SHORT if samples else ()), *words, *further]
-                found.append(Case(label=f"{stack} {kind}, {name}", overrides=overrides, samples=samples))
+    found = [
+        Case(f"{stack} {kind}", name, [f"stack={stack}", *trainer, *first, *words, *further])
+        for stack in stacks
+        for kind, first, cases in (("training", [], TRAINING), ("sampling", SHORT, SAMPLING))
+        for name, words in cases.items()
+    ]
     if only:
         try:
             wanted = [case for case in found if re.search(only, case.label)]
@@ -114,18 +118,18 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = (), only: str | N
             raise VmcError(f"--only is {only}, which is no regular expression: {error}; give one") from error
         if not wanted:
             raise VmcError(f"--only is {only}, which no case's name contains; leave it out to see them all")
-        kinds = {case.label.partition(",")[0] for case in wanted}
-        found = [case for case in found if case in wanted or (case.release and case.label.partition(",")[0] in kinds)]
+        groups = {case.group for case in wanted}
+        found = [case for case in found if case in wanted or (case.name == RELEASE and case.group in groups)]
     for case in found:
         try:
-            measure.compose_run(case.overrides, scored=case.samples, build=False)
+            measure.compose_run(case.overrides, scored=case.samples, parts=False)
         except VmcError as error:
             raise VmcError(f"case '{case.label}': {error}") from error
     return found
 
 
 def choices(arguments: Namespace) -> dict[str, Any]:
-    """Seconds, memory and gain of every case; those that fail stand in the notes with the reason. Each is
+    """Measure seconds, memory and gain of every case; those that fail stand in the notes with the reason. Each is
     printed, and written to `--output`, as soon as it is known.
 
     Raises:
@@ -133,28 +137,29 @@ def choices(arguments: Namespace) -> dict[str, Any]:
     """
     stacks = [arguments.stack] if arguments.stack else ["paper", "mini"]
     cases = find_cases(stacks, arguments.overrides, arguments.only)
-    hardware = build_part(measure.compose_run(cases[0].overrides, scored=False, build=False), "trainer")
-    own_model = any(word.startswith("model.path=") for word in arguments.overrides)
-    paper = any("stack=paper" in case.overrides for case in cases)
-    if paper and not own_model and not arguments.model.is_dir():
-        random_folder(arguments.model, ZEROSCOPE)
+    hardware = build_part(measure.compose_run(cases[0].overrides, scored=False, parts=False), "trainer")
+    if not any(word.startswith("model.path=") for word in arguments.overrides):
+        of_paper = [case for case in cases if case.group.startswith("paper")]
+        if of_paper and not arguments.model.is_dir():
+            random_folder(arguments.model, ZEROSCOPE)
+        for case in of_paper:
+            case.overrides.append(f"model.path={arguments.model}")
     settings = {"steps": arguments.steps, "videos": arguments.videos, "overrides": len(arguments.overrides)}
     figures: Figures = {}
     failed, base, report = list[str](), float("nan"), dict[str, Any]()
     for case in cases:
         print(f"{case.label} ...", flush=True)
-        base = float("nan") if case.release else base
-        path = [] if own_model or "stack=paper" not in case.overrides else [f"model.path={arguments.model}"]
-        task = partial(measure_case, case, path, arguments.steps, arguments.videos, arguments.repeats)
+        base = float("nan") if case.name == RELEASE else base
         try:
-            taken, peak = measure.apart(task)
+            count = arguments.videos if case.samples else arguments.steps
+            taken, peak = measure.apart(partial(measure_case, case, count, arguments.repeats))
         except Exception as error:  # out of memory, a package that is not installed, a kernel that is not there
             failed.append(f"{case.label} failed: {user_error(error) or ' '.join(str(error).split())[:300]}")
             print(f"  {failed[-1]}", flush=True)
         else:
             values = np.array(taken)
             found: Figures = {case.label: ("s", values), f"{case.label}, memory": ("GiB", np.array([peak / 2**30]))}
-            if case.release:
+            if case.name == RELEASE:
                 base = float(np.median(values))
             elif np.isfinite(base):
                 found[f"{case.label}, gain"] = "x", base / values
@@ -166,11 +171,8 @@ def choices(arguments: Namespace) -> dict[str, Any]:
     return report
 
 
-def measure_case(case: Case, path: Sequence[str], steps: int, count: int, repeats: int) -> list[float]:
-    """Seconds of a step or a video in each round."""
-    overrides, loop = [*case.overrides, *path], (videos if case.samples else train).PLAIN
-    plain = loop.differing(overrides) if case.release else []
-    if case.samples:
-        return videos.time_videos(overrides, count, repeats, plain)
-    training = train.training_steps(loop.config(overrides, plain), plain=plain)
-    return [training.run(steps) for _ in range(repeats)]
+def measure_case(case: Case, count: int, repeats: int) -> list[float]:
+    """Time a step, or a video, of so many in each round."""
+    loop, time = (videos.PLAIN, videos.time_videos) if case.samples else (train.PLAIN, train.time_steps)
+    plain = loop.differing(case.overrides) if case.name == RELEASE else []
+    return time(case.overrides, count, plain, repeats)

@@ -1,6 +1,6 @@
 """`python -m vmc.bench train` and `startup`: seconds and memory of a training step, and seconds until the first one.
 
-Axes: B clips of a batch, C colours or latent channels, F frames, H and W, L text positions.
+Axes: B clips of a batch, C colors or latent channels, F frames, H and W pixels, L text positions.
 """
 
 import gc
@@ -26,14 +26,11 @@ from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
 from vmc.tools.bench import measure
-from vmc.tools.bench.arithmetic import arithmetic_figures
-from vmc.tools.bench.kernels import KernelTimes
-from vmc.tools.bench.measure import KERNELS, LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench.measure import COMMON, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench.step import KernelTimes, arithmetic_figures
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.callbacks import StepCallback
-from vmc.training.experiment import Experiment
 from vmc.training.memory import FittedActivations
-from vmc.training.module import MotionModule
 from vmc.training.optimizers import OptimizerFactory
 from vmc.training.session import Session
 from vmc.utils.errors import VmcError
@@ -47,41 +44,41 @@ PLAIN = PlainLoop(
         "weights": (["trainer.master_weights=false"], "all weights are in float32, and cast by autocast in every pass"),
         "recomputation": (["trainer.checkpoint_activations=true"], "the activations of every block are computed again"),
         "groups": ((), "the optimizer has a group for each tensor"),
-        "kernels": KERNELS,
-        "launching": LAUNCHING,
+        **COMMON,
         "reading": (["trainer.log_every=1"], "the losses are read after every step"),
     },
 )
-NOTES = {
-    "train": "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
-    " posteriors and text embeddings are in memory, as in a run.",
-    "startup": "Seconds from the start of a process of its own; importing is included. The first run of each is given"
+STEP = (
+    "A step is batch, forward, backward, clipping and optimizer in a run's own trainer, on clips of noise;"
+    " posteriors and text embeddings are in memory, as in a run."
+)
+STARTUP = (
+    "Seconds from the start of a process of its own; importing is included. The first run of each is given"
     " by itself: its files may not have been in the system's memory, and it fills the caches (clips, posteriors, texts)"
-    " where they are empty. The others find both warm.",
-}
-ONE_STEP = ("steps=1", "evaluate_every=0", "checkpoint_every=0")
+    " where they are empty. The others find both warm."
+)
 
 
 def train(arguments: Namespace) -> dict[str, Any]:
-    """Seconds a step in each round, memory and arithmetic; if asked, against the plain loop with the share of every
-    choice, and beside busy processes.
+    """Measure seconds a step, memory and arithmetic; if asked, against the plain loop with the share of every choice,
+    beside busy processes, and by kind of kernel.
     """
     overrides, steps = arguments.overrides, arguments.steps
     config = PLAIN.config(overrides)
     session = open_session(config)
-    chosen = PLAIN.differing(overrides) if arguments.compare else []
-    figures = measure.compare("a step", chosen, partial(time_step, overrides, steps), arguments=arguments)
+    figures, notes = PLAIN.compare("a step", partial(time_steps, overrides, steps), arguments)
     figures |= arithmetic_figures(session, figures["a step"][1])
     if arguments.kernels:
         figures |= measure.apart(partial(kernel_figures, overrides, steps))[0]
     settings = measure.describe(config, session.experiment, batch_size=config["batch_size"], steps=steps)
-    notes = [NOTES["train"], *PLAIN.notes(chosen)]
-    return measure.make_report("train", settings, figures, notes, session.experiment.hardware)
+    return measure.make_report("train", settings, figures, [STEP, *notes], session.experiment.hardware)
 
 
-def time_step(overrides: Sequence[str], steps: int, plain: Collection[str]) -> float:
-    """Seconds a step of a loop that is made for this and gone afterwards: one at a time fits into memory."""
-    taken = training_steps(PLAIN.config(overrides, plain), plain=plain).run(steps)
+def time_steps(overrides: Sequence[str], steps: int, plain: Collection[str], repeats: int = 1) -> list[float]:
+    """Time a step in each round, in a loop that is gone afterwards: memory holds one at a time."""
+    loop = TrainingSteps(PLAIN.config(overrides, plain), plain=plain)
+    taken = [loop.run(steps) for _ in range(repeats)]
+    del loop
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -89,14 +86,15 @@ def time_step(overrides: Sequence[str], steps: int, plain: Collection[str]) -> f
 
 
 def kernel_figures(overrides: Sequence[str], steps: int) -> Figures:
-    """What the kernels of our loop take."""
-    kernels = KernelTimes(WARM_UP, steps)
-    training_steps(PLAIN.config(overrides)).run(steps, kernels)
+    """Time the kernels of our loop."""
+    loop = TrainingSteps(PLAIN.config(overrides))
+    kernels = KernelTimes(loop.experiment.hardware.device, first=WARM_UP, steps=steps)
+    loop.run(steps, kernels)
     return kernels.figures()
 
 
 def startup(arguments: Namespace) -> dict[str, Any]:
-    """Seconds until `--help` and until the first step, each once cold and then as often as wanted.
+    """Measure the seconds until `--help` answers and until the first step, each once cold and then as often as wanted.
 
     Raises:
         VmcError: the overrides do not compose, or a run fails.
@@ -109,15 +107,15 @@ def startup(arguments: Namespace) -> dict[str, Any]:
     timed = measure.take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
     figures: Figures = {name: ("s", values[1:]) for name, values in timed.items()}
     figures |= {f"{name}, first run": ("s", values[:1]) for name, values in timed.items()}
-    settings = {"overrides": len(arguments.overrides)}
-    return measure.make_report("startup", settings, figures, [NOTES["startup"]], hardware)
+    return measure.make_report("startup", {"overrides": len(arguments.overrides)}, figures, [STARTUP], hardware)
 
 
 def first_step_seconds(overrides: Sequence[str]) -> float:
-    """Until the last row stands in `train.csv`, which is the first."""
+    """Time a run of one step until that step stands in `train.csv`."""
     with TemporaryDirectory() as folder:
         table, start = Path(folder, "run", "train.csv"), time.time()
-        run_train("logger=csv", *overrides, *ONE_STEP, f"output={table.parent}")
+        once = ("steps=1", "evaluate_every=0", "checkpoint_every=0")
+        run_train("logger=csv", *overrides, *once, f"output={table.parent}")
         if not table.is_file():
             raise VmcError("vmc.train made no step; give the overrides of a run that trains")
         return table.stat().st_mtime - start
@@ -130,24 +128,22 @@ def run_train(*words: str) -> None:
         raise VmcError(f"vmc.train ended with status {status} ({said}); give the overrides that it needs")
 
 
-def group_each(factory: OptimizerFactory) -> OptimizerFactory:
-    """The same optimizer with a group for each tensor."""
-    return lambda groups: factory([{**group, "params": [one]} for group in groups for one in group["params"]])
+# --- the training loop, ours and the plain one ---
 
 
 class Clock(StepCallback):
-    """When some of the steps ended.
+    """Notes when the warm-up and the last step have ended.
 
     Args:
-        steps: counted from 1.
-        every: steps between readings of the losses, as a run's log reads them, which waits for a GPU.
+        steps: the steps after which the time is noted, counted from 1.
+        every: steps between readings of the losses, for which a run's log waits for the GPU.
     """
 
-    def __init__(self, steps: Collection[int], *, every: int = 1) -> None:
+    def __init__(self, steps: Collection[int], *, every: int) -> None:
         self.steps, self.every, self.times = steps, every, list[float]()
 
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """Read the losses where that is due, and keep the time."""
+        """Read the losses where that is due, and note the time."""
         if step in self.steps or step % self.every == 0:
             torch.stack([part["loss"] for part in module.losses]).tolist()
             module.losses.clear()
@@ -157,8 +153,9 @@ class Clock(StepCallback):
 
 @dataclass(frozen=True, kw_only=True)
 class PlainBatches(TrainingBatches):
-    """The same batches from frames_FCHW and a caption of each clip, by autoencoder and text encoder in every step; no
-    encoder where the token is trained, whose texts the module encodes.
+    """The same batches, made from frames_FCHW and captions by the autoencoder and the text encoder in every step.
+
+    There is no text encoder where a token is trained: the module encodes the texts then.
     """
 
     frames: Sequence[Tensor]
@@ -168,7 +165,7 @@ class PlainBatches(TrainingBatches):
 
     @torch.no_grad()
     def batch(self, step: int, indices: range) -> Batch:
-        """The draws `indices` of a step, the texts through their network at once."""
+        """Make the batch of some draws of a step; its texts go through their network at once."""
         drawn = [item for index in indices for item in self.plan.draw(step, index)]
         moments = {(item.clip, item.variant): self.autoencoder.encode(self.frames[item.clip]) for item in drawn}
         texts: list[Any] = list(self.texts)
@@ -180,28 +177,8 @@ class PlainBatches(TrainingBatches):
         return TrainingBatches.batch(replace(self, moments=moments, texts=texts), step, indices)
 
 
-@dataclass(frozen=True)
-class TrainingSteps:
-    """The trainer of a run, over batches without end."""
-
-    module: MotionModule
-    experiment: Experiment
-    batches: TrainingBatches
-
-    def run(self, steps: int, *callbacks: pl.Callback) -> float:
-        """Mean seconds of so many steps after the warm-up."""
-        hardware = self.experiment.hardware
-        on_gpu = hardware.device.type == "cuda"
-        clock = Clock({WARM_UP, WARM_UP + steps}, every=hardware.log_every)
-        fitting = [FittedActivations()] if on_gpu and hardware.recomputed == "auto" else []
-        trainer = hardware.trainer(steps=WARM_UP + steps, callbacks=[clock, *fitting, *callbacks])
-        trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0, pin_memory=on_gpu))
-        first, last = clock.times
-        return (last - first) / steps
-
-
 def open_session(config: Mapping[str, Any]) -> Session:
-    """A run's session, of no folder.
+    """Build a run's session without a folder.
 
     Raises:
         VmcError: the run trains nothing.
@@ -212,40 +189,63 @@ def open_session(config: Mapping[str, Any]) -> Session:
     return session
 
 
-def training_steps(config: Mapping[str, Any], *, plain: Collection[str] = ()) -> TrainingSteps:
-    """A run's step on noise; the choices in `plain` that are no keys are made as the plain loop makes them.
+def group_each(factory: OptimizerFactory) -> OptimizerFactory:
+    """Make the same optimizer with a group for each tensor."""
+    return lambda groups: factory([{**group, "params": [one]} for group in groups for one in group["params"]])
+
+
+class TrainingSteps:
+    """A run's module and its batches of clips of noise, without end.
+
+    Args:
+        config: the config of the run.
+        plain: choices that are made as the plain loop makes them, those that are no keys of the config.
 
     Raises:
         VmcError: the run trains nothing.
     """
-    session = open_session(config)
-    experiment = session.experiment
-    model, token, hardware = experiment.model, experiment.token, experiment.hardware
-    hardware.use_threads()
-    frames = [clip for _, clip in measure.noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
-    captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
-    captions += ["a person doing other things"] * CLIPS
-    in_step = "encoders" in plain
-    dtype = hardware.frozen_dtype if in_step and "weights" not in plain else torch.float32
-    autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
-    encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
-    parts: dict[str, Any] = {
-        "plan": session.plan(CLIPS, CLIPS),
-        "moments": {(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
-        "texts": [encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
-        **{"steps": 1_000_000, "start": lambda: 0, "accumulate": hardware.accumulate},
-    }
-    kind: type[TrainingBatches] = TrainingBatches
-    if in_step:
-        kind = PlainBatches
-        parts |= {"frames": frames, "captions": captions, "autoencoder": autoencoder, "encoder": encoder}
-        if encoder:
-            encoder.network.to(hardware.device)
-    if "groups" in plain:
-        session.optimizer = group_each(session.optimizer)
-    module = session.module()
-    if "kernels" in plain:
-        measure.plain_kernels(module.denoiser)
-    if "weights" in plain:
-        module.denoiser.float()
-    return TrainingSteps(module, experiment, kind(**parts))
+
+    def __init__(self, config: Mapping[str, Any], *, plain: Collection[str] = ()) -> None:
+        session = open_session(config)
+        experiment = session.experiment
+        model, token, hardware = experiment.model, experiment.token, experiment.hardware
+        hardware.use_threads()
+        frames = [clip for _, clip in measure.noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
+        captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
+        captions += ["a person doing other things"] * CLIPS
+        in_step = "encoders" in plain
+        dtype = hardware.frozen_dtype if in_step and "weights" not in plain else torch.float32
+        autoencoder = model.autoencoder(dtype=dtype).to(hardware.device)
+        encoder = None if token.trains else model.text_encoder(token, dtype=dtype)
+        batches = TrainingBatches(
+            plan=session.plan(CLIPS, CLIPS),
+            moments={(clip, 0): autoencoder.encode(frames_FCHW) for clip, frames_FCHW in enumerate(frames)},
+            texts=[encoder(caption) for caption in captions] if encoder else session.token_ids(captions),
+            steps=1_000_000,
+            start=lambda: 0,
+            accumulate=hardware.accumulate,
+        )
+        if in_step:
+            encoders = {"autoencoder": autoencoder, "encoder": encoder}
+            batches = PlainBatches(**vars(batches), frames=frames, captions=captions, **encoders)
+            if encoder:
+                encoder.network.to(hardware.device)
+        if "groups" in plain:
+            session.optimizer = group_each(session.optimizer)
+        module = session.module()
+        if "kernels" in plain:
+            measure.plain_kernels(module.denoiser)
+        if "weights" in plain:
+            module.denoiser.float()
+        self.module, self.experiment, self.batches = module, experiment, batches
+
+    def run(self, steps: int, *callbacks: pl.Callback) -> float:
+        """Train by the run's own trainer; the mean seconds of so many steps after the warm-up."""
+        hardware = self.experiment.hardware
+        on_gpu = hardware.device.type == "cuda"
+        clock = Clock({WARM_UP, WARM_UP + steps}, every=hardware.log_every)
+        fitting = [FittedActivations()] if on_gpu and hardware.recomputed == "auto" else []
+        trainer = hardware.trainer(steps=WARM_UP + steps, callbacks=[clock, *fitting, *callbacks])
+        trainer.fit(self.module, DataLoader(self.batches, batch_size=None, num_workers=0, pin_memory=on_gpu))
+        first, last = clock.times
+        return (last - first) / steps

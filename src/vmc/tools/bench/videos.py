@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from vmc.evaluation.score import Evaluation
 from vmc.metrics.base import Record
 from vmc.metrics.suite import Evaluator
 from vmc.tools.bench import measure
-from vmc.tools.bench.measure import KERNELS, LAUNCHING, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench.measure import COMMON, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 
@@ -36,8 +36,7 @@ PLAIN = PlainLoop(
         ),
         "decoding": (["trainer.low_precision_decoding=false"], "the autoencoder decodes in float32"),
         "overlap": (["trainer.overlap=false"], "a video is decoded and written before the next is begun"),
-        "kernels": KERNELS,
-        "launching": LAUNCHING,
+        **COMMON,
     },
 )
 MAKING = "A video is text embedding, sampling, decoding and its mp4; loading the model is left out."
@@ -49,7 +48,7 @@ SCORING = (
 
 
 def some_prompts(experiment: Experiment, count: int) -> Sequence[Prompt]:
-    """So many of the test set: subjects spread through it, each with all its seeds, as texts are shared there.
+    """Take so many prompts of the test set: subjects spread through it, each with all its seeds, which share a text.
 
     Raises:
         VmcError: it has not so many.
@@ -62,16 +61,14 @@ def some_prompts(experiment: Experiment, count: int) -> Sequence[Prompt]:
 
 
 class PlainGenerator(VideoGenerator):
-    """Encodes every text anew."""
+    """A generator that encodes every text anew."""
 
     def _text(self, text: str) -> Conditioning:
         return self.encode(text)
 
 
 def untuned_generator(experiment: Experiment, *, plain: Collection[str] = ()) -> VideoGenerator:
-    """Makes videos of the untuned model, on its device, with its threads set; with the choices in `plain` as the plain
-    loop makes them.
-    """
+    """Load the untuned model and set its threads; the choices in `plain` are made as the plain loop makes them."""
     experiment.hardware.use_threads()
     model = TunedModel.load(experiment.model, experiment.token, None, hardware=experiment.hardware)
     batch_size = 1 if "batches" in plain else experiment.generation_batch
@@ -81,21 +78,20 @@ def untuned_generator(experiment: Experiment, *, plain: Collection[str] = ()) ->
     if "weights" in plain:
         made.denoiser.float()
     if "texts" in plain:
-        made = PlainGenerator(**{part.name: getattr(made, part.name) for part in fields(made)})
+        made.__class__ = PlainGenerator
     return made
 
 
 def make_videos(generator: VideoGenerator, prompts: Sequence[Prompt], folder: Path | None = None) -> None:
-    """Write all videos, as a run begins, which knows neither the batch size nor any text; where no folder is given,
-    into one that is gone afterwards.
-    """
+    """Write all videos, where no folder is given into one that is gone afterwards."""
+    anew = replace(generator)  # as a run begins, which knows neither the batch size nor any text
     with TemporaryDirectory() as passing:
-        for _ in replace(generator).write(prompts, [(folder or Path(passing)) / name for name in video_names(prompts)]):
+        for _ in anew.write(prompts, [(folder or Path(passing)) / name for name in video_names(prompts)]):
             pass
 
 
-def time_videos(overrides: Sequence[str], count: int, repeats: int, plain: Collection[str]) -> list[float]:
-    """Seconds a video in each round, by a generator that is gone afterwards."""
+def time_videos(overrides: Sequence[str], count: int, plain: Collection[str], repeats: int = 1) -> list[float]:
+    """Time a video in each round, by a generator that is gone afterwards."""
     experiment = build_experiment(PLAIN.config(overrides, plain))
     generator, prompts = untuned_generator(experiment, plain=plain), some_prompts(experiment, count)
     make_videos(generator, prompts[:WARM_UP])
@@ -103,27 +99,20 @@ def time_videos(overrides: Sequence[str], count: int, repeats: int, plain: Colle
 
 
 def generate(arguments: Namespace) -> dict[str, Any]:
-    """Seconds a video and memory; if asked, against the plain loop with the share of every choice, and beside busy
-    processes.
+    """Measure seconds a video and memory; if asked, against the plain loop with the share of every choice, and beside
+    busy processes.
     """
     overrides, videos = arguments.overrides, arguments.videos
     config = PLAIN.config(overrides)
     experiment = build_experiment(config)
     some_prompts(experiment, videos)
-    chosen = PLAIN.differing(overrides) if arguments.compare else []
-    task = partial(_time_once, overrides, videos)
-    figures = measure.compare("a video", chosen, task, arguments=arguments)
+    figures, notes = PLAIN.compare("a video", partial(time_videos, overrides, videos), arguments)
     settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    notes = [MAKING, *PLAIN.notes(chosen)]
-    return measure.make_report("generate", settings, figures, notes, experiment.hardware)
-
-
-def _time_once(overrides: Sequence[str], count: int, plain: Collection[str]) -> float:
-    return time_videos(overrides, count, 1, plain)[0]
+    return measure.make_report("generate", settings, figures, [MAKING, *notes], experiment.hardware)
 
 
 def evaluate(arguments: Namespace) -> dict[str, Any]:
-    """Seconds a video of generating and of scoring; if asked, both against the plain loop.
+    """Measure seconds a video of generating and of scoring; if asked, both against the plain loop.
 
     Raises:
         VmcError: the networks of the metrics are not there.
@@ -145,13 +134,13 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
         folder = Path(passing)
         make_videos(generator, prompts, folder / "videos")
         evaluator = partial(_evaluator, experiment, folder / "descriptors")
-        tasks: dict[str, Callable[[], float]] = {
+        tasks: dict[str, Callable[[], Any]] = {
             "generating": making,
             "scoring": lambda: _score(evaluator(), prompts, folder) / videos,
         }
         tasks["scoring"]()  # opens the networks and describes the clips
         if arguments.compare:
-            tasks["generating, plain"] = partial(_time_once, arguments.overrides, videos, chosen)
+            tasks["generating, plain"] = partial(time_videos, arguments.overrides, videos, chosen)
             tasks["scoring, plain"] = lambda: seconds(_score_each, evaluator(), prompts, folder / "videos") / videos
         timed = measure.take_turns(tasks, repeats=arguments.repeats, label="evaluate")
     figures: Figures = {name: ("s/video", values) for name, values in timed.items()}
@@ -165,7 +154,7 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
 
 
 def _evaluator(experiment: Experiment, cache: Path) -> Evaluator:
-    """One that has seen no text and no video; the clips' descriptors are kept."""
+    """Make an evaluator that has seen no text and no video; the clips' descriptors are kept."""
     assert experiment.suite is not None
     shape = {"frames": CLIP_FRAMES, "size": experiment.model.size}
     clips: Any = {role: measure.noise_clips(role, number, **shape) for role, number in CLIPS.items()}
@@ -174,7 +163,7 @@ def _evaluator(experiment: Experiment, cache: Path) -> Evaluator:
 
 
 def _score(evaluator: Evaluator, prompts: Sequence[Prompt], folder: Path) -> float:
-    """Seconds of scoring all videos as a run does, whose evaluator is made once for all evaluations."""
+    """Time the scoring of all videos as a run does it, whose evaluator is made once for all evaluations."""
     evaluation = Evaluation(prompts=prompts, evaluator=evaluator, made_with={}, videos=folder / "videos")
     with TemporaryDirectory(dir=folder) as scores:  # no video is made: all are there
         return seconds(partial(evaluation.score, Path(scores), lambda prompts, files: iter(()), step=0))

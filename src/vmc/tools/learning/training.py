@@ -1,7 +1,5 @@
 """The training of one task from scratch, resumable: options, loop, and the folder that it goes on from."""
 
-import csv
-import json
 import os
 import pickle
 import signal
@@ -13,15 +11,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from vmc.tools.learning.learner import EDGES, Learner
-from vmc.utils.errors import VmcError, check_positive
+from vmc.utils.errors import DamagedError, VmcError, check_positive
 from vmc.utils.files import atomic_write
+from vmc.utils.processes import handled
+from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 STATE = "state.safetensors"
 COLUMNS = ("phase", "step", "loss", "validation", "seconds")
@@ -131,12 +130,8 @@ class Clock:
             self.asked = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with handled(ask, signal.SIGTERM, signal.SIGINT):
             yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
 
 
 # --- training ---
@@ -257,20 +252,19 @@ class TrainingFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             return self.write(progress, {"empty": torch.zeros(1)})
         if self.log.exists():
-            with self.log.open(newline="", encoding="utf-8") as stream:
-                rows = [row for row in csv.DictReader(stream) if _is_kept(row, progress.steps_done)]
-            with atomic_write(self.log) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, COLUMNS)
-                writer.writeheader()
-                writer.writerows(rows)
+            as_text: Any = {"names": COLUMNS, "skiprows": 1, "dtype": str, "keep_default_na": False}
+            rows = pd.read_csv(self.log, index_col=False, on_bad_lines="skip", **as_text)
+            known = pd.to_numeric(rows.step, errors="coerce") <= rows.phase.map(progress.steps_done).fillna(-1)
+            rows = rows[known & (rows.seconds != "")]  # a line that was cut off has none
+            with atomic_write(self.log) as temporary:
+                rows.to_csv(temporary, index=False, lineterminator="\r\n")
 
     def write(self, progress: Any, tensors: Mapping[str, Tensor], learner: Learner | None = None) -> None:
         """Replace the state, the optimizers' state first: one that is a little too new does no harm."""
         if learner is not None:
             with atomic_write(self.optimizer) as temporary:
                 torch.save(learner.optimizer_state(), temporary)
-        with atomic_write(self.state) as temporary:
-            save_file(dict(tensors), temporary, metadata={"vmc": json.dumps(asdict(progress))})
+        save_tensors(tensors, self.state, about=asdict(progress))
 
     def read(self) -> tuple[Any, dict[str, Tensor]] | None:
         """The state, or None where there is none yet.
@@ -283,11 +277,11 @@ class TrainingFolder:
                 raise VmcError(f"--output is {self.path}, which holds no {STATE} and is not empty; choose a new folder")
             return None
         try:
-            with safe_open(self.state, framework="pt") as file:
-                progress = self.kind(**json.loads((file.metadata() or {})["vmc"]))
-                return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            told = f"{self.state} is cut off, damaged or no state of such a training ({' '.join(str(error).split())})"
+            tensors, about = load_tensors(self.state)
+            about.pop(CHECKSUM, None)  # states of earlier versions have none
+            return self.kind(**about), tensors
+        except (DamagedError, TypeError) as error:
+            told = f"{self.state} is cut off, damaged or no state of such a training ({error})"
             raise VmcError(f"{told}; copy it again from where it is whole, or choose a new --output") from error
 
     def resume(self, learner: Learner, tensors: Mapping[str, Tensor], step: int) -> None:
@@ -304,14 +298,5 @@ class TrainingFolder:
 
     def append(self, **row: Any) -> None:
         """Write one line of the log."""
-        new = not self.log.exists()
-        with self.log.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-
-def _is_kept(row: Mapping[str, Any], known: Mapping[str, int]) -> bool:
-    step = row.get("step") or ""
-    return None not in row.values() and step.isdigit() and int(step) <= known.get(str(row["phase"]), -1)
+        line = pd.DataFrame([row], columns=list(COLUMNS))
+        line.to_csv(self.log, mode="a", header=not self.log.exists(), index=False, lineterminator="\r\n")
