@@ -20,7 +20,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     arguments = parser.parse_intermixed_args(words)
     if arguments.memory:
-        print("\n".join(import_module("vmc.tools.planned_run").table()))
+        print("\n".join(import_module("vmc.tools.planned_run").memory_table()))
         return 0
     rows = examine(arguments.stack, arguments.overrides)
     failing = [row.part for row in rows if row.state == "fails"]

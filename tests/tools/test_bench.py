@@ -19,10 +19,9 @@ from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
 from vmc.models.unet3d import FrameConv3d
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import choices, measure, step, train, videos
+from vmc.tools.bench import choices, measure, train, videos
 from vmc.tools.bench.measure import PlainLoop, compose_run, describe, make_report, report_text, take_turns
-from vmc.tools.bench.step import arithmetic_figures, peak_of, step_flops
-from vmc.tools.bench.train import PlainBatches, TrainingSteps
+from vmc.tools.bench.train import PlainBatches, TrainingSteps, arithmetic_figures, peak_of, step_flops
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
 
@@ -169,7 +168,7 @@ def test_arithmetic_is_counted_and_compared_with_the_peak(small, monkeypatch):
     ]
     one, two = map(step_flops, sessions)
     assert two == 2 * one > 1e9
-    monkeypatch.setattr(step, "step_flops", lambda session: 2 * 10**12)
+    monkeypatch.setattr(train, "step_flops", lambda session: 2 * 10**12)
     figures = arithmetic_figures(sessions[0], np.array([0.5, 1.0]))
     assert figures["arithmetic"][1].tolist() == [4.0, 2.0] and len(figures) == 2, "a processor's peak is not known"
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 PCIe")
@@ -218,7 +217,7 @@ def test_kernels_are_told_by_kind(small, monkeypatch, here):
     monkeypatch.setattr(measure, "apart", lambda task: (task(), 0))
     found = train.train(bench.parse([*words, "--kernels"]))["figures"]
     kinds = {name: figure["median"] for name, figure in found.items() if name.startswith("kernels, ")}
-    assert list(kinds) == [f"kernels, {kind}" for kind in [*step.KINDS, step.REST]]
+    assert list(kinds) == [f"kernels, {kind}" for kind in [*train.KINDS, train.REST]]
     assert min(kinds[f"kernels, {kind}"] for kind in ("optimizer", "convolutions", "matrix products")) > 0
     assert sum(kinds.values()) <= found["a step"]["median"] * 20 and found["kernels"]["median"] > 1000
 
@@ -238,7 +237,7 @@ def test_kernels_are_told_by_kind(small, monkeypatch, here):
     ],
 )
 def test_a_kernel_is_known_by_its_name(name, kind):
-    assert step.kind_of(name) == kind
+    assert train.kind_of(name) == kind
 
 
 def test_busy_processes_are_gone_afterwards(monkeypatch):

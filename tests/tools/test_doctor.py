@@ -271,5 +271,5 @@ def test_help_answers(capsys):
 
 
 def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr("vmc.tools.planned_run.table", lambda: ["a table", "of two lines"])
+    monkeypatch.setattr("vmc.tools.planned_run.memory_table", lambda: ["a table", "of two lines"])
     assert told(capsys, "--memory") == (0, "a table\nof two lines\n")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from vmc.tools.planned_run import MEASURED, count_rows, table
+from vmc.tools.planned_run import MEASURED, held_by, memory_table
 from vmc.training.memory import GIB
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_what_is_held_is_counted_from_the_networks_shapes(tiny):
-    method, mixed, eight, keys, lora = count_rows(tiny)
+    method, mixed, eight, keys, lora = (held_by(*choices, sizes=tiny) for choices in MEASURED)
     every = method.trained + method.frozen
     assert every == sum(tensor.numel() for tensor in tiny.empty_denoiser().parameters())
     assert method.bytes == 16 * method.trained + 4 * method.frozen
@@ -24,7 +24,7 @@ def test_what_is_held_is_counted_from_the_networks_shapes(tiny):
 
 
 def test_the_page_on_memory_has_the_table_that_the_command_prints():
-    ours = [line for line in table() if line.startswith("|")]
+    ours = [line for line in memory_table() if line.startswith("|")]
     found = [
         line
         for line in (ROOT / "docs" / "memory.md").read_text().splitlines()

@@ -17,7 +17,7 @@ from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn, segment
 from vmc.mini.world import jester_folder
 from vmc.prepare import main
 from vmc.tools import jester_classifier as training
-from vmc.tools.jester_clips import JesterBatches, Split, decode, drawn_by_runs
+from vmc.tools.jester_classifier import JesterBatches, Split, decode, drawn_by_runs
 from vmc.tools.learning.training import Clock
 
 LABELS = ("Doing other things", "No gesture", "Swiping Down")

@@ -32,17 +32,11 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource(Source):
-    """A single file.
+    """A single file."""
 
-    Args:
-        url: its address, which ends with its name.
-        sha256: as published; None where nothing is, so that the first download is recorded.
-        kind: what `vmc.tools.weight_kinds` checks it as.
-    """
-
-    url: str
-    sha256: str | None = None
-    kind: str
+    url: str  # ends with the file's name
+    sha256: str | None = None  # as published; where nothing is, the first download is recorded
+    kind: str  # what `vmc.tools.weight_kinds` checks it as
 
     @property
     def name(self) -> str:

@@ -1,59 +1,239 @@
-"""The training of a classifier on Jester: it learns from the training split and is chosen by the validation split.
+"""The training of a classifier on Jester: it learns from the training split and is chosen by the validation split, of
+clips that are decoded once into the cache.
 
 The recipe is the miniature's, not that of the published TRN, which begins with an image network pretrained on ImageNet
 and has dropout.
+
+Axes: N or B clips, F frames, S = 8 segments, H and W pixels, C = 3 colors.
 """
 
+import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache, partial
+from math import prod
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vmc.data.jester import Jester, check_tables
+from vmc.data.frames import resize_and_crop
+from vmc.data.jester import Jester, check_split, check_tables
+from vmc.data.video import count_frames, read_frames
 from vmc.metrics.networks.classifiers import JESTER_LABELS
-from vmc.metrics.networks.trn import BACKBONES, TRN, load_trn, save_trn
-from vmc.tools.jester_clips import JesterBatches, Split, check_counts, decode_all, drawn_by_runs
-from vmc.tools.learning.learner import AT_ONCE, TRN_EDGES, TRN_RATE, classes_of, loss_of, make_network
+from vmc.metrics.networks.trn import BACKBONES, SEGMENTS, TRN, load_trn, save_trn, segment_indices
+from vmc.tools.learning.learner import (
+    AT_ONCE,
+    TRN_EDGES,
+    TRN_RATE,
+    ClipBatch,
+    augment,
+    classes_of,
+    loss_of,
+    make_network,
+    to_frames,
+)
+from vmc.tools.learning.shards import Shards
 from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
 from vmc.utils.errors import VmcError, check_positive
-from vmc.utils.files import atomic_write, fingerprint, write_json
+from vmc.utils.files import atomic_write, cache_root, fingerprint, write_json
+from vmc.utils.randomness import generator
 from vmc.utils.tables import aligned
 
+HEIGHT = 100
+"""px of Jester's frames: a backbone that wants more enlarges them itself."""
+FRAMES = {"train": 2 * SEGMENTS, "validation": SEGMENTS}
+"""Of a clip: its middle frame in each of so many equal parts. Training draws one of two for each segment."""
 BEST = "best.pth.tar"
+
+# --- the clips ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Clips of a split and their classes."""
+
+    source: Jester
+    name: str  # train or validation
+    classes: Sequence[str]  # sorted names
+    arch: str  # of the network that reads the clips; it decides their size
+    left_out: frozenset[str] = frozenset()  # ids of clips that are not used
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Ids of all clips of the split."""
+        return self.source.index(self.name)["id"].tolist()
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each clip, by its place among the classes."""
+        return pd.Index(self.classes).get_indexer(self.source.index(self.name)["label"]).astype(np.int64)
+
+    @cached_property
+    def used(self) -> NDArray[np.int64]:
+        """The places of the clips that are not left out."""
+        return np.flatnonzero(~np.isin(self.ids, list(self.left_out)))
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Used clips of each class."""
+        return np.bincount(self.labels[self.used], minlength=len(self.classes))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of ids and classes of the used clips, shortened."""
+        rows = [f"{self.ids[place]};{self.labels[place]}" for place in self.used]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]
+
+    @cached_property
+    def shards(self) -> Shards:
+        """All clips of the split, decoded; that some are left out changes no file."""
+        root, frames = str(Path(self.source.path or "").resolve()), FRAMES[self.name]
+        size = min(BACKBONES[self.arch].short_side, HEIGHT)
+        every = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+        return Shards(
+            name=f"jester {self.name}",
+            make=partial(decode, root=root, split=self.name, frames=frames, size=size),
+            shape=(frames, size, size, 3),
+            settings=(root, every),
+            count=len(self.ids),
+            per_shard=500,
+        )
+
+
+def decode(numbers: Sequence[int], *, root: str, split: str, frames: int, size: int) -> NDArray[np.uint8]:
+    """frames_NFHWC of clips by their places in the split's table, cropped to a square.
+
+    Raises:
+        VmcError: a clip that cannot be read.
+    """
+    if parent_process() is not None:
+        torch.set_num_threads(1)  # every processor has a process already
+    source, ids = _opened(root, split)
+    items_NFHWC = np.empty((len(numbers), frames, size, size, 3), np.uint8)
+    for place, number in enumerate(numbers):
+        folder = source.frames_folder(split, ids[number])
+        frames_FCHW = read_frames(folder, segment_indices(count_frames(folder), frames))
+        items_NFHWC[place] = resize_and_crop(frames_FCHW, size).permute(0, 2, 3, 1).numpy()
+    return items_NFHWC
+
+
+@cache
+def _opened(root: str, split: str) -> tuple[Jester, list[str]]:
+    """Once in every process: the table is long."""
+    source = Jester(root)
+    return source, source.index(split)["id"].tolist()
+
+
+def drawn_by_runs(source: Jester, *, motions: Sequence[str], seeds: Iterable[int]) -> frozenset[str]:
+    """Collect the ids of clips that runs of these classes and seeds train on: exemplars and regularization clips.
+
+    Raises:
+        VmcError: a class that is unknown or has too few clips.
+    """
+    clips = []
+    for seed in seeds:
+        clips += source.regularization(seed=seed)
+        for label in motions:
+            clips += source.exemplars(label=label, caption="", seed=seed)
+    return frozenset(clip.path.name for clip in clips)
+
+
+def check_counts(training: Split, validation: Split) -> None:
+    """Refuse splits in which a class has no clip: it could not be learned, or not be measured.
+
+    Raises:
+        VmcError: a class without a clip.
+    """
+    for split, why, remedy in (
+        (training, "", "use a folder that holds all classes, or name those that it holds in jester-v1-labels.csv"),
+        (
+            validation,
+            " that runs do not train on",
+            "lower --exemplars or --regularization-count, or give fewer --run-seeds",
+        ),
+    ):
+        for label, count in zip(split.classes, split.counts, strict=True):
+            if not count:
+                raise VmcError(f"the {split.name} split has no clip of {label!r}{why}; {remedy}")
+
+
+def decode_all(splits: Sequence[Split], *, workers: int, enough: Callable[[], bool]) -> bool:
+    """Decode the clips that are not in the cache yet; whether all are there.
+
+    Raises:
+        VmcError: frames that are missing or broken, or no room for them.
+    """
+    missing = [(split, sum(len(numbers) for _, numbers in split.shards.missing)) for split in splits]
+    for split, count in missing:
+        if count:
+            size = count * prod(split.shards.shape) / 1e9
+            print(f"{count:,} decoded {split.name} clips take {size:.1f} GB in {cache_root()}; this is done once")
+            if problem := check_split(split.source, split.name).problem:
+                raise VmcError(f"{split.source.path} is not whole: {problem}: unpack all of Jester's frames there")
+    return all(split.shards.prepare(workers=workers, enough=enough) for split in splits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JesterBatches:
+    """Every clip once in an order drawn for each epoch; a batch is a function of the seed and the step.
+
+    The last batch of an epoch is filled from the next one.
+    """
+
+    clips: Split  # the training split
+    seed: int
+    size: int  # clips in a batch
+    device: str = "cpu"  # where clips are augmented
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in which every clip is seen."""
+        return -(-len(self.clips.used) // self.size)
+
+    def __call__(self, step: int) -> ClipBatch:
+        """The batch of a step, counted from 0, augmented."""
+        random = generator(self.seed, step, "classifier batch")
+        clips = [self._clip(step * self.size + place) for place in range(self.size)]
+        which_BS = torch.randint(2, (self.size, SEGMENTS), generator=random)
+        chosen_BS = (2 * torch.arange(SEGMENTS) + which_BS).numpy()
+        frames_BSHWC = self.clips.shards.items(clips)[np.arange(self.size)[:, None], chosen_BS]
+        frames_BSCHW = augment(to_frames(frames_BSHWC).to(self.device), random)
+        return ClipBatch(frames_BSCHW, torch.from_numpy(self.clips.labels[clips]))
+
+    def _clip(self, place: int) -> int:
+        epoch, within = divmod(place, len(self.clips.used))
+        return int(self.clips.used[_order(self.seed, epoch, len(self.clips.used))[within]])
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return torch.randperm(count, generator=generator(seed, epoch, "classifier order")).numpy()
+
+
+# --- the training ---
 
 
 @dataclass(frozen=True, kw_only=True)
 class JesterPlan:
-    """What is trained, on what, and for how long.
+    """What is trained, on what, and for how long."""
 
-    Args:
-        source: the Jester folder, with the counts of clips that runs draw from its validation split.
-        classes: sorted names.
-        motions: classes whose exemplars no model is chosen by.
-        run_seeds: of the runs that draw them.
-        arch: of the network, one of `BACKBONES`.
-        weights: of a TRN of that arch, to begin with in place of random ones.
-        epochs: times that every training clip is seen.
-        batch: clips in a step.
-        rate: of Muon, as a share of an orthogonal matrix in a step.
-    """
-
-    source: Jester
-    classes: Sequence[str]
-    motions: Sequence[str]
-    run_seeds: Sequence[int] = (0, 1, 2)
-    arch: str = "SmallResNet"
-    weights: Path | None = None
-    epochs: int = 10
-    batch: int = 64
-    rate: float = TRN_RATE
+    source: Jester  # with the counts of clips that runs draw from its validation split
+    classes: Sequence[str]  # sorted names
+    motions: Sequence[str]  # classes whose exemplars no model is chosen by
+    run_seeds: Sequence[int] = (0, 1, 2)  # of the runs that draw them
+    arch: str = "SmallResNet"  # one of `BACKBONES`
+    weights: Path | None = None  # a TRN of that arch to begin with; None begins with random weights
+    epochs: int = 10  # times that every training clip is seen
+    batch: int = 64  # clips in a step
+    rate: float = TRN_RATE  # of Muon, as a share of an orthogonal matrix in a step
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "batch")

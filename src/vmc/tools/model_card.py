@@ -43,8 +43,8 @@ def card_text(
     step: int = 0,
     merged: Sequence[ScaledRun] = (),
 ) -> str:
-    """The page of a base model, of several runs, or of a run's weights with the newest evaluation that came no later
-    than they.
+    """Write the page of a base model, of several runs, or of a run's weights with the newest evaluation that came no
+    later than they.
 
     Args:
         base: the base model.
@@ -83,20 +83,20 @@ def card_text(
 
 
 def _about(run: Path, **more: Any) -> dict[str, Any]:
-    """Of a run: its motion, a prompt, its words, and its settings as YAML."""
+    """Collect a run's motion, a prompt, its words, and its settings as YAML."""
     config = read_config(run)
     made = more | _without_paths({key: config[key] for key in SETTINGS if config.get(key) is not None})
     return {
         "motion": config["motion"]["name"],
         "prompt": _prompt(config),
         "word": config["token"]["word"],
-        "subject_word": _further_words(config).get("subject_token"),
+        "subject_word": _words(config).get("subject_token"),
         "made": yaml.safe_dump(made, sort_keys=False, allow_unicode=True),
     }
 
 
 def _without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what names a place on the machine or is not set."""
+    """Leave out what names a place on the machine or is not set."""
     found = {}
     for key, value in settings.items():
         if value is None or "path" in key or (isinstance(value, str) and "/" in value):
@@ -106,7 +106,7 @@ def _without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _learned(run: Path) -> list[tuple[str, str, str]]:
-    """How many clips of each role and caption."""
+    """Count the clips of each role and caption."""
     if not (run / "clips.csv").is_file():
         return []
     clips = pd.read_csv(run / "clips.csv", keep_default_na=False)
@@ -115,30 +115,29 @@ def _learned(run: Path) -> list[tuple[str, str, str]]:
 
 
 def _measured(run: Path, step: int) -> dict[str, Any] | None:
-    """The newest summary after 1 to `step` steps; step 0 is the base model's."""
+    """Read the newest summary after 1 to `step` steps; step 0 is the base model's."""
     found = [file for file in (run / "evaluation").glob("*/summary.json") if file.parent.name.isdigit()]
     newest = max((file for file in found if 0 < int(file.parent.name) <= step), default=None)
     return None if newest is None else json.loads(newest.read_text(encoding="utf-8"))
 
 
 def _prompt(config: Mapping[str, Any]) -> str:
-    """The motion's prompt with its word and a subject in place."""
-    motion, token = config["motion"], config["token"]
-    words = _further_words(config)
-    subject = "A firefighter"
+    """Fill the motion's prompt with its word and a subject."""
+    motion, words, subject = config["motion"], _words(config), "A firefighter"
     if "subject_token" in words:
-        subject = fill((config["subject"].get("caption") or "A {subject_token} person").strip().rstrip("."), **words)
-    template = motion["prompt"] or prompt_of(motion["caption"])
-    return fill(template, token=str(token["word"]), subject=subject, **words)
+        caption = config["subject"].get("caption") or "A {subject_token} person"
+        subject = fill(caption.strip().rstrip("."), **words)
+    return fill(motion["prompt"] or prompt_of(motion["caption"]), subject=subject, **words)
 
 
-def _further_words(config: Mapping[str, Any]) -> dict[str, str]:
-    """What stands for `{NAME_token}` of every token but the motion's."""
-    return {f"{name}_token": one["word"] for name, one in (config["token"].get("further") or {}).items()}
+def _words(config: Mapping[str, Any]) -> dict[str, str]:
+    """Read what stands for `{token}`, and for `{NAME_token}` of each further token."""
+    further = config["token"].get("further") or {}
+    return {"token": str(config["token"]["word"])} | {f"{name}_token": one["word"] for name, one in further.items()}
 
 
 def base_license(base: str) -> tuple[str | None, str]:
-    """The licence of a base model: as the hub abbreviates it, where that is known, and as a sentence."""
+    """Find the licence of a base model: as the hub abbreviates it, where that is known, and as a sentence."""
     from huggingface_hub import ModelCard
 
     readme = Path(base).expanduser() / CARD

@@ -1,9 +1,9 @@
-"""What `python -m vmc.doctor` looks at, once the packages are there: the run that is asked about, composed as
-`vmc.train` does and not begun, the machine that it needs, its networks and its clips.
+"""What `python -m vmc.doctor` looks at once the packages are there: a run, composed as `vmc.train` does and not begun,
+the machine that it needs, its networks and its clips.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -106,21 +106,21 @@ class PlannedRun:
 
 
 def examine(run: PlannedRun) -> list[Row]:
-    """CPU, memory, disk and GPU, the optimizer where its package is missing, networks and clips."""
+    """Look at CPU, memory, disk and GPU, the optimizer where its package is missing, networks and clips."""
     package = Row.refused("optimizer", partial(arguments, run.config["optimizer"]["_target_"]))
     rows = [processors(run), memory(run), disk(run), *gpu(run), *([package] if package else [])]
     return [*rows, *networks(run), *clips(run)]
 
 
 def processors(run: PlannedRun) -> Row:
-    """Those of this process, against the threads that a run of the miniature takes."""
+    """Compare the processors of this process with the threads that a run of the miniature takes."""
     found = f"{usable_processors()} usable, PyTorch takes {torch.get_num_threads()} threads"
     few = run.config["stack_name"] == "mini" and usable_processors() < 2
     return Row.noted("processors", found, "trainer=cpu asks for 2: add trainer.threads=1" if few else "")
 
 
 def memory(run: PlannedRun) -> Row:
-    """Main memory against what a process takes."""
+    """Compare the free main memory with what a process takes."""
     available, need = available_memory(), RAM.get(run.config["stack_name"], RAM["paper"])
     if available is None:
         return Row("memory", "note", f"not known here; about {need:g} GiB are needed (estimate)")
@@ -129,8 +129,8 @@ def memory(run: PlannedRun) -> Row:
 
 
 def disk_use(run: PlannedRun) -> tuple[int, int] | None:
-    """Bytes in the folder of a run that is trained to its last step, its videos left out: at its end, and while a
-    checkpoint is written, as the oldest is removed only then; None where the sizes of its model are not known.
+    """Compute the bytes of a run that is trained to its last step, without videos: at its end, and while a checkpoint
+    is written, as the oldest is removed only then; None where the sizes of its model are not known.
     """
     config = run.config
     if run.trained is None:
@@ -147,7 +147,7 @@ def disk_use(run: PlannedRun) -> tuple[int, int] | None:
 
 
 def disk(run: PlannedRun) -> Row:
-    """What is free against what the run takes, where it may write at all."""
+    """Compare what is free with what the run takes, where it may write at all."""
     output, cache = Path(run.config["output"]).expanduser(), Path(run.config["cache"] or cache_root()).expanduser()
     remedy = "set output= to a folder that can be written"
     if refused := Row.refused("disk", partial(check_place, "output", output), remedy=remedy):
@@ -171,7 +171,7 @@ def disk(run: PlannedRun) -> Row:
 
 
 def gpu(run: PlannedRun) -> list[Row]:
-    """Whether the run's devices and precision are here, and on a GPU its memory."""
+    """Look for the run's devices and its precision, and on a GPU at the memory."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     found = f"{count} x {torch.cuda.get_device_name(0)}" if count else "none"
     if refused := Row.refused("GPU", partial(build_part, run.config, "trainer")):
@@ -185,7 +185,7 @@ def gpu(run: PlannedRun) -> list[Row]:
 
 
 def gpu_memory(run: PlannedRun, hardware: Hardware) -> Row:
-    """Whether weights, gradients and optimizer state fit into the GPU, as a run itself asks before it begins."""
+    """Check that weights, gradients and optimizer state fit into the GPU, as a run does before it begins."""
     free, total = (part / GIB for part in torch.cuda.mem_get_info(0))
     has = f"{free:.1f} of {total:.1f} GiB free"
     if run.base is None:
@@ -200,7 +200,7 @@ def gpu_memory(run: PlannedRun, hardware: Hardware) -> Row:
 
 
 def networks(run: PlannedRun) -> list[Row]:
-    """A row for the base model, and where the run is scored one for each network of its metrics, or for the metric."""
+    """Look for the base model and, where the run is scored, for each network of its metrics."""
     rows = [_model(run)]
     suite, label = run.parts["metrics"], (run.config.get("motion") or {}).get("label")
     metrics, used = (suite.metrics, suite.used(target=label)) if run.config["evaluate_every"] else ({}, {})
@@ -232,14 +232,13 @@ def _model(run: PlannedRun) -> Row:
 
 
 def _network(part: str, network: NetworkFile[Any]) -> Row:
-    """Whether a file is there and has the SHA-256 that is published or was recorded, if there is either."""
+    """Check that a file is there and has the SHA-256 that is published or was recorded, if there is either."""
     path, name = network.path, FILES.get(network.path.name, part)
     if not path.name:
         return Row(part, "note", "no file is named: its library downloads it when it is needed")
-    if not path.is_file() and not (path.is_dir() and any(path.iterdir())):
-        return Row(
-            name, "fails", f"{path} is missing", network.get or f"set metrics.{part}.path to a file that is there"
-        )
+    if network.missing():
+        get = network.get or f"set metrics.{part}.path to a file that is there"
+        return Row(name, "fails", f"{path} is missing", get)
     if PACKAGE in path.parents:
         return Row(name, "ok", SHIPPED)
     source = SOURCES.get(name)
@@ -254,7 +253,7 @@ def _network(part: str, network: NetworkFile[Any]) -> Row:
 
 
 def clips(run: PlannedRun) -> list[Row]:
-    """A row for the run's clips, found and counted, none of them opened; none where they are rendered when needed."""
+    """Find and count the run's clips, without opening one; no row where they are rendered when they are needed."""
     data, motion, seed = run.config["data"], build_part(run.config, "motion"), run.config["seed"]
     path, jester = data["path"], data["source"]["_target_"].endswith(".Jester")
     part = "Jester" if jester else "clips"
@@ -275,20 +274,16 @@ def clips(run: PlannedRun) -> list[Row]:
     return [Row(part, "ok", found, f"python -m vmc.prepare jester {path} looks for every frame" if jester else "")]
 
 
-def count_rows(sizes: Sizes = ZEROSCOPE) -> Iterator[HeldMemory]:
-    """What a training of each row holds."""
-    for parameters, precision, optimizer in MEASURED:
-        config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
-        state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
-        yield count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
+def held_by(parameters: str, precision: str, optimizer: str, *, sizes: Sizes = ZEROSCOPE) -> HeldMemory:
+    """Count what a training holds with a choice of `parameters`, `trainer.precision` and `optimizer`."""
+    config = compose("train", [f"parameters={parameters}", f"optimizer={optimizer}"])
+    state_bytes = STATE_BYTES[config.optimizer._target_.rpartition(".")[2]]
+    return count_held(sizes, build_part(config, "parameters"), precision=precision, state_bytes=state_bytes)
 
 
-def table() -> list[str]:
-    """In Markdown, in GiB, for the clips of `model=zeroscope`."""
-    rows = [
-        (*words, f"{held.bytes / GIB:.1f}", *MEASURED[words])
-        for words, held in zip(MEASURED, count_rows(), strict=True)
-    ]
+def memory_table() -> list[str]:
+    """Format what the choices of `MEASURED` hold and take, in Markdown, for the clips of `model=zeroscope`."""
+    rows = [(*words, f"{held_by(*words).bytes / GIB:.1f}", *peaks) for words, peaks in MEASURED.items()]
     video = compose("train", ["stack=paper"]).model
     return [
         f"GiB, {video['frames']} frames of {video['size']} px, batch_size=1 (an exemplar and a regularization clip).",

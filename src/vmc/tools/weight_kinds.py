@@ -1,6 +1,7 @@
 """Whether a local file or folder is what its loader needs; every kind is opened by the loader that runs use."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ CLIP_ARCHITECTURE = "ViT-B-32-quickgelu"
 def check(
     path: Path, *, kind: str | None = None, architecture: str = CLIP_ARCHITECTURE, labels: Path | None = None
 ) -> str:
-    """A sentence on what a file or folder is, once its loader has opened it.
+    """Open a file or folder by its loader, and say in a sentence what it is.
 
     Args:
         path: the file or folder.
@@ -34,9 +35,10 @@ def check(
     kind = kind or recognize(path)
     if kind not in KINDS:
         raise VmcError(f"--as is {kind}; it must be one of {', '.join(KINDS)}")
-    more: dict[str, Any] = {"architecture": architecture} if kind == "clip" else {}
+    classes: dict[str, Any] = {"labels": labels}
+    more = {"clip": {"architecture": architecture}, "trn": classes, "tsm": classes}
     try:
-        return f"{path} is {KINDS[kind](path, **({'labels': labels} if kind in ('trn', 'tsm') else more))}"
+        return f"{path} is {KINDS[kind](path, **more.get(kind, {}))}"
     except VmcError:
         raise
     except Exception as error:  # libraries raise of every kind for a damaged file
@@ -51,13 +53,15 @@ TENSORS = {
     "tsm": ("features.", "classifier."),
 }
 """What the names of a kind's tensors begin with."""
-FOLDERS = {"model_index.json": "pipeline", "unet": "pipeline", "open_clip_config.json": "clip"}
-FOLDERS["config.json"] = "video-classifier"
-"""What tells the kind of a folder that holds it, in this order."""
+FOLDERS = {
+    **{"model_index.json": "pipeline", "unet": "pipeline", "open_clip_config.json": "clip"},
+    "config.json": "video-classifier",
+}
+"""A name in a folder -> the folder's kind; the first that is there is taken."""
 
 
 def recognize(path: Path) -> str:
-    """The kind of a file or folder by what it holds. No code of a file's is run.
+    """Find out the kind of a file or folder by what it holds; no code of a file's is run.
 
     Raises:
         VmcError: it does not read, or is none of `KINDS`.
@@ -85,7 +89,7 @@ def recognize(path: Path) -> str:
 
 
 def _pipeline(path: Path) -> str:
-    """Every part through its family, one after the other, in half precision to save memory."""
+    """Open every part by its family, one after the other, in half precision to save memory."""
     from vmc.models.pipelines import family_of
 
     base = family_of(path)(path=path, strict=True)
@@ -97,7 +101,7 @@ def _pipeline(path: Path) -> str:
 
 
 def _count(weights: nn.Module | Mapping[str, torch.Tensor], path: Path) -> int:
-    """How many parameters there are; all must be finite."""
+    """Count the parameters, which must all be finite."""
     tensors = dict(weights.named_parameters()) if isinstance(weights, nn.Module) else weights
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -119,23 +123,14 @@ def _delta(path: Path) -> str:
     return f"a vmc delta of step {about.get('step')} ({trained}: {size}), trained on {about.get('base')}"
 
 
-def _trn(path: Path, labels: Path | None) -> str:
+def _gesture_classifier(path: Path, labels: Path | None, *, kind: str) -> str:
+    from vmc.metrics.networks.classifiers import load_tsm, read_labels
     from vmc.metrics.networks.trn import load_trn
 
-    return _gesture_classifier(path, labels, load_trn, "a TRN")
-
-
-def _tsm(path: Path, labels: Path | None) -> str:
-    from vmc.metrics.networks.classifiers import load_tsm
-
-    return _gesture_classifier(path, labels, load_tsm, "an online TSM")
-
-
-def _gesture_classifier(path: Path, labels: Path | None, load: Callable[..., nn.Module], kind: str) -> str:
-    from vmc.metrics.networks.classifiers import read_labels
-
     classes = len(read_labels(labels))
-    return f"{kind} gesture classifier of {classes} classes ({_count(load(path, classes=classes), path):,} parameters)"
+    load, article = (load_trn, "a") if kind == "TRN" else (load_tsm, "an online")
+    network = load(path, classes=classes)
+    return f"{article} {kind} gesture classifier of {classes} classes ({_count(network, path):,} parameters)"
 
 
 def _sscd(path: Path) -> str:
@@ -177,8 +172,8 @@ def _video_classifier(path: Path) -> str:
 KINDS: Mapping[str, Callable[..., str]] = {
     "pipeline": _pipeline,
     "delta": _delta,
-    "trn": _trn,
-    "tsm": _tsm,
+    "trn": partial(_gesture_classifier, kind="TRN"),
+    "tsm": partial(_gesture_classifier, kind="TSM"),
     "sscd": _sscd,
     "clip": _clip,
     "video-classifier": _video_classifier,

@@ -81,14 +81,12 @@ def compose_run(overrides: Sequence[str], *, scored: bool, parts: bool = True) -
 class PlainLoop:
     """A loop like the release's, and the loops between it and ours.
 
-    Args:
-        choices: name of each choice -> the overrides that make it as the plain loop does (none where it is no key of
-            the config), and what the plain loop does.
-        scored: as for `compose_run`.
+    A choice is made as the plain loop does by overrides (none where it is no key of the config), and has a clause that
+    says what the plain loop does.
     """
 
     choices: Mapping[str, tuple[Sequence[str], str]]
-    scored: bool
+    scored: bool  # as for `compose_run`
 
     def config(self, overrides: Sequence[str], plain: Collection[str] = ()) -> dict[str, Any]:
         """Compose a run in which those choices in `plain` that are keys are made as the plain loop makes them."""

@@ -23,27 +23,20 @@ Make = Callable[[Sequence[int]], Array]
 
 @dataclass(frozen=True, kw_only=True)
 class Shards:
-    """Consecutive items, uint8 arrays of one shape; item `number` is a function of its number and the settings.
+    """Consecutive items, uint8 arrays of one shape; an item is a function of its number and the settings.
 
-    Args:
-        name: of the folder and on the bar.
-        make: numbers -> the items stacked. Where several processes are to run it, it must be picklable: a function
-            of a module, or a `functools.partial` of one.
-        shape: of one item.
-        settings: all that decides an item besides its number, the renderer's hash among it; other settings have
-            another folder. Taken by their `repr`.
-        count: how many items.
-        first: the number of the first.
-        per_shard: items in a file.
+    The settings are all that decides an item besides its number, the renderer's hash among it, and are taken by their
+    `repr`; other settings have another folder. Where several processes are to run `make`, it must be picklable: a
+    function of a module, or a `functools.partial` of one.
     """
 
-    name: str
-    make: Make
-    shape: tuple[int, ...]
+    name: str  # of the folder and on the bar
+    make: Make  # numbers -> the items stacked
+    shape: tuple[int, ...]  # of one item
     settings: tuple[object, ...]
-    count: int
-    first: int = 0
-    per_shard: int = 250
+    count: int  # of the items
+    first: int = 0  # number of the first item
+    per_shard: int = 250  # items in a file
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -54,7 +47,7 @@ class Shards:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the files lie."""
+        """The folder of the files."""
         key = hashlib.sha256(repr((self.settings, self.shape, self.per_shard)).encode()).hexdigest()[:12]
         return cache_root() / "mini" / f"{self.name.replace(' ', '-')}-{key}"
 
@@ -69,7 +62,7 @@ class Shards:
         return [file for file in self.files if not file[0].is_file()]
 
     def prepare(self, *, workers: int, enough: Callable[[], bool] = lambda: False) -> bool:
-        """Make the shards that are missing; whether all are there. `enough` is asked after each shard."""
+        """Make the shards that are missing until `enough`, asked after each, says stop; whether all are there."""
         return write_shards(self.make, self.files, name=self.name, workers=workers, enough=enough)
 
     @cached_property

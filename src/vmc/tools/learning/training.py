@@ -31,51 +31,37 @@ SAVE_SECONDS, SHOW_SECONDS = 120.0, 900.0
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is trained: networks, their loss and their measurement.
+    """What is trained: networks, their loss and their measurement. Draws are functions of the seed and the step."""
 
-    Args:
-        name: in the log and on the bar.
-        networks: made anew, with the weights of the first step, in the mode they are trained in.
-        rate: of Muon.
-        steps: length of the schedule if the options name none.
-        loss_of: networks and step -> the loss; every draw is a function of the seed and the step.
-        measure: the averaged networks in eval mode and the step -> one figure on data never trained on, for the log.
-        identity: what must be equal to go on with a folder, the renderer's hash and the network's shape among it.
-        export: writes the averaged networks in their published formats into the folder, given the progress.
-        show: draws what the networks do, now and then.
-        measure_every: steps between measurements; there is one at the end in any case.
-        edges: parts of the names of matrices that AdamW trains.
-    """
-
-    name: str
-    networks: Mapping[str, nn.Module]
-    rate: float
-    steps: int
-    loss_of: Callable[[nn.ModuleDict, int], Tensor]
+    name: str  # in the log and on the bar
+    networks: Mapping[str, nn.Module]  # made anew, with the weights of the first step, in the mode they are trained in
+    rate: float  # of Muon
+    steps: int  # length of the schedule if the options name none
+    loss_of: Callable[[nn.ModuleDict, int], Tensor]  # of networks and step
+    # Of the averaged networks in eval mode and the step: one figure on data never trained on, for the log.
     measure: Callable[[nn.ModuleDict, int], float]
+    # What must be equal to go on with a folder, the renderer's hash and the network's shape among it.
     identity: Mapping[str, Any] = field(default_factory=dict)
+    # Writes the averaged networks in their published formats into the folder.
     export: Callable[[nn.ModuleDict, Path, "TaskProgress"], None] = lambda networks, folder, progress: None
-    show: Callable[[], None] = lambda: None
-    measure_every: int = MEASURE_EVERY
-    edges: tuple[str, ...] = EDGES
+    show: Callable[[], None] = lambda: None  # draws what the networks do, now and then
+    measure_every: int = MEASURE_EVERY  # steps between measurements; there is one at the end in any case
+    edges: tuple[str, ...] = EDGES  # parts of the names of matrices that AdamW trains
 
 
 @dataclass(kw_only=True)
 class TaskProgress:
-    """How far the task `name` is: updates done of its schedule, and seconds of training, all calls together.
+    """How far a task is."""
 
-    `identity` is the configuration.
-    """
-
-    identity: dict[str, Any]
-    name: str
-    steps: int
-    step: int = 0
-    seconds: float = 0.0
+    identity: dict[str, Any]  # of the task, and the seed
+    name: str  # of the task
+    steps: int  # length of the schedule
+    step: int = 0  # updates done
+    seconds: float = 0.0  # of training, all calls together
 
     @property
     def steps_done(self) -> dict[str, int]:
-        """By the name that it has in the log."""
+        """Updates done by the name of the phase in the log."""
         return {self.name: self.step}
 
 
@@ -84,23 +70,14 @@ class TaskProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What every training's command takes.
+    """What every training's command takes."""
 
-    Args:
-        output: the folder, a new one or one to go on with.
-        minutes: budget of this call, 0 = until the schedule is done.
-        seed: of the first weights and of all draws.
-        steps: length of the schedule; None is the folder's, or the task's own.
-        threads: threads, and rendering processes.
-        device: cpu or cuda.
-    """
-
-    output: Path
-    minutes: float = 0.0
-    seed: int = 0
-    steps: int | None = None
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    device: str = "cpu"
+    output: Path  # the folder, a new one or one to go on with
+    minutes: float = 0.0  # budget of this call, 0 = until the schedule is done
+    seed: int = 0  # of the first weights and of all draws
+    steps: int | None = None  # length of the schedule; None is the folder's, or the task's own
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)  # and rendering processes
+    device: str = "cpu"  # or cuda
 
     def __post_init__(self) -> None:
         if self.minutes < 0:
@@ -112,19 +89,19 @@ class TrainOptions:
 
 @dataclass
 class Clock:
-    """When a call ends: its minutes are over (0 = never), or it was asked to by a signal."""
+    """When a call ends: its minutes are over (0 = never), or a signal asks for it."""
 
     minutes: float = 0.0
     asked: bool = False
     _start: float = field(default_factory=time.monotonic)
 
     def over(self) -> bool:
-        """Whether to stop at the next chance."""
+        """Whether the call is to stop at the next chance."""
         return self.asked or bool(self.minutes and time.monotonic() - self._start >= 60 * self.minutes)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the call after the step they come in; a second SIGINT is Python's own."""
+        """End the call at SIGTERM or SIGINT, after the step in which it comes; a second SIGINT is Python's own."""
 
         def ask(number: int, _: FrameType | None) -> None:
             self.asked = True
@@ -138,7 +115,7 @@ class Clock:
 
 
 def train(task: Task, options: TrainOptions) -> TaskProgress:
-    """Begin or go on with a task, as far as the minutes reach; say where it stands.
+    """Begin a task or go on with it, as far as the minutes reach, and print where it stands.
 
     Raises:
         VmcError: the folder is of another configuration, or its state damaged.
@@ -171,13 +148,13 @@ def train(task: Task, options: TrainOptions) -> TaskProgress:
 def run_steps(
     task: Task, learner: Learner, *, folder: "TrainingFolder", clock: Clock, save: Callable[[float], None]
 ) -> bool:
-    """Learn, log, measure, show, save, and stop in time; whether the schedule is done.
+    """Learn, log, measure, show and save until the schedule is done, which is returned, or the clock says stop.
 
     Args:
         task: what is trained.
-        learner: of its networks.
-        folder: that the log is in.
-        clock: when to stop.
+        learner: trains its networks.
+        folder: has the log.
+        clock: says when to stop.
         save: writes the state, also at the end; given the seconds that were trained since the last time.
     """
     losses = list[float]()
@@ -208,7 +185,7 @@ def run_steps(
 
 
 def read_progress(task: Task, options: TrainOptions) -> tuple[TaskProgress, dict[str, Tensor]] | None:
-    """How far a task is in the folder, with its tensors; None if it has not begun.
+    """Read how far a task is in the folder, with its tensors; None if it has not begun.
 
     Raises:
         VmcError: the folder is of another configuration, or its state damaged.
@@ -260,14 +237,14 @@ class TrainingFolder:
                 rows.to_csv(temporary, index=False, lineterminator="\r\n")
 
     def write(self, progress: Any, tensors: Mapping[str, Tensor], learner: Learner | None = None) -> None:
-        """Replace the state, the optimizers' state first: one that is a little too new does no harm."""
+        """Write the state, the optimizers' first: one that is a little too new does no harm."""
         if learner is not None:
             with atomic_write(self.optimizer) as temporary:
                 torch.save(learner.optimizer_state(), temporary)
         save_tensors(tensors, self.state, about=asdict(progress))
 
     def read(self) -> tuple[Any, dict[str, Tensor]] | None:
-        """The state, or None where there is none yet.
+        """Read the state; None where there is none yet.
 
         Raises:
             VmcError: the file is damaged, or the folder holds something else.
