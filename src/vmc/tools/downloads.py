@@ -1,8 +1,7 @@
-"""Published weights: where each is, under which licence, and how it is brought here.
+"""Published weights: where each is, under which licence, and how it is downloaded.
 
-The file names are those that `conf/metrics/paper.yaml` looks for, the hub names those of `conf/model/`.
-
-Both go through `huggingface_hub`, which goes on where a download broke off.
+The file names are those that `conf/metrics/paper.yaml` looks for, the hub names those of `conf/model/`. Both are
+downloaded by `huggingface_hub`, which goes on where a download broke off.
 """
 
 import json
@@ -23,11 +22,11 @@ VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  #
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A published network: what it is, about how many GB, and what is known of its licence, and where from."""
+    """A published network."""
 
     title: str
-    license: str
-    size: float
+    license: str  # what is known of it, and where from
+    size: float  # GB, about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +110,12 @@ SOURCES: dict[str, FileSource | HubSource] = {
 
 
 def weights_folder() -> Path:
-    """Where single files go, as `conf/metrics/paper.yaml` has it: `$VMC_WEIGHTS`, else `weights` in this folder."""
+    """The folder of single files, as in `conf/metrics/paper.yaml`: `$VMC_WEIGHTS`, else `weights` in this folder."""
     return Path(os.environ.get("VMC_WEIGHTS") or "weights").expanduser()
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """Address, SHA-256 and size of a downloaded file, as recorded beside it; empty without a readable record."""
+    """Read address, SHA-256 and size of a downloaded file from its record; empty without one that can be read."""
     try:
         content = json.loads(_record(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -125,16 +124,16 @@ def record_of(path: Path) -> dict[str, Any]:
 
 
 def expected_sha256(path: Path, published: str | None) -> tuple[str | None, str]:
-    """The SHA-256 that a file should have, None where nobody knows, and where it is said."""
-    return (
-        (published, "published") if published else (record_of(path).get("sha256"), f"recorded in {_record(path).name}")
-    )
+    """Find the SHA-256 that a file should have, None where nobody knows, and say where it stands."""
+    if published:
+        return published, "published"
+    return record_of(path).get("sha256"), f"recorded in {_record(path).name}"
 
 
 def get_file(
     url: str, path: Path, *, sha256: str | None = None, inspect: Callable[[Path], object] = lambda file: None
 ) -> bool:
-    """Download a file, or check the one that is there; whether it had to be downloaded.
+    """Download a file, or check the one that is there; return whether it had to be downloaded.
 
     Args:
         url: where it is published.
@@ -164,7 +163,7 @@ def get_file(
 
 
 def _check(url: str, path: Path, file: Path, published: str | None, inspect: Callable[[Path], object]) -> None:
-    """Compare a file that is at `path`, or is to go there, with what is known of it, and record it."""
+    """Compare a file that is at `path`, or is to go there, with what is known of it, and write its record."""
     expected, origin = expected_sha256(path, published)
     digest, sent = sha256_of(file), file != path
     if expected not in (None, digest):
@@ -190,7 +189,7 @@ def _record(path: Path) -> Path:
 
 
 def _download(url: str, path: Path) -> Path:
-    """The whole file beside `path`, from where an earlier download broke off."""
+    """Download the whole file beside `path`, from where an earlier download broke off."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get
@@ -236,7 +235,7 @@ def hub_is_offline() -> bool:
 
 
 def get_repository(repository: str, family: str | None) -> Path:
-    """The local folder of a hub repository, downloaded where it is not complete in the hub's cache.
+    """Find the local folder of a hub repository, and download what is missing in the hub's cache.
 
     Args:
         repository: its name.
@@ -269,7 +268,7 @@ def get_repository(repository: str, family: str | None) -> Path:
 
 
 def cached_folder(repository: str, family: str) -> Path | None:
-    """Where a pipeline is in the hub's cache; None where a part or its weights are not, or nobody can tell."""
+    """Find a pipeline in the hub's cache; None where a part or its weights are missing, or nobody can tell."""
     from vmc.models.loading import snapshot
     from vmc.models.pipelines import families
 
@@ -282,9 +281,9 @@ def cached_folder(repository: str, family: str) -> Path | None:
 
 
 def check_contents(folder: Path) -> int:
-    """How many files of a cached repository were compared with the SHA-256 that the hub publishes.
+    """Compare the large files of a cached repository with the SHA-256 that the hub publishes, and count them.
 
-    In the cache a large file is a link to one that is named by it.
+    In the cache a large file is a link to one that is named by its SHA-256.
 
     Raises:
         VmcError: a file's content is another.

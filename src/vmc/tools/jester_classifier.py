@@ -127,7 +127,7 @@ def decode(numbers: Sequence[int], *, root: str, split: str, frames: int, size: 
 
 @cache
 def _opened(root: str, split: str) -> tuple[Jester, list[str]]:
-    """Once in every process: the table is long."""
+    """Open the folder once in every process: the table is long."""
     source = Jester(root)
     return source, source.index(split)["id"].tolist()
 
@@ -241,7 +241,7 @@ class JesterPlan:
             raise VmcError(f"--rate is {self.rate}; it must be more than 0")
 
     def splits(self) -> tuple[Split, Split]:
-        """Clips to learn from, and clips to choose by.
+        """Find the clips to learn from, and those to choose by.
 
         Raises:
             VmcError: tables that disagree, or too few clips of a class.
@@ -254,7 +254,7 @@ class JesterPlan:
         return training, validation
 
     def network(self, seed: int) -> TRN:
-        """The network of the first step, in training mode.
+        """Make the network of the first step, in training mode.
 
         Raises:
             VmcError: weights that are of another arch or other classes.
@@ -268,12 +268,12 @@ class JesterPlan:
 
 
 def train_classifier(plan: JesterPlan, options: TrainOptions, output: Path) -> TaskProgress | None:
-    """Begin or go on, and at the end write the file; None if not all clips are decoded yet.
+    """Begin the training or go on with it, and at the end write the file; None if not all clips are decoded yet.
 
     Args:
         plan: what is trained.
-        options: their `output` is the folder of the training, beside the file.
-        output: the file.
+        options: the options of the training; their `output` is its folder, beside the file.
+        output: the file of the classifier.
 
     Raises:
         VmcError: the file is of something else, the folder of another configuration, or the clips are not as needed.
@@ -334,7 +334,7 @@ def _task(plan: JesterPlan, options: TrainOptions, training: Split, validation: 
 
 
 def _read_right(network: nn.Module, clips: Split, device: str) -> NDArray[np.bool_]:
-    """Which of the used clips a network in eval mode reads right; few are in memory at a time."""
+    """Find which of the used clips a network in eval mode reads right; few are in memory at a time."""
     parts = [clips.used[start : start + AT_ONCE] for start in range(0, len(clips.used), AT_ONCE)]
     found = [
         classes_of(network, clips.shards.items(part.tolist()), device=device) == clips.labels[part]
@@ -361,10 +361,10 @@ def _publish(
 
     Args:
         best: the checkpoint that was chosen.
-        output: its place.
-        right: which of the used validation clips it reads right.
+        output: where it goes.
+        right: which of the used validation clips the network reads right.
         splits: clips that it has learned from, and clips that it was chosen by.
-        progress: of the training, which is done.
+        progress: the progress of the training, which is done.
     """
     training, validation = splits
     labels = validation.labels[validation.used]

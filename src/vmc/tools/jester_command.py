@@ -26,14 +26,14 @@ PROMPT = "{subject} doing the {token} sign."
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenMotion:
-    """A class of Jester with the caption of its clips, and its name in `conf/motion`, None where it is not there."""
+    """A class of Jester with the caption of its clips."""
 
     label: str
-    name: str | None = None
+    name: str | None = None  # in `conf/motion`; None where it is not there
     caption: str = CAPTION
 
     def overrides(self) -> list[str]:
-        """What chooses it on the command line of a training."""
+        """The overrides that choose the class for a training."""
         if self.name is not None:
             return [f"motion={self.name}"]
         name = re.sub(r"\W+", "_", self.label).strip("_").lower()
@@ -42,7 +42,7 @@ class ChosenMotion:
 
 
 def choose_motion(text: str, configs: Path) -> ChosenMotion:
-    """The motion of that name, or with that class, among the configs; any other text is taken for a class.
+    """Find the motion of that name, or of that class, among the configs; any other text is taken for a class.
 
     Raises:
         VmcError: a motion of the configs that is no class of Jester.
@@ -91,7 +91,7 @@ def prepare_jester(source: Jester, motion: ChosenMotion, *, seed: int, export: P
 
 
 def _counts(checks: Sequence[SplitCheck]) -> list[str]:
-    """A row a class, a column a split; totals beside the published ones."""
+    """Format a table of a row a class and a column a split, with totals above the published ones."""
     rows = [("class", *(check.split for check in checks))]
     for label in sorted({label for check in checks for label in check.labels}):
         rows.append((label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)))
@@ -100,7 +100,7 @@ def _counts(checks: Sequence[SplitCheck]) -> list[str]:
 
 
 def _export(folder: Path, parts: Mapping[str, Sequence[Clip]]) -> None:
-    """A folder of clips for each part, with a `captions.csv`, as `data=videos` reads them; whole or not at all."""
+    """Write a folder of clips for each part, with a `captions.csv`, as `data=videos` reads them; all or nothing."""
     with atomic_folder(folder, remedy="name another folder with --export") as temporary:
         for part, clips in parts.items():
             rows = [(f"{clip.path.name}.mp4", clip.caption) for clip in clips]
@@ -111,12 +111,12 @@ def _export(folder: Path, parts: Mapping[str, Sequence[Clip]]) -> None:
 
 
 def train_command(source: Jester, motion: ChosenMotion, *, seed: int, exported: Path | None = None) -> str:
-    """The command that draws what `source` draws: the paper's stack from Jester's own folder, any from videos.
+    """Write the command that draws what `source` draws: the paper's stack from Jester's own folder, any from videos.
 
     Args:
         source: the clips.
         motion: the class of the exemplars.
-        seed: of the run.
+        seed: the seed of the run.
         exported: the folder with the drawn clips as videos, which are trained on then; None for Jester's own.
     """
     usual, count = Jester(None), source.regularization_count

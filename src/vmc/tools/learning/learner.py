@@ -1,10 +1,10 @@
-"""How small networks are trained: with a moving average and optimizers that survive a restart; and what all trainings
-of a TRN have in common, whatever the clips: the miniature's classifier and one of Jester's.
+"""How small networks are trained, with a moving average and optimizers that survive a restart; and what the trainings
+of a TRN have in common: that of the miniature's classifier and that of one for Jester.
 
 Matrices are trained with Muon (Jordan et al., 2024), momentum that is made orthogonal before it is applied. With the
 small batches that two cores allow it needs several times fewer steps than AdamW alone.
 
-Axes: B or N clips, S = 8 segments, F frames, C colours, H and W, K classes.
+Axes: B or N clips, S = 8 segments, F frames, C colors, H and W pixels, K classes.
 """
 
 import copy
@@ -37,7 +37,7 @@ EDGES = ("conv_in.", "conv_out.", "embedding.weight")
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix with singular values of 0.7 to 1.2; of a convolution's weights, each filter is a row."""
+    """Compute the nearest matrix with singular values of 0.7 to 1.2; each filter of a convolution is a row."""
     rows = matrix.flatten(1)
     tall = rows.shape[0] > rows.shape[1]
     rows = rows.T if tall else rows
@@ -49,7 +49,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For weights of two and more dimensions that are neither first nor last layers nor embeddings.
+    """Muon for weights of two and more dimensions that are neither first nor last layers nor embeddings.
 
     `torch.optim.Muon` takes matrices alone, no convolutions. `lr` is the change of a weight matrix in a step, as a
     share of an orthogonal matrix.
@@ -73,15 +73,13 @@ class Muon(torch.optim.Optimizer):
 
 
 class Learner:
-    """Trains networks, their matrices with Muon and all else with AdamW, and averages them.
+    """Trains networks, their matrices with Muon and all else with AdamW, and averages weights and running statistics.
 
     Args:
-        networks: by name, on their device, in the mode they are trained in.
-        rate: of Muon, after warming up.
-        steps: length of the schedule.
+        networks: the networks by name, on their device, in the mode they are trained in.
+        rate: the rate of Muon after warming up.
+        steps: the length of the schedule.
         edges: parts of the names of matrices that AdamW trains.
-
-    Running statistics are averaged as the weights are.
     """
 
     def __init__(
@@ -105,13 +103,13 @@ class Learner:
 
     @property
     def share(self) -> float:
-        """How much of their rates the optimizers use in the step to come."""
+        """The share of their rates that the optimizers use in the next step."""
         falling = 0.5 * (1 + math.cos(math.pi * min(self.step / self.steps, 1.0)))
         warm = min(1.0, (self.step - self._warm_from + 1) / WARM_UP)
         return warm * (LAST + (1 - LAST) * falling)
 
     def learn(self, loss: Tensor) -> float:
-        """Make one update; the loss as a number.
+        """Make one update, and return the loss as a number.
 
         Raises:
             VmcError: the loss is not finite.
@@ -139,7 +137,7 @@ class Learner:
         return value
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and average for the state file, of embedding tables only the rows that have moved."""
+        """Collect weights and average for the state file, of embedding tables only the rows that have moved."""
         found: dict[str, Tensor] = {}
         for place, networks in (("weights", self.networks), ("average", self.average)):
             for name, tensor in networks.named_parameters():
@@ -153,7 +151,7 @@ class Learner:
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Take weights and average of `tensors()`; the optimizers begin anew and warm up.
+        """Restore weights and average from `tensors()`; the optimizers begin anew and warm up.
 
         Raises:
             VmcError: a tensor is missing or of another shape.
@@ -169,12 +167,12 @@ class Learner:
         self.step = self._warm_from = step
 
     def optimizer_state(self) -> dict[str, Any]:
-        """For a file of its own, which need not travel."""
+        """Collect the optimizers' state for a file of its own, without which a training can go on, too."""
         states = [optimizer.state_dict() for optimizer in self._optimizers]
         return {"names": self._names(), "warm_from": self._warm_from, "states": states}
 
     def restore_optimizer(self, stored: Mapping[str, Any] | None) -> bool:
-        """Take what `optimizer_state` gave; False, and nothing done, where there is none or it is of other networks."""
+        """Restore what `optimizer_state` gave; False, and nothing done, where it is None or of other networks."""
         if stored is None or stored.get("names") != self._names():
             return False
         for optimizer, state in zip(self._optimizers, stored["states"], strict=True):
@@ -187,7 +185,7 @@ class Learner:
 
 
 def _buffers(networks: nn.ModuleDict) -> dict[str, Tensor]:
-    """Running statistics: what the state of the networks holds besides parameters."""
+    """Collect the running statistics: what the state of the networks holds besides parameters."""
     kept = networks.state_dict(keep_vars=True)
     return {name: tensor for name, tensor in networks.named_buffers() if name in kept}
 
@@ -199,12 +197,12 @@ TRN_RATE = 0.015
 SMOOTHING = 0.1
 """Share of every label that is spread over all classes."""
 TRN_EDGES = ("stem.weight", "conv1_7x7_s2.weight", ".3.weight")
-"""The first layer of either backbone and the last ones, as `Learner` wants them."""
+"""The `edges` of a TRN for `Learner`: the first layer of either backbone, and the last ones."""
 AT_ONCE = 32
 ZOOM, SHIFT = 0.08, 0.07
 """Largest change of scale, as a factor beyond 1, and of place, in picture widths."""
 GAIN, CHANNEL_GAIN, BRIGHTNESS, SATURATION = 0.2, 0.06, 20.0, 0.3
-"""Largest changes of contrast, of a single channel, of all pixels in 255ths, and of distance from grey."""
+"""Largest changes of contrast, of a single channel, of all pixels in 255ths, and of distance from gray."""
 BLUR, NOISE = 0.8, 6.0
 """Largest deviations of the blur, in pixels, and of the noise, in 255ths; half of the clips have neither."""
 
@@ -217,26 +215,26 @@ class ClipBatch(NamedTuple):
 
 
 def to_frames(frames_BSHWC: NDArray[np.uint8]) -> Tensor:
-    """frames_BSCHW as floats of 0..255."""
+    """Convert decoded clips to frames_BSCHW, floats of 0..255."""
     return torch.from_numpy(frames_BSHWC).permute(0, 1, 4, 2, 3).float()
 
 
 def make_network(seed: int, *, arch: str, classes: int) -> TRN:
-    """The network with the weights of the first step, in training mode."""
+    """Make the network with the weights of the first step, in training mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "classifier weights"))
         return TRN(arch=arch, classes=classes).train()
 
 
 def loss_of(network: nn.Module, batch: ClipBatch, *, device: str) -> Tensor:
-    """The cross-entropy with smoothed labels."""
+    """Compute the cross-entropy with smoothed labels."""
     logits_BK = network(batch.frames_BSCHW.to(device))
     return F.cross_entropy(logits_BK, batch.labels_B.to(device), label_smoothing=SMOOTHING)
 
 
 @torch.no_grad()
 def classes_of(network: nn.Module, frames_NSHWC: NDArray[np.uint8], *, device: str) -> NDArray[np.int64]:
-    """The class that a network in eval mode reads in each clip."""
+    """Classify clips by a network in eval mode."""
     parts = [frames_NSHWC[start : start + AT_ONCE] for start in range(0, len(frames_NSHWC), AT_ONCE)]
     return np.concatenate([network(to_frames(part).to(device)).argmax(1).cpu().numpy() for part in parts])
 
