@@ -72,11 +72,9 @@ def _add_options(parser: ArgumentParser, command: str) -> None:
     if command in ("train", "choices"):
         add("--steps", default=10, help="measured at a time (10)")
     if command not in ("choices", "startup"):
-        plain = "with a loop like the release's, and the share of every choice"
-        parser.add_argument("--compare", choices=["plain"], help=plain)
+        parser.add_argument("--compare", choices=["plain"], help="with a loop like the release's, choice by choice")
     if command == "train":
-        kernels = "seconds of its kernels, by kind: a GPU's, or PyTorch's operators on a CPU"
-        parser.add_argument("--kernels", action="store_true", help=kernels)
+        parser.add_argument("--kernels", action="store_true", help="seconds of its kernels (CPU: operators), by kind")
     if command in ("train", "generate"):
         add("--beside", help="measured beside so many busy processes too")
     if count := {"generate": 16, "evaluate": 24, "choices": 8}.get(command):

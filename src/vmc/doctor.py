@@ -14,8 +14,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Print the table; the exit status: 0, 1 where the run cannot be made here, 2 for overrides that are wrong."""
     parser = ArgumentParser(prog="python -m vmc.doctor", description="What this machine can run, and what is missing.")
     parser.add_argument("--stack", choices=("mini", "paper"), default="mini", help="that is to run (mini)")
-    memory = "only the GPU memory of the paper's stack against the choices that save it, as a table"
-    parser.add_argument("--memory", action="store_true", help=memory)
+    parser.add_argument("--memory", action="store_true", help="only a table of GPU memory against choices that save it")
     overrides = "of vmc.train, such as model=modelscope data.path=DIR: the run that is looked at (the stack's default)"
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     arguments = parser.parse_intermixed_args(words)

@@ -1,7 +1,7 @@
 """What is done with clips before runs use them.
 
 `python -m vmc.prepare clips DIR` shows what a run would train on;
-`python -m vmc.prepare jester PATH` verifies it, counts it, draws a run's clips and exports them;
+`python -m vmc.prepare jester PATH` verifies and counts Jester, and draws a run's clips and exports them;
 `python -m vmc.prepare classifier PATH --output FILE` trains the gesture classifier that measures motions.
 """
 
@@ -26,7 +26,7 @@ BACKBONES = {"small": "SmallResNet", "bninception": "BNInception"}
 
 @told
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs the command; the exit status: 0 done, 2 something the user can put right."""
+    """Run the command; the exit status: 0 done, 2 something the user can put right."""
     description = "Looks at clips, and makes Jester ready for runs."
     parser = ArgumentParser(prog="python -m vmc.prepare", description=description)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -46,21 +46,18 @@ def _command(commands: Any, run: Callable[[Namespace], None], does: str) -> Call
 
 def _add_counts(add: Callable[..., Any]) -> None:
     add("--exemplars", type=int, default=10, metavar="N", help="clips of the motion that a run draws (10)")
-    related = "clips of each of the two regularization classes (50)"
-    add("--regularization-count", type=int, default=50, metavar="N", help=related)
+    add("--regularization-count", type=int, default=50, metavar="N", help="clips of each regularization class (50)")
 
 
 def _add_jester(commands: Any) -> None:
     does = "verify a Jester folder, count it, and draw the clips that a run with this motion and seed trains on"
     add = _command(commands, jester, does)
     add("path", type=Path, metavar="PATH", help="folder with Jester's tables and frames, either layout")
-    motion = "one of conf/motion, or a class of Jester (swiping_down)"
-    add("--motion", default="swiping_down", metavar="NAME", help=motion)
+    add("--motion", default="swiping_down", metavar="NAME", help="one of conf/motion, or a class (swiping_down)")
     add("--seed", type=int, default=0, help="of the run (0)")
     _add_counts(add)
     add("--split", default="validation", metavar="NAME", help="that clips are drawn from (validation)")
-    export = "write the drawn clips as mp4 with captions; must not exist yet"
-    add("--export", type=Path, metavar="DIR", help=export)
+    add("--export", type=Path, metavar="DIR", help="a new folder for the drawn clips, as mp4 with captions")
 
 
 def _add_clips(commands: Any) -> None:
@@ -72,8 +69,7 @@ def _add_clips(commands: Any) -> None:
     add("--fps", type=float, metavar="X", help="data.fps, frames a second that are sampled")
     add("--frames", type=int, metavar="N", help="data.frames, of a window")
     add("--size", type=int, metavar="PX", help="data.size, height and width")
-    rate = "data.frame_folder_fps, of clips that are folders of frames (12)"
-    add("--frame-folder-fps", type=float, default=12.0, metavar="X", help=rate)
+    add("--frame-folder-fps", type=float, default=12.0, metavar="X", help="of clips that are folders of frames (12)")
     add("--caption", metavar="TEXT", help="motion.caption (those beside the clips)")
     add("--stills", action="store_true", help="data.source.stills=true: every single image is a clip")
     add("--output", type=Path, default=Path("clips.png"), metavar="FILE", help="the picture, a PNG (clips.png)")
@@ -87,16 +83,14 @@ def _add_classifier(commands: Any) -> None:
     add("--output", type=Path, required=True, metavar="FILE", help=file)
     backbone = "small: the miniature's, for frames of 64 px (the default); bninception: the paper's"
     add("--backbone", choices=tuple(BACKBONES), default="small", help=backbone)
-    weights = "a TRN checkpoint of this backbone to begin with (none: from scratch)"
-    add("--weights", type=Path, metavar="FILE", help=weights)
+    add("--weights", type=Path, metavar="FILE", help="a TRN checkpoint of this backbone to begin with (from scratch)")
     add("--epochs", type=int, default=10, metavar="N", help="times that each clip is seen (10)")
     add("--batch", type=int, default=64, metavar="N", help="clips in a step (64)")
     rate = "of Muon, as a share of an orthogonal matrix in a step (0.015)"
     add("--rate", type=float, default=0.015, metavar="X", help=rate)
     add("--seed", type=int, default=0, help="of the first weights and of all draws (0)")
     add("--threads", type=int, metavar="N", help="threads, and decoding processes (all processors)")
-    device = "where the network is trained (cuda where there is a GPU)"
-    add("--device", choices=("cpu", "cuda"), help=device)
+    add("--device", choices=("cpu", "cuda"), help="where the network is trained (cuda where there is a GPU)")
     motions = "validation clips that runs of these motions and seeds train on choose no model (the paper's five)"
     add("--motions", nargs="*", default=MOTIONS, metavar="NAME", help=motions)
     add("--run-seeds", type=int, nargs="*", default=(0, 1, 2), metavar="N", help="of those runs (0 1 2)")

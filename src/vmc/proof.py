@@ -32,8 +32,7 @@ def parser() -> ArgumentParser:
     options = ArgumentParser(prog="python -m vmc.proof", description=does)
     add = options.add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="of the model, the video and proof.json")
-    formats = "of the weight files: bin, as ZeroScope is published (default), or safetensors"
-    add("--format", choices=["bin", "safetensors"], default="bin", help=formats)
+    add("--format", choices=["bin", "safetensors"], default="bin", help="of the weights (bin, as ZeroScope's are)")
     add("--device", choices=["cpu", "gpu"], help="cpu or gpu (gpu where there is one)")
     add("--frames", type=int, metavar="N", help="of a video (on a CPU 2, on a GPU the config's)")
     add("--size", type=int, metavar="PX", help="of a video (on a CPU 64, on a GPU the config's)")

@@ -13,7 +13,7 @@ from vmc.utils.errors import VmcError, told
 
 @told
 def main(words: Sequence[str] | None = None) -> int:
-    """Gets or checks; the exit status: 0 done, 2 something the user can put right."""
+    """Get or check; the exit status: 0 done, 2 something the user can put right."""
     parser = ArgumentParser(prog="python -m vmc.weights", description="Gets published weights, and checks local ones.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "; ".join(f"{name}: {source.title}, about {source.size:g} GB" for name, source in SOURCES.items())

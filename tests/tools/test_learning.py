@@ -104,3 +104,12 @@ def test_a_damaged_state_and_a_foreign_folder_are_refused(options, tmp_path):
 def test_options_out_of_range_are_refused(tmp_path, wrong):
     with pytest.raises(VmcError, match=r"must be at least|cannot be negative"):
         TrainOptions(output=tmp_path, **wrong)
+
+
+def test_a_line_of_the_log_that_was_cut_off_or_is_of_later_steps_is_dropped(options):
+    train(halving(), options())
+    log = options().output / "log.csv"
+    before = log.read_bytes()
+    log.write_bytes(before + b"halves,99,0.1,,1.0\r\nhalves,1")
+    train(halving(), options())
+    assert log.read_bytes() == before

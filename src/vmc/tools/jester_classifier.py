@@ -74,7 +74,7 @@ class Split:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """The class of each clip, by its place among the classes."""
-        return pd.Index(self.classes).get_indexer(self.source.index(self.name)["label"]).astype(np.int64)
+        return pd.Index(self.classes).get_indexer(pd.Index(self.source.index(self.name)["label"])).astype(np.int64)
 
     @cached_property
     def used(self) -> NDArray[np.int64]:

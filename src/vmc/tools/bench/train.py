@@ -255,7 +255,7 @@ class TrainingSteps:
             accumulate=hardware.accumulate,
         )
         if in_step:
-            encoders = {"autoencoder": autoencoder, "encoder": encoder}
+            encoders: Any = {"autoencoder": autoencoder, "encoder": encoder}
             batches = PlainBatches(**vars(batches), frames=frames, captions=captions, **encoders)
             if encoder:
                 encoder.network.to(hardware.device)

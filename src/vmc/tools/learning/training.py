@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -229,10 +230,11 @@ class TrainingFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             return self.write(progress, {"empty": torch.zeros(1)})
         if self.log.exists():
+            whole = self.log.read_text(encoding="utf-8").rpartition("\n")[0]  # what stands behind it was cut off
             as_text: Any = {"names": COLUMNS, "skiprows": 1, "dtype": str, "keep_default_na": False}
-            rows = pd.read_csv(self.log, index_col=False, on_bad_lines="skip", **as_text)
-            known = pd.to_numeric(rows.step, errors="coerce") <= rows.phase.map(progress.steps_done).fillna(-1)
-            rows = rows[known & (rows.seconds != "")]  # a line that was cut off has none
+            rows = pd.read_csv(StringIO(whole), index_col=False, **as_text)
+            known = rows.phase.map(progress.steps_done).fillna(-1)
+            rows = rows[pd.to_numeric(rows.step, errors="coerce") <= known]
             with atomic_write(self.log) as temporary:
                 rows.to_csv(temporary, index=False, lineterminator="\r\n")
 
