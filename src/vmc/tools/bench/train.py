@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.throughput import measure_flops
 from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
 
 from vmc.config.build import build_part, build_session
 from vmc.config.command import compose
@@ -296,10 +296,9 @@ def step_flops(session: Session) -> int:
     text = model.text_encoder(experiment.token)("a person")
     latents_BCFHW = torch.zeros(clips, *model.latent_shape(frames=model.frames, size=model.size), device=device)
     timesteps_B = model.process.timesteps(torch.zeros(clips, dtype=torch.long)).to(device)
-    with FlopCounterMode(display=False) as counter:
-        texts = Conditioning.cat([text] * clips).to(device)
-        model.predict(denoiser, latents_BCFHW, timesteps_B, texts).sum().backward()
-    return counter.get_total_flops()
+    texts = Conditioning.cat([text] * clips).to(device)
+    forward = partial(model.predict, denoiser, latents_BCFHW, timesteps_B, texts)
+    return measure_flops(denoiser, forward, torch.sum)
 
 
 def arithmetic_figures(session: Session, seconds: np.ndarray) -> Figures:
