@@ -3,7 +3,7 @@
 python experiments/figure6_motion_and_subject/compare.py motion=DIR subject=DIR both=DIR [more=DIR ...] output=FOLDER
 
 Each DIR is an evaluation with `+metric=subject_similarity`, all of the same places and seeds. What is kept is the ratio
-of the means, with a bootstrap over places by the same draws for both (`vmc.metrics.resampling.resample`).
+of the means, with a bootstrap over places by the same draws for both (`vmc.metrics.statistics.resample`).
 """
 
 import json
@@ -15,10 +15,8 @@ import numpy as np
 from vmc.data.folder import Stills
 from vmc.data.video import read_frames
 from vmc.metrics.columns import measures_of
-from vmc.metrics.declared import columns_of
-from vmc.metrics.resampling import RESAMPLES, TAIL, Run, resample
-from vmc.metrics.scores import read_scores, values_of_run
-from vmc.metrics.statistics import intervals_of_run
+from vmc.metrics.scores import columns_of, read_scores, values_of_run
+from vmc.metrics.statistics import RESAMPLES, TAIL, Run, intervals_of_run, resample
 from vmc.mini.world.stills import default_folder
 from vmc.reporting.figures.common import enlarge, figure_style, save_figure
 from vmc.reporting.figures.strips import Strip, draw_strips

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
-from vmc.metrics.resampling import Resampled
-from vmc.metrics.statistics import intervals_of, paired_differences
+from vmc.metrics.statistics import Resampled, intervals_of, paired_differences
 
 # Deviations of appearance between subjects, between the videos of one, and of a video from evaluation to evaluation:
 # those of the miniature's method on Swiping Down.

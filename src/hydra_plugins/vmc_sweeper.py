@@ -28,7 +28,7 @@ from vmc.config.folders import config_folders
 from vmc.config.sweep import WAITING, Arm, check_launcher, distinct, table_lines, write_table
 from vmc.runs.folder import COMMAND, RunFolder, shown_state
 from vmc.utils.errors import VmcError
-from vmc.utils.processes import PARENT, end_with_parent, environment, handled, interrupt, run_module, take_place
+from vmc.utils.processes import PARENT, end_with_parent, environment, handle_signals, interrupt, run_module, take_place
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -73,7 +73,7 @@ class VmcSweeper(BasicSweeper):
         states = [arm.settled() for arm in arms]
         command = shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]])
         try:
-            with handled(interrupt, signal.SIGTERM), environment(**{COMMAND: command}):
+            with handle_signals(interrupt, signal.SIGTERM), environment(**{COMMAND: command}):
                 self._launch(arms, states)
         except KeyboardInterrupt:
             print("the sweep was interrupted; the same command goes on with it", file=sys.stderr, flush=True)
@@ -144,7 +144,7 @@ class VmcSweeper(BasicSweeper):
         launcher = Plugins.instance().instantiate_launcher(self.hydra_context, task, self.config)
         try:
             if self.launcher != BASIC:
-                with _stopping_workers(control) if workers > 1 else handled(interrupt):
+                with _stopping_workers(control) if workers > 1 else handle_signals(interrupt):
                     returned = launcher.launch([arms[place].overrides for place in places], 0)
                 for place, one in zip(places, returned, strict=True):
                     states[place] = _state(one)
@@ -197,7 +197,7 @@ class ArmJob:
         running = self.control / f"worker-{os.getpid()}"
         running.touch()
         try:
-            with handled(interrupt, signal.SIGTERM):
+            with handle_signals(interrupt, signal.SIGTERM):
                 return job(config)
         finally:
             running.unlink(missing_ok=True)
@@ -245,5 +245,5 @@ def _stopping_workers(control: Path) -> Iterator[None]:
         for worker in control.glob("worker-*"):
             os.kill(int(worker.name.partition("-")[2]), signal.SIGTERM)
 
-    with handled(stop, signal.SIGINT, signal.SIGTERM), environment(**{PARENT: str(os.getpid())}):
+    with handle_signals(stop, signal.SIGINT, signal.SIGTERM), environment(**{PARENT: str(os.getpid())}):
         yield

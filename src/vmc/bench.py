@@ -11,7 +11,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from vmc.utils.errors import VmcError, check_positive, told
+from vmc.utils.errors import VmcError, check_positive, print_errors
 from vmc.utils.files import write_json
 
 COMMANDS = {
@@ -24,7 +24,7 @@ COMMANDS = {
 """The module of each benchmark, and what it measures."""
 
 
-@told
+@print_errors
 def main(words: Sequence[str] | None = None) -> int:
     """Run one benchmark; the exit status: 0 done, 2 something the user can put right."""
     arguments = parse(words)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from vmc.tools.software import Row, lines, software
-from vmc.utils.errors import told
+from vmc.utils.errors import print_errors
 
 
-@told
+@print_errors
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table; the exit status: 0, 1 where the run cannot be made here, 2 for overrides that are wrong."""
     parser = ArgumentParser(prog="python -m vmc.doctor", description="What this machine can run, and what is missing.")

@@ -1,4 +1,4 @@
-"""`python -m vmc.evaluate`: score a run's weights, the base model, or a folder of videos made by anything else."""
+"""`python -m vmc.evaluate`: score a run's weights, the base model, or a folder of videos of any origin."""
 
 import os
 import sys
@@ -20,8 +20,7 @@ TAKEN_OVER = (
     *("stack_name", "model", "data", "motion", "token", "regularization", "subject", "prompts", "metrics", "sampler"),
     *("trainer", "stop", "seed"),
 )
-PROTOCOL = ("data", "motion", "token", "prompts", "metrics", "sampler")
-"""Groups that decide what a run's scores mean."""
+PROTOCOL = ("data", "motion", "token", "prompts", "metrics", "sampler")  # groups that scores depend on
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "ask": ("token", "language", "known"),
     "control": (None, "real"),
@@ -66,9 +65,9 @@ def evaluate(config: DictConfig) -> None:
 
 
 def departures(config: dict[str, Any], run: Path) -> list[str]:
-    """What the command line changes of the run's protocol: `key is VALUE (the run: VALUE)`, a clause each.
+    """Changes of the run's protocol by the command line: for each, a clause `key is VALUE (the run: VALUE)`.
 
-    Where a file lies is no part of a protocol.
+    Paths of files are not part of the protocol.
     """
     from vmc.runs.folder import differing_keys, read_config
 
@@ -82,7 +81,7 @@ def departures(config: dict[str, Any], run: Path) -> list[str]:
 
 
 def work_beside(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
-    """A further process; its failure is told and ends the others."""
+    """Work in a further process; its failure is printed and ends the others."""
     os.environ["LOCAL_RANK"] = str(rank)
     try:
         work(config, rank, world, barrier)
@@ -94,7 +93,7 @@ def work_beside(config: dict[str, Any], rank: int, world: int, barrier: Any) -> 
 
 
 def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
-    """This process's share; the first one prints the metrics."""
+    """Score this process's share of the videos; the first process prints the metrics."""
     from vmc.evaluation.controls import conclude_known
     from vmc.evaluation.score import Ranks, summary_lines
 
@@ -112,7 +111,7 @@ def work(config: dict[str, Any], rank: int, world: int, barrier: Any) -> None:
 
 
 def show(config: dict[str, Any], folder: Path, job: Any) -> None:
-    """The scores in W&B, as a run of their own, where `logger=wandb` asks for it."""
+    """Show the scores in W&B, as a run of their own, with `logger=wandb`."""
     from vmc.config.build import build_part
     from vmc.data.prompts import evenly
     from vmc.evaluation.score import SHOWN
@@ -130,7 +129,7 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
 
 
 def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
-    """The folder of the scores, and what is to be done for them."""
+    """The folder of the scores, and the evaluations that are needed for them."""
     from vmc.config.build import build_experiment, build_part
     from vmc.evaluation.controls import Controls, check_videos, find_videos
     from vmc.evaluation.generation import video_names
@@ -173,7 +172,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
 
 
 def named_videos(file: Path) -> list[str]:
-    """The column `video` of a table of prompts; empty where it has none."""
+    """Read the column `video` of a table of prompts; empty where it has none."""
     from vmc.utils.text_files import read_table
 
     if file.suffix.lower() not in (".csv", ".tsv"):

@@ -1,4 +1,4 @@
-"""`python -m vmc.generate`: videos from a run or from the base model, or the run as a diffusers folder."""
+"""`python -m vmc.generate`: generate videos by a run or the base model, or export the model in diffusers' layout."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from vmc.runs.scaled import name_of_runs
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
-CLIPS = ("data", "seed")  # of a run, where its clips are needed
+CLIPS = ("data", "seed")  # taken over too, where the run's clips are needed
 SHOWN = 40  # videos on the contact sheet
 
 
 def generate(config: DictConfig) -> None:
-    """Write the videos that the config asks for, and a contact sheet; or export the model; or both."""
+    """Write videos and a contact sheet, export the model, or both."""
     check_config(config, "generate")
     if config.prompt is None and config.prompts.file is None and config.export is None:
         raise VmcError("there is nothing to do: give prompt=..., prompts.file=FILE or export=DIR")
@@ -60,7 +60,8 @@ def generate(config: DictConfig) -> None:
 
 
 def export(config: DictConfig, model: Any) -> None:
-    """Write the pipeline with its card, and upload it; an earlier export of the same weights is uploaded as it is."""
+    """Write the pipeline with its card, unless an earlier export has the same weights, and upload it."""
+    from vmc.models.pipelines import export_pipeline
     from vmc.tools.model_card import CARD, card_text, upload
 
     folder, weights = Path(config.export), model.weights
@@ -75,14 +76,14 @@ def export(config: DictConfig, model: Any) -> None:
             learned = {"merged": weights.runs}
         sampler = dict(config.sampler)
         page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
-        model.export(folder, card=page)
+        export_pipeline(model.base, model.denoiser, model.encoder, folder, card=page)
         print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
     if config.push:
         print(f"{upload(folder, config.push, private=config.private)}: uploaded")
 
 
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
-    """The videos of all prompts and their contact sheet."""
+    """Write the videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
     from vmc.evaluation.clips import find_sources
     from vmc.evaluation.generation import note_videos, video_names

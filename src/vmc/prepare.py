@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmc.utils.errors import VmcError, told
+from vmc.utils.errors import VmcError, print_errors
 
 if TYPE_CHECKING:  # what is only needed once the words are read is imported there: --help answers at once
     from vmc.data.jester import Jester
@@ -24,7 +24,7 @@ BACKBONES = {"small": "SmallResNet", "bninception": "BNInception"}
 """Choice -> what the checkpoint calls it."""
 
 
-@told
+@print_errors
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0 done, 2 something the user can put right."""
     description = "Looks at clips, and makes Jester ready for runs."

@@ -8,10 +8,10 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.utils.errors import VmcError, check_positive, told
+from vmc.utils.errors import VmcError, check_positive, print_errors
 
 
-@told
+@print_errors
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table; the exit status: 0 proved, 1 a part did not fit into memory, 2 what the user can put right."""
     arguments = parser().parse_args(words)

@@ -5,10 +5,10 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmc.utils.errors import VmcError, told
+from vmc.utils.errors import VmcError, print_errors
 
 
-@told
+@print_errors
 def main(words: Sequence[str] | None = None) -> int:
     """Write the tables, print them with rates and threshold, and put these into the stack where that is asked; the exit
     status: 0 done, 2 something the user can put right.
@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     from vmc.config.folders import config_folder
     from vmc.tools.rates import read_search, text_table, write_search
-    from vmc.utils.plain_yaml import write_values, written
+    from vmc.utils.plain_yaml import write_values, yaml_number
     from vmc.utils.tables import to_terminal
 
     search = read_search(arguments.runs, floor=arguments.floor)
@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
         wanted["stop", "appearance"] = search.threshold
     if not wanted:
         print(f"\nfor {stack} (--write puts the rates there, --threshold the threshold):\nrates:")
-        print("\n".join(f"  {key}: {written(rate)}" for key, rate in search.rates.items()))
+        print("\n".join(f"  {key}: {yaml_number(rate)}" for key, rate in search.rates.items()))
         print(f"stop: {{appearance: {search.threshold}}}")
         return 0
     for run in search.runs:

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from vmc.tools.downloads import SOURCES, FileSource, HubSource, weights_folder
-from vmc.utils.errors import VmcError, told
+from vmc.utils.errors import VmcError, print_errors
 
 
-@told
+@print_errors
 def main(words: Sequence[str] | None = None) -> int:
     """Get or check; the exit status: 0 done, 2 something the user can put right."""
     parser = ArgumentParser(prog="python -m vmc.weights", description="Gets published weights, and checks local ones.")

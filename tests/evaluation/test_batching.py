@@ -5,7 +5,7 @@ import torch
 
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.batching import MOST, BatchSize, ahead, fitting, is_out_of_memory
+from vmc.evaluation.batching import MOST, BatchSize, fitting, is_out_of_memory, prefetch
 from vmc.evaluation.generation import TunedModel
 from vmc.models.token import MotionToken
 from vmc.training.hardware import Hardware
@@ -70,12 +70,12 @@ def test_items_are_made_one_ahead_and_in_order_and_errors_come_through():
 
     threads = torch.get_num_threads()
     device = torch.device("cpu")
-    coming = ahead(items(), device)
+    coming = prefetch(items(), device)
     assert next(coming) == 0 and len(made) <= 2
     assert [next(coming), next(coming), next(coming)] == [1, 2, 3] and made == [(n, threads) for n in range(4)]
     with pytest.raises(ValueError, match="the fifth"):
         next(coming)
-    early = ahead(iter(range(9)), device)
+    early = prefetch(iter(range(9)), device)
     assert next(early) == 0
     early.close()  # what was begun is waited for
 

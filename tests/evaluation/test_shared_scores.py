@@ -8,7 +8,7 @@ import torch
 
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.evaluation.controls import shared_or_made
+from vmc.evaluation.controls import copy_or_make
 from vmc.utils.cache import CachedFiles
 from vmc.utils.errors import VmcError
 from vmc.utils.files import sha256_of
@@ -43,24 +43,24 @@ def shared(tmp_path) -> CachedFiles:
 
 def test_videos_are_made_once_for_all_runs(shared, tmp_path):
     one, two = files_in(tmp_path / "one"), files_in(tmp_path / "two")
-    assert list(shared_or_made(make, PROMPTS, one, shared=shared)) == one
+    assert list(copy_or_make(make, PROMPTS, one, shared=shared)) == one
     film(two[1], 77)
-    assert list(shared_or_made(never, PROMPTS, two, shared=shared)) == [two[0], two[2]]
+    assert list(copy_or_make(never, PROMPTS, two, shared=shared)) == [two[0], two[2]]
     assert [sha256_of(file) for file in two[::2]] == [sha256_of(file) for file in one[::2]]
 
 
 def test_a_damaged_video_is_made_again(shared, tmp_path, caplog):
     one, two = files_in(tmp_path / "one"), files_in(tmp_path / "two")
-    list(shared_or_made(make, PROMPTS, one, shared=shared))
+    list(copy_or_make(make, PROMPTS, one, shared=shared))
     damaged = sorted(shared.folder.glob("*.mp4"))[0]
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    assert list(shared_or_made(make, PROMPTS, two, shared=shared)) == two
+    assert list(copy_or_make(make, PROMPTS, two, shared=shared)) == two
     assert [sha256_of(file) for file in two] == [sha256_of(file) for file in one]
     assert caplog.messages == [f"the shared {damaged} cannot be used (it is not as it was written); it is made again"]
     caplog.clear()
-    list(shared_or_made(never, PROMPTS, files_in(tmp_path / "three"), shared=shared))
+    list(copy_or_make(never, PROMPTS, files_in(tmp_path / "three"), shared=shared))
     assert not caplog.messages
 
 
@@ -68,7 +68,7 @@ def test_a_folder_of_videos_that_cannot_be_written_is_told_once(tmp_path, caplog
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING):
         files, shared = files_in(tmp_path / "one"), CachedFiles(tmp_path / "file" / "shared")
-        assert list(shared_or_made(make, PROMPTS, files, shared=shared)) == files
+        assert list(copy_or_make(make, PROMPTS, files, shared=shared)) == files
     assert [text.startswith("not shared with other runs") for text in caplog.messages] == [True]
 
 
@@ -78,4 +78,4 @@ def test_an_error_in_the_making_is_not_taken_for_one_of_sharing(shared, tmp_path
         yield
 
     with pytest.raises(VmcError, match="memory"):
-        list(shared_or_made(fails, PROMPTS, files_in(tmp_path / "one"), shared=shared))
+        list(copy_or_make(fails, PROMPTS, files_in(tmp_path / "one"), shared=shared))

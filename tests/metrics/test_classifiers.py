@@ -86,7 +86,7 @@ def test_folders_that_do_not_fit_are_refused(folder, tmp_path):
         HuggingFaceClassifier(path=tmp_path).open()
     (tmp_path / "preprocessor_config.json").write_text("{}")
     with pytest.raises(VmcError, match="does not load"):
-        HuggingFaceClassifier(path=tmp_path).open()
+        HuggingFaceClassifier(path=tmp_path).check()
 
 
 def test_a_classifier_without_its_head_is_refused(folder, tmp_path):

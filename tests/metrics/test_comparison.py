@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vmc.metrics.resampling import Run, resample
-from vmc.metrics.statistics import Difference, holm, no_hit_bound, paired_differences
+from vmc.metrics.statistics import Difference, Run, holm, no_hit_bound, paired_differences, resample
 from vmc.utils.errors import VmcError
 
 CELLS = [(motion, seed) for motion in ("a", "b", "c", "d") for seed in range(2)]

@@ -8,12 +8,11 @@ import torch
 
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.copying import COPY_THRESHOLD
-from vmc.metrics.declared import COLUMNS as DECLARED
-from vmc.metrics.declared import MEASURES, known_columns
 from vmc.metrics.motion import MotionAccuracy
 from vmc.metrics.networks.classifiers import class_index
 from vmc.metrics.quality import Quality, problem
-from vmc.metrics.scores import read_scores, write_scores
+from vmc.metrics.scores import COLUMNS as DECLARED
+from vmc.metrics.scores import MEASURES, known_columns, read_scores, write_scores
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.utils.errors import VmcError

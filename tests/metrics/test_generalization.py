@@ -102,7 +102,7 @@ def test_a_crop_stands_on_the_bottom_and_its_edge_is_drawn_out():
 
 def test_other_suites_have_no_value_and_an_invalid_video_is_wrong_in_its_own_alone(classifier):
     suite = Suite(classifier=classifier, people=People(), tempo=Tempo(), sequence=GestureSequence())
-    evaluator = suite.evaluator(target="Thumb Up", exemplars=None)
+    evaluator = suite.evaluator(RunContext(target="Thumb Up"))
     frames = [window(clip(3, "Thumb Up")), torch.zeros(8, 3, 64, 64, dtype=torch.uint8), window(clip(4, "Thumb Up"))]
     names = ("quick", "people", "")
     records = [

@@ -11,13 +11,13 @@ from hydra.utils import instantiate
 from torch import nn
 
 from vmc.config.folders import config_folder
-from vmc.metrics.base import Record
-from vmc.metrics.declared import COLUMNS as DECLARED
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.generalization import People
 from vmc.metrics.networks.classifiers import TRNClassifier, TSMClassifier
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
+from vmc.metrics.scores import COLUMNS as DECLARED
 from vmc.metrics.suite import Suite
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.utils.errors import VmcError
@@ -59,7 +59,9 @@ def composed(name: str, *overrides: str) -> Suite:
 
 def test_scores_have_all_columns_and_do_not_hang_on_the_batch(suite, tmp_path):
     exemplars = [("a.mp4", noise(3, 3, 64, 64, seed=9))]
-    evaluator = suite.evaluator(target="Swiping Down", exemplars=exemplars, regularization=exemplars, cache=tmp_path)
+    evaluator = suite.evaluator(
+        RunContext(target="Swiping Down", exemplars=exemplars, regularization=exemplars, cache=tmp_path)
+    )
     videos = [noise(8, 3, 64, 64, seed=seed) for seed in range(4)] + [exemplars[0][1]]
     records = [
         Record(video=f"{place}.mp4", prompt=f"p{place}", seed=0, subject="a man", language="a man waving")
@@ -79,7 +81,7 @@ def test_scores_have_all_columns_and_do_not_hang_on_the_batch(suite, tmp_path):
 
 
 def test_videos_without_exemplars_and_motions_without_a_class(suite):
-    evaluator = suite.evaluator(target=None, exemplars=None)
+    evaluator = suite.evaluator(RunContext())
     (row,) = evaluator.score(noise(1, 8, 3, 64, 64), [Record(video="a.mp4", prompt="p", subject="a man")])
     empty = {name for name, value in row.items() if value is None}
     copying = {"copy_similarity_first", "copy_similarity_any", "copied", "nearest_clip", "nearest_frame"}
@@ -87,7 +89,7 @@ def test_videos_without_exemplars_and_motions_without_a_class(suite):
         "regularization_similarity", "seed", "motion_correct", "motion_probability", "text_alignment",
     }  # fmt: skip
     with pytest.raises(VmcError, match=r"motion\.label is 'Dab'"):
-        suite.evaluator(target="Dab", exemplars=None)
+        suite.evaluator(RunContext(target="Dab"))
 
 
 def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
@@ -104,7 +106,7 @@ def test_all_missing_files_are_named_with_their_commands(monkeypatch, tmp_path):
     }.items():
         assert f"{tmp_path / file} (python -m vmc.weights get {command})" in sentence
     with pytest.raises(VmcError, match="3 files"):
-        paper.evaluator(target="Swiping Down", exemplars=None)
+        paper.evaluator(RunContext(target="Swiping Down"))
     (tmp_path / "ViT-B-32.pt").touch()
     assert len(paper.missing_files(target="Swiping Down")) == 2
     assert isinstance(network(paper, "classifier"), TRNClassifier) and network(paper, "copying").short_side == 288
@@ -118,12 +120,12 @@ def test_a_motion_without_a_class_needs_no_classifier_and_takes_one_that_is_ther
     lacking = Suite(classifier=classifier, appearance=appearance, people=People())
     lacking.check(target=None)
     with caplog.at_level("INFO"):
-        used = [metric.name for metric in lacking.evaluator(target=None, exemplars=None).metrics]
+        used = [metric.name for metric in lacking.evaluator(RunContext()).metrics]
     assert used == ["quality", "appearance"]
     assert all(f"metrics.{name} is left out" in caplog.text for name in ("classifier", "people"))
-    assert "motion" in [metric.name for metric in suite.evaluator(target=None, exemplars=None).metrics]
+    assert "motion" in [metric.name for metric in suite.evaluator(RunContext()).metrics]
     with pytest.raises(VmcError, match=r"files that are not there: .*TRN_jester"):
-        lacking.evaluator(target="Swiping Down", exemplars=None)
+        lacking.evaluator(RunContext(target="Swiping Down"))
 
 
 def test_another_classifier_and_a_tag_are_chosen_in_the_config():

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from vmc.metrics.columns import Column, Measure
-from vmc.metrics.declared import known_columns
-from vmc.metrics.scores import KEYS, names_of, values_of_run
+from vmc.metrics.scores import KEYS, known_columns, names_of, values_of_run
 from vmc.utils.errors import VmcError
 
 CSV = """prompt,subject,seed,video,valid,motion_correct,appearance,copied,copy_similarity_any,flicker

@@ -13,8 +13,7 @@ import yaml
 
 from vmc.evaluation.files import SUMMARY
 from vmc.evaluation.score import has_fallen, summarize
-from vmc.metrics.declared import COLUMNS
-from vmc.metrics.scores import write_scores
+from vmc.metrics.scores import COLUMNS, write_scores
 from vmc.utils.files import write_json
 
 SUBJECTS = ("A man", "A woman", "A robot", "A chef")

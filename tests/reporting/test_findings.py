@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from vmc.metrics.declared import MEASURES
+from vmc.metrics.scores import MEASURES
 from vmc.metrics.statistics import Difference
 from vmc.reporting.catalog import KNOWN_ARMS
 from vmc.reporting.comparisons import CANNOT_TELL, CONTRADICTS, FINDINGS, SHOWS, findings_table, judge

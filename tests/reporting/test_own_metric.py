@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from vmc.metrics.columns import Column, Measure
-from vmc.metrics.declared import COLUMNS, KEY
 from vmc.metrics.networks.files import NetworkFile
-from vmc.metrics.scores import read_scores
+from vmc.metrics.scores import COLUMNS, DECLARED, read_scores
 from vmc.reporting.build import write_report
 from vmc.reporting.dashboard import build_dashboard
 from vmc.reporting.figures.curves import figure7
@@ -93,7 +92,7 @@ def test_a_metric_is_one_class_and_one_yaml(toy, train, metrics, made_up, scored
     assert summary["metrics"]["brightness"]["low"] <= summary["metrics"]["brightness"]["value"]
     assert 0 <= summary["metrics"]["bright_share"]["low"] <= summary["metrics"]["bright_share"]["high"] <= 1
     # Of those that vmc knows, text alignment: on this stack it is in no table.
-    assert [column["name"] for column in summary[KEY]] == ["text_alignment", "brightness", "bright"]
+    assert [column["name"] for column in summary[DECLARED]] == ["text_alignment", "brightness", "bright"]
     assert summary["protocol"]["brightness"] == {"least": 5.0}
     # the report, beside a run that has never heard of it
     made_up.run("reg_none", evaluations={3: scored(appearance=0.2, correct=(1, 0, 0, 0))}, threshold=None)
@@ -187,7 +186,7 @@ def test_declarations_that_are_none_are_a_damaged_run(made_up, scored, columns):
     folder = made_up.run(evaluations={0: scored(appearance=0.3, correct=(1, 0, 1, 0))})
     made_up.run("reg_none", evaluations={0: scored(appearance=0.3, correct=(1, 0, 1, 0))})
     file = folder / "evaluation" / "000000" / "summary.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), KEY: columns}))
+    file.write_text(json.dumps({**json.loads(file.read_text()), DECLARED: columns}))
     found = {run.arm: run.damaged for run in find_runs(made_up.root).runs}
     assert str(file) in found["method"] and "remove it and score the videos again" in found["method"]
     assert not found["reg_none"]

@@ -16,8 +16,7 @@ from vmc.config.checks import check_config
 from vmc.config.folders import config_folder
 from vmc.data.video import write_video
 from vmc.diffusion.timesteps import CoarseNoise, TimeRange
-from vmc.metrics.declared import MEASURES
-from vmc.metrics.scores import write_scores
+from vmc.metrics.scores import MEASURES, write_scores
 from vmc.metrics.statistics import Difference
 from vmc.report import main as report
 from vmc.reporting.build import check_output, report_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.metrics.declared import MEASURES
+from vmc.metrics.scores import MEASURES
 from vmc.metrics.statistics import ONE_MODEL
 from vmc.reporting.catalog import LAYOUTS, METHOD, paper_values
 from vmc.reporting.compare import NO_RANGE, ONE_EVALUATION, OTHER_RUNS

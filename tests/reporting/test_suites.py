@@ -9,9 +9,8 @@ from tests.reporting.conftest import SUBJECTS, MadeUp, rows
 
 from vmc.evaluation.files import SUMMARY
 from vmc.evaluation.score import suites_of, summarize, summary_lines
-from vmc.metrics.declared import columns_with, extra_columns
 from vmc.metrics.generalization import People
-from vmc.metrics.scores import read_scores, write_scores
+from vmc.metrics.scores import columns_with, extra_columns, read_scores, write_scores
 from vmc.reporting.load import find_runs
 from vmc.reporting.results import Report
 from vmc.utils.files import write_json

@@ -15,7 +15,7 @@ import wandb
 
 from vmc.reporting.dashboard import save_dashboard
 from vmc.runs import mirror as mirrors
-from vmc.runs.mirror import WandbMirror, within
+from vmc.runs.mirror import WandbMirror, call_within
 from vmc.utils.errors import VmcError
 
 CONFIG = {"arm": "method", "motion": {"name": "shaking_hand"}, "seed": 0, "stack_name": "mini"}
@@ -179,7 +179,7 @@ def test_a_dashboard_without_a_server_is_a_sentence():
 
 def test_what_takes_too_long_is_left_alone():
     with pytest.raises(TimeoutError, match="no answer in 0 s"):
-        within(0.05, lambda: time.sleep(30))
+        call_within(0.05, lambda: time.sleep(30))
     with pytest.raises(SystemExit):
-        within(5, lambda: sys.exit(3))
-    assert within(5, os.getpid) == os.getpid()
+        call_within(5, lambda: sys.exit(3))
+    assert call_within(5, os.getpid) == os.getpid()

@@ -6,7 +6,7 @@ import pytest
 from wandb.sdk import wandb_setup
 
 from vmc.evaluation import score as evaluations
-from vmc.metrics.declared import MEASURES
+from vmc.metrics.scores import MEASURES
 from vmc.runs.folder import RunFolder, read_state
 from vmc.runs.mirror import numbers
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmc.utils.errors import VmcError, causes, told
+from vmc.utils.errors import VmcError, causes, print_errors
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from vmc.utils.errors import VmcError, causes, told
     [(VmcError("x is 1; give 2"), 2, "x is 1; give 2\n"), (KeyboardInterrupt(), 130, "interrupted; the same command")],
 )
 def test_an_entry_point_ends_with_a_sentence_and_its_status(error, status, words, capsys):
-    @told
+    @print_errors
     def main() -> int:
         raise error
 

@@ -12,7 +12,7 @@ import pytest
 
 from vmc.runs.folder import LOCK, holder, remove_stale_lock, run_lock
 from vmc.utils.errors import VmcError
-from vmc.utils.processes import handled, run_module
+from vmc.utils.processes import handle_signals, run_module
 
 WORKER = """
 import os, sys
@@ -90,7 +90,7 @@ def test_a_signal_is_handed_on_and_told_when_the_process_has_ended(module):
     sender = subprocess.Popen(
         ["sh", "-c", f"until test -e ready; do sleep 0.1; done; kill -TERM {os.getpid()}"], cwd=module
     )
-    with handled(lambda *_: heard.append(signal.SIGTERM), signal.SIGTERM):
+    with handle_signals(lambda *_: heard.append(signal.SIGTERM), signal.SIGTERM):
         assert run_module("waits") == 3
     sender.wait()
     assert heard == [signal.SIGTERM]

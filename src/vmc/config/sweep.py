@@ -15,7 +15,7 @@ from typing import Any
 from vmc.runs.folder import RunFolder, differing_keys, holder, is_done, shown_state
 from vmc.utils.errors import VmcError
 from vmc.utils.files import csv_text, write_text
-from vmc.utils.tables import aligned
+from vmc.utils.tables import align
 
 # --- launchers -----------------------------------------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table for the terminal: a line an arm, how many ended how, and why each failed one did."""
     shown = [name for name in COLUMNS if name != "folder" and any(name in one for one in rows)]
-    lines = aligned([shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)], left=range(len(shown)))
+    lines = align([shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)], left=range(len(shown)))
     counts = Counter(one["status"] for one in rows)
     lines.append(f"{len(rows)} arms: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     if any("appearance" in one for one in rows):

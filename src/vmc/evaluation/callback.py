@@ -1,9 +1,10 @@
-"""Evaluating a run on its way, and stopping it where the appearance score has fallen to the threshold."""
+"""Evaluations during training, which end it when the appearance score has fallen to the threshold."""
 
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,7 @@ from vmc.data.prompts import Prompt, evenly
 from vmc.evaluation.clips import find_sources
 from vmc.evaluation.files import SCORES, SUMMARY, read_summary
 from vmc.evaluation.generation import Sources, VideoGenerator
-from vmc.evaluation.score import (
-    Interrupted,
-    Ranks,
-    build_evaluation,
-    summary_lines,
-    until,
-    write_sheet,
-)
-from vmc.models.base import Autoencoder
+from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, take_until, write_sheet
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
 from vmc.training.callbacks import StepCallback
@@ -31,58 +24,43 @@ from vmc.training.encoding import Encoders
 from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
 from vmc.training.signals import StopOnSignal
-from vmc.utils.cache import Cache, CachedFiles, cache_key
+from vmc.utils.cache import CachedFiles, cache_key
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Evaluations(StepCallback):
-    """Scores a subset at step 0 and every so many steps, the whole test set at the last one.
+    """Scores a subset of the test set at step 0 and every so many steps, and the whole test set at the last step.
 
-    Where the subset's appearance score has fallen to the threshold, the whole set decides. If it confirms, the run
-    stops, and the evaluation before is completed too, so that every metric can be interpolated to the threshold.
-
-    Args:
-        experiment: whose videos are made and scored.
-        encoders: of the run; texts are kept while the token stands still.
-        clips: of the run, which videos are compared with.
-        run: where evaluations and weights are written.
-        mirror: where numbers and videos are shown too.
-        every: steps between evaluations.
-        subset: videos of an intermediate evaluation.
-        about: what the weights say of themselves.
-        after: called when an evaluation has ended.
-        stop: says that a signal asks the run to stop.
-        resumed_at: the step that the run goes on from.
+    Where the subset's appearance score has fallen to the threshold, the whole set is scored. If it is at the threshold
+    too, the run stops, and the evaluation before is completed, so that every metric can be interpolated.
     """
 
-    def __init__(
-        self,
-        *,
-        experiment: Experiment,
-        encoders: Encoders,
-        clips: Sequence[Clip],
-        run: RunFolder,
-        mirror: Mirror,
-        every: int,
-        subset: int,
-        about: dict[str, Any],
-        after: Callable[[], None],
-        stop: StopOnSignal,
-        resumed_at: int = 0,
-    ) -> None:
-        self.experiment, self.encoders, self.run, self.mirror = experiment, encoders, run, mirror
-        self.every, self.about, self.after, self.stop, self.resumed_at = every, about, after, stop, resumed_at
+    experiment: Experiment  # whose videos are made and scored
+    encoders: Encoders  # of the run; texts are kept while the token is not trained
+    clips: Sequence[Clip]  # of the run, which videos are compared with
+    run: RunFolder  # where evaluations and weights are written
+    mirror: Mirror  # where numbers and videos are shown too
+    every: int  # steps between evaluations
+    subset: int  # videos of an intermediate evaluation
+    about: dict[str, Any]  # what the weights say of themselves
+    after: Callable[[], None]  # called when an evaluation has ended
+    stop: StopOnSignal  # says that a signal asks the run to stop
+    resumed_at: int = 0  # the step that the run goes on from
+
+    def __post_init__(self) -> None:
+        experiment, clips = self.experiment, self.clips
         self.sources = find_sources(experiment, clips)
-        self.subset = evenly(len(experiment.prompts), subset)
+        self.places = evenly(len(experiment.prompts), self.subset)  # in the test set, of the subset
         self.evaluation = build_evaluation(experiment, experiment.prompts, label=experiment.motion.label, clips=clips)
         self.reached: int | None = None  # the step at which the threshold was confirmed
         self.interrupted = False  # by a signal, before it was complete
         self._generator: VideoGenerator | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Score the last step where that was interrupted: Lightning begins no training that has no step left."""
+        """Score the last step if that was interrupted: Lightning starts no training without steps left."""
         self.evaluation.ranks = Ranks(
             trainer.global_rank, trainer.world_size, lambda: trainer.strategy.barrier("evaluation")
         )
@@ -91,13 +69,13 @@ class Evaluations(StepCallback):
             self._evaluate(trainer, module, self.resumed_at)
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Score the untouched base at step 0, and what an interrupted run left unscored."""
+        """Score the untouched base model at step 0, and an evaluation that was interrupted."""
         super().on_train_start(trainer, module)
         if trainer.global_step % self.every == 0:
             self._evaluate(trainer, module, trainer.global_step)
 
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
-        """Score where it is due."""
+        """Score where an evaluation is due."""
         if step % self.every == 0 or step == trainer.max_steps:
             self._evaluate(trainer, module, step)
 
@@ -109,7 +87,7 @@ class Evaluations(StepCallback):
             return
         if trainer.is_global_zero:
             if step:
-                self.run.weights(0).unlink(missing_ok=True)  # the base model's own, of no more use
+                self.run.weights(0).unlink(missing_ok=True)  # the base model's own, no longer needed
             if not (self.run.evaluation(step) / "sheet.png").is_file():
                 self._show(step)
         log.info("step %d, %d videos\n  %s", step, summary["videos"], "\n  ".join(summary_lines(summary)))
@@ -117,13 +95,13 @@ class Evaluations(StepCallback):
 
     def _score_and_decide(self, trainer: pl.Trainer, module: MotionModule, step: int) -> dict[str, Any]:
         if step or self.evaluation.threshold is not None:
-            # Weights of every evaluated step stay: the stop needs those before it; step 0's until it is past them.
+            # Weights of evaluated steps are kept: stopping needs those before it, also step 0's until it is passed.
             if trainer.is_global_zero and not self.run.weights(step).is_file():
                 Delta(tensors=module.weights(), about={**self.about, "step": step}).save(self.run.weights(step))
             self.evaluation.ranks.barrier()
         last = step == trainer.max_steps
         summary = self._score(module, step, whole=last)
-        # What is below before any training is no base to compare from, whether or not the run would stop.
+        # A model that is below the threshold before any training is refused, whether or not the run would stop.
         low = summary["stop"]["reached"] and (self.experiment.stops_early or not step)
         if low and not last:
             summary = self._score(module, step, whole=True)
@@ -142,9 +120,9 @@ class Evaluations(StepCallback):
         return summary
 
     def _first_below(self, module: MotionModule, step: int) -> int:
-        """The first evaluated step whose whole test set is at the threshold; the one before it is completed too.
+        """The first evaluated step whose whole test set is at the threshold; the evaluation before it is completed too.
 
-        A subset may have stayed above the threshold where the whole set was not.
+        Earlier subsets may have been above the threshold where the whole set was not.
         """
         while step:
             before = (step - 1) // self.every * self.every
@@ -152,7 +130,7 @@ class Evaluations(StepCallback):
                 break
             with _weights_of(module, self.run.weights(before)):
                 summary = self._score(module, before, whole=True)
-            if self.evaluation.ranks.rank == 0:  # its numbers are of the whole test set now
+            if self.evaluation.ranks.rank == 0:  # the scores are now of the whole test set
                 self._show(before)
             if not summary["stop"]["reached"]:
                 break
@@ -161,19 +139,19 @@ class Evaluations(StepCallback):
 
     def _show(self, step: int) -> None:
         folder = self.run.evaluation(step)
-        self.mirror.evaluation(folder, step=step, shown=write_sheet(folder, self.evaluation, self.subset))
+        self.mirror.evaluation(folder, step=step, shown=write_sheet(folder, self.evaluation, self.places))
 
     def _score(self, module: MotionModule, step: int, *, whole: bool) -> dict[str, Any]:
-        """`summary.json` of a step, made by the weights as they are; step 0's is shared with other runs."""
-        folder, places = self.run.evaluation(step), None if whole else self.subset
+        """Score the current weights and give the content of `summary.json`; step 0's is shared with other runs."""
+        folder, places = self.run.evaluation(step), None if whole else self.places
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            label = f"videos at step {step}"
-            return until(lambda: self.stop.received, self._videos(module).write(prompts, files, label=label))
+            made = self._videos(module).write(prompts, files, label=f"videos at step {step}")
+            return take_until(lambda: self.stop.received, made)
 
         if step:
             return self.evaluation.score(folder, make, step=step, places=places)
-        names = [*(f"videos/{self.evaluation.names[place]}" for place in self.subset), SCORES, SUMMARY]
+        names = [*(f"videos/{self.evaluation.names[place]}" for place in self.places), SCORES, SUMMARY]
         files, first = {name: folder / name for name in names}, self.evaluation.ranks.rank == 0
         if fetch := first and read_summary(folder) is None:
             fetch = not self._shared.copy(files)
@@ -185,40 +163,24 @@ class Evaluations(StepCallback):
 
     @property
     def _shared(self) -> CachedFiles:
-        """Step 0, made once for all runs of one base model, test set and protocol."""
+        """The shared evaluation of step 0 for all runs of one base model, test set and protocol."""
         hardware, choices = self.experiment.hardware, self.experiment.hardware.video_choices
         base = [self.experiment.model.identity, self.encoders.token_fingerprint, hardware.rounding, hardware.precision]
-        parts = [base, *(choices or [None]), self.evaluation.protocol, self.evaluation.threshold, list(self.subset)]
+        parts = [base, *(choices or [None]), self.evaluation.protocol, self.evaluation.threshold, self.places]
         key = cache_key("step 0", json.dumps(parts, sort_keys=True))[:24]
-        return Cache(self.experiment.cache / "evaluations").files(key)
+        return CachedFiles(self.experiment.cache / "evaluations" / key)
 
     def _videos(self, module: MotionModule) -> VideoGenerator:
-        """Makes videos by the denoiser in training; the autoencoder stays loaded."""
-        if self._generator is None or self.experiment.token.trains:  # whose texts change
-            autoencoder = self._generator.autoencoder if self._generator else None
-            self._generator = training_generator(
-                self.experiment, self.encoders, module, autoencoder, sources=self.sources
-            )
+        """A generator with the denoiser in training; the autoencoder stays loaded."""
+        if self._generator is None:
+            self._generator = training_generator(self.experiment, self.encoders, module, sources=self.sources)
         return self._generator
 
 
 def training_generator(
-    experiment: Experiment,
-    encoders: Encoders,
-    module: MotionModule,
-    autoencoder: Autoencoder | None = None,
-    *,
-    sources: Sources | None = None,
+    experiment: Experiment, encoders: Encoders, module: MotionModule, *, sources: Sources | None = None
 ) -> VideoGenerator:
-    """Makes videos by a denoiser as it is in training.
-
-    Args:
-        experiment: whose videos they are.
-        encoders: its text encoder.
-        module: with the denoiser.
-        autoencoder: one that is loaded; None loads it.
-        sources: clips that videos begin at, where the sampler inverts them.
-    """
+    """A generator with a denoiser as it is in training."""
     return VideoGenerator(
         model=experiment.model,
         denoiser=module.denoiser,
@@ -227,13 +189,12 @@ def training_generator(
         hardware=experiment.hardware,
         batch_size=experiment.generation_batch,
         sources=sources,
-        **({} if autoencoder is None else {"autoencoder": autoencoder}),
     )
 
 
 @contextmanager
 def _weights_of(module: MotionModule, weights: Path) -> Iterator[None]:
-    """Other trained tensors in a module for the length of a block."""
+    """Replace a module's trained tensors by those of a file within a block."""
     kept = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     tensors = Delta.load(weights).tensors
     module.load_state_dict(

@@ -1,4 +1,4 @@
-"""A run's clips: found, captions filled in, read once to see that they can be; and those that samplers invert."""
+"""The clips of a run: finding them, filling in captions, checking that they can be read; and clips to invert."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from vmc.utils.errors import VmcError
 
 
 def gather_clips(experiment: Experiment) -> list[Clip]:
-    """A run's clips, exemplars first and stills of a subject last, their captions filled in.
+    """Find a run's clips, exemplars first and stills of a subject last, and fill in their captions.
 
     Raises:
         VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
@@ -30,7 +30,7 @@ def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
 
 
 def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) -> Sources | None:
-    """The exemplars, for a sampler that begins at one of them inverted; None for any other.
+    """Find the exemplars for a sampler that starts from inverted clips; None for other samplers.
 
     Args:
         experiment: whose videos are made.
@@ -54,10 +54,9 @@ def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) ->
 
 
 def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
-    """No prompt and no caption, regularization clips' aside, may use a token's word behind what the text encoder reads.
+    """Check that no prompt or caption is so long that the text encoder cuts off a token's word.
 
-    Raises:
-        VmcError: naming the clip or the prompt, and its number of tokens.
+    Captions of regularization clips are not checked. The VmcError names the clip or prompt, and its number of tokens.
     """
     texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role != "regularization"}
     texts |= {f"prompt {number}": prompt.text for number, prompt in enumerate(experiment.prompts, start=1)}
@@ -65,7 +64,7 @@ def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
 
 
 def readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
-    """The clips that can be read, exemplars first and stills of a subject last.
+    """Keep the clips that can be read, exemplars first and stills of a subject last.
 
     Raises:
         VmcError: one cannot be read, or with `skip_bad` none of a role.

@@ -1,4 +1,4 @@
-"""What is scored without being trained: a run again, its base model, known gestures, real clips, anybody's videos."""
+"""Evaluations outside training: of a run, its base model, known gestures, real clips, or videos of any origin."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
 from vmc.evaluation.clips import find_sources, gather_clips
 from vmc.evaluation.files import SCORES, SUMMARY, table_rows
-from vmc.evaluation.generation import TunedModel
+from vmc.evaluation.generation import TunedModel, VideoGenerator
 from vmc.evaluation.score import (
     Evaluation,
     Interrupted,
@@ -23,7 +24,7 @@ from vmc.evaluation.score import (
     build_evaluation,
     summarize,
     summary_lines,
-    until,
+    take_until,
     write_sheet,
 )
 from vmc.metrics.scores import read_scores
@@ -32,7 +33,7 @@ from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.training.experiment import Experiment
 from vmc.training.merging import Weights
 from vmc.training.signals import StopOnSignal, run_to_end
-from vmc.utils.cache import Cache, CachedFiles, sweep_caches
+from vmc.utils.cache import CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
 from vmc.utils.files import write_json
 
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationJob:
-    """One folder of videos to be made where they are missing, and scored."""
+    """An evaluation of one folder, whose missing videos are made first."""
 
     folder: Path
     evaluation: Evaluation
@@ -49,34 +50,29 @@ class EvaluationJob:
     step: int = 0
 
     def run(self, ranks: Ranks) -> dict[str, Any]:
-        """Score; the content of `summary.json`."""
+        """Score the folder and give the content of `summary.json`."""
         self.evaluation.ranks = ranks
         return self.evaluation.score(self.folder, self.make, step=self.step)
 
 
 @dataclass(kw_only=True)
 class Controls:
-    """What of an experiment can be scored without training.
-
-    Args:
-        experiment: with metrics, which are found to be there.
-        copying: whether videos are compared with the run's clips.
-        unreadable_is_wrong: see `vmc.evaluation.score.Evaluation`.
+    """The evaluations of an experiment that need no training.
 
     Raises:
         VmcError: a network of the metrics is missing or damaged.
     """
 
-    experiment: Experiment
-    copying: bool = True
-    unreadable_is_wrong: bool = False
+    experiment: Experiment  # with metrics
+    copying: bool = True  # whether videos are compared with the run's clips
+    unreadable_is_wrong: bool = False  # as in `Evaluation`
 
     def __post_init__(self) -> None:
         assert self.experiment.suite is not None
         self.experiment.suite.check(target=self.experiment.motion.label)
 
     def model(self, folder: Path, *, weights: Weights | None, step: int, language: bool) -> list[EvaluationJob]:
-        """The test set, prompted with the token, or in natural language (paper, Supplement D)."""
+        """Evaluate the test set, prompted with the token or in natural language (paper, Supplement D)."""
         prompts = list(self.experiment.prompts)
         check_test_set(prompts)
         if language:
@@ -92,7 +88,7 @@ class Controls:
     def known(
         self, folder: Path, *, weights: Weights | None, step: int, known: Mapping[str, str] | None, each: int
     ) -> list[EvaluationJob]:
-        """Gestures that the base model knows: how many of them a tuned one has forgotten."""
+        """Evaluate gestures that the base model knows, to see whether a tuned model has forgotten them."""
         if not known:
             raise VmcError("ask is known, but prompts.known names no gestures that this base model draws; give them")
         make, jobs = self._by_model(weights), []
@@ -106,7 +102,7 @@ class Controls:
         return jobs
 
     def real(self, folder: Path) -> list[EvaluationJob]:
-        """Held-out clips of the motion, as training sees clips, through the autoencoder and back: the ceiling."""
+        """Evaluate held-out clips of the motion, encoded and decoded by the autoencoder: an upper bound."""
         parts = self.experiment
         held_out = getattr(parts.data.source, "held_out", None)
         if held_out is None:
@@ -115,7 +111,7 @@ class Controls:
         names = [clip.path.name for clip in clips]
         if len(set(names)) < len(names):  # CO3D's sequences are folders that are all called `images`
             names = ["/".join(clip.path.parts[-2:]) for clip in clips]
-        # Not `seed`: these videos are not drawn. The number tells clips apart.
+        # The seed has no meaning here: these videos are not sampled.
         prompts = [Prompt(text=f"held-out clip {name}", seed=0) for name in names]
         path_of = {prompt.text: clip.path for prompt, clip in zip(prompts, clips, strict=True)}
 
@@ -132,7 +128,7 @@ class Controls:
         return [EvaluationJob(folder=folder, evaluation=evaluation, make=make)]
 
     def videos(self, folder: Path, *, videos: Path, names: Sequence[str]) -> list[EvaluationJob]:
-        """Videos that are there already, one for each prompt."""
+        """Evaluate existing videos, one for each prompt."""
         prompts = self.experiment.prompts
         if self.experiment.threshold is not None:
             check_test_set(prompts)
@@ -153,21 +149,20 @@ class Controls:
         return build_evaluation(self.experiment, prompts, label=label, clips=clips, **more)
 
     def _by_model(self, weights: Weights | None) -> MakeVideos:
-        """Generates; the model is loaded when the first video is missing."""
-        parts, loaded = self.experiment, list[Any]()
+        """A function that generates videos; it loads the model when it is first called."""
+        parts = self.experiment
 
-        def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            if not loaded:
-                model = TunedModel.load(parts.model, parts.token, weights, hardware=parts.hardware)
-                sampler, sources = parts.sampler, find_sources(parts)
-                loaded.append(model.generator(sampler=sampler, batch_size=parts.generation_batch, sources=sources))
-            return loaded[0].write(prompts, files)
+        @cache
+        def generator() -> VideoGenerator:
+            model = TunedModel.load(parts.model, parts.token, weights, hardware=parts.hardware)
+            sampler, sources = parts.sampler, find_sources(parts)
+            return model.generator(sampler=sampler, batch_size=parts.generation_batch, sources=sources)
 
-        return make
+        return lambda prompts, files: generator().write(prompts, files)
 
 
 def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict[str, Any]:
-    """The summary over all known gestures, written into their common folder."""
+    """Write a summary over all known gestures into their common folder, and give its content."""
     tables = {path.name: read_scores(path / SCORES) for path in gestures}
     rows = [row for table in tables.values() for row in table_rows(table)]
     summary = {
@@ -182,11 +177,7 @@ def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict
 
 
 def check_videos(videos: Path) -> None:
-    """Refuse a folder of videos that is not there or cannot be read, before anything is loaded.
-
-    Raises:
-        VmcError: naming it.
-    """
+    """Raise a VmcError if a folder of videos is missing or cannot be read, before anything is loaded."""
     try:
         next(os.scandir(videos), None)
     except OSError as error:
@@ -194,10 +185,10 @@ def check_videos(videos: Path) -> None:
 
 
 def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -> list[str]:
-    """The file of each prompt in a folder: with the name that vmc gives it, with or without the hash of its model.
+    """Find the file of each prompt in a folder, by the name that vmc gives it, with or without the hash of its model.
 
     Raises:
-        VmcError: a prompt without exactly one video.
+        VmcError: a prompt does not have exactly one video.
     """
     found = []
     for prompt, name in zip(prompts, names, strict=True):
@@ -212,27 +203,27 @@ def find_videos(videos: Path, prompts: Sequence[Prompt], names: Sequence[str]) -
     return found
 
 
-def shared_or_made(
+def copy_or_make(
     make: MakeVideos, prompts: Sequence[Prompt], files: Sequence[Path], *, shared: CachedFiles
 ) -> Iterator[Path]:
-    """Give each file that is missing, in order: a copy of the one in the shared cache, else made and kept there."""
+    """Give each missing file, in order: copied from the shared cache, or else made and added to it."""
     names = [hashlib.sha256(f"{prompt.seed} {prompt.text}".encode()).hexdigest()[:24] for prompt in prompts]
-    original = {file: f"{name}.mp4" for file, name in zip(files, names, strict=True)}
-    missing, keeping = {file for file in files if not file.exists()}, True
-    made = {file for file in missing if not shared.copy({original[file]: file})}
+    original = {file: f"{name}.mp4" for file, name in zip(files, names, strict=True) if not file.exists()}
+    made = {file for file, name in original.items() if not shared.copy({name: file})}
+    keeping = True
     for file in all_files(make, prompts, files):
         if file in made and keeping:
             keeping = shared.add({original[file]: file})
-        if file in missing:
+        if file in original:
             yield file
 
 
 @dataclass(kw_only=True)
 class Pretrained:
-    """The base model's run (`parameters: null`): the whole test set, with the token, and in natural language where the
-    motion has one.
+    """The base model's run (`parameters: null`): evaluates the whole test set with the token, and in natural language
+    where the motion has a phrase for it.
 
-    One process does it. Its videos depend on neither motion nor seed of the run, so they are kept for all runs.
+    It runs in one process. Its videos do not depend on the run's motion or seed, so they are cached for all runs.
     """
 
     experiment: Experiment
@@ -247,14 +238,14 @@ class Pretrained:
         self._controls = Controls(experiment=self.experiment)
 
     def train(self) -> int:
-        """Score the base model, or go on, and leave a finished, stopped or failed run folder; the exit code."""
+        """Score the base model or continue with it; give the exit code, 0 where the run is finished."""
         threads = self.experiment.hardware.use_threads()
         sweep_caches(self.experiment.cache)
 
         def score(stop: StopOnSignal) -> str:
             jobs = self._jobs(stop)
             self.run.begin(threads=threads, world=1)
-            # No weights of its own say it.
+            # There is no file of weights that would say it.
             self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
             self.mirror.start(folder=self.run.path, config=self.run.config, job_type="evaluate")
             try:
@@ -289,11 +280,11 @@ class Pretrained:
         generate = jobs[0].make
 
         def make(prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-            # Videos of other test sets had other company in their batches, which has a part in their last bits.
+            # In other test sets videos share their batches with others, which affects their last bits.
             asked = [(prompt.text, prompt.seed) for prompt in prompts]
             key = hashlib.sha256(repr((made_with, asked)).encode()).hexdigest()[:24]
-            shared = Cache(parts.cache / "base-videos").files(key)
-            return until(lambda: stop.received, shared_or_made(generate, prompts, files, shared=shared))
+            shared = CachedFiles(parts.cache / "base-videos" / key)
+            return take_until(lambda: stop.received, copy_or_make(generate, prompts, files, shared=shared))
 
         for job in jobs:
             job.evaluation.interrupted = lambda: stop.received is not None

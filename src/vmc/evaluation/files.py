@@ -1,4 +1,4 @@
-"""The files of an evaluation: the score rows of `scores.csv`, `summary.json` with its protocol, and rows so far."""
+"""The files of an evaluation: `scores.csv`, `summary.json`, and the rows of an evaluation that is not complete."""
 
 import hashlib
 import json
@@ -10,27 +10,25 @@ from typing import Any
 import pandas as pd
 
 from vmc.metrics.columns import Column, Row
-from vmc.metrics.declared import COLUMNS, columns_of
-from vmc.metrics.scores import read_scores, scores_text
+from vmc.metrics.scores import COLUMNS, columns_of, read_scores, scores_text
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, sha256_of, write_json
+from vmc.utils.files import read_json, sha256_of, write_json, write_text
 
 log = logging.getLogger(__name__)
 
 SCORES, SUMMARY = "scores.csv", "summary.json"
-CONCLUDING = ".concluding.json"
-"""Says what `scores.csv` is about to become; it is gone when `summary.json` says so too."""
+CONCLUDING = ".concluding.json"  # the checksum of the next `scores.csv`, until `summary.json` holds it too
+# Keys of `summary.json` for checksums: of the table that it sums up, and of each video that the user has given.
 DIGEST, VIDEOS = "scores_sha256", "videos_sha256"
-"""Keys of `summary.json`: of the table that it sums up, and of each video whose file nobody but the user has made."""
+# Rows of scores by video, each with the SHA-256 of its file where that was noted.
 Rows = dict[str, tuple[Row, str | None]]
-"""Rows of scores by video, each with the SHA-256 of its file where that was noted."""
 
 
 def read_known(folder: Path, protocol: Mapping[str, Any]) -> Rows:
-    """The rows of `scores.csv`; none where it, or its summary, is missing, damaged or not as it was written.
+    """The rows of `scores.csv`; none where it or its summary is missing, damaged or was changed.
 
     Raises:
-        VmcError: they were taken with other prompts, another sampler or other metrics.
+        VmcError: they are of other prompts, another sampler or other metrics.
     """
     scores, summary = folder / SCORES, read_summary(folder)
     if summary is None or not scores.is_file():
@@ -42,8 +40,8 @@ def read_known(folder: Path, protocol: Mapping[str, Any]) -> Rows:
             " choose another output, or remove that folder to score anew"
         )
     digest = sha256_of(scores)
-    notes = [note for note in (summary, read_object(folder / CONCLUDING) or {}) if note.get(DIGEST) == digest]
-    if DIGEST in summary and not notes:  # the summaries of earlier versions do not say
+    notes = [note for note in (summary, read_json(folder / CONCLUDING) or {}) if note.get(DIGEST) == digest]
+    if DIGEST in summary and not notes:  # summaries of earlier versions have no checksum
         log.warning("%s is not as it was written; its videos are scored again", scores)
         return {}
     try:
@@ -59,7 +57,7 @@ def read_known(folder: Path, protocol: Mapping[str, Any]) -> Rows:
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """The content of `summary.json`; None where it is missing or damaged, which is logged."""
     file = folder / SUMMARY
-    summary = read_object(file)
+    summary = read_json(file)
     if summary is not None and isinstance(summary.get("protocol"), dict):
         return summary
     if file.is_file():
@@ -67,19 +65,10 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def read_object(file: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def write_scores_and_summary(
     folder: Path, rows: Rows, summary: Mapping[str, Any], *, columns: Sequence[Column] = COLUMNS
 ) -> None:
-    """Write both files, so that whenever this is cut off the next evaluation knows which rows are valid.
+    """Write both files such that, wherever this is interrupted, the next evaluation knows which rows are valid.
 
     Args:
         folder: of the evaluation.
@@ -93,9 +82,8 @@ def write_scores_and_summary(
     notes = {DIGEST: hashlib.sha256(text.encode()).hexdigest()} | ({VIDEOS: videos} if videos else {})
     if not scores.is_file() or sha256_of(scores) != notes[DIGEST]:
         write_json(folder / CONCLUDING, notes)
-        with atomic_write(scores) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
-    if read_object(folder / SUMMARY) != json.loads(json.dumps({**summary, **notes})):
+        write_text(scores, text)
+    if read_json(folder / SUMMARY) != json.loads(json.dumps({**summary, **notes})):
         write_json(folder / SUMMARY, {**summary, **notes})
     (folder / CONCLUDING).unlink(missing_ok=True)
 
@@ -106,13 +94,13 @@ def table_rows(scores: pd.DataFrame) -> list[Row]:
 
 
 def read_rows_so_far(file: Path, about: Mapping[str, Any]) -> Rows:
-    """The rows of an evaluation that goes on, which one process has appended; none where they are of something else.
+    """The rows that one process has appended in an incomplete evaluation; none where they depend on anything else.
 
     Args:
-        file: of the rows, with a digest of them.
-        about: what rows depend on, plain JSON.
+        file: of the rows.
+        about: what rows depend on, as plain JSON.
     """
-    noted = read_object(file) or {}
+    noted = read_json(file) or {}
     rows = noted.get("rows")
     if not isinstance(rows, dict) or noted.get("sha256") != _digest(rows):
         if file.is_file():
@@ -123,7 +111,7 @@ def read_rows_so_far(file: Path, about: Mapping[str, Any]) -> Rows:
 
 
 def append_rows_so_far(file: Path, about: Mapping[str, Any], rows: Rows) -> None:
-    """Add rows, or put them in the place of earlier ones, on disk when this returns."""
+    """Add rows to a file, replacing earlier ones of the same videos."""
     kept = read_rows_so_far(file, about) | rows
     write_json(file, {"about": about, "sha256": _digest(kept), "rows": kept})
 

@@ -1,6 +1,6 @@
-"""Making videos: from prompts, with a base model or a run's weights in it, as many at a time as memory allows.
+"""Generation of videos from prompts by a base model or a run's weights, as many at a time as memory allows.
 
-Axes: B videos, C colours or latent channels, F frames, H and W.
+Axes: B videos, C colors or latent channels, M posterior moments, F frames, H and W.
 """
 
 import csv
@@ -24,106 +24,87 @@ from vmc.data.frames import ClipTransform
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, initial_noise, on_device
-from vmc.evaluation.batching import TOO_LARGE, BatchSize, ahead, is_out_of_memory
+from vmc.evaluation.batching import TOO_LARGE, BatchSize, is_out_of_memory, prefetch
 from vmc.models.base import Autoencoder, VideoModel
 from vmc.models.compilation import compile_layers
 from vmc.models.loading import cast, low_precision_copy
-from vmc.models.pipelines import export_pipeline
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
 from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
 from vmc.training.merging import MergedDeltas, Weights
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write, fingerprint
+from vmc.utils.files import csv_text, fingerprint, write_text
 from vmc.utils.graphs import LARGEST, Graph
 from vmc.utils.randomness import derive_seed
 
 log = logging.getLogger(__name__)
 
-WRITERS = 4
-"""Threads that write videos while a GPU makes the next ones."""
-VIDEOS = "videos.csv"
-"""Says of which prompt and seed each video of a folder is: a test set with a column `video`."""
+WRITERS = 4  # threads that write videos while a GPU makes the next ones
+VIDEOS = "videos.csv"  # the prompt and seed of each video in a folder: a test set with a column `video`
 _Todo: TypeAlias = tuple[Prompt, Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Clips that an `InvertedSampler` may begin at. A seed draws the clip and nothing else, so that seeds which draw
-    the same one give the same video of a prompt, as in Tune-A-Video.
+    """Clips that an `InvertedSampler` may start from.
 
-    Args:
-        clips: with their captions filled in.
-        transform: how each becomes frames; its first variant is taken.
+    A seed draws the clip and nothing else, so seeds that draw the same clip give the same video, as in Tune-A-Video.
     """
 
-    clips: Sequence[Clip]
-    transform: ClipTransform
+    clips: Sequence[Clip]  # with their captions filled in
+    transform: ClipTransform  # how each becomes frames; its first variant is taken
 
     def draw(self, seed: int) -> Clip:
-        """The clip that the video of a seed begins at."""
+        """Draw the clip that the video of a seed starts from."""
         return self.clips[derive_seed(seed, "inverted clip") % len(self.clips)]
 
     def describe(self) -> dict[str, Any]:
-        """How many clips there are, and a hash of their files and captions."""
+        """The number of clips, and a hash of their files and captions."""
         content = [(fingerprint(clip.path), clip.caption) for clip in self.clips]
         return {"clips": len(content), "sha256": hashlib.sha256(repr(content).encode()).hexdigest()}
 
 
 @dataclass(kw_only=True)
 class VideoGenerator:
-    """A model and how videos are drawn from it.
+    """Generates videos. Up to rounding, a prompt with a seed gives the same video in any batch."""
 
-    Args:
-        model: the base model, with the frames, size and rate of the videos.
-        denoiser: its denoiser, tuned or not, in eval mode, on the device that is to be used.
-        autoencoder: on the same device, or on another one, which lends it while it decodes; None loads it.
-        encode: what the denoiser reads of a text.
-        sampler: steps and guidance.
-        hardware: in which precision is computed, and how many frames and which tiles are decoded at a time.
-        batch_size: videos at a time, None for as many as memory allows; one prompt with one seed gives the same video
-            in any batch, to rounding.
-        sources: what an `InvertedSampler` begins at; None begins at noise.
-    """
-
-    model: VideoModel
-    denoiser: Any
-    encode: Callable[[str], Conditioning]
+    model: VideoModel  # the base model, with the frames, size and rate of the videos
+    denoiser: Any  # of the model, tuned or not, in eval mode, on the device that is to be used
+    encode: Callable[[str], Conditioning]  # what the denoiser reads of a text
     sampler: Sampler
-    hardware: Hardware
-    batch_size: int | None = None
-    sources: Sources | None = None
+    hardware: Hardware  # the precision of computing, and how many frames and which tiles are decoded at a time
+    batch_size: int | None = None  # videos at a time; None for as many as memory allows
+    sources: Sources | None = None  # what an `InvertedSampler` starts from; None starts from noise
+    # On any device: it moves to the denoiser's while it decodes. None loads it.
     autoencoder: Autoencoder = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.autoencoder is None:
-            autoencoder = self.model.autoencoder(dtype=self.hardware.decoding_dtype)
-            self.autoencoder = autoencoder.to(self.hardware.resting_device)
+            loaded = self.model.autoencoder(dtype=self.hardware.decoding_dtype)
+            self.autoencoder = loaded.to(self.hardware.resting_device)
+        # These hold for the current weights of the model.
         self._texts: dict[str, Conditioning] = {}
-        self._inverted: dict[Path, Tensor] = {}  # noise_CFHW of clips, by the denoiser as it is
+        self._inverted: dict[Path, Tensor] = {}  # noise_CFHW of clips
+        self._predict: Predict | None = None
         self._batch = BatchSize(self.batch_size, self.denoiser.device)
-        self._predict: Predict | None = None  # by the denoiser as it is
-
-    @property
-    def at_once(self) -> int:
-        """How many videos are made at a time; where no number is given, as the last batch has found it."""
-        return self._batch.size
 
     def write(self, prompts: Sequence[Prompt], files: Sequence[Path], *, label: str = "videos") -> Iterator[Path]:
-        """Write each prompt's video to its file and give the files that were missing, in order.
+        """Write each prompt's video to its file and yield the files that were missing, in order.
 
-        Which prompts share a batch follows from the prompts alone, because the last bits of a video hang on those
-        beside it. A batch of which a video is missing is made again whole; the videos that are there stay.
+        Which prompts share a batch depends on the prompts alone, because videos in one batch affect each other's last
+        bits. A batch with a missing video is generated as a whole; existing videos are kept.
         """
         todo, missing = list(zip(prompts, files, strict=True)), {file for file in files if not file.exists()}
-        self._inverted.clear()  # the denoiser may have been trained since
+        # The denoiser, and a token, may have been trained since.
+        self._inverted.clear()
+        self._texts.clear()
         self._predict = None
-        # A GPU draws the next batch while this one is decoded, written and scored; on a processor they may compete.
-        beside = self.hardware.overlaps
+        # A GPU samples the next batch while this one is decoded, written and scored; on a CPU they may compete.
+        overlap = self.hardware.overlaps
         waiting: deque[tuple[Path, Future]] = deque()
 
-        def written(*, wait: bool) -> Iterator[Path]:
+        def finished(*, wait: bool) -> Iterator[Path]:
             while waiting and (wait or waiting[0][1].done()):
                 file, writing = waiting.popleft()
                 writing.result()
@@ -132,31 +113,31 @@ class VideoGenerator:
 
         with (
             tqdm(total=len(missing), desc=label, unit="video", disable=None, leave=False) as bar,
-            ThreadPoolExecutor(WRITERS if beside else 1) as pool,
+            ThreadPoolExecutor(WRITERS if overlap else 1) as pool,
         ):
             try:
                 for batch, frames_BFCHW in self._batches(todo, missing):
                     for (_, file), frames_FCHW in zip(batch, frames_BFCHW, strict=True):
                         if file in missing:
                             waiting.append((file, pool.submit(write_video, file, frames_FCHW, fps=self.model.fps)))
-                    yield from written(wait=not beside)
-                yield from written(wait=True)
-            finally:  # after an error or a signal nothing that waits is begun
+                    yield from finished(wait=not overlap)
+                yield from finished(wait=True)
+            finally:  # after an error or a signal, videos that wait are not written
                 self._predict = None
-                if beside:
+                if overlap:
                     pool.shutdown(cancel_futures=True)
 
     def _batches(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
-        """Prompts with their files, and frames_BFCHW, in batches that fit into memory and lack a file."""
-        # Clips are inverted with the autoencoder, which the next stage would use at the same time.
-        beside = self.hardware.overlaps and self.sources is None
+        """Yield batches that fit into memory and lack a file: prompts with their files, and frames_BFCHW."""
+        # Inverting clips needs the autoencoder, which the next stage would use at the same time.
+        overlap = self.hardware.overlaps and self.sources is None
         device, sampled = self.denoiser.device, self._sampled(todo, missing)
-        drawn = ahead(sampled, device) if beside else sampled
+        drawn = prefetch(sampled, device) if overlap else sampled
         decoded = ((batch, self.decode(latents_BCFHW)) for batch, latents_BCFHW in drawn)
-        return ahead(decoded, device) if beside else decoded
+        return prefetch(decoded, device) if overlap else decoded
 
     def _sampled(self, todo: Sequence[_Todo], missing: Set[Path]) -> Iterator[tuple[Sequence[_Todo], Tensor]]:
-        """The same with latents_BCFHW."""
+        """Yield the same batches with latents_BCFHW."""
         first = 0
         while first < len(todo):
             batch = todo[first : first + self._batch.size]
@@ -174,11 +155,11 @@ class VideoGenerator:
             first += len(batch)
 
     def frames(self, prompts: Sequence[Prompt]) -> Tensor:
-        """frames_BFCHW, uint8, of one batch of prompts."""
+        """Generate frames_BFCHW, uint8, of one batch of prompts."""
         return self.decode(self.latents(prompts))
 
     def latents(self, prompts: Sequence[Prompt]) -> Tensor:
-        """latents_BCFHW of one batch of prompts."""
+        """Sample latents_BCFHW of one batch of prompts."""
         model, device = self.model, self.denoiser.device
         shape = model.latent_shape(frames=model.frames, size=model.size)
         seeds = [prompt.seed for prompt in prompts]
@@ -192,7 +173,7 @@ class VideoGenerator:
         )
 
     def decode(self, latents_BCFHW: Tensor) -> Tensor:
-        """frames_BFCHW, uint8 on the CPU; video by video where memory is short."""
+        """Decode latents to frames_BFCHW, uint8 on the CPU, video by video where memory is short."""
         decode_frames, tile = self.hardware.decode_frames, self.hardware.decode_tile
         with on_device(self.autoencoder.module, self.denoiser.device):
             try:
@@ -206,8 +187,9 @@ class VideoGenerator:
 
     @property
     def predict(self) -> Predict:
-        """What the denoiser predicts, in the precision in which videos are made, of the weights as they were when
-        `write` was called; of a small denoiser as one CUDA graph, where that is asked for.
+        """The denoiser's prediction in the precision of sampling, with its weights of when `write` was called.
+
+        It is captured as a CUDA graph where that is asked for and the denoiser is small.
         """
         if self._predict is None:
             denoiser, dtype = self.denoiser, self.hardware.sampling_dtype
@@ -238,7 +220,7 @@ class VideoGenerator:
         return self.model.predict(denoiser, noisy_BCFHW.to(dtype), timestep, text)
 
     def _inverted_clips(self, seeds: Sequence[int]) -> Tensor:
-        """noise_BCFHW that the videos of seeds begin at, each clip inverted once and by itself."""
+        """noise_BCFHW that the videos of seeds start from; each clip is inverted once, by itself."""
         sources, sampler, device = self.sources, self.sampler, self.denoiser.device
         assert sources is not None and isinstance(sampler, InvertedSampler)
         drawn = [sources.draw(seed) for seed in seeds]
@@ -263,7 +245,7 @@ class VideoGenerator:
 
 @dataclass(kw_only=True)
 class TunedModel:
-    """A base model with what one run or several have learned: the parts that differ from it, and where they compute."""
+    """A base model with the weights of one or several runs: its parts that differ, and the hardware."""
 
     base: VideoModel
     denoiser: Any
@@ -273,24 +255,20 @@ class TunedModel:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What tells this model's videos from another's, the sampler aside."""
+        """All that the model's videos depend on, besides prompts and sampler."""
         weights = self.fingerprint if self.weights else None
         return self.base.identity, weights, self.base.frames, self.base.size, *self.hardware.video_choices
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what was trained, or of the untouched denoiser."""
+        """SHA-256 of the trained weights, or of the untouched denoiser."""
         if isinstance(self.weights, MergedDeltas):
             return self.weights.fingerprint
         return fingerprint(self.weights) if self.weights else self.base.fingerprint("denoiser")
 
     @classmethod
     def load(cls, base: VideoModel, token: MotionToken, weights: Weights | None, *, hardware: Hardware) -> "TunedModel":
-        """The base model, with the delta of `weights` applied where it is given.
-
-        Raises:
-            VmcError: the delta belongs to another base model.
-        """
+        """Load the base model and apply the delta of `weights`, which must be of the same base model."""
         delta = Delta.load(weights) if isinstance(weights, Path) else weights
         if delta is not None:
             delta.check_base(base)
@@ -302,7 +280,7 @@ class TunedModel:
         return cls(base=base, denoiser=denoiser, encoder=encoder, hardware=hardware, weights=weights)
 
     def generator(self, *, sampler: Sampler, batch_size: int | None, sources: Sources | None = None) -> VideoGenerator:
-        """Makes videos of the model's own length and size."""
+        """Build a generator of videos of the model's length and size."""
         base, hardware = self.base, self.hardware
         if hardware.frozen_dtype != self.denoiser.dtype:
             cast(self.denoiser, hardware.frozen_dtype)
@@ -316,29 +294,25 @@ class TunedModel:
             sources=sources,
         )
 
-    def export(self, folder: Path, *, card: str) -> None:
-        """Write a complete diffusers folder with the text of its page."""
-        export_pipeline(self.base, self.denoiser, self.encoder, folder, card=card)
-
 
 def video_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:
-    """A readable file name for each prompt, unique among them: place, subject or text, seed.
+    """A readable and unique file name for each prompt: place, subject or text, seed.
 
     Args:
         prompts: of the videos.
-        made_with: model and sampler. A hash of them and of the prompt then ends the name: a video of the same name is
-            the same video, and a folder may hold those of several models, prompts and samplers.
+        made_with: model and sampler. If given, the name ends in a hash of them and of the prompt, so that videos of the
+            same name are the same, and a folder can hold those of several models, prompts and samplers.
     """
     names = []
     for place, prompt in enumerate(prompts):
         slug = re.sub(r"[^a-z0-9]+", "-", (prompt.subject or prompt.text).lower()).strip("-")[:48].strip("-")
         digest = hashlib.sha256(repr((prompt.text, prompt.seed, made_with)).encode()).hexdigest()[:8]
-        names.append(f"{place:04d}-{slug or 'video'}-{prompt.seed}{f'-{digest}' * bool(made_with)}.mp4")
+        names.append(f"{place:04d}-{slug or 'video'}-{prompt.seed}{f'-{digest}' if made_with else ''}.mp4")
     return names
 
 
 def note_videos(folder: Path, prompts: Sequence[Prompt], files: Sequence[Path]) -> None:
-    """Write down of which prompt and seed each video is, beside what the folder's table says of others."""
+    """Add the prompt and seed of each video to the table of its folder."""
     rows: dict[str, dict[str, Any]] = {}
     if (folder / VIDEOS).is_file():
         with (folder / VIDEOS).open(newline="", encoding="utf-8") as stream:
@@ -346,7 +320,5 @@ def note_videos(folder: Path, prompts: Sequence[Prompt], files: Sequence[Path]) 
     for prompt, file in zip(prompts, files, strict=True):
         about = {"video": file.name, "prompt": prompt.text} | asdict(prompt)
         rows[file.name] = {name: value for name, value in about.items() if name != "text"}
-    with atomic_write(folder / VIDEOS) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[files[0].name]), extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows[name] for name in sorted(rows) if (folder / name).is_file())
+    columns, there = list(rows[files[0].name]), [rows[name] for name in sorted(rows) if (folder / name).is_file()]
+    write_text(folder / VIDEOS, csv_text(columns, [{name: row.get(name) for name in columns} for row in there]))

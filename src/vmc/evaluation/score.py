@@ -1,15 +1,15 @@
-"""Scoring a test set: its videos made where they are missing, read back from disk and scored in one pass.
+"""Scoring a test set: videos are generated where they are missing, read back from disk and scored in one pass.
 
-Training on its way, `vmc.evaluate` and all controls go through `Evaluation.score`. A folder `evaluation/NNNNNN/` holds
-`videos/`, `scores.csv` with a row per video and `summary.json`. While it is being made, each process appends its rows
-to a file of its own, so that an evaluation that was interrupted goes on, and several processes share the videos.
+Training, `vmc.evaluate` and all controls use `Evaluation.score`. A folder `evaluation/NNNNNN/` holds `videos/`,
+`scores.csv` with a row for each video, and `summary.json`. Until it is complete, each process appends its rows to a
+file of its own, so that several processes can share the videos, and an interrupted evaluation can be continued.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,9 @@ from vmc.evaluation.files import (
     write_scores_and_summary,
 )
 from vmc.evaluation.generation import video_names
-from vmc.metrics.base import Record
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.columns import Column, Row
-from vmc.metrics.declared import COLUMNS, extra_columns
-from vmc.metrics.scores import SUITE
+from vmc.metrics.scores import COLUMNS, SUITE, extra_columns
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
 from vmc.runs.clips import contact_sheet
@@ -44,57 +43,38 @@ from vmc.utils.files import sha256_of, sweep
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 16
-"""Videos that are scored at a time."""
-SHOWN = 24
-"""Videos of a contact sheet and of the mirror."""
+AT_ONCE = 16  # videos that are scored at a time
+SHOWN = 24  # videos on a contact sheet and in W&B
+# Generates the videos of prompts whose files are missing, and yields these files in order, each when it is written.
 MakeVideos = Callable[[Sequence[Prompt], Sequence[Path]], Iterator[Path]]
-"""Makes the videos of prompts whose files are missing, and gives those files in order, each when it is there."""
 
 
 class Interrupted(Exception):  # noqa: N818 - no error
-    """An evaluation was asked to stop before it was complete."""
+    """An evaluation was stopped before it was complete."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which share of the videos is this process's.
-
-    Args:
-        rank, world: this process among all.
-        barrier: waits for the others.
-    """
+    """This process among those that share the videos."""
 
     rank: int = 0
     world: int = 1
-    barrier: Callable[[], None] = lambda: None
+    barrier: Callable[[], None] = lambda: None  # waits for the others
 
 
 @dataclass(kw_only=True)
 class Evaluation:
-    """The test set and the metrics of a run; `score` applies them to one model.
+    """The test set and the metrics of a run; `score` applies them to one model."""
 
-    Args:
-        prompts: the whole test set; a part of it may be scored.
-        evaluator: the metrics.
-        made_with: what else the videos depend on (sampler, frames, size), for the record.
-        threshold: of the appearance score, at which training stops; None where it does not.
-        names: of the videos' files; None names them after their prompts.
-        videos: their folder; None is `videos/` in the evaluation's own.
-        unreadable_is_wrong: whether a video that cannot be read counts as invalid, in place of stopping.
-        ranks: this process among those that share the work.
-        interrupted: whether `make` left videos out because it was asked to stop; equal in all processes.
-    """
-
-    prompts: Sequence[Prompt]
+    prompts: Sequence[Prompt]  # the whole test set; a part of it may be scored
     evaluator: Evaluator
-    made_with: Mapping[str, Any]
-    threshold: float | None = None
-    names: Sequence[str] = ()
-    videos: Path | None = None
-    unreadable_is_wrong: bool = False
+    made_with: Mapping[str, Any]  # what else the videos depend on (sampler, frames, size), for the record
+    threshold: float | None = None  # of the appearance score, at which training stops; None where it does not
+    names: Sequence[str] = ()  # of the videos' files; empty names them after their prompts
+    videos: Path | None = None  # folder of the videos; None is `videos/` in the evaluation's own
+    unreadable_is_wrong: bool = False  # whether a video that cannot be read counts as invalid, in place of stopping
     ranks: Ranks = field(default_factory=Ranks)
-    interrupted: Callable[[], bool] = lambda: False
+    interrupted: Callable[[], bool] = lambda: False  # whether `make` was asked to stop; equal in all processes
 
     def __post_init__(self) -> None:
         self.names = list(self.names) or video_names(self.prompts)
@@ -103,9 +83,9 @@ class Evaluation:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """All that scores depend on besides the model; two evaluations are comparable if it is equal."""
+        """All that scores depend on besides the model. Evaluations are comparable if it is equal."""
         text = "\n".join(
-            # A prompt without a suite as it always was.
+            # A prompt without a suite has the hash that it had before there were suites.
             repr((one.text, one.seed, one.subject, one.language, *filter(None, (one.suite, one.then))))
             for one in self.prompts
         )
@@ -117,11 +97,11 @@ class Evaluation:
     ) -> dict[str, Any]:
         """Score the videos at these places of the test set (None: all), and give the content of `summary.json`.
 
-        Videos that are there are not made again, and rows that are there are not scored again.
+        Existing videos and rows are kept.
 
         Raises:
             VmcError: the folder holds scores of another protocol, or a video cannot be read.
-            Interrupted: `interrupted` says so; the rows so far are kept.
+            Interrupted: `interrupted` says so. The rows so far are kept.
         """
         wanted = list(range(len(self.prompts))) if places is None else sorted(places)
         protocol, ranks = self.protocol, self.ranks
@@ -130,8 +110,8 @@ class Evaluation:
         todo = [place for place in wanted if self.names[place] not in valid]
         if ranks.rank == 0:
             sweep(folder)
-        ranks.barrier()  # nobody writes before everybody has read
-        # Rows so far count where the same videos were to be scored: those beside one have a part in its last bits.
+        ranks.barrier()  # no process writes before all have read
+        # Rows so far are used if the same videos were to be scored: videos in one batch affect each other's last bits.
         names = "\n".join(self.names[place] for place in todo)
         about = {"protocol": protocol, "of": hashlib.sha256(names.encode()).hexdigest(), "processes": ranks.world}
         parts = [folder / f".rows-{rank}.json" for rank in range(ranks.world)]
@@ -148,7 +128,7 @@ class Evaluation:
         return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
 
     def _valid(self, rows: Rows) -> set[str]:
-        """Videos whose rows are of the files as they are now: one that somebody else has made may be replaced."""
+        """Names of videos whose rows are valid. Given videos may have been replaced since they were scored."""
         if self.videos is None:
             return set(rows)
         there = {name: digest for name, (_, digest) in rows.items() if (self.videos / name).is_file()}
@@ -160,7 +140,7 @@ class Evaluation:
     def _score_share(
         self, folder: Path, make: MakeVideos, places: Sequence[int], part: Path, about: Mapping[str, Any]
     ) -> None:
-        """Append the rows of these places to those so far, unless they are there."""
+        """Append the rows of these places to the file of rows so far, where it lacks them."""
         files = [(self.videos or folder / "videos") / self.names[place] for place in places]
         scored = self._valid(read_rows_so_far(part, about))
         there = all_files(make, [self.prompts[place] for place in places], files)
@@ -169,21 +149,17 @@ class Evaluation:
             found = list(islice(there, len(together)))
             if len(found) < len(together):  # asked to stop
                 return
-            # A batch is scored whole, or not at all: those beside it have a part in a score's last bits.
+            # A batch is scored as a whole or not at all: videos in one batch affect each other's last bits.
             if not all(self.names[place] in scored for place in together):
                 append_rows_so_far(part, about, self._rows(found, together))
 
     def _rows(self, files: Sequence[Path], places: Sequence[int]) -> Rows:
-        """Scores of a few videos, taken from the frames as decoded from their files."""
+        """Score a few videos as they are decoded from their files."""
         digests = [sha256_of(file) if self.videos is not None else None for file in files]
-        asked = {self.names[place]: asdict(self.prompts[place]) for place in places}
-        told = {field.name for field in fields(Record)}
-        records = [
-            Record(video=name, prompt=about["text"], **{key: value for key, value in about.items() if key in told})
-            for name, about in asked.items()
-        ]
+        names, prompts = [self.names[place] for place in places], [asdict(self.prompts[place]) for place in places]
+        records = [Record(video=name, prompt=one.pop("text"), **one) for name, one in zip(names, prompts, strict=True)]
         rows = self.evaluator.score([self._frames(file) for file in files], records)
-        return dict(zip(asked, zip(rows, digests, strict=True), strict=True))
+        return dict(zip(names, zip(rows, digests, strict=True), strict=True))
 
     def _frames(self, file: Path) -> Tensor | None:
         try:
@@ -195,7 +171,7 @@ class Evaluation:
             return None
 
     def _conclude(self, folder: Path, rows: Rows, wanted: Sequence[str], *, step: int) -> None:
-        """Bring table and summary to what has been scored, and remove the rows so far."""
+        """Write table and summary of all that has been scored, and remove the rows so far."""
         if lacking := [name for name in wanted if name not in rows]:
             raise VmcError(f"{folder} has no scores of {len(lacking)} videos ({lacking[0]}, ...); run this again")
         rows, columns = {name: rows[name] for name in self.names if name in rows}, self.evaluator.columns
@@ -216,10 +192,7 @@ class Evaluation:
 
 
 def has_fallen(metrics: Mapping[str, Mapping[str, float | None]], threshold: float | None) -> bool | None:
-    """Whether the appearance score is at or below the threshold; None without a threshold.
-
-    A model of which not one video is valid has no score, and has fallen.
-    """
+    """Whether the appearance score is at or below the threshold, or no video is valid; None without a threshold."""
     if threshold is None:
         return None
     value = metrics.get("appearance", {}).get("value")
@@ -227,20 +200,20 @@ def has_fallen(metrics: Mapping[str, Mapping[str, float | None]], threshold: flo
 
 
 def summarize(scores: Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> dict[str, dict[str, float | None]]:
-    """Every metric of one model with its interval, as `summary.json` holds it."""
+    """Compute every metric of one model with its interval, as `summary.json` holds it."""
     intervals = intervals_of_run(pd.DataFrame(list(scores)), columns=columns)
     return {name: interval.to_json() for name, interval in intervals.items()}
 
 
 def suites_of(scores: Sequence[Row], *, columns: Sequence[Column]) -> dict[str, Any]:
-    """The same of each suite of the test set, under `suites`; nothing where it has none."""
+    """Summaries of each suite of the test set, under `suites`; empty where it has none."""
     names = dict.fromkeys(str(row[SUITE]) for row in scores if row.get(SUITE))
     found = {name: summarize([row for row in scores if row.get(SUITE) == name], columns=columns) for name in names}
     return {"suites": found} if found else {}
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The metrics of a summary for the terminal, those of its suites below: name, value, 95 % interval."""
+    """Format the metrics of a summary for the terminal, then those of its suites: name, value, 95 % interval."""
     lines = []
     for suite, metrics in {"": summary["metrics"], **summary.get("suites", {})}.items():
         lines += [f"{suite}:"] if suite else []
@@ -252,7 +225,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def write_sheet(folder: Path, evaluation: Evaluation, places: Sequence[int]) -> list[str]:
-    """Write the contact sheet of the first few of these places of the test set; the names of their videos."""
+    """Write a contact sheet of the first few of these places of the test set, and give the names of their videos."""
     names = [evaluation.names[place] for place in places[:SHOWN]]
     captions = [evaluation.prompts[place].text for place in places[:SHOWN]]
     contact_sheet(folder / "sheet.png", [read_frames(folder / "videos" / name) for name in names], captions)
@@ -260,7 +233,7 @@ def write_sheet(folder: Path, evaluation: Evaluation, places: Sequence[int]) -> 
 
 
 def all_files(make: MakeVideos, prompts: Sequence[Prompt], files: Sequence[Path]) -> Iterator[Path]:
-    """Each file in order, when it is there; fewer where the making of those that are missing ends early."""
+    """Give each file in order when it exists, and end early where `make` does."""
     there = [file.exists() for file in files]
     made = iter(()) if all(there) else make(prompts, files)
     for file, exists in zip(files, there, strict=True):
@@ -269,8 +242,8 @@ def all_files(make: MakeVideos, prompts: Sequence[Prompt], files: Sequence[Path]
         yield file
 
 
-def until(stopped: Callable[[], object], files: Iterator[Path]) -> Iterator[Path]:
-    """The files up to the one at which it is asked to stop."""
+def take_until(stopped: Callable[[], object], files: Iterator[Path]) -> Iterator[Path]:
+    """Give files up to the one at which `stopped` says so."""
     for file in files:
         yield file
         if stopped():
@@ -278,11 +251,11 @@ def until(stopped: Callable[[], object], files: Iterator[Path]) -> Iterator[Path
 
 
 def check_evaluation(experiment: Experiment) -> None:
-    """All that would stop an evaluation is found before any training.
+    """Find what would stop an evaluation before any training.
 
     Raises:
         VmcError: a network is missing or damaged, the motion's class is unknown, or the threshold of the appearance
-            score cannot be held.
+            score cannot be checked.
     """
     suite, threshold = experiment.suite, experiment.threshold
     assert suite is not None
@@ -299,18 +272,18 @@ def check_evaluation(experiment: Experiment) -> None:
 def build_evaluation(
     experiment: Experiment, prompts: Sequence[Prompt], *, label: str | None, clips: Sequence[Clip] | None, **more: Any
 ) -> Evaluation:
-    """A test set and the metrics of one motion.
+    """Build the evaluation of a test set by the metrics of an experiment.
 
     Args:
-        experiment: its metrics, and what its videos are made with.
+        experiment: with the metrics, and with what its videos are made with.
         prompts: the test set.
         label: the motion's class; None where the classifier has none.
-        clips: those of the run, which videos are compared with; None leaves out what needs them.
-        more: of `Evaluation`; `made_with` where the experiment does not make the videos.
+        clips: of the run, which videos are compared with; None leaves out metrics that need them.
+        more: further fields of `Evaluation`, among them `made_with` where the experiment does not make the videos.
     """
     suite, size = experiment.suite, experiment.data.size
     assert suite is not None
-    evaluator = suite.evaluator(
+    run = RunContext(
         target=label,
         exemplars=None if clips is None else ClipFrames(clips, "exemplar", size),
         regularization=() if clips is None else ClipFrames(clips, "regularization", size),
@@ -320,16 +293,17 @@ def build_evaluation(
     if "made_with" not in more:
         latents, fps, sources = list(experiment.latent_shape), experiment.data.fps, find_sources(experiment, clips)
         sampler: dict[str, Any] = {"sampler": experiment.sampler.describe()}
-        if sources:  # a method of its own, which is compared with those that begin at noise
+        if sources:  # another method, whose scores are to be compared with those of videos that start from noise
             sampler = {"inversion": {**sampler, "exemplars": sources.describe()}}
         more["made_with"] = {**sampler, "latents": latents, "fps": fps}
-    return Evaluation(prompts=prompts, evaluator=evaluator, **{"threshold": experiment.threshold, **more})
+    return Evaluation(prompts=prompts, evaluator=suite.evaluator(run), **{"threshold": experiment.threshold, **more})
 
 
 @dataclass(frozen=True)
 class ClipFrames:
-    """Names and frames_FCHW of a run's clips, as metrics compare videos with them: whole, at the training crop, not
-    augmented. Each is read anew whenever it is its turn.
+    """Names and frames_FCHW of a run's clips, for metrics: all frames at the training crop, not augmented.
+
+    Clips are read from disk in each iteration.
     """
 
     clips: Sequence[Clip]

@@ -1,5 +1,5 @@
-"""Whether a video shows what its prompt says: cosines between frames and texts (paper, Sec. 4), raw, unscaled; and
-which frames people would choose for a text: PickScore (Kirstain et al., 2023), or another CLIP of transformers.
+"""Whether a video shows what its prompt says: cosines between frames and texts (paper, Sec. 4), without scaling; and
+which frames people would prefer for a text: PickScore (Kirstain et al., 2023), or another CLIP of transformers.
 
 Axes: B videos, F frames, C colors, H and W, N images or texts, D features.
 """
@@ -23,7 +23,7 @@ class Appearance(Metric):
     """Columns appearance (frames against the subject's phrase), text_alignment (against the full caption in natural
     language), both the mean over frames, and frame_consistency (the mean cosine of consecutive frames).
 
-    A record without subject or caption has None there. Text features are made once a text.
+    Records without a subject or a caption have None there.
     """
 
     name = "appearance"
@@ -35,13 +35,13 @@ class Appearance(Metric):
 
     def __init__(self, *, model: ImageTextNetwork, alignment_in_tables: bool = True) -> None:
         self.model = model
-        self._texts: dict[str, Tensor] = {}
-        if not alignment_in_tables:  # it is measured, and stands in none of the paper's tables
+        self._texts: dict[str, Tensor] = {}  # features_D of each text
+        if not alignment_in_tables:  # it is measured, but stands in none of the paper's tables
             alignment = replace(ALIGNMENT, measure=Measure("text_alignment", "Text alignment", rank=0))
             self.columns = tuple(alignment if column is ALIGNMENT else column for column in self.columns)
 
     def prepare(self, run: RunContext) -> bool:
-        """Begin without any text."""
+        """Forget the texts of other runs."""
         self._texts = {}
         return True
 
@@ -59,13 +59,13 @@ class Appearance(Metric):
         }
 
     def describe(self) -> dict[str, Any]:
-        """The network; scores are cosines."""
+        """The network, and that its cosines are not scaled."""
         return {"model": self.model.describe(), "scale": "raw cosine"}
 
     def _cosine(self, features_FD: Tensor, text: str | None) -> float | None:
         if not text:
             return None
-        if text not in self._texts:  # one by one: a text's features must not hang on the texts beside it
+        if text not in self._texts:  # one by one: a text's features must not depend on the other texts of a batch
             self._texts[text] = self.model.encode_texts([text])[0].float().cpu()
         return (features_FD @ self._texts[text]).mean().item()
 
@@ -74,7 +74,7 @@ class JudgeFolder(NetworkFile[Any]):
     """A folder of transformers' CLIPModel: settings, weights, tokenizer and `preprocessor_config.json`."""
 
     def open(self) -> Any:
-        """Read the model, of its weights tensors alone, and what prepares texts and images for it."""
+        """Load the model, its weights as tensors only, and its processor of texts and images."""
         from transformers import CLIPModel, CLIPProcessor
 
         model = CLIPModel.from_pretrained(str(self.path), local_files_only=True, weights_only=True)
@@ -85,8 +85,8 @@ class JudgeFolder(NetworkFile[Any]):
 class Preference(Metric):
     """Column preference: the score of each frame for the full caption in natural language, averaged over frames.
 
-    The score is a cosine times the scale that the model has learned (the release of PickScore), so that it compares
-    with those of the same model alone. None without a caption.
+    The score is a cosine times the model's learned scale, as in the release of PickScore, so it compares only with
+    scores of the same model. None without a caption.
     """
 
     name = "preference"
@@ -96,12 +96,12 @@ class Preference(Metric):
         self.model = JudgeFolder(path=path, get=get)
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
-        """Judge the frames."""
+        """Score the frames of each video."""
         both = zip(frames_BFCHW, records, strict=True)
         return {"preference": [self._mean(frames_FCHW, record.language) for frames_FCHW, record in both]}
 
     def describe(self) -> dict[str, Any]:
-        """The model; scores are scaled cosines."""
+        """The model, and that its cosines are scaled."""
         return {"model": self.model.describe(), "scale": "learned"}
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a metric is: a class that declares its columns and gives one value of each for each video.
+"""The interface of metrics: a class declares its columns and gives each video a value in each of them.
 
 Axes: B videos, F frames, C colors (red, green, blue), H and W, N images, D features.
 """
@@ -20,60 +20,44 @@ from vmc.metrics.networks.files import NetworkFile
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One video and what it was made from.
-
-    The subject is the phrase that the appearance score looks for, the language the full caption in natural language;
-    suite is what the test set asks of the motion here, and then the class of a second gesture that it asks for.
-    """
+    """One video and what it was made from."""
 
     video: str
     prompt: str
-    subject: str | None = None
-    language: str | None = None
+    subject: str | None = None  # the phrase that the appearance score looks for
+    language: str | None = None  # the full caption in natural language
     seed: int | None = None
-    suite: str | None = None
-    then: str | None = None
+    suite: str | None = None  # what the test set asks of the motion here
+    then: str | None = None  # the class of a second gesture that the prompt asks for
 
 
-NamedClips = Iterable[tuple[str, Tensor]]
-"""Names and frames_FCHW uint8 of clips; every metric that needs them goes through them anew."""
-Scores = Mapping[str, Sequence[Value]]
-"""For each column one value a video."""
+NamedClips = Iterable[tuple[str, Tensor]]  # names and frames_FCHW uint8 of clips; each metric iterates over them anew
+Scores = Mapping[str, Sequence[Value]]  # for each column one value a video
 IMAGES_AT_ONCE = 32  # through a network; it bounds memory and changes no score
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-"""Mean and deviation of ImageNet's colors, on a scale of 0 to 1."""
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean and deviation of ImageNet's colors, of a scale to 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What a metric may need to know of the run whose videos it scores.
+    """What a metric may need to know of the run whose videos it scores."""
 
-    Args:
-        target: name of the motion's class; None for a motion without one.
-        exemplars: clips trained on, at the training crop, all frames, not augmented; None where there are none.
-        regularization: regularization clips, likewise.
-        cache: folder for what is made of the clips; None keeps nothing.
-        device: where networks run.
-    """
-
-    target: str | None = None
-    exemplars: NamedClips | None = None
-    regularization: NamedClips = ()
-    cache: Path | None = None
-    device: torch.device | str = "cpu"
+    target: str | None = None  # name of the motion's class; None for a motion without one
+    exemplars: NamedClips | None = None  # clips trained on, at the training crop, all frames, not augmented
+    regularization: NamedClips = ()  # regularization clips, likewise
+    cache: Path | None = None  # folder for what is made of the clips; None keeps nothing
+    device: torch.device | str = "cpu"  # where networks run
 
 
 class Metric(ABC):
-    """Videos in, values out.
+    """Base class of metrics.
 
-    To construct one loads nothing. Networks that are its attributes (`NetworkFile`) are found missing or damaged before
-    anything runs, and moved to the device. Its name is its key in the protocol.
+    The constructor loads nothing. Networks (`NetworkFile`) that are attributes are checked before anything runs, and
+    moved to the device.
     """
 
-    name: str
+    name: str  # its key in the protocol
     columns: tuple[Column, ...]
-    asks_class = False
-    """Whether it asks for the motion's class: of a motion without one it does without files that are not there."""
+    asks_class = False  # whether it needs the motion's class; without one it is left out where its files are missing
 
     @abstractmethod
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
@@ -81,27 +65,27 @@ class Metric(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What the values depend on: network files with their SHA-256, and settings; plain JSON.
+        """What the values depend on, as plain JSON: network files with their SHA-256, and settings.
 
-        What differs between motions, seeds and arms stands under `target`, `exemplars` and `regularization`: runs that
-        differ in these alone may be compared.
+        What differs between motions, seeds and arms belongs under `target`, `exemplars` and `regularization`: runs that
+        differ in these alone can be compared.
         """
 
     def prepare(self, run: RunContext) -> bool:
-        """Take what is needed of a run; False where it has not got it, which leaves the columns empty."""
+        """Take what the metric needs of a run; False where the run lacks it, which leaves the columns empty."""
         return True
 
     @property
     def networks(self) -> dict[str, NetworkFile[Any]]:
-        """Its network files, by the attribute's name."""
+        """Network files of the metric, by the attribute's name."""
         return {name: part for name, part in vars(self).items() if isinstance(part, NetworkFile)}
 
     def missing(self) -> list[str]:
-        """Each file that is not there, with the command that gets it."""
+        """Missing files, each with the command that downloads it."""
         return [missing for network in self.networks.values() if (missing := network.missing())]
 
     def check(self, *, target: str | None = None) -> None:
-        """Open the networks, which stay open for use; an error says which file, or which class, is not there."""
+        """Open the networks, which stay open for use. Errors name the file that is damaged, or the unknown class."""
         for network in self.networks.values():
             network.check()
 
@@ -114,12 +98,12 @@ class Metric(ABC):
 
 
 def in_parts(network: Callable[[Tensor], Tensor], images_NCHW: Tensor, *, size: int = IMAGES_AT_ONCE) -> Tensor:
-    """Apply a network to `size` images at a time: features_ND on the CPU."""
+    """Apply a network to `size` images at a time and give all features_ND, on the CPU."""
     return torch.cat([network(part).float().cpu() for part in images_NCHW.split(size)])
 
 
 def resize_short_side(frames_NCHW: Tensor, short_side: int, *, crop: tuple[int, int] | None = None) -> Tensor:
-    """Resize frames to floats of `short_side` px, bilinear and antialiased, and crop height and width at the center."""
+    """Resize frames until the shorter side has `short_side` px (bilinear, antialiased), and crop the center."""
     sides = frames_NCHW.shape[-2:]
     least = crop or (short_side, short_side)
     size = [max(wanted, round(side * (short_side / min(sides)))) for side, wanted in zip(sides, least, strict=True)]

@@ -1,7 +1,7 @@
-"""What a metric declares of its columns: how they are read and written, and what is made of them.
+"""Declarations of the columns of `scores.csv`, and of the measures that are computed from them.
 
-Nothing else lists names of columns: `scores.csv`, `summary.json`, intervals, tables, the gallery and W&B go by these
-declarations. Those that a reader cannot know stand in `summary.json`.
+Nothing else lists names of columns: `scores.csv`, `summary.json`, intervals, tables, the gallery and W&B follow these
+declarations. `summary.json` holds those that a reader does not know.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,8 @@ from typing import Any, Literal, get_args
 
 from vmc.utils.errors import VmcError
 
-Value = float | int | bool | str | None
-"""The value of one video in one column; None where there is none."""
-Row = dict[str, Value]
-"""A video's value of every column of `scores.csv`."""
+Value = float | int | bool | str | None  # the value of one video in one column; None where there is none
+Row = dict[str, Value]  # a video's value of every column of `scores.csv`
 Kind = Literal["text", "integer", "number", "truth"]
 How = Literal["mean", "share", "above"]
 Better = Literal["higher", "lower", "neither"]
@@ -22,95 +20,69 @@ Better = Literal["higher", "lower", "neither"]
 
 @dataclass(frozen=True)
 class Measure:
-    """The number that a column gives of a run, with its interval, in `summary.json` and in the report.
+    """The number that a column gives of a run, with its interval, in `summary.json` and in the report."""
 
-    Args:
-        name: its key in `summary.json`.
-        title: heading of its column in a table.
-        how: the mean of the values; the share of videos of which a truth holds; the share above `threshold`.
-        threshold: the value of `above`.
-        digits: digits after the point; of a share, of its percentage.
-        better: which values are the better ones.
-        rank: measures are listed by it: 0 for the paper's own, 1 for all others, 2 for what is said of videos as such.
-        tables: the paper's tables that it is a column of, `table1` or `table2`.
-        curve: whether it is drawn against training (Fig. 7).
-    """
-
-    name: str
-    title: str
+    name: str  # its key in `summary.json`
+    title: str  # heading of its column in a table
     _: KW_ONLY
-    how: How = "mean"
-    threshold: float | None = None
-    digits: int = 4
-    better: Better = "higher"
-    rank: int = 1
-    tables: tuple[str, ...] = ()
-    curve: bool = False
+    how: How = "mean"  # the mean of the values; the share of videos of which a truth holds; the share above `threshold`
+    threshold: float | None = None  # the value of `above`
+    digits: int = 4  # digits after the point; of a share, of its percentage
+    better: Better = "higher"  # which values are the better ones
+    rank: int = 1  # by which measures are listed: 0 is the paper's own, 1 all others, 2 what is said of videos as such
+    tables: tuple[str, ...] = ()  # the paper's tables that it is a column of, `table1` or `table2`
+    curve: bool = False  # whether it is drawn against training (Fig. 7)
 
     def __post_init__(self) -> None:
-        if isinstance(self.tables, list):  # as JSON has them
-            object.__setattr__(self, "tables", tuple(self.tables))
         _check(self, how=get_args(How), better=get_args(Better), digits=range(10), rank=range(3))
         if (self.how == "above") == (self.threshold is None):
             raise VmcError(f"the measure {self.name} is made by '{self.how}' with the threshold {self.threshold}")
 
     @property
     def percent(self) -> bool:
-        """Whether it counts videos: it lies between 0 and 1 and is shown in percent."""
+        """Whether the measure is a share of videos, which lies between 0 and 1 and is shown in percent."""
         return self.how != "mean"
 
     @property
     def plain(self) -> str:
-        """Its title without a unit."""
+        """The title without its unit."""
         return self.title.removesuffix(", %")
 
     @property
     def short(self) -> str:
-        """Its name within a sentence."""
+        """The title as it is written within a sentence."""
         name = self.plain
         return name if name[1:2].isupper() else f"{name[0].lower()}{name[1:]}"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of `scores.csv`.
+    """A column of `scores.csv`."""
 
-    Args:
-        name: its head.
-        kind: the kind of its values; an empty cell is no value.
-        title: what the gallery calls it beside a video's score; empty where it is not shown there, None for what its
-            measure is called.
-        invalid: the value of an invalid video; where that is no number, the measure leaves invalid videos out.
-        measure: what it says of a run; None where nothing.
-        suites: of a test set, in which alone it is scored and counted; none: everywhere.
-    """
-
-    name: str
+    name: str  # its head
     _: KW_ONLY
-    kind: Kind = "number"
-    title: str | None = None
-    invalid: Value = None
-    measure: Measure | None = None
-    suites: tuple[str, ...] = ()
+    kind: Kind = "number"  # of its values; an empty cell is no value
+    title: str | None = None  # in the gallery; "" where it is not shown there, None for what its measure is called
+    invalid: Value = None  # the value of an invalid video; where that is no number, the measure leaves such videos out
+    measure: Measure | None = None  # what it says of a run; None where nothing
+    suites: tuple[str, ...] = ()  # of a test set, in which alone it is scored and counted; empty: everywhere
 
     def __post_init__(self) -> None:
-        if isinstance(self.suites, list):  # as JSON has them
-            object.__setattr__(self, "suites", tuple(self.suites))
         _check(self, kind=get_args(Kind))
         if self.measure is not None and self.kind == "text":
             raise VmcError(f"the column {self.name} holds text, of which there is no {self.measure.name}")
 
     def counts_in(self, suite: Value) -> bool:
-        """Whether a video of that suite of a test set (None: of none) has a value here."""
+        """Whether videos of a suite of the test set (None: of none) have a value in this column."""
         return not self.suites or suite in self.suites
 
     @property
     def label(self) -> str:
-        """What the gallery calls it; empty where it is not shown there."""
+        """The column's name in the gallery; empty where it is not shown there."""
         return (self.measure.plain if self.measure else "") if self.title is None else self.title
 
     def to_json(self) -> dict[str, Any]:
-        """What differs from the defaults, as `summary.json` holds it."""
+        """The values that differ from the defaults, as `summary.json` holds them."""
         return _changed(self) | ({"measure": _changed(self.measure)} if self.measure else {})
 
 
@@ -119,9 +91,12 @@ _TYPES |= {"suites": tuple, "threshold": float | int | None, "invalid": Value, "
 
 
 def _check(declared: Column | Measure, **choices: Any) -> None:
-    """Refuse a declaration that cannot be; it may come from a file."""
+    """Refuse invalid values in a declaration, which may come from a file."""
     for part in fields(declared):
         value = getattr(declared, part.name)
+        if isinstance(value, list):  # as JSON has tuples
+            value = tuple(value)
+            object.__setattr__(declared, part.name, value)
         fits = value in choices[part.name] if part.name in choices else isinstance(value, _TYPES[part.name])
         if not fits or (not value and part.default is MISSING):
             raise VmcError(f"a {type(declared).__name__.lower()} is declared with {value!r} as {part.name}")
@@ -133,12 +108,12 @@ def _changed(declared: Column | Measure) -> dict[str, Any]:
 
 
 def measures_of(columns: Iterable[Column]) -> tuple[Measure, ...]:
-    """The measures that columns give, in the order in which they are listed."""
+    """Measures of columns, sorted by rank."""
     return united(column.measure for column in columns if column.measure)
 
 
 def united(*several: Iterable[Measure]) -> tuple[Measure, ...]:
-    """All measures of several, each once, as the first declares it, in the order in which they are listed."""
+    """Merge measures: each once, as it is declared first, sorted by rank."""
     once: dict[str, Measure] = {}
     for measure in chain(*several):
         once.setdefault(measure.name, measure)
@@ -146,7 +121,7 @@ def united(*several: Iterable[Measure]) -> tuple[Measure, ...]:
 
 
 def check_distinct(columns: Iterable[tuple[str, Column]]) -> None:
-    """Refuse two columns, or two measures, of one name; each column comes with what declares it."""
+    """Refuse two columns, or two measures, of one name; each column comes with the name of what declares it."""
     owners: dict[tuple[str, str], str] = {}
     for owner, column in columns:
         for kind, name in (("column", column.name), ("measure", column.measure.name if column.measure else "")):
@@ -156,7 +131,7 @@ def check_distinct(columns: Iterable[tuple[str, Column]]) -> None:
 
 
 def read_columns(content: Any) -> tuple[Column, ...]:
-    """Columns from plain JSON; what declares none is refused."""
+    """Columns that were written by `Column.to_json`."""
     try:
         return tuple(_column(**one) for one in content)
     except (TypeError, ValueError) as error:

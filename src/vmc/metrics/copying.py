@@ -1,4 +1,4 @@
-"""How much a video copies the training clips, by the similarity of copy descriptors (paper, Sec. 4.2 and Supp. C).
+"""How much a video copies the training clips: the similarity of copy descriptors (paper, Sec. 4.2 and Supp. C).
 
 Axes: B videos, F frames, C colors, H and W, N images, D descriptor width, R frames of the clips compared with.
 """
@@ -32,12 +32,12 @@ class Reference:
     about: dict[str, Any]
 
     def similarity(self, descriptors_FD: Tensor) -> Tensor:
-        """similarity_R: of each of these frames the largest over a video's."""
+        """similarity_R of each reference frame to the most similar frame of a video."""
         return (descriptors_FD @ self.descriptors_RD.T).amax(0)
 
 
 def copy_columns(threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
-    """The columns of `Copying`, for a similarity above which a video counts as copied."""
+    """The columns of `Copying`; videos with a similarity above the threshold count as copied."""
     shown: dict[str, Any] = {"digits": 1, "better": "lower"}
     copies = Measure("copy_score", "Copies, %", how="share", rank=0, tables=("table2",), curve=True, **shown)
     any_frame = Measure("copy_score_any", "Copies of any frame, %", how="above", threshold=threshold, **shown)
@@ -52,10 +52,10 @@ def copy_columns(threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
 
 
 class Copying(Metric):
-    """Columns copy_similarity_first (maximum over the video's frames and the first frames of the exemplars: the text
-    of Sec. 4.2), copy_similarity_any (and all frames of the exemplars: Supp. C), copied (`first` above the threshold),
-    nearest_clip and nearest_frame (of `any`; frames count from 0), and regularization_similarity (all frames of the
-    regularization clips; None without them).
+    """Columns copy_similarity_first (the maximum over the video's frames and the exemplars' first frames; Sec. 4.2),
+    copy_similarity_any (over all frames of the exemplars; Supp. C), copied (`first` is above the threshold),
+    nearest_clip and nearest_frame (of `any`; frames count from 0), and regularization_similarity (over all frames of
+    the regularization clips; None without them).
     """
 
     name = "copying"
@@ -66,7 +66,7 @@ class Copying(Metric):
         self.columns = copy_columns(threshold)
 
     def prepare(self, run: RunContext) -> bool:
-        """Describe the run's clips; their descriptors are cached. No exemplars are refused."""
+        """Compute the descriptors of the run's clips, which are cached. A run without exemplars is refused."""
         if run.exemplars is None:
             return False
         self.cache = run.cache
@@ -80,13 +80,13 @@ class Copying(Metric):
 
     @torch.no_grad()
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
-        """Compare videos with the run's clips."""
+        """Compare the frames of each video with the run's clips."""
         descriptors_BFD = in_parts(self.descriptor, frames_BFCHW.flatten(0, 1)).unflatten(0, frames_BFCHW.shape[:2])
         rows = [self._row(descriptors_FD) for descriptors_FD in descriptors_BFD]
         return {column.name: [row[column.name] for row in rows] for column in self.columns}
 
     def describe(self) -> dict[str, Any]:
-        """The network, the threshold, and the clips compared with."""
+        """The network, the threshold, and the clips that videos are compared with."""
         about = {"descriptor": self.descriptor.describe(), "threshold": self.threshold}
         references = {"exemplars": self.exemplars, "regularization": self.regularization}
         return about | {name: found.about for name, found in references.items() if found}
@@ -121,7 +121,7 @@ class Copying(Metric):
 
     @torch.no_grad()
     def _describe_clip(self, frames_FCHW: Tensor, *, key: str) -> Tensor:
-        """descriptors_FD, from the cache where they are there."""
+        """descriptors_FD, from the cache where it has them."""
         if self.cache is None:
             return in_parts(self.descriptor, frames_FCHW)
         settings = repr(sorted(self.descriptor.describe().items()))

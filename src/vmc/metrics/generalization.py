@@ -1,5 +1,5 @@
-"""Whether a learned motion goes where it was never shown (paper, Sec. 4.3): by several people, at another speed, and
-with another after it. Each metric scores the videos of its own suites of the test set alone.
+"""Whether a learned motion generalizes (paper, Sec. 4.3): to several people, to another speed, and to a sequence with
+another gesture. Each metric scores only the videos of its own suites of the test set.
 
 Axes: B videos, F frames, T steps between frames, C colors, H and W.
 """
@@ -17,13 +17,12 @@ from vmc.metrics.motion import Classified
 from vmc.metrics.networks.classifiers import GestureClassifier, class_index
 from vmc.utils.errors import VmcError
 
-PEOPLE, SLOW, QUICK, SEQUENCE = "people", "slow", "quick", "sequence"
-"""Names of suites."""
+PEOPLE, SLOW, QUICK, SEQUENCE = "people", "slow", "quick", "sequence"  # names of suites
 NOISE = 16.0  # of 255: a smaller change of a pixel between frames is compression's or the autoencoder's
 
 
 def _share_and_all(suite: str, *, share: str, both: str) -> tuple[Column, ...]:
-    """The columns of a suite whose videos have two parts, with the titles of their measures."""
+    """Columns for the share of correct parts of a video, and for whether all are correct, with titles of measures."""
     parts = Measure(f"{suite}_share", share, digits=3)
     whole = Measure(f"{suite}_all", both, how="share", digits=1)
     return (
@@ -33,12 +32,12 @@ def _share_and_all(suite: str, *, share: str, both: str) -> tuple[Column, ...]:
 
 
 class SuiteAccuracy(Classified):
-    """A metric that asks the gesture classifier about parts of videos, and takes part in one suite."""
+    """Base class of metrics that classify parts of the videos of one suite."""
 
     suite: str
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
-        """Score the videos of the suite, and give the others no value."""
+        """Score the videos of the suite; others have no value."""
         chosen = [place for place, record in enumerate(records) if record.suite == self.suite]
         scores: dict[str, list[Value]] = {column.name: [None] * len(records) for column in self.columns}
         if chosen:
@@ -49,23 +48,20 @@ class SuiteAccuracy(Classified):
         return scores
 
     def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
-        """right_BP: whether each of the parts of each video shows what it should."""
+        """right_BP: whether each part of each video shows what it should."""
         raise NotImplementedError
 
     def classify(self, frames_BFCHW: Tensor) -> Tensor:
-        """classes_B of videos of any length."""
+        """Predict classes_B of videos of any length."""
         return self.known.probabilities(frames_BFCHW).argmax(1)
 
 
 class People(SuiteAccuracy):
-    """Columns people_share and people_all: of two people side by side, those whose crop is taken for the motion.
+    """Columns people_share and people_all: which of two people side by side perform the motion.
 
-    A person's crop is a square of `side` of the picture's height around the middle of the left or of the right half; it
-    stands on the bottom edge, and what lies beyond the picture is its edge drawn out. So the miniature stages two
-    people; pictures of others that stand elsewhere are not found.
-
-    Args:
-        side: of a crop, in picture heights.
+    A person's crop is a square around the middle of the left or right half that stands on the bottom edge, `side`
+    picture heights wide; beyond the picture its edge is repeated. This is where the miniature places two people; people
+    who stand elsewhere are not found.
     """
 
     name = suite = PEOPLE
@@ -78,7 +74,7 @@ class People(SuiteAccuracy):
         self.side = side
 
     def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
-        """Whether the person on the left does the motion, and the one on the right."""
+        """Whether the person on the left performs the motion, and the one on the right."""
         assert self.target is not None
         crops = [crop_square(frames_BFCHW, center=center, side=self.side) for center in (0.25, 0.75)]
         return torch.stack([self.classify(crop) for crop in crops], dim=1).eq(self.target)
@@ -89,17 +85,17 @@ class People(SuiteAccuracy):
 
 
 class GestureSequence(SuiteAccuracy):
-    """Columns sequence_share and sequence_all: whether the motion is seen first, and then the gesture asked for.
+    """Columns sequence_share and sequence_all: whether the motion comes first, and then the gesture asked for.
 
-    The halves of a video are classified. Nobody changes from one gesture to the other exactly in the middle, so the
-    video is parted in the middle, and an eighth before and behind it, and the best of the three counts.
+    Both halves of a video are classified. Nobody changes from one gesture to the other exactly in the middle, so the
+    video is split in the middle, an eighth earlier and an eighth later, and the best of the three counts.
     """
 
     name = suite = SEQUENCE
     columns = _share_and_all(SEQUENCE, share="Share of two gestures", both="Both gestures, %")
 
     def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
-        """Whether the first part shows the motion, and the last one the gesture asked for."""
+        """Whether the first part shows the motion, and the second the gesture asked for."""
         if unsaid := [record for record in records if record.then is None]:
             raise VmcError(
                 f"the prompt '{unsaid[0].prompt}' is of the suite {SEQUENCE} and has no `then`; name a class"
@@ -120,13 +116,10 @@ class GestureSequence(SuiteAccuracy):
 class Tempo(Metric):
     """Columns motion_span and tempo_correct: how much of a video's time its motion takes, and whether that is as asked.
 
-    The change of every pixel from frame to frame, above noise, is a weight of its step in time. The span is the length
-    of an even motion with the same deviation in time, in lengths of the video: 1 moves throughout, and a hand that is
-    raised at once and lowered at the end, too. What is asked to be slow must take longer than `ordinary`, what is asked
-    to be quick less; what does not move at all is wrong, and has no span. A moving camera is taken for the motion.
-
-    Args:
-        ordinary: a span between slow and quick ones.
+    Time is weighted by how much pixels change from frame to frame, above noise. The span is the duration of a constant
+    motion with the same standard deviation in time, in video lengths: 1 for motion throughout, and also for a hand that
+    is raised at the start and lowered at the end. Slow motions must have a span above `ordinary`, quick ones below. A
+    video without motion is wrong and has no span. Motion of the camera counts as motion.
     """
 
     name = "tempo"
@@ -158,17 +151,17 @@ class Tempo(Metric):
         return {"motion_span": spans, "tempo_correct": right}
 
     def describe(self) -> dict[str, Any]:
-        """What counts as slow, and as change."""
+        """The limits of slow motion and of noise."""
         return {"ordinary": self.ordinary, "noise": NOISE}
 
 
 def crop_square(frames_BFCHW: Tensor, *, center: float, side: float) -> Tensor:
-    """Crop a square that stands on the bottom edge to frames_BFCHW of the picture's height, uint8.
+    """Crop a square that stands on the bottom edge, and resize it to the height of the frames_BFCHW, uint8.
 
     Args:
         frames_BFCHW: uint8.
         center: of the square, in picture widths.
-        side: of it, in picture heights.
+        side: of the square, in picture heights.
     """
     height, width = frames_BFCHW.shape[-2:]
     pixels = round(side * height)
@@ -180,7 +173,7 @@ def crop_square(frames_BFCHW: Tensor, *, center: float, side: float) -> Tensor:
 
 
 def motion_span(frames_FCHW: Tensor) -> float | None:
-    """The length of an even motion whose change is as spread in time as this video's, in lengths of the video.
+    """Duration of a constant motion whose changes have the same standard deviation in time, in video lengths.
 
     None where nothing changes.
     """

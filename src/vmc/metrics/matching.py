@@ -1,9 +1,9 @@
-"""Metrics at equal appearance: where training has brought a run's appearance score down to, found in every resample.
+"""Metrics at equal appearance: runs are compared where training has lowered their appearance scores to the same value.
 
-A run's appearance against its step is fitted falling by isotonic regression over all of its evaluations. Stretches that
-come out flat are one point in their middle (centered isotonic regression; Oron and Flournoy, 2017), so that every score
-within reach has one step. Other metrics are read at that step, between the two evaluations around it; they may rise
-and fall as they like.
+A run's appearance score against its step is fitted by falling isotonic regression over all of its evaluations. A flat
+stretch of the fit becomes one point in its middle (centered isotonic regression; Oron and Flournoy, 2017), so that
+every score within range has one step. Other metrics are interpolated at that step, between the two evaluations around
+it; they may rise and fall. All of this is done again in every resample of the subjects.
 
 Axes: R resamples, K evaluations, I intervals between them, U videos, N subjects, V metrics, G appearance scores.
 """
@@ -18,9 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vmc.metrics.columns import Measure
-from vmc.metrics.declared import MEASURES
-from vmc.metrics.resampling import Array, subject_sums, subject_weights
-from vmc.metrics.scores import KEYS, names_of
+from vmc.metrics.scores import KEYS, MEASURES, names_of
+from vmc.metrics.statistics import Array, subject_sums, subject_weights
 from vmc.utils.errors import VmcError
 
 APPEARANCE = "appearance"
@@ -28,14 +27,14 @@ APPEARANCE = "appearance"
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
-    """All evaluations of one run that have an appearance score, in the order of their steps."""
+    """The evaluations of one run that have an appearance score, in the order of their steps."""
 
     motion: str
     seed: int
     steps_K: NDArray[np.int64]
-    videos: pd.DataFrame  # of KEYS, a row a video that one of the evaluations has
+    videos: pd.DataFrame  # with columns KEYS: a row for each video that one of the evaluations has
     metrics: tuple[str, ...]
-    values_KUV: Array  # NaN where an evaluation does not have a video, or a video no value
+    values_KUV: Array  # NaN where an evaluation lacks a video, or a video a value
     measures: Sequence[Measure] = MEASURES
 
     @classmethod
@@ -48,14 +47,13 @@ class Trajectory:
         seed: int = 0,
         measures: Sequence[Measure] = MEASURES,
     ) -> "Trajectory":
-        """Put together what evaluations have measured.
+        """Collect the evaluations of a run.
 
         Args:
             evaluations: by step the values of all videos, as `vmc.metrics.scores.values_of_run` gives them.
             name: what the run is called in an error.
-            motion: the run's motion.
-            seed: its training seed.
-            measures: what its metrics are.
+            motion, seed: the run's motion and training seed.
+            measures: declarations of its metrics.
 
         Raises:
             VmcError: no evaluation has an appearance score.
@@ -68,7 +66,7 @@ class Trajectory:
         if not tables:
             raise VmcError(f"{name} has no evaluation with an appearance score; evaluate it before matching")
         metrics = list(dict.fromkeys(name for table in tables.values() for name in names_of(table)))
-        index = pd.MultiIndex.from_tuples(sorted({key for table in tables.values() for key in table.index}), names=KEYS)
+        index = pd.MultiIndex.from_tuples(sorted(set().union(*(table.index for table in tables.values()))), names=KEYS)
         values = [table.reindex(index=index, columns=metrics).to_numpy(np.float64) for table in tables.values()]
         return cls(
             motion=motion,
@@ -82,58 +80,63 @@ class Trajectory:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Its motion and training seed."""
+        """Motion and training seed."""
         return self.motion, self.seed
 
     @property
     def keys(self) -> list[tuple[object, ...]]:
-        """What names each video."""
+        """Subject, prompt and seed of each video."""
         return list(self.videos.itertuples(index=False, name=None))
 
     def only(
         self, keys: set[tuple[object, ...]] | None = None, *, subjects: Sequence[str] | None = None
     ) -> "Trajectory":
-        """The videos of these keys, or of these subjects, alone."""
+        """Keep the videos of these keys, or of these subjects, alone."""
         if keys is None:
             kept_U = self.videos["subject"].isin(list(subjects or ())).to_numpy()
         else:
             kept_U = np.array([key in keys for key in self.keys], dtype=bool)
         values_KUV = self.values_KUV[:, kept_U]
-        left_K = ~np.isnan(values_KUV[:, :, self.metrics.index(APPEARANCE)]).all(1)  # that have such a video at all
+        left_K = ~np.isnan(self.scores_KU[:, kept_U]).all(1)  # evaluations with such a video
         videos = self.videos[kept_U].reset_index(drop=True)
         return replace(self, steps_K=self.steps_K[left_K], videos=videos, values_KUV=values_KUV[left_K])
+
+    @property
+    def scores_KU(self) -> Array:
+        """Appearance scores of the videos."""
+        return self.values_KUV[:, :, self.metrics.index(APPEARANCE)]
 
     @cached_property
     def appearance_K(self) -> Array:
         """The appearance score of each evaluation."""
-        return np.nanmean(self.values_KUV[:, :, self.metrics.index(APPEARANCE)], axis=1)
+        return np.nanmean(self.scores_KU, axis=1)
 
     @cached_property
     def fit(self) -> "Fit":
-        """Its appearance scores fitted falling, each weighted by its number of videos."""
-        weights_K = (~np.isnan(self.values_KUV[:, :, self.metrics.index(APPEARANCE)])).sum(1)
+        """The falling fit of its appearance scores, each weighted by its number of videos."""
+        weights_K = (~np.isnan(self.scores_KU)).sum(1)
         return fit_falling(self.appearance_K[None], steps_K=self.steps_K, weights_K=weights_K)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Scores that fall from evaluation to evaluation, and the step at which each is reached: in a flat stretch one."""
+    """Scores that fall from evaluation to evaluation, and the step of each: in a flat stretch the middle one."""
 
     scores_RK: Array
     centers_RK: Array
 
     @property
     def first_R(self) -> Array:
-        """The highest score, at which the run begins."""
+        """The first and highest score."""
         return self.scores_RK[:, 0]
 
     @property
     def last_R(self) -> Array:
-        """The lowest score, at which it ends."""
+        """The last and lowest score."""
         return self.scores_RK[:, -1]
 
     def steps_at(self, scores_RG: Array) -> Array:
-        """steps_RG at which the fit has fallen to the scores; of one out of its range the end that is nearest."""
+        """steps_RG at which the fit has fallen to the scores; the nearest end for scores out of its range."""
         last = self.scores_RK.shape[1] - 1
         above_RG = (self.scores_RK[:, None, :] > scores_RG[:, :, None]).sum(-1)
         before_RG, after_RG = np.clip(above_RG - 1, 0, last), np.clip(above_RG, 0, last)
@@ -147,8 +150,8 @@ class Fit:
 def fit_falling(scores_RK: Array, *, steps_K: NDArray[Any], weights_K: NDArray[Any]) -> Fit:
     """Weighted isotonic regression of falling scores, many at once.
 
-    `scipy.optimize.isotonic_regression` fits one row at a time, which is slow for thousands. Of few evaluations the
-    closed form does as well: the least over all beginnings of the largest over all ends of the mean in between
+    `scipy.optimize.isotonic_regression` fits one row at a time, which is slow for thousands. For few evaluations the
+    closed form is fast: the minimum over all beginnings of the maximum over all ends of the mean in between
     (Robertson, Wright and Dykstra, 1988, "Order Restricted Statistical Inference", section 1.4).
     """
     scores_KR, count = np.ascontiguousarray(scores_RK.T), scores_RK.shape[1]
@@ -170,7 +173,7 @@ def fit_falling(scores_RK: Array, *, steps_K: NDArray[Any], weights_K: NDArray[A
 
 
 def place_between(steps_RG: Array, steps_K: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
-    """The interval between two evaluations in which each step lies, and its share of the later one."""
+    """The interval between two evaluations in which each step lies, and how far along it, from 0 to 1."""
     inner = steps_K[1:-1]
     intervals_RG = (inner < steps_RG[..., None]).sum(-1)
     begin_RG, end_RG = steps_K[intervals_RG], steps_K[intervals_RG + 1]
@@ -179,14 +182,14 @@ def place_between(steps_RG: Array, steps_K: NDArray[np.int64]) -> tuple[NDArray[
 
 @dataclass(frozen=True, kw_only=True)
 class ResampledTrajectory:
-    """A run's evaluations in every resample of the subjects; row 0 is the run as it is."""
+    """A run's evaluations in every resample of the subjects; row 0 is the run as measured."""
 
     steps_K: NDArray[np.int64]
     fit: Fit
-    ends_RI2V: Array  # metrics of the two evaluations around an interval, of the videos that both have a value of
+    ends_RI2V: Array  # metrics of the two evaluations around an interval, over videos with a value in both
 
     def read(self, scores_RG: Array) -> Array:
-        """values_RGV where appearance has fallen to the scores; of one out of reach those at the nearest end."""
+        """values_RGV where appearance has fallen to the scores; those at the nearest end for scores out of range."""
         intervals_RG, share_RG = place_between(self.fit.steps_at(scores_RG), self.steps_K)
         rows_R1 = np.arange(len(scores_RG))[:, None]
         before_RGV, after_RGV = (self.ends_RI2V[rows_R1, intervals_RG, end] for end in (0, 1))
@@ -196,31 +199,29 @@ class ResampledTrajectory:
 def resample_trajectories(
     trajectories: Sequence[Trajectory], *, metrics: Sequence[str], subjects: Sequence[str], resamples: int
 ) -> list[ResampledTrajectory]:
-    """Draw the subjects anew, the same for all runs, and fit each run's appearance again.
+    """Resample the subjects, the same for all runs, and fit each run's appearance in every resample.
 
-    Every trajectory needs two evaluations or more. Draws depend on the number of subjects alone, so that arms that are
-    compared are drawn alike.
+    Every trajectory needs two evaluations or more. Draws depend on the number of subjects alone, so that arms which are
+    compared have the same ones.
     """
     weights_RN = subject_weights(len(subjects), resamples)
     found = []
     for one in trajectories:
         rows_U = np.searchsorted(np.array(subjects, dtype=object), one.videos["subject"].to_numpy(dtype=object))
-        places = [one.metrics.index(name) for name in metrics]
-        values_KUV = one.values_KUV[:, :, places]
-        shown_KU = one.values_KUV[:, :, one.metrics.index(APPEARANCE)]
-        score_RK = _means(weights_RN, shown_KU, ~np.isnan(shown_KU), rows_U)
+        values_KUV = one.values_KUV[:, :, [one.metrics.index(name) for name in metrics]]
+        score_RK = _means(weights_RN, one.scores_KU, ~np.isnan(one.scores_KU), rows_U)
         both_IUV = ~np.isnan(values_KUV[:-1]) & ~np.isnan(values_KUV[1:])
         ends = [_means(weights_RN, values_KUV[part], both_IUV, rows_U) for part in (slice(None, -1), slice(1, None))]
-        fit = fit_falling(score_RK, steps_K=one.steps_K, weights_K=(~np.isnan(shown_KU)).sum(1))
+        fit = fit_falling(score_RK, steps_K=one.steps_K, weights_K=(~np.isnan(one.scores_KU)).sum(1))
         found.append(ResampledTrajectory(steps_K=one.steps_K, fit=fit, ends_RI2V=np.stack(ends, axis=2)))
     return found
 
 
 def _means(weights_RN: Array, values: Array, counted: NDArray[np.bool_], rows_U: NDArray[np.int64]) -> Array:
-    """Means over videos in every resample; values and what counts of them are of (part, U) or (part, U, V)."""
+    """Means over videos in every resample. Values, and whether they count, are of shape (part, U) or (part, U, V)."""
     parts = [np.moveaxis(part, 1, 0).reshape(len(rows_U), -1) for part in (np.where(counted, values, 0.0), counted)]
     sums, counts = (subject_sums(part, rows_U, weights_RN.shape[1]) for part in parts)
-    if (counts == counts[:, :1]).all():  # the same videos in all of them
+    if (counts == counts[:, :1]).all():  # the same videos in all parts
         counts = counts[:, :1]
     with np.errstate(invalid="ignore"):  # a resample may hold no video with a value: 0 / 0
         means = (weights_RN @ sums) / (weights_RN @ counts)

@@ -1,7 +1,7 @@
-"""Motion accuracy: whether a classifier takes a video for the motion that was to be learned (paper, Sec. 4).
+"""Motion accuracy: whether a classifier recognizes the motion that was to be learned (paper, Sec. 4).
 
-And whether a video moves as the exemplars do: the motion fidelity score of Yatim et al. (2023, "Space-Time Diffusion
-Features for Zero-Shot Text-Driven Motion Transfer", Sec. 5), with points tracked by OpenCV in place of CoTracker.
+Motion fidelity: whether a video moves as the exemplars do (Yatim et al., 2023, "Space-Time Diffusion Features for
+Zero-Shot Text-Driven Motion Transfer", Sec. 5), with points tracked by OpenCV in place of CoTracker.
 
 Axes: B videos, F frames, C colors, H and W, N points of one video, M of the other, T steps between frames.
 """
@@ -27,11 +27,7 @@ ACCURACY = Measure("motion_accuracy", "Accuracy, %", how="share", digits=1, rank
 
 
 class Classified(Metric):
-    """A metric that asks a gesture classifier for the motion's class.
-
-    Args:
-        classifier: of gestures; None takes the one under `metrics.classifier`.
-    """
+    """Base class of metrics that use a gesture classifier. A classifier of None is that of `metrics.classifier`."""
 
     asks_class = True
 
@@ -41,7 +37,7 @@ class Classified(Metric):
 
     @property
     def known(self) -> GestureClassifier[Any]:
-        """The classifier, refused where there is none."""
+        """The classifier; there being none is an error."""
         if self.classifier is None:
             raise VmcError(
                 f"metrics.{self.name} needs a gesture classifier, and metrics.classifier is null; give one, or"
@@ -57,7 +53,7 @@ class Classified(Metric):
             class_index(labels, target)
 
     def prepare(self, run: RunContext) -> bool:
-        """Look up the motion's class; a motion without one has no such scores."""
+        """Look up the motion's class; motions without one have no such scores."""
         self.target = None if run.target is None else class_index(self.known.labels, run.target)
         return self.target is not None
 
@@ -70,8 +66,8 @@ class Classified(Metric):
 class MotionAccuracy(Classified):
     """Columns predicted, motion_correct, and motion_probability, the softmax at the motion's class.
 
-    An invalid video counts as wrong, so that collapse cannot raise the accuracy. Of a motion without a class only
-    `predicted` can be said.
+    Invalid videos count as wrong, so that a collapsed model does not score higher. Motions without a class have
+    `predicted` only.
     """
 
     name = "motion"
@@ -97,10 +93,10 @@ class MotionAccuracy(Classified):
         return scores
 
 
-SIDE = 128  # px of the shorter side, at which points are tracked: below, a hand is a few px wide
-WINDOW, LEVELS = 21, 3  # px around a point that is found again, and halvings of the picture: strides of a hand fit in
-POINTS = 16  # of the grid, along each side
-MOVED = 0.06  # of the shorter side: a point whose way is shorter rests, and its direction is noise
+SIDE = 128  # px of the shorter side when points are tracked; with less, a hand is only a few px wide
+WINDOW, LEVELS = 21, 3  # px around a point that are matched, and pyramid levels: enough for the strides of a hand
+POINTS = 16  # of the grid along each side
+MOVED = 0.06  # of the shorter side; a point whose path is shorter rests, and its direction is noise
 
 Array = NDArray[np.float32]
 
@@ -108,19 +104,20 @@ Array = NDArray[np.float32]
 class MotionFidelity(Metric):
     """Column motion_fidelity: how well the tracks of a video and of the most similar exemplar match, from -1 to 1.
 
-    A grid of points is followed through the frames by pyramidal Lucas-Kanade (`cv2.calcOpticalFlowPyrLK`), which needs
-    no network; exemplars are sampled at as many evenly spaced frames as the video has. For the tracks of both, each
-    finds the one of the other that it correlates with best; the score is the mean of these maxima over both sets, half
-    the sum of the paper's equation. The best exemplar counts and not the mean: people perform a gesture at their own
-    time, and a video that moves as one of them has learned it. So scores compare runs of the same exemplars alone.
+    A grid of points is tracked through the frames by pyramidal Lucas-Kanade (`cv2.calcOpticalFlowPyrLK`), which needs
+    no network; exemplars are sampled at as many evenly spaced frames as the video has. Each track of either video is
+    matched with the track of the other that it correlates with best; the score is the mean of these maxima over both
+    sets, half the sum of the paper's equation. The best exemplar counts, not the mean: people perform a gesture at
+    their own pace, and a video that moves as one of them has learned it. So scores are comparable between runs with
+    the same exemplars only.
 
-    It sees directions of motion and their order in time, wherever in the picture, but not who or what moves, how far,
-    nor the shape of a hand. Points begin in the first frame: what comes into the picture later is seen only as it
-    carries them away; strides beyond a quarter of the picture, blur and plain surfaces are lost; a moving camera is
-    taken for the motion.
+    It measures directions of motion and their order in time, anywhere in the picture, but not who or what moves, how
+    far, or the shape of a hand. Points start in the first frame, so what enters the picture later is seen only where it
+    drags them along. Strides beyond a quarter of the picture, blur and plain surfaces are lost. Motion of the camera
+    counts as motion.
 
     Args:
-        steps: by `length`, a step counts by how far a point moved in it, so that noise at rest counts little; `equal`
+        steps: `length` weights each step by how far a point moved in it, so that noise at rest counts little; `equal`
             is the paper's correlation, the mean cosine over steps.
     """
 
@@ -133,11 +130,11 @@ class MotionFidelity(Metric):
         self.steps = steps
 
     def missing(self) -> list[str]:
-        """The package, where it is not installed."""
+        """The package OpenCV, where it is not installed."""
         return [] if find_spec("cv2") else ["opencv-python-headless (pip install 'vmc[tracks]')"]
 
     def prepare(self, run: RunContext) -> bool:
-        """Keep the exemplars, small and gray."""
+        """Keep the exemplars as small gray frames."""
         if run.exemplars is None:
             return False
         self._exemplars = [gray(frames_FCHW) for _, frames_FCHW in run.exemplars]
@@ -147,7 +144,7 @@ class MotionFidelity(Metric):
         return True
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
-        """Track points and compare their ways with the exemplars'."""
+        """Track points and compare their tracks with those of the exemplars."""
         count = frames_BFCHW.shape[1]
         if count not in self._directions:
             sampled = [frames[np.linspace(0, len(frames) - 1, count).round().astype(int)] for frames in self._exemplars]
@@ -159,7 +156,7 @@ class MotionFidelity(Metric):
         return {"motion_fidelity": values}
 
     def describe(self) -> dict[str, Any]:
-        """How points are tracked and compared, and the exemplars."""
+        """The settings of tracking and comparing, and the exemplars."""
         digest = hashlib.sha256(b"".join(hashlib.sha256(frames.tobytes()).digest() for frames in self._exemplars))
         tracker = {"side": SIDE, "window": WINDOW, "levels": LEVELS, "points": POINTS, "moved": MOVED}
         exemplars = {"clips": len(self._exemplars), "sha256": digest.hexdigest()}
@@ -167,7 +164,7 @@ class MotionFidelity(Metric):
 
 
 def gray(frames_FCHW: Tensor) -> NDArray[np.uint8]:
-    """frames_FHW, the shorter side at `SIDE` px."""
+    """Convert frames to gray frames_FHW whose shorter side has `SIDE` px."""
     cv2: Any = import_module("cv2")  # an extra, whose types are not always there
     height, width = frames_FCHW.shape[-2:]
     scale = SIDE / min(height, width)
@@ -177,7 +174,7 @@ def gray(frames_FCHW: Tensor) -> NDArray[np.uint8]:
 
 
 def track(frames_FHW: NDArray[np.uint8]) -> Array:
-    """tracks_NF2: where each point of a grid is in every gray frame, in shorter sides; a lost one stays."""
+    """tracks_NF2: positions of a grid of points in every gray frame, in shorter sides; lost points stay in place."""
     cv2: Any = import_module("cv2")
     height, width = frames_FHW.shape[1:]
     rows, columns = (side * (np.arange(POINTS, dtype=np.float32) + 0.5) / POINTS for side in (height, width))
@@ -191,7 +188,7 @@ def track(frames_FHW: NDArray[np.uint8]) -> Array:
 
 
 def directions(tracks_NF2: Array, *, steps: str) -> Array:
-    """directions_MD of the tracks that move, of length one, so that their product is the correlation of two tracks."""
+    """directions_MD of moving tracks, of length one, so that the product of two is the correlation of their tracks."""
     strides_NT2 = np.diff(tracks_NF2, axis=1)
     lengths_NT1 = np.linalg.norm(strides_NT2, axis=-1, keepdims=True)
     if steps == "equal":
@@ -203,7 +200,7 @@ def directions(tracks_NF2: Array, *, steps: str) -> Array:
 
 
 def fidelity(one_ND: Array, other_MD: Array) -> float:
-    """The mean of each track's best correlation with one of the other set, over both sets; 0 where one has none."""
+    """Mean of each track's best correlation with the other set, over both sets; 0 where a set is empty."""
     if not len(one_ND) or not len(other_MD):
         return 0.0
     correlation_NM = one_ND @ other_MD.T

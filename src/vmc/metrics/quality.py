@@ -1,4 +1,4 @@
-"""What needs no network: whether a video shows anything at all, flicker, and dynamic degree.
+"""Metrics without a network: whether a video is valid, flicker, and dynamic degree.
 
 Axes: B videos, F frames, C colors, H and W.
 """
@@ -15,16 +15,16 @@ from vmc.utils.errors import VmcError
 
 DARKEST = 16  # of 255: a frame without any brighter value is black
 FLATTEST = 2.0  # of 255: a frame whose every color deviates less over its pixels shows one color
-LEAST = 2  # frames with a picture that a video needs: a motion is seen in no fewer
-MOVED = 25.5  # a tenth of the range: more than noise and compression change a pixel
+LEAST = 2  # frames with a picture that a valid video has: a motion needs two
+MOVED = 25.5  # a tenth of the range: more than noise and compression change a pixel by
 
 SETTINGS = {"black_below": DARKEST, "deviation_below": FLATTEST, "least_frames": LEAST}  # for the protocol
 
 
 def problem(frames_FCHW: Tensor | None) -> str | None:
-    """Why a video of uint8, or of floats in 0..1, is invalid; None for a valid one, which a frozen video is too.
+    """Why a video of uint8, or of floats in 0..1, is invalid; None for valid ones, frozen videos included.
 
-    Invalid are videos that cannot be read (None), with NaN or infinity, or with fewer than two frames that are neither
+    Videos are invalid that cannot be read (None), have NaN or infinity, or have fewer than two frames that are neither
     black nor of one color.
     """
     if frames_FCHW is None:
@@ -40,7 +40,7 @@ def problem(frames_FCHW: Tensor | None) -> str | None:
 
 
 def as_uint8(frames_FCHW: Tensor) -> Tensor:
-    """Frames as uint8, from floats in 0..1 where they are floats; others are refused."""
+    """Convert frames of floats in 0..1 to uint8; frames of uint8 are returned as they are, others refused."""
     if frames_FCHW.ndim != 4 or frames_FCHW.shape[1] != 3:
         raise VmcError(f"a video has shape {tuple(frames_FCHW.shape)}; it must be (frames, 3, height, width)")
     if frames_FCHW.is_floating_point():
@@ -60,7 +60,7 @@ class Quality(Metric):
     )
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
-        """Compare the frames of each video."""
+        """Compute both values of each video."""
         return {
             "flicker": [flicker(frames_FCHW) for frames_FCHW in frames_BFCHW],
             "dynamic_degree": [dynamic_degree(frames_FCHW) for frames_FCHW in frames_BFCHW],
@@ -85,8 +85,8 @@ def flicker(frames_FCHW: Tensor) -> float | None:
 
 
 def dynamic_degree(frames_FCHW: Tensor) -> float:
-    """The share of pixels whose brightness (mean of the colors) ranges over more than a tenth of the scale in the
-    course of the video: 0 is frozen. It needs no optical flow; VBench's measure of this name, which does, is another.
+    """The share of pixels whose brightness (mean of the colors) varies by more than a tenth of the range during the
+    video: 0 is frozen. Unlike VBench's measure of this name, it uses no optical flow.
     """
     brightness_FHW = frames_FCHW.float().mean(1)
     range_HW = brightness_FHW.amax(0) - brightness_FHW.amin(0)

@@ -1,7 +1,6 @@
-"""`scores.csv`: a row a video, read back exactly as it was written, and its values as numbers."""
+"""`scores.csv`: its columns, reading and writing a row for each video without loss, and its measures as numbers."""
 
 import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,28 +9,70 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vmc.metrics.columns import Column, Kind, Row, Value
-from vmc.metrics.declared import BASE, COLUMNS
+from vmc.metrics.appearance import Appearance
+from vmc.metrics.base import Metric
+from vmc.metrics.columns import Column, Kind, Measure, Row, Value, measures_of, read_columns
+from vmc.metrics.copying import COPY_THRESHOLD, Copying, copy_columns
+from vmc.metrics.motion import MotionAccuracy
+from vmc.metrics.quality import Quality
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_write
+from vmc.utils.files import csv_text, write_text
 
+VALID = Measure("valid", "Valid videos, %", how="share", digits=1, rank=2)
+# Columns that no metric fills.
+BASE = (
+    Column("prompt", kind="text"),
+    Column("subject", kind="text"),
+    Column("seed", kind="integer"),
+    Column("video", kind="text"),
+    Column("valid", kind="truth", title="", invalid=False, measure=VALID),
+)
+DECLARED = "columns"  # the key of `summary.json` for declarations of columns that are not known here
+# What identifies a video within a run. Without a subject the prompt stands for it, without a seed the file's name.
 KEYS = ["subject", "prompt", "seed"]
-"""What names a video within a run: subject is the prompt where the test set names none, seed the file without one."""
-SUITE = "suite"
-"""Column of which suite of its test set a video is; not there where the test set has none."""
-NEEDED = ("prompt", "video", "valid")
-"""Columns without an empty cell."""
+SUITE = "suite"  # the column that says of which suite of its test set a video is; absent where there are none
+NEEDED = ("prompt", "video", "valid")  # columns without an empty cell
+
+
+def known_columns(copy_threshold: float = COPY_THRESHOLD) -> tuple[Column, ...]:
+    """Columns of every table, in order; those that were not measured are empty."""
+    pictures, consistency = Appearance.columns[:2], Appearance.columns[2:]
+    return (*BASE, *MotionAccuracy.columns, *pictures, *copy_columns(copy_threshold), *consistency, *Quality.columns)
+
+
+COLUMNS = known_columns()
+MEASURES = measures_of(COLUMNS)
+
+
+def columns_with(metrics: Iterable[Metric]) -> tuple[Column, ...]:
+    """The known columns, as these metrics declare them where they do, then the metrics' own."""
+    return _replaced(COLUMNS, (column for metric in metrics for column in metric.columns))
+
+
+def columns_of(summary: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns of the table beside a `summary.json`. Invalid declarations are refused."""
+    copying = summary["protocol"].get(Copying.name) or {}
+    return _replaced(known_columns(copying.get("threshold", COPY_THRESHOLD)), read_columns(summary.get(DECLARED, ())))
+
+
+def extra_columns(columns: Iterable[Column], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a `summary.json` that declares columns which its reader does not know otherwise."""
+    known = columns_of(summary)
+    own = [column.to_json() for column in columns if column not in known]
+    return {DECLARED: own} if own else {}
+
+
+def _replaced(known: Iterable[Column], others: Iterable[Column]) -> tuple[Column, ...]:
+    return tuple(({column.name: column for column in known} | {column.name: column for column in others}).values())
 
 
 def write_scores(path: Path, scores: pd.DataFrame | Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> None:
-    """Write the table whole, or not at all."""
-    text = scores_text(scores, path=path, columns=columns)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+    """Write the table atomically."""
+    write_text(path, scores_text(scores, path=path, columns=columns))
 
 
 def scores_text(scores: pd.DataFrame | Sequence[Row], *, path: Path, columns: Sequence[Column] = COLUMNS) -> str:
-    """The content of the table's file: the declared columns, empty where a row lacks them, then what else rows hold.
+    """The table as CSV: the declared columns, empty where a row lacks them, then other columns of the rows.
 
     Raises:
         VmcError: naming `path`: a base column is missing, a value is of another kind, or two rows are of one prompt and
@@ -47,21 +88,17 @@ def scores_text(scores: pd.DataFrame | Sequence[Row], *, path: Path, columns: Se
         for number, row in enumerate(rows, start=1)
     ]
     _check_once(clean, path=path)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([repr(value) if isinstance(value, float) else value for value in row.values()] for row in clean)
-    return stream.getvalue()
+    return csv_text(names, clean)
 
 
 def read_scores(path: Path, *, columns: Sequence[Column] = COLUMNS) -> pd.DataFrame:
-    """The rows: numbers as they were, None where a cell is empty; every column holds Python's own objects.
+    """Read the table into columns of Python objects, None where a cell is empty.
 
-    A declared column that the file lacks is empty. One that nobody has declared holds numbers where all its cells read
-    as such, else text.
+    A declared column that the file lacks is empty. A column that is not declared holds numbers if all of its cells are
+    numbers, else text.
 
     Raises:
-        VmcError: no such file, a base column is missing, a value that does not read, or two rows of one video.
+        VmcError: the file or a base column is missing, a value is invalid, or two rows are of one video.
     """
     if not path.is_file():
         raise VmcError(f"{path} does not exist; score the videos first")
@@ -87,7 +124,6 @@ def read_scores(path: Path, *, columns: Sequence[Column] = COLUMNS) -> pd.DataFr
 
 
 def _kind(cells: Iterable[str]) -> Kind:
-    """What a column looks like."""
     try:
         return "number" if [float(cell) for cell in cells if cell] else "text"
     except ValueError:
@@ -95,7 +131,7 @@ def _kind(cells: Iterable[str]) -> Kind:
 
 
 def _value(name: str, cell: Any, column: Column | None, *, place: str) -> Value:
-    """A cell as Python's own object; a table that was built of rows with and without a value has NaN for None."""
+    """A cell as a Python object. Pandas has NaN for None where only some rows have a value."""
     absent = cell is None or (isinstance(cell, float) and math.isnan(cell)) or cell is pd.NA
     if absent or (cell == "" and (column is None or column.invalid != "")):
         if name in NEEDED:
@@ -131,7 +167,7 @@ def _check_base(names: Iterable[Any], what: str) -> None:
 
 
 def _check_once(rows: Sequence[Mapping[str, Value]], *, path: Path) -> None:
-    """A prompt and seed, or a video, that counted twice would weigh twice."""
+    """Refuse two rows of one prompt and seed, or of one video, which would count twice."""
     seen: set[tuple[Value, ...]] = set()
     for row in rows:
         for key in (("video", row["video"]), ("prompt", row["prompt"], "with seed", row["seed"])):
@@ -142,12 +178,11 @@ def _check_once(rows: Sequence[Mapping[str, Value]], *, path: Path) -> None:
 
 
 def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) -> pd.DataFrame:
-    """A run's scores, as `read_scores` gives them, as numbers: one row a video, sorted by KEYS, a column a measure.
+    """Convert the scores of `read_scores` to numbers: a row for each video, sorted by KEYS, a column for each measure.
 
-    An invalid video (black, NaN, unreadable) counts as its column says, whatever its cell says: as wrong in
-    `motion_accuracy`, so that the denominator stays what it was; most others leave it out. A column that is empty
-    throughout was not measured and has no measure: so it is with `motion_correct` for a motion that the classifier does
-    not know.
+    Invalid videos (black, NaN, unreadable) have the value that the column declares for them: they count as wrong in
+    `motion_accuracy`, so that the denominator stays the same, and most other measures leave them out. Measures of
+    columns without any value are left out, such as `motion_correct` for a motion that the classifier does not know.
 
     Raises:
         VmcError: no videos, an infinite value, or a valid video without a value where an invalid one counts.
@@ -179,5 +214,5 @@ def values_of_run(scores: pd.DataFrame, *, columns: Iterable[Column] = COLUMNS) 
 
 
 def names_of(values: pd.DataFrame) -> list[str]:
-    """The measures that a table of values holds, in the order in which they are listed."""
+    """Names of the measures in a table of values, in order."""
     return [str(name) for name in values.columns if name not in KEYS]

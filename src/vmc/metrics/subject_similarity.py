@@ -27,8 +27,8 @@ class SubjectSimilarity(Metric):
     """Columns subject_similarity, by the copy descriptor, and subject_similarity_clip, by the image encoder of CLIP:
     the mean over all F x S pairs of a frame and a still of the cosine of their features.
 
-    DreamBooth has DINO in place of the copy descriptor; a network that is None has no column. The features are of the
-    whole picture, place and framing included, so the number says something beside that of videos of somebody else.
+    DreamBooth uses DINO in place of the copy descriptor; a network that is None has no column. Features are of the
+    whole picture with its place and framing, so a value means something only beside that of videos of somebody else.
 
     Args:
         stills: names and frames_FCHW of stills of the subject; all frames count alike.
@@ -45,7 +45,7 @@ class SubjectSimilarity(Metric):
             raise VmcError("metrics.subject_similarity has neither descriptor nor encoder; give one of them, or both")
 
     def prepare(self, run: RunContext) -> bool:
-        """Describe the stills; none at all are refused."""
+        """Compute the mean features of the stills, of which there must be some."""
         pictures, digest = list[Tensor](), hashlib.sha256()
         for _, still_FCHW in self.stills:
             frames_FCHW = as_uint8(still_FCHW)
@@ -61,7 +61,7 @@ class SubjectSimilarity(Metric):
         return True
 
     def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
-        """Compare each frame with each still: the mean of their products is the product of their means."""
+        """Compare each frame with each still: the mean of the products is the product of the means."""
         images_NCHW, batch = frames_BFCHW.flatten(0, 1), len(frames_BFCHW)
         return {
             column: (self._features(encode, images_NCHW) @ self._means[column]).view(batch, -1).mean(1).tolist()
@@ -69,17 +69,17 @@ class SubjectSimilarity(Metric):
         }
 
     def describe(self) -> dict[str, Any]:
-        """The networks and the stills: scores of other stills are no comparison."""
+        """The networks and the stills; scores with other stills are not comparable."""
         about = {name: network.describe() for name, network in self.networks.items()}
         return {**about, "stills": self._about, "formula": "mean cosine of frames and stills"}
 
     def _encoders(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """What makes the features of each column."""
+        """The encoder of each column."""
         both = ((COPIES, self.descriptor), (PICTURES, self.encoder.encode_frames if self.encoder else None))
         return {column.name: encode for column, encode in both if encode is not None}
 
     @staticmethod
     @torch.no_grad()
     def _features(encode: Callable[[Tensor], Tensor], images_NCHW: Tensor) -> Tensor:
-        """features_ND of length one."""
+        """Compute features_ND of length one."""
         return F.normalize(in_parts(encode, images_NCHW), dim=-1)

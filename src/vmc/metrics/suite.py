@@ -1,46 +1,42 @@
-"""The metrics of a config group, and all of them over all videos: one row a video, the invalid ones included.
+"""The metrics of a config group, and their application to videos: a row for each video, also for invalid ones.
 
 Axes: B videos, F frames, C colors, H and W.
 """
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vmc.metrics.appearance import Appearance
-from vmc.metrics.base import Metric, NamedClips, Record, RunContext
+from vmc.metrics.base import Metric, Record, RunContext
 from vmc.metrics.columns import Measure, Row, check_distinct, measures_of
 from vmc.metrics.copying import COPY_THRESHOLD, Copying
-from vmc.metrics.declared import BASE, columns_with
 from vmc.metrics.motion import Classified, MotionAccuracy
 from vmc.metrics.networks.classifiers import GestureClassifier
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork
 from vmc.metrics.quality import SETTINGS, Quality, as_uint8, problem
-from vmc.metrics.scores import SUITE
+from vmc.metrics.scores import BASE, SUITE, columns_with
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """Shows each valid video to all metrics; an invalid one has the values that their columns declare for it."""
+    """Scores valid videos by all metrics. Invalid ones have the values that the columns declare for them."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)
         self.columns = columns_with(metrics)
-        self._first_size: tuple[int, int] | None = None
-        self._warned = False
+        self._sizes: list[tuple[int, int]] = []  # height and width of videos, each once
 
     def score(self, videos: Tensor | Sequence[Tensor | None], records: Sequence[Record]) -> list[Row]:
-        """Score a batch of videos, uint8 or floats in 0..1, or a list of them: one row a video with all columns.
+        """Score videos of uint8, or of floats in 0..1, and give a row with all columns for each.
 
-        Those of a list may differ in their number of frames and in their size, each scored at its own; one that cannot
-        be read is None.
+        Videos of a list may differ in size and number of frames; one that cannot be read is None.
 
         Raises:
             VmcError: another number of records, or frames of another type.
@@ -68,11 +64,11 @@ class Evaluator:
         return rows
 
     def protocol(self) -> dict[str, Any]:
-        """What the scores depend on: of each metric its network files with their SHA-256, and its settings."""
+        """What the scores depend on: the description of each metric, by its name."""
         return {"validity": dict(SETTINGS), **{metric.name: metric.describe() for metric in self.metrics}}
 
     def _invalid(self, record: Record) -> Row:
-        """The row of a video of which nothing can be scored."""
+        """The row of an invalid video."""
         row: Row = {column.name: None for column in self.columns}
         counted = (one for metric in self.metrics for one in metric.columns if one.counts_in(record.suite))
         row |= {column.name: column.invalid for column in counted}
@@ -82,25 +78,24 @@ class Evaluator:
     def _compare_size(self, video: Tensor, record: Record) -> None:
         """Warn once where a video has another size than the first: every network scales what it is shown."""
         height, width = video.shape[-2:]
-        self._first_size = self._first_size or (height, width)
-        if (height, width) != self._first_size and not self._warned:
-            first = f"the first video {self._first_size[1]} x {self._first_size[0]}"
+        if (height, width) in self._sizes:
+            return
+        self._sizes.append((height, width))
+        if len(self._sizes) == 2:
+            first = f"the first video {self._sizes[0][1]} x {self._sizes[0][0]}"
             log.warning(
                 f"{record.video} is {width} x {height} px, {first}; each is scored at its own size, and stillness and"
                 " dynamic degree compare less well between sizes"
             )
-            self._warned = True
 
 
 class Suite:
-    """A list of metrics in YAML: under each name a metric, or null for none, which leaves its columns empty.
+    """The metrics of a config: under each name a metric, or None, which leaves its columns empty.
 
-    Three of them are written as the network that they measure with. Network files are opened once: by `check`, or when
-    the first video is scored.
-
-    `alignment_in_tables` is False where the appearance model cannot tell motions apart: text alignment is then
-    measured, and no column of the paper's tables. `quality` is there unless it is None. Two metrics of one name, column
-    or measure are refused.
+    `classifier`, `appearance` and `copying` are given as the network that they measure with; `quality` is there unless
+    it is None. `alignment_in_tables` is False where the appearance model cannot tell motions apart: text alignment is
+    then measured, but stands in none of the paper's tables. Network files are opened once, by `check` or when the first
+    video is scored. Two metrics of one name, column or measure are refused.
     """
 
     def __init__(
@@ -137,22 +132,22 @@ class Suite:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """What the metrics say of a run."""
+        """Measures of all metrics."""
         return measures_of(column for metric in self.metrics.values() for column in metric.columns)
 
     def used(self, *, target: str | None) -> dict[str, Metric]:
-        """The metrics of a motion: of one without a class, those that ask for it are left out if they lack a file."""
+        """The metrics of a motion. Without a class, metrics that ask for one are left out if they lack a file."""
         metrics = self.metrics.items()
         return {name: one for name, one in metrics if target is not None or not (one.asks_class and one.missing())}
 
     def missing_files(self, *, target: str | None) -> list[str]:
-        """Each file that is needed and not there, with the command that gets it."""
+        """Missing files that are needed, each with the command that downloads it."""
         return [missing for metric in self.used(target=target).values() for missing in metric.missing()]
 
     def check(self, *, target: str | None = None) -> None:
         """Open the networks, which stay open for use; to be called before anything that takes long.
 
-        All missing files are named, else the first that is not what it should be, or an unknown class.
+        The error names all missing files, or else the first damaged one or the unknown class.
         """
         if missing := self.missing_files(target=target):
             files = "a file that is" if len(missing) == 1 else f"{len(missing)} files that are"
@@ -160,20 +155,11 @@ class Suite:
         for metric in self.used(target=target).values():
             metric.check(target=target)
 
-    def evaluator(
-        self,
-        *,
-        target: str | None,
-        exemplars: NamedClips | None,
-        regularization: NamedClips = (),
-        cache: Path | None = None,
-        device: torch.device | str = "cpu",
-    ) -> Evaluator:
-        """The metrics of one motion; those that need clips read them. The arguments are those of `RunContext`."""
-        self.check(target=target)
-        used = self.used(target=target)
+    def evaluator(self, run: RunContext) -> Evaluator:
+        """Prepare the metrics for the videos of one run; those that need clips read them."""
+        self.check(target=run.target)
+        used = self.used(target=run.target)
         for name in self.metrics.keys() - used:
             missing = "; ".join(self.metrics[name].missing())
             log.info("metrics.%s is left out: the motion has no class, and %s is not there", name, missing)
-        run = RunContext(target=target, exemplars=exemplars, regularization=regularization, cache=cache, device=device)
         return Evaluator([own for metric in used.values() if (own := metric.begin(run)) is not None])

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.utils.errors import told
+from vmc.utils.errors import print_errors
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "blank": ("vmc.mini.makers.blank", "write a small pipeline with random weights"),
@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command -> (module, what it does)."""
 
 
-@told
+@print_errors
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status: 0 done, 2 something the user can put right."""
     words = list(sys.argv[1:] if words is None else words)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from vmc.metrics.declared import MEASURES
+from vmc.metrics.scores import MEASURES
 
 METHOD = "method"
 FLOOR, LANGUAGE, CEILING = "floor", "language", "ceiling"

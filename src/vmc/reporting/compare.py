@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 
 from vmc.metrics.columns import Measure, united
-from vmc.metrics.declared import MEASURES
 from vmc.metrics.matching import Trajectory, lowest_common, place_between, resample_trajectories
-from vmc.metrics.resampling import Array, Resampled, Run, resample, shares_of
-from vmc.metrics.scores import KEYS, names_of
+from vmc.metrics.scores import KEYS, MEASURES, names_of
 from vmc.metrics.statistics import (
     ONE_MODEL,
+    Array,
     Difference,
     Interval,
+    Resampled,
+    Run,
     holm,
     intervals_of,
     intervals_of_runs,
     paired_differences,
+    resample,
+    shares_of,
 )
 from vmc.reporting.catalog import APPEARANCE, CEILING, METHOD, NOT_REACHED, THESE_CLIPS, arm_name, arm_order
 from vmc.reporting.loaded import Control, FoundRun, Scored

@@ -11,7 +11,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from vmc.metrics.columns import Measure
-from vmc.metrics.declared import MEASURES
+from vmc.metrics.scores import MEASURES
 from vmc.metrics.statistics import Difference
 from vmc.reporting.catalog import APPEARANCE, arm_name, read_rows
 from vmc.reporting.compare import NOT_RUN, Comparison, Result, compare, correct

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from vmc.metrics.columns import Measure
-from vmc.metrics.declared import MEASURES
+from vmc.metrics.scores import MEASURES
 from vmc.runs.mirror import EVALUATION, VIDEOS
 from vmc.utils.errors import VmcError
 

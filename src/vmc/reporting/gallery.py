@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from vmc.data.video import FOLDER_RATE, count_frames, frame_rate, read_frames, write_video
 from vmc.metrics.columns import Measure, united
-from vmc.metrics.declared import COLUMNS
+from vmc.metrics.scores import COLUMNS
 from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.reporting.compare import Result
 from vmc.reporting.figures.common import BANDS, MUTED, arm_styles

@@ -18,10 +18,9 @@ from vmc.data.video import VIDEO_SUFFIXES, read_frames
 from vmc.evaluation.files import SCORES, table_rows
 from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
-from vmc.metrics.declared import columns_of
 from vmc.metrics.matching import Trajectory
-from vmc.metrics.resampling import Run
-from vmc.metrics.scores import read_scores, values_of_run
+from vmc.metrics.scores import columns_of, read_scores, values_of_run
+from vmc.metrics.statistics import Run
 from vmc.utils.errors import VmcError
 
 DAMAGED = "damaged"  # status of a run of which a file does not read; the reason says which

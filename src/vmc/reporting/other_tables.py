@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from vmc.metrics.columns import Measure, united
-from vmc.metrics.resampling import Run
 from vmc.metrics.scores import KEYS, SUITE, values_of_run
-from vmc.metrics.statistics import Interval, intervals_of_runs, intervals_of_values
+from vmc.metrics.statistics import Interval, Run, intervals_of_runs, intervals_of_values
 from vmc.reporting.catalog import APPEARANCE, CONTROLS, METHOD, NOT_REACHED, TABLE2, arm_name, arm_order, read_rows
 from vmc.reporting.compare import Result, all_measures
 from vmc.reporting.loaded import DAMAGED, FoundRun, Scored

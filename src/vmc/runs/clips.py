@@ -1,4 +1,4 @@
-"""The clips that a run is trained on, as a table and as pictures; and contact sheets of videos."""
+"""The clips that a run is trained on, as a table and as a picture; and contact sheets of videos."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ Row = Mapping[str, str]
 
 
 def clip_rows(clips: Sequence[Clip]) -> list[dict[str, str]]:
-    """A row of the table for each clip; `sha256` is of the file, or of all frames of a folder."""
+    """A row of the table for each clip; `sha256` is that of the file, or of all frames of a folder."""
     return [
         {"role": clip.role, "path": str(clip.path), "caption": clip.caption, "sha256": fingerprint(Path(clip.path))}
         for clip in clips
@@ -39,9 +39,9 @@ def write_clips(rows: Sequence[Row], folder: Path) -> None:
 
 
 def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
-    """How the clips differ from those that the run in a folder was begun with, a phrase each; empty where they do not.
+    """Phrases that say how clips differ from those that the run in a folder was started with, paths aside.
 
-    Where they lie is no difference. A table that is gone or does not read is logged, and compared with nothing.
+    A missing or damaged table is logged, and there is no difference then.
     """
     earlier = _read(folder / NAME)
     known = [key for key in COLUMNS if key != "path" and all(row.get(key) for row in earlier)]
@@ -62,7 +62,7 @@ def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
 
 
 def check_clips(rows: Sequence[Row], run: RunFolder) -> str:
-    """How the clips differ from those that a run was begun with; refused where it has trained on the earlier ones."""
+    """How clips differ from those that a run was started with; a VmcError where it has been trained on them."""
     different = ", ".join(differing_clips(rows, run.path))
     if different and not run.left_nothing():
         raise VmcError(
@@ -73,7 +73,7 @@ def check_clips(rows: Sequence[Row], run: RunFolder) -> str:
 
 
 def _read(file: Path) -> list[dict[str, str]]:
-    """The rows of a table; none where there is no run yet, or no table that reads."""
+    """Read the rows of a table; none where there is no run yet, or the table is missing or damaged."""
     if not (file.parent / "config.yaml").is_file():
         return []
     try:
@@ -94,9 +94,9 @@ TEXT = 22  # px of the line above a row
 def contact_sheet(
     path: Path, videos: Iterable[Tensor], captions: Sequence[str], *, shown: int = SHOWN, gap: int = 0
 ) -> None:
-    """Write the sheet; each video is frames_FCHW uint8, of which up to `shown` evenly spaced frames are shown.
+    """Write a picture with a row for each video, frames_FCHW uint8, below its caption.
 
-    A caption is one line, cut off at the edge; `gap` px of white stand between frames.
+    Up to `shown` evenly spaced frames are shown, `gap` px apart. A caption is one line, cut off at the edge.
     """
     rows = [_strip(frames_FCHW, shown, gap) for frames_FCHW in videos]
     size = max(row.width for row in rows), sum(row.height + TEXT for row in rows)
@@ -121,21 +121,16 @@ def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
 
 
 CLIP_SHEET = "clips.png"
-EXEMPLARS, STILLS, OTHERS = 24, 8, 4
-"""Clips shown at most; of more, as many evenly spaced ones."""
-FRAMES = 16
-"""Frames shown of a window at most."""
-GAP = 2
-"""px between frames, which a still background would hide."""
+EXEMPLARS, STILLS, OTHERS = 24, 8, 4  # most clips that are shown; of more, as many evenly spaced ones
+FRAMES = 16  # most frames that are shown of a window
+GAP = 2  # px between frames, whose borders a still background would hide
 
 
 def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> None:
-    """Write a row a clip with its caption and seconds: exemplars first, then stills of a subject, then regularization
-    clips; what is augmented has an augmented variant below.
+    """Write a contact sheet of a run's clips with their captions and seconds, for each of which there is a transform.
 
-    Args:
-        path: of the PNG.
-        clips, transforms: of the run, and how each becomes frames.
+    Exemplars come first, then stills of a subject, then regularization clips. Clips that are augmented have a row for
+    an augmented variant.
     """
     pairs = list(zip(clips, transforms, strict=True))
     counts = (("exemplar", EXEMPLARS), ("subject", STILLS), ("regularization", OTHERS))
@@ -146,7 +141,7 @@ def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[Cli
         captions.append(f"{role}{clip.name}, {_seconds(clip, transform)}: {said}")
         captions += ["  the same window, augmented"] * (transform.augmentation is not None)
 
-    def videos() -> Iterator[Tensor]:  # one at a time: all of them would take hundreds of megabytes
+    def videos() -> Iterator[Tensor]:  # one at a time: all together would take hundreds of megabytes
         for clip, transform in shown:
             plain, finished = transform.plain_and_finished(clip.path, variant=0)
             yield from (plain, finished) if transform.augmentation is not None else (plain,)
@@ -155,7 +150,7 @@ def write_clip_sheet(path: Path, clips: Sequence[Clip], transforms: Sequence[Cli
 
 
 def _seconds(clip: Clip, transform: ClipTransform) -> str:
-    """`0.3 to 1.6 of 2.5 s`, and how often the last frame is repeated."""
+    """The window of a clip, as in `0.3 to 1.6 of 2.5 s`, and how often its last frame is repeated."""
     times, taken = transform.times(clip.path), transform.window(clip.path, variant=0)
     interval = typical_interval(times)
     if not interval:

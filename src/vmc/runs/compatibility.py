@@ -1,13 +1,15 @@
-"""What an earlier part of a run has left in its folder, also where some of it is damaged."""
+"""Reading what an earlier process or version has left in a run folder, even where some of it is damaged."""
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vmc.utils.files import read_json
+
+# First columns of every `train.csv`; columns of the objective and the schedule follow.
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
-"""Columns that every `train.csv` begins with; after them come those that the objective and the schedule bring."""
+# Classes by their names in configs of earlier versions.
 RENAMED = {
     "vmc.diffusion.components.BaseModel": "vmc.models.unet3d.UNet3D",
     "vmc.diffusion.lora.LoraSubset": "vmc.models.lora.LoraSubset",
@@ -33,20 +35,18 @@ RENAMED = {
     "vmc.metrics.hf_classifier.HuggingFaceClassifier": "vmc.metrics.networks.classifiers.HuggingFaceClassifier",
     "vmc.training.optimizers.AdamW8bit": "bitsandbytes.optim.AdamW8bit",
 }
-"""Classes that configs of earlier versions name otherwise."""
+# Keys that configs of earlier versions lack, with the values that apply to them; then keys within others.
 ADDED: Mapping[str, Any] = {
     "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
     "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
     "init": None,
     "subject": {"_target_": "vmc.training.subject.NoSubject"},
 }
-"""Keys that configs of earlier versions lack, with the values that they ran with."""
 ADDED_WITHIN: Mapping[str, Mapping[str, Any]] = {"prompts": {"each": None}, "stop": {"early": True}}
-"""The same of keys within others."""
 
 
 def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config of an earlier version as today's would have it."""
+    """Convert a config of an earlier version to this version."""
     known = {**ADDED, **_renamed(config)}
     within = {
         key: {**added, **known[key]} for key, added in ADDED_WITHIN.items() if isinstance(known.get(key), Mapping)
@@ -65,7 +65,7 @@ def _renamed(node: Any) -> Any:
 
 
 def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:
-    """The rows of `train.csv` up to a step that are whole, by step; those that do not read are left out."""
+    """Read the complete rows of `train.csv` up to a step, by step; damaged rows are left out."""
     try:
         lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()
     except OSError:
@@ -80,7 +80,7 @@ def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:
             row = dict(zip(columns, fields, strict=True))
             number, *_ = int(row["step"]), int(row["exemplar_updates"]), float(row["seconds"])
             _ = [float(cell or 0) for cell in fields]
-        except (ValueError, csv.Error):  # the head, or a row that was cut off or damaged
+        except (ValueError, csv.Error):  # the head, or a truncated or damaged row
             continue
         if 1 <= number <= step:
             rows[number] = row
@@ -88,21 +88,18 @@ def read_losses(file: Path, step: int) -> dict[int, dict[str, str]]:
 
 
 def stored_state(folder: Path) -> dict[str, Any] | None:
-    """The content of `run.json`: empty where there is none, None where it does not read."""
-    try:
-        state = json.loads((folder / "run.json").read_bytes())
-    except FileNotFoundError:
+    """The content of `run.json`: empty where there is none, None where it is damaged."""
+    file = folder / "run.json"
+    if (state := read_json(file)) is None and not file.exists():
         return {}
-    except (OSError, ValueError, RecursionError):
-        return None
     kinds: dict[str, Any] = {"status": str, "step": int, "seconds": (int, float)}
-    if not isinstance(state, dict) or "status" not in state:
+    if state is None or "status" not in state:
         return None
     return state if all(isinstance(state[key], kind) for key, kind in kinds.items() if key in state) else None
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The content of `run.json`, empty if there is none; rebuilt of checkpoints and losses where it does not read."""
+    """The content of `run.json`: empty where there is none, rebuilt from checkpoints and losses where it is damaged."""
     state = stored_state(folder)
     if state is not None:
         return state
@@ -113,5 +110,5 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The training states, the newest last."""
+    """Checkpoints of a run folder, the newest last."""
     return sorted(file for file in (folder / "checkpoints").glob("*.ckpt") if file.stem.isdigit())

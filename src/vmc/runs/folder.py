@@ -1,4 +1,4 @@
-"""The run folder: what a run is, how far it is and what came of it, written by one process."""
+"""The run folder: config, state and results of a run, written by one process."""
 
 import csv
 import json
@@ -19,18 +19,17 @@ from filelock import FileLock, Timeout
 
 from vmc.runs.compatibility import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
 from vmc.utils.errors import UnwritableError, VmcError
-from vmc.utils.files import csv_text, is_leftover, sweep, told_unwritable, write_json, write_text
+from vmc.utils.files import csv_text, explain_unwritable, is_leftover, sweep, write_json, write_text
 from vmc.utils.plain_yaml import read_yaml
 from vmc.utils.processes import processor, versions
 
 LOCK = ".lock"
-PATIENCE = 1.0
-"""Seconds: whoever only asks whether a folder is held (`holder`) holds it for a moment."""
+PATIENCE = 1.0  # seconds to wait for the lock, which `holder` takes for a moment to see whether it is free
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Be the only writer of a run folder within a block; what is made for the lock alone is removed again."""
+    """Be the only writer of a run folder within a block. Folders that were created for the lock alone are removed."""
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(folder / LOCK)
     try:
@@ -44,28 +43,28 @@ def run_lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise VmcError(f"output is {folder}, which cannot be written ({error}); choose another folder") from error
     try:
-        with suppress(OSError):  # of a full disk: the lock is held all the same
+        with suppress(OSError):  # on a full disk the lock is held all the same
             (folder / LOCK).write_text(f"pid {os.getpid()} on {platform.node()}\n")
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)  # while it is held: who opened it meanwhile sees that it is gone
+        (folder / LOCK).unlink(missing_ok=True)  # while it is held: a process that has opened it sees that it is gone
         lock.release()
-        with suppress(OSError):  # it has been filled
+        with suppress(OSError):  # they are not empty
             for path in absent:
                 path.rmdir()
 
 
 def remove_stale_lock(folder: Path) -> None:
-    """Remove the lock file that a killed process has left in a folder where nothing is to be written any more."""
+    """Remove the lock file that a killed process has left in the folder of a finished run."""
     if (folder / LOCK).is_file() and holder(folder) is None:
         with suppress(VmcError), run_lock(folder):
             pass
 
 
 def holder(folder: Path) -> str | None:
-    """Which process is writing a folder, as `pid N on MACHINE`; None if none is, whatever a killed one has left."""
+    """Which process is writing a folder, as `pid N on MACHINE`; None if none is, also where a lock file is left."""
     file = folder / LOCK
-    with suppress(FileNotFoundError):  # it ended meanwhile
+    with suppress(FileNotFoundError):  # the process has just ended
         try:
             if file.is_file():
                 with FileLock(file, blocking=False):
@@ -77,32 +76,26 @@ def holder(folder: Path) -> str | None:
 
 log = logging.getLogger(__name__)
 
-# What may differ when a run is continued: how far and where it runs, and what it writes on the way. Where its folder
-# and the caches lie is no part of what a run is, nor are `rates`: its own stand in `optimizer` and `token`.
+# Keys that may differ when a run is continued: how long and where it runs, what it writes on the way, and paths of
+# folders. `rates` are the stack's defaults: the run's own learning rates are in `optimizer` and `token`.
 FREE_KEYS = (
     *("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "weights_dtype"),
     *("output", "cache", "rates", "search", "inflation"),
 )
 NO_TRAINING = "no training"
-COMPLETE = ("appearance", NO_TRAINING)
-"""Reasons for which a run is finished whatever `steps` says."""
+COMPLETE = ("appearance", NO_TRAINING)  # reasons for which a run is finished, whatever its number of steps
+# What a run writes besides its config, and is removed when it is started anew; the W&B runs that it logged stay.
 WRITTEN = (
     *("run.json", "train.csv", "clips.csv", "clips.png", "evaluation", "weights", "checkpoints", "wandb/id"),
     "init.safetensors",
 )
-"""What a run writes besides its config, for one that is begun anew; the runs of W&B that it logged stay."""
-UPDATE_EVERY = 60.0
-"""Seconds between two notes in `run.json` of how long a run has trained."""
-COMMAND = "VMC_COMMAND"
-"""Environment variable: the command that a sweep was started by, for its workers."""
+UPDATE_EVERY = 60.0  # seconds between two updates of `run.json` during training
+COMMAND = "VMC_COMMAND"  # environment variable: the command of a sweep, for its workers
 
 
 class RunFolder:
-    """A run's folder. Nothing is written before `begin`; everything but `train.csv` is written whole.
-
-    Args:
-        path: the folder.
-        config: the run's resolved config, as plain dicts and lists.
+    """The folder of a run with a resolved config. Nothing is written before `begin`; all files but `train.csv` are
+    written atomically.
     """
 
     def __init__(self, path: Path, *, config: Mapping[str, Any]) -> None:
@@ -114,56 +107,58 @@ class RunFolder:
 
     @property
     def train_csv(self) -> Path:
-        """The losses, a row a step."""
+        """File of the losses, a row for each step."""
         return self.path / "train.csv"
 
     def weights(self, step: int) -> Path:
-        """The trained tensors after `step` steps."""
+        """File of the trained tensors after `step` steps."""
         return self.path / "weights" / f"{step:06d}.safetensors"
 
     def checkpoint(self, step: int) -> Path:
-        """The training state after `step` steps."""
+        """File of the training state after `step` steps."""
         return self.path / "checkpoints" / f"{step:06d}.ckpt"
 
     def evaluation(self, step: int) -> Path:
-        """The folder of the evaluation after `step` steps."""
+        """Folder of the evaluation after `step` steps."""
         return self.path / "evaluation" / f"{step:06d}"
 
     def checkpoints(self) -> list[Path]:
-        """The training states, the newest last."""
+        """Checkpoints, the newest last."""
         return checkpoints(self.path)
 
     def drop_checkpoints(self, step: int, *, keep: int) -> None:
-        """Keep the newest so many up to `step`; what is later has been damaged, or it would have been gone on from."""
+        """Keep the newest so many checkpoints up to `step`; later ones are damaged, or the run would continue there."""
         found = self.checkpoints()
         for file in set(found) - set([file for file in found if int(file.stem) <= step][-keep:]):
             file.unlink()
 
     def left_nothing(self) -> bool:
-        """Whether the run that is there left nothing that could be used, so that another may take its place."""
+        """Whether the run in this folder has nothing of use, so that another may take its place."""
         if self.checkpoints() or (stored_state(self.path) or {}).get("status") == "finished":
             return False
         trains = not (self.path / "config.yaml").is_file() or read_config(self.path).get("parameters") is not None
         written = (*self.path.glob("weights/*.safetensors"), *self.path.glob("evaluation/*"))
         steps = [int(path.stem) for path in written if path.stem.isdigit()]
-        return not any(steps) if trains else not steps  # a training's scores at step 0 are those of any other
+        return not any(steps) if trains else not steps  # scores at step 0 are the same in all trainings
 
     def check(self) -> dict[str, Any]:
-        """The state of an earlier run in this folder, empty if there is none, or none that left anything of use; what
-        else the folder holds, and a run of a different config, is refused.
+        """The state of an earlier run in this folder, empty if there is none or it has nothing of use.
+
+        Raises:
+            VmcError: the folder holds a run of a different config, or other files.
         """
         if not (self.path / "config.yaml").is_file():
-            # What a run that was killed in its first moment has left is nothing.
             if self.path.exists() and not self.path.is_dir():
                 raise VmcError(f"output is {self.path}, which is a file; choose another folder")
             names = [path.name for path in self.path.iterdir()] if self.path.exists() else []
+            # A run that was killed in its first moment leaves a lock and temporary folders.
             if any(name != LOCK and not is_leftover(name) for name in names):
                 raise VmcError(f"output is {self.path}, which holds files but no run; choose another folder")
             return {}
         if different := self._differing():
             if self.left_nothing():
                 return {}
-            # Two folders of clips with one name are two motions, which share a folder until one is named.
+            # Folders of clips with the same name are different motions, but have the same output by default.
             choose = "choose another motion.name or output" if "data.path" in different else "choose another output"
             raise VmcError(
                 f"output is {self.path}, which holds a run of a different config ({', '.join(different)} differ);"
@@ -172,12 +167,12 @@ class RunFolder:
         return read_state(self.path)
 
     def begin(self, *, threads: int, world: int, step: int = 0, other_clips: str = "") -> None:
-        """Write the config and the state `running`; earlier seconds are kept.
+        """Write the config and the state `running`; the seconds of earlier processes are kept.
 
         Args:
-            threads, world: of this process, and how many processes there are.
-            step: that the run goes on from.
-            other_clips: how the clips differ from those of a run that left nothing; empty where they do not.
+            threads, world: of this process, and the number of processes.
+            step: from which the run continues.
+            other_clips: how the clips differ from those of a run that has nothing of use; empty where they do not.
         """
         sweep(self.path)
         if (different := [*self._differing(), *([other_clips] if other_clips else [])]) and self.left_nothing():
@@ -200,14 +195,14 @@ class RunFolder:
         self.update()
 
     def update(self, **changes: Any) -> None:
-        """Change the state in `run.json`."""
+        """Change and write the state in `run.json`."""
         self._state |= changes
         self._updated = time.monotonic()
         write_json(self.path / "run.json", self._state)
 
     def conclude(self, *, status: str, reason: str, **changes: Any) -> None:
-        """Write how the run ended. Where that cannot be written either, what ended it is what matters."""
-        if not self._state:  # it was not begun
+        """Write how the run ended, if it was begun. If this fails after another error, that error matters more."""
+        if not self._state:
             return
         try:
             self.update(status=status, reason=reason, **changes)
@@ -217,7 +212,7 @@ class RunFolder:
             log.warning("%s", error)
 
     def cut_back(self, step: int) -> None:
-        """Drop the rows of `train.csv` after `step`: they are about to be written again."""
+        """Drop the rows of `train.csv` after `step`, which will be written again."""
         rows = read_losses(self.train_csv, step)
         if lost := [number for number in range(1, step + 1) if number not in rows]:
             log.warning(
@@ -229,12 +224,12 @@ class RunFolder:
         self._write_losses(rows.values())
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row to `train.csv`, on disk when this returns; names that are new to it become columns at its end."""
+        """Append a row to `train.csv` at once; new names become columns at its end."""
         if new := [name for name in row if name not in self._columns]:
             earlier = read_losses(self.train_csv, row["step"] - 1)
             self._columns += new
             self._write_losses(earlier.values())
-        with told_unwritable(self.train_csv), self.train_csv.open("a", newline="") as file:
+        with explain_unwritable(self.train_csv), self.train_csv.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
         self._state["seconds"] = row["seconds"]
         if time.monotonic() - self._updated > UPDATE_EVERY:
@@ -244,25 +239,25 @@ class RunFolder:
         write_text(self.train_csv, csv_text(self._columns, rows, end="\r\n"))
 
     def _differing(self) -> list[str]:
-        """The keys in which the config of the run that is there differs from this one's; none where there is none."""
+        """Keys that differ from the config of the earlier run in this folder; none where there is none."""
         if not (self.path / "config.yaml").is_file():
             return []
         return differing_keys(read_config(self.path), up_to_date(self.config))
 
     def _begin_anew(self, different: str) -> None:
-        """Remove the files of a run that left nothing of use."""
+        """Remove the files of a run that has nothing of use."""
         ended = read_state(self.path).get("reason") or "it was interrupted"
         log.warning(
             "%s holds a run of other settings (%s) that came to no checkpoint (%s); it is begun anew",
             *(self.path, different, ended),
         )
         for path in map(self.path.joinpath, WRITTEN):
-            with told_unwritable(path):
+            with explain_unwritable(path):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def shown_state(path: Path) -> dict[str, Any]:
-    """As `read_state`; a run that says `running` while nobody is writing it is `interrupted`."""
+    """The state of a run as `read_state` gives it, `interrupted` where it is `running` but has no process."""
     state = read_state(path)
     if state.get("status") == "running" and holder(path) is None:
         state |= {"status": "interrupted", "reason": "its process is gone"}
@@ -270,14 +265,14 @@ def shown_state(path: Path) -> dict[str, Any]:
 
 
 def is_done(state: Mapping[str, Any], steps: int) -> bool:
-    """Whether a run in this state has nothing left to do, where so many steps are wanted."""
+    """Whether a run in this state is complete for a number of steps."""
     if state.get("status") != "finished" or not isinstance(steps, int):
         return False
     return state["step"] >= steps or state["reason"] in COMPLETE
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The config of a finished or unfinished run, with the keys and names that it has in this version."""
+    """Read the config of a run, converted to this version."""
     file, remedy = path / "config.yaml", "give the output folder of vmc.train"
     if not file.is_file():
         raise VmcError(f"run is {path}, which holds no config.yaml; {remedy}")
@@ -287,8 +282,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:
-    """Dotted names of the config keys that differ, the outermost ones in `free` left out; null is as good as absent, so
-    that a key may come which runs of earlier versions lack.
+    """Dotted names of config keys that differ, except the outermost keys in `free`.
+
+    A missing key equals null, so that a key can be added which configs of earlier versions lack.
     """
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return [] if one == other else [prefix]
@@ -301,7 +297,7 @@ def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str
 
 
 def newest_weights(path: Path, *, step: int | None = None, said: str | None = None) -> Path:
-    """The weights of a run after `step` steps, or its newest; `said` names the run in messages."""
+    """Find the weights of a run after `step` steps, or its newest; `said` names the run in messages."""
     folder, said = path / "weights", said or f"run is {path}"
     try:
         listed = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -318,8 +314,9 @@ def newest_weights(path: Path, *, step: int | None = None, said: str | None = No
 
 
 def find_weights(path: Path, *, said: str) -> Path:
-    """A file of weights: the path itself, or the newest of the run whose folder it is; `said` names it in messages, as
-    `init is PATH`.
+    """Find a file of weights: the path itself, or the newest of the run in that folder.
+
+    `said` names it in messages, as in `init is PATH`.
     """
     if path.is_file():
         return path

@@ -1,4 +1,4 @@
-"""The run folder's mirror in W&B. Nothing is ever read back from it, and whatever it does the run goes on and ends."""
+"""The mirror of a run folder in W&B. Nothing is read back from it, and its failures never stop a run."""
 
 import contextlib
 import json
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from vmc.metrics.declared import columns_of
-from vmc.metrics.scores import read_scores
+from vmc.metrics.scores import columns_of, read_scores
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import write_text
 
@@ -26,35 +25,29 @@ Result = TypeVar("Result")
 USER_CHOSE_DATA_DIR = "WANDB_DATA_DIR" in os.environ
 MODES = ("online", "offline", "disabled")
 SERVER = "https://api.wandb.ai"
-PATIENCE = 60.0
-"""Seconds for the upload of what is left when a run ends."""
-BEGINNING = 20.0
-"""Seconds in which a server knows of a run."""
-CALL = 30.0
-"""Seconds in which W&B's own process takes numbers or videos; it uploads them by itself."""
-ENDING = 10.0
-"""Seconds that W&B may take to end beyond the limit that it is given."""
+PATIENCE = 60.0  # seconds for the upload of what is left when a run ends
+BEGINNING = 20.0  # seconds until a server must have answered
+CALL = 30.0  # seconds until W&B's own process must have accepted numbers or videos, which it then uploads
+ENDING = 10.0  # seconds that W&B may take to end beyond the limit that it is given
 PROJECT = "vmc"
-EVALUATION = "evaluation"
-"""Before the keys of a run's evaluation."""
-VIDEOS = "videos"
-"""Key of its table."""
+EVALUATION = "evaluation"  # prefix of the keys of a run's evaluation
+VIDEOS = "videos"  # key of the table of its videos
 
 
 class Mirror:
-    """Where a run's numbers and videos are shown while it runs: here nowhere."""
+    """Interface of what shows a run's numbers and videos while it runs. This one shows nothing."""
 
     def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
-        """Begin, or go on with, the run of that folder, which trains or evaluates."""
+        """Start or continue the run of a folder, which trains or evaluates."""
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """Show numbers at a training step."""
 
     def evaluation(self, folder: Path, *, step: int, shown: Sequence[str], name: str = EVALUATION) -> None:
-        """Show the numbers of an evaluation's folder, and a table of the videos with these names."""
+        """Show the numbers of an evaluation, and a table of the videos with these names."""
 
     def report(self, folder: Path, *, about: Mapping[str, Any]) -> None:
-        """Show the tables and figures of a report, in a run of its own, from begin to end."""
+        """Show the tables and figures of a report, in a run of its own."""
 
     def finish(self, exit_code: int) -> None:
         """End the run with its exit code."""
@@ -66,25 +59,17 @@ class NoMirror(Mirror):
 
 @dataclass(kw_only=True)
 class WandbMirror(Mirror):
-    """W&B, offline unless the user is logged in or says otherwise, or where the server does not answer.
+    """W&B, offline unless the user is logged in or says otherwise, and where the server does not answer.
 
-    What W&B fails in, or takes too long for, is said once, and how to upload later.
-
-    Args:
-        project: W&B project; None takes WANDB_PROJECT, or `vmc`.
-        mode: online, offline or disabled; None asks WANDB_MODE, then whether the user is logged in.
-        name: of the run; None takes arm, motion and seed.
-        group: runs shown together; None takes the stack.
-        tags: beside the arm, the motion and the stack.
-        patience: seconds for the upload of what is left at the end.
+    The first failure or timeout is logged, with the command that uploads later, and ends the mirroring.
     """
 
-    project: str | None = None
-    mode: str | None = None
-    name: str | None = None
-    group: str | None = None
-    tags: Sequence[str] = ()
-    patience: float = PATIENCE
+    project: str | None = None  # None takes WANDB_PROJECT, or `vmc`
+    mode: str | None = None  # online, offline or disabled; None asks WANDB_MODE, then whether the user is logged in
+    name: str | None = None  # of the run; None takes arm, motion and seed
+    group: str | None = None  # of runs shown together; None takes the stack
+    tags: Sequence[str] = ()  # beside the arm, the motion and the stack
+    patience: float = PATIENCE  # seconds for the upload of what is left at the end
 
     def __post_init__(self) -> None:
         if not self.patience > 0:
@@ -95,7 +80,7 @@ class WandbMirror(Mirror):
         self.entity: str | None = None  # of the last run, where W&B's server has said it
 
     def start(self, *, folder: Path, config: Mapping[str, Any], job_type: str = "train") -> None:
-        """Begin the W&B run; a continued run keeps its identity, which is kept in the folder."""
+        """Start the W&B run. A continued run keeps its id, which is stored in the folder."""
         arm, motion = config["arm"], config["motion"]["name"]
         name = f"{arm}-{motion}-seed{config['seed']}{'' if job_type == 'train' else f'-{job_type}'}"
         group, tags = self.group or config["stack_name"], [arm, motion, config["stack_name"], *self.tags]
@@ -109,7 +94,7 @@ class WandbMirror(Mirror):
         self._do(lambda run: run.log({**values, "step": step}))
 
     def evaluation(self, folder: Path, *, step: int, shown: Sequence[str], name: str = EVALUATION) -> None:
-        """Show the numbers as curves, and a table of videos that play, each with its scores."""
+        """Show the numbers as curves, and a table of videos with their scores."""
         summary = json.loads((folder / "summary.json").read_text())
 
         def show(run: Any) -> None:
@@ -119,9 +104,9 @@ class WandbMirror(Mirror):
         self._do(show)
 
     def report(self, folder: Path, *, about: Mapping[str, Any]) -> None:
-        """Show a report's tables and figures, and keep them as an artifact.
+        """Show a report's tables and figures, and log them as an artifact.
 
-        An offline run lies in `wandb/` beside the folder, which is replaced whole by the next report.
+        An offline run is in `wandb/` beside the folder, because the next report replaces the folder.
         """
         name, tags = self.name or f"report-{folder.name}", ["report", *self.tags]
         self._begin(folder.parent, name=name, group=self.group, job_type="report", tags=tags, config=dict(about))
@@ -129,26 +114,26 @@ class WandbMirror(Mirror):
         self.finish(0)
 
     def finish(self, exit_code: int) -> None:
-        """End the run, once all of it is uploaded or the patience is over."""
+        """End the run when all of it is uploaded, or after `patience`."""
         if (run := self._run) is None:
             return
-        try:  # without this the next run in the process would be the same one
-            within(self.patience + ENDING, lambda: run.finish(exit_code=exit_code))
+        try:  # else the next run of this process would be the same one
+            call_within(self.patience + ENDING, lambda: run.finish(exit_code=exit_code))
         except (Exception, SystemExit) as error:
             reason = f"no upload in {self.patience:.0f} s" if isinstance(error, TimeoutError) else first_line(error)
             self._leave(f"W&B has not got the whole run ({reason})")
         self._run = None
 
     def _begin(self, folder: Path, **settings: Any) -> None:
-        """Begin a run; offline where the server does not answer."""
+        """Start a W&B run, offline where the server does not answer."""
         import wandb
 
-        folder = folder.resolve()  # W&B's own process may stand in another folder, and so may a later upload
-        # Media of tables are staged under the user's data folder unless told otherwise.
+        folder = folder.resolve()  # W&B's own process and later uploads may have another working directory
+        # By default, media of tables are staged in the user's data folder.
         if not USER_CHOSE_DATA_DIR:
             os.environ["WANDB_DATA_DIR"] = str(folder / "wandb")
         os.environ.setdefault("WANDB_SILENT", "true")
-        # Reports of W&B's own errors, for which the end of a process would wait where the server hangs.
+        # W&B reports its own errors, and the process would wait for that when it ends where the server hangs.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
         def begin(mode: Any = "online") -> Any:
@@ -158,7 +143,7 @@ class WandbMirror(Mirror):
         failed = ""
         try:
             try:
-                self._run = begin(self.mode) if self.mode != "online" else within(BEGINNING + ENDING, begin)
+                self._run = begin(self.mode) if self.mode != "online" else call_within(BEGINNING + ENDING, begin)
             except (wandb.errors.AuthenticationError, wandb.errors.UsageError):
                 raise
             except (wandb.errors.CommError, ConnectionError, TimeoutError) as error:
@@ -178,23 +163,23 @@ class WandbMirror(Mirror):
             )
 
     def _do(self, act: Callable[[Any], Any]) -> None:
-        """Do something with the library's run, unless it has been left."""
+        """Call a function with the W&B run, unless mirroring has ended."""
         if (run := self._run) is None:
             return
         try:
-            within(CALL, lambda: act(run))
-        except (Exception, SystemExit) as error:  # the library raises of every kind
+            call_within(CALL, lambda: act(run))
+        except (Exception, SystemExit) as error:  # the library raises errors of any kind
             self._leave(f"W&B fails ({first_line(error)}): the run goes on without it")
 
     def _leave(self, said: str) -> None:
-        """Leave the run as it stands on disk."""
+        """End the mirroring; what is on disk can be uploaded later."""
         run, self._run = self._run, None
         log.warning("%s; later, wandb sync %s uploads what it was shown", said, run.settings.sync_dir)
         _end_service(run)
 
 
-def within(seconds: float, act: Callable[[], Result]) -> Result:
-    """What `act` returns or raises, in a thread that is left alone, by a TimeoutError, when the time is over."""
+def call_within(seconds: float, act: Callable[[], Result]) -> Result:
+    """Call a function in a thread and give its result; after a TimeoutError the thread goes on by itself."""
     future: Future[Result] = Future()
 
     def call() -> None:
@@ -203,46 +188,40 @@ def within(seconds: float, act: Callable[[], Result]) -> Result:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=call, name="wandb", daemon=True).start()  # the process does not wait for it
+    threading.Thread(target=call, name="wandb", daemon=True).start()  # a daemon, so the process does not wait for it
     if not wait([future], seconds).done:
         raise TimeoutError(f"no answer in {seconds:.0f} s")
     return future.result()
 
 
 def _end_service(run: Any = None) -> None:
-    """End W&B's own process, whatever it waits for, and forget it, so that nothing waits for it when this one ends.
-
-    The library starts another for its next run.
-    """
+    """Kill W&B's own process, for which this one would otherwise wait at its end. The next run starts another."""
     import wandb
     from wandb.sdk import wandb_setup
 
     with contextlib.suppress(AttributeError):  # none is running, or it belongs to another process
-        wandb_setup.singleton()._connection._proc._process.kill()  # type: ignore[union-attr] # it has no public way
-    # Gives the console back, which W&B reads too; both fail now.
+        wandb_setup.singleton()._connection._proc._process.kill()  # type: ignore[union-attr] # no public method does it
+    # Restore the console, which W&B captures; both calls fail now.
     for end in (run.finish if run is not None else None, wandb.teardown):
         if end is not None:
             with contextlib.suppress(Exception, SystemExit):
-                within(ENDING, end)
+                call_within(ENDING, end)
 
 
 def numbers(summary: Mapping[str, Any], *, name: str = EVALUATION) -> dict[str, float]:
-    """Every number of a `summary.json` by the key that it has in W&B; a metric's interval stands below its key.
-
-    The protocol is left out: its numbers are those of the run's config.
-    """
+    """The numbers of a `summary.json` by their keys in W&B, except of the protocol, which repeats the run's config."""
     found: dict[str, float | None] = {"count": summary["videos"], "of": summary.get("of")}
     for metric, part in summary["metrics"].items():
         found |= {metric: part["value"], f"{metric}/low": part["low"], f"{metric}/high": part["high"]}
     for group in ("stop", "gestures"):
         found |= {f"{group}/{key}": value for key, value in summary.get(group, {}).items()}
-    # A curve of yes and no is one of 1 and 0.
+    # W&B draws curves of numbers.
     values = {key: int(value) if isinstance(value, bool) else value for key, value in found.items()}
     return {f"{name}/{key}": value for key, value in values.items() if value is not None}
 
 
 def place_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """`project` and `group` of the W&B runs with these configs, each where all agree in it."""
+    """The W&B `project` and `group` of runs with these configs, each if all of them agree."""
     loggers = [(config.get("logger") or {}, config.get("stack_name")) for config in configs]
     found: dict[str, set[Any]] = {
         "project": {logger.get("project") for logger, _ in loggers},
@@ -279,7 +258,7 @@ def _show_report(run: Any, folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _table_of(file: Path) -> Any:
-    """A CSV as a W&B table; None where it has no row."""
+    """Convert a CSV to a W&B table; None where it has no rows."""
     import pandas as pd
     import wandb
 
@@ -289,7 +268,7 @@ def _table_of(file: Path) -> Any:
 
 
 def _run_id(folder: Path) -> str:
-    """The run's id in W&B, kept in its folder; W&B's own agents give one to every run that they start."""
+    """The run's id in W&B, stored in its folder. W&B's agents assign an id to every run that they start."""
     file = folder / "wandb" / "id"
     given = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
     if given or not file.is_file():
@@ -298,7 +277,7 @@ def _run_id(folder: Path) -> str:
 
 
 def chosen_mode(mode: str | None) -> str:
-    """How W&B is used: as given, as its own variable says, or by whether the user is logged in."""
+    """The mode of W&B: as given, or by its environment variable, or by whether the user is logged in."""
     key, chosen = ("logger.mode", mode) if mode else ("WANDB_MODE", os.environ.get("WANDB_MODE"))
     if chosen and chosen not in MODES:
         raise VmcError(f"{key} is '{chosen}'; it must be {', '.join(MODES)}{' or null' if mode else ''}")
@@ -309,7 +288,7 @@ def chosen_mode(mode: str | None) -> str:
 
 
 def logged_in() -> bool:
-    """Whether `wandb login` has been done here, by the two places where it leaves the key; asks no server."""
+    """Whether there is a key of `wandb login`, in the environment or in netrc, without asking a server."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL") or SERVER).hostname or ""

@@ -1,4 +1,4 @@
-"""Several runs with a scale each, as `runs=[a:1.0,b:0.6]` names them."""
+"""Runs with scales, whose weights are merged: `runs=[a:1.0,b:0.6]`."""
 
 import csv
 import os
@@ -12,16 +12,14 @@ from typing import Any
 from vmc.runs.folder import find_weights, read_config
 from vmc.utils.errors import VmcError
 
-LARGEST = 100.0
-"""Of a scale; far below it nothing that can be seen is left of the base model."""
-LONGEST = 100
-"""Characters of a folder's name."""
+LARGEST = 100.0  # scale; far smaller ones leave nothing visible of the base model
+LONGEST = 100  # characters in the name of a folder
 WRITE = "write runs=[RUN:SCALE,...], such as runs=[outputs/a:1.0,outputs/b:0.6]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledRun:
-    """A run's weights, and how many times what they changed of the base model counts."""
+    """A run's weights with a factor for their difference from the base model."""
 
     path: Path  # the run's folder
     weights: Path  # a file of its `weights/`
@@ -29,12 +27,12 @@ class ScaledRun:
 
     @property
     def step(self) -> int:
-        """After how many steps the weights were written."""
+        """The training step of the weights."""
         return int(self.weights.stem)
 
     @property
     def motion(self) -> str:
-        """The name of its motion."""
+        """The name of the run's motion."""
         motion = read_config(self.path).get("motion")
         return str(motion["name"]) if isinstance(motion, Mapping) and motion.get("name") else self.path.name
 
@@ -45,17 +43,17 @@ class ScaledRun:
 
 
 def name_of_runs(runs: Sequence[ScaledRun]) -> str:
-    """Motions and scales as the name of a folder, `swiping_down@1+shaking_hand@0.6`; empty without runs."""
+    """A name for a folder, such as `swiping_down@1+shaking_hand@0.6`; empty without runs."""
     return re.sub(r"[^\w.@+-]+", "_", "+".join(run.label for run in runs))[:LONGEST]
 
 
 def read_runs(given: Any) -> list[ScaledRun]:
-    """The runs that a config names.
+    """Find the runs that a config names.
 
     Args:
-        given: a text `[RUN:SCALE,...]` as it is typed, where single quotes hold a path with a comma in it; or a list of
-            such items and of mappings {run, scale}. RUN is the folder of a run, whose newest weights are taken, or a
-            file of its `weights/`. A missing scale is 1.
+        given: a text `[RUN:SCALE,...]`, with single quotes around a path that contains a comma; or a list of such items
+            and of mappings {run, scale}. RUN is the folder of a run, for its newest weights, or a file of its
+            `weights/`. A missing scale is 1.
     """
     items = _split_list(given) if isinstance(given, str) else given
     if not isinstance(items, list) or not items:
@@ -91,7 +89,7 @@ def _read_item(item: Any) -> ScaledRun:
 
 
 def _split_scale(item: str) -> tuple[str, str | float]:
-    """A path and a scale, parted by the last colon; a path may hold colons of its own."""
+    """Split an item at its last colon into path and scale; a path may contain colons."""
     run, colon, scale = item.rpartition(":")
     if not colon or "/" in scale or os.path.exists(os.path.expanduser(item)):  # noqa: PTH110, PTH111 - Path's may raise
         return item, 1.0

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import NO_SPACE, sha256_of, told_unwritable, write_json
+from vmc.utils.files import NO_SPACE, explain_unwritable, sha256_of, write_json
 
 VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  # OpenAI puts the SHA-256 into the path
 
@@ -144,7 +144,7 @@ def get_file(
     Raises:
         VmcError: no network, no such file there, no room here, another content than published or recorded.
     """
-    with told_unwritable(path):
+    with explain_unwritable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):

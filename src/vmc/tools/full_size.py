@@ -31,7 +31,7 @@ from vmc.models.unet3d import ZEROSCOPE, Sizes, save_pipeline
 from vmc.runs.folder import newest_weights
 from vmc.tools.bench.measure import Figures, make_report, noise_clips, run_captured
 from vmc.utils.errors import VmcError
-from vmc.utils.files import atomic_folder, told_unwritable, write_json
+from vmc.utils.files import atomic_folder, explain_unwritable, write_json
 from vmc.utils.processes import resident_peak
 
 PICKLES = {"diffusion_pytorch_model": "diffusion_pytorch_model.bin", "model": "pytorch_model.bin"}
@@ -100,7 +100,7 @@ def prove(options: Namespace, *, sizes: Sizes = ZEROSCOPE, command: Command | No
     default = config["model"] if device == "gpu" else SMALL
     video = {name: getattr(options, name) or default[name] for name in SMALL}
     trained = build_part(config, "parameters").select_trainable(sizes.empty_denoiser(), sizes.groups)
-    with told_unwritable(output):
+    with explain_unwritable(output):
         output.mkdir(parents=True, exist_ok=True)
     there = model.is_dir()
     if not there:

@@ -45,7 +45,7 @@ from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions,
 from vmc.utils.errors import VmcError, check_positive
 from vmc.utils.files import atomic_write, cache_root, fingerprint, write_json
 from vmc.utils.randomness import generator
-from vmc.utils.tables import aligned
+from vmc.utils.tables import align
 
 HEIGHT = 100
 """px of Jester's frames: a backbone that wants more enlarges them itself."""
@@ -386,7 +386,7 @@ def _publish(
     with atomic_write(output) as temporary:
         shutil.copyfile(best, temporary)
     rows = [(name, f"{row['accuracy']:.2%}", f"of {row['clips']:,}") for name, row in classes.items()]
-    print("\n".join(aligned([*rows, ("all", f"{right.mean():.2%}", f"of {len(labels):,}")])))
+    print("\n".join(align([*rows, ("all", f"{right.mean():.2%}", f"of {len(labels):,}")])))
     left_out = f"{summary['clips_left_out']:,} clips that runs train on are left out"
     print(f"validation clips that epoch {summary['chosen_epoch']} reads right; {left_out}")
     use = f"python -m vmc.train stack=paper data.path={validation.source.path} metrics.classifier.path={output}"

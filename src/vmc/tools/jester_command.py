@@ -16,7 +16,7 @@ from vmc.data.video import FOLDER_RATE, read_frames, write_video
 from vmc.metrics.networks.classifiers import read_labels
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
-from vmc.utils.tables import aligned
+from vmc.utils.tables import align
 from vmc.utils.text_files import normalize_label
 
 CAPTION = "a person doing a {token} sign"
@@ -96,7 +96,7 @@ def _counts(checks: Sequence[SplitCheck]) -> list[str]:
     for label in sorted({label for check in checks for label in check.labels}):
         rows.append((label or "(no class given)", *(f"{check.labels[label]:,}" for check in checks)))
     rows.append(("all", *(f"{check.labels.total():,}" for check in checks)))
-    return aligned([*rows, ("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks))])
+    return align([*rows, ("the whole of Jester", *(f"{PUBLISHED[check.split]:,}" for check in checks))])
 
 
 def _export(folder: Path, parts: Mapping[str, Sequence[Clip]]) -> None:

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
-from vmc.utils.processes import handled
+from vmc.utils.processes import handle_signals
 
 STOPPING = b"stopping after the step or the videos in hand; the same signal again stops at once\n"
 
@@ -48,8 +48,8 @@ class StopOnSignal(pl.Callback):
 
     def __enter__(self) -> Self:
         """Listen."""
-        self._before = self._listening.enter_context(handled(self._hear, *self.SIGNALS))
-        self._listening.enter_context(handled(lambda *_: self.pass_on(), signal.SIGALRM))
+        self._before = self._listening.enter_context(handle_signals(self._hear, *self.SIGNALS))
+        self._listening.enter_context(handle_signals(lambda *_: self.pass_on(), signal.SIGALRM))
         return self
 
     def __exit__(self, *error: object) -> None:

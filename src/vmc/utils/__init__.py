@@ -1,1 +1,1 @@
-"""What every room uses: files that are never seen half-written, seeds, errors, tables of text."""
+"""Shared by all rooms: atomic files, seeds, errors, caches, processes, tables of text."""

@@ -1,4 +1,4 @@
-"""The one error type, and how entry points turn it into a sentence instead of a traceback."""
+"""The errors that users can correct, and how entry points print them as a sentence instead of a traceback."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,19 +9,19 @@ Arguments = ParamSpec("Arguments")
 
 
 class VmcError(ValueError):
-    """Something the user can put right: one sentence that names the thing, its value and the remedy."""
+    """An error that the user can correct: one sentence that names the setting, its value and the remedy."""
 
 
 class UnwritableError(VmcError):
-    """A file or folder cannot be written: the disk is full, or the place may not be written to."""
+    """A file or folder cannot be written, because the disk is full or its permissions do not allow it."""
 
 
 class DamagedError(VmcError):
-    """A file does not hold what was written into it."""
+    """A file is damaged."""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those behind it, which libraries wrap; each once, as two may name one another."""
+    """Yield an error and the errors that caused it, each once, as two may name one another."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -30,20 +30,21 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a library's error says, or the error's kind where it says nothing."""
+    """The first line of an error's message, or its type where it has none."""
     said = str(error).strip()
     return said.splitlines()[0] if said else type(error).__name__
 
 
-def told(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
-    """An entry point that prints a `VmcError` as its sentence and gives 2, the exit status for what the user can put
-    right; interrupted it gives 130, as a shell does.
+def print_errors(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """Decorate an entry point to print a `VmcError` as a sentence and return exit code 2.
+
+    An interruption returns 130, as a shell does.
     """
 
     @wraps(main)
-    def telling(*words: Arguments.args, **named: Arguments.kwargs) -> int:
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
         try:
-            return main(*words, **named)
+            return main(*args, **kwargs)
         except VmcError as error:
             print(error, file=sys.stderr)
             return 2
@@ -51,11 +52,11 @@ def told(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
             print("interrupted; the same command begins anew or goes on where it can", file=sys.stderr)
             return 130
 
-    return telling
+    return wrapper
 
 
 def check_positive(options: object, *names: str) -> None:
-    """Raise a `VmcError` where a number that these options give, or one of a list of them, is below 1."""
+    """Raise a `VmcError` if one of these options, or an item of one that is a list, is below 1."""
     for name in names:
         given = getattr(options, name, None)
         for value in given if isinstance(given, list) else [given]:

@@ -1,9 +1,8 @@
-"""Files that are never seen half-written, and what tells one file's content from another's.
+"""Atomic writing of files, and hashes of their content.
 
-Whatever is written here appears under its name whole or not at all. Until then it lies in a folder of its own beside
-it, `.NAME-XXXXXXXX.tmp`, on which the writing process holds a lock. The lock ends with the process, however it ends:
-so `sweep` can tell what a killed one has left from what a living one is writing, and so can the next one that writes
-the same name.
+What is written here appears under its name complete or not at all. Until then it is in a temporary folder beside it,
+`.NAME-XXXXXXXX.tmp`, on which the writing process holds a lock. The lock ends with the process, so `sweep` and the next
+process that writes the same name can tell leftovers of killed processes from files that are being written.
 """
 
 import csv
@@ -29,41 +28,49 @@ DAY = 86400.0
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.EFBIG)
-DISK_FAULTS = NO_SPACE + NOT_OURS + NO_PLACE
-"""Errors of the system that say what is wrong with a path or a disk, and are no defect."""
+DISK_FAULTS = NO_SPACE + NOT_OURS + NO_PLACE  # what is wrong with a path or a disk, and is no defect of the program
 _LEFT = re.compile(r"\..+-[a-z0-9_]{8}\.tmp")
 
 
 @contextmanager
 def atomic_write(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+    """Give a temporary path that is renamed to `path` at the end of the block, or removed after an error.
 
-    It has the name of `path`, because video and image writers choose their format by the suffix.
+    It has the same name as `path`, because video and image writers choose their format by the suffix.
 
-    Where the disk is full, or the place may not be written to, that is an `UnwritableError` with a `remedy`; None is
-    for what suits any file.
+    Raises:
+        UnwritableError: the disk is full, or permissions do not allow to write; `remedy` replaces the usual advice.
     """
     with _folder_beside(path, remedy) as folder:
         temporary = folder / path.name
         yield temporary
         os.umask(mask := os.umask(0))
-        temporary.chmod(0o666 & ~mask)  # safetensors makes files that nobody else may read
+        temporary.chmod(0o666 & ~mask)  # safetensors writes files that nobody else can read
         temporary.replace(path)
 
 
 def write_text(path: Path, text: str, *, remedy: str | None = None) -> None:
-    """Write a text in UTF-8 as `atomic_write` does."""
+    """Write a text in UTF-8 atomically."""
     with atomic_write(path, remedy=remedy) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, content: Any, *, remedy: str | None = None) -> None:
-    """Write a file of JSON as `atomic_write` does."""
+    """Write a file of JSON atomically."""
     write_text(path, json.dumps(content, indent=2) + "\n", remedy=remedy)
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read the object in a file of JSON; None where there is no such file, or it holds anything else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, end: str = "\n") -> str:
-    """A table as CSV, its lines ended by `end`."""
+    """Format a table as CSV, with lines that end in `end`."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator=end)
     writer.writeheader()
@@ -73,7 +80,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, end: 
 
 @contextmanager
 def atomic_folder(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
-    """As `atomic_write`, for a folder. If another process made `path` meanwhile, its folder stays."""
+    """Like `atomic_write`, for a folder. If another process has made `path` meanwhile, its folder is kept."""
     with _folder_beside(path, remedy) as folder:
         temporary = folder / path.name
         temporary.mkdir()
@@ -86,8 +93,8 @@ def atomic_folder(path: Path, *, remedy: str | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
-    """Turn an error of the disk, whichever library raises it, into an `UnwritableError` that names `path`."""
+def explain_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
+    """Turn errors of the disk, raised by any library, into an `UnwritableError` that names `path`."""
     try:
         yield
     except VmcError:
@@ -104,13 +111,13 @@ def told_unwritable(path: Path, *, remedy: str | None = None) -> Iterator[None]:
 
 
 def short_reason(error: BaseException) -> str:
-    """What the system said behind an error, for another sentence; the error's own words where it said nothing."""
+    """The system's reason for an error, for use in another sentence, or else the error's message."""
     said = [one.strerror for one in causes(error) if isinstance(one, OSError) and one.strerror]
     return said[0] if said else " ".join(str(error).split()) or type(error).__name__
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that are gone were writing in a folder and in those below it."""
+    """Remove leftovers of killed processes from a folder and all folders in it."""
     for parent, names, _ in os.walk(folder):
         for name in filter(is_leftover, list(names)):
             names.remove(name)
@@ -118,7 +125,7 @@ def sweep(folder: Path) -> None:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a folder's name is one under which something is being written, or was when its process ended."""
+    """Whether a name is that of a temporary folder of `atomic_write`."""
     return _LEFT.fullmatch(name) is not None
 
 
@@ -139,21 +146,21 @@ def sha256_of(file: Path) -> str:
 
 
 def cache_root() -> Path:
-    """Where caches shared by all runs lie: `$VMC_CACHE`, else `vmc` under the user's cache folder."""
+    """The folder of the caches that all runs share: `$VMC_CACHE`, else `vmc` in the user's cache folder."""
     if chosen := os.environ.get("VMC_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vmc"
 
 
 def existing_folder(path: Path) -> Path:
-    """The path where it is a folder, or else the nearest one above it."""
+    """The path itself if it is a folder, else the nearest existing folder above it."""
     return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
 
 
 @contextmanager
 def _folder_beside(path: Path, remedy: str | None) -> Iterator[Path]:
-    """A locked folder beside `path`, removed at the end; first, those that killed writers of `path` have left."""
-    with told_unwritable(path, remedy=remedy):
+    """Give a locked temporary folder beside `path`, after removing those of killed writers of `path`."""
+    with explain_unwritable(path, remedy=remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{path.name[:40]}-"
         for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
@@ -171,7 +178,7 @@ def _folder_beside(path: Path, remedy: str | None) -> Iterator[Path]:
 
 
 def _lock(folder: Path) -> int | None:
-    """The descriptor that holds the lock on a new folder; None where it was swept before it was locked."""
+    """Lock a new folder and give the descriptor; None where it was removed before it was locked."""
     try:
         lock = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
@@ -187,12 +194,12 @@ def _lock(folder: Path) -> int | None:
 def _remove_unless_held(folder: Path) -> None:
     try:
         lock = os.open(folder, os.O_RDONLY)
-    except OSError:  # it has gone meanwhile, or is another user's
+    except OSError:  # it is gone, or another user's
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held = False
-    except OSError as error:  # where there are no locks: nobody writes one file for a day
+    except OSError as error:  # without locks, what is older than a day is a leftover
         held = isinstance(error, BlockingIOError) or time.time() - folder.stat().st_mtime <= DAY
     if not held:
         shutil.rmtree(folder, ignore_errors=True)
@@ -200,10 +207,10 @@ def _remove_unless_held(folder: Path) -> None:
 
 
 def _disk_fault(error: BaseException, path: Path) -> int | None:
-    """The number of the system's error behind an error in writing `path`, where the disk or the place is to blame."""
+    """The system's error number behind an error in writing `path`, if it is about the disk or the path."""
     for one in causes(error):
         number = getattr(one, "errno", None)
-        # safetensors tells it in words.
+        # safetensors has it in its message.
         if number is None and (found := re.search(r"\(os error (\d+)\)", str(one))):
             number = int(found[1])
         if number in NO_SPACE or (number in DISK_FAULTS and _is_of(getattr(one, "filename", None), path)):
@@ -212,8 +219,8 @@ def _disk_fault(error: BaseException, path: Path) -> int | None:
 
 
 def _is_of(name: object, path: Path) -> bool:
-    """Whether an error's file name is that of `path`, of a folder above it or of what is written beside it."""
-    if name is None or not isinstance(name, str | bytes | os.PathLike):
+    """Whether the file name of an error is `path`, a folder above it or in the same folder; also if there is none."""
+    if not isinstance(name, str | bytes | os.PathLike):
         return True
     named = Path(os.fsdecode(name)).absolute()
     return path.absolute().is_relative_to(named) or named.is_relative_to(path.absolute().parent)

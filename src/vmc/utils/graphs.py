@@ -1,6 +1,6 @@
-"""Functions of tensors that are called again and again with equal shapes, each as one CUDA graph on a GPU.
+"""CUDA graphs of functions that are called repeatedly with tensors of the same shapes.
 
-A small network on a GPU waits for its kernels to be launched, one by one: a graph launches them all at once.
+A small network on a GPU spends its time on launching kernels one by one; a graph launches all of them at once.
 """
 
 import logging
@@ -16,24 +16,22 @@ from vmc.utils.errors import VmcError, first_line
 log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, Tensor]
-LARGEST = 50_000_000
-"""Parameters of a network that gains by it; a larger one computes longer than its kernels take to launch."""
-WARM_UP = 3
-"""Calls before the capture: libraries allocate and choose their kernels during the first ones."""
+LARGEST = 50_000_000  # parameters of a network that gains; larger ones compute longer than launching takes
+WARM_UP = 3  # calls before the capture, in which libraries allocate memory and choose their kernels
 
 
 class Graph:
-    """A function, called on static copies of its arguments: what a CUDA graph reads and writes is always at one place.
+    """A function that is captured as a CUDA graph, which reads and writes static copies of its arguments.
 
-    On a GPU the first calls run it as it is, the next one captures it, and all others replay what was captured; each
-    set of shapes has a graph of its own. Elsewhere every call runs it. So every call has its effect once, also where
-    the function changes tensors in place, as a training step does.
+    On a GPU the first calls run the function, the next one captures it, and all others replay the graph; each set of
+    shapes has a graph of its own. On other devices every call runs the function. Every call has its effect once, also
+    if the function changes tensors in place, as a training step does.
 
     Args:
-        function: tensors by name, of tensors by name. It may not wait for the GPU, nor decide by the value of a
-            tensor; what it reads beside its arguments must stay where it is in memory. Autocast belongs into it.
+        function: maps tensors by name to tensors by name. It must not wait for the GPU or branch on values of tensors,
+            and other tensors that it reads must keep their place in memory. It enters autocast itself.
         device: where it computes.
-        name: of what is called, in the third person plural, for the log: `steps of the sampler`.
+        name: of the calls, in the plural, for the log: `steps of the sampler`.
     """
 
     def __init__(self, function: Callable[..., Tensors], *, device: torch.device, name: str) -> None:
@@ -45,7 +43,7 @@ class Graph:
             log.info("%s run without CUDA graphs, which a %s does not have", name, device.type)
 
     def __call__(self, **inputs: Tensor) -> dict[str, Tensor]:
-        """What the function gives of these, in tensors of the caller's own."""
+        """Call the function and give new tensors, which later calls do not overwrite."""
         key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in sorted(inputs.items()))
         if key not in self._by_shape:
             static = {name: torch.empty_like(tensor, device=self.device) for name, tensor in inputs.items()}
@@ -71,7 +69,7 @@ class Graph:
             current.wait_stream(self._stream)
             return outputs
         graph = torch.cuda.CUDAGraph()
-        # Other threads may use the GPU meanwhile. Capturing runs nothing: the first replay does.
+        # Other threads may use the GPU meanwhile. The capture computes nothing; the replay below does.
         try:
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 shapes.outputs = self.function(**shapes.inputs)

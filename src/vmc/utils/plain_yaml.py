@@ -1,4 +1,4 @@
-"""YAML that may come from anybody, read as plain values within bounds; and numbers put in place in a YAML file."""
+"""Safe reading of YAML files of any origin, and replacing numbers in YAML files without losing their comments."""
 
 import re
 import stat
@@ -12,25 +12,23 @@ from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import short_reason, write_text
 from vmc.utils.text_files import shortened
 
+# The C loader, where it was built, is ten times as fast; a full sweep has two hundred configs.
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Ten times as fast where it was built; a full sweep has two hundred configs."""
-BYTES = 1 << 20
-"""Of a file. A run's config has about 4 KiB."""
-SCALAR = 10_000
-"""Characters of one value; longer ones can take minutes to be read as a number."""
-DEPTH = 50
+BYTES = 1 << 20  # most bytes of a file; a run's config has about 4 KiB
+SCALAR = 10_000  # most characters of a value; longer ones can take minutes to be read as a number
+DEPTH = 50  # most levels of nesting
 
 
 def read_yaml(file: Path, *, remedy: str) -> Any:
-    """The content of a YAML file: dicts with text as keys, lists, texts, numbers, truth values and None.
+    """Read a YAML file of dicts with text as keys, lists, texts, numbers, truth values and None.
 
     Args:
         file: of at most 1 MiB, in UTF-8.
-        remedy: what to do about a file that does not read, for the message.
+        remedy: what to do about an invalid file, for the message.
     """
     try:
         about = file.stat()
-        if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(about.st_mode):  # reading a pipe would wait
             raise VmcError(f"{file} is no regular file; {remedy}")
         if about.st_size > BYTES:
             raise VmcError(f"{file} has {about.st_size} bytes, and at most {BYTES} are read; {remedy}")
@@ -48,7 +46,7 @@ def read_yaml(file: Path, *, remedy: str) -> Any:
 
 
 def _check_bounds(text: str) -> None:
-    """Refuse aliases, which unfold to any size, and what is nested or drawn out without end; nothing is built yet."""
+    """Refuse aliases, which expand to any size, long values and deep nesting, before any value is constructed."""
     depth, line = 0, 0
     for event in yaml.parse(text, Loader=SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else line
@@ -74,17 +72,17 @@ def _check_plain(node: Any) -> None:
         raise ValueError(f"it holds a {type(node).__name__}")
 
 
+# For each threshold, its outer and inner key in the YAML of a stack.
 PLACES = {"appearance": ("search", "appearance"), "copy": ("metrics", "copy_threshold")}
-"""Of each threshold, the key of the stack and the key within it."""
 
 
 def write_thresholds(stack: Path, thresholds: Mapping[str, float]) -> None:
-    """`write_values` of thresholds by the names of `PLACES`."""
+    """Replace thresholds, by the names of `PLACES`, as `write_values` does."""
     write_values(stack, {PLACES[name]: value for name, value in thresholds.items()})
 
 
 def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
-    """Put other numbers into a stack's file, whose comments stay; `values` by the key and the key within it."""
+    """Replace numbers, by their outer and inner key, in the YAML of a stack, whose comments are kept."""
     try:
         text = stack.read_text(encoding="utf-8")
         for (outer, inner), value in values.items():
@@ -97,19 +95,19 @@ def write_values(stack: Path, values: Mapping[tuple[str, str], float]) -> None:
 
 
 def with_value(text: str, outer: str, inner: str, value: float) -> str:
-    """The YAML with another number for `outer: {inner: ...}`; a ValueError where there is none."""
+    """Replace the number of `outer: {inner: ...}` in a YAML; a ValueError where there is none."""
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for name in (outer, inner):
         parts = {key.value: part for key, part in node.value} if isinstance(node, yaml.MappingNode) else {}
         if (node := parts.get(name)) is None:
             raise ValueError(f"it has no {outer}.{inner}")
-    start, end, number = node.start_mark.index, node.end_mark.index, written(value)
-    if gap := re.compile(" +(?=#)").match(text, end):  # the comment behind it stays in its column
+    start, end, number = node.start_mark.index, node.end_mark.index, yaml_number(value)
+    if gap := re.compile(" +(?=#)").match(text, end):  # the comment after it stays in its column
         number, end = f"{number}  ".ljust(gap.end() - start), gap.end()
     return text[:start] + number + text[end:]
 
 
-def written(value: float) -> str:
-    """A number as YAML 1.1 reads it: an exponent needs a point before it, and its sign."""
+def yaml_number(value: float) -> str:
+    """Format a number for YAML 1.1, in which an exponent needs a point before it, and a sign."""
     mantissa, letter, power = repr(value).partition("e")
     return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}e{int(power):+d}" if letter else mantissa

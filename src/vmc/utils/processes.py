@@ -1,4 +1,4 @@
-"""Processes that a sweep is made of: what each computes on, how signals reach it, and that none outlives the sweep."""
+"""Processes of a sweep: their cores and GPUs, signals, and ending with the sweep; and facts about the machine."""
 
 import ctypes
 import multiprocessing
@@ -23,10 +23,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
-PARENT = "VMC_PARENT"
-"""Environment variable: the process that a process was started by and must not outlive."""
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-"""Signals that ask a run to stop; the last is a cluster's warning."""
+PARENT = "VMC_PARENT"  # environment variable: the process that started this one, which must end with it
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # ask a run to stop; the last is a cluster's warning
 
 _place: FileLock | None = None
 _watched = False
@@ -34,10 +32,12 @@ _cores_of_all: frozenset[int] | None = None
 
 
 @contextmanager
-def handled(handler: Callable[[int, FrameType | None], Any], *numbers: signal.Signals) -> Iterator[dict[int, Any]]:
-    """Another handler of these signals for the length of a block; gives the handlers from before."""
+def handle_signals(
+    handler: Callable[[int, FrameType | None], Any], *numbers: signal.Signals
+) -> Iterator[dict[int, Any]]:
+    """Handle signals within a block; gives the previous handlers."""
     before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # others can have none
+    if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
         before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield before
@@ -47,8 +47,10 @@ def handled(handler: Callable[[int, FrameType | None], Any], *numbers: signal.Si
 
 
 def keep_freed_memory() -> None:
-    """Have glibc use freed memory again, also for blocks above 32 MiB, which by default it gets from the system anew
-    every time, zeroed page by page: a tenth of the time in which the miniature draws eight videos. Bits stay.
+    """Have glibc reuse freed memory for blocks above 32 MiB too.
+
+    By default it requests them from the system every time, zeroed page by page, which takes a tenth of the time in
+    which the miniature generates eight videos. Results do not change.
     """
     with suppress(OSError, AttributeError):  # another C library
         for parameter in (-3, -1):  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
@@ -56,13 +58,13 @@ def keep_freed_memory() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """As Ctrl-C does."""
+    """Handle a signal as Ctrl-C."""
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 @contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Environment variables of this process, and of those that are started in the block."""
+    """Set environment variables within a block, also for processes that are started in it."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -73,9 +75,9 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def run_module(module: str, *arguments: str) -> int:
-    """Run a module of ours as a process of its own, hand on what asks this one to stop, and give its exit code.
+    """Run a module in a process of its own, forward signals that ask to stop, and give its exit code.
 
-    Who listened to the signal before is told when the process has ended.
+    The previous handler of such a signal is called after the process has ended.
     """
     received: list[int] = []
     process: subprocess.Popen | None = None
@@ -85,8 +87,8 @@ def run_module(module: str, *arguments: str) -> int:
         if process is not None:
             process.send_signal(number)
 
-    with handled(hand_on, *STOPPING) as before:
-        # A session of its own: Ctrl-C in a terminal would reach it twice, and the second time ends it at once.
+    with handle_signals(hand_on, *STOPPING) as before:
+        # In a new session, or Ctrl-C in a terminal would reach it twice, and the second time ends it at once.
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env={**os.environ, PARENT: str(os.getpid())},
@@ -101,7 +103,7 @@ def run_module(module: str, *arguments: str) -> int:
 
 
 def end_with_parent() -> None:
-    """Where this process was started by a sweep: stop, as by SIGTERM, when the sweep's process is gone."""
+    """Terminate this process when the sweep that started it is gone; does nothing outside sweeps."""
     global _watched
     parent = os.getppid()
 
@@ -116,13 +118,13 @@ def end_with_parent() -> None:
 
 
 def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> int:
-    """Be one of so many workers side by side for as long as this process lives, on cores and GPUs that no other uses.
+    """Reserve cores and GPUs that no other worker of a sweep uses, for the life of this process, and give its number.
 
     Args:
-        folder: of the locks that tell places apart.
-        places: workers; with GPUs at most as many as there are groups of them get one of their own.
-        threads: cores of each, pinned where there are enough; None leaves it to the system.
-        gpus: GPUs of each; 0 for none.
+        folder: of the locks, one for each worker.
+        places: number of workers; where there are fewer groups of GPUs, workers share them.
+        threads: cores of each worker, pinned if there are enough; None leaves them to the system.
+        gpus: GPUs of each worker; 0 for none.
     """
     global _place
     if _place is not None:
@@ -167,7 +169,7 @@ def use_cores(cores: Iterable[int]) -> None:
 
 
 def _visible_gpus() -> Sequence[str]:
-    """Names of the GPUs that this process may use. Not asked of PyTorch, which would settle on all of them."""
+    """Names of the GPUs that this process may use. PyTorch is not asked, as it would fix the choice at all of them."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in named.split(",") if name]
     if shutil.which("nvidia-smi") is None:
@@ -177,21 +179,21 @@ def _visible_gpus() -> Sequence[str]:
 
 
 def processor() -> str:
-    """The name of the machine's processor, where the system says it."""
+    """The name of the machine's processor, or of its architecture where the system does not say."""
     file = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*:\s*(.+?)\s*$", file.read_text() if file.is_file() else "", re.MULTILINE)
     return named[1] if named else platform.processor() or platform.machine()
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Of Python, of the packages that decide what a run computes, and of further ones."""
+    """Versions of Python, of the packages that affect results, and of further ones."""
     return {"python": platform.python_version()} | {name: version(name) for name in (*PACKAGES, *packages)}
 
 
 def spawn_context() -> SpawnContext:
-    """For processes of one's own: a forked one inherits the locks of this one's threads, and may wait for ever.
+    """The context for starting processes: forked ones inherit the locks of this one's threads, and may hang.
 
-    A joblib worker hands its start method, "loky", to every process that it starts, and a spawned one knows it not.
+    In a joblib worker the start method is "loky", which spawned processes do not know, so it is replaced.
     """
     if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
         multiprocessing.set_start_method("spawn", force=True)
@@ -199,18 +201,18 @@ def spawn_context() -> SpawnContext:
 
 
 def usable_processors() -> int:
-    """How many processors this process may run on."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory() -> int | None:
-    """Bytes that a new process can have; None where the system does not say."""
+    """Bytes that are available to a new process; None where the system does not say."""
     return _bytes_in(Path("/proc/meminfo"), "MemAvailable")
 
 
 def resident_peak() -> int:
-    """Bytes that this process has held at most so far."""
-    # Not ru_maxrss where it can be helped: on Linux a process inherits that of the one that started it.
+    """The largest number of bytes that this process has held."""
+    # On Linux ru_maxrss is inherited from the process that started this one, so it is used only without VmHWM.
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return _bytes_in(Path("/proc/self/status"), "VmHWM") or usage
 

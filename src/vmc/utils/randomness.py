@@ -1,8 +1,7 @@
-"""Every random draw of the project is a pure function of what it is for.
+"""Every random draw of the project is a pure function of its purpose.
 
-No global generator is used anywhere: a draw gets its own CPU generator, seeded by the run's seed and by the place the
-draw has in the run. So a resumed run draws what the uninterrupted one would have, and neither ranks, batch sizes nor
-devices change a draw.
+No global generator is used: each draw has its own CPU generator, seeded by the run's seed and the place of the draw in
+the run. So a resumed run draws what the uninterrupted run would have, and ranks, batch sizes and devices do not matter.
 """
 
 import hashlib

@@ -1,12 +1,12 @@
-"""Tables of texts: in columns for the terminal, as Markdown, CSV and LaTeX."""
+"""Tables of texts, formatted for the terminal, in Markdown and in LaTeX."""
 
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
-def aligned(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)) -> list[str]:
-    """A line a row, with two spaces between columns: those of `left` are set from the left, others from the right."""
+def align(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)) -> list[str]:
+    """A line for each row, with two spaces between columns; those in `left` are align left, others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -23,50 +23,40 @@ LATEX = {
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "−": "$-$", "—": "---", "±": r"$\pm$"},
     **{"×": r"$\times$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$", "§": r"$^{\S}$", "*": "$^{*}$"},
 }
+# Where lines of a narrow cell may break: before and after an interval, and in headings.
 BREAKS = re.compile(r" (?=\()|(?<=\)), | (?=at step)|(?<=Paper:) |(?<=from the) ")
-"""Where a narrow cell may be broken: before an interval and after it, and in headings."""
-WORDS = "0.12\\linewidth"
+WORDS = "0.12\\linewidth"  # width of a column of words
 MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
-    """Texts as people read them, free of any markup; the writers escape them.
+    """Texts as people read them, free of any markup; the writers escape them."""
 
-    Args:
-        name: of its files.
-        title: above it.
-        header: of the columns.
-        rows: of as many texts each.
-        rules: rows that a line is drawn above, by their place.
-        notes: below it.
-        left: columns that hold words, and are set from the left.
-    """
-
-    name: str
+    name: str  # of its files
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    rules: frozenset[int] = frozenset()
-    notes: Sequence[str] = ()
-    left: frozenset[int] = frozenset({0})
+    rules: frozenset[int] = frozenset()  # places of the rows that have a line above them
+    notes: Sequence[str] = ()  # below the table
+    left: frozenset[int] = frozenset({0})  # places of the columns that hold words, and are align left
 
 
 def to_markdown(table: TextTable, *, level: int = 2) -> str:
-    """A heading, the table, and its notes as a list."""
+    """Format a table in Markdown: a heading, the table, and its notes as a list."""
     ends = [":--" if column in table.left else "--:" for column in range(len(table.header))]
-    lines = [_markdown_line([escape_markdown(text) for text in table.header]), _markdown_line(ends)]
-    lines += [_markdown_line([escape_markdown(text) for text in row]) for row in table.rows]
+    header, *rows = [[escape_markdown(text) for text in row] for row in (table.header, *table.rows)]
+    lines = [f"| {' | '.join(row)} |" for row in (header, ends, *rows)]
     notes = [f"- {escape_markdown(note)}" for note in table.notes]
     parts = [f"{'#' * level} {escape_markdown(table.title)}", "\n".join(lines), "\n".join(notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def to_latex(table: TextTable) -> str:
-    r"""A `table*` in the style of booktabs; needs `\usepackage{booktabs,graphicx}`.
+    r"""Format a table as a `table*` in the style of booktabs; needs `\usepackage{booktabs,graphicx}`.
 
-    Interval and p-value go below their number and words wrap, as the page is narrower than a browser; what is still
-    too wide is made smaller.
+    Interval and p-value are below their number, and words wrap, since a page is narrower than a browser. Tables that
+    are still too wide are scaled down.
     """
     kinds = "".join(f"p{{{WORDS}}}" if column in table.left else "r" for column in range(len(table.header)))
     lines = [
@@ -93,27 +83,23 @@ def to_latex(table: TextTable) -> str:
 
 
 def to_terminal(table: TextTable) -> str:
-    """Columns of equal width, without the notes."""
-    lines = aligned([table.header, *table.rows], left=table.left)
+    """Format a table for the terminal, without its notes."""
+    lines = align([table.header, *table.rows], left=table.left)
     return "\n".join([table.title, *(f"  {line}" for line in lines)])
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape a text for Markdown."""
     return _one_line(text).translate(MARKDOWN)
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is, the signs that tables use among it."""
+    """Escape a text for LaTeX, including the signs that tables use."""
     return "".join(LATEX.get(sign, sign) for sign in _one_line(text))
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _markdown_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _latex_line(cells: Sequence[str], left: frozenset[int]) -> str:
@@ -125,7 +111,7 @@ def _latex_line(cells: Sequence[str], left: frozenset[int]) -> str:
 
 
 def _stacked(text: str) -> str:
-    """A narrow cell of several lines, its first one beside those of its neighbours."""
+    """A narrow cell of several lines, align at the first."""
     lines = [escape_latex(part) for part in BREAKS.split(text)]
     if len(lines) == 1:
         return lines[0]

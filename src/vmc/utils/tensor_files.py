@@ -1,4 +1,4 @@
-"""Tensors on disk with a checksum inside, and which tensor of a file does not fit a network."""
+"""Files of tensors with a checksum, and messages about tensors that do not fit a network."""
 
 import hashlib
 import json
@@ -9,30 +9,23 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from vmc.utils.errors import DamagedError
 from vmc.utils.files import atomic_write
 
-COUNTER = "num_batches_tracked"
-"""How the names of BatchNorm's counters end; old files have none, and only training reads them."""
-
-Shapes = Mapping[str, Sequence[int]]
-"""Of tensors, by their names."""
+COUNTER = "num_batches_tracked"  # ends the names of BatchNorm's counters, which old files lack and only training reads
+CHECKSUM = "sha256"  # the key of the checksum beside what else a file says of itself
+Shapes = Mapping[str, Sequence[int]]  # of tensors, by their names
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Of each tensor."""
+    """Shape of each tensor, by its name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def misfit(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
-    """`shapes_misfit` of a network and the tensors that are meant for it."""
-    return shapes_misfit(shapes_of(network.state_dict()), shapes_of(state))
-
-
 def shapes_misfit(expected: Shapes, found: Shapes) -> str | None:
-    """The first tensor of another shape, else the first that is missing, else the first unknown; None where all fit."""
+    """Describe the first tensor of another shape, or else missing, or else unknown; None where all tensors fit."""
     wanted = {name: tuple(shape) for name, shape in expected.items()}
     held = {name: f"it holds {name} of shape {tuple(shape)}" for name, shape in found.items()}
     both = [name for name in wanted if name in found and wanted[name] != tuple(found[name])]
@@ -45,38 +38,32 @@ def shapes_misfit(expected: Shapes, found: Shapes) -> str | None:
     return f"{problems[0]}, and {len(problems) - 1} tensors more do not fit"
 
 
-CHECKSUM = "sha256"
-"""The key of the checksum beside what else a file says of itself."""
-
-
 def save_tensors(
     tensors: Mapping[str, Tensor], path: Path, *, about: Mapping[str, Any] | None = None, remedy: str | None = None
 ) -> None:
-    """Write a safetensors file whole, with the checksum of everything in it.
+    """Write a safetensors file atomically, with a checksum of its content.
 
     Args:
         tensors: on the CPU, contiguous.
-        about: what else the file says of itself, as JSON can hold it.
-        remedy: see `vmc.utils.files.atomic_write`.
+        about: metadata, as JSON can hold it.
+        remedy: as in `vmc.utils.files.atomic_write`.
     """
     told = {**(about or {}), CHECKSUM: _checksum(tensors, about or {})}
-    # One key: files with several differ in their order from write to write.
+    # One key only, because the order of several would differ from write to write.
     metadata = {"vmc": json.dumps(told, sort_keys=True)}
     with atomic_write(path, remedy=remedy) as temporary:
         save_file(dict(tensors), temporary, metadata=metadata)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file, and what it says of itself, the checksum included where it has one; a DamagedError where
-    it does not hold what was written.
-    """
+    """Read the tensors of a file and its metadata, with the checksum if it has one; a DamagedError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("vmc", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if not isinstance(about, dict):
             raise TypeError("its metadata is no object")
-    # What a flipped bit in the header can do to a name, a type or a shape is raised as any of these.
+    # A flipped bit in the header, in a name, a type or a shape, can raise any of these.
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())})") from error
     rest = {key: value for key, value in about.items() if key != CHECKSUM}
@@ -86,7 +73,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
-    """SHA-256 of names, types, shapes and bytes, and of what is said beside them."""
+    """SHA-256 of names, types, shapes and bytes of tensors, and of the metadata."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]

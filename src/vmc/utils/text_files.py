@@ -1,4 +1,4 @@
-"""Text that people wrote: captions and prompts as editors and spreadsheets save them, bounded before it is read."""
+"""Reading captions and prompts as editors and spreadsheets save them, of bounded size."""
 
 import codecs
 import csv
@@ -13,13 +13,11 @@ from vmc.utils.errors import VmcError
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 16 << 20
-"""Of one text file, so that a video that is named as one is refused at once."""
+MAX_MIB = 16  # of a file, so that a video in place of a text is refused at once
 MAX_ROWS = 100_000
-MAX_CHARACTERS = 10_000
-"""Of one caption or prompt, far above what any text encoder reads."""
+MAX_CHARACTERS = 10_000  # of a caption or prompt, far more than any text encoder reads
 
-_MARKS = (  # UTF-32's begins as UTF-16's does, so it is looked for first
+_MARKS = (  # UTF-32's starts like UTF-16's, so it comes first
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -29,19 +27,17 @@ _MARKS = (  # UTF-32's begins as UTF-16's does, so it is looked for first
 _DELIMITERS = (",", ";", "\t")
 
 
-def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
-    """A text in UTF-8 or UTF-16, or else in Western Windows' encoding, which is said in the log; of at most `limit`
-    bytes.
-    """
+def read_text(path: Path) -> str:
+    """Read a text of bounded size in UTF-8 or UTF-16, or else in the encoding of Western Windows, which is logged."""
     try:
         if not path.is_file():
             raise VmcError(f"{path} is no regular file: give a text file")
         with path.open("rb") as stream:
-            content = stream.read(limit + 1)
+            content = stream.read((MAX_MIB << 20) + 1)
     except OSError as error:
         raise VmcError(f"{path} cannot be read ({error.strerror}): correct its permissions, or remove it") from error
-    if len(content) > limit:
-        raise VmcError(f"{path} has more than {limit >> 20} MiB, too much for such a text: split it, or name another")
+    if len(content) > MAX_MIB << 20:
+        raise VmcError(f"{path} has more than {MAX_MIB} MiB, too much for such a text: split it, or name another")
     text = _decoded(path, content)
     if "\0" in text:
         raise VmcError(f"{path} holds bytes that are no text: save it as text in UTF-8")
@@ -49,7 +45,7 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text without blanks at their ends; blank lines are left out."""
+    """Read the lines of a text, stripped; blank lines are left out."""
     lines = [stripped for line in read_text(path).splitlines() if (stripped := line.strip())]
     if len(lines) > MAX_ROWS:
         raise VmcError(f"{path} has {len(lines):,} lines, {MAX_ROWS:,} are read at most: split it")
@@ -61,15 +57,15 @@ def read_lines(path: Path) -> list[str]:
 def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
     """Read the rows of a table whose first line names its columns, in upper or lower case.
 
-    Commas, semicolons and tabs may separate the columns: that one is taken by which the first line holds most of the
-    wanted names, and comma where it is a draw.
+    Columns are separated by commas, semicolons or tabs, whichever gives the first line the most of the wanted names;
+    commas win a tie.
 
     Returns:
-        the columns' names in lower case, and each row's cells by them, without blanks around them and in one line;
-        rows without content are left out. Cells beyond the last column stand under the empty name.
+        the columns' names in lower case, and the cells of each row by these names, stripped and in one line. Empty rows
+        are left out. Cells beyond the last column are under the empty name.
     """
     lines = list(io.StringIO(read_text(path), newline=None))
-    # The `sep=;` by which a spreadsheet tells itself the delimiter.
+    # A line `sep=;`, in which some spreadsheets note the delimiter.
     if lines and lines[0].strip().lower() in {f"sep={mark}" for mark in (*_DELIMITERS, "")}:
         del lines[0]
     first = next((line for line in lines if line.strip()), "")
@@ -98,7 +94,7 @@ def read_table(path: Path, *, wanted: Sequence[str]) -> tuple[list[str], list[di
 
 
 def check_characters(text: str, *, where: str) -> None:
-    """Raises a VmcError where a caption or prompt is far longer than any text encoder reads."""
+    """Raise a VmcError if a caption or prompt is far longer than any text encoder reads."""
     if len(text) > MAX_CHARACTERS:
         raise VmcError(
             f"{where} holds a text of {len(text):,} characters ({shortened(text)!r}), {MAX_CHARACTERS:,} are read at "
@@ -107,7 +103,7 @@ def check_characters(text: str, *, where: str) -> None:
 
 
 def shortened(text: str, width: int = 80) -> str:
-    """The text, or its beginning where it is too long for a message."""
+    """Shorten a text to a number of characters, for a message."""
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -119,11 +115,11 @@ def _decoded(path: Path, content: bytes) -> str:
         if encoding != "utf-8":
             raise VmcError(f"{path} is cut off or damaged ({encoding}, {error.reason}): save it in UTF-8") from error
     logger.warning(f"{path} is not in UTF-8 and was read as Western European text; save it in UTF-8 to be sure")
-    return content.decode("cp1252", errors="replace")  # which leaves five bytes open
+    return content.decode("cp1252", errors="replace")  # five bytes are undefined in it
 
 
 def _guessed(content: bytes) -> str:
-    """UTF-16 without a mark, whose every other byte is zero in most languages of Europe; else UTF-8."""
+    """Guess UTF-16 without a mark, in which every other byte of European languages is zero; else UTF-8."""
     even, odd = content[0:2000:2].count(0), content[1:2000:2].count(0)
     pairs = min(len(content), 2000) // 2
     if len(content) % 2 == 0 and pairs and max(even, odd) > 0.6 * pairs and min(even, odd) < 0.1 * pairs:
@@ -143,5 +139,5 @@ def _plain(name: str) -> str:
 
 
 def normalize_label(label: str) -> str:
-    """A label without differences of case, spaces, underscores and hyphens."""
+    """Normalize case, spaces, underscores and hyphens of a label, for comparisons."""
     return re.sub(r"[\W_]+", " ", label).strip().casefold()

@@ -1,4 +1,4 @@
-"""Which gesture a video shows, by three kinds of published checkpoints behind one small interface.
+"""Gesture classifiers: three kinds of published checkpoints behind one interface.
 
 Axes: B videos, F frames, S segments, N images, C colors or channels, H and W, K classes.
 """
@@ -18,15 +18,15 @@ from torchvision.transforms.functional import normalize
 from vmc.metrics.base import IMAGENET, in_parts, resize_short_side
 from vmc.metrics.networks.files import Network, NetworkFile, fill, read_weights
 from vmc.metrics.networks.trn import SEGMENTS, TRN, load_trn, segment_indices
-from vmc.utils.errors import VmcError, first_line
-from vmc.utils.text_files import normalize_label
+from vmc.utils.errors import VmcError
+from vmc.utils.text_files import normalize_label, read_lines
 
-SHARE = 8  # a channel in this many is taken from the frame before
+SHARE = 8  # one in so many channels is taken from the previous frame
 SHORT_SIDE, CROP = 256, (224, 224)  # px
 
 
 def shift_channels(x_NCHW: Tensor, segments: int) -> Tensor:
-    """Take the first eighth of the channels from the frame before, zero for a video's first."""
+    """Replace the first eighth of the channels by those of the previous frame, or by zeros in a video's first frame."""
     x_BSCHW = x_NCHW.unflatten(0, (-1, segments))
     count = x_NCHW.shape[1] // SHARE
     before = torch.zeros_like(x_BSCHW[:, :, :count])
@@ -35,17 +35,17 @@ def shift_channels(x_NCHW: Tensor, segments: int) -> Tensor:
 
 
 class OnlineTSM(nn.Module):
-    """Frames to gesture: the mean over segments of what the network says at each, having seen those before.
+    """The online temporal shift module (Lin et al., ICCV 2019): a MobileNetV2 whose blocks see the previous frame.
 
-    The online temporal shift module (Lin et al., ICCV 2019), a MobileNetV2 whose blocks see the frame before; layout
-    and names of github.com/mit-han-lab/temporal-shift-module, online demo.
+    The logits are the mean over segments. Layout and names are those of the online demo of
+    github.com/mit-han-lab/temporal-shift-module.
     """
 
     def __init__(self, *, classes: int) -> None:
         super().__init__()
         self.features = mobilenet_v2().features
         for block in self.features:
-            if isinstance(block, InvertedResidual):  # the published names count layers, torchvision's groups of them
+            if isinstance(block, InvertedResidual):  # published names count layers, torchvision's groups of them
                 groups = [part if isinstance(part, nn.Sequential) else [part] for part in block.conv]
                 block.conv = nn.Sequential(*(layer for group in groups for layer in group))
         self.classifier = nn.Linear(1280, classes)
@@ -64,7 +64,7 @@ class OnlineTSM(nn.Module):
 
 
 def load_tsm(path: Path, *, classes: int) -> OnlineTSM:
-    """The online TSM from the published checkpoint, a bare state dict; a damaged or foreign one is a `VmcError`."""
+    """Load the online TSM from the published checkpoint, a plain state dict; other files raise a `VmcError`."""
     expected = "mobilenetv2_jester_online.pth.tar"
     content = read_weights(path, kind="TSM checkpoint", expected=expected, key="classifier.weight")
     with torch.device("meta"):
@@ -78,8 +78,7 @@ Sliding Two Fingers Down, Sliding Two Fingers Left, Sliding Two Fingers Right, S
 Swiping Down, Swiping Left, Swiping Right, Swiping Up, Thumb Down, Thumb Up, Turning Hand Clockwise, \
 Turning Hand Counterclockwise, Zooming In With Full Hand, Zooming In With Two Fingers, Zooming Out With Full Hand, \
 Zooming Out With Two Fingers"""
-JESTER_LABELS = tuple(_JESTER.split(", "))
-"""Jester's 27, sorted: the order in which published classifiers number them."""
+JESTER_LABELS = tuple(_JESTER.split(", "))  # Jester's 27, sorted: the order in which published classifiers number them
 Labels = Sequence[str] | str | Path | None
 VIDEOS_AT_ONCE = 4
 PREPARATIONS = ("preprocessor_config.json", "video_preprocessor_config.json")
@@ -87,7 +86,7 @@ FRAMES = 16  # where a folder's configuration does not say
 
 
 def read_labels(labels: Labels) -> tuple[str, ...]:
-    """Names of classes: None for Jester's, a file with one name a line (sorted here), or the names in their order."""
+    """Names of classes: Jester's for None, those of a file with one name per line (sorted), or the given ones."""
     if labels is None:
         return JESTER_LABELS
     if not isinstance(labels, str | Path):
@@ -95,14 +94,13 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
     file = Path(labels).expanduser()
     if not file.is_file():
         raise VmcError(f"metrics.classifier.labels is {file}, which does not exist; give a file with a name a line")
-    names = {line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()} - {""}
-    if not names:
+    if not (names := sorted(set(read_lines(file)))):
         raise VmcError(f"metrics.classifier.labels is {file}, which holds no names; write one a line")
-    return tuple(sorted(names))
+    return tuple(names)
 
 
 def class_index(labels: Sequence[str], name: str) -> int:
-    """The class of that name; case, spaces and underscores do not matter. An unknown one is refused."""
+    """Index of the class with a name, regardless of case, spaces and underscores. Unknown names are refused."""
     plain, wanted = [normalize_label(label) for label in labels], normalize_label(name)
     if wanted not in plain:
         raise VmcError(
@@ -113,23 +111,20 @@ def class_index(labels: Sequence[str], name: str) -> int:
 
 
 class GestureClassifier(NetworkFile[Network]):
-    """Videos to the probabilities of named gestures.
-
-    It says what `kind` it is, how many `segments` of a video it takes, one frame each, and the `labels` of its classes.
-    """
+    """Base class of networks that give the probabilities of named gestures in a video."""
 
     kind: str
-    segments = SEGMENTS
-    labels: tuple[str, ...]
+    segments = SEGMENTS  # parts of a video, of each of which it sees one frame
+    labels: tuple[str, ...]  # names of its classes
 
     @torch.no_grad()
     def probabilities(self, frames_BFCHW: Tensor) -> Tensor:
-        """probabilities_BK on the CPU, of RGB uint8 frames of any size and number."""
+        """Compute probabilities_BK, on the CPU, of RGB uint8 frames of any size and number."""
         frames_BSCHW = frames_BFCHW[:, segment_indices(frames_BFCHW.shape[1], self.segments)]
         return in_parts(lambda part: self.logits(part.to(self.device)), frames_BSCHW, size=VIDEOS_AT_ONCE).softmax(1)
 
     def logits(self, frames_BSCHW: Tensor) -> Tensor:
-        """logits_BK of the segments' frames."""
+        """Compute logits_BK of the segments' frames."""
         return self.network(frames_BSCHW)
 
     def describe(self) -> dict[str, Any]:
@@ -138,7 +133,7 @@ class GestureClassifier(NetworkFile[Network]):
 
 
 class _LabeledClassifier(GestureClassifier[Network]):
-    """A checkpoint that does not name its classes; `read_labels` reads their names."""
+    """A checkpoint that does not name its classes, whose names are given as for `read_labels`."""
 
     def __init__(self, *, path: str | Path, labels: Labels = None, get: str = "") -> None:
         super().__init__(path=path, get=get)
@@ -146,7 +141,7 @@ class _LabeledClassifier(GestureClassifier[Network]):
 
 
 class TRNClassifier(_LabeledClassifier[TRN]):
-    """The paper's: temporal relations over 8 segments, from a `.pth.tar` in the published layout."""
+    """The paper's classifier: temporal relations over 8 segments, from a `.pth.tar` in the published layout."""
 
     kind = "TRN"
 
@@ -155,7 +150,7 @@ class TRNClassifier(_LabeledClassifier[TRN]):
         return load_trn(self.path, classes=len(self.labels))
 
     def describe(self) -> dict[str, Any]:
-        """File and classes, and the relations: the original draws them anew for every batch."""
+        """File, classes, and the relations, which the original draws anew for every batch."""
         return {**super().describe(), "relations": self.network.consensus.tuples}
 
 
@@ -170,31 +165,27 @@ class TSMClassifier(_LabeledClassifier[OnlineTSM]):
 
 
 class HuggingFaceClassifier(GestureClassifier[nn.Module]):
-    """A folder of `*ForVideoClassification` of transformers: `config.json`, weights and `preprocessor_config.json`.
+    """A `*ForVideoClassification` of transformers: a folder with config, weights and `preprocessor_config.json`.
 
-    Its classes are named by `id2label`, whatever their order.
+    Its classes are named by `id2label`, in any order.
     """
 
     def open(self) -> nn.Module:
-        """Read the model as tensors only, of which none may be missing, the names of classes and the preparation."""
+        """Load the model, as tensors only, none of which may be missing."""
         from transformers import AutoModelForVideoClassification
 
-        _ = self.labels, self._preparation  # they lie in files of their own
+        _ = self.labels, self._preparation  # read now, so that errors in these files come first
         self._refuse_own_code()
         safely = {"local_files_only": True, "trust_remote_code": False, "weights_only": True}
-        try:
-            model, found = AutoModelForVideoClassification.from_pretrained(
-                str(self.path), output_loading_info=True, **safely
-            )
-        except Exception as error:  # the library raises of every kind
-            reason = first_line(error)
-            raise VmcError(f"the video classifier {self.path} does not load ({reason}); get it again") from error
+        model, found = AutoModelForVideoClassification.from_pretrained(
+            str(self.path), output_loading_info=True, **safely
+        )
         if missing := sorted(found["missing_keys"]):
             raise VmcError(f"the video classifier {self.path} has no tensor {missing[0]}; it was not fully trained")
         return model
 
     def _refuse_own_code(self) -> None:
-        """Refuse a folder that is more than settings and weights of a class that transformers has."""
+        """Refuse a folder that brings code, or is of no video classifier that transformers has."""
         from transformers.models.auto.modeling_auto import MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES as KNOWN
 
         file, kinds = self.path / "config.json", self._config.get("architectures") or []
@@ -211,19 +202,19 @@ class HuggingFaceClassifier(GestureClassifier[nn.Module]):
 
     @property
     def segments(self) -> int:  # type: ignore[override]
-        """Frames that the model takes."""
+        """Number of frames that the model takes."""
         return int(self._config.get("num_frames") or self._config.get("frames_per_clip") or FRAMES)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Names by `id2label`."""
+        """Names of classes from `id2label`."""
         names = {int(place): str(name) for place, name in self._config.get("id2label", {}).items()}
         if not names or sorted(names) != list(range(len(names))):
             raise VmcError(f"{self.path / 'config.json'} has no whole id2label; write there what each class is called")
         return tuple(names[place] for place in range(len(names)))
 
     def logits(self, frames_BSCHW: Tensor) -> Tensor:
-        """logits_BK of frames, prepared as the folder says."""
+        """Compute logits_BK of frames, which are prepared as the folder says."""
         wanted = self._preparation
         images = resize_short_side(frames_BSCHW.flatten(0, 1), wanted["short_side"], crop=wanted["crop"])
         images = normalize(images * wanted["scale"] - wanted["offset"], wanted["mean"], wanted["deviation"])
@@ -262,7 +253,7 @@ class HuggingFaceClassifier(GestureClassifier[nn.Module]):
 
 
 def _sides(size: int | dict[str, int]) -> tuple[int, tuple[int, int]]:
-    """The short side, and height and width, of the ways in which these files give a size."""
+    """The short side, and height and width, of a size in any of the forms that these files use."""
     if isinstance(size, int):
         return size, (size, size)
     if "shortest_edge" in size:

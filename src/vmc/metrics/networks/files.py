@@ -1,6 +1,6 @@
-"""Networks in files: found missing or damaged before anything runs, read as tensors alone, opened once.
+"""Networks in files, which are checked before anything runs, read as tensors only, and opened once.
 
-`torch.jit.load` runs an archive's code, which can write files while it loads. A network of ours needs only the weights.
+`torch.jit.load` runs an archive's code, which can write files while it loads. Networks here need only the weights.
 Axes: N images or texts, C colors, H and W, D features.
 """
 
@@ -23,19 +23,18 @@ from torch._weights_only_unpickler import get_globals_in_pkl
 
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint
-from vmc.utils.tensor_files import COUNTER, misfit
+from vmc.utils.tensor_files import COUNTER, shapes_misfit, shapes_of
 
+# What the libraries raise for a damaged or foreign file.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError)
-"""What the libraries raise for a damaged or foreign file."""
+# Functions of `torch.jit._pickle` that mark lists of one type; here they stay lists.
 LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist", "restore_type_tag")
-"""What marks lists of one type in `torch.jit._pickle`; here they stay lists."""
-MOST_MODULES, LONGEST = 10_000, 1000
-"""Modules of an archive, and letters of a name; one that holds itself has no end."""
+MOST_MODULES, LONGEST = 10_000, 1000  # modules of an archive, and letters of a name: one that holds itself has no end
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class NetworkFile(ABC, Generic[Network]):
-    """A file, or a folder, and the network in it; `get` is the command that gets it, named where it is missing."""
+    """A network in a file or folder; `get` is the command that downloads it, for messages."""
 
     def __init__(self, *, path: str | Path, get: str = "") -> None:
         self.path, self.get = Path(path).expanduser(), get
@@ -44,7 +43,7 @@ class NetworkFile(ABC, Generic[Network]):
 
     @abstractmethod
     def open(self) -> Network:
-        """Read the network; a file that is not there, or not what it should be, is a `VmcError`."""
+        """Load the network; a missing, damaged or foreign file is a `VmcError`."""
 
     @property
     def network(self) -> Network:
@@ -54,13 +53,13 @@ class NetworkFile(ABC, Generic[Network]):
         return self._opened
 
     def to(self, device: torch.device | str) -> None:
-        """Choose where the network runs; one that is open is moved and not read again."""
+        """Choose the device of the network; one that is open is moved, not loaded again."""
         self.device = torch.device(device)
         if self._opened is not None:
             self._opened.to(self.device)
 
     def check(self) -> None:
-        """Open the network, which stays open for use; an error names the command that gets the file."""
+        """Open the network, which stays open for use. Errors name the command that downloads the file."""
         try:
             _ = self.network
         except VmcError as error:
@@ -70,7 +69,7 @@ class NetworkFile(ABC, Generic[Network]):
             raise VmcError(f"{self.path} does not load ({first_line(error)}); {remedy}") from error
 
     def missing(self) -> str | None:
-        """The file that is not there, or the folder that is empty, with the command that gets it."""
+        """The missing file or empty folder, with the command that downloads it; None where it is there."""
         if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
             return None
         return f"{self.path} ({self.get})" if self.get else str(self.path)
@@ -86,8 +85,8 @@ class NetworkFile(ABC, Generic[Network]):
 
 
 class ImageTextNetwork(NetworkFile[Any]):
-    """A model of open_clip: a folder that says its architecture itself, or an architecture by open_clip's name with a
-    file of its weights or the tag of weights that open_clip downloads (`load_image_text`).
+    """A model of open_clip: a folder that states its architecture, or the name of an architecture with a file of its
+    weights or a tag of weights that open_clip downloads (`load_image_text`).
     """
 
     def __init__(
@@ -101,21 +100,21 @@ class ImageTextNetwork(NetworkFile[Any]):
         self.architecture, self.tag = architecture, tag
 
     def open(self) -> Any:
-        """Read the model."""
+        """Load the model."""
         from vmc.metrics.networks.open_clip import load_image_text  # open_clip takes seconds to import
 
         return load_image_text(None if self.tag else self.path, architecture=self.architecture, tag=self.tag)
 
     def encode_frames(self, frames_NCHW: Tensor) -> Tensor:
-        """features_ND of RGB uint8 frames of any size."""
+        """Compute features_ND of RGB uint8 frames of any size."""
         return self.network.encode_frames(frames_NCHW.to(self.device))
 
     def encode_texts(self, texts: list[str]) -> Tensor:
-        """features_ND of texts."""
+        """Compute features_ND of texts."""
         return self.network.encode_texts(texts)
 
     def missing(self) -> str | None:
-        """The file that is not there, with the command that gets it; None for a tag."""
+        """The missing file with the command that downloads it; None for a tag."""
         return None if self.tag else super().missing()
 
     def describe(self) -> dict[str, Any]:
@@ -124,11 +123,16 @@ class ImageTextNetwork(NetworkFile[Any]):
 
 
 def read_weights(path: Path, *, kind: str, expected: str, key: str | None = None) -> Any:
-    """Read a file of weights, of which no code is run: safetensors, a pickle of tensors, or a TorchScript archive.
+    """Read a file of weights without running code: safetensors, a pickle of tensors, or a TorchScript archive.
+
+    Args:
+        path: of the file.
+        kind: what the file is called in messages.
+        expected: what should be given instead, for messages.
+        key: that its content must have; None for any content.
 
     Raises:
-        VmcError: no such file, or one that is truncated, foreign, without `key` or would run code, as `kind`; what is
-            `expected`.
+        VmcError: the file is missing, truncated, foreign, without `key`, or would run code.
     """
     if not path.is_file():
         raise VmcError(f"the {kind} {path} does not exist; give the path of {expected}")
@@ -147,7 +151,7 @@ def _load(path: Path) -> Any:
         return load_file(path)
     if is_torchscript(path):
         return read_tensors(path)
-    # Old files hold their accuracy as a NumPy number; what unpickling one needs, by NumPy's names, runs no code.
+    # Old files hold their accuracy as a NumPy number. The NumPy classes that unpickling it needs run no code.
     scalar = np._core.multiarray.scalar if np.__version__ >= "2" else np.core.multiarray.scalar  # type: ignore[attr-defined]
     kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
     with torch.serialization.safe_globals([(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *kinds]):
@@ -155,11 +159,11 @@ def _load(path: Path) -> Any:
 
 
 def fill(model: Network, state: Mapping[str, Tensor], file: str, *, fits: str, remedy: str = "get it again") -> Network:
-    """Give a model its weights, all of them and each of its shape, for use; BatchNorm's counters may be missing.
+    """Load all weights into a model, checking their shapes, and freeze it. BatchNorm's counters may be missing.
 
-    A model on the meta device gets its room then: a file may name any size, and random weights take time.
+    A model on the meta device is allocated after the check: a file may name any size, and random weights take time.
     """
-    if problem := misfit(model, state):
+    if problem := shapes_misfit(shapes_of(model.state_dict()), shapes_of(state)):
         raise VmcError(f"{file} does not fit {fits}: {problem}; {remedy}")
     if next(model.parameters()).is_meta:
         model.to_empty(device="cpu")
@@ -169,7 +173,7 @@ def fill(model: Network, state: Mapping[str, Tensor], file: str, *, fits: str, r
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is a zip archive with code; other weights of PyTorch's are zip archives too."""
+    """Whether a file is a zip archive with code; other weights of PyTorch are zip archives without."""
     if zipfile.is_zipfile(path):
         with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             return any("/code/" in name for name in archive.namelist())
@@ -177,11 +181,11 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a TorchScript archive's modules under the name that `state_dict` gives it.
+    """Read the tensors of a TorchScript archive, by their names in the `state_dict`.
 
-    PyTorch's reader of weights alone reads it, its modules as empty objects of one class of this reading: nothing that
-    an archive can name does more than to hold values. One that is damaged, or holds something else than modules,
-    tensors, numbers and texts, is an UnpicklingError.
+    PyTorch's weights-only unpickler reads the archive, its modules as empty objects of one local class, so nothing that
+    an archive names can do more than hold values. A damaged archive, or one that holds anything else than modules,
+    tensors, numbers and texts, raises an UnpicklingError.
     """
     module = type("Module", (), {})
     try:
@@ -196,12 +200,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(known):
             root = torch.serialization._load(reader, "cpu", _weights_only_unpickler, encoding="utf-8")
         return dict(_tensors(root))
-    except Exception as error:  # a pickle that somebody has made can fail in every way
+    except Exception as error:  # a crafted pickle can fail in any way
         raise pickle.UnpicklingError(first_line(error).partition(" Please use")[0]) from error
 
 
 def _tensors(root: Any) -> Iterator[tuple[str, Tensor]]:
-    """Names and tensors of a module and those in it."""
+    """Names and tensors of a module and its submodules."""
     waiting, seen = [("", root)], 0
     while waiting:
         prefix, module = waiting.pop()

@@ -1,4 +1,4 @@
-"""CLIP models of open_clip: frames and texts to features whose dot product is their cosine.
+"""CLIP models of open_clip, which map frames and texts to features whose dot product is their cosine.
 
 Axes: N frames or texts, C colors, H and W, L tokens, D features.
 """
@@ -25,12 +25,12 @@ from vmc.utils.errors import VmcError, first_line
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
-_OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")  # what no others' files hold besides weights
+_OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's files alone
 _INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
 
 
 class ImageText(nn.Module):
-    """A CLIP model in fp32 with its tokenizer (texts -> tokens); `visual.preprocess_cfg` says how it wants frames."""
+    """A CLIP model in fp32 with its tokenizer (texts -> tokens). Its `settings` say how to prepare frames."""
 
     def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor]) -> None:
         super().__init__()
@@ -44,17 +44,17 @@ class ImageText(nn.Module):
 
     @torch.no_grad()
     def encode_frames(self, frames_NCHW: Tensor) -> Tensor:
-        """features_ND, of length one, of RGB uint8 frames of any size."""
+        """Compute features_ND, of length one, of RGB uint8 frames of any size."""
         return F.normalize(self.model.encode_image(self.prepare(frames_NCHW)), dim=-1)
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """features_ND, of length one. What is longer than the model's context is cut."""
+        """Compute features_ND, of length one, of texts, which are cut at the length of the model's context."""
         tokens_NL = self.tokenizer(list(texts)).to(next(self.model.parameters()).device)
         return F.normalize(self.model.encode_text(tokens_NL), dim=-1)
 
     def prepare(self, frames_NCHW: Tensor) -> Tensor:
-        """Frames as the model wants them: open_clip's transform of PIL images, for a batch."""
+        """Apply open_clip's transform, which is for PIL images, to a batch of frames."""
         size, sides = self.settings["size"], frames_NCHW.shape[-2:]
         height, width = (size, size) if isinstance(size, int) else size
         if self.settings["resize_mode"] == "squash":
@@ -70,13 +70,13 @@ class ImageText(nn.Module):
 
 
 def load_image_text(path: Path | None, *, architecture: str | None = None, tag: str | None = None) -> ImageText:
-    """A CLIP model on the CPU: a folder, or an architecture of open_clip with a local file or a tag.
+    """Load a CLIP model on the CPU, from a folder, or of an architecture of open_clip with a local file or a tag.
 
-    OpenAI's weights were trained with QuickGELU. Under an architecture without it they load and score wrong, so what
-    can be seen to be theirs is refused there.
+    OpenAI's weights were trained with QuickGELU. Into an architecture without it they load, but score wrong, so weights
+    that are recognized as theirs are refused there.
 
     Args:
-        path: a folder as on the Hugging Face hub; with an architecture its weights: safetensors, a state dict, or
+        path: a folder as on the Hugging Face hub; with an architecture, its weights: safetensors, a state dict, or
             OpenAI's TorchScript archive.
         architecture: open_clip's name, such as ViT-B-32-quickgelu; None with a folder.
         tag: tag of published weights, such as openai; they are downloaded unless open_clip has them in its cache.
@@ -98,7 +98,7 @@ def load_image_text(path: Path | None, *, architecture: str | None = None, tag: 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what open_clip logs through the root logger, such as that weights are random before they are read."""
+    """Silence what open_clip logs by the root logger, such as that weights are random before they are loaded."""
     former = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -121,7 +121,7 @@ def _from_folder(folder: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise VmcError(f"{config} describes no model of open_clip ({first_line(error)})") from error
     model = _fill(model, _tensors(weights), weights, str(config))
-    # One of transformers: said outright, since the folder's own settings may ask for code of its own.
+    # A tokenizer of transformers: the folder's settings may ask for code of its own, which this refuses.
     safely = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
     try:
         return model, open_clip.get_tokenizer(f"local-dir:{folder}", **safely)
@@ -130,7 +130,7 @@ def _from_folder(folder: Path) -> tuple[nn.Module, Callable[[list[str]], Tensor]
 
 
 def _refuse_own_code(text: Any, folder: Path) -> None:
-    """Refuse a text model that is code of its own: open_clip would ask on the terminal whether it may run."""
+    """Refuse a text model that brings its own code: open_clip would ask on the terminal whether it may run."""
     if not (name := text.get("hf_model_name") if isinstance(text, Mapping) else None):
         return
     from transformers import AutoConfig
@@ -180,7 +180,7 @@ def _check_activation(what: str, architecture: str, lacking: bool) -> None:
 
 
 def _blank(name: str) -> nn.Module:
-    """The model before its weights."""
+    """Create a model without loading weights."""
     with torch.random.fork_rng(devices=[]):
         return open_clip.create_model(name, load_weights=False, pretrained_text=False)
 

@@ -1,4 +1,4 @@
-"""SSCD (Pizzi et al., 2022): descriptors in which a copied image lies near its original, from the published files.
+"""SSCD (Pizzi et al., 2022): descriptors of images in which copies are close to their original.
 
 Axes: N images, C colors, H and W, D descriptor width (512 for the default model).
 """
@@ -22,19 +22,17 @@ from vmc.utils.files import fingerprint
 
 SHORT_SIDE = 288  # px; github.com/facebookresearch/sscd-copy-detection, README
 POWER = 3.0
-STEM = 64
-"""Channels of the published networks' first stage."""
-FIRST, LAST = "backbone.conv1.weight", "backbone.fc.weight"
-"""Tensors by which torchvision's names are known."""
+STEM = 64  # channels of the first stage of the published networks
+FIRST, LAST = "backbone.conv1.weight", "backbone.fc.weight"  # by which torchvision's names are recognized
 
 
 def generalized_mean(features_NCHW: Tensor, *, power: float = POWER) -> Tensor:
-    """features_NC: the generalized mean over places (Radenović et al., 2018); 1 is the average, more leans up."""
+    """features_NC: the generalized mean over places (Radenović et al., 2018), from the average (1) to the maximum."""
     return features_NCHW.clamp(min=1e-6).pow(power).mean((2, 3)).pow(1 / power)
 
 
 class GeM(nn.Module):
-    """`generalized_mean` in place of a ResNet's average pooling; it has no parameters."""
+    """`generalized_mean` in place of the average pooling of a ResNet, without parameters."""
 
     def forward(self, features_NCHW: Tensor) -> Tensor:
         """features_NC11."""
@@ -44,7 +42,7 @@ class GeM(nn.Module):
 class SSCDNetwork(nn.Module):
     """A torchvision ResNet with generalized-mean pooling and a linear descriptor, normalised to length one.
 
-    `layers` counts the blocks of the four stages, `stem` the channels of the first; each has twice the former's.
+    `layers` are the numbers of blocks in the four stages, `stem` the channels of the first; each has twice as many.
     """
 
     def __init__(self, *, bottleneck: bool, layers: list[int], width: int, stem: int = STEM) -> None:
@@ -57,7 +55,7 @@ class SSCDNetwork(nn.Module):
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor], file: str = "the state") -> "SSCDNetwork":
-        """The network that a state fits, its depth and widths read from the tensors, in single precision, for use."""
+        """Build the network of a state dict, in single precision; depth and widths are inferred from the tensors."""
         blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith("backbone.layer")}
         layers = [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)]
         bottleneck, width = "backbone.layer1.0.conv3.weight" in state, state[LAST].shape[0]
@@ -76,7 +74,7 @@ class SSCDNetwork(nn.Module):
 
 
 def _narrow(backbone: ResNet, block: type[BasicBlock | Bottleneck], layers: list[int], stem: int) -> None:
-    """Give a ResNet other channels in every stage, all else as torchvision builds it."""
+    """Rebuild the stages of a ResNet with other channels; all else is as torchvision builds it."""
     backbone.inplanes = stem
     backbone.conv1 = nn.Conv2d(3, stem, kernel_size=7, stride=2, padding=3, bias=False)
     backbone.bn1 = nn.BatchNorm2d(stem)
@@ -90,19 +88,20 @@ def _narrow(backbone: ResNet, block: type[BasicBlock | Bottleneck], layers: list
 
 
 def normalize_images(images_NCHW: Tensor) -> Tensor:
-    """Bring images of 0 to 1 to the scale that the network wants."""
+    """Normalize images of 0 to 1 by ImageNet's mean and deviation."""
     return normalize(images_NCHW, *IMAGENET)
 
 
 def prepare_frames(frames_NCHW: Tensor, *, short_side: int) -> Tensor:
-    """Resize and normalize RGB uint8 frames of any size as the network wants them, proportions kept."""
+    """Resize RGB uint8 frames, keeping their proportions, and normalize them."""
     return normalize_images(resize_short_side(frames_NCHW.float() / 255, short_side))
 
 
 class CopyNetwork(NetworkFile[nn.Module]):
-    """SSCD in a file (`load_sscd`): frames to descriptors of length one, whose dot product is the copy similarity.
+    """SSCD in a file (`load_sscd`): descriptors of length one, whose dot product is the copy similarity.
 
-    `short_side` is what frames are resized to, in px; `trust` runs the code of an archive that is no plain network.
+    Frames are resized to a shorter side of `short_side` px. `trust` allows a TorchScript archive that is no plain
+    network to run its code.
     """
 
     def __init__(self, *, path: str | Path, short_side: int = SHORT_SIDE, trust: bool = False, get: str = "") -> None:
@@ -112,27 +111,27 @@ class CopyNetwork(NetworkFile[nn.Module]):
         self.short_side, self.trust = short_side, trust
 
     def open(self) -> nn.Module:
-        """Read the network."""
+        """Load the network."""
         return load_sscd(self.path, trust=self.trust)
 
     @torch.no_grad()
     def __call__(self, frames_NCHW: Tensor) -> Tensor:
-        """descriptors_ND of RGB uint8 frames of any size."""
+        """Compute descriptors_ND of RGB uint8 frames of any size."""
         return self.network(prepare_frames(frames_NCHW.to(self.device), short_side=self.short_side))
 
     def describe(self) -> dict[str, Any]:
-        """File and size of frames."""
+        """The file, and the size of frames."""
         return {**super().describe(), "short_side": self.short_side}
 
 
 def load_sscd(path: Path, *, trust: bool = False) -> nn.Module:
-    """The network, prepared images to descriptors, of a published `NAME.torchvision.pt` or `NAME.torchscript.pt`.
+    """Load the network, prepared images to descriptors, of a published `NAME.torchvision.pt` or `NAME.torchscript.pt`.
 
-    Either is read as tensors, which may be of half precision, with names as torchvision's; the depth and the widths are
-    read from them. A TorchScript archive with other names describes its network in code, which can do anything.
+    Both are read as tensors with torchvision's names, in single or half precision. A TorchScript archive with other
+    names describes its network in code, which could do anything.
 
     Raises:
-        VmcError: no such file, a truncated or foreign one, or one whose code would have to be run without `trust`.
+        VmcError: the file is missing, truncated or foreign, or its code would have to be run without `trust`.
     """
     reason = f"it has no {LAST}"
     if is_torchscript(path):

@@ -1,6 +1,6 @@
-"""Temporal relation networks (Zhou et al., ECCV 2018): which gesture a video shows. github.com/zhoubolei/TRN-pytorch.
+"""Temporal relation networks (Zhou et al., ECCV 2018), which classify gestures; github.com/zhoubolei/TRN-pytorch.
 
-Their image networks are the published BNInception, and a small residual one for frames of 64 pixels.
+The image network is the published BNInception, or a small residual network for frames of 64 pixels.
 Axes: B videos, S = 8 segments, N images, C colors, channels or features, H and W, K classes.
 """
 
@@ -39,24 +39,20 @@ INCEPTION: dict[str, tuple[int, tuple[int, int], tuple[int, int], int]] = {
 
 
 class Backbone(nn.Module):
-    """An image network, whose output is features_NC, and the frames that it was trained on.
-
-    Where it is `moving`, three channels more hold each frame's difference from the mean of the video's frames, in which
-    what moves stands out.
-    """
+    """Base class of image networks, whose output is features_NC, with the preparation of frames that they expect."""
 
     features: int  # C
     width: int  # of a frame's feature below the relations, and of a relation's hidden layer
-    short_side: int  # px to which a frame is resized, bilinear
-    crop: int  # px of its center that are kept
-    bgr: bool  # whether colors come blue first
-    mean: list[float]  # of each channel, in its order, on a scale of 0..255
+    short_side: int  # px to which the shorter side of a frame is resized, bilinear
+    crop: int  # px of the square in its center that is kept
+    bgr: bool  # whether blue is the first channel
+    mean: list[float]  # of each channel, in the order of channels, on a scale of 0..255
     deviation: list[float]
-    moving = False
+    moving = False  # whether three more channels hold each frame's difference from the mean frame, which shows motion
 
 
 class BNInception(Backbone):
-    """The published one. Every convolution has a bias and a BatchNorm beside it, named `NAME` and `NAME_bn`."""
+    """The published network. Every convolution `NAME` has a bias and is followed by a BatchNorm, `NAME_bn`."""
 
     features, width, short_side, crop = 1024, 256, 256, 224
     bgr, mean, deviation = True, [104.0, 117.0, 128.0], [1.0, 1.0, 1.0]
@@ -91,7 +87,7 @@ class BNInception(Backbone):
         return x_NCHW
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """features_NC, C = 1024, of images that are BGR, 0..255 less the channel means."""
+        """Compute features_NC, C = 1024, of images that are BGR, 0..255 minus the channel means."""
         x_NCHW = self.pool(self._units(images_NCHW, "conv1_7x7_s2"))
         x_NCHW = self.pool(self._units(x_NCHW, "conv2_3x3_reduce", "conv2_3x3"))
         for name, (single, *_, projection) in INCEPTION.items():
@@ -100,7 +96,7 @@ class BNInception(Backbone):
             branches.append(self._units(x_NCHW, f"{block}_3x3_reduce", f"{block}_3x3"))
             double = (f"{block}_double_3x3_{part}" for part in ("reduce", 1, 2))
             branches.append(self._units(x_NCHW, *double))
-            # The pooling before a projection is the average but in the last block, which takes the maximum.
+            # Before a projection, features are averaged; the last block takes the maximum instead.
             around = F.max_pool2d if name == "5b" else F.avg_pool2d
             pooled = around(x_NCHW, 3, stride=1, padding=1, ceil_mode=True) if projection else self.pool(x_NCHW)
             branches.append(self._units(pooled, f"{block}_pool_proj") if projection else pooled)
@@ -108,12 +104,12 @@ class BNInception(Backbone):
         return x_NCHW.mean((2, 3))
 
 
-STAGES = ((16, 1), (32, 2), (64, 2), (128, 1))  # channels and blocks of the small one, at 32, 16, 8 and 4 pixels
-NARROW = 48  # channels of the last map, which is kept whole: where a hand is tells one gesture from another
+STAGES = ((16, 1), (32, 2), (64, 2), (128, 1))  # channels and blocks of SmallResNet, at 32, 16, 8 and 4 pixels
+NARROW = 48  # channels of the last map, which is not pooled: gestures differ in where the hand is
 
 
 class SmallResNet(Backbone):
-    """A residual network of 0.4 M parameters for frames of 64 px: normalised colors, and what moves."""
+    """A residual network of 0.4 M parameters for frames of 64 px: their colors, and differences from the mean frame."""
 
     features, width, short_side, crop = 4 * 4 * NARROW, 128, 64, 64
     bgr, mean, deviation, moving = False, [127.5, 127.5, 127.5], [64.0, 64.0, 64.0], True
@@ -132,14 +128,14 @@ class SmallResNet(Backbone):
         self.narrow = nn.Conv2d(width, NARROW, 1)
 
     def forward(self, frames_NCHW: Tensor) -> Tensor:
-        """features_NC, the places within each channel together."""
-        # A third faster than the usual layout on a CPU.
+        """Compute features_NC: all places of all channels."""
+        # On a CPU a third faster than the default layout.
         frames_NCHW = frames_NCHW.contiguous(memory_format=torch.channels_last)
         return self.narrow(self.blocks(F.relu(self.stem_norm(self.stem(frames_NCHW))))).flatten(1)
 
 
 class Block(nn.Module):
-    """Two convolutions of 3 x 3 beside an identity, or beside a mean over `stride` and a change of width."""
+    """Two 3 x 3 convolutions and a skip connection, which pools by `stride` and changes the width where needed."""
 
     def __init__(self, width: int, channels: int, *, stride: int) -> None:
         super().__init__()
@@ -153,17 +149,17 @@ class Block(nn.Module):
             self.beside = nn.Sequential(mean, nn.Conv2d(width, channels, 1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, maps_NCHW: Tensor) -> Tensor:
-        """maps_NCHW of `channels` channels, smaller by `stride`."""
+        """Compute maps_NCHW of `channels` channels, with the resolution divided by `stride`."""
         inner = F.relu(self.first_norm(self.first(maps_NCHW)))
         return F.relu(self.second_norm(self.second(inner)) + self.beside(maps_NCHW))
 
 
+# By the `arch` that a checkpoint names.
 BACKBONES: dict[str, type[Backbone]] = {"BNInception": BNInception, "SmallResNet": SmallResNet}
-"""By the `arch` that a checkpoint names."""
 
 
 def _tuples(scale: int) -> list[list[int]]:
-    """Up to three ordered tuples of `scale` segments out of all, the same ones always."""
+    """Draw up to three ordered tuples of `scale` segments, always the same ones."""
     every = list(itertools.combinations(range(SEGMENTS), scale))
     order = torch.randperm(len(every), generator=generator(0, scale, "relations")).tolist()
     return [list(every[index]) for index in sorted(order[:RELATIONS])]
@@ -177,7 +173,7 @@ class Relations(nn.Module):
     """Multi-scale relations: for every scale from 8 frames down to 2, a network over ordered tuples of frames.
 
     The original draws at most three tuples of each scale with NumPy's global generator, in evaluation too, so its
-    scores change from run to run. Here the tuples are drawn once, by a fixed seed, and kept in `tuples`.
+    scores differ from run to run. Here the tuples are drawn once, with a fixed seed.
     """
 
     def __init__(self, *, classes: int, width: int) -> None:
@@ -189,14 +185,14 @@ class Relations(nn.Module):
         )
 
     def forward(self, features_BSC: Tensor) -> Tensor:
-        """logits_BK: the sum over scales and tuples."""
+        """Compute logits_BK, summed over scales and tuples."""
         scales = zip(self.fc_fusion_scales, self.tuples, strict=True)
         logits = [network(features_BSC[:, chosen].flatten(1)) for network, tuples in scales for chosen in tuples]
         return torch.stack(logits).sum(0)
 
 
 class TRN(nn.Module):
-    """Frames to gesture: an image network, its features narrowed to 256 or less, and relations over 8 segments."""
+    """An image network, whose features are projected to 256 or fewer, and relations over 8 segments."""
 
     def __init__(self, *, arch: str, classes: int) -> None:
         super().__init__()
@@ -208,7 +204,7 @@ class TRN(nn.Module):
         self.consensus = Relations(classes=classes, width=self.backbone.width)
 
     def forward(self, frames_BSCHW: Tensor) -> Tensor:
-        """logits_BK of the segments' frames, RGB uint8 of any size."""
+        """Compute logits_BK of the segments' frames, RGB uint8 of any size."""
         batch, segments = frames_BSCHW.shape[:2]
         images_BSCHW = self.prepare(frames_BSCHW.flatten(0, 1)).unflatten(0, (batch, segments))
         if self.backbone.moving:
@@ -218,22 +214,22 @@ class TRN(nn.Module):
         return self.consensus(features.view(batch, segments, -1))
 
     def prepare(self, frames_NCHW: Tensor) -> Tensor:
-        """Frames as the backbone wants them. Never flipped: that swaps left and right gestures."""
+        """Prepare frames for the backbone. They are never mirrored, which would swap left and right gestures."""
         wanted = self.backbone
         cropped = resize_short_side(frames_NCHW, wanted.short_side, crop=(wanted.crop, wanted.crop))
         return normalize(cropped.flip(1) if wanted.bgr else cropped, wanted.mean, wanted.deviation)
 
 
 def segment_indices(frames: int, segments: int = SEGMENTS) -> list[int]:
-    """The middle frame of each of `segments` equal parts: int(N / S / 2 + N / S * x)."""
+    """Indices of the middle frames of `segments` equal parts: int(N / S / 2 + N / S * x)."""
     return [int(frames / segments / 2 + frames / segments * place) for place in range(segments)]
 
 
 def load_trn(path: Path, *, classes: int) -> TRN:
-    """A TRN from a published checkpoint, or from one in its format; a damaged or foreign one is a `VmcError`.
+    """Load a TRN from a checkpoint in the published format; other files raise a `VmcError`.
 
-    The container is `{epoch, arch, state_dict, best_prec1}`; names may begin with `module.`, BatchNorm tensors may be
-    of shape (1, C), `num_batches_tracked` may be there or not.
+    The container is `{epoch, arch, state_dict, best_prec1}`. Names may begin with `module.`, BatchNorm tensors may have
+    the shape (1, C), and `num_batches_tracked` may be missing.
     """
     content = read_weights(path, kind="TRN checkpoint", expected="a .pth.tar file of a TRN", key="state_dict")
     arch = str(content.get("arch", "BNInception"))
@@ -250,6 +246,6 @@ def load_trn(path: Path, *, classes: int) -> TRN:
 
 
 def save_trn(model: TRN, path: Path, *, arch: str, epoch: int, accuracy: float) -> None:
-    """Write a checkpoint in the published container and layout; `accuracy` in per cent, as there."""
+    """Write a checkpoint in the published format, with the accuracy in percent."""
     state = {PREFIX + name: tensor.cpu() for name, tensor in model.state_dict().items()}
     torch.save({"epoch": epoch, "arch": arch, "state_dict": state, "best_prec1": accuracy}, path)

@@ -17,7 +17,7 @@ from vmc.data.prompts import Prompt
 from vmc.data.video import read_frames
 from vmc.evaluation.generation import TunedModel, video_names
 from vmc.evaluation.score import suites_of
-from vmc.metrics.base import Record
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.columns import Column, Row
 from vmc.metrics.generalization import PEOPLE, QUICK, SEQUENCE, SLOW, GestureSequence, People, Tempo
 from vmc.metrics.suite import Suite
@@ -93,7 +93,7 @@ def measure(
     table, columns = list[Row](), tuple[Column, ...]()
     for gesture in gestures:
         chosen = [(case, frames) for case, frames in videos if case.gesture == gesture]
-        evaluator = suite.evaluator(target=gesture, exemplars=None)
+        evaluator = suite.evaluator(RunContext(target=gesture))
         table += evaluator.score([frames for _, frames in chosen], [case.record for case, _ in chosen])
         columns = tuple(evaluator.columns)
     return suites_of(table, columns=columns)["suites"]

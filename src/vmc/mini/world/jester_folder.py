@@ -166,8 +166,9 @@ def _write_clips(folder: Path, clips: Sequence[_Clip], workers: int | None) -> N
                 _write_clip(folder, clip)
                 bar.update()
         else:
-            spread = {"initializer": use_cores, "initargs": (cores,)}
-            with ProcessPoolExecutor(count, mp_context=spawn_context(), **spread) as pool:
+            with ProcessPoolExecutor(
+                count, mp_context=spawn_context(), initializer=use_cores, initargs=(cores,)
+            ) as pool:
                 for _ in pool.map(_write_clip, [folder] * len(clips), clips, chunksize=4):
                     bar.update()
 

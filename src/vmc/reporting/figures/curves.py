@@ -16,10 +16,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from vmc.metrics.columns import Measure, united
-from vmc.metrics.declared import MEASURES
 from vmc.metrics.matching import Trajectory, resample_trajectories
-from vmc.metrics.resampling import Resampled, shares_of
-from vmc.metrics.statistics import ONE_MODEL, Interval, intervals_of_runs
+from vmc.metrics.scores import MEASURES
+from vmc.metrics.statistics import ONE_MODEL, Interval, Resampled, intervals_of_runs, shares_of
 from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
 from vmc.reporting.compare import mean_over_motions
 from vmc.reporting.figures.common import (

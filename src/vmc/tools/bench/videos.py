@@ -14,7 +14,7 @@ from vmc.data.video import read_frames
 from vmc.diffusion.sampling import Conditioning
 from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import Evaluation
-from vmc.metrics.base import Record
+from vmc.metrics.base import Record, RunContext
 from vmc.metrics.suite import Evaluator
 from vmc.tools.bench import measure
 from vmc.tools.bench.measure import COMMON, WARM_UP, Figures, PlainLoop, seconds
@@ -155,8 +155,8 @@ def _evaluator(experiment: Experiment, cache: Path) -> Evaluator:
     assert experiment.suite is not None
     shape = {"frames": CLIP_FRAMES, "size": experiment.model.size}
     clips: Any = {role: measure.noise_clips(role, number, **shape) for role, number in CLIPS.items()}
-    device = experiment.hardware.device
-    return experiment.suite.evaluator(target=experiment.motion.label, cache=cache, device=device, **clips)
+    run = RunContext(target=experiment.motion.label, cache=cache, device=experiment.hardware.device, **clips)
+    return experiment.suite.evaluator(run)
 
 
 def _score(evaluator: Evaluator, prompts: Sequence[Prompt], folder: Path) -> float:

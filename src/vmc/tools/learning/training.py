@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vmc.tools.learning.learner import EDGES, Learner
 from vmc.utils.errors import DamagedError, VmcError, check_positive
 from vmc.utils.files import atomic_write
-from vmc.utils.processes import handled
+from vmc.utils.processes import handle_signals
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 STATE = "state.safetensors"
@@ -108,7 +108,7 @@ class Clock:
             self.asked = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        with handled(ask, signal.SIGTERM, signal.SIGINT):
+        with handle_signals(ask, signal.SIGTERM, signal.SIGINT):
             yield
 
 
