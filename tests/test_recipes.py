@@ -14,7 +14,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 
 from vmc.config import command as composing
-from vmc.config.run_config import checked
+from vmc.config.run_config import check_run_config
 from vmc.diffusion.process import VariancePreserving
 from vmc.evaluate import TAKEN_OVER
 from vmc.runs.folder import RunFolder, read_config
@@ -103,7 +103,7 @@ class Kitchen:
     def check_later(self, run: RunFolder) -> None:
         """A command that reads the run takes its classes from the YAMLs of the folder, and asks for no trust."""
         composing.compose("evaluate", ["hydra.searchpath=[own]"])
-        checked(run.config, TAKEN_OVER, source="config.yaml")
+        check_run_config(run.config, TAKEN_OVER, source="config.yaml")
         HydraConfig.instance().cfg = None
 
 

@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm`: a job an arm. Hydra takes launchers from the namespace `hydra_plugins` alone."""
+"""`hydra/launcher=slurm`: a job per arm. Hydra finds launchers only in the namespace `hydra_plugins`."""
 
 import signal
 import sys
@@ -20,15 +20,15 @@ except ImportError:  # `vmc.config.sweep.check_launcher` says which extra is mis
 else:
 
     class SweepLauncher(SlurmLauncher):
-        """Submitit's launcher, for jobs that Slurm takes the machine from.
+        """Submitit's launcher, for jobs that Slurm may preempt.
 
-        - A job that Slurm ends or puts back in the queue leaves no result, so that nothing takes it for done.
-        - A job that is gone without a result neither keeps the sweep waiting nor ends it.
+        - A job that Slurm ends or requeues leaves no result, so that nothing takes it for done.
+        - A job that is gone without a result neither blocks the sweep nor ends it.
         """
 
         def __call__(self, *arguments: Any) -> JobReturn:
             """Run one arm, inside its job."""
-            signal.signal(signal.SIGTERM, _leave)  # submitit passes over it
+            signal.signal(signal.SIGTERM, _leave)  # which submitit ignores
             return super().__call__(*arguments)
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -54,7 +54,7 @@ else:
             options = {name: value for name, value in self.params.items() if value is not None}
             folder, timeouts = options.pop("submitit_folder"), options.pop("max_num_timeout")
             executor = submitit.AutoExecutor(cluster="slurm", folder=folder, slurm_max_num_timeout=timeouts)
-            # Since Slurm 22.05 a step has one CPU unless it asks for those of its job.
+            # Since Slurm 22.05 a step has one CPU unless it asks for more.
             options["srun_args"] = [f"--cpus-per-task={options.get('cpus_per_task', 1)}"]
             shared = {field.name for field in fields(BaseQueueConf)}
             named = {name if name in shared else f"slurm_{name}": value for name, value in options.items()}
@@ -63,7 +63,7 @@ else:
                 for number, overrides in enumerate(job_overrides, initial_job_idx)
             ]
             try:
-                # Of one task: further processes of an arm are started by the arm.
+                # One task, because an arm starts its further processes itself.
                 executor.update_parameters(**named, nodes=1, tasks_per_node=1)
                 return executor.map_array(self, *zip(*calls, strict=True))
             except (ValueError, submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
@@ -71,17 +71,17 @@ else:
                 sys.exit(1)
 
     def _leave(number: int, frame: FrameType | None) -> None:
-        """Leave no result: Slurm ends the job, and may run it again.
+        """Exit without a result, because Slurm ends the job and may run it again.
 
-        While it calls the job `RUNNING` it only warns, before preempting it or because somebody sent the signal. A job
-        that ended by itself now would not come back, so submitit puts it back in the queue.
+        If its state is still `RUNNING`, the signal is only a warning before preemption, or somebody sent it. A job that
+        exits now would not be run again, so submitit requeues it.
         """
         if job_state() == "RUNNING":
             signal.raise_signal(signal.SIGUSR2)
         sys.exit(128 + number)
 
     def _has_result(job: Any) -> bool:
-        # Not `exists`: a file system shared by several machines may remember for long that it did not.
+        # Not `exists`, because a shared file system may cache for long that a file was missing.
         return any(file.name == job.paths.result_pickle.name for file in job.paths.folder.iterdir())
 
     def _result(job: Any, *, lost: bool) -> JobReturn:
@@ -94,5 +94,5 @@ else:
         except submitit.core.utils.UncompletedJobError as error:
             reason = f"slurm job {job.job_id} failed: {error}"
         print(f"error: {reason}; see {job.paths.stderr}", file=sys.stderr)
-        # As an arm that failed says it: an exception would end the sweep.
+        # Returned like a failed arm, because an exception would end the sweep.
         return JobReturn(status=JobStatus.COMPLETED, _return_value={"status": "failed", "reason": reason})

@@ -1,4 +1,4 @@
-"""The sweeper of `vmc.train`. Here, because Hydra takes sweepers from the namespace `hydra_plugins` alone."""
+"""The sweeper of `vmc.train`. It is here because Hydra finds sweepers only in the namespace `hydra_plugins`."""
 
 import gc
 import logging
@@ -23,7 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vmc.config.checks import check_complete, check_config, check_overlays, resolved
-from vmc.config.command import Job, Task, tell
+from vmc.config.command import Job, Task, print_error
 from vmc.config.folders import config_folders
 from vmc.config.sweep import WAITING, Arm, check_launcher, distinct, table_lines, write_table
 from vmc.runs.folder import COMMAND, RunFolder, shown_state
@@ -34,30 +34,30 @@ BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 State = dict[str, Any]
 ALONE: dict[str, Any] = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": "train", "chdir": False}}
-"""Hydra's settings for a resolved config that is a primary config of its own."""
+"""Hydra's settings for a resolved config as the primary config of another process."""
 
 
 class VmcSweeper(BasicSweeper):
-    """Runs the arms of a grid that are not done yet, each once, and ends with a table of all.
+    """Runs the arms of a grid that are not done yet, each once, and prints a table of all arms.
 
-    Hydra's own sweeper with callbacks would not do. Every arm is composed and checked, and equal ones are found, before
-    the first begins. An arm that is done is not launched at all, though `vmc.train` would skip it: it would wait in
-    Slurm's queue, or take a worker that loads torch for nothing. A signal stops the arm and those after it, where
-    Hydra would begin the next; a worker that is killed ends neither the others nor the table. The task is a
-    `vmc.config.command.Job`, whose exit code says whether all arms are finished. `params`, the grid, is as in Hydra's.
+    Hydra's own sweeper with callbacks is not enough. All arms are composed and checked, and duplicates found, before
+    the first begins. An arm that is done is not launched, where `vmc.train` would skip it: it would wait in Slurm's
+    queue, or occupy a worker that loads torch for nothing. A signal stops the current arm and the sweep, where Hydra
+    would begin the next arm; a killed worker ends neither the others nor the table. The task is a
+    `vmc.config.command.Job`, whose exit code says whether all arms are finished. `params` is the grid, as in Hydra's.
     """
 
     hydra_context: HydraContext  # type: ignore[assignment]
     config: DictConfig  # type: ignore[assignment]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what a sweep is made of; the launcher is made when there is something to launch."""
+        """Keep the arguments; the launcher is created only if there is something to launch."""
         assert isinstance(task_function, Job)
         self.hydra_context, self.job, self.config = hydra_context, task_function, config
         self.launcher = config.hydra.launcher.get("_target_")
         size = config.hydra.runtime.choices.get("size")
         named = Path(config.hydra.job.config_name).name
-        # Of the table, and of the group of its runs in W&B.
+        # The name of the table, and of the group of its runs in W&B.
         self.name = f"{'sweep' if named == 'train' else named}{f'-{size}' if size else ''}"
 
     def sweep(self, arguments: list[str]) -> None:
@@ -67,7 +67,7 @@ class VmcSweeper(BasicSweeper):
                 check_launcher("joblib")
             arms = distinct(self._arms(arguments))
         except VmcError as error:
-            tell(error)
+            print_error(error)
             self.job.exit_code = 1
             return
         states = [arm.settled() for arm in arms]
@@ -77,9 +77,9 @@ class VmcSweeper(BasicSweeper):
                 self._launch(arms, states)
         except KeyboardInterrupt:
             print("the sweep was interrupted; the same command goes on with it", file=sys.stderr, flush=True)
-        except Exception as error:  # of a launcher: a worker was killed, a job left no result
-            tell(error)
-        finally:  # launchers may exit
+        except Exception as error:  # of a launcher: a worker was killed, or a job left no result
+            print_error(error)
+        finally:  # a launcher may exit
             rows = [arm.row(state) for arm, state in zip(arms, states, strict=True)]
             file = Path(self.config.hydra.sweep.dir) / f"{self.name}.csv"
             write_table(file, rows)
@@ -102,7 +102,7 @@ class VmcSweeper(BasicSweeper):
         return arms
 
     def _arm(self, point: Sequence[str], root: str | None) -> Arm:
-        """Compose one point of the grid, with what the sweep adds to it."""
+        """Compose a point of the grid, with the overrides that the sweep adds."""
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(point))
         check_overlays(config, config.hydra.runtime.choices)
         check_complete(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
@@ -115,7 +115,7 @@ class VmcSweeper(BasicSweeper):
                     f" goes to {output}; let the sweep's own output begin with its hydra.sweep.dir"
                 )
             config.hydra.sweep.dir = root
-            root = config.hydra.sweep.dir  # what it refers to is in place
+            root = config.hydra.sweep.dir  # with interpolations resolved
             added = {"output": str(Path(root) / output.relative_to(place)), "hydra.sweep.dir": root}
         if config.logger.get("group", "") is None and not self.name.startswith("sweep"):
             added["logger.group"] = self.name
@@ -130,7 +130,7 @@ class VmcSweeper(BasicSweeper):
     # --- running them ------------------------------------------------------------------------------------------------
 
     def _launch(self, arms: Sequence[Arm], states: list[State | None]) -> None:
-        """Launch the arms that have no state yet, and note how each ended."""
+        """Launch the arms that have no state yet, and record how each ended."""
         places = [place for place, state in enumerate(states) if state is None]
         if not places:
             return
@@ -149,7 +149,7 @@ class VmcSweeper(BasicSweeper):
                 for place, one in zip(places, returned, strict=True):
                     states[place] = _state(one)
                 return
-            logging.getLogger("hydra").setLevel(logging.WARNING)  # it announces every launch
+            logging.getLogger("hydra").setLevel(logging.WARNING)  # it logs every launch
             for number, place in enumerate(places):
                 print(f"[{number + 1}/{len(places)}] {arms[place].name}", flush=True)
                 (one,) = launcher.launch([arms[place].overrides], number)
@@ -162,38 +162,38 @@ class VmcSweeper(BasicSweeper):
 
 
 def _state(returned: JobReturn) -> State | None:
-    """What an arm's job returned; None where its job was lost."""
+    """What an arm's job returned; None if its job was lost."""
     try:
         return returned.return_value
     except Exception as error:
-        return {"status": "failed", "reason": tell(error)}
+        return {"status": "failed", "reason": print_error(error)}
 
 
 class ArmJob:
-    """The job of an arm, in whatever process its launcher runs it.
+    """The job of an arm, in whichever process its launcher runs it.
 
     Args:
-        task: what trains an arm.
-        control: folder that the sweep and its workers share while they run.
-        workers: how many processes of this machine share the arms; 1 is the sweep's own, or one elsewhere.
+        task: trains an arm.
+        control: folder by which the sweep and its workers communicate.
+        workers: processes of this machine that share the arms; 1 is the sweep's own, or one elsewhere.
     """
 
     def __init__(self, task: Task, *, control: Path, workers: int) -> None:
         self.task, self.control, self.workers, self.sweep = task, control, workers, os.getpid()
 
     def __call__(self, config: DictConfig) -> State:
-        """Train the arm; its state."""
+        """Train the arm and return its state."""
         if (self.control / "stop").exists():
             return dict(WAITING)
-        # Each rank of several would start the whole sweep again.
+        # With several ranks, each further one would start the whole sweep again.
         job = Job(train_apart if config.trainer.devices > 1 else self.task)
         if self.workers == 1:
             return job(config)
-        # A worker: on cores and GPUs of its own, and stopped by the sweep's process alone.
+        # A worker has cores and GPUs of its own, and only the sweep's process stops it.
         gpus = 0 if config.trainer.accelerator == "cpu" else config.trainer.devices
         take_place(self.control, self.workers, threads=config.trainer.threads, gpus=gpus)
         end_with_parent()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which hands it on as SIGTERM
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep gets Ctrl-C as well, and passes it on as SIGTERM
         running = self.control / f"worker-{os.getpid()}"
         running.touch()
         try:
@@ -201,13 +201,13 @@ class ArmJob:
                 return job(config)
         finally:
             running.unlink(missing_ok=True)
-            gc.collect()  # one model at a time: the worker takes up the next arm, its imports are done
-            if os.getppid() != self.sweep:  # killed; its workers would take up the next arm
+            gc.collect()  # free the model before the worker starts the next arm
+            if os.getppid() != self.sweep:  # the sweep was killed, and its workers would start the next arm
                 os._exit(1)
 
 
 def train_apart(config: DictConfig) -> State:
-    """Train an arm in a process of its own, from its resolved config; its state."""
+    """Train an arm in a process of its own, from its resolved config, and return its state."""
     hydra = {**ALONE, "searchpath": [f"file://{place}" for place in config_folders()]}
     defaults = ["_self_", {"override hydra/job_logging": "stdout"}, {"override hydra/hydra_logging": "none"}]
     content = {"defaults": defaults, "hydra": hydra, **_literal(resolved(config))}
@@ -225,7 +225,7 @@ def train_apart(config: DictConfig) -> State:
 
 
 def _literal(node: Any) -> Any:
-    """The same values, with nothing that OmegaConf would read as an interpolation."""
+    """The same values, escaped so that OmegaConf reads no interpolation."""
     if isinstance(node, dict):
         return {key: _literal(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -235,7 +235,7 @@ def _literal(node: Any) -> Any:
 
 @contextmanager
 def _stopping_workers(control: Path) -> Iterator[None]:
-    """A first signal lets every worker save its arm and begin no other; a second one ends all at once."""
+    """The first signal makes every worker save its arm and start no other; the second ends all at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         if (control / "stop").exists():

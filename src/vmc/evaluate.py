@@ -134,7 +134,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     from vmc.evaluation.controls import Controls, check_videos, find_videos
     from vmc.evaluation.generation import video_names
     from vmc.runs.folder import newest_weights
-    from vmc.training.merging import MergedDeltas
+    from vmc.training.delta import MergedDeltas
 
     run, step, ask = config["run"], config["step"], config["ask"]
     if config["videos"] is not None:

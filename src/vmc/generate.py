@@ -40,7 +40,7 @@ def generate(config: DictConfig) -> None:
     from vmc.diffusion.sampling import InvertedSampler
     from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
-    from vmc.training.merging import MergedDeltas
+    from vmc.training.delta import MergedDeltas
 
     if config.run is not None and isinstance(build_part(config, "sampler"), InvertedSampler):
         take_over(config, Path(config.run), (*TAKEN_OVER, *CLIPS))
@@ -61,7 +61,6 @@ def generate(config: DictConfig) -> None:
 
 def export(config: DictConfig, model: Any) -> None:
     """Write the pipeline with its card, unless an earlier export has the same weights, and upload it."""
-    from vmc.models.pipelines import export_pipeline
     from vmc.tools.model_card import CARD, card_text, upload
 
     folder, weights = Path(config.export), model.weights
@@ -76,7 +75,7 @@ def export(config: DictConfig, model: Any) -> None:
             learned = {"merged": weights.runs}
         sampler = dict(config.sampler)
         page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
-        export_pipeline(model.base, model.denoiser, model.encoder, folder, card=page)
+        model.base.export(folder, denoiser=model.denoiser, text=model.encoder, card=page)
         print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
     if config.push:
         print(f"{upload(folder, config.push, private=config.private)}: uploaded")

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> dict[str, Any]:
-    """Train the run that the config describes, go on with it, or say that it is done; the state that it is left in.
+    """Train the run that the config describes, resume it, or say that it is done; returns the state of its folder.
 
-    Where a signal stopped it the state holds the process's `exit_code`.
+    If a signal stopped it, the state holds the `exit_code` of the process.
     """
     check_overlays(config, HydraConfig.get().runtime.choices)
     check_config(config, "train")
-    # Here and not above: `--help`, a refused command line and a finished run must not wait for torch and diffusers.
+    # Imported here, so that `--help`, an invalid command line and a finished run need not wait for torch and diffusers.
     from vmc.runs.folder import RunFolder, is_done, read_state, remove_stale_lock, run_lock
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     from vmc.config.build import build_session, threshold_of
 
     with run_lock(run.path) if first else nullcontext():
-        state = run.check()  # again: who wrote it until now may have finished it
+        state = run.check()  # again, because the process that held the lock may have finished the run
         if state.get("status") == "running" and first:
             print(f"{run.path} was interrupted at step {state['step']}, its process is gone; it goes on")
         if config.evaluate_every and config.stop.appearance is not None and threshold_of(config) is None:
@@ -49,12 +49,12 @@ def train(config: DictConfig) -> dict[str, Any]:
     state = read_state(run.path)
     if first:
         print(f"{run.path}: {outcome(config, state)}")
-    # Of the first rank alone: Lightning kills all others where one of them ends with another code than 0.
+    # Only on the first rank, because Lightning kills all others if one of them exits with another code than 0.
     return {**state, "exit_code": code} if code and first else state
 
 
 def outcome(config: DictConfig, state: Mapping[str, Any]) -> str:
-    """How a run ended, also that one which should stop at a threshold came to its last step without reaching it."""
+    """How a run ended, also whether it reached the threshold at which it should stop."""
     from vmc.config.build import threshold_of
 
     said = f"{state['status']} at step {state['step']} ({state['reason']})"

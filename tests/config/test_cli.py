@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from vmc.config.command import quote_free_text
 from vmc.config.folders import config_folder, find_sweep
-from vmc.config.free_text import quote_free_text
 from vmc.diffusion.timesteps import CoarseNoise
 from vmc.generate import main as generate
 from vmc.train import main as train

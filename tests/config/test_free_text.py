@@ -5,8 +5,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from vmc.config.checks import check_config
+from vmc.config.command import quote_free_text
 from vmc.config.folders import config_folder, safe_name
-from vmc.config.free_text import quote_free_text
 from vmc.utils.errors import VmcError
 
 NAMED = [

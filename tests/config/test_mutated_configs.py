@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from vmc.config.folders import config_folder
-from vmc.config.run_config import checked
+from vmc.config.run_config import check_run_config
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.generate import TAKEN_OVER as GENERATED
 from vmc.runs.folder import read_config
@@ -105,7 +105,7 @@ def mutated(number: int) -> bytes:
 @pytest.fixture(scope="module", autouse=True)
 def imported():
     """The classes that a config names, so that the time to import them is not counted."""
-    checked(plain(), EVALUATED, source="config.yaml")
+    check_run_config(plain(), EVALUATED, source="config.yaml")
 
 
 @pytest.mark.parametrize("number", range(35))
@@ -115,7 +115,7 @@ def test_a_broken_config_is_read_or_refused(number, tmp_path, monkeypatch):
     for keys in (GENERATED, EVALUATED):
         begun = time.monotonic()
         try:
-            ours = checked(read_config(tmp_path), keys, source="config.yaml")
+            ours = check_run_config(read_config(tmp_path), keys, source="config.yaml")
         except VmcError as error:
             assert "\n" not in str(error) and len(str(error)) < 1000
         else:

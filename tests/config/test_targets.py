@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
 from vmc.config.folders import config_folder
-from vmc.config.run_config import allowed, check_foreign, checked
+from vmc.config.run_config import check_foreign, check_run_config, is_allowed
 from vmc.config.schema import arguments, named_targets
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.evaluate import main as evaluate
@@ -50,7 +50,7 @@ def test_every_class_that_ships_is_allowed_at_its_place(file):
     head = file.read_text().partition("\n")[0]
     package = head.removeprefix("# @package ") if head.startswith("# @package ") else file.parent.name
     for place, target in targets(content, "" if package == "_global_" else package):
-        assert allowed(place, target), f"{place}: {target}"
+        assert is_allowed(place, target), f"{place}: {target}"
 
 
 @pytest.mark.parametrize("command", ["train", "generate", "evaluate", "report"])
@@ -59,25 +59,25 @@ def test_so_is_every_class_of_a_composed_config(command):
         config = compose(command, overrides=["+ablation=reg_synthetic"] if command == "train" else [])
     config = OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k not in ("runs", "output")]))
     for place, target in targets(config, ""):
-        assert allowed(place, target), f"{place}: {target}"
+        assert is_allowed(place, target), f"{place}: {target}"
 
 
 def test_alternatives_that_the_yamls_comments_name_are_allowed():
-    assert allowed("metrics.classifier", "vmc.metrics.networks.classifiers.TSMClassifier")
-    assert allowed("metrics.classifier", "vmc.metrics.networks.classifiers.HuggingFaceClassifier")
-    assert allowed("model.path", "vmc.mini.makers.blank.blank_folder")
-    assert allowed("optimizer", "torch.optim.RMSprop")
+    assert is_allowed("metrics.classifier", "vmc.metrics.networks.classifiers.TSMClassifier")
+    assert is_allowed("metrics.classifier", "vmc.metrics.networks.classifiers.HuggingFaceClassifier")
+    assert is_allowed("model.path", "vmc.mini.makers.blank.blank_folder")
+    assert is_allowed("optimizer", "torch.optim.RMSprop")
 
 
 @pytest.mark.parametrize("target", [*OWN, *OTHERS], ids=str)
 def test_nothing_else_is(target):
-    assert not any(allowed(place, target) for place in [*named_targets(), "x"])
+    assert not any(is_allowed(place, target) for place in [*named_targets(), "x"])
 
 
 def test_a_class_is_allowed_at_its_own_place_alone():
-    assert not allowed("token", "vmc.models.unet3d.UNet3D")
-    assert not allowed("model.get", "vmc.mini.shipped.shipped")
-    assert not allowed("data.source.regularization", "vmc.mini.world.jester_folder.default_folder")
+    assert not is_allowed("token", "vmc.models.unet3d.UNet3D")
+    assert not is_allowed("model.get", "vmc.mini.shipped.shipped")
+    assert not is_allowed("data.source.regularization", "vmc.mini.world.jester_folder.default_folder")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ OVERLAYS = [
 @pytest.mark.parametrize("keys", [EVALUATED, GENERATED], ids=["evaluate", "generate"])
 def test_the_projects_own_runs_are_read(overlay, keys, tmp_path):
     config = resolved(*([overlay] if overlay else []))
-    ours = checked(read_config(write_run(tmp_path / "run", config)), keys, source="config.yaml")
+    ours = check_run_config(read_config(write_run(tmp_path / "run", config)), keys, source="config.yaml")
     assert {key: ours[key] for key in keys if key != "trainer"} == {
         key: config[key] for key in keys if key != "trainer"
     }
@@ -153,9 +153,9 @@ def test_the_projects_own_runs_are_read(overlay, keys, tmp_path):
 
 def test_a_run_of_an_earlier_version_is_read_without_what_is_no_more(tmp_path, caplog):
     config = resolved()
-    wanted = checked(config, EVALUATED, source="config.yaml")
+    wanted = check_run_config(config, EVALUATED, source="config.yaml")
     config["data"]["step"], config["regularization"]["step"], config["model"]["flux"] = 4, 4, 1
-    assert checked(config, EVALUATED, source="config.yaml") == wanted
+    assert check_run_config(config, EVALUATED, source="config.yaml") == wanted
     assert "model.flux" in caplog.text and "regularization.step" in caplog.text
 
 
@@ -193,11 +193,11 @@ def test_a_class_of_ones_own_is_built_where_it_is_trusted(tmp_path, monkeypatch)
         VmcError,
         match=r"own_token.Rare, which is no class that a YAML here names for token; give trust=true",
     ):
-        checked(config, GENERATED, source="config.yaml")
-    assert checked(config, GENERATED, source="config.yaml", trust=True)["token"] == config["token"]
+        check_run_config(config, GENERATED, source="config.yaml")
+    assert check_run_config(config, GENERATED, source="config.yaml", trust=True)["token"] == config["token"]
     config["token"]["strength"] = "much"
     with pytest.raises(VmcError, match=r"token.strength is much; it must be a number"):
-        checked(config, GENERATED, source="config.yaml", trust=True)
+        check_run_config(config, GENERATED, source="config.yaml", trust=True)
 
 
 def test_a_report_builds_nothing_that_a_run_brings(tmp_path, monkeypatch, caplog):
@@ -250,7 +250,7 @@ def composed_with(folder, *overrides: str):
 
 def test_a_class_that_a_yaml_of_a_given_folder_names_needs_no_trust(own):
     config = composed_with(own, "timesteps=sharp")
-    assert allowed("timesteps", "own_ideas.Sharp") and not allowed("token", "own_ideas.Sharp")
+    assert is_allowed("timesteps", "own_ideas.Sharp") and not is_allowed("token", "own_ideas.Sharp")
     plain = OmegaConf.to_container(config, resolve=True)
     check_foreign(plain["timesteps"], "timesteps", source="config.yaml")
     HydraConfig.instance().cfg = None
@@ -269,7 +269,7 @@ def test_a_class_in_a_list_may_be_any_of_its_items(own):
 
 def test_runs_below_a_given_folder_name_nothing(own):
     composed_with(own)
-    assert not any(allowed(place, "os.system") for place in [*named_targets(), "timesteps", "runs.timesteps"])
+    assert not any(is_allowed(place, "os.system") for place in [*named_targets(), "timesteps", "runs.timesteps"])
 
 
 def test_keys_of_ones_own_classes_and_yamls_are_known(own):

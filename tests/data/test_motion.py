@@ -4,8 +4,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from vmc.config.command import quote_free_text
 from vmc.config.folders import config_folder
-from vmc.config.free_text import quote_free_text
 from vmc.data.motion import Motion, prompt_of
 
 

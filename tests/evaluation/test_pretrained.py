@@ -11,7 +11,7 @@ from vmc.evaluation import generation
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import is_done, read_state
 from vmc.train import main as train_command
-from vmc.training.signals import STOPPING
+from vmc.training.callbacks import STOPPING
 from vmc.utils.errors import VmcError
 
 

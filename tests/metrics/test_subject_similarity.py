@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from vmc.config.run_config import allowed
+from vmc.config.run_config import is_allowed
 from vmc.data.folder import Stills
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.networks.files import ImageTextNetwork
@@ -86,8 +86,8 @@ def test_stills_are_needed_and_a_network(networks, tmp_path):
 def test_a_run_that_was_scored_with_it_may_be_read_again():
     """The YAML takes its networks from other places of the config; in a run's config they stand here."""
     place = "metrics.subject_similarity"
-    assert allowed(f"{place}.descriptor", "vmc.metrics.networks.sscd.CopyNetwork")
-    assert allowed(f"{place}.descriptor.path", "vmc.mini.shipped.shipped")
-    assert allowed(f"{place}.encoder.path", "vmc.mini.shipped.shipped")
-    assert allowed(f"{place}.stills.path", "vmc.mini.world.stills.default_folder")
-    assert not allowed(f"{place}.descriptor", "vmc.metrics.networks.files.ImageTextNetwork")
+    assert is_allowed(f"{place}.descriptor", "vmc.metrics.networks.sscd.CopyNetwork")
+    assert is_allowed(f"{place}.descriptor.path", "vmc.mini.shipped.shipped")
+    assert is_allowed(f"{place}.encoder.path", "vmc.mini.shipped.shipped")
+    assert is_allowed(f"{place}.stills.path", "vmc.mini.world.stills.default_folder")
+    assert not is_allowed(f"{place}.descriptor", "vmc.metrics.networks.files.ImageTextNetwork")

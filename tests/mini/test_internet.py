@@ -9,7 +9,6 @@ from PIL import Image
 
 from vmc.data.co3d import CO3D
 from vmc.data.prompts import read_prompts
-from vmc.data.webvid import WebVid
 from vmc.metrics.networks.trn import load_trn
 from vmc.mini.makers import classes
 from vmc.mini.shipped import shipped
@@ -18,6 +17,7 @@ from vmc.mini.world.gestures import GESTURES, LABELS
 from vmc.mini.world.objects import OBJECTS, ObjectSpec, render_object
 from vmc.mini.world.specs import sample_clip
 from vmc.mini.world.unseen import UNSEEN, render_unseen
+from vmc.training.regularization import WebVidRegularization
 from vmc.utils.errors import VmcError
 
 
@@ -80,7 +80,7 @@ def test_sequences_lie_as_co3ds_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("objects", [False, True])
 def test_other_videos_lie_as_webvids_do(cache: Path, objects: bool) -> None:
     folder = internet.other_clips(objects=objects)
-    clips = WebVid(folder, count=2).regularization(seed=0)
+    clips = WebVidRegularization(path=folder, count=2).clips()
     assert len({clip.path for clip in clips}) == 2
     assert sum("box" in clip.caption for clip in clips) == objects
     assert internet.other_clips(objects=objects) == folder and folder.is_relative_to(cache)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import vmc
 from vmc.mini.makers.blank import write_blank
-from vmc.models.loading import problem
-from vmc.models.pipelines import families, family_of
+from vmc.models.base import families, family_of
+from vmc.models.loading import find_problem
 from vmc.models.unet3d import UNet3D
 from vmc.utils.errors import VmcError
 
@@ -110,7 +110,7 @@ def test_an_autoencoder_of_the_former_names_fits(tmp_path):
         state = {name.replace(f".{new}.", f".{old}."): tensor for name, tensor in state.items()}
     assert state.keys() != vae.state_dict().keys()
     save_file(state, tmp_path / "diffusion_pytorch_model.safetensors")
-    assert problem(tmp_path, AutoencoderKL) is None
+    assert find_problem(tmp_path, AutoencoderKL) is None
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,8 @@ def test_networks_without_memory_are_those_that_are_loaded(family, tmp_path):
     write_blank(tmp_path / "blank", family=family)
     adapter = {"motion_adapter": tmp_path / "blank" / "motion_adapter"} if family == "animatediff" else {}
     model = families()[family](path=tmp_path / "blank", **adapter)
-    parts = [model.empty(part) for part in model.networks if part not in model.roles["denoiser"]]
-    loaded = [model.open(part, torch.float32) for part in model.networks if part not in model.roles["denoiser"]]
+    parts = [model.empty(part) for part in model.networks if part not in model.parts_of("denoiser")]
+    loaded = [model.open(part, torch.float32) for part in model.networks if part not in model.parts_of("denoiser")]
     for empty, network in zip([model.empty_denoiser(), *parts], [model.denoiser(), *loaded], strict=True):
         assert {name: tensor.shape for name, tensor in empty.named_parameters()} == {
             name: tensor.shape for name, tensor in network.named_parameters()

@@ -25,7 +25,7 @@ from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.base import VideoModel
-from vmc.models.recomputation import checkpoint_activations
+from vmc.models.layers import checkpoint_activations
 from vmc.models.token import MotionToken
 from vmc.models.wan import Wan
 from vmc.runs.folder import RunFolder, newest_weights

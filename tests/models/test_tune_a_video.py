@@ -23,9 +23,9 @@ from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.shipped import shipped
 from vmc.models.animatediff import AnimateDiff
+from vmc.models.base import family_of
+from vmc.models.layers import checkpoint_activations
 from vmc.models.parameters import ParameterSubset, select_names
-from vmc.models.pipelines import family_of
-from vmc.models.recomputation import checkpoint_activations
 from vmc.models.tune_a_video import TuneAVideo, first_and_previous
 from vmc.models.unet3d import UNet3D
 from vmc.tools.full_size import ZEROSCOPE

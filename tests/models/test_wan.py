@@ -11,10 +11,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, 
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Sampler, initial_noise
 from vmc.mini.makers.blank import write_blank
+from vmc.models.base import family_of
 from vmc.models.loading import cast, quiet_loading
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
-from vmc.models.pipelines import export_pipeline, family_of
 from vmc.models.token import MotionToken
 from vmc.models.wan import Wan
 from vmc.utils.errors import VmcError
@@ -234,7 +234,7 @@ def test_an_added_token_is_merged_into_the_table_that_an_export_has(model, tmp_p
     embeddings = text.encode_ids(ids_BL).embeddings_BLD
     embeddings.sum().backward()
     assert text.token_embedding.row.grad.abs().sum() > 0
-    export_pipeline(model, model.denoiser(), text, tmp_path / "export", card="")
+    model.export(tmp_path / "export", denoiser=model.denoiser(), text=text, card="")
     assert not [file for file in (tmp_path / "export").rglob("*.json") if str(model.path) in file.read_text()]
     with quiet_loading():
         opened = WanPipeline.from_pretrained(tmp_path / "export")

@@ -64,7 +64,7 @@ def test_a_yaml_may_list_texts_and_mappings(runs):
 
 
 def test_commas_between_runs_are_no_choices_of_a_sweep():
-    from vmc.config.free_text import quote_free_text
+    from vmc.config.command import quote_free_text
 
     assert quote_free_text(["-m", "runs=[a:1,b:2]", "seed=0,1"]) == ["-m", 'runs="[a:1,b:2]"', "seed=0,1"]
 

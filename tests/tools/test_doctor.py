@@ -13,7 +13,7 @@ import torch
 from vmc import doctor
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
-from vmc.models.pipelines import families
+from vmc.models.base import families
 from vmc.tools import planned_run as looked_at
 from vmc.tools import software
 from vmc.tools.downloads import SOURCES

@@ -7,8 +7,8 @@ import torch
 from diffusers import TextToVideoSDPipeline
 from safetensors.torch import load_file
 
+from vmc.models.base import families
 from vmc.models.parameters import ParameterSubset
-from vmc.models.pipelines import families
 from vmc.models.unet3d import ZEROSCOPE, UNet3D
 from vmc.tools import full_size as written
 from vmc.tools.full_size import count, random_folder, random_network

@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from PIL import Image
 
 from vmc.config.checks import check_complete
+from vmc.config.command import quote_free_text
 from vmc.config.folders import config_folder
-from vmc.config.free_text import quote_free_text
 from vmc.data.folder import VideoFolder
 from vmc.data.jester import Jester, check_split
 from vmc.data.video import count_frames

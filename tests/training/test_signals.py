@@ -11,8 +11,8 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from vmc.runs.folder import RunFolder, read_state
 from vmc.runs.mirror import NoMirror
 from vmc.train import main
+from vmc.training.callbacks import STOPPING, StopOnSignal
 from vmc.training.hardware import Hardware
-from vmc.training.signals import STOPPING, StopOnSignal
 
 
 @pytest.fixture

@@ -14,13 +14,11 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.evaluation.generation import TunedModel
 from vmc.models.token import MotionToken
 from vmc.runs.folder import RunFolder
-from vmc.training import graphs, session
+from vmc.training import session
 from vmc.training.batches import Batch, ClipGroup
-from vmc.training.graphs import StaticStep, tensors
 from vmc.training.hardware import Hardware
-from vmc.training.masters import MasterWeights
-from vmc.training.module import MotionModule
-from vmc.training.optimizers import in_one_kernel, keep_kernels
+from vmc.training.module import MotionModule, StaticStep, tensors
+from vmc.training.optimizers import MasterWeights, in_one_kernel, keep_kernels
 from vmc.training.session import Session
 from vmc.utils.errors import VmcError
 
@@ -181,7 +179,7 @@ def test_what_keeps_a_step_from_becoming_a_graph_is_logged(planned, overrides, r
 
 
 def test_a_large_denoiser_becomes_no_graph(planned, monkeypatch, caplog):
-    monkeypatch.setattr(graphs, "LARGEST", 10)
+    monkeypatch.setattr(session, "LARGEST", 10)
     with caplog.at_level("INFO"):
         assert planned().module().static_step is None
     assert "parameters, more than 10: every step launches its own kernels" in caplog.text

@@ -1,1 +1,1 @@
-"""All that knows Hydra: command lines, composed configs, what they may hold, and configs that come from a run."""
+"""All that knows Hydra: command lines, composed configs and their checks, and configs that come from a run."""

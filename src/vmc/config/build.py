@@ -1,6 +1,6 @@
-"""What a composed config describes, made: the only place where classes are made of its groups.
+"""Builds the objects that a composed config describes.
 
-It imports torch and all that runs are made of, so entry points import it when everything else has been checked.
+It imports torch and all parts of a run, so entry points import it only after everything else has been checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-import vmc.config.folders  # noqa: F401 - registers what configs compute
+import vmc.config.folders  # noqa: F401 - registers the resolvers of configs
 from vmc.data.clips import NoClips, fill
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, first_of_each, read_prompts, spread
@@ -19,8 +19,8 @@ from vmc.evaluation.controls import Pretrained
 from vmc.evaluation.synthetic import BaseVideos
 from vmc.models.token import MotionToken
 from vmc.runs.folder import RunFolder
+from vmc.training.delta import MergedDeltas
 from vmc.training.experiment import Experiment
-from vmc.training.merging import MergedDeltas
 from vmc.training.regularization import NoRegularization
 from vmc.training.session import Session
 from vmc.training.subject import NoSubject
@@ -31,8 +31,8 @@ Config = Mapping[str, Any] | DictConfig
 
 
 def build_part(config: Config, key: str, **more: Any) -> Any:
-    """What stands under a dotted key, such as `metrics.classifier`, made where it describes an object, with `more`
-    arguments; None where nothing does.
+    """The value of a dotted key, such as `metrics.classifier`, built with `more` arguments if it describes an object;
+    None if the key is missing.
     """
     tree = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     node = OmegaConf.select(tree, key, throw_on_missing=False)
@@ -40,7 +40,7 @@ def build_part(config: Config, key: str, **more: Any) -> Any:
 
 
 def build_parts(config: Config, keys: Sequence[str]) -> dict[str, Any]:
-    """What stands under several keys, made; whatever a class refuses is a VmcError, and nothing is loaded for it."""
+    """The values of several keys, built; any error of a class is a VmcError. Nothing is loaded."""
     made = {}
     for key in keys:
         try:
@@ -53,17 +53,17 @@ def build_parts(config: Config, keys: Sequence[str]) -> dict[str, Any]:
 def _make(node: Any, **more: Any) -> Any:
     try:
         return instantiate(node, **more)
-    except InstantiationException as error:  # Hydra's, around what the class says
+    except InstantiationException as error:  # Hydra wraps the error of the class
         if isinstance(error.__cause__, VmcError):
             raise error.__cause__ from None
         raise
 
 
 def build_experiment(config: Config, *, merged: MergedDeltas | None = None) -> Experiment:
-    """The parts that training, evaluating and generating share.
+    """Build the parts that training, evaluation and generation share.
 
     Args:
-        config: composed and checked, of any command; without data there are no clips, without metrics no scores.
+        config: a checked config of any command; without `data` there are no clips, without `metrics` no scores.
         merged: several runs, whose words captions and prompts may use; the config is that of the first.
     """
     data = _make(config["data"]) if "data" in config else None
@@ -99,12 +99,12 @@ def build_experiment(config: Config, *, merged: MergedDeltas | None = None) -> E
 
 
 def build_regularization(config: Config, **given: Any) -> Any:
-    """The regularization clips, with what no config has: the run's source, its seed and its base model's videos."""
+    """Build the regularization, with what no config has: the run's source, seed and base model's videos."""
     return _make(config["regularization"], _partial_=True)(**given)
 
 
 def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
-    """A training, or where no parameters are trained the scoring of the base model alone."""
+    """Build a training run, or if no parameters are trained the evaluation of the base model."""
     experiment = build_experiment(config)
     if config.get("parameters") is None:
         if config["init"] is not None:
@@ -118,7 +118,7 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
         subset=_make(config["parameters"]),
         timestep_sampler=_make(config["timesteps"]),
         objective=_make(config["objective"]),
-        # Plain lists: the optimizer keeps its settings in its state, and a checkpoint with a ListConfig does not load.
+        # Plain lists, because these settings are saved with the optimizer, and no checkpoint with a ListConfig loads.
         optimizer=_make(config["optimizer"], _convert_="all"),
         lr_schedule=_make(config["lr_schedule"]),
         mirror=_make(config["logger"]),
@@ -128,18 +128,18 @@ def build_session(config: Config, run: RunFolder) -> Session | Pretrained:
 
 
 def threshold_of(config: Config) -> float | None:
-    """The appearance score at which the run stops; None without a metric of appearance, whatever the stack says."""
+    """The appearance score at which the run stops; always None without a metric of appearance."""
     scores = config.get("metrics") or {}
     return config["stop"]["appearance"] if _is_scored(config) and scores.get("appearance") is not None else None
 
 
 def _is_scored(config: Config) -> bool:
-    """Whether a training is evaluated on its way; other commands have no such key."""
+    """Whether a training run is evaluated while it trains; true for other commands, which have no such key."""
     return bool(config.get("evaluate_every", True))
 
 
 def _prompts(config: Config, motion: Motion, token: MotionToken) -> list[Prompt]:
-    """The test set of a run, or what `vmc.generate` is asked for; none where nothing is scored."""
+    """The test set of a run, or the prompts of `vmc.generate`; none if nothing is scored."""
     if config.get("prompt") is not None:
         return [Prompt(text=fill(config["prompt"], **token.words), seed=seed) for seed in config["seeds"]]
     if not _is_scored(config):

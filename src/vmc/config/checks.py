@@ -1,6 +1,6 @@
-"""What is refused of a composed config before anything is built: overlays, missing values, keys, values, folders.
+"""Checks of a composed config before anything is built: overlays, missing values, keys, values, folders.
 
-A value of a class must be of the type that its argument is annotated with, any other of the type of its default.
+An argument of a class must have its annotated type, any other value the type of its default.
 """
 
 import math
@@ -15,31 +15,30 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vmc.config.folders import check_name, group_files
-from vmc.config.free_text import is_path
-from vmc.config.schema import ANYTHING, INSTRUCTIONS, OVERLAYS, arguments, join, schema_of, walk
+from vmc.config.schema import ANYTHING, INSTRUCTIONS, OVERLAYS, arguments, is_path, join, schema_of, walk
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import cache_root
 from vmc.utils.plain_yaml import read_yaml
 
 NAMES = ("arm", "motion.name", "stack_name")
-"""Names of folders."""
+"""Keys whose values become names of folders."""
 GROUPS = (
     *("model", "data", "motion", "token", "parameters", "objective", "timesteps", "regularization", "subject"),
     *("optimizer", "lr_schedule", "metrics", "sampler", "trainer", "logger", "prompts"),
 )
-"""Groups of which classes are made."""
+"""Groups that describe objects."""
 REMEDIES = {
     "data.path": "data.path=FOLDER, of Jester (`python -m vmc.prepare jester FOLDER` verifies it) or, with data=videos,"
     " of your own clips",
     "subject.path": "subject.path=FOLDER, of still images",
 }
-"""What is given for a key that has no default, where its name does not say it."""
+"""What to give for keys without a default, if their name does not say it."""
 GIVEN_LATER = {"regularization": ("source", "seed", "base_videos")}
-"""Arguments that no config has: the run hands them on."""
+"""Arguments that no config has, because the run passes them."""
 NULLABLE = ("parameters", "figures.*")
-"""Keys, by pattern, that may be null where a YAML has a mapping: nothing is trained, a figure is not drawn."""
+"""Patterns of keys that may be null in place of a mapping: nothing is trained, a figure is not drawn."""
 TYPES: dict[str, Any] = {
-    # Of keys outside of any class whose default is null or a list. All others have the type of their default.
+    # Of keys outside of classes, whose default is null or a list. All others have the type of their default.
     **dict.fromkeys(("cache", "control", "export", "init", "prompt", "push", "run", "videos"), str | None),
     **dict.fromkeys(
         ("batch_size", "generation_batch", "step", "prompts.limit", "prompts.each", "figure3.seed", "choice.pairs"),
@@ -57,7 +56,7 @@ TYPES: dict[str, Any] = {
 }
 LARGEST = 2**63 - 1
 BOUNDS: dict[tuple[str, ...], tuple[float, float, str]] = {
-    # Of numbers, by the patterns of their keys; both ends belong to them.
+    # Of numbers, by patterns of their keys; both bounds are allowed.
     ("seed", "seeds.*", "prompts.seeds.*", "figure3.seed"): (0, LARGEST, f"a whole number from 0 to {LARGEST}"),
     ("*.learning_rate", "optimizer.lr", "rates.*"): (0, math.inf, "a rate of 0 or more"),
     ("optimizer.betas.*",): (0, math.nextafter(1, 0), "a number from 0 to below 1"),
@@ -67,18 +66,18 @@ BOUNDS: dict[tuple[str, ...], tuple[float, float, str]] = {
 WORDS: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 WORDS |= {types.NoneType: "null", None: "null"}
 PLAIN: dict[Any, Any] = {bool: bool, int: int, float: int | float, str: str, Path: str}
-"""Types of arguments -> what stands for them in a config."""
+"""Types of arguments -> their types in a config."""
 
 
 # --- what a command checks --------------------------------------------------------------------------------------------
 
 
 def check_overlays(config: DictConfig, chosen: Mapping[str, Any]) -> None:
-    """Refuse an unknown overlay, and two together, which would compose silently, the last one winning; `chosen` is
-    Hydra's choice of each group.
+    """Raise a VmcError for an unknown overlay, and for two, of which the last would silently win; `chosen` is Hydra's
+    choice of each group.
     """
     for kind in OVERLAYS:
-        if kind in config:  # no overlay of that name: Hydra took it for a new key
+        if kind in config:  # Hydra takes an unknown overlay for a new key
             raise VmcError(f"+{kind}={config[kind]} is unknown; --help lists the overlays there are")
     if all(kind in chosen for kind in OVERLAYS):
         both = " and ".join(f"+{kind}={chosen[kind]}" for kind in OVERLAYS)
@@ -86,18 +85,18 @@ def check_overlays(config: DictConfig, chosen: Mapping[str, Any]) -> None:
 
 
 def check_complete(config: DictConfig) -> None:
-    """Refuse a config in which a value that has no default is not set."""
+    """Raise a VmcError if a value without a default is not set."""
     for name in missing_keys(config):
         raise VmcError(f"{name} is not set and has no default; give {REMEDIES.get(name, f'{name}=...')}")
 
 
 def missing_keys(config: DictConfig) -> list[str]:
-    """Dotted keys without a value. `OmegaConf`'s own fails where one value refers to another that is missing."""
+    """Dotted keys without a value. OmegaConf's own function fails if a value refers to one that is missing."""
     return [key for key, value in walk(OmegaConf.to_container(config)) if value == "???"]
 
 
 def fill_missing(config: DictConfig) -> list[str]:
-    """Put `not-given` in the place of every value that is missing, so that the others can be checked; the keys."""
+    """Replace missing values by `not-given`, so that the others can be checked; returns their keys."""
     missing = missing_keys(config)
     for key in missing:
         OmegaConf.update(config, key, "not-given")
@@ -105,11 +104,11 @@ def fill_missing(config: DictConfig) -> list[str]:
 
 
 def check_config(config: DictConfig, command: str) -> None:
-    """Refuse keys that nothing reads, and values that cannot be; cheap, as no class is imported for it.
+    """Raise a VmcError for unknown keys and invalid values, without importing their classes.
 
     Args:
-        config: as it was composed, wherever its keys come from. A `~` in its paths becomes the home folder, and the
-            optimizer loses what a YAML sets for another class.
+        config: the composed config. A `~` in its paths is replaced by the home folder, and the optimizer loses settings
+            that a YAML made for another class.
         command: train, generate, evaluate or report.
     """
     for key, value in walk(OmegaConf.to_container(config)):
@@ -126,17 +125,17 @@ def check_config(config: DictConfig, command: str) -> None:
 
 
 def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
-    """Remove what a group's YAML sets for its own class where another is chosen that does not take it.
+    """Remove settings that a group's YAML makes for its own class, if another class is chosen that does not take them.
 
-    So `optimizer._target_=torch.optim.SGD` needs no `~optimizer.betas`. What was given otherwise than a YAML has it is
-    left, and refused by `check_parts`.
+    So `optimizer._target_=torch.optim.SGD` needs no `~optimizer.betas`. Values that no YAML has are kept, for
+    `check_parts` to refuse.
     """
     node: Any = OmegaConf.to_container(config[group], resolve=False) if config.get(group) is not None else {}
     if not isinstance(node, dict) or not isinstance(target := node.get("_target_"), str):
         return
     settings = [read_yaml(file, remedy="correct it") or {} for file in group_files(group)]
     if any(one.get("_target_") == target and node.keys() <= one.keys() for one in settings):
-        return  # its own; nothing is imported for it
+        return  # the class of a YAML, which need not be imported
     if ANYTHING not in (taken := arguments(target)):
         given = {key for key, value in node.items() if any(key in one and one[key] == value for one in settings)}
         with open_dict(config):
@@ -145,14 +144,14 @@ def drop_keys_of_another_class(config: DictConfig, group: str) -> None:
 
 
 def check_parts(config: DictConfig, groups: Sequence[str] = GROUPS) -> None:
-    """Check the values of every group by its class, which is imported for it."""
+    """Check the values of every group by its class, which this imports."""
     plain = resolved(config)
     for group in groups:
         check_part(plain.get(group), group)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """A config as plain dicts and lists, in which every value that refers to another is that one."""
+    """A config as plain dicts and lists, with interpolations resolved."""
     try:
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
@@ -164,7 +163,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def check_place(key: str, path: str | Path, *, read_only: bool = False) -> None:
-    """Refuse a folder of a setting that cannot be made or written to; one that is there may be `read_only`."""
+    """Raise a VmcError for a folder that cannot be created or written to; an existing one may be `read_only`."""
     folder = Path(path)
     if not str(path).strip() or "\0" in str(path):
         raise VmcError(f"{key} is '{path}', which names no folder; give one")
@@ -180,7 +179,7 @@ def check_place(key: str, path: str | Path, *, read_only: bool = False) -> None:
 
 
 def check_cache(cache: str | None) -> None:
-    """Refuse a folder of caches that cannot be made. One that is there may be another's, to be read alone."""
+    """Raise a VmcError for a cache folder that cannot be created. An existing one may be somebody else's, read-only."""
     named = "cache" if cache else "VMC_CACHE" if os.environ.get("VMC_CACHE") else "the user's cache folder"
     check_place(named, cache or cache_root(), read_only=True)
 
@@ -189,11 +188,11 @@ def check_cache(cache: str | None) -> None:
 
 
 def check_free_values(config: Mapping[str, Any], tree: Mapping[str, Any]) -> None:
-    """Check all numbers by `BOUNDS`, and the values that belong to no class by `TYPES` and their defaults.
+    """Check all numbers by `BOUNDS`, and values outside of classes by `TYPES` and their defaults.
 
     Args:
         config: a composed config as plain dicts.
-        tree: the keys of the YAMLs with their values, in the same shape.
+        tree: the keys of the YAMLs with their values, in the same structure.
     """
     for key, value in walk(config):
         if not isinstance(value, int | float):
@@ -227,7 +226,7 @@ def _check_types(config: Mapping[str, Any], tree: Mapping[str, Any], place: str)
 
 
 def check_part(node: Any, place: str) -> None:
-    """Check the arguments of the class that a part of a config names, and of those below it; `place` is its key."""
+    """Check the arguments of the class in a part of a config, and of the classes below it; `place` is its key."""
     if not isinstance(node, Mapping):
         return
     target = node.get("_target_")
@@ -253,7 +252,7 @@ def check_part(node: Any, place: str) -> None:
 
 
 def check_value(key: str, value: Any, kind: Any) -> None:
-    """Refuse a value that is not of the type that an argument is annotated with."""
+    """Raise a VmcError for a value that does not have the annotated type of its argument."""
     if _fits(value, kind):
         return
     wanted, hint = get_args(kind) or (kind,), ""
@@ -265,7 +264,7 @@ def check_value(key: str, value: Any, kind: Any) -> None:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a plain value may be handed to an argument of a type."""
+    """Whether a plain value may be passed to an argument of a type."""
     made, inner = get_origin(kind) or kind, get_args(kind)
     if isinstance(value, Mapping) and "_target_" in value:
         return True  # what its class makes is checked when it is made
@@ -277,12 +276,12 @@ def _fits(value: Any, kind: Any) -> bool:
         return value is None
     if made in PLAIN:
         return isinstance(value, PLAIN[made]) and isinstance(value, bool) == (made is bool)
-    if made in (Any, object) or not isinstance(made, type):  # the last is what nobody can tell
+    if made in (Any, object) or not isinstance(made, type):  # such as a type variable
         return True
     if issubclass(made, Mapping):
         return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values() if len(inner) == 2)
     if not issubclass(made, Sequence) or not isinstance(value, list | tuple):
-        return False  # an object of a class, which a `_target_` makes
+        return False  # an object, which only a `_target_` makes
     if len(inner) > 1 and inner[-1] is not Ellipsis:
         return len(value) == len(inner) and all(map(_fits, value, inner))
     return all(_fits(one, inner[0]) for one in value) if inner else True

@@ -1,7 +1,7 @@
-"""Where configs and sweeps lie, names that become names of folders, and what configs compute.
+"""The folders of configs and sweeps, names that become names of folders, and the resolvers of configs.
 
-A folder of one's own, with the same groups as the one that ships (`objective/mine.yaml`), is given to a command as
-`--config-dir DIR`, or to any of them as the override `hydra.searchpath=[DIR]`.
+A user's own folder, with the same groups as the one that ships (`objective/mine.yaml`), is given to an entry point as
+`--config-dir DIR`, or to any command as the override `hydra.searchpath=[DIR]`.
 """
 
 import re
@@ -17,13 +17,13 @@ from vmc.utils.errors import VmcError
 
 
 def config_folder() -> Path:
-    """The configs: inside the package when it is installed, beside `src` in a checkout."""
+    """The folder of configs: inside the package if it is installed, beside `src` in a checkout."""
     installed = Path(__file__).parents[1] / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def config_folders() -> tuple[Path, ...]:
-    """The configs that ship, and the folders in which the command's other YAMLs are looked for."""
+    """The folder of the configs that ship, and the further ones on the command's search path."""
     found = [config_folder().resolve()]
     if HydraConfig.initialized():
         sources = HydraConfig.get().runtime.config_sources
@@ -32,7 +32,7 @@ def config_folders() -> tuple[Path, ...]:
 
 
 def group_names() -> list[str]:
-    """The groups that there are, Hydra's own left out."""
+    """The names of all groups, without Hydra's own."""
     return sorted(path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "hydra")
 
 
@@ -43,24 +43,24 @@ def group_files(group: str, folders: Sequence[Path] | None = None) -> list[Path]
 
 
 def package_of(text: str, group: str) -> str:
-    """Where the keys of a group's YAML go, as its first line says; empty for the outermost level."""
+    """The package of a group's YAML, as its first line says; empty for the outermost level."""
     given = re.match(r"#\s*@package\s+(\S+)", text)
     return "" if given and given[1] == "_global_" else given[1] if given else group
 
 
 def sweeps_folder() -> Path:
-    """The sweeps that ship, beside the configs."""
+    """The folder of the sweeps that ship, beside the configs."""
     return config_folder().parent / "sweeps"
 
 
 def find_sweep(arguments: Sequence[str]) -> list[str]:
-    """Where the arguments name a sweep that ships (`--config-name ablations`), tell Hydra its folder too.
+    """Add the folder of a sweep that ships to arguments that name one (`--config-name ablations`).
 
-    `-m` comes first: Hydra's parser takes no option that stands between overrides.
+    `-m` is moved to the front, because Hydra's parser does not accept options between overrides.
     """
     multirun = [text for text in arguments if text in MULTIRUN]
     others = [text for text in arguments if text not in multirun]
-    options: dict[str, str] = {}  # `--name value` or `--name=value`; the first counts, and none has none after it
+    options: dict[str, str] = {}  # `--name value` or `--name=value`, of which the first counts
     for argument, following in zip(others, [*others[1:], ""], strict=False):
         name, equals, value = argument.partition("=")
         options.setdefault(name, value if equals else following)
@@ -71,13 +71,13 @@ def find_sweep(arguments: Sequence[str]) -> list[str]:
 
 
 MULTIRUN = ("-m", "--multirun")
-LONGEST = 100  # bytes of a name; a file system takes 255, and temporary names are longer
+LONGEST = 100  # bytes of a name; a file system allows 255, and temporary names are longer
 SPACING = 2.0
 """Factor between neighbours in a search for rates."""
 
 
 def check_name(key: str, name: Any) -> None:
-    """Raise a VmcError where the value of a setting cannot be the name of one folder, with the nearest that can."""
+    """Raise a VmcError if the value of a setting cannot be the name of a folder, with a similar one that can."""
     text = str(name)
     if not text or text != safe_name(text, keep="@=+~,() '&!#$%;[]{}"):
         offered = safe_name(text) or "another"
@@ -85,7 +85,7 @@ def check_name(key: str, name: Any) -> None:
 
 
 def safe_name(text: str, *, keep: str = "@") -> str:
-    """The text as the name of one folder: letters, digits, `._-` and those to keep; empty where none is left."""
+    """The text as the name of a folder: only letters, digits, `._-` and the characters in `keep`; may be empty."""
     known = unicodedata.normalize("NFC", text)
     name = re.sub(rf"[^\w.\-{re.escape(keep)}]+", "_", known).lstrip("._ ").rstrip(". ")
     while len(name.encode()) > LONGEST:
@@ -94,12 +94,12 @@ def safe_name(text: str, *, keep: str = "@") -> str:
 
 
 def around(rate: float) -> str:
-    """The values of a sweep over a rate, in configs `${around:${rates.method}}`: one below it, it, one above it."""
+    """The values of a sweep around a rate, in configs `${around:${rates.method}}`: one below, itself, one above."""
     return ",".join(f"{value:.2g}" for value in (rate / SPACING, rate, rate * SPACING))
 
 
 def name_of_clips(*, _root_: DictConfig) -> str:
-    """What a motion is called that nobody has named: as its folder of clips, or its class in a data set of many."""
+    """The default name of a motion: that of its folder of clips, or of its class in a data set of many."""
 
     def said(key: str) -> str:
         value = OmegaConf.select(_root_, key, throw_on_missing=False)

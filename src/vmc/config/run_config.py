@@ -1,8 +1,8 @@
-"""The config of a run folder: which classes it may name, and taking it in place of what the command line composed.
+"""The config of a run folder: which classes it may name, and using it in place of what the command line composed.
 
-A `_target_` is called. One that was typed here, or stands in a YAML of this machine, is the user's own choice. One in a
-run folder came with the folder, which people share: a YAML of this machine must name it at the same place, unless the
-user trusts the run.
+A `_target_` is called. One that was typed, or is in a YAML of this machine, is the user's own choice. One in a run
+folder, which people share, must also be named by a YAML of this machine at the same place, unless the user trusts the
+run.
 """
 
 import copy
@@ -24,16 +24,16 @@ from vmc.utils.text_files import shortened
 log = logging.getLogger(__name__)
 
 CODE = "trust"
-"""The key of a class by which a file's own code may run."""
+"""The argument of a class that lets a file's own code run."""
 TRUST = "give trust=true if you made the run or know who did"
 FRAMES = ("frames", "size", "fps")
-"""What a run's clips, and so its model's videos, were made with."""
+"""Settings of a run's clips, and so of its model's videos."""
 NEEDED = {"prompts": ("file", "limit", "seeds"), "stop": ("appearance",)}
-"""Keys of parts that no class is made of."""
+"""Required keys of parts that describe no object."""
 
 
-def allowed(place: str, target: Any) -> bool:
-    """Whether a `_target_` may stand at a place, such as `metrics.classifier`, of a run's config."""
+def is_allowed(place: str, target: Any) -> bool:
+    """Whether a run's config may have a `_target_` at a place, such as `metrics.classifier`."""
     if place == "optimizer" and isinstance(target, str) and (found := re.fullmatch(r"torch\.optim\.(\w+)", target)):
         import torch
 
@@ -43,13 +43,13 @@ def allowed(place: str, target: Any) -> bool:
 
 
 def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> None:
-    """Refuse what a part of a run's config would run or look up beside building what its group is for.
+    """Raise a VmcError if a part of a run's config would run code or look up values beyond what its group is for.
 
     Args:
         node: the part, as plain dicts and lists.
         place: its dotted key.
-        source: the file it comes from, for messages.
-        trust: whatever class it names is the user's own wish.
+        source: the file that it comes from, for messages.
+        trust: whether it may name any class.
     """
     for key, value in walk(node, place):
         parent, _, name = key.rpartition(".")
@@ -61,7 +61,7 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
             continue
         if name == CODE and value is not False:
             raise VmcError(f"{source} has {key}: {value}, which runs the code of a file; {TRUST}")
-        if name == "_target_" and not allowed(parent, value):
+        if name == "_target_" and not is_allowed(parent, value):
             raise VmcError(
                 f"{source} has {key}: {shortened(str(value))}, which is no class that a YAML here names for {parent};"
                 f" {TRUST}, or its YAML's folder as --config-dir"
@@ -72,7 +72,7 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
 
 
 def build_foreign(node: Any, place: str, *, source: str, trust: bool = False, **more: Any) -> Any:
-    """What a part of a run's config describes, with `more` arguments, built once `check_foreign` finds it harmless."""
+    """Build what a part of a run's config describes, with `more` arguments, after `check_foreign`."""
     from hydra.utils import instantiate
 
     check_foreign(node, place, source=source, trust=trust)
@@ -81,35 +81,35 @@ def build_foreign(node: Any, place: str, *, source: str, trust: bool = False, **
 
 
 def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
-    """Put the run's own choices under `keys` in place; the command line has the last word on single values.
+    """Replace the values of `keys` by those of a run; single values on the command line have precedence.
 
     Args:
-        config: as it was composed; it is changed.
+        config: the composed config, which is changed.
         run: the run's folder.
-        keys: groups and other keys of the outermost level; another choice of one of them is refused.
+        keys: groups and other keys of the outermost level; choosing one of them on the command line is a VmcError.
     """
     from vmc.runs.folder import read_config
 
-    ours = checked(read_config(run), keys, source=str(run / "config.yaml"), trust=bool(config.get("trust")))
+    ours = check_run_config(read_config(run), keys, source=str(run / "config.yaml"), trust=bool(config.get("trust")))
     given = [str(text).lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task]
     said = {key: OmegaConf.select(config, key) for key in given if key.partition(".")[0] in keys and "." in key}
     OmegaConf.set_struct(config, False)
-    if "metrics" in keys:  # those that are added here stay beside the run's own
+    if "metrics" in keys:  # metrics that the command line adds are kept beside the run's own
         own = schema_of("train").tree["metrics"]
         ours["metrics"] |= {name: node for name, node in config.metrics.items() if name not in own}
     for key in keys:
         if key not in given:
             config[key] = ours[key]
-        elif key not in ("trainer", "prompts"):  # a run made on a GPU goes on a CPU; another test set is no other run
+        elif key not in ("trainer", "prompts"):  # which do not change what was learned
             raise VmcError(f"{key} is given with run={run}, which brings its own; leave it out")
     for key, value in said.items():
         OmegaConf.update(config, key, value, merge=False)
 
 
 def choose_runs(config: DictConfig) -> list[ScaledRun]:
-    """The runs that `runs` names, to be merged; none where it names none.
+    """The runs to be merged that `runs` names; none if it is null.
 
-    One alone that counts as it was trained becomes the config's `run`, with its step, and so is that run to the bit.
+    A single run with a scale of 1 becomes the config's `run` and `step`, so that its weights are exact.
     """
     if config.runs is None:
         return []
@@ -124,13 +124,13 @@ def choose_runs(config: DictConfig) -> list[ScaledRun]:
     return []
 
 
-def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = False) -> dict[str, Any]:
-    """The parts of a run's config that are taken over, nothing in which runs or looks up anything.
+def check_run_config(config: Any, keys: Sequence[str], *, source: str, trust: bool = False) -> dict[str, Any]:
+    """The parts of a run's config that are taken over, checked by `check_foreign` and for their values.
 
     Args:
-        config: the run's, as it was read.
+        config: the run's config, as it was read.
         keys: groups and other keys of the outermost level.
-        source, trust: as those of `check_foreign`.
+        source, trust: as in `check_foreign`.
     """
     if not isinstance(config, Mapping):
         raise VmcError(f"{source} is no config of vmc.train; give the output folder of vmc.train")
@@ -145,7 +145,7 @@ def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = Fals
             if not isinstance(config[key], Mapping) or name not in config[key]:
                 raise VmcError(f"{source} has no {key}.{name}; make the run anew, or correct the file")
     ours = _known_alone({key: config[key] for key in keys}, trust=trust)
-    # The run's clips may have been of another length or size than the model's own.
+    # The run's clips may have another length or size than the model's own.
     ours["model"] |= {key: config["data"][key] for key in FRAMES if key in config["data"]}
     ours["trainer"] |= {"devices": 1, "strategy": "auto"}
     try:
@@ -158,15 +158,15 @@ def checked(config: Any, keys: Sequence[str], *, source: str, trust: bool = Fals
 
 
 def _known_alone(config: Mapping[str, Any], *, trust: bool) -> dict[str, Any]:
-    """A run's config without the keys that this version does not know; which, the log says.
+    """A run's config without keys that this version does not know, which are logged.
 
-    Where it is trusted, the parts of a class of one's own are left as they are.
+    In a trusted config, the parts of a user's own class are kept as they are.
     """
     kept: Any = copy.deepcopy(dict(config))
     for key in list(schema_of("train").unknown(kept)):
         parent, _, name = key.rpartition(".")
         node = find(kept, parent)
-        if trust and isinstance(node, Mapping) and not allowed(parent, node.get("_target_")):
+        if trust and isinstance(node, Mapping) and not is_allowed(parent, node.get("_target_")):
             continue
         if not isinstance(node, dict) or name not in node:  # a name with a dot in it
             raise VmcError(f"the run's config has {key}, which no run of this project has; make the run anew")

@@ -1,6 +1,6 @@
-"""Which keys there are: those of the YAMLs, all choices of a group together, and the arguments of their classes.
+"""The known keys: those in the YAMLs of all choices of each group, and the arguments of their classes.
 
-The YAMLs are those that ship and those of the command's `--config-dir` and `hydra.searchpath`.
+The YAMLs are those that ship, and those in the command's `--config-dir` and `hydra.searchpath`.
 """
 
 import difflib
@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,34 +19,47 @@ from vmc.utils.errors import VmcError
 from vmc.utils.plain_yaml import read_yaml
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
-"""Keys that Hydra follows in place of handing them on."""
+"""Keys that Hydra itself interprets."""
 OVERLAYS = ("ablation", "baseline")
-"""Groups that a training adds with a plus."""
+"""Groups that are added to a training command with a plus."""
 FREE = ("hydra", "prompts.known", "figures")
-"""Keys of no class below which any key may stand."""
+"""Keys outside of classes, below which any key is allowed."""
 LISTS = ("metrics",)
-"""Groups in which a class, or null, may stand under any key."""
+"""Groups in which any key may hold a class or null."""
 ABSENT = object()
 EXTRAS = {"bitsandbytes": "pip install 'vmc[bnb]', or use optimizer=adamw"}
-"""Packages of classes that YAMLs name, which extras of the project install -> what to do where one is not there."""
+"""Packages that extras of the project install -> what to do if a YAML names a class of one that is missing."""
 ALTERNATIVE = re.compile(r"\b[A-Za-z_]\w*(?:\.\w+){2,}")
-"""A dotted name in the comment on the line of a `_target_`, or below it: what may stand there too."""
+"""A dotted name in the comment on the line of a `_target_` or below it, which is allowed as well."""
 NAMED = re.compile(r"_target_: *([\w.]+)(.*(?:\n\s*#.*)?)")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+FREE_TEXT = (
+    *("prompt", "motion.caption", "motion.label", "motion.language", "motion.prompt", "subject.caption", "token.word"),
+    *("token.further.subject.word", "figure3.subject", "choice.motion", "choice.text"),
+)
+"""Keys whose value is always text."""
+PATHS = (
+    *("output", "init", "run", "runs", "videos", "cache", "export", "data.path", "data.source.regularization_path"),
+    *("model.path", "prompts.file", "regularization.path", "regularization.csv", "subject.path", "choice.key"),
+    *("metrics.*.path", "metrics.classifier.labels"),
+)
+"""Keys whose value is a path, in which `~` is the home folder and `${key}` refers to another key."""
+NAME_KEYS = ("arm", "motion.name", "logger.name", "logger.project", "logger.group")
+"""Keys whose value is a name, quoted like a path."""
 ANYTHING = "**"
-"""Stands among the arguments of a class that takes any."""
+"""Among the arguments of a class: it takes any."""
 
 
 # --- nested keys ------------------------------------------------------------------------------------------------------
 
 
 def join(place: str, name: object) -> str:
-    """The dotted key of a name below a place; the outermost place is empty."""
+    """The dotted key of a name below a place, which is empty for the outermost level."""
     return f"{place}.{name}" if place and name else f"{place}{name}"
 
 
 def walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key below a place with its value; the places of a list count as keys."""
+    """Every dotted key below a place with its value; the indices of a list count as keys."""
     items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
     for name, value in items:
         yield (key := f"{place}.{name}" if place else str(name)), value
@@ -53,7 +67,7 @@ def walk(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def find(tree: Any, key: str) -> Any:
-    """What stands in nested dicts under a dotted key; `ABSENT` where nothing does."""
+    """The value of a dotted key in nested dicts, or `ABSENT`."""
     for part in key.split(".") if key else ():
         if not isinstance(tree, Mapping) or part not in tree:
             return ABSENT
@@ -61,18 +75,23 @@ def find(tree: Any, key: str) -> Any:
     return tree
 
 
+def is_path(key: str) -> bool:
+    """Whether the value of a dotted key is a path."""
+    return any(fnmatchcase(key, pattern) for pattern in PATHS)
+
+
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
 @cache
 def arguments(target: str) -> Mapping[str, inspect.Parameter]:
-    """The arguments of a class or function by its dotted name, which is imported; `ANYTHING` where it takes any."""
+    """Import a class or function by its dotted name and return its arguments; `ANYTHING` is one if it takes any."""
     module, _, name = target.rpartition(".")
     try:
         called = getattr(import_module(module), name)
         try:
             found = inspect.signature(called, eval_str=True)
-        except Exception:  # types that are imported for checkers of types alone, or that are none
+        except Exception:  # annotations that cannot be evaluated
             found = inspect.signature(called)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         remedy = EXTRAS.get(module.partition(".")[0], "give the dotted name of a class that is installed")
@@ -81,21 +100,21 @@ def arguments(target: str) -> Mapping[str, inspect.Parameter]:
 
 
 def named_targets() -> Mapping[str, frozenset[str]]:
-    """The classes that YAMLs of this machine name at each place: `metrics.classifier`; `PLACE.*` are a list's items."""
+    """The classes that YAMLs of this machine name, by place (`metrics.classifier`); `PLACE.*` are items of a list."""
     return _named(config_folders())
 
 
 @cache
 def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
-    other_place: dict[str, str] = {}  # whose value stands there: sampler: ${sampler}
-    # Of no other folders: below one that is given may lie runs of somebody else.
+    other_place: dict[str, str] = {}  # places that refer to another, as in `sampler: ${sampler}`
+    # Only the groups of each folder are read, because below it may be runs of somebody else.
     files = [(group, file) for group in group_names() for file in group_files(group, folders)]
     for group, file in [*(("", file) for file in config_folder().glob("*.yaml")), *files]:
         try:
             content, text = _read(file), file.read_text(encoding="utf-8")
         except VmcError:
-            continue  # a run that chooses it is told of it
+            continue  # an error for the runs that choose it
         comments = {line[1]: line[2].partition("#")[2] for line in NAMED.finditer(text)}
         for key, value in walk(content, package_of(text, group)):
             parent, _, name = any_item(key).rpartition(".")
@@ -105,14 +124,14 @@ def _named(folders: tuple[Path, ...]) -> dict[str, frozenset[str]]:
                 found[any_item(key)] = {str(value)}
             elif isinstance(value, str) and (same := REFERENCE.fullmatch(value)):
                 other_place[any_item(key)] = same[1]
-    for place, other in other_place.items():  # with all that stands below it
+    for place, other in other_place.items():  # with all places below it
         for below, names in [(below, names) for below, names in found.items() if f"{below}.".startswith(f"{other}.")]:
             found.setdefault(f"{place}{below.removeprefix(other)}", set()).update(names)
     return {place: frozenset(names) for place, names in found.items()}
 
 
 def any_item(key: str) -> str:
-    """A dotted key with `*` in the place of each number of a list's item."""
+    """A dotted key with `*` in place of each index of a list."""
     return ".".join("*" if part.isdecimal() else part for part in key.split("."))
 
 
@@ -121,16 +140,16 @@ def any_item(key: str) -> str:
 
 @dataclass(frozen=True)
 class Schema:
-    """The keys of one command: `tree`, nested keys with a value that a YAML gives, a dict being a mapping of further
-    keys, and `groups`, their names, overlays included.
+    """The keys of a command: `tree` holds them nested, with a value that some YAML gives, and `groups` the names of its
+    groups, overlays included.
     """
 
     tree: Mapping[str, Any]
     groups: tuple[str, ...] = ()
 
     def unknown(self, node: Any, known: Any = None, place: str = "") -> Iterator[str]:
-        """Dotted keys that nothing reads, of a composed config as plain dicts, or of the part of it at a place, where
-        `known` are the keys of the YAMLs.
+        """Dotted keys of a composed config, as plain dicts, that nothing reads; or of its part at a place, where YAMLs
+        have the keys `known`.
         """
         if not isinstance(node, Mapping) or place in FREE:
             return
@@ -141,7 +160,7 @@ class Schema:
                 continue
             key = join(place, name)
             below = known.get(name, ABSENT) if isinstance(known, Mapping) else ABSENT
-            if below is ABSENT and target:  # imported for a key that no YAML has
+            if below is ABSENT and target:  # a key in no YAML may be an argument of the class
                 taken = arguments(target)
                 named = value is None or (isinstance(value, Mapping) and "_target_" in value)
                 if name in taken or (ANYTHING in taken and (named or place not in LISTS)):
@@ -156,7 +175,7 @@ class Schema:
                 yield from unknown
 
     def explain(self, key: str) -> str:
-        """Why a key that is typed without a plus stands in no YAML that is chosen, and what to do."""
+        """Why a key that was typed without a plus is in no chosen YAML, and what to do."""
         group, _, inner = key.partition(".")
         parent, _, name = key.rpartition(".")
         files = group_files(group) if group in self.groups and inner else []
@@ -168,7 +187,7 @@ class Schema:
         return self.refusal(key)
 
     def refusal(self, key: str) -> str:
-        """That a key is unknown, and the known key that is most like it: of its own group, else of all."""
+        """The message for an unknown key, with the most similar known one of its group, else of all."""
         parent, _, last = key.rpartition(".")
         names = [name for name, _ in walk(self.tree) if not re.search(r"(^|\.)(\d+|_\w+_)(\.|$)", name)]
         siblings = [name for name in names if parent and name.rpartition(".")[0] == parent]
@@ -188,7 +207,7 @@ def _takes(target: str, name: str) -> bool:
 
 
 def _takes_mapping(target: str, name: str) -> bool:
-    """Whether an argument of a class is a mapping, below which any key may stand: names of classes, captions."""
+    """Whether an argument of a class is a mapping, in which any key is allowed: names of classes, captions."""
     taken = arguments(target)
     kind = taken[name].annotation if name in taken else Any
     made = [get_origin(one) or one for one in (kind, *get_args(kind))]
@@ -225,13 +244,13 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _sets(file: Path, group: str, inner: str) -> bool:
-    """Whether a YAML of a group has a key of the group, also where it is written for the outermost level."""
+    """Whether a YAML sets a key of its group, also if its package is the outermost level."""
     outermost = not package_of(file.read_text(encoding="utf-8"), group)
     return find(_read(file), f"{group}.{inner}" if outermost else inner) is not ABSENT
 
 
 def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Add keys; of a value that several YAMLs give, a mapping stays, else the first that is not null."""
+    """Add keys to a tree; values of one key are merged if they are mappings, else the first that is not null stays."""
     for key, value in more.items():
         if isinstance(value, Mapping):
             inner = dict(tree[key]) if isinstance(tree.get(key), Mapping) else {}

@@ -1,4 +1,4 @@
-"""A sweep: what its launcher needs, the runs that it is made of, and the table that it ends with."""
+"""Sweeps: what their launchers need, their runs, and the table at the end."""
 
 import json
 import os
@@ -22,11 +22,11 @@ from vmc.utils.tables import align
 # The package behind each choice of hydra/launcher, installed by the extra of the choice's name.
 PACKAGES = {"joblib": "hydra_plugins.hydra_joblib_launcher", "slurm": "hydra_plugins.hydra_submitit_launcher"}
 QUEUE_EVERY = 5.0  # seconds between looks at Slurm's queue
-LATE = 30.0  # seconds within which a shared file system shows the result of a job that has left the queue
+LATE = 30.0  # seconds within which a shared file system shows the result of a finished job
 
 
 def check_launcher(name: str) -> None:
-    """Refuse a launcher whose package is not installed, or Slurm's without its programs or its controller's answer."""
+    """Raise a VmcError if a launcher's package is not installed, or Slurm's programs or controller are missing."""
     if find_spec(PACKAGES[name]) is None:
         raise VmcError(f"hydra/launcher={name} needs a package that is not installed; pip install 'vmc[{name}]'")
     if name != "slurm":
@@ -51,7 +51,7 @@ def check_launcher(name: str) -> None:
 
 
 def _squeue(*arguments: str, timeout: float = 60) -> str | None:
-    """What Slurm says of its queue; None where it does not."""
+    """The output of `squeue`; None if it fails."""
     command = ["squeue", *arguments, "--noheader"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True).stdout
@@ -60,20 +60,20 @@ def _squeue(*arguments: str, timeout: float = 60) -> str | None:
 
 
 def job_state() -> str:
-    """What Slurm calls the state of the job that this process belongs to; empty where it does not say."""
+    """Slurm's state of the job that this process belongs to; empty if it is not known."""
     return (_squeue(f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%T", timeout=15) or "").strip()
 
 
 def wait_for_jobs(
     ids: Collection[str], has_result: Callable[[str], bool], *, every: float = QUEUE_EVERY, late: float = LATE
 ) -> set[str]:
-    """Wait until every job has a result or is gone; the ids of those that are gone without one.
+    """Wait until every job has a result or has left the queue; returns the ids of those that left without a result.
 
-    The queue is asked, not the accounting: many clusters have none, and a job that is gone leaves no other trace.
+    The queue is asked, not the accounting, which many clusters do not have.
     """
     waiting, missing_since = set(ids), dict[str, float]()
     while True:
-        said = _squeue("--me", "--array", "--format=%i")  # those that wait, run, or are being put back in the queue
+        said = _squeue("--me", "--array", "--format=%i")  # jobs that wait, run, or are being requeued
         waiting = {job for job in waiting if not has_result(job)}
         now = time.monotonic()
         for job in waiting:
@@ -94,7 +94,7 @@ STATE = ("status", "reason", "step", "seconds")
 COLUMNS = ("arm", "motion", "seed", *STATE, "videos", *METRICS, "folder")
 WAITING = {"status": "waiting", "reason": "not begun"}
 WIDEST = 40
-"""Characters of a reason in the printed table; the file has it whole."""
+"""Characters of a reason in the printed table; the file has all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class Arm:
 
     Args:
         run: its folder and resolved config.
-        overrides: what the launcher composes it from.
+        overrides: the overrides from which the launcher composes it.
     """
 
     run: RunFolder
@@ -116,7 +116,7 @@ class Arm:
         return f"{config['arm']} {config['motion']['name']} seed{config['seed']}"
 
     def settled(self) -> dict[str, Any] | None:
-        """The state of an arm that is not to be run now: it is done, in other hands, or refused; else None."""
+        """The state of an arm that need not or cannot be run: done, running elsewhere, or refused; else None."""
         try:
             state = self.run.check()
         except VmcError as error:
@@ -128,8 +128,8 @@ class Arm:
         return None
 
     def row(self, returned: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Its row of the table: what its folder says, what its job returned, where there was one that did, and the
-        main metrics of its newest evaluation.
+        """Its row of the table: the state in its folder, updated by what its job returned, and the main metrics of its
+        newest evaluation.
         """
         config, folder = self.run.config, self.run.path
         state = {**(shown_state(folder) or WAITING), **(returned or {})}
@@ -144,8 +144,8 @@ class Arm:
 
 
 def distinct(arms: Sequence[Arm]) -> list[Arm]:
-    """The arms without those that are another one's equal (five overlays of Table 2 are the method itself); two
-    different ones that would write one folder are refused.
+    """The arms without duplicates (five overlays of Table 2 are the method itself); a VmcError if two different ones
+    would write to one folder.
     """
     kept: dict[Path, Arm] = {}
     for arm in arms:
@@ -159,14 +159,14 @@ def distinct(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The table as CSV, written whole; a file that holds it already is left alone."""
+    """Write the table as CSV, atomically, unless the file holds it already."""
     text = csv_text(COLUMNS, rows)
     if not file.is_file() or file.read_text(encoding="utf-8") != text:
         write_text(file, text)
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The table for the terminal: a line an arm, how many ended how, and why each failed one did."""
+    """The table for the terminal: a line per arm, the number of arms by status, and the reason of each failure."""
     shown = [name for name in COLUMNS if name != "folder" and any(name in one for one in rows)]
     lines = align([shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)], left=range(len(shown)))
     counts = Counter(one["status"] for one in rows)

@@ -1,1 +1,1 @@
-"""Clips and where they come from: reading, augmentation, video folders, Jester, prompts, caches."""
+"""Clips and where they come from: sources, reading, sampling in time, augmentation, prompts."""

@@ -1,7 +1,7 @@
-"""Changes to a clip that leave its motion what it is: a little crop, shift, turn and colour, one draw for all frames.
+"""Augmentation that does not change a clip's motion: small crops, shifts, turns and color changes, equal in all frames.
 
-Nothing here turns a clip upside down, plays it backwards or turns it far, because Down would become Up and Forward
-would become Backward; mirroring, which swaps Left and Right, is for the motion to allow.
+Nothing here turns a clip far or upside down or plays it backwards, because Down would become Up and Forward would
+become Backward. Mirroring swaps Left and Right, so the motion must allow it.
 
 Axes: F frames, C color channels (red, green, blue), H rows, W columns.
 """
@@ -17,13 +17,12 @@ from torch import Generator, Tensor
 from vmc.utils.errors import VmcError
 
 _MUCH_LARGER = 1.33
-"""From this ratio of source to target on, sampling points alone would skip pixels: the source is resized first."""
+"""Ratio of source to target from which point sampling would skip pixels, so the source is resized first."""
 
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64)
-"""From red, green, blue to luma and the two axes of the color plane (NTSC)."""
-
+"""RGB to luma and the two axes of the color plane (NTSC)."""
 _PAIRS = {"crop_scale": (0.05, 1.0), "crop_ratio": (0.5, 2.0)}
-"""Lowest and highest values of settings that are pairs."""
+"""Lowest and highest values of the settings that are pairs."""
 _HIGHEST = {
     "rotate": (15.0, " degrees, because large turns make Down look like Up"),
     "translate": (0.3, ", or the motion leaves the picture"),
@@ -34,11 +33,11 @@ _HIGHEST = {
 
 
 class Draw(NamedTuple):
-    """What one clip is changed by; see `Augmentation` for the ranges."""
+    """The changes to one clip; `Augmentation` has their ranges."""
 
-    crop_height: float  # of the plain crop's height, as are width and shifts of its sides
-    crop_width: float
-    shift_down: float  # of the crop's centre
+    crop_height: float  # share of the height of the plain center crop
+    crop_width: float  # share of its width
+    shift_down: float  # of the crop's center, in shares as above
     shift_right: float
     turn: float  # radians
     brightness: float
@@ -50,10 +49,10 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random crop, shift and turn in one resampling, then colour; every frame of the clip gets the same.
+    """Random crop, shift and turn in one resampling, then color changes, the same for every frame of a clip.
 
-    The crop lies within the part of the frame that plain resizing and centre cropping would show. Where shift and
-    turn reach beyond the frame, its mirror image continues it, so that no black corners are learnt.
+    The crop lies within the part of the frame that plain resizing and center cropping would show. Where shift and turn
+    reach beyond the frame, its mirror image continues it, so that no black corners are learned.
 
     A VmcError names a value outside its range.
     """
@@ -63,12 +62,12 @@ class Augmentation:
     translate: float = 0.05  # greatest shift, as a share of the crop's width and height
     rotate: float = 5.0  # greatest turn to either side, degrees
     brightness: float = 0.1  # greatest change of the factor on all values
-    contrast: float = 0.1  # greatest change of the factor on the distance from the clip's mean grey
-    saturation: float = 0.1  # greatest change of the factor on the distance from grey
+    contrast: float = 0.1  # greatest change of the factor on the distance from the clip's mean gray
+    saturation: float = 0.1  # greatest change of the factor on the distance from gray
     hue: float = 0.02  # greatest turn of the color circle to either side, as a share of the circle
 
     def __post_init__(self) -> None:
-        # Configs give lists and whole numbers; equal settings must give equal texts, which name caches.
+        # Configs give lists and integers, but equal settings must have equal texts, which are part of cache keys.
         for name, (lowest, highest) in _PAIRS.items():
             pair = tuple(map(float, getattr(self, name)))
             object.__setattr__(self, name, pair)
@@ -85,9 +84,9 @@ class Augmentation:
     def __call__(
         self, frames_FCHW: Tensor, size: int | tuple[int, int], *, mirror: bool, generator: Generator
     ) -> Tensor:
-        """The changed clip, frames_FCHW uint8 as before, at a size in px, the side of a square or (height, width).
+        """Augment frames_FCHW, uint8, to a size in px, the side of a square or (height, width).
 
-        Left and right are swapped by half of the draws where `mirror` allows it.
+        With `mirror`, half of the draws swap left and right.
         """
         target = (size, size) if isinstance(size, int) else (size[0], size[1])
         draw = self.draw(mirror=mirror, generator=generator)
@@ -95,7 +94,7 @@ class Augmentation:
         return to_uint8(_recolor(moved_FCHW, draw))
 
     def draw(self, *, mirror: bool, generator: Generator) -> Draw:
-        """One draw; it takes the same number of random values whatever the ranges are and whether it may mirror."""
+        """Draw the changes of a clip, always from the same number of random values, whatever the settings."""
         values = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
         area, ratio, down, right, shift_down, shift_right, turn, *colors, hue, coin = values
         area = _between(area, *self.crop_scale)
@@ -113,9 +112,9 @@ class Augmentation:
 
 
 def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
-    """Crop, shift, turn and mirroring as one affine resampling, as floats."""
+    """Crop, shift, turn and mirror in one affine resampling, as floats."""
     height, width = frames_FCHW.shape[2:]
-    # Pixels of the source for one pixel of the target, were nothing drawn.
+    # Pixels of the source per pixel of the target in the plain center crop.
     unit = min(height / target[0], width / target[1])
     pixels_down, pixels_right = unit * target[0] * draw.crop_height, unit * target[1] * draw.crop_width
     shrink = min(pixels_down / target[0], pixels_right / target[1])
@@ -124,8 +123,8 @@ def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
         frames_FCHW = resize(frames_FCHW, (max(1, round(height / shrink)), max(1, round(width / shrink))))
     cos, sin = math.cos(draw.turn), math.sin(draw.turn)
     across, along = (-pixels_right if draw.mirrored else pixels_right), pixels_down
-    # Rows: x and y in the source; columns: x, y and 1 in the target, all from -1 to 1. The turn is made in pixels of
-    # the source, which are square, and only then divided by its sides.
+    # Rows are x and y in the source, columns x, y and 1 in the target, all from -1 to 1. The turn is in pixels of the
+    # source, which are square, and only then divided by its sides.
     affine = torch.tensor(
         [
             [across * cos / width, -along * sin / width, 2 * draw.shift_right * unit * target[1] / width],
@@ -133,16 +132,16 @@ def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
         ]
     )
     grid = F.affine_grid(affine[None], [1, 1, *target], align_corners=False)
-    # Bicubic, because bilinear blurs at this scale, and the model would learn the blur.
+    # Bicubic, because bilinear interpolation blurs at this scale, and the model would learn the blur.
     return F.grid_sample(frames_FCHW, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
 
 def _recolor(frames_FCHW: Tensor, draw: Draw) -> Tensor:
-    """Hue and saturation as one linear map about grey, then contrast about the clip's mean grey, then brightness."""
+    """Hue and saturation as one linear map about gray, then contrast about the clip's mean gray, then brightness."""
     cos, sin = draw.saturation * math.cos(draw.hue), draw.saturation * math.sin(draw.hue)
     turn = torch.tensor([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], dtype=torch.float64)
     matrix = (torch.linalg.inv(_YIQ) @ turn @ _YIQ).to(frames_FCHW.dtype)
-    # One mean for the whole clip: a mean of each frame would make a clip flicker in which something bright appears.
+    # One mean for the whole clip, or it would flicker when something bright appears.
     mean_gray = float((frames_FCHW.mean((0, 2, 3), dtype=torch.float64) * _YIQ[0]).sum())
     recolored_FCHW = torch.einsum("dc,fchw->fdhw", matrix, frames_FCHW)
     return ((recolored_FCHW - mean_gray) * draw.contrast + mean_gray) * draw.brightness
@@ -162,5 +161,5 @@ def to_uint8(frames_FCHW: Tensor) -> Tensor:
 
 
 def _between(value: float, low: float, high: float) -> float:
-    """Where a value of 0 to 1 lies between `low` and `high`."""
+    """Interpolate between `low` and `high` by a value of 0 to 1."""
     return low + (high - low) * value

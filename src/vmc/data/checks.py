@@ -1,5 +1,5 @@
-"""What is asked of clips before any of their pixels are decoded: that they may be read, are no larger than memory
-allows, and are all there, because half a download of most containers plays without an error up to where it ends.
+"""Checks of clips before any pixels are decoded: permissions, size, and whether a file is complete, because a partial
+download in most containers plays without an error up to its end.
 """
 
 import mmap
@@ -14,12 +14,12 @@ from vmc.utils.errors import VmcError
 
 MAX_SIDE = 8192
 MAX_PIXELS = 32 << 20
-"""Of a frame, in all: video of 8K has 7,680 x 4,320. Decoding one of these and bringing it to RGB takes 400 MB."""
+"""Of a frame: 8K video has 7,680 x 4,320. Decoding such a frame and converting it to RGB takes 400 MB."""
 
 
 @contextmanager
 def explain_permissions() -> Iterator[None]:
-    """Say in a sentence which file or folder may not be read; a context, or a decorator of a function."""
+    """A context or decorator that turns an OSError into a VmcError naming the file or folder."""
     try:
         yield
     except OSError as error:
@@ -28,7 +28,7 @@ def explain_permissions() -> Iterator[None]:
 
 @explain_permissions()
 def check_regular(path: Path) -> None:
-    """Refuse what is missing and what is no file to read from: pipes and devices would wait for ever."""
+    """Raise a VmcError for what is missing or no regular file: pipes and devices would block forever."""
     if not path.exists():
         raise VmcError(f"clip {path} does not exist: correct its path")
     if not path.is_file():
@@ -37,7 +37,7 @@ def check_regular(path: Path) -> None:
 
 @explain_permissions()
 def check_path(path: object, *, key: str, missing: bool = False, what: str = "clips or a video file") -> Path:
-    """The path that `key` sets, to a folder of `what`; a VmcError where it is none, several or absent."""
+    """The path that `key` sets, to a folder of `what`; a VmcError if it is not set, several or missing."""
     if path is None or not str(path):
         raise VmcError(f"{key} is not set: give a folder of {what}")
     if not isinstance(path, str | Path) or (str(path).startswith("[") and not Path(path).exists()):
@@ -49,7 +49,7 @@ def check_path(path: object, *, key: str, missing: bool = False, what: str = "cl
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Refuse a frame that would take gigabytes, or that has no pixels."""
+    """Raise a VmcError for a frame that would take gigabytes, or that has no pixels."""
     if width < 1 or height < 1:
         raise VmcError(f"clip {path} has frames of {width}x{height} pixels: replace it, or remove it")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -58,13 +58,13 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def unreadable(path: Path, error: Exception) -> VmcError:
-    """What is said of a clip that a library does not read."""
+    """The error for a clip that a library cannot read."""
     reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
     return VmcError(f"clip {path} cannot be read ({reason}): replace or re-encode it, or remove it")
 
 
 def frame_numbers(files: Sequence[Path]) -> list[int] | None:
-    """The numbers of frames whose names differ in one number alone (`frame_0001.png`); None for other names."""
+    """The numbers of frames whose names differ only in one number (`frame_0001.png`); None for other names."""
     parts = [re.fullmatch(r"(.*?)([0-9]{1,18})(\D*)", file.stem) for file in files]
     if not parts or len({part and (part[1].casefold(), part[3].casefold()) for part in parts}) > 1:
         return None
@@ -72,7 +72,7 @@ def frame_numbers(files: Sequence[Path]) -> list[int] | None:
 
 
 def find_irregularity(files: Sequence[Path]) -> str | None:
-    """What is odd about frames in natural order, a clause; None for those that are numbered evenly, in any step."""
+    """What is irregular about frames in natural order, a clause; None if they are numbered in equal steps."""
     numbers = frame_numbers(files)
     if numbers is None:
         return "holds frames that are not numbered alike"
@@ -85,7 +85,7 @@ def find_irregularity(files: Sequence[Path]) -> str | None:
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a file ends before its container says; False where the container does not say, or is unknown."""
+    """Whether a file ends before its container says; False if the container does not say, or is unknown."""
     if not path.stat().st_size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ) as content:
@@ -96,7 +96,7 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid"
 
 
 def _stated_end(content: mmap.mmap) -> int:
-    """Where a container says that it ends, in bytes; 0 where it does not say."""
+    """The length in bytes that a container states; 0 if it states none."""
     if content[:6] in (b"GIF87a", b"GIF89a"):
         return _gif_end(content)
     if content[:4] == b"\x1a\x45\xdf\xa3":
@@ -105,7 +105,7 @@ def _stated_end(content: mmap.mmap) -> int:
         return 8 + int.from_bytes(content[4:8], "little")
     if content[4:8] in _BOXES:
         return _box_end(content)
-    # Transport streams: packets of one length, each with its sync byte, longer where a time stamp precedes it (.m2ts).
+    # Transport streams have packets of one length with a sync byte; in .m2ts a time stamp precedes each.
     for length, first in ((188, 0), (192, 4)):
         if len(content) >= 200 and content[first] == content[first + length] == 0x47:
             return -(-len(content) // length) * length
@@ -113,7 +113,7 @@ def _stated_end(content: mmap.mmap) -> int:
 
 
 def _gif_end(content: mmap.mmap) -> int:
-    """Walks over a GIF's blocks to the byte that closes it; beyond the file where there is none."""
+    """Where the byte that closes a GIF ends, found block by block; beyond the file if there is none."""
 
     def colors(flags: int) -> int:
         return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
@@ -121,7 +121,7 @@ def _gif_end(content: mmap.mmap) -> int:
     try:
         place = 13 + colors(content[10])
         while (kind := content[place]) in b"\x21\x2c":
-            # An extension and its kind; or a picture's place, size, colours, and how wide its codes are.
+            # Skip an extension's kind, or a picture's place, size, colors and code width; then its data blocks.
             place += 2 if kind == 0x21 else 11 + colors(content[place + 9])
             while content[place]:
                 place += content[place] + 1
@@ -132,8 +132,8 @@ def _gif_end(content: mmap.mmap) -> int:
 
 
 def _segment_end(content: mmap.mmap) -> int:
-    """Where the first segment of Matroska or WebM ends; 0 where it is written live and does not say."""
-    # Its length begins with as many zero bits as bytes follow, and is all ones where it is not known.
+    """Where the first segment of Matroska or WebM ends; 0 for a live stream, which does not say."""
+    # Its length starts with as many zero bits as bytes follow, and is all ones if it is not known.
     place = content.find(b"\x18\x53\x80\x67", 0, 4096) + 4
     if place < 4 or place >= len(content) or not content[place]:
         return 0
@@ -144,7 +144,7 @@ def _segment_end(content: mmap.mmap) -> int:
 
 
 def _box_end(content: mmap.mmap) -> int:
-    """Where the last known box of an MP4 or QuickTime file ends; one of no length lasts to the end of the file."""
+    """Where the last known box of an MP4 or QuickTime file ends; 0 if a box has no length, or is unknown."""
     end = 0
     while end < len(content):
         length, kind = int.from_bytes(content[end : end + 4], "big"), content[end + 4 : end + 8]

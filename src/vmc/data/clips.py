@@ -1,4 +1,4 @@
-"""Clips with their captions, what every source of clips offers, and which of them can be read."""
+"""Clips with captions, the interface of clip sources, and which clips can be read."""
 
 import logging
 import re
@@ -18,28 +18,28 @@ logger = logging.getLogger(__name__)
 Role = Literal["exemplar", "regularization", "subject"]
 
 PLACEHOLDERS = ("token", "subject_token", "subject")
-"""What captions and prompts may hold in braces: the motion's word, the subject's word, the test subject's phrase."""
+"""Placeholders of captions and prompts: the motion's word, the subject's word, the test subject's phrase."""
 _TAUGHT = {"exemplar": ("motion", "token"), "subject": ("subject", "subject_token")}
-"""What clips of a role teach, and the placeholder of its word; regularization clips need no word."""
+"""What clips of a role teach, and the placeholder that their captions need; regularization clips need none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A clip on disk, what it shows and what it is for."""
+    """A clip on disk with its caption and role."""
 
     path: Path  # a video file, an animated image, a folder of frames or a still image
-    caption: str  # what it shows, with placeholders until `fill` has replaced them
-    role: Role  # exemplars teach the motion, subjects a person or thing, regularization clips hold on to the rest
+    caption: str  # with placeholders until `fill` replaces them
+    role: Role  # exemplars teach the motion, subjects a person or thing, regularization clips preserve the rest
     fault: str | None = None  # what its source knows to be wrong with it, a clause
 
     @property
     def name(self) -> str:
-        """What it is called in tables and pictures."""
+        """Its name in tables and pictures."""
         return clip_name(self.path)
 
 
 def clip_name(path: Path) -> str:
-    """The name of a clip's file or folder; that of its sequence where CO3D keeps frames, in `SEQUENCE/images`."""
+    """The name of a clip's file or folder; for CO3D's `SEQUENCE/images` that of the sequence."""
     return path.parent.name if path.name == "images" else path.name
 
 
@@ -50,14 +50,14 @@ class ClipSource(Protocol):
         """Clips that show the motion.
 
         Args:
-            label: the motion's class, for sources that hold several.
-            caption: caption of every clip; None leaves it to what the source knows of each clip.
-            seed: seed of the draw, for sources that hold more clips than are wanted.
+            label: the motion's class, for sources with several.
+            caption: caption of every clip; None takes the captions that the source has.
+            seed: seed of the draw, for sources with more clips than are wanted.
         """
         return []
 
     def regularization(self, *, seed: int) -> list[Clip]:
-        """Clips that show other motions; empty when the source has none."""
+        """Clips that show other motions; empty if the source has none."""
         return []
 
 
@@ -65,17 +65,17 @@ class StillSource(Protocol):
     """Where stills of a subject come from. Equal arguments give equal lists."""
 
     def stills(self, *, caption: str | None) -> list[Clip]:
-        """Images of the role `subject`; `caption` is of each, None leaves it to what the source knows of them."""
+        """Images of the role `subject`, each with `caption`; None takes the captions that the source has."""
         return []
 
 
 class NoClips(ClipSource):
-    """No clips: videos are only generated."""
+    """No clips, for generating videos only."""
 
 
 def fill(caption: str, **values: str | None) -> str:
-    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by the values of those names; a VmcError
-    names a placeholder that is unknown or has no value, or a brace that belongs to none.
+    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by their values; a VmcError for unknown
+    placeholders, those without a value, and stray braces.
     """
     for brace in re.findall(r"\{\w*\}|[{}]", caption):
         holds = f"the caption {shortened(caption)!r} holds {brace!r}"
@@ -83,12 +83,12 @@ def fill(caption: str, **values: str | None) -> str:
             raise VmcError(f"{holds}: only {{{'}, {'.join(PLACEHOLDERS)}}} may stand in braces")
         if values.get(brace[1:-1]) is None:
             raise VmcError(f"{holds}, which has no value here: take it out")
-    # In one pass, so that braces inside a value stay what they are.
+    # In one pass, so that braces in values are kept.
     return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), caption)
 
 
 def check_token(clips: Sequence[Clip], **words: str) -> None:
-    """Refuse clips whose filled captions lack the word for what they teach; `words` are those of the placeholders."""
+    """Raise a VmcError if a filled caption lacks the word for what its clip teaches; `words` are by placeholder."""
     for clip in clips:
         thing, name = _TAUGHT.get(clip.role, ("", ""))
         word = words.get(name)
@@ -100,8 +100,8 @@ def check_token(clips: Sequence[Clip], **words: str) -> None:
 def check_readable(
     clips: Sequence[Clip], *, skip_bad: bool, remedy: str = " (data.skip_bad=true leaves such clips out)"
 ) -> list[Clip]:
-    """Decode clips from their first frame to their last; give those that can be read and have no fault. With `skip_bad`
-    the others are left out with a warning, unless none is left; else each is an error that ends with `remedy`.
+    """Decode clips completely and return those that can be read and have no fault. With `skip_bad` the others are left
+    out with a warning, unless none is left; without it the first is an error that ends with `remedy`.
     """
     readable, skipped = list[Clip](), list[VmcError]()
     for clip in tqdm(clips, desc="checking clips", unit="clip", disable=None, leave=False, delay=3):

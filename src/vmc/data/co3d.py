@@ -1,6 +1,6 @@
-"""Common Objects in 3D, sequences of objects that a camera goes round (Reizenstein et al., ICCV 2021; CO3Dv2).
+"""Common Objects in 3D, sequences in which a camera moves around an object (Reizenstein et al., ICCV 2021; CO3Dv2).
 
-CATEGORY/SEQUENCE/images/frame000001.jpg ...   about 200 images of one turn, upright, of a size of their own
+CATEGORY/SEQUENCE/images/frame000001.jpg ...   about 200 upright images of one turn, each sequence of its own size
 CATEGORY/sequence_annotations.jgz              gzipped JSON: sequence_name, category, viewpoint_quality_score of each
 CATEGORY/frame_annotations.jgz, set_lists/     cameras and splits, which are not read
 """
@@ -28,16 +28,16 @@ logger = logging.getLogger(__name__)
 
 TABLE = "sequence_annotations.jgz"
 OBJECT = "[object]"
-"""Stands in captions for what a sequence shows (paper, Fig. 4)."""
+"""Placeholder in captions for the object of a sequence (paper, Fig. 4)."""
 _TWO_WORDS = (
     *("toy bus", "toy plane", "toy train", "toy truck", "baseball bat", "baseball glove", "cell phone", "hair dryer"),
     *("hot dog", "parking meter", "stop sign", "teddy bear", "wine glass", "TV"),
 )
-"""Categories whose folders' names are not how English writes them."""
+"""Categories whose folders are not named as English writes them."""
 
 
 def object_name(category: str) -> str:
-    """What a category's objects are called, with their article: "a toy bus", "an apple"."""
+    """The name of a category's objects with its article: "a toy bus", "an apple"."""
     written = {name.replace(" ", "").lower(): name for name in _TWO_WORDS}
     return with_article(written.get(category, category.replace("_", " ")))
 
@@ -48,7 +48,7 @@ def with_article(name: str) -> str:
 
 
 class _Sequence(NamedTuple):
-    """A row of the annotations, and where its images lie or should lie."""
+    """A row of the annotations, and the folder that should hold its images."""
 
     name: str
     category: str
@@ -58,18 +58,18 @@ class _Sequence(NamedTuple):
 
 @dataclass(frozen=True)
 class CO3D:
-    """Exemplars drawn from CO3D's sequences, and where a second folder is given, captioned regularization clips.
+    """Exemplars drawn from CO3D's sequences, and captioned regularization clips if a second folder is given.
 
-    Sequences are drawn evenly among those that are annotated and unpacked, the same for the same seed.
+    Sequences are drawn uniformly among those that are annotated and unpacked, the same for the same seed.
 
     Args:
-        path: the folder that holds the categories, or a category's own.
+        path: the folder of the categories, or that of one category.
         count: sequences drawn; the paper's 10.
-        caption: of every clip, with `{token}` and with `[object]` for what it shows.
-        categories: those drawn from; None for all that are there.
-        sequences: names of sequences, which are taken in place of drawing.
-        min_quality: the viewpoint quality that a sequence must have to be drawn, as CO3D scores it; None for any.
-        regularization_path: folder of the regularization clips, as that of `VideoFolder`, or None.
+        caption: caption of every clip, with `{token}`, and with `[object]` for what it shows.
+        categories: categories drawn from; None for all.
+        sequences: names of sequences to take in place of drawing.
+        min_quality: least viewpoint quality of a drawn sequence, as CO3D scores it; None for any.
+        regularization_path: folder of the regularization clips, as in `VideoFolder`, or None.
     """
 
     path: Path | str | None
@@ -85,11 +85,11 @@ class CO3D:
             raise VmcError(f"data.source.count is {self.count}; it must be at least 1")
 
     def exemplars(self, *, label: str | None = None, caption: str | None = None, seed: int = 0) -> list[Clip]:
-        """The sequences that are named, else `count` drawn by seed; a VmcError where there are too few of them."""
+        """The sequences that are named, else `count` drawn by seed; a VmcError if there are too few."""
         return self._clips(self._chosen(seed)[: None if self.sequences else self.count], caption)
 
     def regularization(self, *, seed: int = 0) -> list[Clip]:
-        """The clips of `regularization_path`, none without one."""
+        """The clips of `regularization_path`, none if that is None."""
         return VideoFolder(None, regularization_path=self.regularization_path).regularization(seed=seed)
 
     def held_out(self, *, label: str | None, seed: int) -> list[Clip]:

@@ -1,4 +1,4 @@
-"""Clips of a folder: which files are clips, with captions from a table or from text files beside them."""
+"""Clips of a folder: which files are clips, and their captions from a table or from text files beside them."""
 
 import logging
 import unicodedata
@@ -23,32 +23,32 @@ logger = logging.getLogger(__name__)
 TABLE = "captions.csv"
 STILLS = "metrics.subject_similarity.stills.path"
 MAX_ENTRIES, MAX_DEPTH = 200_000, 30
-"""Files and folders that are looked at; more are somebody's whole disk."""
+"""Limits on the entries of a folder; one with more is a whole disk."""
 _SYSTEM = {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
-"""What storage boxes and operating systems put beside one's files."""
+"""Folders and files that storage boxes and operating systems add."""
 _SUFFIXES = VIDEO_SUFFIXES + IMAGE_SUFFIXES
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class VideoFolder:
-    """The clips of a folder: exemplars, and where a second folder is given, regularization clips.
+    """The clips of a folder as exemplars, and of a second folder, if one is given, as regularization clips.
 
-    A folder's clips are its video files and its sub-folders of frames, sorted by name, also those in further
-    sub-folders. Frames are images whose names differ in a number alone. A folder that holds frames and nothing else is
-    one clip, unless `stills` says otherwise. A path to a video file or a still is that one clip.
+    Clips are the video files and sub-folders of frames in a folder and in those below it, sorted by name. Frames are
+    images whose names differ only in a number. A folder with nothing but frames is one clip, unless `stills` is set.
+    The path of a video file or a still is that one clip.
 
-    A single image, a clip of one frame, is taken where a caption beside it is its own or `stills` is set: else it is
-    a cover or a preview.
+    A single image, a clip of one frame, counts only if it has a caption of its own or `stills` is set; otherwise it is
+    taken for a cover or a preview.
 
-    Captions are the one that is asked for, else a row of `captions.csv` (columns `file,caption`) in the clip's folder
-    or one above it, else a `.txt` beside it with its name.
+    The caption is the one that is asked for, else a row of `captions.csv` (columns `file,caption`) in the clip's folder
+    or one above it, else a `.txt` file beside the clip with its name.
 
     Args:
         path: folder of the exemplars.
         regularization_path: folder of the regularization clips, or None.
-        stills: whether every single image is a clip, and a folder of images alone holds as many as images.
-        held_out_path: folder of further clips of the motion, which are learned from by none, or None.
+        stills: whether every single image is a clip, also in a folder with nothing but images.
+        held_out_path: folder of further clips of the motion, from which no run learns, or None.
     """
 
     path: Path | str | None
@@ -57,11 +57,11 @@ class VideoFolder:
     held_out_path: Path | str | None = None
 
     def exemplars(self, *, label: str | None = None, caption: str | None = None, seed: int = 0) -> list[Clip]:
-        """All clips of `path`, whatever `label` and `seed`; a VmcError where there are none, or one has no caption."""
+        """All clips of `path`, whatever `label` and `seed`; a VmcError if there are none, or one has no caption."""
         return self._clips("data.path", self.path, caption, "exemplar")
 
     def regularization(self, *, seed: int = 0) -> list[Clip]:
-        """All clips of `regularization_path`, none without one; errors as for `exemplars`."""
+        """All clips of `regularization_path`, none if that is None; errors as for `exemplars`."""
         if self.regularization_path is None:
             return []
         return self._clips("regularization.path", self.regularization_path, None, "regularization")
@@ -77,12 +77,12 @@ class VideoFolder:
 
 @dataclass(frozen=True)
 class StillFolder:
-    """The stills of a subject, of any size, in a folder, or one image file; captions as those of `VideoFolder`."""
+    """The stills of a subject, of any size: a folder or one image file, with captions as in `VideoFolder`."""
 
     path: Path | str | None
 
     def stills(self, *, caption: str | None = None) -> list[Clip]:
-        """All of them; a VmcError where there are none, one has no caption, or one moves."""
+        """All stills; a VmcError if there are none, one has no caption, or one is a video."""
         key = "subject.path"
         path = check_path(self.path, key=key, what="still images")
         if path.is_dir() and not any(files.images or files.videos for files in _scan(path, key=key).values()):
@@ -97,16 +97,16 @@ class StillFolder:
 def _moves(clip: Path) -> bool:
     try:
         return clip.is_dir() or len(frame_times(clip)) > 1
-    except VmcError:  # told when all clips are checked
+    except VmcError:  # reported when all clips are checked
         return False
 
 
 _CAPTION_KEYS = {"exemplar": "motion.caption", "subject": "subject.caption"}
-"""What sets one caption for all clips of a role."""
+"""The setting of one caption for all clips of a role."""
 
 
 def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, role: Role) -> list[Clip]:
-    """Clips of a role; a VmcError where one has no caption."""
+    """Clips of a role; a VmcError if one has no caption."""
     clips = []
     for file, caption in zip(files, captions, strict=True):
         if caption is None:
@@ -119,8 +119,8 @@ def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, rol
 
 @dataclass(frozen=True)
 class Stills:
-    """Names and frames_FCHW, squares of `size` px at the center, of the clips of a folder, single images among them, as
-    metrics compare videos with them. Each is read anew whenever it is its turn; captions are not looked at.
+    """Names and frames_FCHW, center-cropped to `size` px, of a folder's clips and single images, with which metrics
+    compare videos. Each is read again in every iteration; captions are ignored.
     """
 
     path: Path | str | None
@@ -136,9 +136,8 @@ class Stills:
 
 @explain_permissions()
 def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tuple[list[Path], list[str | None]]:
-    """The clips of a folder in natural order, and the caption of each where it has one, as `VideoFolder` says. `key` is
-    the setting that the path came from. The log says how many. A VmcError where there are no clips, or captions that
-    cannot be read or name what is no clip.
+    """The clips of a folder in natural order, and the caption of each or None, as `VideoFolder` defines them. `key` is
+    the setting of the path. A VmcError if there are no clips, or captions that cannot be read or belong to no clip.
     """
     found = _scan(path, key=key) if path.is_dir() else {}
     names = _index([*found, *(file for files in found.values() for kind in files for file in kind)])
@@ -164,7 +163,7 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
 
 
 class _Files(NamedTuple):
-    """Files directly in a folder, in natural order: videos and animated images, images of one picture, all others."""
+    """The files directly in a folder, in natural order: videos and animated images, single images, all others."""
 
     videos: list[Path]
     images: list[Path]
@@ -172,12 +171,12 @@ class _Files(NamedTuple):
 
     @property
     def are_frames(self) -> bool:
-        """Whether they are the frames of one clip: images alone, with names that differ in a number."""
+        """Whether they are the frames of one clip: images whose names differ in a number, and no videos."""
         return bool(self.images) and not self.videos and frame_numbers(self.images) is not None
 
 
 def _scan(path: Path, *, key: str) -> Mapping[Path, _Files]:
-    """A folder and those below it, each before what it holds, without hidden files and what systems put there."""
+    """A folder and those below it, each before its sub-folders, without hidden and system files."""
     found: dict[Path, _Files] = {}
     pending, seen, total = [(path, 0)], set(), 0
     while pending:
@@ -200,7 +199,7 @@ def _scan(path: Path, *, key: str) -> Mapping[Path, _Files]:
                 images = files.images if suffix in IMAGE_SUFFIXES else files.others
                 (files.videos if suffix in VIDEO_SUFFIXES else images).append(entry)
         pending += reversed(inner)
-        # Animated images are videos. Of numbered ones the first tells: a long clip's are not opened one by one.
+        # Animated images are videos. Of numbered images only the first is opened, as a clip may have thousands.
         if frame_numbers(files.images) is None or _is_animated(files.images[0]):
             for image in filter(_is_animated, list(files.images)):
                 files.images.remove(image)
@@ -212,12 +211,12 @@ def _scan(path: Path, *, key: str) -> Mapping[Path, _Files]:
 def _is_animated(image: Path) -> bool:
     try:
         return image.suffix.lower() in (".png", ".webp") and count_images(image) > 1
-    except VmcError:  # told when all clips are checked
+    except VmcError:  # reported when all clips are checked
         return False
 
 
 def _choose(path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool, named: Collection[Path]) -> list[Path]:
-    """The clips of a folder in natural order; single images where they are `stills`, or `named` by a caption."""
+    """The clips of a folder in natural order; single images only with `stills`, or if `named` by a caption."""
     frames = [folder for folder, files in found.items() if files.are_frames and folder != path]
     images = [image for folder, files in found.items() if folder not in frames for image in files.images]
     clips = [*frames, *(video for files in found.values() for video in files.videos)]
@@ -239,7 +238,7 @@ def _choose(path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool,
 
 
 def _summary(path: Path, found: Mapping[Path, _Files], clips: Collection[Path], beside: Collection[Path | None]) -> str:
-    """How many clips of how many files are used, and which are left out; captions `beside` the clips do not count."""
+    """The message on how many files are used as clips and which are left out; captions are `beside` the clips."""
     files = [file for kinds in found.values() for kind in kinds for file in kind if file not in beside]
     used = {*clips}
     left_out = [file for file in files if not {file, file.parent} & used]
@@ -260,7 +259,7 @@ def _count(things: Collection[Path], name: str) -> str:
 
 
 _Index = Mapping[str, list[Path]]
-"""What a path means as people write it: in another case or Unicode form, or without the suffix."""
+"""Paths by how people may write them: in another case or Unicode form, or without the suffix."""
 
 
 def _index(paths: Iterable[Path]) -> _Index:
@@ -272,7 +271,7 @@ def _index(paths: Iterable[Path]) -> _Index:
 
 
 def _meant(index: _Index, folder: Path, name: str) -> list[Path]:
-    """What a name, with slashes of either kind, may mean in a folder: one path where it is clear."""
+    """The paths in a folder that a name, with slashes of either kind, may mean; one if it is clear."""
     wanted = folder / name.replace("\\", "/")
     alike = index.get(_plain(wanted), []) if wanted != folder else []
     return [path for path in alike if path == wanted] or sorted(alike)
@@ -283,8 +282,8 @@ def _plain(path: Path) -> str:
 
 
 def _read_captions(folder: Path, index: _Index, *, deeper: bool = True) -> list[tuple[Path, Path, str]]:
-    """Read the rows of a folder's table, as a spreadsheet may have saved it: table, clip and caption; none without one.
-    A VmcError where the table lacks a column, names what is absent, unclear, no clip, or named already.
+    """The rows of a folder's table, if it has one: table, clip and caption. A VmcError if the table lacks a column, or
+    names what is missing, ambiguous, no clip, or named twice.
     """
     table = next(iter(_meant(index, folder, TABLE)), None)
     if table is None:
@@ -314,7 +313,7 @@ def _read_captions(folder: Path, index: _Index, *, deeper: bool = True) -> list[
 
 
 def _caption_name(clip: Path) -> str:
-    """What a clip's text file is called; a folder's name may hold dots that are no suffix."""
+    """The name of a clip's text file; dots in a folder's name are no suffix."""
     return f"{clip.name if clip.is_dir() else clip.stem}.txt"
 
 

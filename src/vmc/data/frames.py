@@ -35,26 +35,26 @@ MAX_FRAMES = 1000
 HELD = 64
 """Frames of a clip that are held at a time, at its own size, where several windows of it are wanted."""
 _ROUNDING = 0.25
-"""Share of the interval before a frame by which a moment may lie before the frame and still mean it: containers round
-timestamps, a GIF's to hundredths of a second."""
+"""Share of the interval before a frame within which a moment still means that frame, because containers round
+timestamps (a GIF to hundredths of a second)."""
 _VERSION = 1
-"""Raised whenever equal settings give other frames than before, so that no cache mixes the two."""
+"""Increased when equal settings give other frames than before, so that no cache mixes the two."""
 _NAMED = 5
-"""Clips named in one sentence; the others are counted."""
+"""Clips named in a message; the others are counted."""
 _SLOWER = 1.05
-"""Times that an interval between frames is longer than wanted before it is worth a word: containers round times."""
+"""Factor by which frames may be further apart than wanted without a warning, because containers round times."""
 _ROLES = {"exemplar": "exemplars", "regularization": "regularization clips", "subject": "subject clips"}
 
 
 class Window(NamedTuple):
-    """Frames taken from a clip: their `indices`, of which the last `padded` repeat the clip's last frame."""
+    """Indices of the frames taken from a clip, of which the last `padded` repeat its last frame."""
 
     indices: tuple[int, ...]
     padded: int
 
 
 def check_window(*, frames: int, fps: float, start: str) -> None:
-    """Raises a VmcError naming the argument that no window can be made of."""
+    """Raise a VmcError for settings of a window that are out of range."""
     if not isinstance(frames, int) or not 1 <= frames <= MAX_FRAMES:
         raise VmcError(f"data.frames is {frames}; it must be a whole number from 1 to {MAX_FRAMES}")
     check_rate("data.fps", fps)
@@ -63,43 +63,43 @@ def check_window(*, frames: int, fps: float, start: str) -> None:
 
 
 def check_rate(key: str, rate: float) -> None:
-    """Raises a VmcError naming the key whose value is no rate in frames a second."""
+    """Raise a VmcError for a value of `key` that is no rate in frames per second."""
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
         raise VmcError(f"{key} is {rate}; it must be a number greater than 0, in frames a second, for example 12")
 
 
 def even_times(total: int, rate: float) -> list[float]:
-    """The times, in seconds, of `total` frames of which `rate` are shown in a second."""
+    """The times in seconds of `total` frames at `rate` frames per second."""
     return [index / rate for index in range(total)]
 
 
 def typical_interval(times: Sequence[float]) -> float:
-    """Seconds from one frame to the next, the median; 0 for a clip of one frame."""
+    """Median of the seconds between frames; 0 for a clip of one frame."""
     return statistics.median(later - earlier for earlier, later in pairwise(times)) if len(times) > 1 else 0.0
 
 
 def window(times: Sequence[float], *, frames: int, fps: float, start: Start, generator: Generator) -> Window:
-    """The frames that are shown at `fps` moments a second, in order; a clip that is too short is padded by its last.
+    """The frames that a clip shows at `fps` moments per second; a clip that is too short is padded by its last frame.
 
-    A frame is never shown twice for want of others: of a clip that is slower than `fps`, each frame is taken once.
+    No frame is taken twice otherwise: of a clip with fewer frames per second than `fps`, each frame is taken once.
 
     Args:
-        times: when each frame of the clip is shown, seconds, increasing.
+        times: increasing times in seconds at which the clip's frames are shown.
         frames: frames wanted.
-        fps: moments a second at which they are taken.
-        start: `random` draws among all frames at which a whole window begins, `first` takes frame 0, `centre` the
-            middle of them; `whole` takes frames evenly over the whole clip from its first on, whatever `fps` is, so
-            that those of a closed turn go on evenly from the last to the first.
+        fps: moments per second at which they are taken.
+        start: `random` draws among all frames at which a whole window can begin, `first` takes frame 0, `centre` the
+            middle of them. `whole` takes frames evenly over the whole clip, whatever `fps` is, so that a full turn
+            continues evenly from the last frame to the first.
         generator: source of the draw for `random`.
     """
     check_window(frames=frames, fps=fps, start=start)
     if start == "whole":
         taken = [index * max(len(times), frames) // frames for index in range(frames)]
         return Window(tuple(min(index, len(times) - 1) for index in taken), max(0, frames - len(times)))
-    if len(times) == 1 or typical_interval(times) * fps > 1:  # fewer frames a second than are wanted
+    if len(times) == 1 or typical_interval(times) * fps > 1:  # fewer frames per second than are wanted
         times = even_times(len(times), fps)
-    after = times[-1] + (typical_interval(times) or 1 / fps)  # when the last frame is no longer shown
-    # From when on a moment means a frame, and last, is past the clip.
+    after = times[-1] + (typical_interval(times) or 1 / fps)  # the end of the last frame
+    # The first moment that means each frame, and finally the first one past the clip.
     onsets = [times[0], *(later - _ROUNDING * (later - earlier) for earlier, later in pairwise([*times, after]))]
     spare = max(0, bisect_left(times, onsets[-1] - (frames - 1) / fps) - 1)
     first = {"first": 0, "centre": spare // 2}.get(start)
@@ -110,33 +110,33 @@ def window(times: Sequence[float], *, frames: int, fps: float, start: Start, gen
 
 
 def resize_and_crop(frames_FCHW: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """frames_FCHW, uint8, scaled just so far that they cover the size, both sides by one factor, and cropped at their
-    centre; the size is the side of a square, or (height, width), px.
+    """Scale frames_FCHW, uint8, by one factor until they cover a size, and center-crop them; the size is the side of a
+    square, or (height, width), px.
     """
     height, width = (size, size) if isinstance(size, int) else size
     source_height, source_width = frames_FCHW.shape[2:]
     scale = max(height / source_height, width / source_width)
     scaled = max(height, round(source_height * scale)), max(width, round(source_width * scale))
     top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
-    # Frame by frame: a long clip in floating point at its own size would take gigabytes.
+    # Frame by frame, because a long clip in floating point at its own size would take gigabytes.
     resized = [to_uint8(resize(frame_CHW[None], scaled)) for frame_CHW in frames_FCHW]
     return torch.cat(resized)[:, :, top : top + height, left : left + width].contiguous()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipTransform:
-    """A clip's frames in one of its variants; the draw hangs on the clip's bytes and the variant's number alone.
+    """Reads a variant of a clip. The random draws depend only on the clip's bytes and the variant's number.
 
-    See `window` for frames, fps and start. A VmcError names the setting that is out of its range.
+    See `window` for frames, fps and start. A VmcError names a setting that is out of range.
     """
 
     frames: int = 16  # F
-    fps: float = 12.0  # moments a second at which frames are taken, whatever the clip's own rate
+    fps: float = 12.0  # moments per second at which frames are taken, whatever the clip's own rate
     start: Start = "random"
-    size: int = 384  # height and width, px; what it must be divisible by is the model's to say
-    augmentation: Augmentation | None = None  # None takes the centre crop as it is, not mirrored either
+    size: int = 384  # height and width, px; the model says what it must be divisible by
+    augmentation: Augmentation | None = None  # None takes the plain center crop, without mirroring
     mirror: bool = False  # whether the augmentation may swap left and right
-    folder_fps: float = FOLDER_RATE  # frames a second of clips that are folders of frames, which do not say
+    folder_fps: float = FOLDER_RATE  # frames per second of folders of frames, which do not say
 
     def __post_init__(self) -> None:
         check_window(frames=self.frames, fps=self.fps, start=self.start)
@@ -145,12 +145,12 @@ class ClipTransform:
             raise VmcError(f"data.size is {self.size}; it must be a whole number from 8 to {MAX_SIDE}, in pixels")
 
     def __call__(self, path: Path, *, variant: int) -> Tensor:
-        """frames_FCHW, uint8, F = `frames`, H = W = `size`; a VmcError where the clip cannot be read."""
+        """frames_FCHW, uint8, F = `frames`, H = W = `size`; a VmcError if the clip cannot be read."""
         return self.reader(path, [variant])(variant)
 
     def reader(self, path: Path, variants: Collection[int]) -> Callable[[int], Tensor]:
-        """What gives frames_FCHW of each of these variants, as a call does: the clip is hashed once, and decoded once
-        unless its windows have more than `HELD` frames together, which would have to be held meanwhile.
+        """A function from each of these variants to its frames_FCHW. The clip is hashed once, and decoded once unless
+        its windows have more than `HELD` frames together, which would have to be held in memory.
         """
         content = fingerprint(path)
         indices = {variant: self.window(path, variant=variant, content=content).indices for variant in variants}
@@ -165,23 +165,23 @@ class ClipTransform:
         return frames
 
     def plain_and_finished(self, path: Path, *, variant: int) -> tuple[Tensor, Tensor]:
-        """frames_FCHW of one window twice: as they are in the clip, at the centre crop, and as training sees them."""
+        """frames_FCHW of a window twice: center-cropped alone, and as training sees them."""
         content = fingerprint(path)
         frames_FCHW = read_frames(path, self.window(path, variant=variant, content=content).indices)
         return resize_and_crop(frames_FCHW, self.size), self._finish(frames_FCHW, variant, content)
 
     def times(self, path: Path) -> tuple[float, ...]:
-        """When each frame of a clip is shown, in seconds; a clip is gone through once in a process."""
+        """The times in seconds at which a clip's frames are shown, determined once per process."""
         state = path.stat() if path.exists() else None
         return _times(path, float(self.folder_fps), state and (state.st_mtime_ns, state.st_size))
 
     def window(self, path: Path, *, variant: int, content: str | None = None) -> Window:
-        """Which frames of a clip are taken; `content` is its fingerprint, where that is known."""
+        """Which frames of a clip are taken; `content` is its fingerprint, if that is known."""
         draw = generator(content or fingerprint(path), variant, "window")
         return window(self.times(path), frames=self.frames, fps=self.fps, start=self.start, generator=draw)
 
     def describe(self) -> str:
-        """All that decides the frames of a clip and variant, in a text that is equal for equal settings."""
+        """All settings that determine frames, as a text that is equal for equal settings."""
         settings = vars(self) | {"fps": float(self.fps), "folder_fps": float(self.folder_fps)}
         return f"clip transform {_VERSION}: {', '.join(f'{name}={value!r}' for name, value in settings.items())}"
 
@@ -194,25 +194,25 @@ class ClipTransform:
 
 @lru_cache(maxsize=10_000)
 def _times(path: Path, folder_fps: float, state: tuple[int, int] | None) -> tuple[float, ...]:
-    """`state` stands for the file's content."""
+    """Cached by the clip's `state`, its time of modification and size."""
     return tuple(frame_times(path, folder_rate=folder_fps))
 
 
 class TimedClip(NamedTuple):
-    """A clip and its time."""
+    """A clip with its duration and rate, and how a window of it differs from what is wanted."""
 
     clip: Clip
-    seconds: float | None  # that it lasts; None for a single frame, which has no duration
-    rate: float | None  # frames a second; None for a single frame
-    slow: bool  # whether it has so few frames a second that each is taken once and it plays faster
-    padded: int  # how many frames of a window repeat its last frame
+    seconds: float | None  # duration; None for a single frame
+    rate: float | None  # frames per second; None for a single frame
+    slow: bool  # whether it has so few frames per second that each is taken once and it plays faster
+    padded: int  # frames of a window that repeat its last frame
 
 
 def time_clip(clip: Clip, transform: ClipTransform) -> TimedClip:
-    """A clip's length and rate, and what a window of it would lack; a VmcError where it cannot be read."""
+    """Measure a clip's duration and rate, and what a window of it would lack; a VmcError if it cannot be read."""
     times = transform.times(clip.path)
     interval = typical_interval(times)
-    # A clip is too short for a window from its first frame, or for none.
+    # A clip that is too short for any window is too short for one from its first frame.
     whole = transform.start == "whole"
     start: Start = "whole" if whole else "first"
     padded = window(times, frames=transform.frames, fps=transform.fps, start=start, generator=generator(0)).padded
@@ -221,7 +221,7 @@ def time_clip(clip: Clip, transform: ClipTransform) -> TimedClip:
 
 
 def log_timing(clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> None:
-    """Log what the windows of a run's clips, each with its transform, cover, which are padded and which play faster."""
+    """Log what part of a run's clips their windows cover, which are padded, and which play faster."""
     timed = [time_clip(clip, transform) for clip, transform in zip(clips, transforms, strict=True)]
     first = transforms[0]
     for level, sentence in timing_sentences(timed, frames=first.frames, fps=first.fps, whole=first.start == "whole"):
@@ -231,8 +231,8 @@ def log_timing(clips: Sequence[Clip], transforms: Sequence[ClipTransform]) -> No
 def timing_sentences(
     timed: Sequence[TimedClip], *, frames: int, fps: float, whole: bool = False
 ) -> list[tuple[int, str]]:
-    """What is worth knowing about the clips' time: log levels and sentences, the exemplars' window first; `whole` says
-    that windows are taken evenly over each clip.
+    """Messages on the clips' timing with their log levels, that on the exemplars' window first; `whole` says that
+    windows are taken evenly over each clip.
     """
     said = []
     if own := [one.seconds for one in timed if one.seconds and one.clip.role == "exemplar"]:
@@ -259,13 +259,13 @@ def timing_sentences(
 
 
 def _covered(seconds: Sequence[float], *, frames: int, fps: float) -> tuple[int, str]:
-    """What part of the clips a window shows, and the rate at which it would show them whole."""
+    """The message on what part of the clips a window covers, and the rate at which it would cover them."""
     covered, longest, median = frames / fps, max(seconds), statistics.median(seconds)
     said = f"{frames} frames at {fps:g} fps: {_span([covered])}"
     if covered >= longest - 0.5 / fps:
         return logging.INFO, f"{said}, the whole of clips of {_span(seconds)}"
     little = f", less than half of the median clip ({_span([median])})" if covered < median / 2 else ""
-    # Rounded down to two significant digits, so that the window is not shorter than what is asked for.
+    # Rounded down to two significant digits, so that the window does cover them.
     unit = 10 ** (math.floor(math.log10(frames / longest)) - 1)
     rate = math.floor(frames / longest / unit + 1e-9) * unit
     level = logging.WARNING if little else logging.INFO
@@ -273,6 +273,6 @@ def _covered(seconds: Sequence[float], *, frames: int, fps: float) -> tuple[int,
 
 
 def _span(seconds: Sequence[float]) -> str:
-    """`2.1 to 3.4 s`, or `2.1 s` where all are that long."""
+    """`2.1 to 3.4 s`, or `2.1 s` if all are equal."""
     shown = [f"{value:.1f}" if value >= 1 else f"{value:.2g}" for value in (min(seconds), max(seconds))]
     return f"{shown[0]} s" if shown[0] == shown[1] else f"{shown[0]} to {shown[1]} s"

@@ -1,7 +1,7 @@
-"""Image files to frames, and the pixels of video files to upright RGB images of the size that was meant.
+"""Reading image files, and converting between RGB and the pixels of video files.
 
-Axes: H rows, W columns, C color channels (red, green, blue), P the two chroma planes (blue, red difference); frames
-are uint8, 0 to 255. What cannot be read is a VmcError that names the file.
+Axes: H rows, W columns, C color channels (red, green, blue), P the two chroma planes (blue, red difference); frames are
+uint8, 0 to 255. A file that cannot be read is a VmcError that names it.
 """
 
 import re
@@ -20,12 +20,12 @@ from vmc.data.checks import check_regular, check_size, unreadable
 from vmc.utils.errors import VmcError
 
 SHORTER_SIDE = 256
-"""Pixels that a written video has at least, so that 4:2:0 chroma loses nothing and people can see it."""
+"""Least px of a written video's shorter side, so that 4:2:0 chroma loses nothing and people can see it."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""What such a file may hold whatever its suffix: Pillow knows formats that start other programs."""
+"""Formats of an image file, whatever its suffix; Pillow knows others that start programs."""
 _BACKGROUND = (255, 255, 255)
-"""White, as a page behind it: what shows through transparent pixels of stills and videos."""
+"""White, which shows through transparent pixels of stills and videos."""
 _RED_LUMA, _BLUE_LUMA = 0.2126, 0.0722
 """Weights of red and blue in the luma of BT.709."""
 BT709, _BT601 = 1, 5
@@ -40,8 +40,8 @@ def enlargement(height: int, width: int) -> int:
 
 
 def to_yuv420p(frame_CHW: np.ndarray, factor: int) -> np.ndarray:
-    """The planes of an enlarged frame one below the other, as PyAV wants them: uint8 (H * factor * 3/2, W * factor)."""
-    # Not by swscale, whose chroma filter reaches into neighbouring pixels.
+    """The planes of an enlarged frame stacked as PyAV takes them, uint8 (H * factor * 3/2, W * factor)."""
+    # Not with swscale, whose chroma filter mixes neighboring pixels.
     red_HW, green_HW, blue_HW = frame_CHW.astype(np.float64) / 255
     luma_HW = _RED_LUMA * red_HW + (1 - _RED_LUMA - _BLUE_LUMA) * green_HW + _BLUE_LUMA * blue_HW
     chromas_PHW = np.stack([(blue_HW - luma_HW) / (2 - 2 * _BLUE_LUMA), (red_HW - luma_HW) / (2 - 2 * _RED_LUMA)])
@@ -55,14 +55,14 @@ def to_yuv420p(frame_CHW: np.ndarray, factor: int) -> np.ndarray:
 
 
 def shown_width(frame: VideoFrame, aspect: Fraction | None) -> int:
-    """Width in pixels once they are square."""
-    # Pixels within one per cent of square come from cropping, not from an anamorphic camera.
+    """The width in square pixels."""
+    # Pixels within one percent of square come from cropping, not from an anamorphic camera.
     return round(frame.width * aspect) if aspect and abs(aspect - 1) > 0.01 else frame.width
 
 
 def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarray:
-    """image_HWC of a decoded frame: square pixels, upright, at the size it had before `write_video` enlarged it."""
-    # Older PyAV follows the frame's own matrix and range only when the destination's are given too.
+    """image_HWC of a decoded frame: square pixels, upright, at its size before `write_video` enlarged it."""
+    # Older PyAV uses the frame's own matrix and range only if the destination's are given, too.
     colors: Any = {"src_colorspace": frame.colorspace, "src_color_range": frame.color_range}
     colors |= {"dst_colorspace": _BT601, "dst_color_range": _FULL_RANGE, "width": shown_width(frame, aspect)}
     if any(component.is_alpha for component in frame.format.components):
@@ -73,7 +73,7 @@ def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarr
         factor, width, height = map(int, scaled.groups())
         # A file that was resized by another program may still carry the comment.
         if factor > 1 and image_HWC.shape[:2] == (height * factor, width * factor):
-            # Whole numbers, rows first, which takes a third of the time of a mean over both at once.
+            # Integer sums, rows first, take a third of the time of a mean over both axes at once.
             rows_HX = image_HWC.reshape(height, factor, -1).sum(1, dtype=np.uint32)
             sums_HWC = rows_HX.reshape(height, width, factor, 3).sum(2, dtype=np.uint32)
             image_HWC = (sums_HWC.astype(np.float32) / factor**2).round().astype(np.uint8)
@@ -81,9 +81,9 @@ def to_rgb(frame: VideoFrame, comment: str, aspect: Fraction | None) -> np.ndarr
 
 
 def _upright(image_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
-    """Applies the display matrix, by which phones turn or mirror what they filmed.
+    """Apply the display matrix, with which phones turn or mirror their videos.
 
-    The matrix is nine numbers a b u, c d v, x y w: the pixel (x, y) is shown at (a x + c y, b x + d y).
+    Its nine numbers are a b u, c d v, x y w; the pixel (x, y) is shown at (a x + c y, b x + d y).
     """
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -102,15 +102,15 @@ def load_image(file: Path) -> np.ndarray:
 
 
 def count_images(file: Path) -> int:
-    """How many frames an image file has: more than one where it is animated."""
+    """The number of frames in an image file, more than one if it is animated."""
     with _opened(file) as image:
         return len(_places(image))
 
 
 def animation(file: Path) -> Iterator[tuple[np.ndarray, float]]:
-    """The frames of an image file, one by one: image_HWC, and for how many seconds it is shown (0 for a still).
+    """The frames of an image file: image_HWC and the seconds that it is shown (0 for a still).
 
-    A still is turned as its EXIF orientation says; 16 bits are scaled to 8, transparency shows white.
+    The EXIF orientation of a still is applied, 16 bits are scaled to 8, and transparency shows white.
     """
     with _opened(file) as image:
         if len(places := _places(image)) == 1:
@@ -119,15 +119,15 @@ def animation(file: Path) -> Iterator[tuple[np.ndarray, float]]:
             return
         for place in places:
             image.seek(place)
-            image.load()  # WebP tells a frame's duration only then
+            image.load()  # WebP knows a frame's duration only then
             seconds = float(image.info.get("duration", 0.0)) / 1000
-            # Browsers and FFmpeg take a delay that nobody could see for one that was left out.
+            # Browsers and FFmpeg replace delays that are too short to be seen by 0.1 s.
             yield _to_rgb8(image), seconds if seconds >= 0.02 else 0.1
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
-    """The image, its size checked before any of its pixels are decoded."""
+    """Open an image and check its size before any pixels are decoded."""
     check_regular(file)
     try:
         with Image.open(file, formats=_FORMATS) as image:
@@ -137,21 +137,21 @@ def _opened(file: Path) -> Iterator[Image.Image]:
             yield image
     except VmcError:
         raise
-    except Exception as error:  # on damaged files Pillow's decoders raise nearly everything
+    except Exception as error:  # Pillow's decoders raise errors of many kinds for damaged files
         raise unreadable(file, error) from error
 
 
 def _places(image: Image.Image) -> range:
-    """The frames of an animation; those beside a photograph in an MPO are its previews, not frames."""
+    """The indices of an image's frames; further pictures in an MPO are previews of the photograph, not frames."""
     if image.format not in ("WEBP", "PNG", "GIF"):
         return range(1)
-    # The first picture of an APNG may stand beside the animation, for programs that show stills.
+    # The first picture of an APNG may be no part of the animation, but for programs that show stills.
     first, total = int(getattr(image, "default_image", False)), int(getattr(image, "n_frames", 1))
     return range(first, total) if total > first else range(1)
 
 
 def _to_rgb8(image: Image.Image) -> np.ndarray:
-    """image_HWC of a picture of any mode; a ValueError where its numbers have no known white."""
+    """image_HWC of a picture of any mode; a ValueError if its range of values is unknown."""
     if image.mode.startswith("I"):
         gray_HW = np.asarray(image).astype(np.int64)
         if gray_HW.min() < 0 or gray_HW.max() > 65535:
@@ -159,7 +159,7 @@ def _to_rgb8(image: Image.Image) -> np.ndarray:
         return np.repeat(((gray_HW + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode == "F":
         raise ValueError("grey in floating point, of which nobody says what is white")
-    # Converting copies an image even if it has the mode already, of up to 150 MB.
+    # Converting copies an image, of up to 150 MB, even if it has the mode already.
     mode = "RGBA" if image.has_transparency_data else "RGB"
     image = image if image.mode == mode else image.convert(mode)
     if mode == "RGBA":

@@ -1,6 +1,7 @@
-"""Jester, a data set of people doing 27 hand gestures before a webcam (Materzynska et al., ICCV workshops 2019).
+"""Jester, a data set of people performing 27 hand gestures in front of a webcam (Materzynska et al., ICCV workshops
+2019).
 
-Two layouts on disk are read: the first release (`20bn-jester-v1/<id>/00001.jpg`, tables without header, separated by
+Two layouts are read: the first release (`20bn-jester-v1/<id>/00001.jpg`, tables without header, separated by
 semicolons) and a later mirror (`Train/<id>/`, `Train.csv` with header, separated by commas).
 """
 
@@ -30,35 +31,33 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 RELEASE = "20bn-jester-v1"
 PUBLISHED = {"train": 118_562, "validation": 14_787, "test": 14_743}
-"""Clips of each split of the whole data set."""
+"""Number of clips in each split of the whole data set."""
 REGULARIZATION = {
     "Doing other things": "a person doing other things",
     "No gesture": "a person in front of a computer",
 }
 """The paper's regularization classes and their captions (Sec. 4)."""
-
-
 KEYS = {
     "path": "data.path",
     "exemplars": "data.source.exemplars",
     "regularization_count": "data.source.regularization_count",
     "split": "data.source.split",
 }
-"""What the user of a `Jester` calls its settings, for messages; the split has no name where it cannot be chosen."""
+"""Names of the settings of `Jester` in messages; the split has an empty name if it cannot be chosen."""
 
 
 class Jester:
     """Exemplars and regularization clips drawn from a Jester folder, the same for the same seed.
 
-    The folder is looked at only when clips are asked for.
+    The folder is read only when clips are asked for.
 
     Args:
-        path: the folder with the tables, its parent, or the folder of frames beside the tables.
-        exemplars: clips drawn of the motion's class; the paper's 10.
-        regularization: classes and the captions of their clips; the paper's two.
-        regularization_count: clips drawn of each of these classes; the paper's 50.
-        split: where all of them are drawn from; the paper's validation split.
-        keys: what messages call these settings.
+        path: the folder of the tables, its parent, or the folder of frames beside the tables.
+        exemplars: clips drawn from the motion's class; the paper's 10.
+        regularization: classes with the captions of their clips; the paper's two.
+        regularization_count: clips drawn from each of these classes; the paper's 50.
+        split: split that all are drawn from; the paper's validation split.
+        keys: names of these settings in messages.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Jester:
         self.split = split
 
     def exemplars(self, *, label: str | None, caption: str | None, seed: int) -> list[Clip]:
-        """Clips of the class `label`, drawn by seed and class; a VmcError where there are too few of them."""
+        """Clips of the class `label`, drawn by seed and class; a VmcError if there are too few."""
         if caption is None:
             raise VmcError("motion.caption is not set: Jester's clips have no captions, so give one that holds {token}")
         return self._draw(label, caption, count=self.exemplar_count, seed=seed, role="exemplar")
@@ -97,7 +96,7 @@ class Jester:
         return clips
 
     def held_out(self, *, label: str | None, seed: int) -> list[Clip]:
-        """The clips of the class that are no exemplars of this seed: how good real videos of the motion score."""
+        """The clips of the class that are no exemplars of this seed, to score real videos of the motion."""
         drawn = self._draw(label, "", count=None, seed=seed, role="exemplar")
         if len(drawn) <= self.exemplar_count:
             leaves = f"{self.exemplar_count}, which leaves no clip of {label!r} held out"
@@ -119,16 +118,16 @@ class Jester:
         return file if file.is_file() and not mirror else None
 
     def splits(self) -> tuple[str, ...]:
-        """The splits whose tables are there."""
+        """The splits that have a table."""
         return tuple(split for split in SPLITS if self.table_file(split).is_file())
 
     def table_file(self, split: str) -> Path:
-        """Where a split's table lies, or should lie."""
+        """The file of a split's table, which may be missing."""
         return _table_file(*self._layout, split)
 
     def index(self, split: str) -> pd.DataFrame:
-        """Columns `id`, `label` (empty in the test split) and `frames` (their number, in the mirror alone), in natural
-        order of the ids; a VmcError where the split's table is missing or broken.
+        """The table of a split in natural order of the ids: `id`, `label` (empty in the test split) and `frames` (their
+        number, only in the mirror); a VmcError if the table is missing or broken.
         """
         file = self.table_file(split)
         if not file.is_file():
@@ -154,7 +153,7 @@ class Jester:
         return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def known_label(self, label: str) -> str:
-        """The label as Jester writes it; a VmcError names those that are near where there is none like it."""
+        """The label as Jester writes it; a VmcError names similar ones if there is none."""
         known, plain = {normalize_label(name): name for name in self.labels()}, normalize_label(label)
         if plain in known:
             return known[plain]
@@ -164,13 +163,13 @@ class Jester:
     @cached_property
     @explain_permissions()
     def _layout(self) -> tuple[Path, bool]:
-        """The folder of the tables (`path`, its parent, or one in it) and whether they are the mirror's."""
+        """The folder of the tables (`path`, its parent, or a folder in it), and whether they are the mirror's."""
         key, path = self.keys["path"], self.path
         if path is None:
             raise VmcError(f"{key} is not set: give the folder that holds Jester's tables and frames")
         if not path.is_dir():
             raise VmcError(f"{key} is {path}, which is no folder: give the one with Jester's tables")
-        # The 148,092 folders of frames are not looked through where the tables lie beside them.
+        # The 148,092 folders of frames are not listed if the tables are beside them.
         frames = path.name in (RELEASE, *map(str.capitalize, SPLITS))
         for inner in (False, True):
             near = [path.parent] if frames else sorted(filter(Path.is_dir, path.iterdir())) if inner else []
@@ -213,7 +212,7 @@ def _table_file(root: Path, mirror: bool, split: str) -> Path:
 
 
 def _find_gap(files: Sequence[Path], stated: str) -> str | None:
-    """What does not fit frames that are numbered from 1 on, and as many as the table states, a clause."""
+    """What is wrong with frames that should be numbered from 1 to the number in the table, a clause, or None."""
     for number, file in enumerate(files, start=1):
         if not file.stem.isdecimal():
             return f"holds {file.name}, which is no numbered frame"
@@ -225,16 +224,16 @@ def _find_gap(files: Sequence[Path], stated: str) -> str | None:
 
 
 class SplitCheck(NamedTuple):
-    """What was found of a split."""
+    """The result of checking a split."""
 
     split: str
-    labels: Counter[str]  # clips of each class; a clip without a label counts under the empty name
+    labels: Counter[str]  # clips of each class; "" for clips without a label
     summary: str  # how many clips are complete, and how long they are
-    problem: str | None  # what keeps it from being whole, a clause; None also for one that was never unpacked
+    problem: str | None  # what is wrong, a clause; None also for a split that was never unpacked
 
 
 def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
-    """Refuse a class that is not among `names`, a clip to learn from without one, and one in two rows or two splits."""
+    """Raise a VmcError for a class that is not in `names`, a training clip without one, and a clip in two rows."""
     clips = pd.concat([jester.index(split).assign(split=split) for split in jester.splits()], ignore_index=True)
     labels, known = clips["label"], jester.label_file or "Jester's 27 classes"
     for wrong, told in (
@@ -247,8 +246,8 @@ def check_tables(jester: Jester, *, names: Sequence[str]) -> None:
             raise VmcError(f"{where}, which {told}: download the tables again")
 
 
-def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitCheck:
-    """Look for every frame of a split's clips, counting those of fewer than some; pictures are not opened."""
+def check_split(jester: Jester, split: str) -> SplitCheck:
+    """Check that no frame of a split's clips is missing; images are not opened."""
     index = jester.index(split)
     frames, missing, broken = [], [], []
     stated_frames = dict(zip(index["id"], index["frames"], strict=True))
@@ -267,8 +266,8 @@ def check_split(jester: Jester, split: str, *, shorter_than: int = 16) -> SplitC
     told = f"{split}: {len(frames):,} of {total:,} clips complete"
     if frames:
         told += f", {min(frames)} to {max(frames)} frames, median {statistics.median(frames):g}"
-    if short := sum(count < shorter_than for count in frames):
-        told += f"; {short:,} shorter than {shorter_than} frames are padded by their last one"
+    if short := sum(count < 16 for count in frames):
+        told += f"; {short:,} shorter than 16 frames are padded by their last one"
     bad, what = (missing, "have no frames") if missing else (broken, "are broken")
     problem = f"{len(bad):,} of {total:,} {split} clips {what}, the first {bad[0]}" if bad else None
     return SplitCheck(split, labels, told, problem)

@@ -1,4 +1,4 @@
-"""What a motion is called, and the data of a run as one object."""
+"""The motion that a run learns, and its data."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from vmc.data.video import FOLDER_RATE
 from vmc.utils.errors import VmcError
 
 _PERSON = r"(?i)\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b"
-"""Whom a caption names before the motion: in a test prompt another subject stands there."""
+"""The person in a caption, who is replaced by another subject in a test prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,9 @@ class Motion:
 
     name: str  # in folder names
     label: str | None = None  # its class in Jester; None for a motion that no classifier knows
-    caption: str | None = None  # of every exemplar, with `{token}`; None takes the captions from files
-    prompt: str | None = None  # of the test set, with `{subject}` and `{token}`; None makes it of the caption
-    language: str | None = None  # the prompt in natural language, for the untuned model (Supplement D) and alignment
+    caption: str | None = None  # caption of every exemplar, with `{token}`; None takes the captions from files
+    prompt: str | None = None  # of the test set, with `{subject}` and `{token}`; None derives it from the caption
+    language: str | None = None  # prompt in natural language, for the untuned model (Supplement D) and text alignment
     mirror: bool = False  # whether a mirrored clip still shows the motion
 
     @property
@@ -33,10 +33,10 @@ class Motion:
 
 
 def prompt_of(caption: str | None) -> str:
-    """The test prompt that fits the caption of a motion's clips; None where each clip has a caption of its own.
+    """Derive the test prompt from the caption of a motion's clips, or a general one if each has its own caption (None).
 
-    "a person doing the {token} dance" gives "{subject} doing the {token} dance.": `{subject}` takes the place of the
-    first person named before the motion. A caption that names none follows it: "{subject}, the {token} dance."
+    "a person doing the {token} dance" gives "{subject} doing the {token} dance.": `{subject}` replaces the first person
+    named before the motion, or precedes a caption that names none: "{subject}, the {token} dance."
     """
     if caption is None:
         return "{subject} doing the {token} motion."
@@ -47,17 +47,17 @@ def prompt_of(caption: str | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionData:
-    """Where a run's clips come from and how they become frames; see `ClipTransform` for what has no comment."""
+    """Where a run's clips come from and how they become frames; see `ClipTransform` for fields without a comment."""
 
     source: ClipSource
-    path: str | Path | None = None  # here for the configuration alone, where the source refers to it
+    path: str | Path | None = None  # not used here; the source's config refers to it
     frames: int = 16
     start: Start = "random"
     size: int = 384
-    fps: float = 12.0  # frames a second at which clips are sampled, and of the videos that are written
+    fps: float = 12.0  # frames per second at which clips are sampled and videos written
     augmentation: Augmentation | None = None  # of the exemplars
-    variants: int = 32  # of each exemplar that are encoded and drawn from
-    skip_bad: bool = False  # leave unreadable clips out, saying so, in place of stopping
+    variants: int = 32  # variants of each exemplar that are encoded and drawn from
+    skip_bad: bool = False  # leave unreadable clips out with a warning, in place of an error
     frame_folder_fps: float = FOLDER_RATE
 
     def __post_init__(self) -> None:
@@ -66,9 +66,9 @@ class MotionData:
         self.transform(augmented=True, mirror=False)  # which checks the rest
 
     def transform(self, *, augmented: bool, mirror: bool, whole: bool = True) -> ClipTransform:
-        """Clip file to frames: with the augmentation for exemplars, without for regularization clips.
+        """The transform of clips, `augmented` for exemplars, not for regularization clips.
 
-        `whole` is False for clips of other motions, which are sampled at `fps` where exemplars are taken as wholes.
+        With `whole=False`, for clips of other motions, clips are sampled at `fps` even if exemplars are taken whole.
         """
         start: Start = "random" if self.start == "whole" and not whole else self.start
         settings: Any = {"frames": self.frames, "fps": self.fps, "start": start, "size": self.size}

@@ -12,39 +12,39 @@ from vmc.utils.errors import VmcError
 from vmc.utils.text_files import MAX_ROWS, check_characters, read_lines, read_table, shortened
 
 SUBJECT_WORD = "{subject_token}"
-"""What a test subject's phrase may hold: the model is told of "a pll man", and a score looks for "a man"."""
+"""May stand in a test subject's phrase: the model is prompted with "a pll man", and a score looks for "a man"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """One video to be made."""
+    """A video to be made."""
 
-    text: str  # what the model is told
+    text: str  # the model's prompt
     seed: int  # of the video's noise
-    subject: str | None = None  # whom the appearance score looks for, where the test set names one
-    language: str | None = None  # the text in natural language, for the text alignment, where somebody has said it
-    suite: str | None = None  # what the test set asks of the motion here: `people`, `slow`, ...
-    then: str | None = None  # the class of a second gesture that the text asks for
+    subject: str | None = None  # what the appearance score looks for, if the test set names it
+    language: str | None = None  # the prompt in natural language, for text alignment, if it is known
+    suite: str | None = None  # what this part of the test set is about: `people`, `slow`, ...
+    then: str | None = None  # class of a second gesture in the prompt
 
 
 def read_prompts(
     file: Path, *, template: str, seeds: Sequence[int], language: str | None = None, **words: str
 ) -> list[Prompt]:
-    """Prompts of a file, in its order, each prompt's seeds together.
+    """The prompts of a file, in its order, with the seeds of each prompt together.
 
-    - a table (.csv, .tsv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template filled with each
-      subject, which may hold `{subject_token}`;
-    - a table with a column `prompt` and, where wanted, `subject`, `language` and `seed`;
-    - either with `suite`, of which scores are told apart, `manner`, which is added to the template ("very slowly"), and
-      `then`, the class of a second gesture that it names;
-    - text (.txt): a prompt a line, blank lines skipped; commas belong to the prompt.
+    - A table (.csv, .tsv) with a column `subject` and columns `seed_1`, `seed_2`, ...: the template is filled with each
+      subject, which may contain `{subject_token}`.
+    - A table with a column `prompt`, and optionally `subject`, `language` and `seed`.
+    - Either may have `suite`, by which scores are grouped, `manner`, which is added to the template ("very slowly"),
+      and `then`, the class of a second gesture in the prompt.
+    - Text (.txt): a prompt per line; blank lines are skipped, and commas belong to the prompt.
 
     Args:
         file: the file, in UTF-8 or as a spreadsheet saves it.
         template: the motion's prompt, with `{subject}` and `{token}`.
-        seeds: seeds where the file gives none.
-        language: the motion's prompt in natural language, with `{subject}`; filled where the file has no such column.
-        words: what stands for `{token}` and other placeholders.
+        seeds: seeds if the file gives none.
+        language: the motion's prompt in natural language, with `{subject}`; used if the file has no such column.
+        words: what replaces `{token}` and other placeholders.
 
     Raises:
         VmcError: no such file, no prompts or over 100,000 of them, unknown columns or a seed that is no whole number.
@@ -73,7 +73,7 @@ def read_prompts(
 
 
 def _subject_of(subject: str | None, words: Mapping[str, str], *, where: str) -> tuple[str | None, str | None]:
-    """The subject with its word, and without it for other networks, which do not know the word."""
+    """The subject with its word for the model, and without it for other networks, which do not know the word."""
     if not subject or SUBJECT_WORD not in subject:
         return subject, subject
     told = " ".join(subject.replace(SUBJECT_WORD, "").split())
@@ -89,7 +89,7 @@ def _read_seed(text: str, *, where: str) -> int:
 
 
 def _in_manner(template: str, manner: str | None) -> str:
-    """The template with how the motion is done behind it, before its full stop."""
+    """The template with the manner added before its full stop."""
     if not manner or not template:
         return template
     stop = "." if template.endswith(".") else ""
@@ -98,7 +98,7 @@ def _in_manner(template: str, manner: str | None) -> str:
 
 @explain_permissions()
 def _read_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns of a table and its rows by them; a text has one column, `prompt`."""
+    """The columns and rows of a table; a text file has one column, `prompt`."""
     if not file.exists():
         raise VmcError(f"prompts.file is {file}, which does not exist; give a .csv or .txt file")
     if file.suffix.lower() in (".csv", ".tsv"):
@@ -114,7 +114,7 @@ def _read_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def check_test_set(prompts: Sequence[Prompt]) -> None:
-    """Refuse prompts that cannot be scored: one that names no subject, or that stands twice with one seed."""
+    """Raise a VmcError for a prompt that cannot be scored: without a subject, or twice with one seed."""
     seen = set()
     for prompt in prompts:
         if prompt.subject is None:
@@ -125,7 +125,7 @@ def check_test_set(prompts: Sequence[Prompt]) -> None:
 
 
 def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
-    """All prompts of `limit` subjects (texts, where none is named) evenly spaced through the list; null keeps all."""
+    """All prompts of `limit` subjects (or texts, without subjects) evenly spaced through the list; None keeps all."""
     names = list(dict.fromkeys(prompt.subject or prompt.text for prompt in prompts))
     places = range(len(names)) if limit is None else evenly(len(names), limit, key="prompts.limit")
     kept = {names[place] for place in places}
@@ -133,7 +133,7 @@ def spread(prompts: Sequence[Prompt], limit: int | None) -> list[Prompt]:
 
 
 def first_of_each(prompts: Sequence[Prompt], each: int | None) -> list[Prompt]:
-    """The first `each` prompts of every subject (or text, where none is named) and suite; null keeps all."""
+    """The first `each` prompts of every subject (or text, without subjects) and suite; None keeps all."""
     groups = defaultdict[tuple[str, str | None], list[Prompt]](list)
     for prompt in prompts:
         groups[prompt.subject or prompt.text, prompt.suite].append(prompt)
@@ -142,7 +142,7 @@ def first_of_each(prompts: Sequence[Prompt], each: int | None) -> list[Prompt]:
 
 
 def evenly(total: int, count: int, *, key: str = "evaluate_subset") -> list[int]:
-    """`count` places evenly spaced among `total`, all if there are fewer; `key` is the setting of the count."""
+    """`count` evenly spaced indices below `total`, all if there are fewer; `key` is the setting of the count."""
     if count < 1:
         raise VmcError(f"{key} is {count}; it must be at least 1")
     count = min(count, total)
@@ -150,7 +150,7 @@ def evenly(total: int, count: int, *, key: str = "evaluate_subset") -> list[int]
 
 
 def applications(*, stack: str) -> Path:
-    """The prompt suites of a stack (paper, Sec. 4.3): its base model's vocabulary is its own."""
+    """The prompt suites of a stack (paper, Sec. 4.3), in the vocabulary of its base model."""
     file = Path(__file__).with_name(f"applications_{stack}.csv")
     if not file.is_file():
         raise VmcError(f"stack_name is {stack}, which prompts=applications has no suites for; give prompts.file")
@@ -163,5 +163,5 @@ def jester_test_set() -> Path:
 
 
 def objects_test_set() -> Path:
-    """Objects for a camera that goes round them (as Fig. 4): 30 that are no category of CO3D, three seeds each."""
+    """Objects for a camera that moves around them (as Fig. 4): 30 outside of CO3D's categories, three seeds each."""
     return Path(__file__).with_name("objects_test_set.csv")

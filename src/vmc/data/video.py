@@ -1,7 +1,7 @@
-"""Reading clips of every kind into frames, and writing frames as a video that reads back as it was.
+"""Reading the frames of all kinds of clips, and writing frames as a video that reads back the same.
 
-A clip is a video file, an animated image, a folder of frames or a still image, which is a clip of one frame. One that
-is missing, unreadable, without frames or too large is a VmcError that names it.
+A clip is a video file, an animated image, a folder of frames or a still image, a clip of one frame. One that is
+missing, unreadable, without frames or too large is a VmcError that names it.
 
 Axes: F frames, C color channels (red, green, blue), H rows, W columns; frames are uint8, 0 to 255.
 """
@@ -39,19 +39,19 @@ VIDEO_SUFFIXES = (
     *(".ts", ".mts", ".m2ts", ".flv", ".mpg", ".mpeg", ".ogv", ".mxf"),
 )
 FOLDER_RATE = 12.0
-"""Frames per second of a folder of frames, which does not say: Jester's."""
+"""Frames per second of folders of frames, which do not say: Jester's."""
 _DEMUXERS = "mov,matroska,webm,avi,gif,asf,mpegts,mpeg,flv,ogg,mxf,mpegvideo,h264,hevc,m4v,ivf,obu,av1,dv,apng"
-"""What a video file may be: others of FFmpeg's are playlists, which open files that they name."""
-# Titles in no valid encoding must not keep a clip from being read. PyAV 19 never raises for them and has no option.
+"""Accepted formats of video files; others of FFmpeg's are playlists, which open the files that they name."""
+# Titles in an invalid encoding must not prevent reading a clip. PyAV 19 never raises for them and has no option.
 OPENING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
-    """frames_FCHW, uint8 RGB, of a clip, upright as its rotation metadata says; only the wanted are held in memory.
+    """frames_FCHW, uint8 RGB, of a clip, turned as its metadata says; only the wanted frames are held in memory.
 
     Args:
         path: a video file, an animated image, a folder of frames or a still image.
-        indices: frames in the order wanted, counted from 0, repeats allowed; None for all.
+        indices: indices of the frames in the order wanted, with repeats if any; None for all.
 
     Raises:
         VmcError: the clip cannot be read, has no such frame, or its frames differ in size.
@@ -65,12 +65,12 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
         if wanted is None or index in wanted:
             found[index] = image()
             _check_equal(path, index, found[index].shape[1::-1], next(iter(found.values())).shape[1::-1])
-        if index == last:  # what follows stays undecoded
+        if index == last:  # the rest is not decoded
             break
     order = sorted(found) if indices is None else indices
     if missing := [wanted for wanted in order if wanted > index]:
         raise VmcError(f"clip {path} has no frame {min(missing)}, it has {index + 1}: ask for frames below that number")
-    # Filled frame by frame: stacking and then turning the axes would hold all frames three times.
+    # Filled frame by frame, because stacking and then transposing would hold all frames three times.
     frames_FCHW = np.empty((len(order), 3, *found[order[0]].shape[:2]), np.uint8)
     for place, index in enumerate(order):
         frames_FCHW[place] = found[index].transpose(2, 0, 1)
@@ -78,12 +78,12 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Tensor:
 
 
 def count_frames(path: Path) -> int:
-    """How many frames a clip gives when it is decoded; what containers say of themselves is not to be trusted."""
+    """The number of frames that decoding a clip gives; what containers state cannot be trusted."""
     return sum(1 for _ in _frames(path))
 
 
 def frame_rate(path: Path) -> float | None:
-    """Frames per second: `FOLDER_RATE` for a folder of frames, None for a still and a video that does not say."""
+    """Frames per second: `FOLDER_RATE` for a folder of frames, None for a still or a video that does not say."""
     if path.is_dir():
         return FOLDER_RATE
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -95,8 +95,8 @@ def frame_rate(path: Path) -> float | None:
 
 
 def frame_times(path: Path, *, folder_rate: float = FOLDER_RATE) -> list[float]:
-    """When each frame that `read_frames` gives is shown, in seconds from the first, by the clip's own timestamps; where
-    these are absent or do not increase, evenly at the clip's average rate, a folder's being `folder_rate`.
+    """The times of a clip's frames in seconds from the first, by its timestamps; if these are missing or do not
+    increase, evenly at the clip's average rate, or `folder_rate` for a folder.
     """
     stamps = [stamp for stamp, _ in _frames(path)]
     times = [stamp for stamp in stamps if stamp is not None]
@@ -123,15 +123,15 @@ def check_clip(path: Path) -> None:
 
 
 def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
-    """Write an H.264 mp4 (4:2:0, BT.709) that `read_frames` gives back nearly exactly; equal frames, equal bytes.
+    """Write an H.264 mp4 (4:2:0, BT.709) that `read_frames` reads back almost exactly; equal frames give equal bytes.
 
-    A video whose shorter side is under 256 pixels, or whose sides are not even, is enlarged by the smallest even
-    factor that reaches them (nearest neighbour). So every chroma sample covers one source pixel alone. The factor
-    stands in the file's comment and `read_frames` undoes it.
+    A video whose shorter side is below 256 pixels, or whose sides are odd, is enlarged by the smallest even factor that
+    is enough (nearest neighbor), so that every chroma sample covers a single source pixel. The file's comment holds the
+    factor, and `read_frames` undoes it.
 
     Args:
-        path: where to write; its folder is made, and the file appears whole or not at all.
-        frames_FCHW: uint8 RGB, one frame or more.
+        path: the file, written atomically; its folder is created.
+        frames_FCHW: uint8 RGB, at least one frame.
         fps: frames per second.
     """
     if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or frames_FCHW.shape[1] != 3 or not len(frames_FCHW):
@@ -141,8 +141,8 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
     rate = Fraction(fps).limit_denominator(1001)
     with atomic_write(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
         file.metadata["comment"] = f"vmc_scale={factor} size={width}x{height}"  # see `images.to_rgb`
-        # One thread: x264 decides by its number of threads what it writes. Its macroblock tree reads memory of chance
-        # beyond rows whose number of macroblocks is no multiple of 8.
+        # One thread, because x264's output depends on their number. Its macroblock tree reads uninitialized memory if
+        # the number of macroblocks in a row is no multiple of 8.
         options = {"crf": "10", "threads": "1"} | ({"mbtree": "0"} if -(-width * factor // 16) % 8 else {})
         stream: Any = file.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width * factor, height * factor, "yuv420p"
@@ -166,7 +166,7 @@ def natural_order(name: str) -> tuple[list[str | int], str]:
 
 @explain_permissions()
 def frame_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, in natural order, without hidden ones; empty when there are none."""
+    """The images directly in a folder, in natural order, without hidden ones."""
     files = [file for file in folder.iterdir() if is_visible(file) and file.suffix.lower() in IMAGE_SUFFIXES]
     return sorted((file for file in files if not file.is_dir()), key=lambda file: natural_order(file.name))
 
@@ -177,7 +177,7 @@ def is_visible(path: Path) -> bool:
 
 
 def _frames(path: Path) -> Iterator[tuple[float | None, Callable[[], np.ndarray]]]:
-    """When each frame of a clip is shown, in seconds, where that is known, and what gives its image_HWC."""
+    """The time of each frame of a clip in seconds, if that is known, and a function that gives its image_HWC."""
     with explain_permissions():
         is_folder, suffix = path.is_dir(), path.suffix.lower()
     if is_folder:
@@ -210,13 +210,13 @@ def _rgb(path: Path, frame: VideoFrame, container: InputContainer, stream: Video
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container of a video file and its first video stream that is no cover, sizes bounded before any decoding."""
+    """Open a video file and its first video stream that is no cover; sizes are checked before any decoding."""
     check_regular(path)
     limits = {"max_pixels": str(checks.MAX_PIXELS)}
     try:
         with path.open("rb") as file:
             start = file.read(10)
-        if start[:6] in (b"GIF87a", b"GIF89a") and len(start) == 10:  # of which opening decodes a frame already
+        if start[:6] in (b"GIF87a", b"GIF89a") and len(start) == 10:  # opening a GIF already decodes a frame
             check_size(path, *struct.unpack("<2H", start[6:]))
         container = av.open(str(path), options={"format_whitelist": _DEMUXERS} | limits, **OPENING)
     except (av.FFmpegError, OSError) as error:
@@ -239,7 +239,7 @@ def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iter
     frame = None
     try:
         for packet in container.demux(stream):
-            if packet.is_corrupt:  # the last one of a file that was cut off
+            if packet.is_corrupt:  # the last packet of a truncated file
                 raise _damaged(path, "is cut off or damaged")
             for frame in packet.decode():
                 check_size(path, frame.width, frame.height)
@@ -252,12 +252,12 @@ def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iter
 
 @explain_permissions()
 def _check_video(path: Path) -> None:
-    """Besides what the decoder refuses: damage that it hides, other sizes, and an end before the one stated."""
+    """Find what decoding does not: hidden damage, frames of different sizes, and truncation."""
     if is_cut_off(path):
         raise _damaged(path, "is cut off or damaged")
     with _opened(path) as (container, stream):
-        stream.thread_type = "NONE"  # with several threads, it is chance whether a decoder tells of damage
-        if stream.codec_context.name == "hevc":  # whose decoder tells of hidden damage in no other way
+        stream.thread_type = "NONE"  # with several threads, a decoder reports damage only by chance
+        if stream.codec_context.name == "hevc":  # whose decoder otherwise hides damage
             stream.codec_context.options |= {"err_detect": "explode"}
         seconds, index = 0.0, 0
         for index, frame in enumerate(_decoded(path, container, stream)):
@@ -269,13 +269,13 @@ def _check_video(path: Path) -> None:
             if frame.time is not None and first.time is not None:
                 seconds = frame.time - first.time
         if len(container.streams) == 1 and container.duration and index:
-            # Damage may swallow frames: a container's duration tells, though not to the frame.
+            # Damage may lose frames, which the container's duration shows, though not precisely.
             stated, lasted = container.duration / av.time_base, seconds * (index + 1) / index  # with the last frame
             told = f"lasts {stated:.1f} s by its header and has frames for {lasted:.1f} s"
             if stated - lasted > max(0.5, stated / 10):
                 if container.format.name in ("flv", "asf", "mxf", "ogg"):
                     raise _damaged(path, told)
-                if container.format.name.startswith("matroska"):  # may count a last frame that is shown for long
+                if container.format.name.startswith("matroska"):  # may include a last frame that is shown for long
                     logger.warning(f"clip {path} {told}: it may be damaged")
 
 

@@ -1,1 +1,1 @@
-"""The model and what is done to it: components, parameters, timesteps, token, objective, sampling."""
+"""The mathematics, which knows no network: noise processes, timestep samplers, objectives, sampling."""

@@ -1,5 +1,5 @@
-"""What training minimises: the denoising objective (paper, Eq. 1), others in its place, and the sum over exemplars and
-regularization clips (Eq. 3).
+"""The losses that training minimizes: the denoising objective (paper, Eq. 1), alternatives to it, and the sum over
+exemplars and regularization clips (Eq. 3).
 
 An objective is a subclass of `Objective` and a YAML in `conf/objective`.
 
@@ -19,22 +19,22 @@ from vmc.diffusion.process import NoiseProcess
 from vmc.utils.errors import VmcError
 
 Losses = Tensor | Mapping[str, Tensor]
-"""losses_B, or several by name whose sum is the loss of a clip."""
+"""losses_B, or several by name, whose sum is the loss of a clip."""
 TAKEN = ("motion", "regularization")
-"""Names that the losses of exemplars and of regularization clips have in `train.csv`."""
+"""Names of the losses of exemplars and of regularization clips in `train.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What an objective may look at beside prediction and target.
+    """What an objective may use beside prediction and target.
 
     Args:
-        process: how the latents became noise; `process.clean_estimate` is x_0 as a prediction implies it.
-        latents_BCFHW: clean.
-        noisy_BCFHW: what the denoiser was given.
-        times_B: in [0, 1].
-        generators_B: a CPU generator for each clip. What an objective draws for a clip comes from it, so that neither
-            ranks, micro-batches nor a resumed run change a draw.
+        process: the noise process; `process.clean_estimate` is the x_0 that a prediction implies.
+        latents_BCFHW: clean latents.
+        noisy_BCFHW: the denoiser's input.
+        times_B: diffusion times in [0, 1].
+        generators_B: a CPU generator for each clip. An objective must draw from it, so that ranks, micro-batches and
+            resuming do not change a draw.
     """
 
     process: NoiseProcess
@@ -45,10 +45,10 @@ class Context:
 
 
 class Objective(ABC):
-    """A loss of a prediction."""
+    """The loss of a denoiser's prediction."""
 
     static: ClassVar[bool] = False
-    """Whether the same operations are done for every batch and nothing is drawn, so that a CUDA graph can repeat it."""
+    """Whether all batches take the same operations, without random draws, so that a CUDA graph can repeat them."""
 
     @abstractmethod
     def __call__(self, prediction_BCFHW: Tensor, target_BCFHW: Tensor, context: Context) -> Losses:
@@ -58,7 +58,7 @@ class Objective(ABC):
         """
 
     def check(self, *, frames: int, process: NoiseProcess) -> None:  # noqa: B027 - most can serve all
-        """Refuse, before anything is loaded, what this objective cannot serve; `frames` are the shortest latent's."""
+        """Raise a VmcError, before anything is loaded, if latents of `frames` frames or the process cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +74,11 @@ class Denoising(Objective):
 
 @dataclass(frozen=True, kw_only=True)
 class AppearanceDebiased(Objective):
-    """MotionDirector's temporal loss (Zhao et al., 2023): Eq. 1, and the same once more with the appearance
-    that the frames share taken off.
+    """MotionDirector's temporal loss (Zhao et al., 2023): Eq. 1, plus the same on phi(x), which removes the appearance
+    that the frames share.
 
-    phi(x) = sqrt(beta^2 + 1) x - beta x[anchor], the anchor a random frame of the clip: frames of one video differ by
-    their motion alone, so that what stays is what tells a frame from the anchor. The paper's beta is 1.
+    phi(x) = sqrt(beta^2 + 1) x - beta x[anchor], where the anchor is a random frame of the clip. What remains is how a
+    frame differs from the anchor, which in one video is motion. The paper's beta is 1.
     """
 
     beta: float = 1.0
@@ -88,7 +88,7 @@ class AppearanceDebiased(Objective):
             raise VmcError(f"objective.beta is {self.beta}; it must be above 0 (0 would count the same loss twice)")
 
     def check(self, *, frames: int, process: NoiseProcess) -> None:
-        """Refuse clips whose frames cannot be told apart."""
+        """Raise a VmcError for latents of a single frame."""
         if frames < 2:
             told = f"compares the frames of a clip, of which its latent has {frames}; give more data.frames"
             raise VmcError(f"objective is appearance_debiased, which {told}, or objective=denoising")
@@ -110,13 +110,13 @@ class AppearanceDebiased(Objective):
 
 
 def denoising_loss(prediction_BCFHW: Tensor, target_BCFHW: Tensor) -> Tensor:
-    """Eq. 1 with w_t = 1, as the release has it: the mean squared error of each clip, losses_B in float32."""
+    """Eq. 1 with w_t = 1, as in the release: the mean squared error of each clip, losses_B in float32."""
     return (prediction_BCFHW.float() - target_BCFHW.float()).square().flatten(1).mean(1)
 
 
 def clip_losses(losses: Losses, *, clips: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """losses_B of what an objective returned for so many clips, and the parts of them that have a name; a VmcError
-    where a name cannot be a column of `train.csv`, or a shape is another than (B,).
+    """losses_B of what an objective returned for B = `clips`, and its named parts; a VmcError if a name cannot be a
+    column of `train.csv`, or a shape is not (B,).
     """
     named = {} if isinstance(losses, Tensor) else dict(losses)
     for name in named:
@@ -133,7 +133,7 @@ def clip_losses(losses: Losses, *, clips: int) -> tuple[Tensor, dict[str, Tensor
 def weighted_loss(losses_B: Tensor, weights_B: Tensor, draws: int) -> Tensor:
     """Eq. 3 over a batch of `draws` draws.
 
-    `paired`: a draw is an exemplar (weight 1) and a regularization clip (weight lambda), so this is
-    mean(L_m) + lambda * mean(L_r). `union`: a draw is one clip of either kind, all of weight 1: the plain mean.
+    `paired`: a draw is an exemplar (weight 1) and a regularization clip (weight lambda), so this is mean(L_m) + lambda
+    * mean(L_r). `union`: a draw is one clip of either kind with weight 1, so this is the mean.
     """
     return torch.dot(losses_B, weights_B) / draws

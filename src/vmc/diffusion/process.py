@@ -1,6 +1,6 @@
-"""How a video becomes noise, and what a denoiser predicts of it: variance-preserving diffusion and flow matching.
+"""How a video becomes noise, and what a denoiser predicts: variance-preserving diffusion and flow matching.
 
-A time lies in [0, 1]: 0 is the clean video, 1 is noise, whatever number a network reads for it.
+Times lie in [0, 1], from the clean video to noise, whatever number a network reads for them.
 
 Axes: B videos, C latent channels, F frames, H and W of the latent, T times that training draws from, S steps
 of a solver.
@@ -19,24 +19,24 @@ from vmc.utils.errors import VmcError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 Solver = Any
-"""Steps from noise to a video: a scheduler of diffusers, with `set_timesteps`, `set_begin_index` and `step`."""
+"""A scheduler of diffusers that steps from noise to a video: `set_timesteps`, `set_begin_index`, `step`."""
 
 
 class NoiseProcess(ABC):
-    """q(x_t | x_0), its target for training, and the solver that goes back."""
+    """q(x_t | x_0), the training target, and the solver of the reverse process."""
 
     make_solver: Callable[[], Solver] | None
-    """Gives a new solver of this process; None for one that only adds noise."""
+    """Makes a solver of this process; None for a process that only adds noise."""
     make_inverse: Callable[[], Solver] | None = None
 
     @property
     @abstractmethod
     def times(self) -> Tensor:
-        """times_T that training draws from, ascending, float64."""
+        """The times_T that training draws from, ascending, float64."""
 
     @abstractmethod
     def timesteps(self, times_B: Tensor) -> Tensor:
-        """What the network reads for these times."""
+        """The network's own numbers for these times."""
 
     @abstractmethod
     def add_noise(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
@@ -44,20 +44,20 @@ class NoiseProcess(ABC):
 
     @abstractmethod
     def target(self, latents_BCFHW: Tensor, noise_BCFHW: Tensor, times_B: Tensor) -> Tensor:
-        """What the network is to predict."""
+        """What the network should predict."""
 
     @abstractmethod
     def clean_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
-        """x_0 as a prediction implies it."""
+        """The x_0 that a prediction implies."""
 
     def solver(self) -> Solver:
-        """A new solver: it keeps the state of one batch of videos."""
+        """A new solver, which keeps the state of one batch of videos."""
         if self.make_solver is None:
             raise VmcError("this noise process was made without a solver; give it make_solver")
         return self.make_solver()
 
     def inverse_solver(self) -> Solver:
-        """A new solver that goes from a video to the noise of which the other one makes it again."""
+        """A new solver from a video to the noise from which `solver` generates it again."""
         if self.make_inverse is None:
             remedy = "choose a model that samples by DDIM (+baseline=tune_a_video), or vmc.diffusion.sampling.Sampler"
             raise VmcError(
@@ -67,7 +67,7 @@ class NoiseProcess(ABC):
 
 
 def _each(values_B: Tensor, latents: Tensor) -> Tensor:
-    """A number for each video, so shaped that it multiplies the video's latents."""
+    """A number for each video, shaped so that it multiplies the video's latents."""
     return values_B.view(-1, *[1] * (latents.ndim - 1)).to(latents)
 
 
@@ -78,7 +78,8 @@ class VariancePreserving(NoiseProcess):
     Args:
         signal_T: a_t, float32.
         prediction_type: `epsilon`, the noise, or `v_prediction` (Salimans & Ho, 2022).
-        make_inverse: gives a new solver from a video to noise, which takes the noise; None where there is none.
+        make_solver: makes the solver.
+        make_inverse: makes a solver from a video to noise, which takes predictions of noise; None if there is none.
     """
 
     signal_T: Tensor
@@ -120,7 +121,7 @@ class VariancePreserving(NoiseProcess):
         return signal * noisy_BCFHW - deviation * prediction_BCFHW
 
     def noise_estimate(self, prediction_BCFHW: Tensor, noisy_BCFHW: Tensor, times_B: Tensor) -> Tensor:
-        """The noise as a prediction implies it: epsilon, or sqrt(a_t) v + sqrt(1 - a_t) x_t."""
+        """The noise that a prediction implies: epsilon, or sqrt(a_t) v + sqrt(1 - a_t) x_t."""
         if self.prediction_type == "epsilon":
             return prediction_BCFHW
         signal, deviation = self._coefficients(noisy_BCFHW, times_B)
@@ -131,7 +132,7 @@ class VariancePreserving(NoiseProcess):
         return {}
 
     def _coefficients(self, latents: Tensor, times_B: Tensor) -> tuple[Tensor, Tensor]:
-        if latents.device not in self._signals:  # copied once: a copy waits for a GPU, and no CUDA graph may hold one
+        if latents.device not in self._signals:  # copied once: copying waits for the GPU, and breaks CUDA graphs
             self._signals[latents.device] = self.signal_T.to(latents.device)
         signal_B = self._signals[latents.device][self.timesteps(times_B).to(latents.device)]
         return _each(signal_B.sqrt(), latents), _each((1 - signal_B).sqrt(), latents)
@@ -142,10 +143,11 @@ class FlowMatching(NoiseProcess):
     """x_t = (1 - t) x_0 + t noise; the network predicts the velocity noise - x_0 (Lipman et al., 2023).
 
     Args:
+        make_solver: makes the solver.
         shift: s in t -> s t / (1 + (s - 1) t), which moves the solver's equally spaced times towards noise (Esser et
-            al., 2024, Sec. 5.3.2); 1 leaves them. Training draws by its own timestep sampler.
-        scale: what the network reads is t times this.
-        grid: T, how many equally spaced times training draws from: 1 / T .. 1.
+            al., 2024, Sec. 5.3.2); 1 leaves them. Training has its own timestep sampler.
+        scale: factor from t to what the network reads.
+        grid: T, the number of equally spaced times that training draws from: 1 / T .. 1.
     """
 
     make_solver: Callable[[], Solver] | None = None
@@ -161,7 +163,7 @@ class FlowMatching(NoiseProcess):
 
     @property
     def times(self) -> Tensor:
-        """1 / T .. 1: the clean video itself has nothing to be learned from."""
+        """1 / T .. 1, without the clean video, from which nothing can be learned."""
         return torch.arange(1, self.grid + 1, dtype=torch.float64) / self.grid
 
     def timesteps(self, times_B: Tensor) -> Tensor:
@@ -183,8 +185,8 @@ class FlowMatching(NoiseProcess):
 
 
 def noise_levels(solver: Solver) -> list[float]:
-    """sigma of each step of a solver whose steps are set: the deviation of the noise over the scale of the video beside
-    it (Karras et al., 2022); sqrt((1 - a_t) / a_t), or t / (1 - t) for flow matching.
+    """sigma of each step of a solver whose steps are set: the noise's deviation over the scale of the video (Karras et
+    al., 2022), which is sqrt((1 - a_t) / a_t), or t / (1 - t) for flow matching.
     """
     if solver.config.get("use_flow_sigmas") or not hasattr(solver, "alphas_cumprod"):
         time_S = solver.sigmas[: len(solver.timesteps)].double()

@@ -19,8 +19,8 @@ from vmc.utils.errors import VmcError
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Texts as a denoiser reads them: the text encoder's embeddings, and a mask that is True at positions that hold
-    text, None for a denoiser that attends to all of them.
+    """Texts as a denoiser reads them: embeddings, and a mask that is True at positions with text, None for a denoiser
+    that attends to all positions.
     """
 
     embeddings_BLD: Tensor
@@ -34,21 +34,21 @@ class Conditioning:
         return Conditioning.of({name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def repeated(self, count: int) -> "Conditioning":
-        """One text for each of `count` videos; no memory is taken for the copies."""
+        """The same text for each of `count` videos, without copying it."""
         return Conditioning.of({name: one.expand(count, *one.shape[1:]) for name, one in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
-        """By name, for a cache."""
+        """The tensors by name."""
         return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> "Conditioning":
-        """What `tensors` has given."""
+        """The inverse of `tensors`."""
         return cls(tensors["embeddings_BLD"], tensors.get("mask_BL"))
 
     @classmethod
     def cat(cls, parts: Sequence["Conditioning"]) -> "Conditioning":
-        """Several as one, in order; all of them with masks or none."""
+        """Concatenate texts, either all with masks or none."""
         names = parts[0].tensors()
         return cls.of({name: torch.cat([part.tensors()[name] for part in parts]) for name in names})
 
@@ -56,15 +56,15 @@ class Conditioning:
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """prediction_BCFHW of noisy_BCFHW, a timestep and texts."""
 TILE = 32
-"""px: the side of a tile is a multiple of it, since a quarter of a tile overlaps and a latent stands for 8 px."""
+"""px of which the side of a tile is a multiple, because a quarter of it overlaps and a latent stands for 8 px."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Sampler:
-    """How videos are drawn.
+    """How videos are sampled.
 
     Args:
-        steps: of the solver; the release uses 25 while training, 50 otherwise.
+        steps: steps of the solver; the release uses 25 during training, 50 otherwise.
         guidance: scale of classifier-free guidance; the release uses 9. At 1 the empty prompt is not evaluated.
         guidance_interval: noise levels (`noise_levels`) low and high: only steps with low < level <= high are guided
             (Kynkäänniemi et al., 2024, Sec. 3), and in the others the empty prompt is not evaluated; None guides all.
@@ -86,7 +86,7 @@ class Sampler:
                 raise VmcError(f"sampler.guidance_interval is {list(low_high)}; it must be {wanted}")
 
     def describe(self) -> dict[str, Any]:
-        """What videos depend on; a setting that is None is left out, as if there were none."""
+        """The settings that videos depend on, without those that are None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class Sampler:
         return f"{type(self).__name__}({told})"
 
     def is_guided(self, solver: Solver) -> list[bool]:
-        """Of each step of a solver whose steps are set, whether the empty prompt has a part in it."""
+        """Whether each step of a solver, whose steps are set, is guided and evaluates the empty prompt."""
         if self.guidance == 1 or self.guidance_interval is None:
             return [self.guidance > 1] * len(solver.timesteps)
         (low, high), levels = self.guidance_interval, noise_levels(solver)
@@ -116,20 +116,20 @@ class Sampler:
         empty: Conditioning,
         on_step: Callable[[], Any] = lambda: None,
     ) -> Tensor:
-        """latents_BCFHW from standard normal noise; the guided and the unguided half share one forward pass.
+        """Sample latents_BCFHW; the prompt and the empty prompt share one forward pass.
 
         Args:
             predict: the model.
-            solver: a new one.
-            noise_BCFHW: standard normal.
-            text: one for each video.
-            empty: of the empty prompt, one for all.
+            solver: a new solver.
+            noise_BCFHW: standard normal values.
+            text: the prompt of each video.
+            empty: the empty prompt, one for all videos.
             on_step: called after each step.
         """
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
         guided = self.is_guided(solver)
         both = Conditioning.cat([empty.repeated(len(text)), text]) if any(guided) else text
-        # Else it is looked up by a timestep, which two steps may share. DDIM looks nothing up.
+        # Otherwise the step is looked up by its timestep, which two steps may share. DDIM has no such method.
         getattr(solver, "set_begin_index", lambda index: None)(0)
         # Solvers of flow matching alone neither scale the noise nor the network's input.
         latents_BCFHW = noise_BCFHW * getattr(solver, "init_noise_sigma", 1.0)
@@ -147,15 +147,15 @@ class Sampler:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class InvertedSampler(Sampler):
-    """Begins each video at what a clip of the run was inverted to, in place of noise: at the noise of which the solver,
-    without guidance, would make the clip again (Song et al., 2021, Sec. 4.3; Wu et al., 2022, Sec. 4.2).
+    """Starts each video at an inverted clip of the run: the noise from which the solver, without guidance, would
+    generate the clip again (Song et al., 2021, Sec. 4.3; Wu et al., 2022, Sec. 4.2).
     """
 
     def invert(self, predict: Predict, process: NoiseProcess, *, latents_BCFHW: Tensor, text: Conditioning) -> Tensor:
-        """noise_BCFHW of clips with their captions, in as many steps as a video is made in.
+        """Invert clips with their captions to noise_BCFHW, in as many steps as videos are sampled in.
 
-        Each step goes from a time to the next noisier one by the noise that the model, told of the latter, sees in the
-        latents of the former, as in Tune-A-Video's repository. The process needs a solver that goes back.
+        Each step goes to the next noisier time by the noise that the model predicts for that time from the latents of
+        the current one, as in Tune-A-Video's repository. The process needs an inverse solver.
         """
         solver = process.inverse_solver()
         assert isinstance(process, VariancePreserving)  # no other has one
@@ -169,21 +169,21 @@ class InvertedSampler(Sampler):
 
 
 def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
-    """noise_BCFHW: each video's from its own seed, as diffusers draws it with a CPU generator of that seed."""
+    """noise_BCFHW, drawn for each video with its own seed as diffusers does with a CPU generator."""
     return torch.stack(
         [torch.randn(tuple(shape_CFHW), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     )
 
 
 def check_tile(tile: int | None) -> None:
-    """Refuse a tile whose side is no multiple of `TILE`."""
+    """Raise a VmcError for a tile whose side is no multiple of `TILE`."""
     if tile is not None and (tile < TILE or tile % TILE):
         raise VmcError(f"trainer.decode_tile is {tile}; it must be a multiple of {TILE} px, or null for whole frames")
 
 
 @contextmanager
 def on_device(module: Module, device: torch.device) -> Iterator[Module]:
-    """A network on `device` for the length of a block, and back where it was; nothing where it is there already."""
+    """Move a network to `device` for the length of a block, unless it is there already."""
     before = next(module.parameters()).device
     if before == device:
         yield module

@@ -15,14 +15,14 @@ from vmc.utils.errors import VmcError
 
 
 class TimestepSampler(ABC):
-    """Draws the times of training from a noise process; a subclass says how likely each is."""
+    """Draws the times of training from a noise process; a subclass defines how likely each time is."""
 
     @abstractmethod
     def density(self, times_T: Tensor) -> Tensor:
-        """density_T at these times, float64, at least 0, of any scale."""
+        """The unnormalized density_T at these times, float64, at least 0."""
 
     def probabilities(self, times_T: Tensor) -> Tensor:
-        """probabilities_T: the density, summing to 1; a VmcError where none of the times can be drawn."""
+        """The density normalized to probabilities_T; a VmcError if none of the times can be drawn."""
         density_T = self.density(times_T)
         if not (density_T.sum() > 0 and torch.isfinite(density_T).all()):
             raise VmcError(f"timesteps is {self}, which draws none of the process's {len(times_T)} times; widen it")
@@ -39,7 +39,7 @@ class TimestepSampler(ABC):
 class CoarseNoise(TimestepSampler):
     """Tilted towards noise: f(t) = 1 - alpha * cos(pi * t), t in [0, 1] (paper, Sec. 3.2).
 
-    The early denoising steps settle a video's layout and motion, the late ones its appearance. `alpha` is the skew,
+    The early denoising steps determine a video's layout and motion, the late ones its appearance. `alpha` is the skew,
     from 0 (uniform) to 1 (time 0 is never drawn); the paper uses 0.5.
     """
 
@@ -67,8 +67,8 @@ class Uniform(TimestepSampler):
 class TimeRange(TimestepSampler):
     """Every time from `low` to `high` equally likely, and no other.
 
-    One end of the process alone is trained: MotionMatcher (2025) takes the noisier half, and of Wan 2.2's two networks
-    the one for high noise owns [0.875, 1].
+    It trains one end of the process alone: MotionMatcher (2025) takes the noisier half, and Wan 2.2 has a network for
+    [0.875, 1].
     """
 
     low: float = 0.0

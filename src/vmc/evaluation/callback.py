@@ -18,12 +18,10 @@ from vmc.evaluation.generation import Sources, VideoGenerator
 from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, take_until, write_sheet
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
-from vmc.training.callbacks import StepCallback
+from vmc.training.callbacks import StepCallback, StopOnSignal
 from vmc.training.delta import Delta
-from vmc.training.encoding import Encoders
-from vmc.training.experiment import Experiment
+from vmc.training.experiment import Encoders, Experiment
 from vmc.training.module import MotionModule
-from vmc.training.signals import StopOnSignal
 from vmc.utils.cache import CachedFiles, cache_key
 from vmc.utils.errors import VmcError
 

@@ -30,9 +30,9 @@ from vmc.evaluation.score import (
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
+from vmc.training.callbacks import StopOnSignal, run_to_end
+from vmc.training.delta import Weights
 from vmc.training.experiment import Experiment
-from vmc.training.merging import Weights
-from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.utils.cache import CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
 from vmc.utils.files import write_json

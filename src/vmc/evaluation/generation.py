@@ -26,13 +26,12 @@ from vmc.data.video import write_video
 from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, initial_noise, on_device
 from vmc.evaluation.batching import TOO_LARGE, BatchSize, is_out_of_memory, prefetch
 from vmc.models.base import Autoencoder, VideoModel
-from vmc.models.compilation import compile_layers
+from vmc.models.layers import compile_layers
 from vmc.models.loading import cast, low_precision_copy
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
-from vmc.training.delta import Delta
+from vmc.training.delta import Delta, MergedDeltas, Weights
 from vmc.training.hardware import Hardware
-from vmc.training.merging import MergedDeltas, Weights
 from vmc.utils.errors import VmcError
 from vmc.utils.files import csv_text, fingerprint, write_text
 from vmc.utils.graphs import LARGEST, Graph

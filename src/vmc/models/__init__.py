@@ -1,1 +1,1 @@
-"""What is fine-tuned: base-model families, parameter subsets, adapters, the token, texts, export."""
+"""The models that are fine-tuned: base-model families, parameter subsets, adapters, tokens and text encoders."""

@@ -1,10 +1,10 @@
-"""AnimateDiff's family (Guo et al., 2023): motion modules between the layers of a Stable Diffusion UNet, which were
-trained on videos while the image model stayed as it was.
+"""AnimateDiff's family (Guo et al., 2023): motion modules between the layers of a Stable Diffusion UNet, trained on
+videos while the image model was frozen.
 
 Axes: B videos, C latent channels, F frames, H and W, N = B x F images, L text positions, D text width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, 
 from torch import Tensor
 
 from vmc.diffusion.sampling import Conditioning
-from vmc.models.base import ROLES
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
 from vmc.models.loading import download, quiet_loading, weight_files
 from vmc.utils.errors import VmcError, first_line
@@ -23,10 +22,10 @@ from vmc.utils.errors import VmcError, first_line
 ADAPTER = "motion_adapter"
 PUBLISHED = "guoyww/animatediff-motion-adapter-v1-5-2"
 SCHEDULE = {"beta_schedule": "linear", "clip_sample": False, "steps_offset": 1, "timestep_spacing": "linspace"}
-"""What the motion modules were trained with, in place of Stable Diffusion's `scaled_linear` (the adapter's card on the
-hub; github.com/guoyww/AnimateDiff, `configs/`)."""
+"""The schedule of the motion modules' training, in place of Stable Diffusion's `scaled_linear` (the adapter's card on
+the hub; github.com/guoyww/AnimateDiff, `configs/`)."""
 POSITIONS, CHANNELS = 32, (320, 640, 1280, 1280)
-"""Frames that a motion module's positions are for, and widths of blocks, where no config says (diffusers' defaults)."""
+"""Frames that motion modules have positions for, and channels of blocks, if no config says (diffusers' defaults)."""
 
 
 def is_temporal(name: str) -> bool:
@@ -39,8 +38,8 @@ class AnimateDiff(LatentDiffusion):
     """`UNetMotionModel` with CLIP's text encoder and an image autoencoder; its temporal layers are `motion_modules`.
 
     Args:
-        motion_adapter: folder or hub name of the motion modules, where `path` is a Stable Diffusion pipeline; None
-            where its UNet has them already, as in what `save` writes.
+        motion_adapter: folder or hub name of the motion modules, if `path` is a Stable Diffusion pipeline; None if its
+            UNet has them already, as in an export.
     """
 
     motion_adapter: str | Path | None = None
@@ -49,7 +48,6 @@ class AnimateDiff(LatentDiffusion):
     pipelines: ClassVar[tuple[str, ...]] = ("AnimateDiffPipeline", "StableDiffusionPipeline")
     pipeline: ClassVar[Any] = staticmethod(partial(AnimateDiffPipeline, motion_adapter=None))  # they are in the UNet
     networks: ClassVar[Mapping[str, Any]] = {"unet": UNet2DConditionModel, **LatentDiffusion.networks}
-    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {**ROLES, "denoiser": ("unet", ADAPTER)}
     groups = unet_groups(is_temporal)
 
     def __post_init__(self) -> None:
@@ -58,7 +56,7 @@ class AnimateDiff(LatentDiffusion):
             raise VmcError(f"model.frames is {self.frames}, but motion modules mix frames; give at least 2, best 16")
 
     def check_folder(self, folder: Path) -> None:
-        """Refuse a pipeline and an adapter that do not go together, and more frames than they have positions for."""
+        """Raise a VmcError if pipeline and adapter do not fit together, or have no positions for so many frames."""
         config = self.read_config(folder / "unet" / "config.json")
         given, path = f"model.motion_adapter is {self.motion_adapter}", f"model.path={self.path}"
         match config.get("_class_name"):
@@ -86,7 +84,7 @@ class AnimateDiff(LatentDiffusion):
 
     @cached_property
     def adapter(self) -> Path:
-        """The local folder of the motion adapter, downloaded first when it is a hub repository's name."""
+        """The local folder of the motion adapter, downloaded first if it is a hub repository's name."""
         folder = Path(self.motion_adapter or "").expanduser()
         if not folder.is_dir():
             folder = download(str(self.motion_adapter), [""], [""], get=self.get, key="model.motion_adapter")
@@ -102,40 +100,35 @@ class AnimateDiff(LatentDiffusion):
         return self.config("unet").get("_class_name") == "UNetMotionModel"
 
     def place(self, part: str) -> Path:
-        """The adapter may lie in another folder than the pipeline."""
+        """The folder of a part; the adapter may be outside of the pipeline's."""
         return self.adapter if part == ADAPTER else super().place(part)
 
     def network(self, part: str) -> Any:
-        """The class of a part, by what the folder is."""
+        """The class of a part, depending on the folder's UNet."""
         if part == "unet" and self.has_motion:
             return UNetMotionModel
         return MotionAdapter if part == ADAPTER else super().network(part)
 
     def parts_of(self, role: str) -> tuple[str, ...]:
-        """The adapter is a part where the UNet does not have it in itself."""
-        return tuple(part for part in super().parts_of(role) if part != ADAPTER or not self.has_motion)
+        """The parts of a role; the adapter is one unless the UNet contains it."""
+        return (*super().parts_of(role), *([ADAPTER] if role == "denoiser" and not self.has_motion else []))
 
     @property
     def described(self) -> str:
-        """Both, where the adapter is not within the pipeline."""
+        """The pipeline, and the adapter if it is not within it."""
         return str(self.path) if self.motion_adapter is None else f"{self.path} with {self.motion_adapter}"
 
     def schedule(self) -> dict[str, Any]:
-        """Of a Stable Diffusion folder the motion modules' own, else the folder's."""
+        """The schedule of the motion modules with a Stable Diffusion folder, else the folder's own."""
         return self.config("scheduler") | ({} if self.has_motion else SCHEDULE)
 
-    def denoiser(self, *, dtype: torch.dtype = torch.float32) -> UNetMotionModel:
+    def assemble(self, load: Callable[[str], Any]) -> UNetMotionModel:
         """The UNet with the motion modules in it."""
-        unet = self.open("unet", dtype)
-        return self.with_kernels(unet if self.has_motion else self._insert(unet, self.open(ADAPTER, dtype)))
-
-    def empty_denoiser(self) -> UNetMotionModel:
-        """The same on the meta device."""
-        unet = self.empty("unet")
-        return unet if self.has_motion else self._insert(unet, self.empty(ADAPTER))
+        unet = load("unet")
+        return self.with_kernels(unet if self.has_motion else self._insert(unet, load(ADAPTER)))
 
     def _insert(self, unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:
-        """Both in one. Their tensors have the same names there, so none is copied and none drawn at random."""
+        """Combine both without copying a tensor or drawing one at random: the combined UNet uses the same names."""
         try:
             with torch.device("meta"), quiet_loading():
                 combined = UNetMotionModel.from_unet2d(unet, adapter, load_weights=False)
@@ -143,15 +136,15 @@ class AnimateDiff(LatentDiffusion):
         except (RuntimeError, ValueError) as error:
             told = f"which does not fit the UNet of model.path={self.path} ({first_line(error)}); give an adapter"
             raise VmcError(f"model.motion_adapter is {self.motion_adapter}, {told} for it") from error
-        return combined.requires_grad_(False).eval()
+        return combined
 
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
-        """prediction_BCFHW of the UNet, whose spatial layers see a text for each frame."""
+        """prediction_BCFHW of the UNet, whose spatial layers take a text for each frame."""
         text_NLD = text.embeddings_BLD.repeat_interleave(noisy_BCFHW.shape[2], dim=0)
         return denoiser(noisy_BCFHW, timesteps, encoder_hidden_states=text_NLD).sample
 
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
-        """(C, F, h, w): every frame is kept, as many as the motion modules have positions for."""
+        """(C, F, h, w); the motion modules must have positions for this many frames."""
         self._check_frames(frames, self.config("unet" if self.has_motion else ADAPTER))
         return super().latent_shape(frames=frames, size=size)
 

@@ -1,4 +1,4 @@
-"""What families on Stable Diffusion's parts share (Rombach et al., 2022): CLIP's text encoder and an image autoencoder.
+"""What families built on Stable Diffusion share (Rombach et al., 2022): CLIP's text encoder and an image autoencoder.
 
 Axes: B videos, C latent or color channels, F frames, N = B x F images, H and W, M = 2 posterior moments.
 """
@@ -18,20 +18,21 @@ from torch.nn import Module
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.diffusion.process import Solver, VariancePreserving
-from vmc.models.base import DECODE_FRAMES, PARTS, ROLES, Autoencoder, Groups, VideoModel, check_size
+from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel, check_size
 from vmc.models.loading import quiet_loading, save_parts
+from vmc.models.parameters import Groups
 from vmc.models.text import TextEncoder, save_clip_text
 
 ENCODE_FRAMES = 16
-"""Frames that are encoded at a time."""
+"""Frames encoded at a time."""
 
 
 class ImageAutoencoder(Autoencoder):
-    """An `AutoencoderKL` with one scaling factor for all channels, frame by frame."""
+    """An `AutoencoderKL`, applied to each frame, with one scaling factor for all channels."""
 
     @torch.no_grad()
     def encode(self, frames_FCHW: Tensor) -> Tensor:
-        """moments_MCFHW, scaled as the denoiser's latents are."""
+        """The posterior's moments_MCFHW, in the scale of the denoiser's latents."""
         vae = self.module
         pixels_FCHW = frames_FCHW.to(vae.device, torch.float32) / 127.5 - 1
         chunks = [vae.encode(chunk.to(vae.dtype)).latent_dist for chunk in pixels_FCHW.split(ENCODE_FRAMES)]
@@ -40,7 +41,7 @@ class ImageAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def decode(self, latents_BCFHW: Tensor, *, frames_at_once: int = DECODE_FRAMES, tile: int | None = None) -> Tensor:
-        """frames_BFCHW, uint8 on the CPU. Frames are decoded in chunks, and where asked for in tiles: less memory."""
+        """frames_BFCHW, uint8 on the CPU. Chunks of frames, and tiles if asked for, need less memory."""
         vae = self.module
         latents_NCHW = rearrange(latents_BCFHW, "b c f h w -> (b f) c h w") / vae.config.scaling_factor
         latents_NCHW = latents_NCHW.to(vae.device, vae.dtype)
@@ -49,29 +50,29 @@ class ImageAutoencoder(Autoencoder):
         return rearrange(torch.cat(chunks), "(b f) c h w -> b f c h w", b=len(latents_BCFHW))
 
     def enable_tiles(self, tile: int) -> None:
-        """diffusers takes no sizes here."""
+        """Set the sizes of tiles, which diffusers' own method does not take."""
         self.module.enable_tiling()
         self.module.tile_sample_min_size = tile
         self.module.tile_latent_min_size = tile // 2 ** (len(self.module.config.block_out_channels) - 1)
 
 
 def to_uint8(image_NCHW: Tensor) -> Tensor:
-    """From -1..1 to 0..255; what is not a number becomes black, so that a diverged model still gives a file."""
+    """Images of -1..1 as 0..255; NaN becomes black, so that even a diverged model gives a file."""
     return ((image_NCHW.float().nan_to_num(-1.0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-# Temporal layers have an attn2 of their own, which attends to frames and not to text: the match on the whole path
-# segment `attentions` leaves out `temp_attentions` and `motion_modules`.
+# Temporal layers have an attn2 that attends to frames, not to text: matching the whole path segment `attentions`
+# leaves out `temp_attentions` and `motion_modules`.
 SPATIAL_KV = re.compile(r"(^|\.)attentions\.\d+\.transformer_blocks\.\d+\.attn2\.to_[kv]\.weight$")
 
 
 def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
-    """Groups of a UNet whose temporal layers stand between those of an image model (paper, Sec. 3.2, Table 2a, 2b).
+    """Parameter groups of a UNet with temporal layers between those of an image model (paper, Sec. 3.2, Table 2a, 2b).
 
-        temporal     what mixes frames
+        temporal     layers that mix frames
         spatial_kv   keys and values of the spatial cross-attention: what the text says about a frame
-        spatial      everything that is not temporal
-        all          everything
+        spatial      all layers that are not temporal
+        all          all layers
 
     `is_temporal` says whether the parameter of a name belongs to a temporal layer.
     """
@@ -94,15 +95,13 @@ class LatentDiffusion(VideoModel):
 
     pipeline: ClassVar[Any]
     """The class of diffusers that writes an export."""
-    parts: ClassVar[Mapping[str, str]] = {"unet": "config.json", **PARTS}
-    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {"denoiser": ("unet",), **ROLES}
     networks: ClassVar[Mapping[str, Any]] = {"vae": AutoencoderKL, "text_encoder": CLIPTextModel}
     autoencoder_class, text_class = ImageAutoencoder, TextEncoder
     prefix: ClassVar[str] = "unet"
 
     @cached_property
     def process(self) -> VariancePreserving:
-        """Betas and prediction type of the schedule; the family's solver on them, and its inversion if it has one."""
+        """The schedule's betas and prediction type, with the family's solver and its inverse if there is one."""
         inverse = {"make_inverse": self.inverse_solver} if hasattr(self, "inverse_solver") else {}
         return forward_process(DDIMScheduler.from_config(self.schedule()), make_solver=self.solver, **inverse)
 
@@ -116,7 +115,7 @@ class LatentDiffusion(VideoModel):
         return DPMSolverMultistepScheduler.from_config(self.schedule(), **settings)
 
     def with_kernels(self, unet: Any) -> Any:
-        """The UNet, with the kind of attention that was chosen."""
+        """The UNet with the chosen kind of attention."""
         unet.set_attn_processor(AttnProcessor() if self.attention == "plain" else AttnProcessor2_0())
         return unet
 
@@ -125,7 +124,7 @@ class LatentDiffusion(VideoModel):
         return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
 
     def text_length(self) -> int:
-        """CLIP's positions, 77 where the config does not say."""
+        """CLIP's positions, 77 if the config does not say."""
         return int(self.config("text_encoder").get("max_position_embeddings", 77))
 
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
@@ -140,7 +139,7 @@ class LatentDiffusion(VideoModel):
         return (*denoiser.down_blocks, denoiser.mid_block, *denoiser.up_blocks)
 
     def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
-        """A folder that the family's pipeline opens, with the solver that `generate` uses."""
+        """Write a folder that the family's pipeline opens, with the solver that `generate` uses."""
         parts = {"vae": self.autoencoder().module, "text_encoder": text.network, "unet": denoiser.float()}
         save_clip_pipeline(self.pipeline, folder, tokenizer=text.tokenizer, scheduler=self.solver(), **parts)
 

@@ -1,6 +1,6 @@
-"""A pipeline's folder: fetched, its weight files found whole or damaged, its parts opened.
+"""A pipeline's folder: downloading it, finding and diagnosing its weight files, and casting networks.
 
-The libraries that load them say it in words that are meant for programmers, or do not say it.
+The errors of the libraries that load them are meant for programmers, or leave out what is wrong with a file.
 """
 
 import json
@@ -24,20 +24,18 @@ from vmc.utils.tensor_files import Shapes, shapes_misfit, shapes_of
 
 _STEMS = {"text_encoder": r"(pytorch_)?model"}
 _CUT_OFF = ("incomplete metadata", "header too small", "invalid header length")
-"""How safetensors calls a file that ends too early."""
+"""What safetensors says of a file that ends too early."""
 _FORMER = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""What diffusers called an autoencoder's attention before 0.18, as published files do."""
+"""Names of an autoencoder's attention before diffusers 0.18, as in published files, and today's."""
 _IGNORED = ["*.fp16.*", "*.non_ema.*", "*.msgpack", "*.h5", "*.onnx", "*.ckpt"]
 """Files of the published repositories that nothing here opens."""
 _LFS = b"version https://git-lfs"
-
-
 PLACES = frozenset({"_name_or_path", "name_or_path"})
-"""Keys under which libraries note in a config where a part was loaded from."""
+"""Keys under which libraries write into a config where a part was loaded from."""
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Those of a part that are opened: safetensors where there are any, else pickles; never a variant's (`.fp16.`)."""
+    """The weight files of a part that are opened: safetensors, else pickles; never those of a variant (`.fp16.`)."""
     for suffix in ("safetensors", "bin"):
         name = _weights(folder.name, suffix)
         found = [file for file in folder.glob(f"*.{suffix}") if name.fullmatch(f"{folder.name}/{file.name}")]
@@ -47,7 +45,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def pipeline_class(folder: Path) -> str | None:
-    """The class that a pipeline's `model_index.json` names; None where it names none."""
+    """The pipeline class that a folder's `model_index.json` names, None if it names none."""
     try:
         return json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -55,22 +53,22 @@ def pipeline_class(folder: Path) -> str | None:
 
 
 def _weights(part: str, suffix: str) -> re.Pattern[str]:
-    """The names of a part's weights in its repository; "" is the repository's own folder."""
+    """Matches the names of a part's weights in its repository; "" is the repository's own folder."""
     stem = _STEMS.get(part, "diffusion_pytorch_model")
     return re.compile(rf"{re.escape(f'{part}/' if part else '')}{stem}(-\d+-of-\d+)?\.{suffix}")
 
 
 def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, local: bool = False) -> Path:
-    """The folder of a hub repository's pipeline in the hub's cache, downloaded where it is not complete there.
+    """The folder of a hub repository in the hub's cache, downloaded if it is not complete there.
 
-    Of a part whose weights are published as safetensors and as pickles, the former alone are fetched. Whatever the
-    hub's library raises comes through.
+    Weights that are published as safetensors and as pickles are downloaded as safetensors alone. Errors of the hub's
+    library are not caught.
 
     Args:
         repository: its name.
-        parts: its folders that are wanted; "" is the repository's own.
+        parts: the folders that are wanted; "" is the repository's own.
         weighted: those of them that have weights.
-        local: do not ask the hub; what is in the cache may lack files then.
+        local: do not ask the hub; the folder in the cache may then lack files.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -80,7 +78,7 @@ def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, 
         names = [] if local else [file.rfilename for file in HfApi().model_info(repository).siblings or ()]
     except (HFValidationError, RepositoryNotFoundError):
         raise
-    except Exception:  # offline, or without a network: it is in the cache or nowhere
+    except Exception:  # without a network: it is in the cache or nowhere
         local = True
     twice = [part for part in weighted if any(_weights(part, "safetensors").fullmatch(name) for name in names)]
     ignored = [*_IGNORED, *(f"{part}/*.bin*" if part else "*.bin*" for part in twice)]
@@ -89,7 +87,7 @@ def snapshot(repository: str, parts: Iterable[str], weighted: Iterable[str], *, 
 
 
 def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: str, key: str = "model.path") -> Path:
-    """`snapshot`, its errors as sentences: `key` is the setting that names the repository, `get` the command for it."""
+    """`snapshot` with errors as VmcErrors; the setting `key` names the repository, the command `get` downloads it."""
     from huggingface_hub.errors import HFValidationError
 
     try:
@@ -102,9 +100,9 @@ def download(name: str, parts: Iterable[str], weighted: Iterable[str], *, get: s
         raise VmcError(f"{key} is {name}, which {told}; give the path of a local copy, or {remedy}") from error
 
 
-def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | None:
-    """What is wrong with a part, a clause that names the file; None where its files read and fit its network's class.
-    `expected` are the shapes of its tensors; None builds the network without memory to see.
+def find_problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | None:
+    """What is wrong with a part, a clause that names the file; None if its files can be read and fit its network.
+    `expected` are the shapes of the network's tensors; None builds it on the meta device to find out.
     """
     found: dict[str, Sequence[int]] = {}
     if not (files := weight_files(folder)):
@@ -118,24 +116,24 @@ def problem(folder: Path, kind: type, expected: Shapes | None = None) -> str | N
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             expected = shapes_of(empty_network(kind, config).state_dict())
-        except Exception as error:  # the libraries raise of every kind
+        except Exception as error:  # the libraries raise errors of many kinds
             return f"{folder / 'config.json'} is no config of {kind.__name__} ({first_line(error).rstrip('.')})"
-    named = {_name_in(expected, name): shape for name, shape in found.items() if not is_harmless(name)}
-    # A file need not hold what is another tensor's memory, as the second name of T5's table of embeddings.
+    named = {_name_in(expected, name): shape for name, shape in found.items() if not is_position_ids(name)}
+    # A file need not hold tied weights twice, such as T5's table of embeddings.
     tied = set(getattr(kind, "_tied_weights_keys", None) or ()) - named.keys()
     reason = shapes_misfit({name: shape for name, shape in expected.items() if name not in tied}, named)
     return reason and f"{files[0] if len(files) == 1 else folder} does not fit its config.json: {reason}"
 
 
 def read_shapes(file: Path) -> Shapes:
-    """Shapes of a file's tensors by their names; none is read. A VmcError says, in a clause, what else the file is."""
+    """Shapes of a file's tensors by name, without reading them; a VmcError says, in a clause, why that fails."""
     if file.open("rb").read(len(_LFS)) == _LFS:
         raise VmcError("it is a mere pointer of Git LFS (`git lfs pull` replaces it by the file)")
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as opened:
                 return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-        # Mapped, not read. Files of before 2020 cannot be mapped.
+        # Mapped in place of being read, which files from before 2020 cannot be.
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise VmcError(_unreadable(file, error)) from error
@@ -154,7 +152,7 @@ def _unreadable(file: Path, error: Exception) -> str:
 
 
 def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
-    """A network of a class of diffusers or transformers on the meta device: names and shapes, and no memory."""
+    """A network of diffusers or transformers on the meta device: names and shapes without memory."""
     with torch.device("meta"):
         if hasattr(kind, "config_class"):
             return kind(kind.config_class.from_dict(dict(config)))
@@ -162,21 +160,21 @@ def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
 
 
 def _name_in(expected: Shapes, name: str) -> str:
-    """The name that the network has for a file's tensor."""
+    """The network's name for a tensor of a file."""
     head, _, leaf = name.rpartition(".")
     block, _, former = head.rpartition(".")
     candidates = (name, name.removeprefix("text_model."), f"text_model.{name}", f"{block}.{_FORMER.get(former)}.{leaf}")
     return next((candidate for candidate in candidates if candidate in expected), name)
 
 
-def is_harmless(name: str) -> bool:
-    """Whether a tensor is one that older text encoders were written with and no network reads: a row of numbers."""
+def is_position_ids(name: str) -> bool:
+    """Whether a tensor is the `position_ids` that older text encoders were saved with and no network reads."""
     return name.endswith(".position_ids")
 
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Without progress bars, and without the libraries' advice to train what a file lacks, which is refused here."""
+    """Within, no progress bars and no advice to train missing weights, which are an error here."""
     loggers = (diffusers_logging, transformers_logging)
     former, shown = [one.get_verbosity() for one in loggers], transformers_logging.is_progress_bar_enabled()
     for one in loggers:
@@ -192,10 +190,8 @@ def quiet_loading() -> Iterator[None]:
 
 
 def save_parts(pipeline: Any, folder: Path) -> None:
-    """Write a pipeline of diffusers as published ones are, in safetensors; none of its configs says from which folder
-    of this machine a part was loaded.
-    """
-    with quiet_loading():  # diffusers warns that some pipelines get no further features
+    """Write a pipeline of diffusers as safetensors, without the paths of this machine in its configs."""
+    with quiet_loading():  # diffusers warns that some pipelines are deprecated
         pipeline.save_pretrained(folder, safe_serialization=True)
     for file in folder.glob("*/*config.json"):
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -205,20 +201,20 @@ def save_parts(pipeline: Any, folder: Path) -> None:
 
 
 def cast(network: Any, dtype: torch.dtype, names: Container[str] | None = None) -> None:
-    """Hold weights of those `names`, or all, in `dtype`, but in float32 what diffusers keeps so (norms, times)."""
+    """Cast weights to `dtype`, those of `names` or all, except what diffusers keeps in float32 (norms, times)."""
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         if names is None or name in names:
-            tensor.data = tensor.data.to(_held_in(network, name, tensor, dtype))
+            tensor.data = tensor.data.to(_dtype_of(network, name, tensor, dtype))
 
 
 def low_precision_copy(network: Any, dtype: torch.dtype) -> Any:
-    """The network with its weights as `cast` would hold them, frozen; it shares those that are held so already, and is
-    the network itself where all are.
+    """A frozen copy of a network with its weights as `cast` would leave them; it shares weights that need no cast, and
+    is the network itself if none does.
     """
     memo: dict[int, Any] = {}
     changed = False
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        held, wanted = tensor, _held_in(network, name, tensor, dtype)
+        held, wanted = tensor, _dtype_of(network, name, tensor, dtype)
         if wanted != tensor.dtype:
             held, changed = tensor.detach().to(wanted), True
             held = Parameter(held, requires_grad=False) if isinstance(tensor, Parameter) else held
@@ -226,7 +222,7 @@ def low_precision_copy(network: Any, dtype: torch.dtype) -> Any:
     return deepcopy(network, memo) if changed else network
 
 
-def _held_in(network: Any, name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+def _dtype_of(network: Any, name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
     if not tensor.is_floating_point():
         return tensor.dtype
     kept = getattr(network, "_keep_in_fp32_modules", None) or ()

@@ -1,8 +1,8 @@
-"""Low-rank adapters beside frozen layers, in place of the layers' own weights (LoRA, Hu et al. 2022).
+"""Low-rank adapters, trained beside frozen layers (LoRA, Hu et al. 2022).
 
-Beside a layer W runs (alpha / rank) * B A. A begins at random and B at zero, so the adapted model begins as the base.
-peft wraps the layers for it, which renames their parameters. Outside this file an adapter's tensors are called
-`LAYER.lora_A.weight` and `LAYER.lora_B.weight`, LAYER being the name in the base model.
+A layer W becomes W + (alpha / rank) * B A. A starts at random and B at zero, so the adapted model starts as the base.
+peft wraps the layers, which renames their parameters. Outside this file an adapter's tensors are called
+`LAYER.lora_A.weight` and `LAYER.lora_B.weight`, LAYER being the layer's name in the base model.
 """
 
 import copy
@@ -19,8 +19,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from torch.nn import Conv2d, Conv3d, Linear, Module, Parameter, init
 
-from vmc.models.base import Groups
-from vmc.models.parameters import Subset, check_groups
+from vmc.models.parameters import Groups, Subset, check_groups
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 
@@ -29,14 +28,14 @@ ADAPTER = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class LoraSubset(Subset):
-    """Adapters are trained and nothing else; it stands where a `ParameterSubset` does.
+    """Trains adapters and nothing else, in place of a `ParameterSubset`.
 
     Args:
-        rank: of every adapter.
+        rank: rank of every adapter.
         alpha: an adapter's output is multiplied by alpha / rank.
-        targets: groups of the model's family, or patterns of layer names (`*.attn1.to_[qkv]`). The linear
-            layers and convolutions among what they name get adapters; norms have none.
-        seed: of the run; A is drawn from it, layer by layer.
+        targets: groups of the model's family, or patterns of layer names (`*.attn1.to_[qkv]`). Of the layers that they
+            name, linear layers and convolutions get adapters; norms get none.
+        seed: seed of the run, from which A is drawn layer by layer.
     """
 
     rank: int
@@ -54,11 +53,11 @@ class LoraSubset(Subset):
             raise VmcError(f"parameters.targets is '{self.targets or ''}'; it must be {wanted}")
 
     def check(self, groups: Groups) -> None:
-        """Refuse a target that can only be a group and is none."""
+        """Raise a VmcError for a target that is neither a group nor a pattern."""
         check_groups([target for target in self.targets if target.isidentifier()], groups, key="parameters.targets")
 
     def layers(self, denoiser: Module, groups: Groups) -> list[str]:
-        """Names of the layers that get adapters, in the model's order; raises a VmcError where a target names none."""
+        """Names of the layers that get adapters, in the model's order; a VmcError if a target matches none."""
         layers = [name for name, module in denoiser.named_modules() if isinstance(module, Linear | Conv2d | Conv3d)]
         chosen: set[str] = set()
         for target in self.targets:
@@ -72,18 +71,18 @@ class LoraSubset(Subset):
         return [name for name in layers if name in chosen]
 
     def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
-        """Put the adapters in, with their initial weights, and return them by name."""
+        """Insert the adapters with their initial weights, and return their parameters by name."""
         adapters = self.places(denoiser, groups)  # B is zero
         for name, parameter in adapters.items():
             if ".lora_A." in name:
-                # As peft and LoRA's own code draw it: uniform within 1 / sqrt(inputs).
+                # As in peft and LoRA's own code: uniform within 1 / sqrt(inputs).
                 init.kaiming_uniform_(parameter, a=5**0.5, generator=generator(self.seed, "lora", name))
         return adapters
 
     def places(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
-        """Put the adapters in, and return by name what a delta of theirs is copied into."""
+        """Insert the adapters, and return by name the parameters that a delta is copied into."""
         config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=self.layers(denoiser, groups))  # type: ignore[arg-type]
-        # peft draws initial weights, which are replaced; the global generator is left as it was.
+        # peft draws initial weights from the global generator, whose state is restored; they are replaced later.
         with torch.random.fork_rng(devices=[]):
             inject_adapter_in_model(config, denoiser, adapter_name=ADAPTER)
         denoiser.train(denoiser.training)  # the new modules, too
@@ -94,37 +93,37 @@ class LoraSubset(Subset):
         return {name.replace(f".{ADAPTER}.", "."): parameter for name, parameter in adapters.items()}
 
     def describe(self) -> dict[str, Any]:
-        """Rank, alpha and targets, of which `vmc.training.delta` makes the subset again."""
+        """Rank, alpha and targets, from which `vmc.training.delta` makes the subset again."""
         targets = [str(target) for target in self.targets]
         return {"groups": ["lora"], "lora": {"rank": self.rank, "alpha": self.alpha, "targets": targets}}
 
 
 def _as_first_argument(layer: Module, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
-    """PyTorch's layers call their argument `input`, and diffusers' motion modules do so too; peft's call it `x`."""
+    """A hook for diffusers' motion modules, which pass `input` by keyword as PyTorch names it; peft's name is `x`."""
     return ((named.pop("input"), *args), named) if "input" in named else None
 
 
 def adapted_parameter(name: str) -> str:
-    """The parameter of the base model that an adapter's tensor stands beside; another parameter's name is its own."""
+    """The name of the base model's parameter that an adapter's tensor adapts; other names are returned unchanged."""
     return re.sub(r"\.lora_[AB]\.weight$", ".weight", name)
 
 
 @torch.no_grad()
 def merge(denoiser: Module) -> dict[str, Tensor]:
-    """Make adapters part of the layers that they stand beside, for good; the weights that change by it, by name."""
+    """Merge adapters into their layers for good; returns the weights that changed, by name."""
     layers = {name: _merged(layer) for name, layer in _adapted(denoiser).items()}
     for name, layer in layers.items():
         denoiser.set_submodule(name, layer)
     if layers:
-        del denoiser.peft_config  # else peft takes the next adapters for further ones beside these
+        del denoiser.peft_config  # or peft would add the next adapters to these
     return {f"{name}.weight": layer.weight for name, layer in layers.items()}
 
 
 @contextmanager
 @torch.no_grad()
 def merged(denoiser: Module) -> Iterator[None]:
-    """Within, adapters are part of the weights, and every parameter has its name in the base model; then as before."""
-    # Not by peft's own merging, whose way back rounds.
+    """Within, adapters are merged into their layers, and every parameter has its name in the base model."""
+    # Not with peft's own merging, because unmerging rounds.
     adapted = _adapted(denoiser)
     try:
         for name, layer in adapted.items():
@@ -141,7 +140,7 @@ def _adapted(denoiser: Module) -> dict[str, Any]:
 
 
 def _merged(layer: Any) -> Any:
-    """A plain layer that computes what a layer and its adapter do."""
+    """A plain layer that computes the same as a layer with its adapter."""
     plain = copy.deepcopy(layer.get_base_layer())
     plain.weight += layer.get_delta_weight(ADAPTER).to(plain.weight.dtype)
     return plain

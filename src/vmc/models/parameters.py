@@ -1,23 +1,24 @@
 """Which parameters of a denoiser a run trains (paper, Sec. 3.2 and Table 2a, 2b).
 
-Groups are sets over parameter names, given by the model's family (`VideoModel.groups`), so a subset can be stated,
-compared and tested without a model. Adapters beside the parameters are a subset of their own,
-`vmc.models.lora.LoraSubset`.
+Groups are predicates on parameter names, defined by the model's family (`VideoModel.groups`), so a subset can be tested
+without a model. Training adapters is a subset of its own, `vmc.models.lora.LoraSubset`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch.nn import Module, Parameter
 
-from vmc.models.base import Groups
 from vmc.utils.errors import VmcError
+
+Groups = Mapping[str, Callable[[str], bool]]
+"""Parameter groups: their names, and whether each contains the parameter of a name."""
 
 
 def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Groups) -> list[str]:
-    """The names that belong to any of the chosen groups, in the order given; a VmcError where one has none of them."""
+    """The names that belong to any of the chosen groups, in the order given; a VmcError if a group matches none."""
     names = list(names)
     check_groups(chosen_groups, groups)
     for group in chosen_groups:
@@ -28,7 +29,7 @@ def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Gro
 
 
 def check_groups(chosen: Sequence[str], groups: Groups, *, key: str = "parameters.groups") -> None:
-    """Refuse a group that the family lacks, naming those that it has; `key` is the setting that names it."""
+    """Raise a VmcError for a group that the family lacks; `key` is the setting that names it."""
     if unknown := [group for group in chosen if group not in groups]:
         other = "a pattern is like *.attn1.to_[qkv]" if key.endswith("targets") else "adapters are parameters=lora"
         told = f"which this family of models lacks; its groups are {', '.join(groups)} ({other})"
@@ -36,17 +37,17 @@ def check_groups(chosen: Sequence[str], groups: Groups, *, key: str = "parameter
 
 
 class Subset(ABC):
-    """What is trained of a denoiser; `groups` are those of its family."""
+    """Which parameters of a denoiser are trained; `groups` are those of its family."""
 
     @abstractmethod
     def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
         """The trained parameters by name, in the order of `denoiser.named_parameters()`."""
 
     def check(self, groups: Groups) -> None:  # noqa: B027 - most have nothing to refuse
-        """Refuse, before anything is loaded, what the family lacks."""
+        """Raise a VmcError, before anything is loaded, for what the family lacks."""
 
     def select_trainable(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
-        """Let exactly the subset require gradients, and return it by name."""
+        """Make exactly the subset require gradients, and return it by name."""
         selected = self.select(denoiser, groups)
         denoiser.requires_grad_(False)  # no gradient at all: a zero one would still let AdamW's decay move a weight
         for parameter in selected.values():
@@ -54,22 +55,22 @@ class Subset(ABC):
         return selected
 
     def places(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:
-        """What a delta of the subset is copied into, by name."""
+        """The parameters by name that a delta of the subset is copied into."""
         return dict(denoiser.named_parameters())
 
     def describe(self) -> dict[str, Any]:
-        """What a delta says of it; `vmc.training.delta` makes what it needs of it again."""
+        """The subset in a delta's metadata, from which `vmc.training.delta` can make it again."""
         return {"groups": [type(self).__name__]}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSubset(Subset):
-    """The union of named groups; no group at all trains nothing in the denoiser (the token alone)."""
+    """The union of named groups; without any, nothing in the denoiser is trained (the token alone)."""
 
     groups: Sequence[str] = ("temporal", "spatial_kv")
 
     def check(self, groups: Groups) -> None:
-        """Refuse a group that the family lacks."""
+        """Raise a VmcError for a group that the family lacks."""
         check_groups(self.groups, groups)
 
     def select(self, denoiser: Module, groups: Groups) -> dict[str, Parameter]:

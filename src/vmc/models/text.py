@@ -1,4 +1,4 @@
-"""Captions and prompts to what a denoiser reads of them, and CLIP's text encoder and tokenizer on disk.
+"""Captions and prompts to the embeddings that a denoiser reads, and CLIP's text encoder and tokenizer on disk.
 
 Axes: B texts, L positions of the text encoder, D its width.
 """
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TextEncoder:
-    """Tokenizer, text encoder and, where there are tokens, their embedding rows.
+    """Tokenizer, text encoder and the embedding rows of tokens, if there are any.
 
     A family whose denoiser reads anything but the last hidden state overrides `encode_ids`.
 
     Args:
-        tokenizer: of the model, with the tokens in its vocabulary.
-        network: from ids to `last_hidden_state`, frozen.
-        length: positions: how many tokens of a text are read, its begin and end among them.
-        token_embedding: the table with the tokens' rows; None where there are no tokens.
-        token: the motion's, with the others; no text may lose a word of theirs by being cut.
+        tokenizer: the model's tokenizer, with the tokens in its vocabulary.
+        network: the frozen network from ids to `last_hidden_state`.
+        length: how many tokens of a text are read, begin and end tokens included.
+        token_embedding: the embedding table with the tokens' rows; None without tokens.
+        token: the motion's token with the further ones; truncating a text must not remove a word of theirs.
     """
 
     tokenizer: Any
@@ -50,11 +50,11 @@ class TextEncoder:
 
     @property
     def rows(self) -> dict[str, Parameter]:
-        """The embedding rows of the tokens, by their names."""
+        """The embedding rows of the tokens by name."""
         return dict(self.token_embedding.rows.items()) if self.token_embedding else {}
 
     def token_ids(self, texts: list[str]) -> Tensor:
-        """ids_BL on the CPU, padded to the encoder's length; a longer text is cut, with a warning, or fails `check`."""
+        """ids_BL on the CPU, padded; a text that is too long is truncated with a warning, or fails `check`."""
         for text in texts:
             self.check(text)
             if (count := len(self.tokenizer(text).input_ids)) > self.length:
@@ -65,24 +65,24 @@ class TextEncoder:
         return batch.input_ids
 
     def check(self, text: str) -> None:
-        """Raises a VmcError where a token's word would be cut off a text."""
+        """Raise a VmcError if truncating the text would remove a token's word."""
         words = self.token.words.values() if self.token else ()
         _check_words(self.tokenizer, words, {"the text": text}, length=self.length)
 
     def encode_ids(self, ids_BL: Tensor) -> Conditioning:
-        """What the denoiser reads, differentiable where a token's row is trained."""
+        """The embeddings of ids_BL, differentiable if a token's row is trained."""
         return Conditioning(self.network(ids_BL.to(self.network.device)).last_hidden_state)
 
     @torch.no_grad()
     def __call__(self, text: str) -> Conditioning:
-        """Of one text, in float32 on the CPU. One text at a time, so that no batch changes its bits."""
+        """The embedding of one text, float32 on the CPU. One at a time, so that no batch changes its bits."""
         found = self.encode_ids(self.token_ids([text]))
         return Conditioning(found.embeddings_BLD.float(), found.mask_BL).to("cpu")
 
 
 def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str, str]) -> None:
-    """Refuse texts in which a token's word stands behind what the text encoder reads; no weights are loaded. Each text
-    comes by what it is the text of, for the message.
+    """Raise a VmcError if truncating a text would remove a token's word; no weights are loaded. The keys of `texts` say
+    what each is, for the message.
     """
     tokenizer = base.tokenizer()
     tokenizer.add_tokens([one.word for one in token.tokens.values() if one.added])
@@ -91,19 +91,19 @@ def check_word_is_read(base: VideoModel, token: MotionToken, texts: Mapping[str,
 
 def _check_words(tokenizer: Any, words: Iterable[str], texts: Mapping[str, str], *, length: int) -> None:
     for name, text in texts.items():
-        ids = tokenizer(text, verbose=False).input_ids  # its own warning of a long text names neither text nor remedy
+        ids = tokenizer(text, verbose=False).input_ids  # its own warning of long texts names neither text nor remedy
         for word in words if len(ids) > length else ():
             wanted = tokenizer(word, add_special_tokens=False).input_ids
             first = next((place for place in range(len(ids)) if ids[place : place + len(wanted)] == wanted), 0)
-            if first + len(wanted) >= length:  # the last position is the end of the text, however much is cut
+            if first + len(wanted) >= length:  # the last position is always the end token
                 told = f"{len(ids)} tokens, of which the text encoder reads the first {length}, and {word!r} stands"
                 raise VmcError(f"{name} '{shortened(text)}' has {told} behind them: shorten it, or put it earlier")
 
 
 def save_clip_text(folder: Path, tokenizer: Any) -> None:
-    """Bring a pipeline that was just saved to the published layout: `vocab.json` and `merges.txt`, prefixed tensors."""
-    # transformers 5 on its own writes `tokenizer.json` alone, and newer ones leave out the prefix of the text encoder's
-    # names, which older ones need to read the file.
+    """Bring a saved pipeline to the published layout: `vocab.json` and `merges.txt`, tensors with their prefix."""
+    # transformers 5 writes only `tokenizer.json`, and omits the prefix of the text encoder's tensors, without which
+    # older versions cannot read the file.
     tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
     file = folder / "text_encoder" / "model.safetensors"
     prefixed = {TEXT_PREFIX + name.removeprefix(TEXT_PREFIX): tensor for name, tensor in load_file(file).items()}
@@ -112,7 +112,7 @@ def save_clip_text(folder: Path, tokenizer: Any) -> None:
 
 
 def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer, from the vocabulary that open_clip carries, which calls its two special entries otherwise."""
+    """CLIP's tokenizer from open_clip's vocabulary, which has other names for the two special tokens."""
     from open_clip.tokenizer import SimpleTokenizer  # takes seconds to import
 
     known = SimpleTokenizer()

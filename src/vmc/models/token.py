@@ -1,4 +1,4 @@
-"""Words for what is learned: rare ones of the vocabulary or added ones, their embedding rows frozen or trained."""
+"""Tokens, the words for what is learned: rare words of the vocabulary or added ones, with frozen or trained rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,16 +11,15 @@ from torch.nn import functional as F
 from vmc.utils.errors import VmcError
 
 MOTION = "motion"
-"""The name of the motion's token among all of them."""
+"""The name of the motion's token."""
 SUBJECT = "subject"
-"""The name of a subject's, which stands for `{subject_token}`."""
+"""The name of a subject's token, which replaces `{subject_token}`."""
 
 
 class TokenEmbedding(nn.Module):
-    """A frozen embedding table in which the rows of some tokens are parameters of their own.
+    """A frozen embedding table in which the rows of tokens are separate parameters.
 
-    Weight decay, momentum and the averages of AdamW therefore cannot touch any other row (they move rows with a zero
-    gradient too).
+    So AdamW's weight decay and moments cannot change any other row, as they would even with a gradient of zero.
     """
 
     def __init__(self, table: nn.Embedding) -> None:
@@ -30,18 +29,18 @@ class TokenEmbedding(nn.Module):
         self.ids: dict[str, int] = {}
 
     def add(self, name: str, *, token_id: int, start_id: int, trained: bool) -> None:
-        """Give a token a row of its own, a copy of the table's at `start_id`."""
+        """Give a token a row of its own, which starts as a copy of row `start_id`."""
         row = self.table.weight[start_id].detach().clone().float()
         self.rows[name] = nn.Parameter(row, requires_grad=trained)
         self.ids[name] = token_id
 
     @property
     def row(self) -> nn.Parameter:
-        """The motion's."""
+        """The row of the motion's token."""
         return self.rows[MOTION]
 
     def forward(self, ids_BL: Tensor) -> Tensor:
-        """embeddings_BLD of token ids."""
+        """The embeddings_BLD of token ids."""
         known_BL = ids_BL.clamp(max=self.table.num_embeddings - 1)
         embeddings_BLD = F.embedding(known_BL, self.table.weight)
         for name, row in self.rows.items():
@@ -56,10 +55,10 @@ class Token:
 
     Args:
         word: a word that is one token and means little ("sks", "pll"), or the name of an added token ("<motion>").
-        added: add the word to the vocabulary, its row starting as a copy of `start`'s.
-        start: a one-token word, needed when the token is added.
-        trained: train the token's embedding row (paper, Table 2c, Textual Inversion and Custom Diffusion).
-        learning_rate: of that row; a UNet's rate of 5e-6 would hardly move it.
+        added: whether to add the word to the vocabulary, with a row that starts as a copy of `start`'s.
+        start: a one-token word, required if the token is added.
+        trained: whether to train the token's row (paper, Table 2c, Textual Inversion and Custom Diffusion).
+        learning_rate: learning rate of that row; a UNet's rate of 5e-6 would hardly change it.
     """
 
     word: str
@@ -69,7 +68,7 @@ class Token:
     learning_rate: float | None = None
 
     def check(self, key: str) -> None:
-        """Refuse settings that cannot be; `key` is the token's in the config."""
+        """Raise a VmcError for invalid settings; `key` is the token's key in the config."""
         if not self.word or self.word.split() != [self.word]:
             raise VmcError(f"{key}.word is '{self.word}'; it must be one word without spaces")
         if self.added and not self.start:
@@ -78,7 +77,7 @@ class Token:
             raise VmcError(f"{key}.trained is true, but {key}.learning_rate is not set; 1e-3 is a place to begin")
 
     def place(self, tokenizer: Any, *, key: str) -> tuple[int, int]:
-        """The token's id, and that of the word whose row it starts as; the tokenizer is given a word to be added."""
+        """The token's id, and that of the word whose row it starts as; an added word is added to the tokenizer."""
         if not self.added:
             token_id = one_token(tokenizer, self.word, key=f"{key}.word")
             return token_id, token_id
@@ -92,10 +91,10 @@ class Token:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionToken(Token):
-    """The word that names the motion, and with it the words of other things.
+    """The word that names the motion, with further tokens for other things.
 
     Args:
-        further: tokens by name, or their settings; the word of NAME stands for `{NAME_token}`.
+        further: tokens by name, or their settings; the word of NAME replaces `{NAME_token}`.
     """
 
     word: str = "sks"
@@ -106,7 +105,7 @@ class MotionToken(Token):
         object.__setattr__(self, "further", made)
         words: dict[str, str] = {}
         for name, token in self.tokens.items():
-            key, word = key_of(name), token.word.casefold()  # CLIP's tokenizer reads small letters alone
+            key, word = key_of(name), token.word.casefold()  # CLIP's tokenizer ignores case
             token.check(key)
             if word in words:
                 raise VmcError(f"{key}.word is '{token.word}', as {words[word]}.word is; give each token its own word")
@@ -114,12 +113,12 @@ class MotionToken(Token):
 
     @property
     def tokens(self) -> dict[str, Token]:
-        """All of them by name, the motion's first."""
+        """All tokens by name, the motion's first."""
         return {MOTION: self, **self.further}
 
     @property
     def words(self) -> dict[str, str]:
-        """What stands for each placeholder of captions and prompts: `token`, `subject_token`."""
+        """The words that replace the placeholders of captions and prompts: `token`, `subject_token`."""
         return {"token": self.word, **{f"{name}_token": token.word for name, token in self.further.items()}}
 
     @property
@@ -129,18 +128,18 @@ class MotionToken(Token):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What a text's embedding depends on before any training, besides the model."""
+        """What text embeddings depend on before training, besides the model."""
         further = [(name, one.word, one.added, one.start) for name, one in self.further.items()]
         return self.word, self.added, self.start, *further
 
     def describe(self) -> dict[str, Any]:
-        """What a delta says of the tokens."""
+        """The tokens in a delta's metadata."""
         told = {name: {"word": one.word, "added": one.added, "start": one.start} for name, one in self.tokens.items()}
         motion = told.pop(MOTION)
         return {**motion, "further": told} if told else motion
 
     def install(self, tokenizer: Any, text_encoder: Any) -> TokenEmbedding:
-        """Give each token its row in the text encoder, and a place in the tokenizer where it is added; as `place`."""
+        """Give each token a row in the text encoder, and added ones an entry in the tokenizer."""
         embedding = TokenEmbedding(text_encoder.get_input_embeddings())
         for name, token in self.tokens.items():
             token_id, start_id = token.place(tokenizer, key=key_of(name))
@@ -150,12 +149,12 @@ class MotionToken(Token):
 
 
 def key_of(name: str) -> str:
-    """The key of a token's settings in the config."""
+    """The config key of a token's settings."""
     return "token" if name == MOTION else f"token.further.{name}"
 
 
 def _further_token(name: str, settings: Token | Mapping[str, Any]) -> Token:
-    """A further token, made of its settings where they are not one already."""
+    """A further token, made from its settings unless it is one already."""
     if not str(name).isidentifier() or name == MOTION:
         raise VmcError(f"token.further has a token '{name}'; a name is letters, digits and _, and not '{MOTION}'")
     if isinstance(settings, Token):
@@ -169,7 +168,7 @@ def _further_token(name: str, settings: Token | Mapping[str, Any]) -> Token:
 
 
 def one_token(tokenizer: Any, word: str, *, key: str) -> int:
-    """The id of a word that the tokenizer keeps whole."""
+    """The id of a word that is a single token; a VmcError if it is not."""
     ids = tokenizer(word, add_special_tokens=False).input_ids
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
         settings = key.rpartition(".")[0]
@@ -179,7 +178,7 @@ def one_token(tokenizer: Any, word: str, *, key: str) -> int:
 
 
 def merge_row(embedding: TokenEmbedding, tokenizer: Any, text_encoder: Any) -> None:
-    """Write the rows into the ordinary embedding table again, enlarged where a token was added (for export)."""
+    """Write the rows back into the plain embedding table, enlarged if a token was added (for export)."""
     text_encoder.set_input_embeddings(embedding.table)
     if max(embedding.ids.values()) >= embedding.table.num_embeddings:
         text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)

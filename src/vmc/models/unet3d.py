@@ -1,14 +1,13 @@
-"""ModelScope's family: a 3D UNet whose temporal layers stand between those of Stable Diffusion 2 (ZeroScope,
-ModelScope text-to-video, the miniature).
+"""ModelScope's family: a 3D UNet with temporal layers between those of Stable Diffusion 2 (ZeroScope, ModelScope
+text-to-video, the miniature).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from diffusers import TextToVideoSDPipeline, UNet3DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor
@@ -31,8 +30,8 @@ def is_temporal(name: str) -> bool:
 class ClipAttention(AttnProcessor2_0):
     """PyTorch's fused attention, in which all frames of a clip attend to one text.
 
-    `UNet3DConditionModel` repeats a clip's text for every frame, so that keys and values of the same text are computed
-    and kept once a frame. Here they are computed once a clip, and the places of all its frames are the queries.
+    `UNet3DConditionModel` repeats a clip's text for every frame, and computes and keeps the same keys and values once
+    per frame. Here they are computed once per clip, with the places of all frames as queries.
     """
 
     def __call__(  # type: ignore[override]
@@ -60,8 +59,8 @@ class ClipAttention(AttnProcessor2_0):
 
 
 class FrameConv3d(Conv3d):
-    """A convolution over frames alone, kernel (k, 1, 1), stride 1. On a processor PyTorch is twice as fast in two
-    dimensions, which are here frames and places; equal to rounding.
+    """A convolution over frames alone, kernel (k, 1, 1), stride 1. On a CPU, PyTorch's 2D convolution over frames and
+    places is twice as fast, and equal to rounding.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -82,20 +81,16 @@ class UNet3D(LatentDiffusion):
     networks: ClassVar[Mapping[str, Any]] = {"unet": UNet3DConditionModel, **LatentDiffusion.networks}
     groups = unet_groups(is_temporal)
 
-    def denoiser(self, *, dtype: torch.dtype = torch.float32) -> UNet3DConditionModel:
-        """The UNet. `TemporalConvLayer` has a dropout of 0.1 that would be live in train mode."""
-        return self.with_kernels(self.open("unet", dtype))
-
-    def empty_denoiser(self) -> UNet3DConditionModel:
-        """The same on the meta device."""
-        return self.with_kernels(self.empty("unet"))
+    def assemble(self, load: Callable[[str], Any]) -> UNet3DConditionModel:
+        """The UNet."""
+        return self.with_kernels(load("unet"))
 
     def with_kernels(self, unet: Any) -> Any:
-        """The UNet, with the kind of attention that was chosen and fast convolutions over frames."""
+        """The UNet with the chosen kind of attention and fast convolutions over frames."""
         unet.set_attn_processor(AttnProcessor() if self.attention == "plain" else ClipAttention())
         for module in unet.modules():
             if type(module) is Conv3d and module.kernel_size[1:] == (1, 1):
-                module.__class__ = FrameConv3d  # its weights, and what holds it, stay as they are
+                module.__class__ = FrameConv3d  # keeps its weights and its place in the UNet
         return unet
 
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
@@ -110,7 +105,7 @@ class UNet3D(LatentDiffusion):
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes(UNet3D):
-    """A model of which the configs alone are there, one for each part that has weights."""
+    """A model without files, given by the configs of the parts that have weights."""
 
     path: str | Path = ""
     configs: Mapping[str, Mapping[str, Any]]

@@ -26,44 +26,46 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 
 from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
-from vmc.models.base import DECODE_FRAMES, PARTS, ROLES, Autoencoder, Groups, VideoModel, check_size
+from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel, check_size
 from vmc.models.latent_diffusion import to_uint8
 from vmc.models.loading import quiet_loading, save_parts
+from vmc.models.parameters import Groups
 from vmc.models.text import TextEncoder
 from vmc.utils.errors import VmcError
 
 POSITIONS = 512
-"""Of the text: what `WanPipeline` reads where nobody says otherwise, and what the model was trained with."""
+"""Positions of the text: the default of `WanPipeline`, with which the model was trained."""
 SOLVERS: dict[str, Any] = {one.__name__: one for one in (UniPCMultistepScheduler, FlowMatchEulerDiscreteScheduler)}
-"""Of published folders, by the name in their `scheduler_config.json`."""
+"""Solvers of published folders, by the name in their `scheduler_config.json`."""
 ATTENTION = {"fused": "native", "plain": "_native_math"}
-"""diffusers' name of each."""
+"""diffusers' names of the attention backends."""
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
-    """Whether a name as a whole is of the pattern."""
+    """A predicate for names that match the whole pattern."""
     return lambda name: re.fullmatch(pattern, name) is not None
 
 
 def _in_float32(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same where autocast would round: Wan embeds the time in float32, less makes neighbours alike."""
+    """`forward` without autocast: Wan embeds the time in float32, because in less precision times become equal."""
 
     def computed(timestep: Tensor) -> Tensor:
-        with torch.autocast(timestep.device.type, enabled=False):
+        kind = "cpu" if timestep.is_meta else timestep.device.type  # there is no autocast on the meta device
+        with torch.autocast(kind, enabled=False):
             return forward(timestep)
 
     return computed
 
 
 class UMT5Text(TextEncoder):
-    """UMT5's encoder, whose padding is masked for it and zero for the denoiser, as in `WanPipeline`."""
+    """UMT5's encoder, which masks padding, and sets it to zero for the denoiser as `WanPipeline` does."""
 
     def token_ids(self, texts: list[str]) -> Tensor:
         """ids_BL of the texts, cleaned as `WanPipeline` cleans a prompt."""
         return super().token_ids([prompt_clean(text) for text in texts])
 
     def encode_ids(self, ids_BL: Tensor) -> Conditioning:
-        """What the denoiser reads."""
+        """The embeddings of ids_BL, zero behind the text."""
         ids_BL = ids_BL.to(self.network.device)
         is_text_BL = ids_BL != self.tokenizer.pad_token_id
         embeddings_BLD = self.network(ids_BL, attention_mask=is_text_BL.long()).last_hidden_state
@@ -71,10 +73,10 @@ class UMT5Text(TextEncoder):
 
 
 class WanAutoencoder(Autoencoder):
-    """An `AutoencoderKLWan`: causal in time, each latent channel with a mean and a deviation of its own."""
+    """An `AutoencoderKLWan`: causal in time, each latent channel with its own mean and deviation."""
 
     def _statistics(self, like: Tensor) -> list[Tensor]:
-        """Mean and deviation of the latent channels, which the denoiser never sees, shaped 1C111."""
+        """Mean and deviation by which latent channels are normalized for the denoiser, shaped 1C111."""
         values = self.module.config.latents_mean, self.module.config.latents_std
         return [torch.tensor(one, device=like.device, dtype=like.dtype).view(1, -1, 1, 1, 1) for one in values]
 
@@ -94,14 +96,14 @@ class WanAutoencoder(Autoencoder):
         vae = self.module
         latents_BCFHW = latents_BCFHW.to(vae.device, vae.dtype)
         mean, deviation = self._statistics(latents_BCFHW)
-        # Divided by the inverse, as `WanPipeline` does it, so that the last bits are its own.
+        # Divided by the inverse as in `WanPipeline`, so that the last bits are equal.
         latents_BCFHW = latents_BCFHW / (1.0 / deviation) + mean
         with self.tiled(tile):
             videos = [to_uint8(vae.decode(latents_1CFHW).sample).cpu() for latents_1CFHW in latents_BCFHW.split(1)]
         return rearrange(torch.cat(videos), "b c f h w -> b f c h w")
 
     def enable_tiles(self, tile: int) -> None:
-        """A quarter of a tile overlaps, in whole latents."""
+        """Use tiles that overlap by a quarter, in whole latents."""
         ratio = self.module.spatial_compression_ratio
         stride = tile * 3 // 4 // ratio * ratio
         self.module.enable_tiling(tile, tile, stride, stride)
@@ -112,22 +114,20 @@ class Wan(VideoModel):
 
     No layer of it is temporal alone: its self-attention mixes all tokens of all frames. Its groups:
 
-        self_attention   attn1 of every block: what mixes frames, and places within them
-        self_qk          queries and keys of it: what attends to what
+        self_attention   attn1 of every block, which mixes frames, and places within them
+        self_qk          its queries and keys, which decide what attends to what
         text_kv          keys and values of the cross-attention: what the text says
-        spatial          everything but the self-attention: what treats each token of a video by itself
+        spatial          everything but the self-attention: layers that treat each token of a video separately
         all              everything
     """
 
     family: ClassVar[str] = "wan"
     pipelines: ClassVar[tuple[str, ...]] = ("WanPipeline",)
-    parts: ClassVar[Mapping[str, str]] = {"transformer": "config.json", **PARTS}
     networks: ClassVar[Mapping[str, Any]] = {
         "transformer": WanTransformer3DModel,
         "vae": AutoencoderKLWan,
         "text_encoder": UMT5EncoderModel,
     }
-    roles: ClassVar[Mapping[str, tuple[str, ...]]] = {"denoiser": ("transformer",), **ROLES}
     autoencoder_class, text_class = WanAutoencoder, UMT5Text
     prefix: ClassVar[str] = "transformer"
     half: ClassVar[str] = "bfloat16"  # UMT5's numbers grow beyond float16
@@ -140,13 +140,13 @@ class Wan(VideoModel):
     }
 
     def check_folder(self, folder: Path) -> None:
-        """Refuse a Wan 2.2 with an expert for either half of the times."""
+        """Raise a VmcError for a Wan 2.2 pipeline with two denoisers, one for each half of the times."""
         if self.index(folder).get("transformer_2", [None])[0] is not None:
             told = "has two denoisers (transformer and transformer_2); give a pipeline with one, such as"
             raise VmcError(f"model.path is {self.path}, which {told} Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
 
     def index(self, folder: Path) -> dict[str, Any]:
-        """The content of `model_index.json`; nothing where there is none."""
+        """The content of `model_index.json`; empty without that file."""
         file = folder / "model_index.json"
         return self.read_config(file) if file.is_file() else {}
 
@@ -167,9 +167,9 @@ class Wan(VideoModel):
             scale=float(settings.get("num_train_timesteps", 1000)),
         )
 
-    def denoiser(self, *, dtype: torch.dtype = torch.float32) -> WanTransformer3DModel:
+    def assemble(self, load: Callable[[str], Any]) -> WanTransformer3DModel:
         """The transformer; the `plain` attention is PyTorch's own without a fused kernel."""
-        transformer = self.open("transformer", dtype)
+        transformer = load("transformer")
         for block in transformer.blocks:
             for attention in (block.attn1, block.attn2):
                 attention.set_attention_backend(ATTENTION[self.attention])
@@ -178,7 +178,7 @@ class Wan(VideoModel):
         return transformer
 
     def predict(self, denoiser: Any, noisy_BCFHW: Tensor, timesteps: Tensor, text: Conditioning) -> Tensor:
-        """prediction_BCFHW, the velocity. It attends to all positions, those behind a text being zero."""
+        """prediction_BCFHW, the velocity. All text positions are attended to; those behind a text are zero."""
         return denoiser(noisy_BCFHW, timesteps.expand(len(noisy_BCFHW)), text.embeddings_BLD).sample
 
     def tokenizer(self) -> Any:
@@ -186,7 +186,7 @@ class Wan(VideoModel):
         return AutoTokenizer.from_pretrained(self.folder / "tokenizer")
 
     def text_length(self) -> int:
-        """As many as `WanPipeline` reads; UMT5 itself has relative positions and no limit."""
+        """The length that `WanPipeline` reads; UMT5 itself has relative positions and no limit."""
         return POSITIONS
 
     def latent_shape(self, *, frames: int, size: int) -> tuple[int, int, int, int]:
@@ -207,7 +207,7 @@ class Wan(VideoModel):
         return tuple(denoiser.blocks)
 
     def save(self, folder: Path, *, denoiser: Any, text: TextEncoder) -> None:
-        """A folder that `WanPipeline` opens, with the solver that `generate` uses."""
+        """Write a folder that `WanPipeline` opens, with the solver that `generate` uses."""
         parts = {"vae": self.autoencoder().module, "text_encoder": text.network, "transformer": denoiser.float()}
         expand = bool(self.index(self.folder).get("expand_timesteps"))
         scheduler = self.process.solver()
@@ -215,7 +215,7 @@ class Wan(VideoModel):
 
 
 def save_pipeline(folder: Path, *, tokenizer: Any, expand_timesteps: bool = False, **parts: Any) -> None:
-    """Write the parts as published pipelines are: safetensors, and a tokenizer that transformers 4 opens, too."""
+    """Write the parts as published: safetensors, and a tokenizer that transformers 4 can open, too."""
     with quiet_loading():
         pipeline = WanPipeline(tokenizer=tokenizer, expand_timesteps=expand_timesteps, **parts)
     save_parts(pipeline, folder)

@@ -246,8 +246,8 @@ def get_repository(repository: str, family: str | None) -> Path:
     """
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    from vmc.models.base import families
     from vmc.models.loading import snapshot, weight_files
-    from vmc.models.pipelines import families
 
     kind = families()[family] if family else None
     try:
@@ -269,8 +269,8 @@ def get_repository(repository: str, family: str | None) -> Path:
 
 def cached_folder(repository: str, family: str) -> Path | None:
     """Find a pipeline in the hub's cache; None where a part or its weights are missing, or nobody can tell."""
+    from vmc.models.base import families
     from vmc.models.loading import snapshot
-    from vmc.models.pipelines import families
 
     try:
         kind = families()[family]

@@ -90,7 +90,7 @@ def recognize(path: Path) -> str:
 
 def _pipeline(path: Path) -> str:
     """Open every part by its family, one after the other, in half precision to save memory."""
-    from vmc.models.pipelines import family_of
+    from vmc.models.base import family_of
 
     base = family_of(path)(path=path, strict=True)
     counts = [
@@ -110,7 +110,7 @@ def _count(weights: nn.Module | Mapping[str, torch.Tensor], path: Path) -> int:
 
 
 def _delta(path: Path) -> str:
-    from vmc.models.pipelines import families
+    from vmc.models.base import families
     from vmc.training.delta import FIRST_FAMILY, TOKEN, Delta
 
     delta = Delta.load(path)

@@ -1,1 +1,1 @@
-"""Lightning: the module, the callbacks, regularization sources, the delta, the state."""
+"""Training with Lightning: session, module, batches, callbacks, regularization, and the deltas that runs write."""

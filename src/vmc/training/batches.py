@@ -1,4 +1,4 @@
-"""From clips to the batches of training: which a step draws, and everything but the denoiser.
+"""From clips to training batches: which clips a step draws, and the latents, noise, times and texts of each.
 
 Axes: B clips of a batch, M = 2 posterior moments, C latent channels, F frames, H and W of the latent, L text positions.
 """
@@ -23,32 +23,32 @@ from vmc.utils.randomness import derive_seed, generator
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """One clip in a step: which, and what its loss counts."""
+    """One clip that a step draws."""
 
-    clip: int  # its place among the run's clips
+    clip: int  # index among the run's clips
     variant: int
-    weight: float = 1.0
+    weight: float = 1.0  # of its loss
     is_exemplar: bool = False
-    slot: str  # tells apart the draws of the two halves of a pair
+    slot: str  # purpose in the random draws, which differs between the two clips of a pair
     is_still: bool = False  # of a subject
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepPlan:
-    """What each step of a run draws: a pure function of the seed, the step and the draw's place in the batch.
+    """What each step of a run draws: a pure function of the seed, the step and the index in the batch.
 
     A run's clips are in the order exemplars, regularization clips, stills.
 
     Args:
-        seed: the run's.
-        batch_size: draws a step, over all ranks and accumulated micro-batches.
-        exemplars, exemplar_variants: how many exemplars there are, and windows of each.
-        others: how many regularization clips.
-        regularization: how a step mixes the two.
-        stills: how many stills of a subject.
-        subject: which share of the draws takes one of them, and from which step on.
-        timestep_sampler: which times are drawn.
-        process: the model's, whose times they are.
+        seed: seed of the run.
+        batch_size: draws per step, over all ranks and accumulated micro-batches.
+        exemplars, exemplar_variants: number of exemplars, and of variants of each.
+        others: number of regularization clips.
+        regularization: how a step mixes exemplars and regularization clips.
+        timestep_sampler: draws the diffusion times.
+        process: the model's noise process.
+        stills: number of stills of a subject.
+        subject: which share of the draws takes a still, and from which step on.
     """
 
     seed: int
@@ -63,9 +63,9 @@ class StepPlan:
     subject: Subject | NoSubject = field(default_factory=NoSubject)
 
     def draw(self, step: int, index: int) -> Sequence[Drawn]:
-        """The clips of one draw, which is at `index` in the global batch."""
+        """The clips of the draw at `index` in the global batch: one, or a pair."""
         place, mixing = (self.seed, step, index), self.regularization
-        # Either set, the motion's with its regularization (paper, Sec. 3.2).
+        # A still, or else clips of the motion with their regularization (paper, Sec. 3.2).
         if isinstance(self.subject, Subject) and self.stills:
             share = torch.rand((), generator=generator(*place, "subject or motion")).item()
             if step >= self.subject.start and share < self.subject.share:
@@ -89,38 +89,38 @@ class StepPlan:
         return Drawn(clip=self.exemplars + clip, variant=variant, weight=weight, slot="regularization")
 
     def wanted(self, steps: range) -> list[tuple[int, int]]:
-        """Every (clip, variant) that these steps read, so that no other is encoded."""
+        """Every (clip, variant) that these steps draw, sorted; no other needs to be encoded."""
         drawn = (item for step in steps for index in range(self.batch_size) for item in self.draw(step, index))
         return sorted({(item.clip, item.variant) for item in drawn})
 
     def noise(self, item: Drawn, step: int, index: int, purpose: str, shape: torch.Size) -> Tensor:
-        """Standard normal values for one clip of a draw."""
+        """Standard normal values for a drawn clip."""
         return torch.randn(shape, generator=generator(self.seed, step, index, item.slot, purpose))
 
     def time(self, item: Drawn, step: int, index: int) -> Tensor:
-        """time_B of one clip, B = 1; the two halves of a pair draw independently."""
+        """time_B of a drawn clip, B = 1; the two clips of a pair have independent times."""
         source = generator(self.seed, step, index, item.slot, "timestep")
         return self.timestep_sampler.sample(1, process=self.process, generator=source)
 
 
 def _clip_and_variant(clips: int, variants: int, *place: int | str) -> tuple[int, int]:
-    """One of so many clips and one of its variants, each by a generator of its own."""
+    """Draw a clip and a variant of it, each with a generator of its own."""
     clip = torch.randint(clips, (), generator=generator(*place, "clip"))
     return int(clip), int(torch.randint(variants, (), generator=generator(*place, "variant")))
 
 
 @dataclass(frozen=True)
 class ClipGroup:
-    """Clips of one latent shape, which go through the denoiser together."""
+    """Clips of one latent shape, which pass through the denoiser together."""
 
     latents_BCFHW: Tensor
     noise_BCFHW: Tensor
     times_B: Tensor
-    text: Conditioning | Tensor  # ids_BL where a token is trained
+    text: Conditioning | Tensor  # ids_BL if a token is trained
     weights_B: Tensor
     is_exemplar_B: Tensor
-    objective_seeds_B: tuple[int, ...]  # of what an objective draws for each clip
-    is_still: bool = False  # of all of them: no group mixes stills of a subject with other clips
+    objective_seeds_B: tuple[int, ...]  # of the objective's own draws for each clip
+    is_still: bool = False  # no group mixes stills of a subject with other clips
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "ClipGroup":
         """The group with every tensor changed."""
@@ -132,7 +132,7 @@ class ClipGroup:
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: `draws` draws, each of one clip or of a pair, its clips in groups of one shape, stills apart."""
+    """A micro-batch of `draws` draws (clips or pairs), its clips grouped by shape, stills apart."""
 
     groups: tuple[ClipGroup, ...]
     draws: int
@@ -142,16 +142,16 @@ class Batch:
         return replace(self, groups=tuple(group.map(change) for group in self.groups))
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch on another device, which the host does not wait for where it is pinned."""
+        """The batch on another device; a pinned batch is copied asynchronously."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """The batch in memory that a GPU reads by itself; a `DataLoader` calls it."""
+        """The batch in pinned memory; a `DataLoader` calls this."""
         return self.map(Tensor.pin_memory)
 
 
 def check_batch_size(batch_size: int, *, world: int, accumulate: int) -> None:
-    """Refuse draws a step that the processes and their accumulated micro-batches cannot share equally."""
+    """Raise a VmcError if the processes and their accumulated micro-batches cannot share a batch equally."""
     parts = world * accumulate
     if batch_size % parts:
         raise VmcError(
@@ -162,16 +162,16 @@ def check_batch_size(batch_size: int, *, world: int, accumulate: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatches(IterableDataset):
-    """The micro-batches of one rank, without end.
+    """An endless stream of the micro-batches of one rank.
 
     Args:
         plan: what each step draws.
-        moments: moments_MCFHW by (clip, variant).
-        texts: what the denoiser reads of each clip's caption, or its ids_L where a token is trained.
-        steps: optimizer steps of the run in all.
-        start: called when iteration begins, for the first step: a resumed run goes on where its checkpoint was written.
-        rank, world: this process among all.
-        accumulate: micro-batches a step.
+        moments: posterior moments_MCFHW by (clip, variant).
+        texts: the embedded caption of each clip, or its ids_L if a token is trained.
+        steps: optimizer steps of the run in total.
+        start: gives the first step when iteration begins; a resumed run starts at its checkpoint.
+        rank, world: index of this process, and number of processes.
+        accumulate: micro-batches per step.
     """
 
     plan: StepPlan
@@ -185,8 +185,8 @@ class TrainingBatches(IterableDataset):
 
     def __iter__(self) -> Iterator[Batch]:
         share = self.plan.batch_size // (self.world * self.accumulate)
-        # Lightning reads one batch ahead, and an epoch that ends with the run could not be resumed into a longer one:
-        # after the last step its batches come again, and are never used.
+        # Lightning prefetches a batch, and an epoch that ended with the run could not be resumed with more steps: after
+        # the last step its batches come again, and are never used.
         for step in itertools.chain(range(self.start(), self.steps), itertools.repeat(self.steps - 1)):
             for part in range(self.accumulate):
                 first = (part * self.world + self.rank) * share
@@ -202,7 +202,7 @@ class TrainingBatches(IterableDataset):
         return Batch(tuple(self._group(step, items) for items in groups.values()), draws=len(indices))
 
     def _group(self, step: int, items: Sequence[tuple[Drawn, int]]) -> ClipGroup:
-        """Clips of one shape and kind, each with the place of its draw in the batch."""
+        """The group of clips of one shape and kind; each item is a clip and the index of its draw in the batch."""
         plan, latents, noise = self.plan, [], []
         for item, index in items:
             moments_MCFHW = self.moments[item.clip, item.variant]

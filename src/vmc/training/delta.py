@@ -1,31 +1,34 @@
-"""The delta: exactly what a run trained, as a safetensors file that says what it belongs to; and a run that starts from
-another run's (`init`).
+"""Deltas: the tensors that a run trained, in a safetensors file that says what they belong to; runs that start from
+another run's delta (`init`); and the deltas of several runs merged in one model.
 """
 
+import hashlib
+import itertools
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
 from vmc.models.base import VideoModel
-from vmc.models.lora import LoraSubset, merge
+from vmc.models.lora import LoraSubset, adapted_parameter, merge
 from vmc.models.parameters import ParameterSubset, Subset
 from vmc.models.text import TextEncoder
-from vmc.models.token import MOTION, MotionToken, key_of
+from vmc.models.token import MOTION, MotionToken, Token, key_of
 from vmc.runs.folder import RunFolder, find_weights, read_config
+from vmc.runs.scaled import ScaledRun
 from vmc.utils.errors import DamagedError, VmcError
 from vmc.utils.files import atomic_write, fingerprint
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
 
 FORMAT = "vmc-delta-1"
 FIRST_FAMILY = "unet3d"
-"""Of files that do not say theirs: the only one there was."""
+"""The family of files that name none, because it was the only one."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOKEN = "text_encoder.token"
 """The name of the motion's row; that of another token NAME is `text_encoder.token.NAME`."""
@@ -35,19 +38,19 @@ INIT = "init.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Delta:
-    """What a run's model has in place of the base's: trained tensors, and those of the run that it started from.
+    """The tensors in which a run's model differs from its base model, those of the run that it started from included.
 
-    They are named `PREFIX.NAME` with the prefix of the model's family, and `text_encoder.token`. `about` says what they
-    belong to: family, base (path), base_fingerprint (of the base's denoiser), groups, token (word, added, start, and
-    further ones by name), step, where adapters were trained lora (rank, alpha, targets), and init (SHA-256 of the
-    weights that the run started from).
+    They are named `PREFIX.NAME`, with the prefix of the model's family, and `text_encoder.token`. The metadata `about`
+    holds family, base (path), base_fingerprint (of the base's denoiser), groups, token (word, added, start, and further
+    tokens by name), step, lora (rank, alpha, targets) if adapters were trained, and init (SHA-256 of the weights that
+    the run started from).
     """
 
     tensors: Mapping[str, Tensor]
     about: Mapping[str, Any]
 
     def save(self, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
-        """Write the file whole."""
+        """Write the file atomically."""
         tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.tensors.items()}
         save_tensors(tensors, path, about={"format": FORMAT, **self.about})
 
@@ -70,12 +73,12 @@ class Delta:
 
     @property
     def tokens(self) -> dict[str, Mapping[str, Any]]:
-        """By name, what `about` says of each token: word, added, start."""
+        """The metadata of each token by name: word, added, start."""
         about: Mapping[str, Any] = self.about.get("token") or {}
         return {MOTION: about, **about.get("further", {})}
 
     def check_base(self, model: VideoModel) -> None:
-        """Refuse another base model than the one the delta was trained on; nothing is loaded for it."""
+        """Raise a VmcError for another base model than the delta's own; nothing is loaded for this."""
         family, base = self.about.get("family", FIRST_FAMILY), self.about.get("base")
         if family != model.family:
             raise VmcError(
@@ -90,8 +93,8 @@ class Delta:
 
     @torch.no_grad()
     def apply(self, model: VideoModel, denoiser: Module, text: TextEncoder | None = None) -> None:
-        """Copy the tensors into a fresh base, which is given adapters where the delta has them."""
-        # Adapters rename the layers that they stand beside, so the others' places are found before there are any.
+        """Copy the tensors into an unchanged base model, which is given adapters if the delta has them."""
+        # Adapters rename the layers that they belong to, so all other parameters are looked up before.
         places = delta_names(dict(denoiser.named_parameters()), text.rows if text else {}, prefix=model.prefix)
         lora = self.about.get("lora")
         subset: Subset = LoraSubset(**lora) if lora else ParameterSubset(groups=self.about.get("groups", ()))
@@ -108,7 +111,7 @@ class Delta:
 
 
 def check_dtype(name: str) -> torch.dtype:
-    """The precision of that name; raises a VmcError where weights are not written in it."""
+    """The dtype of a name; a VmcError if weights cannot be written in it."""
     if name not in DTYPES:
         raise VmcError(f"weights_dtype is '{name}'; it must be {', '.join(list(DTYPES)[:-1])} or {list(DTYPES)[-1]}")
     return DTYPES[name]
@@ -117,25 +120,25 @@ def check_dtype(name: str) -> torch.dtype:
 def delta_names(
     denoiser: Mapping[str, Parameter], rows: Mapping[str, Parameter], *, prefix: str
 ) -> dict[str, Parameter]:
-    """Parameters of the denoiser and rows of tokens under the names that a delta gives them."""
+    """Parameters of the denoiser and rows of tokens, by their names in a delta."""
     named = {f"{prefix}.{name}": parameter for name, parameter in denoiser.items()}
     return named | {row_name(name): row for name, row in rows.items()}
 
 
 def row_name(token: str) -> str:
-    """What a delta calls the row of a token."""
+    """The name of a token's row in a delta."""
     return TOKEN if token == MOTION else f"{TOKEN}.{token}"
 
 
 def is_row(name: str) -> bool:
-    """Whether a delta's tensor is the row of a token."""
+    """Whether a tensor of a delta is the row of a token."""
     return name.startswith(TOKEN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitialWeights:
-    """Another run's weights as the start of a run, in place of the base model's own. What the run writes then holds all
-    that differs from the base model, whoever trained it.
+    """Another run's weights, from which a run starts in place of the base model's. The run's own files then hold all
+    that differs from the base model, whichever run trained it.
     """
 
     file: Path
@@ -143,11 +146,12 @@ class InitialWeights:
 
     @classmethod
     def find(cls, init: str | Path, *, run: RunFolder, model: VideoModel, token: MotionToken) -> "InitialWeights":
-        """The weights that a config names, or the copy of them in the folder of a run that goes on.
+        """The weights that a config names, or if the run is resumed the copy of them in its folder.
 
         Args:
-            init: the folder of a run, whose newest weights are taken, or a file of its `weights/`.
-            run, model, token: that starts from them, its base model, of which nothing is loaded, and its tokens.
+            init: a run folder, whose newest weights are taken, or a file of its `weights/`.
+            run: the folder of the run that starts from them.
+            model, token: base model and tokens of that run; nothing of the model is loaded.
         """
         kept = run.path / INIT
         goes_on = kept.is_file() and read_config(run.path).get("init") == str(init)
@@ -169,16 +173,16 @@ class InitialWeights:
         return fingerprint(self.file)
 
     def keep(self, folder: Path) -> None:
-        """Copy the file into a run's folder, so that the run needs no other."""
+        """Copy the file into a run's folder, so that the run can be resumed without the other."""
         if self.file != folder / INIT:
             with atomic_write(folder / INIT) as temporary:
                 shutil.copyfile(self.file, temporary)
 
     def apply(self, model: VideoModel, denoiser: Module, subset: Subset) -> dict[str, Tensor]:
-        """Put the weights into a fresh denoiser; all that then differs from the base, under the names of a delta.
+        """Copy the weights into an unchanged denoiser; returns all tensors that then differ, by their names in a delta.
 
-        Adapters of the subset's own kind are left out, as it brings places for them (`MotionModule` fills these).
-        Others become part of the layers that they stand beside.
+        Adapters like those that the subset will insert are left out, and filled in by `MotionModule`. Others are merged
+        into their layers.
         """
         tensors, about = dict(self.delta.tensors), dict(self.delta.about)
         plain = {name: tensor for name, tensor in tensors.items() if ".lora_" not in name}
@@ -193,14 +197,14 @@ class InitialWeights:
 
     @torch.no_grad()
     def apply_rows(self, text: TextEncoder) -> None:
-        """Put the rows of tokens into a fresh text encoder."""
+        """Copy the rows of tokens into an unchanged text encoder."""
         for name, row in text.rows.items():
             if row_name(name) in self.delta.tensors:
                 row.copy_(self.delta.tensors[row_name(name)])
 
 
 def _check_tokens(delta: Delta, token: MotionToken, init: str | Path) -> None:
-    """Refuse weights that hold a row of a token which the run has not, or has with another word."""
+    """Raise a VmcError if the weights hold a row of a token that the run lacks, or has with another word."""
     for name, theirs in delta.tokens.items():
         ours = token.tokens.get(name)
         wanted = {key: theirs.get(key) for key in ("word", "added", "start")}
@@ -209,3 +213,130 @@ def _check_tokens(delta: Delta, token: MotionToken, init: str | Path) -> None:
         if ours is None or any(getattr(ours, key) != value for key, value in wanted.items()):
             said = ", ".join(f"{key_of(name)}.{key}={value}" for key, value in wanted.items() if value)
             raise VmcError(f"init is {init}, whose weights hold the trained row of '{theirs.get('word')}'; give {said}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedDeltas:
+    """The deltas of several runs, used in place of one `Delta`.
+
+    A weight W of the base becomes W + sum of scale_i (W_i - W) over the runs that changed it, W_i = W + (alpha / rank)
+    B A if a run trained adapters beside it (task arithmetic, Ilharco et al. 2023, Sec. 2). The order of the runs does
+    not matter. Trained rows of tokens are copied unscaled, because each has a word of its own. A further run with a
+    scale of 0 or below brings no words, because what it learned is subtracted.
+
+    Args:
+        runs: in the order given; the tokens of the first one keep their names.
+        deltas: the delta of each run.
+    """
+
+    runs: Sequence[ScaledRun]
+    deltas: Sequence[Delta]
+
+    @classmethod
+    def load(cls, runs: Sequence[ScaledRun]) -> "MergedDeltas":
+        """Read the weights of runs; a VmcError if they have different base models."""
+        merged = cls(runs=runs, deltas=[Delta.load(run.weights) for run in runs])
+        first, *others = (delta.about for delta in merged.deltas)
+        base = first.get("family", FIRST_FAMILY), first.get("base_fingerprint")
+        for run, about in zip(runs[1:], others, strict=True):
+            if (about.get("family", FIRST_FAMILY), about.get("base_fingerprint")) != base:
+                raise VmcError(
+                    f"runs names {runs[0].path}, tuned from {first.get('base')}, and {run.path}, tuned from another"
+                    f" base model, {about.get('base')}; name runs of one base model"
+                )
+        return merged
+
+    @cached_property
+    def _contents(self) -> list[tuple[str, float]]:
+        """SHA-256 and scale of each run's weights."""
+        return [(fingerprint(run.weights), run.scale) for run in self.runs]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all weights with their scales, whatever their order."""
+        return hashlib.sha256(repr(sorted(self._contents)).encode()).hexdigest()
+
+    def token(self, first: MotionToken) -> MotionToken:
+        """The first run's token, with the tokens of the other runs as further ones.
+
+        Runs may share a word with the same row; a word with different rows is a VmcError.
+        """
+        seen: dict[str, tuple[ScaledRun, Token, Tensor | None]] = {}
+        further = dict(first.further)
+        for run, name, token, row in self._words(first):
+            word = token.word.casefold()
+            if word not in seen:
+                seen[word] = run, token, row
+                if run is not self.runs[0]:
+                    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+                    further[next(one for one in names if one not in (MOTION, *further))] = token
+                continue
+            other, known, known_row = seen[word]
+            rows = [one for one in (row, known_row) if one is not None]
+            if token != known or len(rows) == 1 or (rows and not torch.equal(*rows)):
+                raise VmcError(
+                    f"runs names {other.path} and {run.path}, which both have the word '{token.word}' with"
+                    " different rows; train one of them again with another word, token.word=..."
+                )
+        return replace(first, further=further)
+
+    def _words(self, first: MotionToken) -> Iterator[tuple[ScaledRun, str, Token, Tensor | None]]:
+        """Each run's tokens with their names and trained rows; the first run's are those of its config."""
+        for run, delta in self._with_words():
+            about = first.describe() if run is self.runs[0] else delta.about.get("token")
+            told = replace(delta, about={"token": about}).tokens
+            for name, one in told.items():
+                if "word" in one:
+                    token = Token(word=one["word"], added=bool(one.get("added")), start=one.get("start"))
+                    yield run, name, token, delta.tensors.get(row_name(name))
+
+    def _with_words(self) -> Iterator[tuple[ScaledRun, Delta]]:
+        for run, delta in zip(self.runs, self.deltas, strict=True):
+            if run is self.runs[0] or run.scale > 0:
+                yield run, delta
+
+    def check_base(self, model: VideoModel) -> None:
+        """Raise a VmcError for another base model than that of the runs; nothing is loaded for this."""
+        self.deltas[0].check_base(model)
+
+    @torch.no_grad()
+    def apply(self, model: VideoModel, denoiser: Module, text: TextEncoder) -> None:
+        """Add the changes to an unchanged base model, whose text encoder has the words of `token`."""
+        fresh: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {}
+        shares: dict[str, float] = {}
+        # Floating-point sums depend on the order of their terms, so these are sorted by the files' contents.
+        for place in sorted(range(len(self.runs)), key=self._contents.__getitem__):
+            delta, scale = self.deltas[place], self.runs[place].scale
+            trained = {name: tensor for name, tensor in delta.tensors.items() if not is_row(name)}
+            names = {adapted_parameter(name).removeprefix(f"{model.prefix}.") for name in trained}
+            before = dict(denoiser.named_parameters())
+            fresh |= {name: before[name].clone() for name in names & before.keys() - fresh.keys()}
+            replace(delta, tensors=trained).apply(model, denoiser)
+            merge(denoiser)
+            tuned = dict(denoiser.named_parameters())
+            for name in names:
+                sums[name] = sums.get(name, torch.zeros((), dtype=torch.float64)) + scale * tuned[name].double()
+                shares[name] = shares.get(name, 0.0) + scale
+                tuned[name].copy_(fresh[name])
+        weights = dict(denoiser.named_parameters())
+        for name, total in sums.items():
+            # In float64, so that a weight that only one run changed, at a scale of 1, equals that run's to the bit.
+            weights[name].copy_(total + (1 - shares[name]) * fresh[name].double())
+        self._apply_rows(text)
+
+    def _apply_rows(self, text: TextEncoder) -> None:
+        tokens = text.token.tokens if text.token else {}
+        place_of = {token.word.casefold(): name for name, token in tokens.items()}
+        for run, delta in self._with_words():
+            for name, about in delta.tokens.items():
+                if (row := delta.tensors.get(row_name(name))) is None:
+                    continue
+                place = name if run is self.runs[0] else place_of.get(str(about.get("word")).casefold())
+                if place not in text.rows or text.rows[place].shape != row.shape:
+                    raise VmcError(f"{run.weights} holds {row_name(name)}, which this model does not have")
+                text.rows[place].copy_(row)
+
+
+Weights: TypeAlias = Path | MergedDeltas
+"""What a base model is tuned with: a run's weight file, or several runs."""

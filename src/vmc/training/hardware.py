@@ -1,13 +1,15 @@
-"""What a run computes on: devices, precision, threads. It changes speed and rounding, never what is learned."""
+"""What a run computes on: devices, precision, threads, and a GPU's memory. It changes speed and rounding, never what is
+learned.
+"""
 
 import logging
 import os
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +17,9 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from vmc.diffusion.sampling import check_tile
-from vmc.models.base import DECODE_FRAMES
+from vmc.models.base import DECODE_FRAMES, VideoModel
+from vmc.models.layers import checkpoint_activations, choose_layers, measure_activations
+from vmc.models.parameters import Subset
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import keep_freed_memory
 
@@ -31,28 +35,29 @@ class Hardware:
 
     Args:
         accelerator: cpu, gpu or auto.
-        devices: how many processes, one a device.
-        strategy: auto, or ddp for several.
+        devices: number of processes, one per device.
+        strategy: auto, or ddp for several devices.
         precision: 32-true, bf16-mixed or 16-mixed; mixed holds frozen weights in the low precision, trained in float32.
-        threads: of a CPU run; None leaves PyTorch's choice. One and two threads differ in the last bits.
-        accumulate: micro-batches a step.
-        clip_norm: the gradient's norm is clipped to this; None does not clip.
+        threads: threads of a CPU run; None leaves PyTorch's choice. One and two threads differ in the last bits.
+        accumulate: micro-batches per step.
+        clip_norm: the norm to which gradients are clipped; None does not clip.
         checkpoint_activations: recompute activations in the backward pass: less memory, more time, equal gradients.
-            `true` or `blocks`, `layers` (less memory still), or `auto`, so few layers as fit into the GPU.
+            `true` or `blocks`, `layers` (less memory still), or `auto`, as few layers as let a step fit into the GPU.
         master_weights: with a mixed precision, hold trained weights twice, in float32 for the optimizer and in the low
-            precision for the network, which then casts nothing; gradients come in the low precision.
+            precision for the network, so that nothing is cast in a step; gradients are in the low precision.
         compile: `layers` compiles the denoiser's layers one by one; None compiles nothing.
-        cuda_graph: run the whole step of a small denoiser as one CUDA graph, where that can be, and the sampler's.
-        log_every: steps after which their losses are read; a GPU is waited for then.
-        decode_frames: of videos, that the autoencoder decodes at a time; fewer need less memory.
-        decode_tile: px, the side of overlapping tiles that a frame is decoded in; None decodes it whole. Tiles need
-            less memory and give nearly the same frame: each is normalised by itself.
-        offload: keep the autoencoder in main memory and bring it to the GPU while it decodes; no change on a CPU. The
-            text encoder is in main memory in any case, unless its token is trained.
-        low_precision_sampling: with a mixed precision, make videos by weights held in the low precision, all of them,
-            and compute in it throughout; without it, autocast decides by operation and casts weights that are trained.
+        cuda_graph: run the whole step of a small denoiser, and the sampler's, as one CUDA graph where that is possible.
+        log_every: steps between readings of the losses, each of which waits for the GPU.
+        decode_frames: frames that the autoencoder decodes at a time; fewer need less memory.
+        decode_tile: px, the side of overlapping tiles in which a frame is decoded; None decodes it whole. Tiles need
+            less memory and give nearly the same frame: each is normalized by itself.
+        offload: keep the autoencoder in main memory and move it to the GPU to decode; no change on a CPU. The text
+            encoder is in main memory in any case, unless its token is trained.
+        low_precision_sampling: with a mixed precision, sample with all weights and operations in the low precision;
+            without it, autocast decides by operation and casts trained weights.
         low_precision_decoding: with bf16-mixed, decode in bfloat16. Float16 ends at 65,504, which autoencoders exceed.
-        overlap: draw the next videos while others are decoded, written and scored; None does on a GPU. Equal videos.
+        overlap: sample the next videos while others are decoded, written and scored; None does so on a GPU. The videos
+            are the same.
     """
 
     accelerator: str = "cpu"
@@ -101,18 +106,18 @@ class Hardware:
 
     @property
     def rank(self) -> int:
-        """This process among those of a DDP run; Lightning starts the others with LOCAL_RANK set."""
+        """Index of this process in a DDP run; Lightning starts the others with LOCAL_RANK set."""
         return int(os.environ.get("LOCAL_RANK", 0)) if self.devices > 1 else 0
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """The device of this process."""
         on_gpu = self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available())
         return torch.device("cuda", self.rank) if on_gpu else torch.device("cpu")
 
     @property
     def resting_device(self) -> torch.device:
-        """Where the autoencoder lies while it does not decode."""
+        """The device of the autoencoder while it does not decode."""
         return torch.device("cpu") if self.offload else self.device
 
     @property
@@ -123,39 +128,39 @@ class Hardware:
 
     @property
     def frozen_dtype(self) -> torch.dtype:
-        """Of the weights that are not trained."""
+        """Precision of the weights that are not trained."""
         return LOW.get(self.precision, torch.float32)
 
     @property
     def sampling_dtype(self) -> torch.dtype | None:
-        """Of all weights while videos are made; None leaves them as they are, under autocast."""
+        """Precision of all weights during sampling; None leaves them as they are, under autocast."""
         return LOW.get(self.precision) if self.low_precision_sampling else None
 
     @property
     def decoding_dtype(self) -> torch.dtype:
-        """Of the autoencoder that decodes videos; never float16."""
+        """Precision of the autoencoder that decodes videos; never float16."""
         low = self.low_precision_decoding and self.precision == "bf16-mixed"
         return torch.bfloat16 if low else torch.float32
 
     @property
     def overlaps(self) -> bool:
-        """Whether videos are drawn while others are decoded, written and scored."""
+        """Whether videos are sampled while others are decoded, written and scored."""
         return self.device.type == "cuda" if self.overlap is None else self.overlap
 
     @property
     def video_choices(self) -> tuple[Any, ...]:
-        """What is not as usual and changes a video's pixels, beside precision and rounding."""
+        """The choices other than the defaults that change a video's pixels, besides precision and rounding."""
         low = {"sampling": self.sampling_dtype is not None, "decoding": self.decoding_dtype is not torch.float32}
         lowered = [f"{name} in the low precision" for name, chosen in low.items() if chosen]
         return *(() if self.decode_tile is None else (self.decode_tile,)), *lowered
 
     def use_threads(self) -> int:
-        """Set the thread count and return it; on a CPU, have freed memory used again, and numbers below 1e-38 be 0:
-        processors multiply them many times slower than others, and attention to padding is full of them.
+        """Set the number of threads and return it. On a CPU, also keep freed memory and flush numbers below 1e-38 to 0,
+        which processors multiply many times slower than others; attention to padding is full of them.
         """
         if self.device.type == "cpu":
             keep_freed_memory()
-            torch.set_flush_denormal(True)  # of this thread, and of those that it starts
+            torch.set_flush_denormal(True)  # in this thread, and in those that it starts
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         return torch.get_num_threads()
@@ -164,18 +169,18 @@ class Hardware:
     def rounding(self) -> str:
         """What decides the last bits of a result: the threads on CPU, else the kind of GPU.
 
-        Caches have it in their keys, or a run would depend on who filled them.
+        It is part of cache keys, or a run would depend on the machine that filled the cache.
         """
         on_cpu = self.device.type == "cpu"
         return f"cpu {torch.get_num_threads()}" if on_cpu else torch.cuda.get_device_name(self.device)
 
     def autocast(self) -> AbstractContextManager:
-        """The precision of a forward pass outside Lightning."""
+        """The autocast context of a forward pass outside Lightning."""
         low = LOW.get(self.precision)
         return torch.autocast(self.device.type, dtype=low) if low else nullcontext()
 
     def check_partial_gradients(self) -> None:
-        """Refuse a strategy of several processes that waits for gradients which some steps do not give."""
+        """Raise a VmcError for a strategy of several processes that needs a gradient of every parameter."""
         known = ("auto", "ddp", "ddp_find_unused_parameters_true")
         if self.devices > 1 and self.strategy not in known:
             raise VmcError(
@@ -184,8 +189,9 @@ class Hardware:
             )
 
     def trainer(self, *, steps: int, callbacks: Sequence[pl.Callback], partial_gradients: bool = False) -> pl.Trainer:
-        """A Lightning trainer that only trains: logging, saving and the progress bar are callbacks of ours, called in
-        their order. With `partial_gradients` some of what is trained gets none in some steps, which DDP must look for.
+        """A Lightning trainer that only trains; logging, saving and the progress bar are callbacks of ours.
+
+        With `partial_gradients` some steps give some parameters no gradient, which DDP must then look for.
         """
         # Its advice on workers, logging and GPUs does not apply: everything a batch needs is in memory.
         for name in ("pytorch_lightning", "lightning_fabric"):
@@ -218,15 +224,126 @@ class Hardware:
 
 
 class StreamedCheckpoints(TorchCheckpointIO):
-    """Writes tensor by tensor.
+    """Writes checkpoints tensor by tensor.
 
-    Lightning's own builds the whole file in memory, and copies it once more to write it: for the method on ZeroScope
-    that is twice 6.9 GB. Who calls gives a temporary name and renames (`vmc.training.callbacks.Checkpoints`).
+    Lightning's own class builds the whole file in memory, and copies it once more to write it: for the method on
+    ZeroScope twice 6.9 GB. The caller gives a temporary name and renames (`vmc.training.callbacks.Checkpoints`).
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write it; tensors of a GPU come to main memory one at a time."""
+        """Write the file; GPU tensors are copied to main memory one at a time."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         # A file of Python's: PyTorch's own does not say why it could not be written.
         with Path(path).open("wb") as file:
             torch.save(checkpoint, file)
+
+
+GIB = 2**30
+SHARE = 0.9
+"""Share of the free memory that activations may take; the rest is for what the allocator cannot use."""
+STATE_BYTES = {"Adam": 8, "AdamW": 8, "AdamW8bit": 2}
+"""Bytes of optimizer state per trained parameter, by the optimizer's class; for other classes none are counted."""
+SAVINGS = (
+    "trainer.checkpoint_activations=true, trainer.precision=bf16-mixed (16-mixed without bfloat16),"
+    " trainer.master_weights=false, optimizer=adamw8bit, batch_size=1, parameters=lora or a smaller data.size"
+)
+"""Settings that need less memory."""
+
+
+class HeldMemory(NamedTuple):
+    """What training holds in GPU memory after its first step; activations come on top."""
+
+    trained: int  # parameters of the denoiser, adapters included
+    frozen: int
+    bytes: int  # weights, gradients and optimizer state
+
+
+def count_held(
+    model: VideoModel,
+    subset: Subset | None,
+    *,
+    precision: str,
+    state_bytes: int,
+    beside: Sequence[str] = (),
+    masters: bool = False,
+) -> HeldMemory:
+    """Count parameters on the meta device; only the model's config files are read.
+
+    Args:
+        model, subset: the base model, and which parameters of its denoiser are trained; None trains nothing.
+        precision: precision of the frozen weights, as in `conf/trainer`.
+        state_bytes: bytes of optimizer state per trained parameter.
+        beside: further roles (`text`, `autoencoder`) whose networks are held as well, in float32.
+        masters: whether trained parameters are held twice, in float32 and in the low precision.
+    """
+    denoiser = model.empty_denoiser().requires_grad_(False)
+    trained = subset.select_trainable(denoiser, model.groups) if subset else {}
+    frozen = [tensor for tensor in denoiser.parameters() if not tensor.requires_grad]
+    parts = [part for role in beside for part in model.parts_of(role) if part in model.networks]
+    others = [tensor for part in parts for tensor in model.empty(part).parameters()]
+    counts = [sum(tensor.numel() for tensor in tensors) for tensors in (trained.values(), frozen, others)]
+    low = LOW.get(precision, torch.float32).itemsize
+    # Trained weights and their gradients are in float32.
+    each = (4 + 4 + state_bytes + low * masters, low, 4)
+    return HeldMemory(counts[0], counts[1], sum(count * size for count, size in zip(counts, each, strict=True)))
+
+
+def check_memory(model: VideoModel, subset: Subset, hardware: Hardware, optimizer: Any, *, text_trained: bool) -> None:
+    """Raise a VmcError if weights, gradients and optimizer state alone exceed the GPU's memory."""
+    if hardware.device.type != "cuda":
+        return
+    state_bytes = STATE_BYTES.get(getattr(getattr(optimizer, "func", optimizer), "__name__", ""), 0)
+    beside, total = ["text"] if text_trained else [], torch.cuda.mem_get_info(hardware.device)[1]
+    choices: dict[str, Any] = {"precision": hardware.precision, "masters": hardware.master_weights}
+    held = count_held(model, subset, state_bytes=state_bytes, beside=beside, **choices).bytes
+    if held > total:
+        raise VmcError(
+            f"this training does not fit into memory: weights, gradients and optimizer state alone take"
+            f" {held / GIB:.1f} GiB, and the GPU has {total / GIB:.1f}; give {SAVINGS}, or take a larger GPU"
+        )
+
+
+@contextmanager
+def explain_oom(device: torch.device) -> Iterator[None]:
+    """Within, turn an out-of-memory error of the GPU into a VmcError with the settings that need less."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        total, taken = torch.cuda.mem_get_info(device)[1] / GIB, torch.cuda.max_memory_reserved(device) / GIB
+        raise VmcError(
+            f"this training does not fit into memory: it took {taken:.1f} GiB, and the GPU has {total:.1f};"
+            f" end other programs on it, or give {SAVINGS}"
+        ) from error
+
+
+class FittedActivations(pl.Callback):
+    """Measures before the first step what it would keep, and recomputes as few layers as let it fit into the GPU."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        """Measure with the first batch, which is on the GPU already."""
+        if self._done:
+            return
+        self._done = True
+        layers = module.model.layers(module.denoiser)
+        with trainer.precision_plugin.train_step_context():
+            kept, held = measure_activations(module.denoiser, layers, lambda: module.compute(batch))
+        room = int(SHARE * free_memory(module, trainer.optimizers[0]))
+        chosen = choose_layers(held, kept=kept, room=room)
+        checkpoint_activations([layers[place] for place in chosen])
+        log.info(
+            "trainer.checkpoint_activations is auto: a step would keep %.2f GiB of activations, and %.2f are free;"
+            " %d of %d layers are recomputed",
+            *(kept / GIB, room / GIB, len(chosen), len(layers)),
+        )
+
+
+def free_memory(module: Any, optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of GPU memory left for activations, beside the gradients and optimizer state still to come."""
+    device = module.device
+    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    coming = 4 + (0 if optimizer.state else STATE_BYTES.get(type(optimizer).__name__, 0))
+    trained = sum(tensor.numel() for tensor in module.trained_tensors().values())
+    return torch.cuda.mem_get_info(device)[0] + reserved - coming * trained

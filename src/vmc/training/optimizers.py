@@ -1,4 +1,4 @@
-"""How the optimizer of a run and the schedule of its learning rates are made.
+"""The optimizer of a run, the schedule of its learning rates, and master weights.
 
 An optimizer is any class of `torch.optim` or of another package, named by a YAML in `conf/optimizer`.
 """
@@ -10,6 +10,8 @@ from inspect import signature
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import Module, Parameter, ParameterList
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -19,7 +21,7 @@ OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
 
 
 def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) -> Optimizer:
-    """The optimizer of parameter groups; a VmcError where its class refuses a setting."""
+    """Make the optimizer of parameter groups; a VmcError if its class refuses a setting."""
     try:
         return factory(groups)
     except (ValueError, TypeError) as error:
@@ -29,24 +31,24 @@ def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) 
 
 
 def in_one_kernel(factory: OptimizerFactory, *, fused: bool, capturable: bool) -> OptimizerFactory:
-    """The same in one kernel (`fused`) or as a part of a CUDA graph (`capturable`), where its class knows such a thing
-    and its settings do not choose another.
+    """The factory of a `fused` optimizer (one kernel) or a `capturable` one (for CUDA graphs), where its class has such
+    an option and the settings do not choose otherwise.
     """
     if not isinstance(factory, partial) or {"fused", "foreach"} & factory.keywords.keys():
         fused = False
-    known = takes(factory)
+    known = settings_of(factory)
     chosen = {"fused": fused and "fused" in known, "capturable": capturable and "capturable" in known}
     names = [name for name, holds in chosen.items() if holds]
     return partial(factory, **dict.fromkeys(names, True)) if names else factory
 
 
-def takes(factory: OptimizerFactory) -> Collection[str]:
-    """The settings that its class knows."""
+def settings_of(factory: OptimizerFactory) -> Collection[str]:
+    """The settings that an optimizer's class takes."""
     return signature(getattr(factory, "func", factory)).parameters.keys()
 
 
 def keep_kernels(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """A hook: what a checkpoint says of the kernels is of the machine that wrote it."""
+    """A hook that keeps this machine's choice of kernels when a checkpoint, maybe of another machine, is loaded."""
     groups = [
         {**stored, **{name: own[name] for name in ("fused", "foreach", "capturable") if name in own}}
         for own, stored in zip(optimizer.param_groups, state["param_groups"], strict=False)
@@ -59,13 +61,13 @@ def _one_number() -> list[dict[str, Any]]:
 
 
 def check_optimizer(factory: OptimizerFactory) -> None:
-    """Have it made for a single number, before anything is loaded; raises as `make_optimizer` does."""
+    """Make the optimizer for a single number, before anything is loaded; raises as `make_optimizer` does."""
     if isinstance(factory, partial):
         make_optimizer(factory, _one_number())
 
 
 def check_schedule(factory: "ScheduleFactory", *, steps: int) -> None:
-    """Refuse a schedule that is shorter than a run of so many steps, or cannot be made for a single number."""
+    """Raise a VmcError for a schedule that is shorter than the run, or that transformers refuses."""
     if factory.steps is not None and factory.steps < steps:
         raise VmcError(
             f"lr_schedule.steps is {factory.steps}, but the run has {steps} steps, and a schedule says nothing beyond"
@@ -76,7 +78,7 @@ def check_schedule(factory: "ScheduleFactory", *, steps: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """No schedule: the rates stay."""
+    """No schedule: learning rates stay constant."""
 
     steps: None = field(default=None, init=False)
 
@@ -89,9 +91,9 @@ class Schedule:
     """A schedule of `transformers.get_scheduler`: a factor on the rate of every group, the token's row included.
 
     Args:
-        name: as transformers has it: constant_with_warmup, linear, cosine, ...
+        name: transformers' name: constant_with_warmup, linear, cosine, ...
         warmup_steps: steps over which the rates rise from 0.
-        steps: over which the rates fall, those of the warm-up included; None for a schedule without an end.
+        steps: steps over which the rates fall, warm-up included; None for a schedule without an end.
     """
 
     name: str
@@ -104,7 +106,7 @@ class Schedule:
             raise VmcError(f"lr_schedule.warmup_steps is {self.warmup_steps}; it must be at least 0{less}")
 
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
-        """The schedule of all groups of an optimizer; raises a VmcError where transformers has none of that name."""
+        """Make the schedule of an optimizer; a VmcError if transformers has none of that name."""
         from transformers import get_scheduler  # takes seconds to import
 
         settings = {"num_warmup_steps": self.warmup_steps, "num_training_steps": self.steps}
@@ -113,9 +115,42 @@ class Schedule:
         except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise VmcError(f"lr_schedule.name is {self.name}, which is refused ({reason}); correct it") from error
-        if not isinstance(made, LambdaLR):  # it would want to be told of a metric
+        if not isinstance(made, LambdaLR):  # such as reduce_lr_on_plateau, which needs a metric
             raise VmcError(f"lr_schedule.name is {self.name}, which does not go by steps; choose linear or another")
         return made
 
 
 ScheduleFactory = Constant | Schedule
+
+
+class MasterWeights(Module):
+    """Float32 weights for the optimizer, of which the network's parameters hold a copy in a low precision
+    (Micikevicius et al., 2018, Sec. 3.1). Autocast would instead cast them in every forward pass, and again where
+    activations are recomputed.
+
+    Args:
+        copies: the network's parameters, in float32; the caller casts them afterwards.
+    """
+
+    def __init__(self, copies: Iterable[Parameter]) -> None:
+        super().__init__()
+        self._copies = list(copies)  # not parameters of this module
+        self.masters = ParameterList(Parameter(copy.detach().float().clone()) for copy in self._copies)
+
+    def take_gradients(self) -> None:
+        """Add the copies' gradients to those of the master weights, in float32, and free them."""
+        sums: list[Tensor] = []
+        gradients: list[Tensor] = []
+        for copy, master in zip(self._copies, self.masters, strict=True):
+            if copy.grad is not None:
+                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+                sums.append(master.grad)
+                gradients.append(copy.grad)
+                copy.grad = None
+        if sums:
+            torch._foreach_add_(sums, gradients)
+
+    @torch.no_grad()
+    def write_copies(self, *_: Any) -> None:
+        """Round the master weights into the copies; also a hook of an optimizer's step."""
+        torch._foreach_copy_(list[Tensor](self._copies), list[Tensor](self.masters))

@@ -1,4 +1,4 @@
-"""One run from clips to weights: put together here, run by Lightning."""
+"""A training run from clips to weights. It is put together here, and Lightning runs the loop."""
 
 import logging
 from collections import Counter
@@ -17,67 +17,57 @@ from vmc.diffusion.timesteps import TimestepSampler
 from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.clips import check_texts, gather_clips, readable
 from vmc.evaluation.score import check_evaluation
-from vmc.models.compilation import compile_layers
+from vmc.models.layers import checkpoint_activations, compile_layers
 from vmc.models.parameters import Subset
-from vmc.models.recomputation import checkpoint_activations
 from vmc.runs.clips import CLIP_SHEET, check_clips, clip_rows, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
+from vmc.training import optimizers
 from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
-from vmc.training.callbacks import Checkpoints, LossLog, usable_checkpoint
+from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
-from vmc.training.encoding import Encoders
-from vmc.training.experiment import Experiment
-from vmc.training.graphs import graph_obstacles
-from vmc.training.memory import FittedActivations, check_memory, explain_oom
+from vmc.training.experiment import Encoders, Experiment
+from vmc.training.hardware import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
-from vmc.training.optimizers import (
-    Constant,
-    OptimizerFactory,
-    ScheduleFactory,
-    check_optimizer,
-    check_schedule,
-    in_one_kernel,
-)
-from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.training.subject import Subject
 from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
+from vmc.utils.graphs import LARGEST
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
 class Session:
-    """A training: an experiment and what only its training needs; `train()` does it.
+    """A training run: an experiment and what training alone needs. `train()` runs it.
 
     Args:
-        experiment: the parts that are shared with evaluating and generating.
-        run: the folder that it leaves.
-        subset: what of the denoiser is trained.
-        timestep_sampler: which times of the noise process are drawn.
-        optimizer: makes the optimizer of the trained parameters.
+        experiment: the parts that evaluation and generation use too.
+        run: the folder that the run writes.
+        subset: which parameters of the denoiser are trained.
+        timestep_sampler: draws the diffusion times of the training clips.
+        optimizer: makes the optimizer from parameter groups.
+        steps: optimizer steps in total, including those before the run was resumed.
+        batch_size: draws per step, over all ranks and accumulated micro-batches.
         objective: the loss of a clip.
-        lr_schedule: how the optimizer's rates change from step to step.
-        init: a run, or a file of weights, that the run starts from in place of the base model.
-        steps: optimizer steps in all, those of an earlier part of the run included.
-        batch_size: draws a step, over all ranks and accumulated micro-batches.
-        evaluate_every: steps between evaluations; 0 never, neither at step 0 nor at the end.
+        lr_schedule: how the learning rates change from step to step.
+        init: a run folder, or a file of weights, to start from in place of the base model.
+        evaluate_every: steps between evaluations; 0 never evaluates, neither at step 0 nor at the end.
         evaluate_subset: videos of an intermediate evaluation.
-        checkpoint_every: steps between checkpoints; 0 only at the end.
-        weights_dtype: of what was trained, as it is written to `weights/`.
-        mirror: where losses, numbers and videos are shown too.
+        checkpoint_every: steps between checkpoints; 0 writes one at the end only.
+        weights_dtype: precision of the trained tensors in `weights/`.
+        mirror: where losses, scores and videos are shown as well.
     """
 
     experiment: Experiment
     run: RunFolder
     subset: Subset
     timestep_sampler: TimestepSampler
-    optimizer: OptimizerFactory
+    optimizer: optimizers.OptimizerFactory
     steps: int
     batch_size: int
     objective: Objective = field(default_factory=Denoising)
-    lr_schedule: ScheduleFactory = field(default_factory=Constant)
+    lr_schedule: optimizers.ScheduleFactory = field(default_factory=optimizers.Constant)
     init: str | Path | None = None
     evaluate_every: int = 0
     evaluate_subset: int = 12
@@ -93,31 +83,35 @@ class Session:
         hardware = self.experiment.hardware
         check_batch_size(self.batch_size, world=hardware.devices, accumulate=hardware.accumulate)
         check_dtype(self.weights_dtype)
-        check_optimizer(self.optimizer)
-        check_schedule(self.lr_schedule, steps=self.steps)
+        optimizers.check_optimizer(self.optimizer)
+        optimizers.check_schedule(self.lr_schedule, steps=self.steps)
         self.subset.check(self.experiment.model.groups)
         self._init: InitialWeights | None = None
         if self.init is not None:
             model, token = self.experiment.model, self.experiment.token
             self._init = InitialWeights.find(self.init, run=self.run, model=model, token=token)
         self._encoders = Encoders(self.experiment, self._init)
-        self._progress: dict[str, Any] = {}  # how far the run is come when it ends, for `run.json`
+        self._progress: dict[str, Any] = {}  # how far the run has come when it ends, for `run.json`
         if self.evaluates:
             check_evaluation(self.experiment)
 
     @property
     def evaluates(self) -> bool:
-        """Whether the run is evaluated on its way."""
+        """Whether the run is evaluated while it trains."""
         return bool(self.evaluate_every and self.experiment.prompts and self.experiment.suite)
 
     def train(self) -> int:
-        """Train, or go on training, and leave a finished, stopped or failed run folder; the exit code."""
+        """Train from the beginning or from the last checkpoint; returns the exit code of the process.
+
+        The run folder is left finished, stopped or failed.
+        """
         parts, hardware = self.experiment, self.experiment.hardware
         threads, is_first = hardware.use_threads(), hardware.rank == 0
         self._check()
-        # Clips, which the base model may have to make first (regularization=synthetic).
         if is_first:
             sweep_caches(parts.cache)
+
+        # Find the clips, which the base model may have to make first (regularization=synthetic), and read each once.
         found = gather_clips(parts)
         check_texts(parts, found)
         clips = readable(found, skip_bad=parts.data.skip_bad)
@@ -126,7 +120,7 @@ class Session:
         if is_first:
             log_timing(clips, parts.transforms(clips))
 
-        # The denoiser with what of it is trained, and all batches, from the checkpoint on that is there.
+        # Load the denoiser and encode every clip and caption that the remaining steps draw.
         module = self.module()
         checkpoint = usable_checkpoint(self.run)
         begun_at = int(checkpoint.stem) if checkpoint else 0
@@ -148,7 +142,7 @@ class Session:
     # --- what is needed before the first step ------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """Refuse what cannot be trained, before anything is loaded or written."""
+        """Raise a VmcError for what cannot be trained, before anything is loaded or written."""
         parts, hardware, objective = self.experiment, self.experiment.hardware, self.objective
         if isinstance(parts.subject, Subject):
             hardware.check_partial_gradients()
@@ -161,11 +155,11 @@ class Session:
         if hardware.compile and parts.token.trains:
             log.info("trainer.compile is layers: the text encoder of the trained token is not compiled")
         objective.check(frames=parts.latent_shape[1], process=parts.model.process)
-        self.timestep_sampler.probabilities(parts.model.process.times)  # of none there is nothing to draw
+        self.timestep_sampler.probabilities(parts.model.process.times)  # raises where no time can be drawn
         check_memory(parts.model, self.subset, hardware, self.optimizer, text_trained=parts.token.trains)
 
     def module(self) -> MotionModule:
-        """The denoiser with what of it is trained."""
+        """The Lightning module: the denoiser, with the subset trainable and everything else frozen."""
         model, hardware = self.experiment.model, self.experiment.hardware
         denoiser = model.denoiser()
         inherited = self._init.apply(model, denoiser, self.subset) if self._init else {}
@@ -173,15 +167,14 @@ class Session:
             compile_layers(model.compiled(denoiser))
         if hardware.recomputed in ("blocks", "layers"):
             checkpoint_activations(getattr(model, hardware.recomputed)(denoiser))
-        chosen = (self.objective, self.optimizer, self.lr_schedule)
-        static = hardware.cuda_graph and not graph_obstacles(self.experiment, denoiser, *chosen)
+        static = hardware.cuda_graph and not graph_obstacles(self, denoiser)
         on_gpu = hardware.device.type == "cuda"
-        fused = hardware.precision != "16-mixed"  # whose gradients are unscaled and clipped before
+        fused = hardware.precision != "16-mixed"  # its gradients must be unscaled and clipped before the step
         return MotionModule(
             model=model,
             denoiser=denoiser,
             subset=self.subset,
-            optimizer=in_one_kernel(self.optimizer, fused=fused, capturable=static and on_gpu),
+            optimizer=optimizers.in_one_kernel(self.optimizer, fused=fused, capturable=static and on_gpu),
             objective=self.objective,
             lr_schedule=self.lr_schedule,
             encoder=self._encoders.prompt_encoder if self.experiment.token.trains else None,
@@ -193,7 +186,7 @@ class Session:
         )
 
     def plan(self, exemplars: int, others: int, stills: int = 0) -> StepPlan:
-        """What each step draws of so many exemplars, regularization clips and stills."""
+        """What each step draws from this many exemplars, regularization clips and stills."""
         parts = self.experiment
         return StepPlan(
             seed=parts.seed,
@@ -209,15 +202,15 @@ class Session:
         )
 
     def token_ids(self, captions: Sequence[str]) -> list[Tensor]:
-        """ids_L of each caption, which the module encodes where the token is trained."""
+        """ids_L of each caption; with a trained token the module encodes them in the step."""
         return list(self._encoders.prompt_encoder.token_ids(list(captions)))
 
     def _batches(self, clips: Sequence[Clip], module: MotionModule, begun_at: int) -> TrainingBatches:
-        """Latents and texts of all that the run's steps from `begun_at` on draw."""
+        """The batches, with the latents and texts of all clips that the steps from `begun_at` on draw."""
         hardware, captions = self.experiment.hardware, [clip.caption for clip in clips]
         counts = Counter(clip.role for clip in clips)
         plan = self.plan(counts["exemplar"], counts["regularization"], counts["subject"])
-        # The last step's in any case: Lightning reads a batch even where no step is left.
+        # Those of the last step in any case: Lightning reads a batch even if no step is left.
         wanted = plan.wanted(range(min(begun_at, self.steps - 1), self.steps))
         return TrainingBatches(
             plan=plan,
@@ -233,7 +226,7 @@ class Session:
     # --- the run -----------------------------------------------------------------------------------------------------
 
     def _begin(self, clips: Sequence[Clip], module: MotionModule) -> None:
-        """Write down what the run starts from, say what it trains, and show its clips."""
+        """Record what the run starts from, log what it trains, and write the sheet of its clips."""
         self.run.update(base_fingerprint=self.experiment.model.fingerprint("denoiser"))
         if self._init:
             self._init.keep(self.run.path)
@@ -250,7 +243,7 @@ class Session:
     def _fit(
         self, module: MotionModule, loader: DataLoader, stop: StopOnSignal, checkpoint: Path | None, clips: list[Clip]
     ) -> str:
-        """Train from the checkpoint on to the last step, the threshold or a signal; which of them it was."""
+        """Train from the checkpoint on; returns why training ended: `steps`, `appearance` or `signal`."""
         hardware = self.experiment.hardware
         read = (hardware.log_every, self.evaluate_every, self.checkpoint_every)
         callbacks: list[Any] = [stop, losses := LossLog(run=self.run, mirror=self.mirror, every=read)]
@@ -290,8 +283,29 @@ class Session:
         return "signal" if stop.received and unfinished else "steps"
 
     def _about(self) -> dict[str, Any]:
-        """What the delta says of itself."""
+        """The metadata of the run's weight files."""
         model, init = self.experiment.model, {"init": self._init.fingerprint} if self._init else {}
         base = {"base": model.described, "base_fingerprint": model.fingerprint("denoiser")}
         token = {"token": self.experiment.token.describe()}
         return {"family": model.family, **base, **self.subset.describe(), **token, **init}
+
+
+def graph_obstacles(run: Session, denoiser: Any) -> list[str]:
+    """Reasons why a run's step cannot become a CUDA graph, or would gain nothing by it; they are logged as well."""
+    parts, count = run.experiment, sum(tensor.numel() for tensor in denoiser.parameters())
+    hardware = parts.hardware
+    held = {
+        "a CPU has no graphs": hardware.device.type != "cuda",
+        f"there are {hardware.devices} processes": hardware.devices > 1,
+        "a step has several micro-batches": hardware.accumulate > 1,
+        "trainer.precision=16-mixed looks at the gradients between": hardware.precision == "16-mixed",
+        "the text encoder of a trained token runs in the step": parts.token.trains,
+        "stills of a subject have another shape": isinstance(parts.subject, Subject),
+        "lr_schedule changes the rate": not isinstance(run.lr_schedule, optimizers.Constant),
+        "the objective draws for each clip": not run.objective.static,
+        "the optimizer cannot be captured": "capturable" not in optimizers.settings_of(run.optimizer),
+        f"the denoiser has {count:,} parameters, more than {LARGEST:,}": count > LARGEST,
+    }
+    if reasons := [reason for reason, holds in held.items() if holds]:
+        log.info("trainer.cuda_graph is true, but %s: every step launches its own kernels", " and ".join(reasons))
+    return reasons

@@ -1,7 +1,7 @@
-"""A person or thing that is learned beside the motion, from stills (paper, Sec. 3.2 and Fig. 6).
+"""A person or thing that is learned from stills beside the motion (paper, Sec. 3.2 and Fig. 6).
 
-A still is a video of one frame, with the subject's word in its caption. What it moves is the row of that word and the
-spatial layers among what the run trains; temporal layers get no gradient from it.
+A still is a video of one frame, with the subject's word in its caption. It trains the row of that word, and of the
+run's trained parameters the spatial layers; temporal layers get no gradient from it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from vmc.utils.errors import VmcError
 UNCHANGED = Augmentation(
     crop_scale=(1, 1), crop_ratio=(1, 1), translate=0, rotate=0, brightness=0, contrast=0, saturation=0, hue=0
 )
-"""Of stills that are mirrored and not changed otherwise."""
+"""The augmentation of stills that are only mirrored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,15 @@ class Subject:
     """Stills beside the motion's clips.
 
     Args:
-        source: of the stills.
-        path: here for the configuration alone, where the source refers to it.
-        caption: of every still, with `{subject_token}`; None takes the captions from files.
-        share: of the draws that take a still, the others being of the motion; above 0 and at most 1.
-        start: the step, counted from 0, from which on stills are drawn: before it, the motion is learned alone.
-        groups: of the model's parameters, those that stills may move where the run trains them.
-        augment: whether stills are changed as the exemplars are; else each is taken at its centre crop.
-        mirror: whether left and right are swapped in half of a still's variants.
-        variants: of each still that are encoded and drawn from, where it is augmented or mirrored.
+        source: where the stills come from.
+        path: not used here; the source's config refers to it.
+        caption: caption of every still, with `{subject_token}`; None takes the captions from files.
+        share: share of the draws that take a still in place of the motion's clips; above 0 and at most 1.
+        start: first step, counted from 0, that may draw stills; before it, only the motion is learned.
+        groups: parameter groups that stills train, as far as the run trains them.
+        augment: whether stills are augmented like the exemplars; else each is center-cropped.
+        mirror: whether half of a still's variants are mirrored.
+        variants: variants of each still that are encoded and drawn from, if it is augmented or mirrored.
     """
 
     source: StillSource
@@ -67,18 +67,18 @@ class Subject:
 
     @property
     def versions(self) -> int:
-        """How many variants of a still there are."""
+        """Number of variants of a still."""
         return self.variants if self.augment or self.mirror else 1
 
     def clips(self) -> list[Clip]:
-        """The stills; a VmcError where there are none."""
+        """The stills; a VmcError if there are none."""
         clips = self.source.stills(caption=self.caption)
         if not clips:
             raise VmcError("subject has no stills: give others, or leave it out with subject=none")
         return clips
 
     def check(self, model: VideoModel, *, objective: Objective, size: int, steps: int) -> None:
-        """Refuse stills that no step would draw, or that model or objective cannot serve; `size` in px."""
+        """Raise a VmcError for stills that no step would draw, or that model or objective cannot use; `size` in px."""
         check_groups(self.groups, model.groups, key="subject.groups")
         if self.start >= steps:
             raise VmcError(
@@ -91,6 +91,6 @@ class Subject:
             raise VmcError(f"subject has stills, videos of one frame, which cannot be trained on: {error}") from error
 
     def transform(self, data: MotionData) -> ClipTransform:
-        """Still to the one frame of a video of the size that the run's clips have."""
+        """How a still becomes a video of one frame, of the size of the run's clips."""
         augmentation = data.augmentation if self.augment else UNCHANGED if self.mirror else None
         return ClipTransform(frames=1, start="first", size=data.size, augmentation=augmentation, mirror=self.mirror)

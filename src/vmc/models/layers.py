@@ -1,8 +1,10 @@
-"""Activations that are computed again in the backward pass in place of being kept: less memory, more time, equal
-gradients. Whole blocks, their layers, or only the layers that hold most.
+"""What is done to the layers of a denoiser from outside: they are compiled one by one, and their activations are
+computed again in the backward pass in place of being kept (less memory, more time, equal gradients).
 """
 
 import functools
+import logging
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -12,12 +14,16 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.utils.checkpoint import checkpoint
 
+from vmc.utils.files import cache_root
+
+log = logging.getLogger(__name__)
+
 # Modules are wrapped from outside: diffusers' 3D UNet refuses `enable_gradient_checkpointing()`, and its blocks ignore
 # the flag.
 
 
 def checkpoint_activations(modules: Iterable[Any]) -> None:
-    """Wrap blocks or layers of a denoiser (`VideoModel.blocks`); gradients stay the same, sampling is as before."""
+    """Recompute the activations of modules (`VideoModel.blocks`) in the backward pass; gradients stay the same."""
     for module in modules:
         module.forward = functools.partial(_recomputed, module, module.forward)
 
@@ -39,8 +45,8 @@ def _recomputed(block: Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
 
 @contextmanager
 def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]:
-    """Within, gradients are recorded for the parameters for which the first forward pass recorded them."""
-    # Clips that may move a part of what is trained go through the denoiser while the rest is frozen.
+    """Within, record gradients for the same parameters as the first forward pass did."""
+    # Some clips train only a part of the parameters, and pass through the denoiser while the others are frozen.
     before = {parameter: parameter.requires_grad for parameter in block.parameters()}
     try:
         for parameter in before:
@@ -52,11 +58,11 @@ def _frozen_but(block: Module, trained: Collection[Parameter]) -> Iterator[None]
 
 
 def measure_activations(network: Module, layers: Sequence[Module], forward: Callable[[], Any]) -> tuple[int, list[int]]:
-    """Bytes that a forward pass would keep for the backward pass, in all and, but for its inputs, by layer."""
+    """Bytes that a forward pass keeps for the backward pass: in total, and for each layer besides its inputs."""
     weights = {_place(tensor) for tensor in network.parameters()}
-    held = [0] * (len(layers) + 1)  # the last is what is kept outside of layers
-    inside = [-1]  # the layer that is computed
-    seen: dict[int, Tensor] = {}  # what is counted or stays, alive, so that no other comes to lie in its place
+    held = [0] * (len(layers) + 1)  # the last entry is for tensors outside of layers
+    inside = [-1]  # the layer that is computed now
+    seen: dict[int, Tensor] = {}  # counted tensors, kept alive so that no other gets the same address
 
     def enter(number: int, layer: Module, args: Any, kwargs: Mapping[str, Any]) -> None:
         inside[0] = number
@@ -94,12 +100,12 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def choose_layers(held: Sequence[int], *, kept: int, room: int) -> list[int]:
-    """The fewest layers whose recomputation lets a step fit, those that hold most first; all where none is enough.
+    """The fewest layers whose recomputation lets a step fit, largest first; all of them if that is not enough.
 
     Args:
-        held: bytes that recomputing each layer saves; one of them is there while it is recomputed.
-        kept: bytes that a step keeps in all.
-        room: bytes that it may.
+        held: bytes that recomputing each layer saves; one layer's are needed while it is recomputed.
+        kept: bytes that a step keeps without recomputation.
+        room: bytes that are available.
     """
     chosen: list[int] = []
     for number in sorted(range(len(held)), key=lambda number: -held[number]):
@@ -108,3 +114,19 @@ def choose_layers(held: Sequence[int], *, kept: int, room: int) -> list[int]:
         chosen.append(number)
         kept -= held[number]
     return chosen
+
+
+def compile_layers(layers: Sequence[Any]) -> None:
+    """Compile modules (`VideoModel.compiled`), for one shape at a time; the kernels are cached on disk. To be called
+    before `checkpoint_activations`, so that the recomputation is compiled, too.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
+    # Layers of one class share their code, whose cache has an entry for each width and each shape of inputs: with and
+    # without gradients, for clips and for batches of videos. Beyond the limit a layer would not be compiled at all.
+    import torch._dynamo.config as dynamo  # takes seconds to import
+
+    dynamo.recompile_limit = max(dynamo.recompile_limit, 4 * len(layers))
+    dynamo.accumulated_recompile_limit = max(dynamo.accumulated_recompile_limit, 8 * len(layers))
+    for layer in layers:
+        layer.forward = torch.compile(layer.forward, dynamic=False)
+    log.info("%d layers are compiled as they are first used, which takes minutes", len(layers))

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from vmc.data.webvid import WebVid
 from vmc.training.regularization import WebVidRegularization
 from vmc.utils.errors import VmcError
 
@@ -31,8 +30,8 @@ def write_table(folder: Path, rows: int, *, header: str = HEADER, videos: bool =
 
 def test_rows_are_drawn_by_seed_with_their_captions(tmp_path: Path) -> None:
     write_table(tmp_path, 40)
-    clips = WebVid(tmp_path, count=12).regularization(seed=1)
-    again, other = (WebVid(tmp_path, count=12).regularization(seed=seed) for seed in (1, 2))
+    clips = WebVidRegularization(path=tmp_path, count=12, seed=1).clips()
+    again, other = (WebVidRegularization(path=tmp_path, count=12, seed=seed).clips() for seed in (1, 2))
     assert clips == again != other
     assert len({clip.path for clip in clips}) == 12 and all(clip.path.is_file() for clip in clips)
     number = int(clips[0].path.stem) - 1000
@@ -43,12 +42,12 @@ def test_rows_are_drawn_by_seed_with_their_captions(tmp_path: Path) -> None:
 def test_captions_may_have_to_hold_a_word_and_columns_stand_in_any_order(tmp_path: Path) -> None:
     table = write_table(tmp_path, 30, header="NAME,videoid,page_dir")
     (tmp_path / "more.csv").write_text("a,b\n")
-    drawn = WebVid(tmp_path, csv=table, count=10, words=["Dancing", "ballet"]).regularization(seed=0)
+    drawn = WebVidRegularization(path=tmp_path, csv=table, count=10, words=["Dancing", "ballet"], seed=0).clips()
     assert all("dancing" in clip.caption for clip in drawn)
     with pytest.raises(VmcError, match=r"regularization\.count is 16, but .* has 15 rows that match: set it to that"):
-        WebVid(tmp_path, csv=table, count=16, words=["dancing"]).regularization(seed=0)
+        WebVidRegularization(path=tmp_path, csv=table, count=16, words=["dancing"], seed=0).clips()
     with pytest.raises(VmcError, match=r"which holds 2 tables: give the one as regularization\.csv=FILE"):
-        WebVid(tmp_path).regularization(seed=0)
+        WebVidRegularization(path=tmp_path, seed=0).clips()
 
 
 def test_a_row_without_its_video_is_refused_or_left_out_and_counted(
@@ -58,18 +57,18 @@ def test_a_row_without_its_video_is_refused_or_left_out_and_counted(
     for video in tmp_path.rglob("10[01][02468].mp4"):
         video.unlink()
     with pytest.raises(VmcError, match=r"names '10\d\d', whose video .*mp4 does not exist: .*data\.skip_bad=true"):
-        WebVid(tmp_path, csv=table, count=10).regularization(seed=0)
-    clips = WebVid(tmp_path, csv=table, count=10, skip_bad=True).regularization(seed=0)
+        WebVidRegularization(path=tmp_path, csv=table, count=10, seed=0).clips()
+    clips = WebVidRegularization(path=tmp_path, csv=table, count=10, skip_bad=True, seed=0).clips()
     assert {int(clip.path.stem) % 2 for clip in clips} == {1} and len(clips) == 10
     assert re.search(r"skipped, 10 of \d\d rows drawn of .* have a video", caplog.text)
     with pytest.raises(VmcError, match=r"count is 11, but .* has 10 rows with a video"):
-        WebVid(tmp_path, csv=table, count=11, skip_bad=True).regularization(seed=0)
+        WebVidRegularization(path=tmp_path, csv=table, count=11, skip_bad=True, seed=0).clips()
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     def refused(sentence: str, **settings: object) -> None:
         with pytest.raises(VmcError, match=sentence):
-            WebVid(**{"path": tmp_path, **settings}).regularization(seed=0)  # type: ignore[arg-type]
+            WebVidRegularization(**{"path": tmp_path, **settings}, seed=0).clips()  # type: ignore[arg-type]
 
     refused("which holds no table: give the one as regularization.csv=FILE")
     refused("regularization.csv is .*none.csv, which does not exist", csv=tmp_path / "none.csv")
@@ -91,11 +90,11 @@ def test_videos_are_looked_for_only_as_their_rows_are_drawn(tmp_path: Path, monk
         return True
 
     monkeypatch.setattr(Path, "is_file", is_file)
-    assert len(WebVid(tmp_path).regularization(seed=0)) == len(set(asked)) == len(asked) == 100
+    assert len(WebVidRegularization(path=tmp_path, seed=0).clips()) == len(set(asked)) == len(asked) == 100
 
 
 def test_a_run_mixes_them_as_other_real_clips(tmp_path: Path) -> None:
     write_table(tmp_path, 10)
     made = WebVidRegularization(source=None, seed=1, path=tmp_path, count=4)  # type: ignore[arg-type]
-    assert made.clips() == WebVid(tmp_path, count=4).regularization(seed=1)
+    assert made.clips() == WebVidRegularization(path=tmp_path, count=4, seed=1).clips()
     assert (made.mix, made.weight, made.variants) == ("paired", 0.5, 4)
