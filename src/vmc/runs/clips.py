@@ -106,7 +106,7 @@ def contact_sheet(
         sheet.paste(row, (0, top + TEXT))
         top += row.height + TEXT
     with atomic_write(path) as temporary:
-        sheet.save(temporary)
+        sheet.save(temporary, compress_level=3)  # a third of the time of the usual 6, a tenth larger
 
 
 def _strip(frames_FCHW: Tensor, shown: int, gap: int) -> Image.Image:
