@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from vmc.evaluation.files import SUMMARY
 from vmc.evaluation.score import has_fallen, summarize
+from vmc.evaluation.score_files import SUMMARY
 from vmc.metrics.scores import COLUMNS, write_scores
 from vmc.utils.files import write_json
 

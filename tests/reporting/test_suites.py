@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.reporting.conftest import SUBJECTS, MadeUp, rows
 
-from vmc.evaluation.files import SUMMARY
 from vmc.evaluation.score import suites_of, summarize, summary_lines
+from vmc.evaluation.score_files import SUMMARY
 from vmc.metrics.generalization import People
 from vmc.metrics.scores import columns_with, extra_columns, read_scores, write_scores
 from vmc.reporting.load import find_runs

@@ -9,8 +9,8 @@ import torch
 import wandb
 
 from vmc.data.video import write_video
-from vmc.evaluation.files import write_scores_and_summary
 from vmc.evaluation.score import summarize
+from vmc.evaluation.score_files import write_scores_and_summary
 from vmc.runs.mirror import WandbMirror, numbers, place_of
 from vmc.utils.errors import VmcError
 

@@ -5,9 +5,9 @@ import torch
 
 from vmc.models.layers import checkpoint_activations, choose_layers, measure_activations
 from vmc.models.parameters import ParameterSubset
-from vmc.training import hardware
+from vmc.training import memory
 from vmc.training.callbacks import StopOnSignal
-from vmc.training.hardware import FittedActivations
+from vmc.training.memory import FittedActivations
 
 
 def gradients(base, *, checkpointed: str | None) -> tuple[dict[str, torch.Tensor], int]:
@@ -90,8 +90,8 @@ def test_what_layers_hold_is_measured_without_keeping_it(base):
 def test_a_run_measures_its_first_step_and_fits_into_what_is_free(train, monkeypatch, module, caplog):
     """As on a GPU, whose free memory is given here."""
     chosen = []
-    monkeypatch.setattr(hardware, "free_memory", lambda module, optimizer: 2**20)
-    monkeypatch.setattr(hardware, "checkpoint_activations", lambda layers: chosen.append(len(layers)))
+    monkeypatch.setattr(memory, "free_memory", lambda module, optimizer: 2**20)
+    monkeypatch.setattr(memory, "checkpoint_activations", lambda layers: chosen.append(len(layers)))
     measure = FittedActivations()
     monkeypatch.setattr(StopOnSignal, "on_train_batch_start", lambda self, *words: measure.on_train_batch_start(*words))
     with caplog.at_level("INFO"):

@@ -11,8 +11,9 @@ from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import ZEROSCOPE, UNet3D
 from vmc.runs.folder import read_state
-from vmc.training import hardware, session
-from vmc.training.hardware import GIB, SAVINGS, Hardware, check_memory, explain_oom
+from vmc.training import memory, session
+from vmc.training.hardware import Hardware
+from vmc.training.memory import GIB, SAVINGS, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.utils.errors import VmcError
 
@@ -100,7 +101,7 @@ def test_what_is_held_is_the_sum_of_weights_gradients_and_optimizer_state(gpu):
 
 def test_nothing_is_computed_for_a_cpu(zeroscope, monkeypatch):
     asked = []
-    monkeypatch.setattr(hardware, "count_held", lambda *words, **settings: asked.append(words))
+    monkeypatch.setattr(memory, "count_held", lambda *words, **settings: asked.append(words))
     check(zeroscope, Hardware())
     assert not asked
 

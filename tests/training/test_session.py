@@ -254,6 +254,8 @@ def test_a_folder_of_another_config_is_refused_by_key(train, plain):
     before = sorted((path, path.stat().st_mtime_ns) for path in run.path.rglob("*"))
     with pytest.raises(VmcError, match=r"optimizer\.lr, batch_size differ|batch_size, optimizer\.lr differ"):
         train("optimizer.lr=1", "batch_size=1", output=run.path)
+    with pytest.raises(VmcError, match=r"trainer\.clip_norm differs?\b"):  # of `trainer` alone this is learned by
+        train("trainer.clip_norm=0.5", "trainer.decode_frames=1", output=run.path)
     assert sorted((path, path.stat().st_mtime_ns) for path in run.path.rglob("*")) == before
 
 

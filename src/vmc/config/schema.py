@@ -1,4 +1,6 @@
-"""The known keys: those in the YAMLs of all choices of each group, and the arguments of their classes.
+"""The known keys, and how an unknown or misspelt one is refused ("did you mean ...?").
+
+Known are those in the YAMLs of all choices of each group, and the arguments of their classes.
 
 The YAMLs are those that ship, and those in the command's `--config-dir` and `hydra.searchpath`.
 """

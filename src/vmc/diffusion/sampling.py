@@ -1,4 +1,4 @@
-"""Videos from noise: a solver with classifier-free guidance, a batch at a time, and what a denoiser is told of texts.
+"""Videos from noise: a solver with classifier-free guidance, a batch at a time, and the text conditioning.
 
 Axes: B texts, L positions of the text encoder, D its width; B videos, C latent channels, F frames, H and W of the
 latent, M = 2 posterior moments (mean and deviation).

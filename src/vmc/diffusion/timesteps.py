@@ -1,4 +1,5 @@
-"""Densities over diffusion time, and samplers that draw from them.
+"""Densities over diffusion time, and samplers that draw from them: one time for each clip of a step
+(`StepPlan.time` of `vmc.training.batches`).
 
 Axes: T times of the process's grid, ascending in [0, 1] (0 = clean, 1 = noise); B clips in a batch.
 """
@@ -88,7 +89,7 @@ class LogitNormal(TimestepSampler):
     """log(t / (1 - t)) is normally distributed, so that both ends are rare (Esser et al., 2024, Sec. 3.1).
 
     Args:
-        mean: of log(t / (1 - t)); above 0 tilts towards noise. Log s more is a shift by s (`Shifted`).
+        mean: of log(t / (1 - t)); above 0 tilts towards noise. Adding log s shifts by s (`Shifted`).
         std: its standard deviation.
     """
 

@@ -13,7 +13,6 @@ from typing import Any
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
 from vmc.evaluation.clips import find_sources, gather_clips
-from vmc.evaluation.files import SCORES, SUMMARY, table_rows
 from vmc.evaluation.generation import TunedModel, VideoGenerator
 from vmc.evaluation.score import (
     Evaluation,
@@ -27,6 +26,7 @@ from vmc.evaluation.score import (
     take_until,
     write_sheet,
 )
+from vmc.evaluation.score_files import SCORES, SUMMARY, table_rows
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import NO_TRAINING, RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror

@@ -1,5 +1,7 @@
 """Generation of videos from prompts by a base model or a run's weights, as many at a time as memory allows.
 
+Their files are named and written here, too.
+
 Axes: B videos, C colors or latent channels, M posterior moments, F frames, H and W.
 """
 

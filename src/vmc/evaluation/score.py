@@ -22,7 +22,8 @@ from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
 from vmc.evaluation.clips import find_sources
-from vmc.evaluation.files import (
+from vmc.evaluation.generation import video_names
+from vmc.evaluation.score_files import (
     SUMMARY,
     Rows,
     append_rows_so_far,
@@ -30,7 +31,6 @@ from vmc.evaluation.files import (
     read_rows_so_far,
     write_scores_and_summary,
 )
-from vmc.evaluation.generation import video_names
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.columns import Column, Row
 from vmc.metrics.scores import COLUMNS, SUITE, extra_columns

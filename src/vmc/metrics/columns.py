@@ -25,11 +25,11 @@ class Measure:
     name: str  # its key in `summary.json`
     title: str  # heading of its column in a table
     _: KW_ONLY
-    how: How = "mean"  # the mean of the values; the share of videos of which a truth holds; the share above `threshold`
+    how: How = "mean"  # the mean of the values, the share of videos whose value is true, or the share above `threshold`
     threshold: float | None = None  # the value of `above`
     digits: int = 4  # digits after the point; of a share, of its percentage
     better: Better = "higher"  # which values are the better ones
-    rank: int = 1  # by which measures are listed: 0 is the paper's own, 1 all others, 2 what is said of videos as such
+    rank: int = 1  # by which measures are listed: 0 is the paper's own, 1 all others, 2 sanity checks of the videos
     tables: tuple[str, ...] = ()  # the paper's tables that it is a column of, `table1` or `table2`
     curve: bool = False  # whether it is drawn against training (Fig. 7)
 

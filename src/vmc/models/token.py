@@ -1,4 +1,6 @@
-"""Tokens, the words for what is learned: rare words of the vocabulary or added ones, with frozen or trained rows."""
+"""Tokens that name the learned motion or subject, and their embedding rows: rare words of the vocabulary or added ones,
+frozen or trained.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

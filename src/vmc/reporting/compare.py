@@ -1,4 +1,6 @@
-"""Where each run, arm and control stands at the matched appearance, and arms against each other at equal appearance."""
+"""Metrics of each run, arm and control at the appearance threshold (the matched appearance), and arms compared in pairs
+at a score that both have reached (equal appearance).
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -15,8 +15,8 @@ from typing import Any
 
 from vmc.data.clips import clip_name
 from vmc.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from vmc.evaluation.files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.evaluation.generation import VIDEOS
+from vmc.evaluation.score_files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.reporting.checks import other_protocol, set_aside
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Further, Scored, one_line

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vmc.data.frames import resize_and_crop
 from vmc.data.video import VIDEO_SUFFIXES, read_frames
-from vmc.evaluation.files import SCORES, table_rows
+from vmc.evaluation.score_files import SCORES, table_rows
 from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
 from vmc.metrics.matching import Trajectory

@@ -82,6 +82,7 @@ FREE_KEYS = (
     *("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "weights_dtype"),
     *("output", "cache", "rates", "search", "inflation"),
 )
+LEARNED = {"trainer": "clip_norm"}  # what a free key holds that decides what is learned, and may not differ
 NO_TRAINING = "no training"
 COMPLETE = ("appearance", NO_TRAINING)  # reasons for which a run is finished, whatever its number of steps
 # What a run writes besides its config, and is removed when it is started anew; the W&B runs that it logged stay.
@@ -282,18 +283,21 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:
-    """Dotted names of config keys that differ, except the outermost keys in `free`.
+    """Dotted names of config keys that differ, except the outermost keys in `free`, of which only `LEARNED` counts.
 
     A missing key equals null, so that a key can be added which configs of earlier versions lack.
     """
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return [] if one == other else [prefix]
-    return [
-        name
-        for key in {**one, **other}
-        if prefix or key not in free
-        for name in differing_keys(one.get(key), other.get(key), f"{prefix}.{key}".strip("."))
-    ]
+    found = []
+    for key in {**one, **other}:
+        parts, name = (one.get(key), other.get(key)), f"{prefix}.{key}".strip(".")
+        if not prefix and key in free:
+            if not all(isinstance(part, Mapping) and LEARNED.get(key) in part for part in parts):
+                continue
+            parts, name = (parts[0][LEARNED[key]], parts[1][LEARNED[key]]), f"{name}.{LEARNED[key]}"
+        found += differing_keys(*parts, name)
+    return found
 
 
 def newest_weights(path: Path, *, step: int | None = None, said: str | None = None) -> Path:

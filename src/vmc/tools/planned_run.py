@@ -25,7 +25,8 @@ from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, e
 from vmc.tools.software import Row
 from vmc.training.callbacks import Checkpoints
 from vmc.training.delta import check_dtype
-from vmc.training.hardware import GIB, STATE_BYTES, Hardware, HeldMemory, check_memory, count_held
+from vmc.training.hardware import Hardware
+from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, check_memory, count_held
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root, existing_folder, sha256_of
 from vmc.utils.processes import available_memory, usable_processors

@@ -228,8 +228,8 @@ class StopOnSignal(pl.Callback):
     It says so immediately, because a batch of videos may take minutes.
 
     SIGTERM and SIGINT come from people and systems; SIGUSR2 is a cluster's warning that it will take the machine back.
-    The handler that was there before is called by `pass_on` once the run is saved, because submitit's puts the job back
-    in the queue. After `PATIENCE` seconds it is called in any case, and the run resumes from an earlier checkpoint.
+    The handler that was there before is called by `pass_on` once the run is saved, because submitit's handler requeues
+    the job. After `PATIENCE` seconds it is called in any case, and the run resumes from an earlier checkpoint.
 
     It listens within a `with` block, and must be the first of the callbacks. All ranks stop at the same step.
     """

@@ -14,8 +14,8 @@ from vmc.data.clips import Clip
 from vmc.data.frames import log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.evaluation.callback import Evaluations
 from vmc.evaluation.clips import check_texts, gather_clips, readable
+from vmc.evaluation.during_training import Evaluations
 from vmc.evaluation.score import check_evaluation
 from vmc.models.layers import checkpoint_activations, compile_layers
 from vmc.models.parameters import Subset
@@ -27,7 +27,7 @@ from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
 from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
 from vmc.training.experiment import Encoders, Experiment
-from vmc.training.hardware import FittedActivations, check_memory, explain_oom
+from vmc.training.memory import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.subject import Subject
 from vmc.utils.cache import sweep_caches

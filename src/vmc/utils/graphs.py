@@ -1,6 +1,8 @@
 """CUDA graphs of functions that are called repeatedly with tensors of the same shapes.
 
 A small network on a GPU spends its time on launching kernels one by one; a graph launches all of them at once.
+The training step (`StaticStep` of `vmc.training.module`) and the sampler use them; `graph_obstacles` of
+`vmc.training.session` decides whether a run may.
 """
 
 import logging

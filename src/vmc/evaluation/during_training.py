@@ -1,4 +1,4 @@
-"""Evaluations during training, which end it when the appearance score has fallen to the threshold."""
+"""Evaluations during training: early stopping, when the appearance score has fallen to the threshold."""
 
 import json
 import logging
@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, evenly
 from vmc.evaluation.clips import find_sources
-from vmc.evaluation.files import SCORES, SUMMARY, read_summary
 from vmc.evaluation.generation import Sources, VideoGenerator
 from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, take_until, write_sheet
+from vmc.evaluation.score_files import SCORES, SUMMARY, read_summary
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
 from vmc.training.callbacks import StepCallback, StopOnSignal
