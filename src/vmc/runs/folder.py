@@ -291,12 +291,13 @@ def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str
         return [] if one == other else [prefix]
     found = []
     for key in {**one, **other}:
-        parts, name = (one.get(key), other.get(key)), f"{prefix}.{key}".strip(".")
+        first, second, name = one.get(key), other.get(key), f"{prefix}.{key}".strip(".")
         if not prefix and key in free:
-            if not all(isinstance(part, Mapping) and LEARNED.get(key) in part for part in parts):
+            learned = LEARNED.get(key)
+            if not (isinstance(first, Mapping) and isinstance(second, Mapping) and learned in first.keys() & second):
                 continue
-            parts, name = (parts[0][LEARNED[key]], parts[1][LEARNED[key]]), f"{name}.{LEARNED[key]}"
-        found += differing_keys(*parts, name)
+            first, second, name = first[learned], second[learned], f"{name}.{learned}"
+        found += differing_keys(first, second, name)
     return found
 
 
