@@ -20,7 +20,8 @@ from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
 from vmc.training.callbacks import StepCallback, StopOnSignal
 from vmc.training.delta import Delta
-from vmc.training.experiment import Encoders, Experiment
+from vmc.training.encoders import Encoders
+from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
 from vmc.utils.cache import CachedFiles, cache_key
 from vmc.utils.errors import VmcError

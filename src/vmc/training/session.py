@@ -26,7 +26,8 @@ from vmc.training import optimizers
 from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
 from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end, usable_checkpoint
 from vmc.training.delta import InitialWeights, check_dtype
-from vmc.training.experiment import Encoders, Experiment
+from vmc.training.encoders import Encoders
+from vmc.training.experiment import Experiment
 from vmc.training.memory import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.subject import Subject
