@@ -60,7 +60,7 @@ def test_each_moment_shows_the_frame_of_its_time_at_any_and_at_varying_rates(rat
     for place, index in enumerate(indices[: frames - padded]):
         late = times[indices[0]] + place / 12 - times[index]
         shown_for = times[index + 1] - times[index] if index + 1 < len(times) else 1 / 15
-        assert -0.25 / 15 <= late < shown_for + 1e-9, "the frame is on show, up to the rounding of timestamps"
+        assert -0.25 / 15 - 1e-9 <= late < shown_for + 1e-9, "the frame is on show, up to the rounding of timestamps"
 
 
 def test_random_starts_reach_both_ends_and_hang_on_the_generator_alone():

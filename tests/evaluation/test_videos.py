@@ -42,7 +42,7 @@ def run(request, train, monkeypatch):
         return reason
 
     monkeypatch.setattr(sessions.Session, "_fit", fit)
-    folder = train(*request.param, "optimizer.lr=1e-2", "sampler.steps=4")
+    folder = train(*request.param, "model.size=64", "optimizer.lr=1e-2", "sampler.steps=4")
     folder.in_memory = kept["frames"]
     return folder
 

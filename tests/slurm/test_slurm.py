@@ -69,6 +69,7 @@ def settings(blank, clips) -> list[str]:
     """Overrides of a short run."""
     return [
         *(f"model.path={blank}", "data=videos", f"data.path={clips}", "data.fps=12", "data.variants=3"),
+        "model.size=32",
         *("motion=custom", "motion.caption=a square doing the {token} sign", "regularization=none"),
         "motion.name=custom",
         "stop.appearance=null",

@@ -141,7 +141,10 @@ def test_a_shipped_network_that_is_gone_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("vmc.mini.shipped.WEIGHTS", tmp_path)
     rows = networks(PlannedRun("mini"))
     assert [row.state for row in rows] == ["fails"] * 4 + ["ok"]  # quality needs no file
+    assert [row.part for row in rows] == ["model", "classifier", "appearance", "copying", "quality"]
     assert rows[1].remedy == "python -m vmc.mini classifier"
+    rows = networks(PlannedRun("mini", ["metrics.appearance.get=''"]))
+    assert rows[2].remedy == "set metrics.appearance.path to a file that is there"
 
 
 def test_packages_that_do_not_fit_are_named():

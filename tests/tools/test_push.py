@@ -79,7 +79,7 @@ def test_an_export_says_what_it_is_and_is_uploaded(run, entered, hub):
     assert "“A firefighter, a square doing the pll sign.”" in card
     made = yaml.safe_load(card.split("```yaml\n")[1].partition("```")[0])
     assert (made["step"], made["batch_size"], made["parameters"]["groups"]) == (2, 2, ["temporal", "spatial_kv"])
-    assert (made["data"]["frames"], made["data"]["size"], made["data"]["fps"]) == (8, 64, 12)
+    assert (made["data"]["frames"], made["data"]["size"], made["data"]["fps"]) == (8, 32, 12)
     assert "At step 2, on 6 of 6 videos" in card
     value = json.loads((run.evaluation(2) / "summary.json").read_text())["metrics"]["appearance"]["value"]
     assert f"| appearance | {value:.4f} |" in card

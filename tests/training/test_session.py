@@ -135,6 +135,7 @@ def test_losses_are_pinned(train, plain_model, tmp_path):
         write_frames(tmp_path / kind / f"clip{number}", caption, seed=number)
     run = train(
         f"model.path={plain_model}",
+        "model.size=64",
         f"data.path={tmp_path / 'own'}",
         "motion.caption=null",
         "regularization=real",

@@ -208,7 +208,9 @@ def networks(run: PlannedRun) -> list[Row]:
         if name not in used:
             rows.append(Row(name, "note", "not there and not needed: motion.label is null"))
         elif metric.networks:
-            rows += [_network(part, network) for part, network in metric.networks.items()]
+            # Called by the key that sets its file, which is the metric's own where the network has none.
+            keys = [part if part in run.config["metrics"] else name for part in metric.networks]
+            rows += map(_network, keys, metric.networks.values())
         elif missing := metric.missing():
             rows.append(Row(name, "fails", f"it needs {'; '.join(missing)}", f"or metrics.{name}=null"))
         else:
