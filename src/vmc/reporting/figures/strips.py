@@ -157,7 +157,8 @@ def draw_strips(strips: Sequence[Strip], *, title: str) -> Figure:
             axes.set_anchor("W")
         middle = low + share / 2
         detail: dict[str, Any] = {"size": 7.5, "va": "center"}
-        figure.text(0.01, middle + 0.16 * share, shorten(strip.name, 32), weight="bold", size=8.5, va="center")
+        size = 8.5 if len(strip.name) <= 28 else 7.5  # a long name would touch the frames
+        figure.text(0.01, middle + 0.16 * share, shorten(strip.name, 32), weight="bold", size=size, va="center")
         figure.text(0.01, middle - 0.06 * share, shorten(strip.detail, 36), color=MUTED, **detail)
         if strip.verdict:
             mark, color = ("✓", common.RIGHT) if strip.verdict[1] else ("✗", common.WRONG)
