@@ -156,6 +156,11 @@ def test_the_config_composes():
         ),
         ({}, {"protocol": {"prompts": "anew"}}, "different test sets .* prompts is "),
         (
+            {"config": {"token": {"word": "sks"}}},
+            {"config": {"token": {"word": "pll"}}, "protocol": {"prompts": "anew"}},
+            "different test sets .* token.word is sks and pll; give",
+        ),
+        (
             {},
             {"protocol": {"sampler": {"steps": 12, "guidance": 9.0}}},
             r"protocols .* sampler.guidance is 4.0 and 9.0",

@@ -14,7 +14,7 @@ from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation.generation import TunedModel
 from vmc.models.token import MotionToken
-from vmc.runs.compatibility import up_to_date
+from vmc.runs.earlier_versions import up_to_date
 from vmc.runs.folder import newest_weights
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError

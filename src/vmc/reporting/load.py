@@ -20,7 +20,7 @@ from vmc.evaluation.score_files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.reporting.checks import other_protocol, set_aside
 from vmc.reporting.loaded import DAMAGED, Control, Found, FoundRun, Further, Scored, one_line
-from vmc.runs.compatibility import up_to_date
+from vmc.runs.earlier_versions import up_to_date
 from vmc.runs.folder import shown_state
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from vmc.runs.compatibility import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
+from vmc.runs.earlier_versions import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
 from vmc.utils.errors import UnwritableError, VmcError
 from vmc.utils.files import csv_text, explain_unwritable, is_leftover, sweep, write_json, write_text
 from vmc.utils.plain_yaml import read_yaml
