@@ -102,7 +102,7 @@ class Controls:
         return jobs
 
     def real(self, folder: Path) -> list[EvaluationJob]:
-        """Evaluate held-out clips of the motion, encoded and decoded by the autoencoder: an upper bound."""
+        """Evaluate held-out clips of the motion, encoded and decoded by the autoencoder: the ceiling."""
         parts = self.experiment
         held_out = getattr(parts.data.source, "held_out", None)
         if held_out is None:
@@ -220,8 +220,8 @@ def copy_or_make(
 
 @dataclass(kw_only=True)
 class Pretrained:
-    """The base model's run (`parameters: null`): evaluates the whole test set with the token, and in natural language
-    where the motion has a phrase for it.
+    """The base model's run (`parameters: null`), the floor: evaluates the whole test set with the token, and in natural
+    language where the motion has a phrase for it.
 
     It runs in one process. Its videos do not depend on the run's motion or seed, so they are cached for all runs.
     """
