@@ -1,6 +1,6 @@
 """Declarations of the columns of `scores.csv`, and of the measures that are computed from them.
 
-Nothing else lists names of columns: `scores.csv`, `summary.json`, intervals, tables, the gallery and W&B follow these
+Nothing else lists names of columns, but `vmc.metrics.scores` for those of every table: `scores.csv`, `summary.json`, intervals, tables, the gallery and W&B follow these
 declarations. `summary.json` holds those that a reader does not know.
 """
 

@@ -1,4 +1,4 @@
-// Tabs, filters, keys, light and dark.
+// Tabs, the fields of filters (grid.js decides what passes them), keys, light and dark.
 const TABS = ["videos", "curves", "tables", "figures"];
 const FILTERS = ["subject", "seed", "suite", "verdict", "copied", "within"];
 const ORDER = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
