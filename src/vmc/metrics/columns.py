@@ -1,7 +1,8 @@
 """Declarations of the columns of `scores.csv`, and of the measures that are computed from them.
 
-Nothing else lists names of columns, but `vmc.metrics.scores` for those of every table: `scores.csv`, `summary.json`, intervals, tables, the gallery and W&B follow these
-declarations. `summary.json` holds those that a reader does not know.
+Nothing else lists names of columns, except `vmc.metrics.scores` for those that every table has: `scores.csv`,
+`summary.json`, intervals, tables, the gallery and W&B follow these declarations. `summary.json` holds those that a
+reader does not know.
 """
 
 from collections.abc import Iterable
