@@ -131,7 +131,7 @@ def _check_equal(one: Any, other: Any, first: FoundRun, second: FoundRun, *, wha
     if different := differing_keys(one, other, prefix):
         inside = [_value_at(part, different[0].removeprefix(prefix).strip(".")) for part in (one, other)]
         others = f" ({', '.join(different[1:])} differ too)" if different[1:] else ""
-        words = [(run.config.get("token") or {}).get("word") for run in (first, second)]
+        words = [str((run.config.get("token") or {}).get("word")) for run in (first, second)]
         if different == ["prompts"] and words[0] != words[1]:  # two words tell more than two hashes
             different, inside = ["token.word"], words
         raise VmcError(
