@@ -18,7 +18,7 @@ from vmc.config.run_config import check_run_config
 from vmc.diffusion.process import VariancePreserving
 from vmc.evaluate import TAKEN_OVER
 from vmc.runs.folder import RunFolder, read_config
-from vmc.training.delta import Delta
+from vmc.training.tuned_weights import Delta
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 19

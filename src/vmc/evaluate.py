@@ -12,7 +12,7 @@ from vmc.config.checks import check_cache, check_config, check_parts, check_plac
 from vmc.config.command import run_hydra
 from vmc.config.run_config import choose_runs, take_over
 from vmc.config.schema import ABSENT, find
-from vmc.runs.scaled import name_of_runs, read_runs
+from vmc.training.merging import name_of_runs, read_runs
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import spawn_context
 
@@ -69,7 +69,8 @@ def departures(config: dict[str, Any], run: Path) -> list[str]:
 
     Paths of files are not part of the protocol.
     """
-    from vmc.runs.folder import differing_keys, read_config
+    from vmc.runs.folder import read_config
+    from vmc.runs.resuming import differing_keys
 
     def shown(value: Any) -> str:
         return "null" if value is None or value is ABSENT else "its own" if isinstance(value, dict) else str(value)
@@ -134,7 +135,7 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
     from vmc.evaluation.controls import Controls, check_videos, find_videos
     from vmc.evaluation.generation import video_names
     from vmc.runs.folder import newest_weights
-    from vmc.training.delta import MergedDeltas
+    from vmc.training.merging import MergedDeltas
 
     run, step, ask = config["run"], config["step"], config["ask"]
     if config["videos"] is not None:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.command import run_hydra
 from vmc.config.run_config import choose_runs, take_over
-from vmc.runs.scaled import name_of_runs
+from vmc.training.merging import name_of_runs
 from vmc.utils.errors import VmcError
 
 TAKEN_OVER = ("model", "token", "motion", "sampler", "trainer")
@@ -40,7 +40,7 @@ def generate(config: DictConfig) -> None:
     from vmc.diffusion.sampling import InvertedSampler
     from vmc.evaluation.generation import TunedModel
     from vmc.runs.folder import newest_weights
-    from vmc.training.delta import MergedDeltas
+    from vmc.training.merging import MergedDeltas
 
     if config.run is not None and isinstance(build_part(config, "sampler"), InvertedSampler):
         take_over(config, Path(config.run), (*TAKEN_OVER, *CLIPS))
@@ -84,8 +84,7 @@ def export(config: DictConfig, model: Any) -> None:
 def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int | None) -> None:
     """Write the videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
-    from vmc.evaluation.clips import find_sources
-    from vmc.evaluation.generation import note_videos, video_names
+    from vmc.evaluation.generation import find_sources, note_videos, video_names
     from vmc.runs.clips import contact_sheet
 
     prompts, sampler, sources = experiment.prompts, experiment.sampler, find_sources(experiment)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.command import run_hydra
-from vmc.config.run_config import build_foreign
+from vmc.config.trusted_classes import build_foreign
 from vmc.utils.errors import VmcError
 
 log = logging.getLogger(__name__)
@@ -18,12 +18,12 @@ def report(config: DictConfig) -> None:
     """Write the report, print its tables, and show it in W&B where `logger=wandb` asks for it."""
     from hydra.utils import instantiate
 
-    from vmc.reporting.answers import read_study
-    from vmc.reporting.build import check_output, write_report
-    from vmc.reporting.choice import KEY, find_page
-    from vmc.reporting.load import find_runs
-    from vmc.reporting.results import Report
+    from vmc.reporting.choice_answers import read_study
+    from vmc.reporting.choice_page import KEY, find_page
+    from vmc.reporting.reading import find_runs
+    from vmc.reporting.report import Report
     from vmc.reporting.tables import compact_table
+    from vmc.reporting.writing import check_output, write_report
     from vmc.utils.tables import to_terminal
 
     check_config(config, "report")
@@ -82,7 +82,7 @@ def with_place_of(runs: list[Any], logger: DictConfig) -> DictConfig:
 
 def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
     """The runs' samplers of timesteps, by their settings and the arms that have them; the method's first."""
-    from vmc.reporting.catalog import arm_name, arm_order
+    from vmc.reporting.table_layouts import arm_name, arm_order
 
     owners: dict[str, list[Any]] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):

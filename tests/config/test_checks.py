@@ -182,7 +182,7 @@ def test_free_mappings_stay_free():
     config = composed("+data.source.regularization={Thumb Up: a thumb}", "+prompts.known.a=b", "logger=wandb")
     with open_dict(config):
         config.regularization = {
-            "_target_": "vmc.evaluation.synthetic.SyntheticRegularization",
+            "_target_": "vmc.training.synthetic_regularization.SyntheticRegularization",
             "captions": {"a man": 2},
         }
     check_config(config, "train")

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from vmc.config.folders import config_folder
 from vmc.diffusion.timesteps import CoarseNoise, Uniform
-from vmc.evaluation.synthetic import SyntheticRegularization
 from vmc.models.base import VideoModel
 from vmc.models.tune_a_video import TuneAVideo
 from vmc.models.unet3d import UNet3D
-from vmc.training.delta import TOKEN
 from vmc.training.module import MotionModule
 from vmc.training.regularization import NoRegularization, RealRegularization
+from vmc.training.synthetic_regularization import SyntheticRegularization
+from vmc.training.tuned_weights import TOKEN
 
 STACKS = {"mini": [], "paper": ["stack=paper", "data.path=jester", "trainer=cpu"]}
 

@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
 from vmc.config.folders import config_folder
-from vmc.config.run_config import check_foreign, check_run_config, is_allowed
+from vmc.config.run_config import check_run_config
 from vmc.config.schema import arguments, named_targets
+from vmc.config.trusted_classes import check_foreign, is_allowed
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.evaluate import main as evaluate
 from vmc.generate import TAKEN_OVER as GENERATED

@@ -2,7 +2,8 @@ import logging
 
 import pytest
 
-from vmc.data.clips import Clip, check_readable, check_token, fill
+from vmc.data.captions import check_token, fill
+from vmc.data.clips import Clip, check_readable
 from vmc.utils.errors import VmcError
 
 

@@ -6,7 +6,8 @@ from hydra.utils import instantiate
 
 from vmc.config.command import quote_free_text
 from vmc.config.folders import config_folder
-from vmc.data.motion import Motion, prompt_of
+from vmc.data.motion import Motion
+from vmc.data.prompts import prompt_of
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from vmc.data import images
-from vmc.data.images import enlargement
-from vmc.data.video import check_clip, count_frames, frame_rate, frame_times, read_frames, write_video
+from vmc.data.video import check_clip, count_frames, enlargement, frame_rate, frame_times, read_frames, write_video
 from vmc.utils.errors import VmcError
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "clips"

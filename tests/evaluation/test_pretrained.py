@@ -9,9 +9,10 @@ import pytest
 from vmc.evaluate import main as evaluate
 from vmc.evaluation import generation
 from vmc.metrics.scores import read_scores
-from vmc.runs.folder import is_done, read_state
+from vmc.runs.folder import read_state
+from vmc.runs.resuming import is_done
 from vmc.train import main as train_command
-from vmc.training.callbacks import STOPPING
+from vmc.training.signals import STOPPING
 from vmc.utils.errors import VmcError
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from vmc.config.run_config import is_allowed
+from vmc.config.trusted_classes import is_allowed
 from vmc.data.folder import Stills
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.networks.files import ImageTextNetwork

@@ -13,14 +13,14 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from safetensors.torch import load_file, save_file
 
 from vmc.diffusion.sampling import Conditioning, Sampler
-from vmc.evaluation.synthetic import BaseVideos
 from vmc.mini.__main__ import main as mini
 from vmc.mini.makers.blank import write_blank
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import select_names
-from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
+from vmc.training.synthetic_regularization import BaseVideos
+from vmc.training.tuned_weights import Delta
 from vmc.utils.errors import VmcError
 
 STABLE_DIFFUSION = {

@@ -23,14 +23,14 @@ from vmc.evaluation.generation import TunedModel
 from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
+from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.base import VideoModel
-from vmc.models.layers import checkpoint_activations
 from vmc.models.token import MotionToken
 from vmc.models.wan import Wan
 from vmc.runs.folder import RunFolder, newest_weights
-from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
+from vmc.training.tuned_weights import Delta
 from vmc.utils.errors import VmcError
 
 SIZE = 64

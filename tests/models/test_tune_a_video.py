@@ -17,14 +17,13 @@ from vmc.data.motion import MotionData
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Conditioning, InvertedSampler
 from vmc.evaluate import main as evaluate
-from vmc.evaluation.clips import find_sources
-from vmc.evaluation.generation import TunedModel
+from vmc.evaluation.generation import TunedModel, find_sources
 from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.shipped import shipped
+from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.animatediff import AnimateDiff
 from vmc.models.base import family_of
-from vmc.models.layers import checkpoint_activations
 from vmc.models.parameters import ParameterSubset, select_names
 from vmc.models.tune_a_video import TuneAVideo, first_and_previous
 from vmc.models.unet3d import UNet3D

@@ -15,11 +15,11 @@ import torch
 from vmc.data.video import count_frames, write_video
 from vmc.metrics.statistics import crossed_interval, no_hit_bound
 from vmc.report import main as report
-from vmc.reporting.answers import ANSWER_COLUMNS, agreement, choice_table, read_answers, read_key
-from vmc.reporting.build import write_report
-from vmc.reporting.choice import FOLDER, KEY, PAGE, find_page, opaque_name
-from vmc.reporting.load import find_runs
-from vmc.reporting.results import Report
+from vmc.reporting.choice_answers import ANSWER_COLUMNS, agreement, choice_table, read_answers, read_key
+from vmc.reporting.choice_page import FOLDER, KEY, PAGE, find_page, opaque_name
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
+from vmc.reporting.writing import write_report
 from vmc.runs.clips import COLUMNS
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint

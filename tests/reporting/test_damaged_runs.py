@@ -14,16 +14,16 @@ from safetensors.torch import save_file
 
 from vmc.data.video import read_frames, write_video
 from vmc.report import main as report
-from vmc.reporting.build import report_folder, write_report
 from vmc.reporting.figures.common import DrawFigure
 from vmc.reporting.figures.copies import figure8
 from vmc.reporting.figures.curves import figure7
 from vmc.reporting.figures.strips import figure3
+from vmc.reporting.formatting import to_csv
 from vmc.reporting.gallery import link_videos, write_exemplars
-from vmc.reporting.load import find_runs
-from vmc.reporting.loaded import FoundRun
-from vmc.reporting.results import Report
-from vmc.reporting.tables import to_csv
+from vmc.reporting.loaded_runs import FoundRun
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
+from vmc.reporting.writing import report_folder, write_report
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 

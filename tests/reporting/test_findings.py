@@ -8,10 +8,10 @@ import pytest
 
 from vmc.metrics.scores import MEASURES
 from vmc.metrics.statistics import Difference
-from vmc.reporting.catalog import KNOWN_ARMS
-from vmc.reporting.comparisons import CANNOT_TELL, CONTRADICTS, FINDINGS, SHOWS, findings_table, judge
-from vmc.reporting.load import find_runs
-from vmc.reporting.results import Report
+from vmc.reporting.findings import CANNOT_TELL, CONTRADICTS, FINDINGS, SHOWS, findings_table, judge
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
+from vmc.reporting.table_layouts import KNOWN_ARMS
 
 
 def outcome(value: float, p: float) -> Difference:

@@ -13,10 +13,10 @@ from PIL import Image
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.evaluation.generation import note_videos
-from vmc.reporting.build import write_report
 from vmc.reporting.gallery import further_places
-from vmc.reporting.load import find_runs
-from vmc.reporting.results import Report
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
+from vmc.reporting.writing import write_report
 from vmc.runs.clips import COLUMNS
 from vmc.utils.files import fingerprint
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from vmc.data.video import count_frames, write_video
-from vmc.reporting.build import write_report
 from vmc.reporting.figures.common import BANDS
 from vmc.reporting.figures.curves import figure7
 from vmc.reporting.gallery import FLAGS, SCRIPTS, link_videos, places, render_page
-from vmc.reporting.load import find_runs
-from vmc.reporting.loaded import Scored
-from vmc.reporting.results import Report
+from vmc.reporting.loaded_runs import Scored
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
+from vmc.reporting.writing import write_report
 from vmc.runs.clips import COLUMNS
 from vmc.utils.files import fingerprint
 

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from vmc.reporting.load import find_runs
 from vmc.reporting.other_tables import base_knowledge, forgetting_table, known_relatives, motion_notes, motions_table
-from vmc.reporting.results import Report
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
 from vmc.utils.files import atomic_write
 
 GESTURES = ("Swiping Up", "Thumb Up")

@@ -18,8 +18,8 @@ from vmc.metrics.quality import Quality
 from vmc.metrics.scores import read_scores
 from vmc.metrics.suite import Evaluator
 from vmc.reporting.gallery import places
-from vmc.reporting.load import find_runs
-from vmc.reporting.results import Report
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
 from vmc.utils.errors import VmcError
 
 LONGEST = 10.0

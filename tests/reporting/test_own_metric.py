@@ -9,11 +9,11 @@ import yaml
 from vmc.metrics.columns import Column, Measure
 from vmc.metrics.networks.files import NetworkFile
 from vmc.metrics.scores import COLUMNS, DECLARED, read_scores
-from vmc.reporting.build import write_report
 from vmc.reporting.dashboard import build_dashboard
 from vmc.reporting.figures.curves import figure7
-from vmc.reporting.load import find_runs
-from vmc.reporting.results import Report
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
+from vmc.reporting.writing import write_report
 from vmc.runs.mirror import WandbMirror
 from vmc.tools.planned_run import PlannedRun, networks
 from vmc.train import main

@@ -9,7 +9,7 @@ import yaml
 
 from vmc.mini.card.settings import stack_file
 from vmc.rates import main
-from vmc.reporting.load import find_runs
+from vmc.reporting.reading import find_runs
 from vmc.tools.rates import SEARCHED, Curve, read_search, write_search
 from vmc.utils.errors import VmcError
 

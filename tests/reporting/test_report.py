@@ -19,16 +19,16 @@ from vmc.diffusion.timesteps import CoarseNoise, TimeRange
 from vmc.metrics.scores import MEASURES, write_scores
 from vmc.metrics.statistics import Difference
 from vmc.report import main as report
-from vmc.reporting.build import check_output, report_folder
 from vmc.reporting.figures.common import Drawn, arm_styles, draw_figures, figure_style, group_arms, save_figure
 from vmc.reporting.figures.copies import nearest, pairs
 from vmc.reporting.figures.curves import COLUMNS as POINT
 from vmc.reporting.figures.curves import Curve, curve_of, draw_curves, timesteps
 from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
+from vmc.reporting.formatting import format_difference, format_number, format_p_value, format_value
 from vmc.reporting.gallery import places
-from vmc.reporting.load import find_runs
-from vmc.reporting.results import Report
-from vmc.reporting.tables import format_difference, format_number, format_p_value, format_value
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
+from vmc.reporting.writing import check_output, report_folder
 from vmc.runs.clips import COLUMNS
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint

@@ -10,7 +10,7 @@ from vmc.report import main as report
 from vmc.report import with_place_of
 from vmc.reporting import dashboard
 from vmc.reporting.dashboard import build_dashboard, save_dashboard
-from vmc.reporting.load import find_runs
+from vmc.reporting.reading import find_runs
 from vmc.runs.mirror import numbers
 from vmc.utils.errors import VmcError
 

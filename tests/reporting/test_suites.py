@@ -11,8 +11,8 @@ from vmc.evaluation.score import suites_of, summarize, summary_lines
 from vmc.evaluation.score_files import SUMMARY
 from vmc.metrics.generalization import People
 from vmc.metrics.scores import columns_with, extra_columns, read_scores, write_scores
-from vmc.reporting.load import find_runs
-from vmc.reporting.results import Report
+from vmc.reporting.reading import find_runs
+from vmc.reporting.report import Report
 from vmc.utils.files import write_json
 
 

@@ -26,7 +26,7 @@ from vmc.models.animatediff import AnimateDiff
 from vmc.tools import downloads as download
 from vmc.tools.downloads import SOURCES, FileSource, get_file
 from vmc.tools.weight_kinds import KINDS, check, recognize
-from vmc.training.delta import Delta
+from vmc.training.tuned_weights import Delta
 from vmc.utils.errors import VmcError
 
 CONTENT = bytes(torch.randint(0, 256, (300_000,), generator=torch.Generator().manual_seed(0), dtype=torch.uint8))

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from vmc.models.layers import checkpoint_activations, choose_layers, measure_activations
+from vmc.models.activation_checkpointing import checkpoint_activations, choose_layers, measure_activations
 from vmc.models.parameters import ParameterSubset
 from vmc.training import memory
-from vmc.training.callbacks import StopOnSignal
 from vmc.training.memory import FittedActivations
+from vmc.training.signals import StopOnSignal
 
 
 def gradients(base, *, checkpointed: str | None) -> tuple[dict[str, torch.Tensor], int]:

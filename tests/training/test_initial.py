@@ -11,8 +11,8 @@ from vmc.evaluation.generation import TunedModel
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken
 from vmc.training import session as sessions
-from vmc.training.delta import FORMAT, INIT, TOKEN, Delta
 from vmc.training.hardware import Hardware
+from vmc.training.tuned_weights import FORMAT, INIT, TOKEN, Delta
 from vmc.utils.errors import VmcError
 from vmc.utils.tensor_files import save_tensors
 

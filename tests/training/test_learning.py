@@ -9,7 +9,7 @@ from vmc.diffusion.objective import denoising_loss
 from vmc.mini.world.jester_folder import write
 from vmc.models.token import MotionToken
 from vmc.runs.folder import newest_weights
-from vmc.training.delta import Delta
+from vmc.training.tuned_weights import Delta
 
 TIMES = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
 

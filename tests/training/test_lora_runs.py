@@ -10,9 +10,9 @@ from vmc.evaluation.generation import TunedModel
 from vmc.models.lora import LoraSubset
 from vmc.models.token import MotionToken
 from vmc.training import session
-from vmc.training.delta import Delta
 from vmc.training.hardware import Hardware
 from vmc.training.module import MotionModule
+from vmc.training.tuned_weights import Delta
 from vmc.utils.errors import VmcError
 
 LORA = ("+ablation=lora", "optimizer.lr=1e-2", "parameters.rank=2")

@@ -13,9 +13,9 @@ from vmc.generate import main as generate
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
 from vmc.models.token import MotionToken
-from vmc.runs.scaled import ScaledRun
-from vmc.training.delta import TOKEN, Delta, MergedDeltas
 from vmc.training.hardware import Hardware
+from vmc.training.merging import MergedDeltas, ScaledRun
+from vmc.training.tuned_weights import TOKEN, Delta
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmc.training.callbacks import checkpoint_fault
-from vmc.training.delta import Delta
+from vmc.training.checkpoints import checkpoint_fault
+from vmc.training.tuned_weights import Delta
 from vmc.utils.cache import ONLY, Cache
 from vmc.utils.errors import VmcError
 

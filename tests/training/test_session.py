@@ -15,8 +15,8 @@ from vmc.models.parameters import ParameterSubset
 from vmc.models.unet3d import UNet3D
 from vmc.runs.folder import RunFolder
 from vmc.training import session
-from vmc.training.delta import TOKEN, Delta
 from vmc.training.module import MotionModule
+from vmc.training.tuned_weights import TOKEN, Delta
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 

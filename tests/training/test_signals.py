@@ -11,8 +11,8 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from vmc.runs.folder import RunFolder, read_state
 from vmc.runs.mirror import NoMirror
 from vmc.train import main
-from vmc.training.callbacks import STOPPING, StopOnSignal
 from vmc.training.hardware import Hardware
+from vmc.training.signals import STOPPING, StopOnSignal
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_who_listened_before_hears_it_when_the_run_is_saved(train, send, tmp_pat
 def test_who_listened_before_does_not_wait_for_ever(train, send, monkeypatch, tmp_path):
     """The step, or what comes after it, takes longer than there is time."""
     monkeypatch.setattr(StopOnSignal, "PATIENCE", 0.1)
-    monkeypatch.setattr("vmc.training.callbacks.Checkpoints.save", lambda *_: signal.pause())
+    monkeypatch.setattr("vmc.training.checkpoints.Checkpoints.save", lambda *_: signal.pause())
 
     def requeue(*_):
         raise SystemExit(7)

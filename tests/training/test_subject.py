@@ -16,8 +16,8 @@ from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
 from vmc.runs.clips import CLIP_SHEET, FRAME, TEXT
 from vmc.training import session as sessions
-from vmc.training.delta import TOKEN, Delta
 from vmc.training.module import MotionModule
+from vmc.training.tuned_weights import TOKEN, Delta
 from vmc.utils.errors import VmcError
 
 ROW = f"{TOKEN}.subject"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vmc.training.delta import FORMAT, Delta
+from vmc.training.tuned_weights import FORMAT, Delta
 from vmc.utils.cache import Cache
 from vmc.utils.errors import DamagedError, UnwritableError, VmcError
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors

@@ -12,18 +12,19 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import vmc.config.folders  # noqa: F401 - registers the resolvers of configs
-from vmc.data.clips import NoClips, fill
+from vmc.data.captions import fill
+from vmc.data.clips import NoClips
 from vmc.data.motion import Motion, MotionData
 from vmc.data.prompts import Prompt, first_of_each, read_prompts, spread
 from vmc.evaluation.controls import Pretrained
-from vmc.evaluation.synthetic import BaseVideos
 from vmc.models.token import MotionToken
 from vmc.runs.folder import RunFolder
-from vmc.training.delta import MergedDeltas
 from vmc.training.experiment import Experiment
+from vmc.training.merging import MergedDeltas
 from vmc.training.regularization import NoRegularization
 from vmc.training.session import Session
 from vmc.training.subject import NoSubject
+from vmc.training.synthetic_regularization import BaseVideos
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root
 

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vmc.runs.folder import RunFolder, differing_keys, holder, is_done, shown_state
+from vmc.runs.folder import RunFolder, holder, shown_state
+from vmc.runs.resuming import differing_keys, is_done
 from vmc.utils.errors import VmcError
 from vmc.utils.files import csv_text, write_text
 from vmc.utils.tables import align

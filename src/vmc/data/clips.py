@@ -1,26 +1,19 @@
 """Clips with captions, the interface of clip sources, and which clips can be read."""
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from tqdm import tqdm
 
 from vmc.data.video import check_clip
 from vmc.utils.errors import VmcError
-from vmc.utils.text_files import shortened
 
 logger = logging.getLogger(__name__)
 
 Role = Literal["exemplar", "regularization", "subject"]
-
-PLACEHOLDERS = ("token", "subject_token", "subject")
-"""Placeholders of captions and prompts: the motion's word, the subject's word, the test subject's phrase."""
-_TAUGHT = {"exemplar": ("motion", "token"), "subject": ("subject", "subject_token")}
-"""What clips of a role teach, and the placeholder that their captions need; regularization clips need none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,30 +66,6 @@ class NoClips(ClipSource):
     """No clips, for generating videos only."""
 
 
-def fill(caption: str, **values: str | None) -> str:
-    """The caption with `{token}`, `{subject_token}` and `{subject}` replaced by their values; a VmcError for unknown
-    placeholders, those without a value, and stray braces.
-    """
-    for brace in re.findall(r"\{\w*\}|[{}]", caption):
-        holds = f"the caption {shortened(caption)!r} holds {brace!r}"
-        if brace[1:-1] not in PLACEHOLDERS:
-            raise VmcError(f"{holds}: only {{{'}, {'.join(PLACEHOLDERS)}}} may stand in braces")
-        if values.get(brace[1:-1]) is None:
-            raise VmcError(f"{holds}, which has no value here: take it out")
-    # In one pass, so that braces in values are kept.
-    return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), caption)
-
-
-def check_token(clips: Sequence[Clip], **words: str) -> None:
-    """Raise a VmcError if a filled caption lacks the word for what its clip teaches; `words` are by placeholder."""
-    for clip in clips:
-        thing, name = _TAUGHT.get(clip.role, ("", ""))
-        word = words.get(name)
-        if word and not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", clip.caption, re.IGNORECASE):
-            told = f"the caption {shortened(clip.caption)!r} of clip {clip.path} lacks the {thing}'s token {word!r}"
-            raise VmcError(f"{told}: write {{{name}}} into the caption where the {thing} is named")
-
-
 def check_readable(
     clips: Sequence[Clip], *, skip_bad: bool, remedy: str = " (data.skip_bad=true leaves such clips out)"
 ) -> list[Clip]:
@@ -119,3 +88,13 @@ def check_readable(
     if skipped and not readable:
         raise VmcError(f"none of {len(clips)} clips can be read, the last because {skipped[-1]}")
     return readable
+
+
+def readable(clips: Sequence[Clip], *, skip_bad: bool) -> list[Clip]:
+    """Keep the clips that can be read, exemplars first and stills of a subject last.
+
+    Raises:
+        VmcError: one cannot be read, or with `skip_bad` none of a role.
+    """
+    parts = ([clip for clip in clips if clip.role == role] for role in get_args(Role))
+    return [clip for part in parts if part for clip in check_readable(part, skip_bad=skip_bad)]

@@ -19,8 +19,6 @@ from PIL import Image, ImageOps
 from vmc.data.checks import check_regular, check_size, unreadable
 from vmc.utils.errors import VmcError
 
-SHORTER_SIDE = 256
-"""Least px of a written video's shorter side, so that 4:2:0 chroma loses nothing and people can see it."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats of an image file, whatever its suffix; Pillow knows others that start programs."""
@@ -30,13 +28,6 @@ _RED_LUMA, _BLUE_LUMA = 0.2126, 0.0722
 """Weights of red and blue in the luma of BT.709."""
 BT709, _BT601 = 1, 5
 LIMITED_RANGE, _FULL_RANGE = 1, 2
-
-
-def enlargement(height: int, width: int) -> int:
-    """The whole factor by which `write_video` enlarges a video of this size: 1, or an even number."""
-    if min(height, width) >= SHORTER_SIDE and height % 2 == width % 2 == 0:
-        return 1
-    return 2 * max(1, -(-SHORTER_SIDE // (2 * min(height, width))))
 
 
 def to_yuv420p(frame_CHW: np.ndarray, factor: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The motion that a run learns, and its data."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,9 @@ from typing import Any
 from vmc.data.augmentation import Augmentation
 from vmc.data.clips import ClipSource
 from vmc.data.frames import ClipTransform, Start
+from vmc.data.prompts import prompt_of
 from vmc.data.video import FOLDER_RATE
 from vmc.utils.errors import VmcError
-
-_PERSON = r"(?i)\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b"
-"""The person in a caption, who is replaced by another subject in a test prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +27,6 @@ class Motion:
     def template(self) -> str:
         """The prompt of the test set, with `{subject}` and `{token}`."""
         return prompt_of(self.caption) if self.prompt is None else self.prompt
-
-
-def prompt_of(caption: str | None) -> str:
-    """Derive the test prompt from the caption of a motion's clips, or a general one if each has its own caption (None).
-
-    "a person doing the {token} dance" gives "{subject} doing the {token} dance.": `{subject}` replaces the first person
-    named before the motion, or precedes a caption that names none: "{subject}, the {token} dance."
-    """
-    if caption is None:
-        return "{subject} doing the {token} motion."
-    said = caption.strip().rstrip(".")
-    person = re.search(_PERSON, said.partition("{token}")[0])
-    return f"{said[: person.start()]}{{subject}}{said[person.end() :]}." if person else f"{{subject}}, {said}."
 
 
 @dataclass(frozen=True, kw_only=True)

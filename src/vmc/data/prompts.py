@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmc.data.captions import fill
 from vmc.data.checks import explain_permissions
-from vmc.data.clips import fill
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import MAX_ROWS, check_characters, read_lines, read_table, shortened
 
@@ -165,3 +165,20 @@ def jester_test_set() -> Path:
 def objects_test_set() -> Path:
     """Objects for a camera that moves around them (as Fig. 4): 30 outside of CO3D's categories, three seeds each."""
     return Path(__file__).with_name("objects_test_set.csv")
+
+
+_PERSON = r"(?i)\b(a|the) (person|man|woman|boy|girl|child|human|people)\b|\b(some(one|body)|people)\b"
+"""The person in a caption, who is replaced by another subject in a test prompt."""
+
+
+def prompt_of(caption: str | None) -> str:
+    """Derive the test prompt from the caption of a motion's clips, or a general one if each has its own caption (None).
+
+    "a person doing the {token} dance" gives "{subject} doing the {token} dance.": `{subject}` replaces the first person
+    named before the motion, or precedes a caption that names none: "{subject}, the {token} dance."
+    """
+    if caption is None:
+        return "{subject} doing the {token} motion."
+    said = caption.strip().rstrip(".")
+    person = re.search(_PERSON, said.partition("{token}")[0])
+    return f"{said[: person.start()]}{{subject}}{said[person.end() :]}." if person else f"{{subject}}, {said}."

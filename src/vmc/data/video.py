@@ -137,7 +137,7 @@ def write_video(path: Path, frames_FCHW: Tensor, *, fps: float) -> None:
     if frames_FCHW.dtype != torch.uint8 or frames_FCHW.ndim != 4 or frames_FCHW.shape[1] != 3 or not len(frames_FCHW):
         raise ValueError(f"frames are {tuple(frames_FCHW.shape)} {frames_FCHW.dtype}; they must be F3HW uint8, F > 0")
     height, width = frames_FCHW.shape[2:]
-    factor = images.enlargement(height, width)
+    factor = enlargement(height, width)
     rate = Fraction(fps).limit_denominator(1001)
     with atomic_write(path) as temporary, av.open(temporary, "w", "mp4", options={"movflags": "+faststart"}) as file:
         file.metadata["comment"] = f"vmc_scale={factor} size={width}x{height}"  # see `images.to_rgb`
@@ -290,3 +290,14 @@ def _check_equal(path: Path, index: int, size: Sequence[int], first: Sequence[in
 
 def _damaged(path: Path, told: str) -> VmcError:
     return VmcError(f"clip {path} {told}: copy or download it again, or remove it")
+
+
+SHORTER_SIDE = 256
+"""Least px of a written video's shorter side, so that 4:2:0 chroma loses nothing and people can see it."""
+
+
+def enlargement(height: int, width: int) -> int:
+    """The whole factor by which `write_video` enlarges a video of this size: 1, or an even number."""
+    if min(height, width) >= SHORTER_SIDE and height % 2 == width % 2 == 0:
+        return 1
+    return 2 * max(1, -(-SHORTER_SIDE // (2 * min(height, width))))

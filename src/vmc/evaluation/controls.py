@@ -12,8 +12,7 @@ from typing import Any
 
 from vmc.data.prompts import Prompt, check_test_set, evenly
 from vmc.data.video import write_video
-from vmc.evaluation.clips import find_sources, gather_clips
-from vmc.evaluation.generation import TunedModel, VideoGenerator
+from vmc.evaluation.generation import TunedModel, VideoGenerator, find_sources
 from vmc.evaluation.score import (
     Evaluation,
     Interrupted,
@@ -28,11 +27,12 @@ from vmc.evaluation.score import (
 )
 from vmc.evaluation.score_files import SCORES, SUMMARY, table_rows
 from vmc.metrics.scores import read_scores
-from vmc.runs.folder import NO_TRAINING, RunFolder
+from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import EVALUATION, Mirror
-from vmc.training.callbacks import StopOnSignal, run_to_end
-from vmc.training.delta import Weights
-from vmc.training.experiment import Experiment
+from vmc.runs.resuming import NO_TRAINING
+from vmc.training.experiment import Experiment, gather_clips
+from vmc.training.merging import Weights
+from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.utils.cache import CachedFiles, sweep_caches
 from vmc.utils.errors import VmcError
 from vmc.utils.files import write_json

@@ -12,17 +12,17 @@ import pytorch_lightning as pl
 
 from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, evenly
-from vmc.evaluation.clips import find_sources
-from vmc.evaluation.generation import Sources, VideoGenerator
+from vmc.evaluation.generation import Sources, VideoGenerator, find_sources
 from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, take_until, write_sheet
 from vmc.evaluation.score_files import SCORES, SUMMARY, read_summary
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror
-from vmc.training.callbacks import StepCallback, StopOnSignal
-from vmc.training.delta import Delta
+from vmc.training.callbacks import StepCallback
 from vmc.training.encoders import Encoders
 from vmc.training.experiment import Experiment
 from vmc.training.module import MotionModule
+from vmc.training.signals import StopOnSignal
+from vmc.training.tuned_weights import Delta
 from vmc.utils.cache import CachedFiles, cache_key
 from vmc.utils.errors import VmcError
 

@@ -21,19 +21,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vmc.data.clips import Clip
+from vmc.data.clips import Clip, NoClips, readable
 from vmc.data.frames import ClipTransform
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
 from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, initial_noise, on_device
 from vmc.evaluation.batching import TOO_LARGE, BatchSize, is_out_of_memory, prefetch
 from vmc.models.base import Autoencoder, VideoModel
-from vmc.models.layers import compile_layers
 from vmc.models.loading import cast, low_precision_copy
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
-from vmc.training.delta import Delta, MergedDeltas, Weights
-from vmc.training.hardware import Hardware
+from vmc.training.experiment import Experiment, _filled
+from vmc.training.hardware import Hardware, compile_layers
+from vmc.training.merging import MergedDeltas, Weights
+from vmc.training.tuned_weights import Delta
 from vmc.utils.errors import VmcError
 from vmc.utils.files import csv_text, fingerprint, write_text
 from vmc.utils.graphs import LARGEST, Graph
@@ -323,3 +324,27 @@ def note_videos(folder: Path, prompts: Sequence[Prompt], files: Sequence[Path]) 
         rows[file.name] = {name: value for name, value in about.items() if name != "text"}
     columns, there = list(rows[files[0].name]), [rows[name] for name in sorted(rows) if (folder / name).is_file()]
     write_text(folder / VIDEOS, csv_text(columns, [{name: row.get(name) for name in columns} for row in there]))
+
+
+def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) -> Sources | None:
+    """Find the exemplars for a sampler that starts from inverted clips; None for other samplers.
+
+    Args:
+        experiment: whose videos are made.
+        clips: of the run, where they are known already.
+
+    Raises:
+        VmcError: a clip is missing, there is none, or the model has no solver that inverts.
+    """
+    if not isinstance(experiment.sampler, InvertedSampler):
+        return None
+    experiment.model.process.inverse_solver()
+    if isinstance(experiment.data.source, NoClips):
+        raise VmcError(
+            "sampler is one that inverts the clips of a run, and there is no run; give run=DIR, or"
+            " sampler._target_=vmc.diffusion.sampling.Sampler"
+        )
+    if clips is None:
+        clips = readable(_filled(experiment, experiment.exemplars), skip_bad=experiment.data.skip_bad)
+    exemplars = [clip for clip in clips if clip.role == "exemplar"]
+    return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))

@@ -21,8 +21,7 @@ from vmc.data.clips import Clip
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
-from vmc.evaluation.clips import find_sources
-from vmc.evaluation.generation import video_names
+from vmc.evaluation.generation import find_sources, video_names
 from vmc.evaluation.score_files import (
     SUMMARY,
     Rows,

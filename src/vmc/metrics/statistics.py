@@ -21,6 +21,7 @@ from vmc.metrics.scores import COLUMNS, MEASURES, names_of, values_of_run
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import derive_seed
 
+LEVEL = 0.05  # corrected p-value below which a difference is marked
 RESAMPLES = 10_000
 TAIL = 0.025  # of a 95 % interval, on each side
 ALIKE = 1e-9  # smaller differences are due to rounding

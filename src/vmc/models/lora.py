@@ -93,7 +93,7 @@ class LoraSubset(Subset):
         return {name.replace(f".{ADAPTER}.", "."): parameter for name, parameter in adapters.items()}
 
     def describe(self) -> dict[str, Any]:
-        """Rank, alpha and targets, from which `vmc.training.delta` makes the subset again."""
+        """Rank, alpha and targets, from which `vmc.training.tuned_weights` makes the subset again."""
         targets = [str(target) for target in self.targets]
         return {"groups": ["lora"], "lora": {"rank": self.rank, "alpha": self.alpha, "targets": targets}}
 

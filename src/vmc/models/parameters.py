@@ -59,7 +59,7 @@ class Subset(ABC):
         return dict(denoiser.named_parameters())
 
     def describe(self) -> dict[str, Any]:
-        """The subset in a delta's metadata, from which `vmc.training.delta` can make it again."""
+        """The subset in a delta's metadata, from which `vmc.training.tuned_weights` can make it again."""
         return {"groups": [type(self).__name__]}
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vmc.reporting.catalog import CEILING
-from vmc.reporting.loaded import FINGERPRINT, Control, FoundRun
-from vmc.runs.folder import differing_keys
+from vmc.reporting.loaded_runs import FINGERPRINT, Control, FoundRun
+from vmc.reporting.table_layouts import CEILING
+from vmc.runs.resuming import differing_keys
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import shortened
 

@@ -1,24 +1,28 @@
-"""Tables of arms that are compared at equal appearance: with the method, motion by motion, and as the paper finds it.
-
-`findings.csv` holds what the paper finds in Section 4.2 and in the order of Table 1.
-"""
+"""Arms compared in pairs at an appearance score that both have reached (equal appearance), and the tables of it."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby, islice
-from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from vmc.metrics.columns import Measure
-from vmc.metrics.scores import MEASURES
-from vmc.metrics.statistics import Difference
-from vmc.reporting.catalog import APPEARANCE, arm_name, read_rows
-from vmc.reporting.compare import NOT_RUN, Comparison, Result, compare, correct
-from vmc.reporting.tables import (
+import numpy as np
+
+from vmc.metrics.columns import Measure, united
+from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
+from vmc.metrics.statistics import (
+    LEVEL,
+    Array,
+    Difference,
+    Interval,
+    Resampled,
+    holm,
+    intervals_of,
+    paired_differences,
+    shares_of,
+)
+from vmc.reporting.formatting import (
     DIFFERENCE,
     INTERVAL,
-    LEVEL,
     NOTHING,
     fields_of,
     format_difference,
@@ -27,7 +31,161 @@ from vmc.reporting.tables import (
     format_value,
     to_csv,
 )
+from vmc.reporting.results import RESAMPLES, Result, mean_over_motions
+from vmc.reporting.table_layouts import APPEARANCE, METHOD, arm_name
 from vmc.utils.tables import TextTable
+
+NO_RANGE, ONE_EVALUATION = "no common range of appearance", "a single evaluation"
+OTHER_RUNS, OTHER_VIDEOS = "no common motion and seed", "no common videos"
+POINTS = 20  # appearance scores at which curves are read for their mean over a range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """An arm against another at equal appearance, over the motions, training seeds and videos that both have.
+
+    Runs are compared in pairs of one motion and seed, each at the threshold where both reach it, else at the higher of
+    their two lowest appearance scores; what is said of the arms is the mean over motions of the mean over seeds.
+    """
+
+    arm: str
+    reference: str
+    status: str = ""  # why they are not compared
+    left_out: Sequence[tuple[str, str]] = ()  # pairs of runs that are not, and why
+    at: float = math.nan  # appearance, a mean as everything else
+    at_threshold: int = 0  # pairs of runs that are compared at the threshold
+    pairs: int = 0
+    values: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of both arms there, by metric
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    means: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # over their common range, by metric
+    mean_intervals: Mapping[str, Interval] = field(default_factory=dict)  # of the arm's
+    mean_differences: Mapping[str, Difference] = field(default_factory=dict)
+    range: tuple[float, float] = (math.nan, math.nan)  # of appearance
+    motions: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)  # values by motion
+
+
+def compare(one: Result, other: Result, *, metrics: Sequence[str], threshold: float | None) -> Comparison:
+    """Compare an arm with another; where the crossing lies is found again in every resample of the subjects."""
+    if not one.matched or not other.matched:
+        return Comparison(arm=one.arm, reference=other.arm)
+    pairs, left_out = _pair_runs(one, other)
+    if not pairs:
+        return Comparison(arm=one.arm, reference=other.arm, status=left_out[0][1], left_out=left_out)
+    metrics = [name for name in metrics if all(name in run.metrics for pair in pairs for run in pair)]
+    lows, highs, there, over = _read(pairs, metrics, threshold=threshold)
+    motions = [run.motion for run, _ in pairs]
+    low, high = (
+        mean_over_motions([(motion, float(end_R[0])) for motion, end_R in zip(motions, ends, strict=True)])
+        for ends in (lows, highs)
+    )
+    return Comparison(
+        arm=one.arm,
+        reference=other.arm,
+        left_out=left_out,
+        at=low,
+        at_threshold=sum(bool(low_R[0] == threshold) for low_R in lows),
+        pairs=len(pairs),
+        values=_by_metric(metrics, *(arm.value_V for arm in there)),
+        differences=_differences(*there),
+        means=_by_metric(metrics, *(arm.value_V for arm in over)),
+        mean_intervals=intervals_of(over[0]),
+        mean_differences=_differences(*over),
+        range=(low, high),
+        motions={
+            motion: _by_metric(metrics, *(arm.draws_QRV[[m == motion for m in motions], 0].mean(0) for arm in there))
+            for motion in dict.fromkeys(motions)
+        },
+    )
+
+
+def _read(
+    pairs: Sequence[tuple[Trajectory, Trajectory]], metrics: Sequence[str], *, threshold: float | None
+) -> tuple[list[Array], list[Array], list[Resampled], list[Resampled]]:
+    """Read in every resample the ends of each pair's range, both arms at the lower end, and their means over it."""
+    every = [run for pair in pairs for run in pair]
+    subjects = sorted({subject for run in every for subject in run.videos["subject"]})
+    arms = [
+        resample_trajectories(arm, metrics=metrics, subjects=subjects, resamples=RESAMPLES)
+        for arm in zip(*pairs, strict=True)
+    ]
+    lows = [lowest_common(a.fit, b.fit, threshold=threshold) for a, b in zip(*arms, strict=True)]
+    highs = [np.minimum(a.fit.first_R, b.fit.first_R) for a, b in zip(*arms, strict=True)]
+    share_G, ends = (np.arange(POINTS) + 0.5) / POINTS, zip(lows, highs, strict=True)
+    grids = [low_R[:, None] + share_G * np.maximum(high_R - low_R, 0.0)[:, None] for low_R, high_R in ends]
+    there, over = (
+        [
+            Resampled(
+                places=[run.place for run, _ in pairs],
+                metrics=metrics,
+                draws_QRV=np.stack([run.read(each_RG).mean(1) for run, each_RG in zip(arm, scores, strict=True)]),
+                subjects_V=np.full(len(metrics), len(subjects)),
+                shares=shares_of(united(*(run.measures for run in every))),
+            )
+            for arm in arms
+        ]
+        for scores in ([low_R[:, None] for low_R in lows], grids)
+    )
+    return lows, highs, there, over
+
+
+def _pair_runs(one: Result, other: Result) -> tuple[list[tuple[Trajectory, Trajectory]], list[tuple[str, str]]]:
+    """Pair runs of one motion and seed, on the videos that both have; list those without a pair, with the reason."""
+    others = {match.run.place: match.run for match in other.matched}
+    pairs, left_out = list[tuple[Trajectory, Trajectory]](), list[tuple[str, str]]()
+    for run in (match.run for match in one.matched):
+        if run.place not in others:
+            left_out.append((run.label, OTHER_RUNS))
+            continue
+        both = run.trajectory, others[run.place].trajectory
+        common = set(both[0].keys) & set(both[1].keys)
+        first, second = (each.only(common) for each in both)
+        if not common:
+            left_out.append((run.label, OTHER_VIDEOS))
+        elif min(len(first.steps_K), len(second.steps_K)) < 2:
+            left_out.append((run.label, ONE_EVALUATION))
+        elif max(first.fit.last_R[0], second.fit.last_R[0]) > min(first.fit.first_R[0], second.fit.first_R[0]):
+            left_out.append((run.label, NO_RANGE))
+        else:
+            pairs.append((first, second))
+    return pairs, left_out
+
+
+def _by_metric(metrics: Sequence[str], one_V: Array, other_V: Array) -> dict[str, tuple[float, float]]:
+    """Return both arms' values by metric."""
+    return dict(zip(metrics, zip(one_V.tolist(), other_V.tolist(), strict=True), strict=True))
+
+
+def _differences(one: Resampled, other: Resampled) -> dict[str, Difference]:
+    """Compute the differences of two arms, tested where there are several runs."""
+    if len(one.places) > 1:
+        return paired_differences(one, other)
+    nan, apart_V = math.nan, (one.value_V - other.value_V).tolist()
+    return {name: Difference(apart, nan, nan, nan, nan, "") for name, apart in zip(one.metrics, apart_V, strict=True)}
+
+
+def compare_arms(
+    results: Mapping[str, Result], *, arms: Sequence[str], metrics: Sequence[str], threshold: float | None
+) -> dict[str, Comparison]:
+    """Compare each arm with the method; Holm's correction is over all tests of the differences, and of the means."""
+    if METHOD not in results:
+        return {}
+    compared = [arm for arm in dict.fromkeys(arms) if arm in results and arm != METHOD]
+    found = [compare(results[arm], results[METHOD], metrics=metrics, threshold=threshold) for arm in compared]
+    return {one.arm: one for one in correct(found)}
+
+
+def correct(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Correct the p-values of comparisons for their number (Holm), those of differences and of means separately."""
+    corrected = list(comparisons)
+    for kind in ("differences", "mean_differences"):
+        families: list[Mapping[str, Difference]] = [getattr(one, kind) for one in corrected]
+        p_values = {(place, name): d.p for place, own in enumerate(families) for name, d in own.items()}
+        found = holm({key: p for key, p in p_values.items() if not math.isnan(p)})
+        for place, own in enumerate(families):
+            new = {name: replace(d, p_corrected=found.get((place, name), math.nan)) for name, d in own.items()}
+            changed: dict[str, Any] = {kind: new}
+            corrected[place] = replace(corrected[place], **changed)
+    return corrected
 
 
 def comparisons_table(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> tuple[TextTable, str]:
@@ -97,117 +255,5 @@ def compared_motions_table(comparisons: Sequence[Comparison], measures: Sequence
         header=["Arm", "Motion", "Metric", "Arm there", "Method there", "Difference"],
         rows=rows,
         left=frozenset({0, 1, 2}),
-    )
-    return text, to_csv(records)
-
-
-# --- what the paper finds --------------------------------------------------------------------------------------------
-
-
-class Claim(NamedTuple):
-    """The claim that one arm has more of a metric than another at equal appearance."""
-
-    more: str
-    less: str
-    metric: str
-
-
-class Finding(NamedTuple):
-    """A sentence of the paper, and the claims that it makes, all of which have to hold.
-
-    How much more is not tested: of "half as much" it is asked whether it is less.
-    """
-
-    table: str  # of whose claims there is one family of tests
-    text: str
-    claims: Sequence[Claim]
-
-
-FINDINGS = [
-    Finding(table, text, [Claim(row["more"], row["less"], row["metric"]) for row in claims])
-    for (table, text), claims in groupby(read_rows("findings.csv"), key=itemgetter("table", "finding"))
-]
-"""Section 4.2's seven, then Table 1's order."""
-SHOWS, CONTRADICTS, CANNOT_TELL = "shows it", "contradicts it", "cannot tell"
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgedFinding:
-    """A finding with its verdict, and the comparison behind each of its claims."""
-
-    finding: Finding
-    comparisons: Sequence[Comparison]  # of the arm that has more with the other, by claim
-
-    @property
-    def differences(self) -> list[Difference | None]:
-        """The difference of each claim; None where its arms were not compared."""
-        pairs = zip(self.finding.claims, self.comparisons, strict=True)
-        return [one.differences.get(claim.metric) for claim, one in pairs]
-
-    @property
-    def verdict(self) -> str:
-        """Whether the runs show it."""
-        return judge(self.differences)
-
-
-def judge(differences: Sequence[Difference | None]) -> str:
-    """Judge a finding by the corrected tests of its claims.
-
-    It is shown where every claim is significant in the right direction, contradicted where one of them is significant
-    in the wrong one.
-    """
-    signs = [math.copysign(1, d.value) if d is not None and d.p_corrected < LEVEL else 0 for d in differences]
-    if -1 in signs:
-        return CONTRADICTS
-    return SHOWS if signs and all(sign == 1 for sign in signs) else CANNOT_TELL
-
-
-def judge_findings(results: Mapping[str, Result], *, threshold: float | None) -> list[JudgedFinding]:
-    """Judge every finding; Holm's correction is over the claims of a table."""
-    judged = list[JudgedFinding]()
-    for _, of_table in groupby(FINDINGS, key=attrgetter("table")):
-        findings = list(of_table)
-        claims = [claim for finding in findings for claim in finding.claims]
-        compared = iter(correct([_compare(claim, results, threshold=threshold) for claim in claims]))
-        judged += [JudgedFinding(finding=one, comparisons=list(islice(compared, len(one.claims)))) for one in findings]
-    return judged
-
-
-def _compare(claim: Claim, results: Mapping[str, Result], *, threshold: float | None) -> Comparison:
-    for arm in (claim.more, claim.less):
-        if arm not in results or not results[arm].matched:
-            status = f"{arm_name(arm)}: {results[arm].status if arm in results else NOT_RUN}"
-            return Comparison(arm=claim.more, reference=claim.less, status=status)
-    return compare(results[claim.more], results[claim.less], metrics=[claim.metric], threshold=threshold)
-
-
-def findings_table(judged: Sequence[JudgedFinding]) -> tuple[TextTable, str]:
-    """Make the table of findings, a row for each claim, the verdict beside a finding's first; and its CSV."""
-    rows, records, rules = list[list[str]](), [], set[int]()
-    measures = {measure.name: measure for measure in MEASURES}
-    for one in judged:
-        rules.add(len(rows))
-        for claim, comparison, difference in zip(one.finding.claims, one.comparisons, one.differences, strict=True):
-            measure, first = measures[claim.metric], claim is one.finding.claims[0]
-            said = f"{measure.plain}: {arm_name(claim.more)} above {arm_name(claim.less)}"
-            cell = comparison.status or format_difference(difference, measure)
-            at, pairs = format_number(comparison.at, APPEARANCE.digits), str(comparison.pairs or NOTHING)
-            rows.append([one.finding.text * first, one.verdict * first, said, cell, at, pairs])
-            record: dict[str, Any] = {"finding": one.finding.text, "table": one.finding.table, "verdict": one.verdict}
-            record |= {"metric": claim.metric, "more": claim.more, "less": claim.less, "status": comparison.status}
-            record |= {"compared_at": comparison.at, "pairs": comparison.pairs}
-            records.append(record | fields_of("value", DIFFERENCE, difference))
-    text = TextTable(
-        name="findings",
-        title="What the paper finds, and whether these runs show it",
-        header=["The paper finds", "These runs", "Claim", "Difference", "Compared at", "Pairs of runs"],
-        rows=rows,
-        rules=frozenset(rules),
-        left=frozenset({0, 1, 2}),
-        notes=[
-            f"A finding is shown where all of its claims have p < {LEVEL} in its direction, contradicted where one has"
-            " in the other; p is corrected by Holm's method for the claims of Section 4.2, and for those of Table 1."
-            " How much more is not tested.",
-        ],
     )
     return text, to_csv(records)

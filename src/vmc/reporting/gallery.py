@@ -22,13 +22,13 @@ from markupsafe import Markup
 from vmc.data.video import FOLDER_RATE, count_frames, frame_rate, read_frames, write_video
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.scores import COLUMNS
-from vmc.reporting.catalog import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
-from vmc.reporting.compare import Result
 from vmc.reporting.figures.common import BANDS, MUTED, arm_styles
 from vmc.reporting.figures.curves import COLUMNS as POINT
 from vmc.reporting.figures.curves import Curve, curve_of, drawn_measures
-from vmc.reporting.loaded import Control, FoundRun, Further, Scored, VideoKey
-from vmc.reporting.results import Report
+from vmc.reporting.loaded_runs import Control, FoundRun, Further, Scored, VideoKey
+from vmc.reporting.report import Report
+from vmc.reporting.results import Result
+from vmc.reporting.table_layouts import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.tables import BREAKS
 

@@ -12,18 +12,20 @@ import pandas as pd
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.scores import KEYS, SUITE, values_of_run
 from vmc.metrics.statistics import Interval, Run, intervals_of_runs, intervals_of_values
-from vmc.reporting.catalog import APPEARANCE, CONTROLS, METHOD, NOT_REACHED, TABLE2, arm_name, arm_order, read_rows
-from vmc.reporting.compare import Result, all_measures
-from vmc.reporting.loaded import DAMAGED, FoundRun, Scored
-from vmc.reporting.tables import (
-    NOTHING,
-    format_interval,
-    format_number,
-    format_value,
-    interval_fields,
-    to_csv,
-    value_cells,
+from vmc.reporting.formatting import NOTHING, format_interval, format_number, format_value, interval_fields, to_csv
+from vmc.reporting.loaded_runs import DAMAGED, FoundRun, Scored
+from vmc.reporting.results import Result, all_measures
+from vmc.reporting.table_layouts import (
+    APPEARANCE,
+    CONTROLS,
+    METHOD,
+    NOT_REACHED,
+    TABLE2,
+    arm_name,
+    arm_order,
+    read_rows,
 )
+from vmc.reporting.tables import value_cells
 from vmc.utils.tables import TextTable
 
 

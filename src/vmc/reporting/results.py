@@ -1,116 +1,237 @@
-"""All that a report shows, worked out once from the runs that were found."""
+"""Metrics of each run, arm and control at the appearance threshold (the matched appearance)."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from torch import Tensor
+import numpy as np
+import pandas as pd
 
-from vmc.diffusion.timesteps import TimestepSampler
-from vmc.metrics.columns import Measure
-from vmc.reporting.catalog import CEILING, FLOOR, LANGUAGE, LAYOUTS
-from vmc.reporting.checks import check_comparable, check_once, common_threshold
-from vmc.reporting.compare import Comparison, Result, all_measures, arm_results, compare_arms, control_result
-from vmc.reporting.comparisons import (
-    JudgedFinding,
-    compared_motions_table,
-    comparisons_table,
-    findings_table,
-    judge_findings,
+from vmc.metrics.columns import Measure, united
+from vmc.metrics.matching import Trajectory, place_between, resample_trajectories
+from vmc.metrics.scores import KEYS, MEASURES, names_of
+from vmc.metrics.statistics import (
+    ONE_MODEL,
+    Array,
+    Interval,
+    Resampled,
+    Run,
+    intervals_of,
+    intervals_of_runs,
+    resample,
 )
-from vmc.reporting.loaded import Found, FoundRun
-from vmc.reporting.other_tables import forgetting_table, metrics_table, motions_table, runs_table, suites_table
-from vmc.reporting.tables import ResultTable, paper_table, result_table
-from vmc.utils.tables import TextTable
+from vmc.reporting.loaded_runs import Control, FoundRun, Scored
+from vmc.reporting.table_layouts import APPEARANCE, CEILING, NOT_REACHED, THESE_CLIPS, arm_name, arm_order
+from vmc.utils.errors import VmcError
 
-Descriptor = Callable[[Tensor], Tensor]  # descriptors_ND, of length one, of RGB uint8 frames_NCHW
+RESAMPLES = 4_000  # of evaluations, several to a run
+NOT_RUN = "not run"
+NOT_EVALUATED = "not evaluated: run `python -m vmc.evaluate` on it"
+NOT_MEASURED = "not measured"
 
 
-@dataclass(kw_only=True)
-class Report:
-    """The results of runs that belong into one table; a VmcError where they do not."""
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """Where a run's appearance, fitted over all of its evaluations, has fallen to the threshold."""
 
-    found: Found
-    chosen_threshold: float | None = None  # appearance score at which arms are compared; None takes the runs' own
-    samplers: Mapping[str, TimestepSampler] = field(default_factory=dict)  # by what they are called
-    descriptor: Descriptor | None = None  # by which generated frames are compared with exemplars, where it is there
-    study: tuple[TextTable, str] | None = None  # the table of what people chose, where there are answers
-    threshold: float | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        check_once(self.runs)
-        check_comparable(self.runs, self.found.controls)
-        self.threshold = common_threshold(self.runs, chosen=self.chosen_threshold)
+    reached: bool  # whether it has; if not, both steps are the last evaluation's
+    before: int  # step of the evaluation before it
+    after: int  # step of the next one
+    weight: float  # share of `after` in what is interpolated, 0..1; `before` has the rest
+    appearance: float  # score of the run there: the threshold, or that of the last evaluation
 
     @property
-    def runs(self) -> list[FoundRun]:
-        """All runs."""
-        return self.found.runs
+    def step(self) -> float:
+        """The step of the crossing."""
+        return self.before + self.weight * (self.after - self.before)
 
-    @cached_property
-    def results(self) -> dict[str, Result]:
-        """The result of every arm that has a run which trains something, the method first."""
-        return arm_results(self.runs, threshold=self.threshold)
 
-    @cached_property
-    def curves(self) -> dict[str, list[FoundRun]]:
-        """Runs by how they are drawn together: those that nothing stops (`tradeoff`), and the others (`stopping`)."""
-        evaluated = [run for run in self.runs if run.trains and run.evaluations]
-        unstopped = [run for run in evaluated if run.threshold is None]
-        stopping = [run for run in evaluated if run.threshold is not None]
-        kinds = {"tradeoff": unstopped or stopping, "stopping": stopping if unstopped else []}
-        return {name: runs for name, runs in kinds.items() if runs}
+def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str = "the run") -> Crossing:
+    """Find where the fit has fallen to the threshold; the last evaluation where it has not, or there is none.
 
-    @cached_property
-    def controls(self) -> list[Result]:
-        """Floor and ceiling, measured or not; the untuned model asked in natural language where it was."""
-        known = [control_result(kind, self.found.controls) for kind in (FLOOR, LANGUAGE, CEILING)]
-        return [one for one in known if one.runs or one.arm != LANGUAGE]
+    A VmcError where none lies above the threshold before those at or below it, or the threshold is not finite.
+    """
+    if threshold is not None and not math.isfinite(threshold):
+        raise VmcError(f"stop.appearance is {threshold}; it must be a number to match arms at")
+    steps_K, fit = trajectory.steps_K, trajectory.fit
+    if threshold is None or fit.last_R[0] > threshold:
+        last, appearance = int(steps_K[-1]), float(trajectory.appearance_K[-1])
+        return Crossing(reached=False, before=last, after=last, weight=1.0, appearance=appearance)
+    first, step = float(fit.first_R[0]), int(steps_K[0])
+    if first <= threshold:
+        raise VmcError(
+            f"the base model of {name} starts at an appearance of {first:.4f}, not above stop.appearance ="
+            f" {threshold:.4f}; lower stop.appearance, or use prompts and metrics that belong to this base model"
+            if step == 0
+            else f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {step} ({first:.4f});"
+            " evaluate it at step 0 too"
+        )
+    interval_RG, weight_RG = place_between(fit.steps_at(np.full((1, 1), threshold)), steps_K)
+    before, after = (int(steps_K[interval_RG[0, 0] + end]) for end in (0, 1))
+    return Crossing(reached=True, before=before, after=after, weight=float(weight_RG[0, 0]), appearance=threshold)
 
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """All measures of the runs and controls."""
-        return all_measures([*self.results.values(), *self.controls])
 
-    @cached_property
-    def paper_tables(self) -> list[ResultTable]:
-        """The paper's tables."""
-        return [result_table(layout, self.results, self.controls, threshold=self.threshold) for layout in LAYOUTS]
+def interpolate_values(values: Mapping[int, pd.DataFrame], crossing: Crossing) -> pd.DataFrame:
+    """Interpolate every video's values at the crossing, in the form of `vmc.metrics.scores.values_of_run`.
 
-    @cached_property
-    def findings(self) -> list[JudgedFinding]:
-        """What the paper finds, with a verdict on each."""
-        return judge_findings(self.results, threshold=self.threshold)
+    Each video is interpolated between the two evaluations, so that their mean is the interpolated mean and intervals
+    see how videos differ. A video that has a value in one of the two alone (invalid in the other) has none here, and
+    one that only one of them has is left out. A VmcError where an evaluation is missing, or they have no common video.
+    """
+    if missing := sorted({crossing.before, crossing.after} - values.keys()):
+        raise VmcError(f"there are no scores of step {missing[0]}, beside the crossing; evaluate the run at that step")
+    before, after = (values[step].set_index(KEYS) for step in (crossing.before, crossing.after))
+    old, new = before.align(after, join="inner")
+    if old.empty:
+        raise VmcError(
+            f"the evaluations of steps {crossing.before} and {crossing.after} have {len(before)} and {len(after)}"
+            " videos, 0 in common; evaluate both on the same prompts and seeds"
+        )
+    table = new if crossing.before == crossing.after else old + crossing.weight * (new - old)
+    return table.dropna(axis="columns", how="all").reset_index().sort_values(KEYS, ignore_index=True)
 
-    @cached_property
-    def compared_measures(self) -> list[Measure]:
-        """The measures that the paper's tables have as columns."""
-        return [measure for measure in self.measures if measure.tables]
 
-    @cached_property
-    def comparisons(self) -> list[Comparison]:
-        """The comparison of every arm with the method."""
-        metrics = [one.name for one in self.compared_measures]
-        found = compare_arms(self.results, arms=list(self.results), metrics=metrics, threshold=self.threshold)
-        return list(found.values())
+@dataclass(frozen=True, kw_only=True)
+class MatchedRun:
+    """A run at the point where it is compared."""
 
-    @cached_property
-    def tables(self) -> list[tuple[TextTable, str]]:
-        """All tables, the paper's first, each for people and as a CSV for machines."""
-        return [
-            *map(paper_table, self.paper_tables),
-            findings_table(self.findings),
-            comparisons_table(self.comparisons, self.compared_measures),
-            compared_motions_table(self.comparisons, self.compared_measures),
-            *motions_table(self.results, self.runs),
-            metrics_table(self.results, self.controls),
-            *forgetting_table(self.runs),
-            *([self.study] if self.study else []),
-            runs_table(self.runs, self.results, self.found.lost),
-            *suites_table(self.runs),
-        ]
+    run: FoundRun
+    crossing: Crossing  # where its appearance has fallen to the threshold; without a threshold its last evaluation
+    behind: bool  # whether there is a threshold that it did not reach
+    values: pd.DataFrame  # of every video there
+    of: int  # videos of the whole test set
+    shown: int  # step of the evaluation next to it, whose videos are shown
 
     @property
-    def texts(self) -> list[TextTable]:
-        """All tables for people."""
-        return [text for text, _ in self.tables]
+    def scored(self) -> Scored:
+        """The evaluation that is shown."""
+        return self.run.evaluations[self.shown]
+
+    @property
+    def as_run(self) -> Run:
+        """Its values, in the form that statistics take."""
+        return Run(motion=self.run.motion, seed=self.run.seed, values=self.values, measures=self.scored.measures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The metrics of an arm, or of a control, over its motions and training seeds."""
+
+    arm: str  # or the kind of control
+    status: str = ""  # what stands in place of numbers where no run counts
+    runs: Sequence[Run] = ()  # values of those that count
+    intervals: Mapping[str, Interval] = field(default_factory=dict)  # of every metric that all of them have
+    videos: int = 0  # of the run with the fewest
+    of: int = 0  # videos of a whole test set
+    step: float = math.nan  # mean over motions of the mean over seeds
+    reached: bool | None = None  # whether every run has reached the threshold; None where there is none
+    matched: Sequence[MatchedRun] = ()  # runs of an arm that count
+    left_out: Sequence[tuple[FoundRun, str]] = ()  # runs of an arm that do not, with the reason
+
+    @property
+    def name(self) -> str:
+        """What it is called outside the paper's tables."""
+        return arm_name(self.arm)
+
+    @property
+    def marked_name(self) -> str:
+        """Its name, with a mark where it has not reached the threshold."""
+        return f"{self.name} {NOT_REACHED}" if self.reached is False else self.name
+
+
+def match_run(run: FoundRun, *, threshold: float | None) -> MatchedRun:
+    """Match a run to the threshold, without one to its last evaluation; a VmcError where that is not possible."""
+    crossing = find_crossing(run.trajectory, threshold=threshold, name=str(run.path))
+    beside = {step: run.evaluations[step] for step in (crossing.before, crossing.after)}
+    return MatchedRun(
+        run=run,
+        crossing=crossing,
+        behind=threshold is not None and not crossing.reached,
+        values=interpolate_values({step: one.values for step, one in beside.items()}, crossing),
+        of=max(scored.of for scored in beside.values()),
+        shown=crossing.before if crossing.weight < 0.5 and crossing.before else crossing.after,
+    )
+
+
+def arm_result(arm: str, runs: Iterable[FoundRun], *, threshold: float | None) -> Result:
+    """Compute an arm's metrics at the matched appearance, without runs that are unfinished or cannot be matched."""
+    matched, left_out = list[MatchedRun](), list[tuple[FoundRun, str]]()
+    for run in sorted(runs, key=lambda run: run.place):
+        try:
+            if run.finished and run.evaluations:
+                matched.append(match_run(run, threshold=threshold))
+            else:
+                left_out.append((run, NOT_EVALUATED if run.finished else run.progress))
+        except VmcError as error:
+            left_out.append((run, f"cannot be matched: {error}"))
+    if not matched:
+        several = f"{len(left_out)} runs, none of them complete"
+        status = left_out[0][1].partition(": ")[0] if len(left_out) == 1 else several
+        return Result(arm=arm, status=status, left_out=left_out)
+    return Result(
+        arm=arm,
+        runs=[one.as_run for one in matched],
+        intervals=intervals_of(resample_matched(matched)),
+        videos=min(len(one.values) for one in matched),
+        of=max(one.of for one in matched),
+        step=mean_over_motions([(one.run.motion, one.crossing.step) for one in matched]),
+        reached=None if threshold is None else not any(one.behind for one in matched),
+        matched=matched,
+        left_out=left_out,
+    )
+
+
+def resample_matched(matched: Sequence[MatchedRun]) -> Resampled:
+    """Resample the subjects of an arm's runs; where each crosses the threshold is found again in every resample."""
+    runs = [one.as_run for one in matched]
+    metrics = [name for name in names_of(runs[0].values) if all(name in names_of(run.values) for run in runs)]
+    drawn, draws_QRV = resample(runs, metrics=metrics, resamples=RESAMPLES), list[Array]()
+    subjects = sorted({subject for run in runs for subject in run.values["subject"]})
+    for one, draws_RV in zip(matched, drawn.draws_QRV, strict=True):
+        if one.crossing.reached:
+            kept = one.run.trajectory.only(subjects=subjects)
+            (crossed,) = resample_trajectories([kept], metrics=metrics, subjects=subjects, resamples=RESAMPLES)
+            draws_RV = crossed.read(np.full((RESAMPLES + 1, 1), one.crossing.appearance))[:, 0]
+            draws_RV[:, [name == APPEARANCE.name for name in metrics]] = one.crossing.appearance
+        draws_QRV.append(draws_RV)
+    return replace(drawn, draws_QRV=np.stack(draws_QRV))
+
+
+def arm_results(runs: Sequence[FoundRun], *, threshold: float | None) -> dict[str, Result]:
+    """Compute every arm's metrics, the method first. A run that stops at the threshold goes before one that does not.
+
+    The latter are made for Fig. 7 (`sweeps/tradeoff.yaml`); they serve where there is no other.
+    """
+    trained = [run for run in runs if run.trains]
+    stopping = {(run.arm, *run.place) for run in runs if run.threshold is not None}
+    chosen = [run for run in trained if run.threshold is not None or (run.arm, *run.place) not in stopping]
+    arms = sorted({run.arm for run in chosen}, key=arm_order)
+    return {arm: arm_result(arm, [run for run in chosen if run.arm == arm], threshold=threshold) for arm in arms}
+
+
+def control_result(kind: str, controls: Sequence[Control]) -> Result:
+    """Compute the metrics of all controls of a kind."""
+    chosen = [control for control in controls if control.kind == kind]
+    if not chosen:
+        return Result(arm=kind, status=NOT_MEASURED)
+    runs = [one.scored.as_run(one.motion, one.seed) for one in chosen]
+    intervals = intervals_of_runs(runs)
+    for name, interval in intervals.items():
+        if kind == CEILING and interval.speaks_of == ONE_MODEL:  # clips are no model's
+            intervals[name] = replace(interval, speaks_of=THESE_CLIPS)
+    videos, of = min(len(run.values) for run in runs), max(one.scored.of for one in chosen)
+    return Result(arm=kind, runs=runs, intervals=intervals, videos=videos, of=of)
+
+
+def all_measures(results: Iterable[Result]) -> tuple[Measure, ...]:
+    """Return all measures that the runs declare, and those that are built in."""
+    return united(*(run.measures for result in results for run in result.runs), MEASURES)
+
+
+def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:
+    """Return the mean over motions of the mean over each motion's runs."""
+    groups = [[number for motion, number in numbers if motion == one] for one in dict.fromkeys(m for m, _ in numbers)]
+    return sum(sum(group) / len(group) for group in groups) / len(groups)
+
+
+"""Why two arms, or two of their runs, are not compared."""

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from vmc.runs.earlier_versions import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
+from vmc.runs.resuming import differing_keys
 from vmc.utils.errors import UnwritableError, VmcError
 from vmc.utils.files import csv_text, explain_unwritable, is_leftover, sweep, write_json, write_text
 from vmc.utils.plain_yaml import read_yaml
@@ -76,15 +77,6 @@ def holder(folder: Path) -> str | None:
 
 log = logging.getLogger(__name__)
 
-# Keys that may differ when a run is continued: how long and where it runs, what it writes on the way, and paths of
-# folders. `rates` are the stack's defaults: the run's own learning rates are in `optimizer` and `token`.
-FREE_KEYS = (
-    *("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "weights_dtype"),
-    *("output", "cache", "rates", "search", "inflation"),
-)
-LEARNED = {"trainer": "clip_norm"}  # what a free key holds that decides what is learned, and may not differ
-NO_TRAINING = "no training"
-COMPLETE = ("appearance", NO_TRAINING)  # reasons for which a run is finished, whatever its number of steps
 # What a run writes besides its config, and is removed when it is started anew; the W&B runs that it logged stay.
 WRITTEN = (
     *("run.json", "train.csv", "clips.csv", "clips.png", "evaluation", "weights", "checkpoints", "wandb/id"),
@@ -265,13 +257,6 @@ def shown_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def is_done(state: Mapping[str, Any], steps: int) -> bool:
-    """Whether a run in this state is complete for a number of steps."""
-    if state.get("status") != "finished" or not isinstance(steps, int):
-        return False
-    return state["step"] >= steps or state["reason"] in COMPLETE
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """Read the config of a run, converted to this version."""
     file, remedy = path / "config.yaml", "give the output folder of vmc.train"
@@ -280,25 +265,6 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config := read_yaml(file, remedy=remedy), dict):
         raise VmcError(f"{file} is no config of vmc.train; {remedy}")
     return up_to_date(config)
-
-
-def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:
-    """Dotted names of config keys that differ, except the outermost keys in `free`, of which only `LEARNED` counts.
-
-    A missing key equals null, so that a key can be added which configs of earlier versions lack.
-    """
-    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
-        return [] if one == other else [prefix]
-    found = []
-    for key in {**one, **other}:
-        first, second, name = one.get(key), other.get(key), f"{prefix}.{key}".strip(".")
-        if not prefix and key in free:
-            learned = LEARNED.get(key)
-            if not (isinstance(first, Mapping) and isinstance(second, Mapping) and learned in first.keys() & second):
-                continue
-            first, second, name = first[learned], second[learned], f"{name}.{learned}"
-        found += differing_keys(first, second, name)
-    return found
 
 
 def newest_weights(path: Path, *, step: int | None = None, said: str | None = None) -> Path:

@@ -14,12 +14,12 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 import vmc
-from vmc.data.clips import fill
-from vmc.data.motion import prompt_of
+from vmc.data.captions import fill
+from vmc.data.prompts import prompt_of
 from vmc.models.base import VideoModel
 from vmc.runs.folder import read_config
-from vmc.runs.scaled import ScaledRun
 from vmc.tools.downloads import SOURCES, HubSource
+from vmc.training.merging import ScaledRun
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import fingerprint as sha256_of
 

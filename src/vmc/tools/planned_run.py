@@ -23,10 +23,10 @@ from vmc.models.base import VideoModel
 from vmc.models.unet3d import ZEROSCOPE, Sizes
 from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, expected_sha256
 from vmc.tools.software import Row
-from vmc.training.callbacks import Checkpoints
-from vmc.training.delta import check_dtype
+from vmc.training.checkpoints import Checkpoints
 from vmc.training.hardware import Hardware
 from vmc.training.memory import GIB, STATE_BYTES, HeldMemory, check_memory, count_held
+from vmc.training.tuned_weights import check_dtype
 from vmc.utils.errors import VmcError
 from vmc.utils.files import cache_root, existing_folder, sha256_of
 from vmc.utils.processes import available_memory, usable_processors

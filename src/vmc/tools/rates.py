@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from vmc.reporting.catalog import METHOD
 from vmc.reporting.checks import check_comparable, common_threshold
-from vmc.reporting.load import find_runs
-from vmc.reporting.loaded import FoundRun
+from vmc.reporting.loaded_runs import FoundRun
+from vmc.reporting.reading import find_runs
+from vmc.reporting.table_layouts import METHOD
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import TextTable, to_markdown

@@ -111,7 +111,7 @@ def _count(weights: nn.Module | Mapping[str, torch.Tensor], path: Path) -> int:
 
 def _delta(path: Path) -> str:
     from vmc.models.base import families
-    from vmc.training.delta import FIRST_FAMILY, TOKEN, Delta
+    from vmc.training.tuned_weights import FIRST_FAMILY, TOKEN, Delta
 
     delta = Delta.load(path)
     about, family = delta.about, families().get(delta.about.get("family", FIRST_FAMILY))

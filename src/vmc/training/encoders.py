@@ -14,8 +14,8 @@ from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.text import TextEncoder
-from vmc.training.delta import InitialWeights
 from vmc.training.experiment import Experiment
+from vmc.training.tuned_weights import InitialWeights
 from vmc.utils.cache import ONLY, Cache, cache_key
 from vmc.utils.files import fingerprint
 

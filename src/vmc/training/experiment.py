@@ -1,10 +1,11 @@
 """What training, evaluation and generation share: the parts of a run, put together once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from vmc.data.captions import check_token, fill
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
 from vmc.data.motion import Motion, MotionData
@@ -12,6 +13,7 @@ from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.metrics.suite import Suite
 from vmc.models.base import VideoModel
+from vmc.models.text import check_word_is_read
 from vmc.models.token import SUBJECT, MotionToken
 from vmc.training.hardware import Hardware
 from vmc.training.regularization import NoRegularization, Regularization
@@ -96,3 +98,30 @@ class Experiment:
         if isinstance(self.subject, Subject):
             kinds["subject"] = self.subject.transform(self.data)
         return [kinds[clip.role] for clip in clips]
+
+
+def gather_clips(experiment: Experiment) -> list[Clip]:
+    """Find a run's clips, exemplars first and stills of a subject last, and fill in their captions.
+
+    Raises:
+        VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
+    """
+    others = [*experiment.regularization.clips(), *experiment.subject.clips()]
+    return _filled(experiment, [*experiment.exemplars, *others])
+
+
+def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
+    words = experiment.token.words
+    filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
+    check_token(filled, **words)
+    return filled
+
+
+def check_texts(experiment: Experiment, clips: Sequence[Clip]) -> None:
+    """Check that no prompt or caption is so long that the text encoder cuts off a token's word.
+
+    Captions of regularization clips are not checked. The VmcError names the clip or prompt, and its number of tokens.
+    """
+    texts = {f"the caption of clip {clip.path}": clip.caption for clip in clips if clip.role != "regularization"}
+    texts |= {f"prompt {number}": prompt.text for number, prompt in enumerate(experiment.prompts, start=1)}
+    check_word_is_read(experiment.model, experiment.token, texts)

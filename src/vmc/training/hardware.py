@@ -19,6 +19,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from vmc.diffusion.sampling import check_tile
 from vmc.models.base import DECODE_FRAMES
 from vmc.utils.errors import VmcError
+from vmc.utils.files import cache_root
 from vmc.utils.processes import keep_freed_memory
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -225,7 +226,7 @@ class StreamedCheckpoints(TorchCheckpointIO):
     """Writes checkpoints tensor by tensor.
 
     Lightning's own class builds the whole file in memory, and copies it once more to write it: for the method on
-    ZeroScope twice 6.9 GB. The caller gives a temporary name and renames (`vmc.training.callbacks.Checkpoints`).
+    ZeroScope twice 6.9 GB. The caller gives a temporary name and renames (`vmc.training.checkpoints.Checkpoints`).
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -234,3 +235,19 @@ class StreamedCheckpoints(TorchCheckpointIO):
         # A file of Python's: PyTorch's own does not say why it could not be written.
         with Path(path).open("wb") as file:
             torch.save(checkpoint, file)
+
+
+def compile_layers(layers: Sequence[Any]) -> None:
+    """Compile modules (`VideoModel.compiled`), for one shape at a time; the kernels are cached on disk. To be called
+    before `checkpoint_activations`, so that the recomputation is compiled, too.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
+    # Layers of one class share their code, whose cache has an entry for each width and each shape of inputs: with and
+    # without gradients, for clips and for batches of videos. Beyond the limit a layer would not be compiled at all.
+    import torch._dynamo.config as dynamo  # takes seconds to import
+
+    dynamo.recompile_limit = max(dynamo.recompile_limit, 4 * len(layers))
+    dynamo.accumulated_recompile_limit = max(dynamo.accumulated_recompile_limit, 8 * len(layers))
+    for layer in layers:
+        layer.forward = torch.compile(layer.forward, dynamic=False)
+    log.info("%d layers are compiled as they are first used, which takes minutes", len(layers))

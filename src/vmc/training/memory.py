@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 
+from vmc.models.activation_checkpointing import checkpoint_activations, choose_layers, measure_activations
 from vmc.models.base import VideoModel
-from vmc.models.layers import checkpoint_activations, choose_layers, measure_activations
 from vmc.models.parameters import Subset
 from vmc.training.hardware import LOW, Hardware
 from vmc.utils.errors import VmcError

@@ -20,8 +20,8 @@ from vmc.models.text import TextEncoder
 from vmc.models.token import SUBJECT
 from vmc.training import optimizers
 from vmc.training.batches import Batch, ClipGroup
-from vmc.training.delta import delta_names, row_name
 from vmc.training.subject import NoSubject, Subject
+from vmc.training.tuned_weights import delta_names, row_name
 from vmc.utils.errors import VmcError
 from vmc.utils.graphs import Graph
 

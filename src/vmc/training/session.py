@@ -10,27 +10,29 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vmc.data.clips import Clip
+from vmc.data.clips import Clip, readable
 from vmc.data.frames import log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.evaluation.clips import check_texts, gather_clips, readable
 from vmc.evaluation.during_training import Evaluations
 from vmc.evaluation.score import check_evaluation
-from vmc.models.layers import checkpoint_activations, compile_layers
+from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
 from vmc.runs.clips import CLIP_SHEET, check_clips, clip_rows, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
 from vmc.runs.mirror import Mirror, NoMirror
 from vmc.training import optimizers
 from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
-from vmc.training.callbacks import Checkpoints, LossLog, StopOnSignal, run_to_end, usable_checkpoint
-from vmc.training.delta import InitialWeights, check_dtype
+from vmc.training.callbacks import LossLog
+from vmc.training.checkpoints import Checkpoints, usable_checkpoint
 from vmc.training.encoders import Encoders
-from vmc.training.experiment import Experiment
+from vmc.training.experiment import Experiment, check_texts, gather_clips
+from vmc.training.hardware import compile_layers
 from vmc.training.memory import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
+from vmc.training.signals import StopOnSignal, run_to_end
 from vmc.training.subject import Subject
+from vmc.training.tuned_weights import InitialWeights, check_dtype
 from vmc.utils.cache import sweep_caches
 from vmc.utils.errors import VmcError
 from vmc.utils.graphs import LARGEST

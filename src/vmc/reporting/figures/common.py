@@ -13,9 +13,9 @@ from einops import rearrange
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vmc.reporting.catalog import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
-from vmc.reporting.compare import Result
-from vmc.reporting.results import Report
+from vmc.reporting.report import Report
+from vmc.reporting.results import Result
+from vmc.reporting.table_layouts import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vmc.data.video import read_frames
-from vmc.reporting.compare import MatchedRun, Result
 from vmc.reporting.figures.common import MUTED, PLATE, WRONG, Drawn, describe_evaluations, enlarge
-from vmc.reporting.loaded import FoundRun
-from vmc.reporting.results import Descriptor, Report
+from vmc.reporting.loaded_runs import FoundRun
+from vmc.reporting.report import Descriptor, Report
+from vmc.reporting.results import MatchedRun, Result
 from vmc.utils.errors import VmcError
 
 SIDE = 3  # pairs on each side of the threshold

@@ -19,8 +19,6 @@ from vmc.metrics.columns import Measure, united
 from vmc.metrics.matching import Trajectory, resample_trajectories
 from vmc.metrics.scores import MEASURES
 from vmc.metrics.statistics import ONE_MODEL, Interval, Resampled, intervals_of_runs, shares_of
-from vmc.reporting.catalog import APPEARANCE, METHOD, arm_name
-from vmc.reporting.compare import mean_over_motions
 from vmc.reporting.figures.common import (
     BANDS,
     COLORS,
@@ -33,8 +31,10 @@ from vmc.reporting.figures.common import (
     group_arms,
     part_suffix,
 )
-from vmc.reporting.loaded import FoundRun
-from vmc.reporting.results import Report
+from vmc.reporting.loaded_runs import FoundRun
+from vmc.reporting.report import Report
+from vmc.reporting.results import mean_over_motions
+from vmc.reporting.table_layouts import APPEARANCE, METHOD, arm_name
 from vmc.utils.errors import VmcError
 
 DOTTED = (0, (1, 2))  # the line style of what is half-finished

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from vmc.data.video import count_frames, read_frames
-from vmc.reporting.catalog import METHOD, NOT_REACHED, arm_name, arm_order
-from vmc.reporting.compare import Result
 from vmc.reporting.figures import common
 from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarge, group_arms, shorten
-from vmc.reporting.loaded import Scored
-from vmc.reporting.results import Report
+from vmc.reporting.loaded_runs import Scored
+from vmc.reporting.report import Report
+from vmc.reporting.results import Result
+from vmc.reporting.table_layouts import METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.utils.errors import VmcError
 
 SHOWN_FRAMES = 8

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from vmc.config.build import build_part, build_session
 from vmc.config.command import compose
-from vmc.data.clips import fill
+from vmc.data.captions import fill
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder

@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from vmc.data.clips import Clip, fill
+from vmc.data.captions import fill
+from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation.generation import TunedModel, video_names

@@ -18,11 +18,11 @@ from vmc.data.video import read_frames
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluate import main as evaluate
 from vmc.evaluation import generation
-from vmc.evaluation.synthetic import BaseVideos, SyntheticRegularization
 from vmc.mini.world.test_set import TEST_SET
 from vmc.models.latent_diffusion import ImageAutoencoder
 from vmc.models.unet3d import UNet3D
 from vmc.training.hardware import Hardware
+from vmc.training.synthetic_regularization import BaseVideos, SyntheticRegularization
 from vmc.utils.errors import VmcError
 
 PAPER = ["a person doing other things", "a person in front of a computer"]

@@ -16,12 +16,12 @@ from typing import Any
 import pandas as pd
 
 from vmc.data.video import read_frames
-from vmc.reporting.answers import ANSWER_COLUMNS, ASKED, KEY_COLUMNS, MOTION, read_key
-from vmc.reporting.catalog import arm_name, arm_order
+from vmc.reporting.choice_answers import ANSWER_COLUMNS, ASKED, KEY_COLUMNS, MOTION, read_key
+from vmc.reporting.formatting import to_csv
 from vmc.reporting.gallery import render_page, shape_of, write_exemplar
-from vmc.reporting.loaded import FoundRun
-from vmc.reporting.results import Report
-from vmc.reporting.tables import to_csv
+from vmc.reporting.loaded_runs import FoundRun
+from vmc.reporting.report import Report
+from vmc.reporting.table_layouts import arm_name, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 from vmc.utils.randomness import derive_seed

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from vmc.config.command import compose
 from vmc.config.run_config import choose_runs
-from vmc.runs.scaled import name_of_runs, read_runs
+from vmc.training.merging import name_of_runs, read_runs
 from vmc.utils.errors import VmcError
 
 NAMES = ("a", "deep/b c=1,5 (x).y", "it's", "c:2")

@@ -1,10 +1,8 @@
-"""What is done to the layers of a denoiser from outside: they are compiled one by one, and their activations are
-computed again in the backward pass in place of being kept (less memory, more time, equal gradients).
+"""Activation checkpointing: activations of a denoiser's layers are computed again in the backward pass, not kept (less
+memory, more time, equal gradients); and which layers have to be for a step to fit.
 """
 
 import functools
-import logging
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -13,10 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.utils.checkpoint import checkpoint
-
-from vmc.utils.files import cache_root
-
-log = logging.getLogger(__name__)
 
 # Modules are wrapped from outside: diffusers' 3D UNet refuses `enable_gradient_checkpointing()`, and its blocks ignore
 # the flag.
@@ -114,19 +108,3 @@ def choose_layers(held: Sequence[int], *, kept: int, room: int) -> list[int]:
         chosen.append(number)
         kept -= held[number]
     return chosen
-
-
-def compile_layers(layers: Sequence[Any]) -> None:
-    """Compile modules (`VideoModel.compiled`), for one shape at a time; the kernels are cached on disk. To be called
-    before `checkpoint_activations`, so that the recomputation is compiled, too.
-    """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
-    # Layers of one class share their code, whose cache has an entry for each width and each shape of inputs: with and
-    # without gradients, for clips and for batches of videos. Beyond the limit a layer would not be compiled at all.
-    import torch._dynamo.config as dynamo  # takes seconds to import
-
-    dynamo.recompile_limit = max(dynamo.recompile_limit, 4 * len(layers))
-    dynamo.accumulated_recompile_limit = max(dynamo.accumulated_recompile_limit, 8 * len(layers))
-    for layer in layers:
-        layer.forward = torch.compile(layer.forward, dynamic=False)
-    log.info("%d layers are compiled as they are first used, which takes minutes", len(layers))

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.statistics import Interval, crossed_interval
-from vmc.reporting.catalog import arm_name, arm_order
 from vmc.reporting.figures.common import MUTED, Drawn, arm_styles, draw_intervals
-from vmc.reporting.loaded import one_line
-from vmc.reporting.results import Report
-from vmc.reporting.tables import NOTHING, format_interval, format_number, to_csv
+from vmc.reporting.formatting import NOTHING, format_interval, format_number, to_csv
+from vmc.reporting.loaded_runs import one_line
+from vmc.reporting.report import Report
+from vmc.reporting.table_layouts import arm_name, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.tables import TextTable
 

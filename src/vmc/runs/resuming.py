@@ -1,0 +1,40 @@
+"""Whether a run is done, and which settings may differ when it is resumed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Keys that may differ when a run is continued: how long and where it runs, what it writes on the way, and paths of
+# folders. `rates` are the stack's defaults: the run's own learning rates are in `optimizer` and `token`.
+FREE_KEYS = (
+    *("steps", "logger", "trainer", "evaluate_every", "checkpoint_every", "weights_dtype"),
+    *("output", "cache", "rates", "search", "inflation"),
+)
+LEARNED = {"trainer": "clip_norm"}  # what a free key holds that decides what is learned, and may not differ
+NO_TRAINING = "no training"
+COMPLETE = ("appearance", NO_TRAINING)  # reasons for which a run is finished, whatever its number of steps
+
+
+def is_done(state: Mapping[str, Any], steps: int) -> bool:
+    """Whether a run in this state is complete for a number of steps."""
+    if state.get("status") != "finished" or not isinstance(steps, int):
+        return False
+    return state["step"] >= steps or state["reason"] in COMPLETE
+
+
+def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str] = FREE_KEYS) -> list[str]:
+    """Dotted names of config keys that differ, except the outermost keys in `free`, of which only `LEARNED` counts.
+
+    A missing key equals null, so that a key can be added which configs of earlier versions lack.
+    """
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return [] if one == other else [prefix]
+    found = []
+    for key in {**one, **other}:
+        first, second, name = one.get(key), other.get(key), f"{prefix}.{key}".strip(".")
+        if not prefix and key in free:
+            learned = LEARNED.get(key)
+            if not (isinstance(first, Mapping) and isinstance(second, Mapping) and learned in first.keys() & second):
+                continue
+            first, second, name = first[learned], second[learned], f"{name}.{learned}"
+        found += differing_keys(first, second, name)
+    return found
