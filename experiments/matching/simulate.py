@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
+from vmc.metrics.equal_appearance import Trajectory, lowest_common, resample_trajectories
 from vmc.metrics.statistics import Resampled, intervals_of, paired_differences
 
 # Deviations of appearance between subjects, between the videos of one, and of a video from evaluation to evaluation:

@@ -72,7 +72,7 @@ def check_dashboard(config: DictConfig) -> None:
 
 def with_place_of(runs: list[Any], logger: DictConfig) -> DictConfig:
     """The logger with the project and the group of the runs, where it names none and they agree."""
-    from vmc.runs.mirror import place_of
+    from vmc.runs.wandb_mirror import place_of
 
     place = place_of([run.config for run in runs])
     # A name of somebody's run is text: nothing in it is looked up.

@@ -6,8 +6,9 @@ from omegaconf import OmegaConf
 
 from vmc.config.checks import check_config
 from vmc.config.command import quote_free_text
-from vmc.config.folders import config_folder, safe_name
+from vmc.config.folders import config_folder
 from vmc.utils.errors import VmcError
+from vmc.utils.files import safe_name
 
 NAMED = [
     "josé",

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmc.metrics.matching import Trajectory
+from vmc.metrics.equal_appearance import Crossing, Trajectory, find_crossing, interpolate_values
 from vmc.metrics.statistics import intervals_of_values
-from vmc.reporting.results import Crossing, find_crossing, interpolate_values
 from vmc.utils.errors import VmcError
 
 APPEARANCES = {0: 0.30, 500: 0.28, 1000: 0.24, 1500: 0.27, 2000: 0.20}

@@ -14,7 +14,7 @@ from vmc.reporting.figures.curves import figure7
 from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report
 from vmc.reporting.writing import write_report
-from vmc.runs.mirror import WandbMirror
+from vmc.runs.wandb_mirror import WandbMirror
 from vmc.tools.planned_run import PlannedRun, networks
 from vmc.train import main
 from vmc.utils.errors import VmcError

@@ -11,7 +11,7 @@ from vmc.report import with_place_of
 from vmc.reporting import dashboard
 from vmc.reporting.dashboard import build_dashboard, save_dashboard
 from vmc.reporting.reading import find_runs
-from vmc.runs.mirror import numbers
+from vmc.runs.wandb_mirror import numbers
 from vmc.utils.errors import VmcError
 
 

@@ -14,8 +14,8 @@ import pytest
 import wandb
 
 from vmc.reporting.dashboard import save_dashboard
-from vmc.runs import mirror as mirrors
-from vmc.runs.mirror import WandbMirror, call_within
+from vmc.runs import wandb_mirror as mirrors
+from vmc.runs.wandb_mirror import WandbMirror, call_within
 from vmc.utils.errors import VmcError
 
 CONFIG = {"arm": "method", "motion": {"name": "shaking_hand"}, "seed": 0, "stack_name": "mini"}
@@ -114,7 +114,7 @@ def test_a_server_that_does_not_answer_leaves_the_run_offline(server, mood, told
 SCRIPT = """
 import logging, os, sys
 from pathlib import Path
-from vmc.runs.mirror import WandbMirror
+from vmc.runs.wandb_mirror import WandbMirror
 logging.getLogger("vmc").addHandler(logging.StreamHandler(sys.stdout))  # asyncio's own warnings would cut a line in two
 mirror = WandbMirror(patience={patience})
 mirror.start(folder=Path("run"), config={config})

@@ -8,7 +8,7 @@ from wandb.sdk import wandb_setup
 from vmc.evaluation import score as evaluations
 from vmc.metrics.scores import MEASURES
 from vmc.runs.folder import RunFolder, read_state
-from vmc.runs.mirror import numbers
+from vmc.runs.wandb_mirror import numbers
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_run_finishes_without_the_process_of_wandb(train, logged, monkeypatch,
     monkeypatch.setattr(RunFolder, "append", append_and_kill)
     run = train("logger=wandb")
     assert (read_state(run.path)["status"], read_state(run.path)["step"]) == ("finished", 3)
-    (said,) = (record.message for record in caplog.records if record.name == "vmc.runs.mirror")
+    (said,) = (record.message for record in caplog.records if record.name == "vmc.runs.wandb_mirror")
     assert said.startswith("W&B fails (") and "the run goes on without it; later, wandb sync" in said
     monkeypatch.setattr(RunFolder, "append", append)
     after = train("logger=wandb", output=tmp_path / "after")

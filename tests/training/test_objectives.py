@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vmc.runs.mirror import NoMirror
+from vmc.runs.wandb_mirror import NoMirror
 from vmc.train import main
 from vmc.utils.errors import VmcError
 

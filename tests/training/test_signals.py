@@ -9,7 +9,7 @@ import pytest
 from lightning_fabric.plugins.environments import LightningEnvironment
 
 from vmc.runs.folder import RunFolder, read_state
-from vmc.runs.mirror import NoMirror
+from vmc.runs.wandb_mirror import NoMirror
 from vmc.train import main
 from vmc.training.hardware import Hardware
 from vmc.training.signals import STOPPING, StopOnSignal

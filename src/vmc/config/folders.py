@@ -5,7 +5,6 @@ A user's own folder, with the same groups as the one that ships (`objective/mine
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vmc.utils.errors import VmcError
+from vmc.utils.files import LONGEST_NAME, safe_name
 
 
 def config_folder() -> Path:
@@ -71,7 +71,6 @@ def find_sweep(arguments: Sequence[str]) -> list[str]:
 
 
 MULTIRUN = ("-m", "--multirun")
-LONGEST = 100  # bytes of a name; a file system allows 255, and temporary names are longer
 SPACING = 2.0
 """Factor between neighbours in a search for rates."""
 
@@ -81,16 +80,7 @@ def check_name(key: str, name: Any) -> None:
     text = str(name)
     if not text or text != safe_name(text, keep="@=+~,() '&!#$%;[]{}"):
         offered = safe_name(text) or "another"
-        raise VmcError(f"{key} is {text[:LONGEST]!r}, which cannot name a folder; write {key}={offered}")
-
-
-def safe_name(text: str, *, keep: str = "@") -> str:
-    """The text as the name of a folder: only letters, digits, `._-` and the characters in `keep`; may be empty."""
-    known = unicodedata.normalize("NFC", text)
-    name = re.sub(rf"[^\w.\-{re.escape(keep)}]+", "_", known).lstrip("._ ").rstrip(". ")
-    while len(name.encode()) > LONGEST:
-        name = name[:-1]
-    return name
+        raise VmcError(f"{key} is {text[:LONGEST_NAME]!r}, which cannot name a folder; write {key}={offered}")
 
 
 def around(rate: float) -> str:
@@ -99,16 +89,15 @@ def around(rate: float) -> str:
 
 
 def name_of_clips(*, _root_: DictConfig) -> str:
-    """The default name of a motion: that of its folder of clips, or of its class in a data set of many."""
+    """The default name of a motion, in configs `${name_of_clips:}`."""
+    from vmc.data.motion import default_name  # imports torch
 
     def said(key: str) -> str:
         value = OmegaConf.select(_root_, key, throw_on_missing=False)
         return value if isinstance(value, str) and value != "???" else ""
 
-    if said("data.source._target_").endswith(".Jester") or not said("data.path"):
-        return safe_name(said("motion.label")).lower() or "custom"
-    place = Path(said("data.path")).absolute()
-    return safe_name(place.stem if 1 < len(place.suffix) <= 5 else place.name) or "custom"
+    of_many = said("data.source._target_").endswith(".Jester")
+    return default_name(path="" if of_many else said("data.path"), label=said("motion.label"))
 
 
 OmegaConf.register_new_resolver("around", around, replace=True)

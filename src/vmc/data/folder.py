@@ -1,32 +1,28 @@
 """Clips of a folder: which files are clips, and their captions from a table or from text files beside them."""
 
 import logging
-import unicodedata
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
+from vmc.data.captions import TABLE, caption_file, caption_name, index_of, meant_by, read_caption, table_rows
 from vmc.data.checks import check_path, explain_permissions, frame_numbers
 from vmc.data.clips import Clip, Role
 from vmc.data.frames import resize_and_crop
 from vmc.data.images import IMAGE_SUFFIXES, count_images
 from vmc.data.video import VIDEO_SUFFIXES, frame_times, is_visible, natural_order, read_frames
 from vmc.utils.errors import VmcError
-from vmc.utils.text_files import check_characters, read_table, read_text
 
 logger = logging.getLogger(__name__)
 
-TABLE = "captions.csv"
 STILLS = "metrics.subject_similarity.stills.path"
 MAX_ENTRIES, MAX_DEPTH = 200_000, 30
 """Limits on the entries of a folder; one with more is a whole disk."""
 _SYSTEM = {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
 """Folders and files that storage boxes and operating systems add."""
-_SUFFIXES = VIDEO_SUFFIXES + IMAGE_SUFFIXES
 _SHOWN = 5
 
 
@@ -111,7 +107,7 @@ def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, rol
     for file, caption in zip(files, captions, strict=True):
         if caption is None:
             remedy = f"set {_CAPTION_KEYS[role]}, " if role in _CAPTION_KEYS else ""
-            remedy += f"add a row to {file.parent / TABLE} or write {file.parent / _caption_name(file)}"
+            remedy += f"add a row to {file.parent / TABLE} or write {file.parent / caption_name(file)}"
             raise VmcError(f"clip {file} has no caption: {remedy}")
         clips.append(Clip(path=file, caption=caption, role=role))
     return clips
@@ -140,26 +136,26 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
     the setting of the path. A VmcError if there are no clips, or captions that cannot be read or belong to no clip.
     """
     found = _scan(path, key=key) if path.is_dir() else {}
-    names = _index([*found, *(file for files in found.values() for kind in files for file in kind)])
-    rows = [row for folder in found for row in _read_captions(folder, names)] if caption is None else []
+    names = index_of([*found, *(file for files in found.values() for kind in files for file in kind)])
+    rows = [row for folder in found for row in table_rows(folder, names)] if caption is None else []
     named = {clip for _, clip, _ in rows}
     if caption is None:
-        named |= {image for files in found.values() for image in files.images if _caption_file(image, names)}
+        named |= {image for files in found.values() for image in files.images if caption_file(image, names)}
     clips = _choose(path, found, key=key, stills=stills, named=named) if found else [path]
     used = {*clips}
     if wrong := [(table, clip.name) for table, clip, _ in rows if clip not in used]:
         raise VmcError(f"{wrong[0][0]} names {wrong[0][1]!r}, which is no clip: correct or remove that row")
     if caption is None and clips == [path]:
-        names = {**names, **_index(path.parent.iterdir())}
-        rows += _read_captions(path.parent, names, deeper=False)
-    texts = [_caption_file(clip, names) for clip in clips]
-    beside = {*texts, *(table for folder in found for table in _meant(names, folder, TABLE))}
+        names = {**names, **index_of(path.parent.iterdir())}
+        rows += table_rows(path.parent, names, deeper=False)
+    texts = [caption_file(clip, names) for clip in clips]
+    beside = {*texts, *(table for folder in found for table in meant_by(names, folder, TABLE))}
     logger.info(f"{key}: {_summary(path, found, clips, beside) if found else f'1 clip, {path}'}")
     if caption is not None:
         return clips, [caption] * len(clips)
     captions = {clip: text for _, clip, text in rows if text}  # of two tables, the nearer one counts
     pairs = zip(clips, texts, strict=True)
-    return clips, [captions.get(clip) or (_read_caption(file) if file else None) for clip, file in pairs]
+    return clips, [read_caption(captions.get(clip), file) for clip, file in pairs]
 
 
 class _Files(NamedTuple):
@@ -256,73 +252,3 @@ def _summary(path: Path, found: Mapping[Path, _Files], clips: Collection[Path], 
 
 def _count(things: Collection[Path], name: str) -> str:
     return f"{len(things)} {name}{'s' * (len(things) != 1)}"
-
-
-_Index = Mapping[str, list[Path]]
-"""Paths by how people may write them: in another case or Unicode form, or without the suffix."""
-
-
-def _index(paths: Iterable[Path]) -> _Index:
-    index = defaultdict(list)
-    for path in paths:
-        for name in {path, path.with_suffix("")} if path.suffix.lower() in _SUFFIXES else {path}:
-            index[_plain(name)].append(path)
-    return index
-
-
-def _meant(index: _Index, folder: Path, name: str) -> list[Path]:
-    """The paths in a folder that a name, with slashes of either kind, may mean; one if it is clear."""
-    wanted = folder / name.replace("\\", "/")
-    alike = index.get(_plain(wanted), []) if wanted != folder else []
-    return [path for path in alike if path == wanted] or sorted(alike)
-
-
-def _plain(path: Path) -> str:
-    return unicodedata.normalize("NFC", str(path)).casefold()
-
-
-def _read_captions(folder: Path, index: _Index, *, deeper: bool = True) -> list[tuple[Path, Path, str]]:
-    """The rows of a folder's table, if it has one: table, clip and caption. A VmcError if the table lacks a column, or
-    names what is missing, ambiguous, no clip, or named twice.
-    """
-    table = next(iter(_meant(index, folder, TABLE)), None)
-    if table is None:
-        return []
-    columns, rows = read_table(table, wanted=("file", "caption"))
-    if not {"file", "caption"} <= set(columns):
-        raise VmcError(f"{table} has the columns {', '.join(columns) or 'none'}: its first line must be file,caption")
-    captions: dict[Path, str] = {}
-    for row in rows:
-        name, meant = row["file"], _meant(index, folder, row["file"])
-        if row[""]:
-            raise VmcError(f"{table} has too many columns for {name!r}: quote captions that hold commas")
-        if not deeper and len(PurePosixPath(name.replace("\\", "/")).parts) > 1:
-            continue
-        if not meant:
-            raise VmcError(f"{table} names {name!r}, which is not in {folder}: correct or remove that row")
-        if len(meant) > 1:
-            several = " or ".join(path.name for path in meant)
-            raise VmcError(f"{table} names {name!r}, which may be {several}: write the name as it is, with its suffix")
-        clip = meant[0]
-        if clip in captions:
-            raise VmcError(f"{table} names {name!r} twice: remove one of the rows")
-        if not clip.is_dir() and clip.suffix.lower() not in _SUFFIXES:
-            raise VmcError(f"{table} names {name!r}, which is no video or image that is read: convert it to mp4 or png")
-        captions[clip] = " ".join(row["caption"].split())
-    return [(table, clip, caption) for clip, caption in captions.items()]
-
-
-def _caption_name(clip: Path) -> str:
-    """The name of a clip's text file; dots in a folder's name are no suffix."""
-    return f"{clip.name if clip.is_dir() else clip.stem}.txt"
-
-
-def _caption_file(clip: Path, index: _Index) -> Path | None:
-    meant = _meant(index, clip.parent, _caption_name(clip))
-    return meant[0] if len(meant) == 1 else None
-
-
-def _read_caption(file: Path) -> str | None:
-    caption = " ".join(read_text(file).split())
-    check_characters(caption, where=str(file))
-    return caption or None

@@ -10,6 +10,15 @@ from vmc.data.frames import ClipTransform, Start
 from vmc.data.prompts import prompt_of
 from vmc.data.video import FOLDER_RATE
 from vmc.utils.errors import VmcError
+from vmc.utils.files import safe_name
+
+
+def default_name(*, path: str, label: str) -> str:
+    """The name of a motion that was given none: that of its folder of clips, or of its class where `path` is empty."""
+    if not path:
+        return safe_name(label).lower() or "custom"
+    place = Path(path).absolute()
+    return safe_name(place.stem if 1 < len(place.suffix) <= 5 else place.name) or "custom"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmc.data.captions import fill
@@ -182,3 +182,9 @@ def prompt_of(caption: str | None) -> str:
     said = caption.strip().rstrip(".")
     person = re.search(_PERSON, said.partition("{token}")[0])
     return f"{said[: person.start()]}{{subject}}{said[person.end() :]}." if person else f"{{subject}}, {said}."
+
+
+def ask_known(prompt: Prompt, template: str) -> Prompt:
+    """The prompt that asks its subject for a motion which the base model knows, `template` with `{subject}`."""
+    text = template.replace("{subject}", prompt.subject or "a person")
+    return replace(prompt, text=text, language=text)

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vmc.data.prompts import Prompt, check_test_set, evenly
+from vmc.data.prompts import Prompt, ask_known, check_test_set, evenly
 from vmc.data.video import write_video
 from vmc.evaluation.generation import TunedModel, VideoGenerator, find_sources
 from vmc.evaluation.score import (
@@ -28,8 +28,8 @@ from vmc.evaluation.score import (
 from vmc.evaluation.score_files import SCORES, SUMMARY, table_rows
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import RunFolder
-from vmc.runs.mirror import EVALUATION, Mirror
 from vmc.runs.resuming import NO_TRAINING
+from vmc.runs.wandb_mirror import EVALUATION, Mirror
 from vmc.training.experiment import Experiment, gather_clips
 from vmc.training.merging import Weights
 from vmc.training.signals import StopOnSignal, run_to_end
@@ -94,8 +94,7 @@ class Controls:
         make, jobs = self._by_model(weights), []
         chosen = [self.experiment.prompts[place] for place in evenly(len(self.experiment.prompts), each)]
         for gesture, template in known.items():
-            texts = [template.replace("{subject}", prompt.subject or "a person") for prompt in chosen]
-            prompts = [replace(prompt, text=text, language=text) for prompt, text in zip(chosen, texts, strict=True)]
+            prompts = [ask_known(prompt, template) for prompt in chosen]
             own = folder / gesture.lower().replace(" ", "_")
             evaluation = self._evaluation(prompts, gesture, copying=False)
             jobs.append(EvaluationJob(folder=own, evaluation=evaluation, make=make, step=step))

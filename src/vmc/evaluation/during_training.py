@@ -16,7 +16,7 @@ from vmc.evaluation.generation import Sources, VideoGenerator, find_sources
 from vmc.evaluation.score import Interrupted, Ranks, build_evaluation, summary_lines, take_until, write_sheet
 from vmc.evaluation.score_files import SCORES, SUMMARY, read_summary
 from vmc.runs.folder import RunFolder
-from vmc.runs.mirror import Mirror
+from vmc.runs.wandb_mirror import Mirror
 from vmc.training.callbacks import StepCallback
 from vmc.training.encoders import Encoders
 from vmc.training.experiment import Experiment

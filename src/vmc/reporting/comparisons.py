@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vmc.metrics.columns import Measure, united
-from vmc.metrics.matching import Trajectory, lowest_common, resample_trajectories
+from vmc.metrics.equal_appearance import Trajectory, lowest_common, resample_trajectories
 from vmc.metrics.statistics import (
     LEVEL,
     Array,

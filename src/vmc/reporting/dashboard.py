@@ -6,7 +6,7 @@ from typing import Any
 
 from vmc.metrics.columns import Measure
 from vmc.metrics.scores import MEASURES
-from vmc.runs.mirror import EVALUATION, VIDEOS
+from vmc.runs.wandb_mirror import EVALUATION, VIDEOS
 from vmc.utils.errors import VmcError
 
 NAME = "Motion customization"

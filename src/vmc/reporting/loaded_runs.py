@@ -18,7 +18,7 @@ from vmc.data.video import VIDEO_SUFFIXES, read_frames
 from vmc.evaluation.score_files import SCORES, table_rows
 from vmc.metrics.columns import measures_of, united
 from vmc.metrics.copying import COPY_THRESHOLD
-from vmc.metrics.matching import Trajectory
+from vmc.metrics.equal_appearance import Trajectory
 from vmc.metrics.scores import columns_of, read_scores, values_of_run
 from vmc.metrics.statistics import Run
 from vmc.utils.errors import VmcError

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from vmc.runs.folder import RunFolder
-from vmc.runs.mirror import Mirror
+from vmc.runs.wandb_mirror import Mirror
 from vmc.training.module import MotionModule
 from vmc.utils.errors import VmcError
 

@@ -20,7 +20,7 @@ from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
 from vmc.runs.clips import CLIP_SHEET, check_clips, clip_rows, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
-from vmc.runs.mirror import Mirror, NoMirror
+from vmc.runs.wandb_mirror import Mirror, NoMirror
 from vmc.training import optimizers
 from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
 from vmc.training.callbacks import LossLog

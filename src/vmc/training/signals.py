@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytorch_lightning as pl
 
 from vmc.runs.folder import RunFolder
-from vmc.runs.mirror import Mirror
+from vmc.runs.wandb_mirror import Mirror
 from vmc.utils.processes import handle_signals
 
 STOPPING = b"stopping after the step or the videos in hand; the same signal again stops at once\n"

@@ -17,6 +17,7 @@ import re
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 from vmc.utils.errors import UnwritableError, VmcError, causes
 
 DAY = 86400.0
+LONGEST_NAME = 100  # bytes of `safe_name`; a file system allows 255, and temporary names are longer
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.EFBIG)
@@ -224,3 +226,12 @@ def _is_of(name: object, path: Path) -> bool:
         return True
     named = Path(os.fsdecode(name)).absolute()
     return path.absolute().is_relative_to(named) or named.is_relative_to(path.absolute().parent)
+
+
+def safe_name(text: str, *, keep: str = "@") -> str:
+    """The text as the name of a folder: only letters, digits, `._-` and the characters in `keep`; may be empty."""
+    known = unicodedata.normalize("NFC", text)
+    name = re.sub(rf"[^\w.\-{re.escape(keep)}]+", "_", known).lstrip("._ ").rstrip(". ")
+    while len(name.encode()) > LONGEST_NAME:
+        name = name[:-1]
+    return name

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from vmc.metrics.columns import Measure, united
-from vmc.metrics.matching import Trajectory, resample_trajectories
+from vmc.metrics.equal_appearance import Trajectory, resample_trajectories
 from vmc.metrics.scores import MEASURES
 from vmc.metrics.statistics import ONE_MODEL, Interval, Resampled, intervals_of_runs, shares_of
 from vmc.reporting.figures.common import (

@@ -11,7 +11,7 @@ import wandb
 from vmc.data.video import write_video
 from vmc.evaluation.score import summarize
 from vmc.evaluation.score_files import write_scores_and_summary
-from vmc.runs.mirror import WandbMirror, numbers, place_of
+from vmc.runs.wandb_mirror import WandbMirror, numbers, place_of
 from vmc.utils.errors import VmcError
 
 CONFIG = {"arm": "reg_none", "motion": {"name": "shaking_hand"}, "seed": 2, "stack_name": "mini"}

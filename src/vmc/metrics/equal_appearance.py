@@ -8,6 +8,7 @@ it; they may rise and fall. All of this is done again in every resample of the s
 Axes: R resamples, K evaluations, I intervals between them, U videos, N subjects, V metrics, G appearance scores.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -232,3 +233,64 @@ def lowest_common(one: Fit, other: Fit, *, threshold: float | None) -> Array:
     """scores_R at which two runs are compared: the threshold where both reach it, else the higher of their lowest."""
     lowest_R = np.maximum(one.last_R, other.last_R)
     return lowest_R if threshold is None else np.maximum(lowest_R, threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """Where a run's appearance, fitted over all of its evaluations, has fallen to the threshold."""
+
+    reached: bool  # whether it has; if not, both steps are the last evaluation's
+    before: int  # step of the evaluation before it
+    after: int  # step of the next one
+    weight: float  # share of `after` in what is interpolated, 0..1; `before` has the rest
+    appearance: float  # score of the run there: the threshold, or that of the last evaluation
+
+    @property
+    def step(self) -> float:
+        """The step of the crossing."""
+        return self.before + self.weight * (self.after - self.before)
+
+
+def find_crossing(trajectory: Trajectory, *, threshold: float | None, name: str = "the run") -> Crossing:
+    """Find where the fit has fallen to the threshold; the last evaluation where it has not, or there is none.
+
+    A VmcError where none lies above the threshold before those at or below it, or the threshold is not finite.
+    """
+    if threshold is not None and not math.isfinite(threshold):
+        raise VmcError(f"stop.appearance is {threshold}; it must be a number to match arms at")
+    steps_K, fit = trajectory.steps_K, trajectory.fit
+    if threshold is None or fit.last_R[0] > threshold:
+        last, appearance = int(steps_K[-1]), float(trajectory.appearance_K[-1])
+        return Crossing(reached=False, before=last, after=last, weight=1.0, appearance=appearance)
+    first, step = float(fit.first_R[0]), int(steps_K[0])
+    if first <= threshold:
+        raise VmcError(
+            f"the base model of {name} starts at an appearance of {first:.4f}, not above stop.appearance ="
+            f" {threshold:.4f}; lower stop.appearance, or use prompts and metrics that belong to this base model"
+            if step == 0
+            else f"{name} has no evaluation above stop.appearance = {threshold:.4f} before step {step} ({first:.4f});"
+            " evaluate it at step 0 too"
+        )
+    interval_RG, weight_RG = place_between(fit.steps_at(np.full((1, 1), threshold)), steps_K)
+    before, after = (int(steps_K[interval_RG[0, 0] + end]) for end in (0, 1))
+    return Crossing(reached=True, before=before, after=after, weight=float(weight_RG[0, 0]), appearance=threshold)
+
+
+def interpolate_values(values: Mapping[int, pd.DataFrame], crossing: Crossing) -> pd.DataFrame:
+    """Interpolate every video's values at the crossing, in the form of `vmc.metrics.scores.values_of_run`.
+
+    Each video is interpolated between the two evaluations, so that their mean is the interpolated mean and intervals
+    see how videos differ. A video that has a value in one of the two alone (invalid in the other) has none here, and
+    one that only one of them has is left out. A VmcError where an evaluation is missing, or they have no common video.
+    """
+    if missing := sorted({crossing.before, crossing.after} - values.keys()):
+        raise VmcError(f"there are no scores of step {missing[0]}, beside the crossing; evaluate the run at that step")
+    before, after = (values[step].set_index(KEYS) for step in (crossing.before, crossing.after))
+    old, new = before.align(after, join="inner")
+    if old.empty:
+        raise VmcError(
+            f"the evaluations of steps {crossing.before} and {crossing.after} have {len(before)} and {len(after)}"
+            " videos, 0 in common; evaluate both on the same prompts and seeds"
+        )
+    table = new if crossing.before == crossing.after else old + crossing.weight * (new - old)
+    return table.dropna(axis="columns", how="all").reset_index().sort_values(KEYS, ignore_index=True)

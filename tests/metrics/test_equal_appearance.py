@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from vmc.metrics.matching import Fit, fit_falling, lowest_common, resample_trajectories
+from vmc.metrics.equal_appearance import Fit, fit_falling, lowest_common, resample_trajectories
 from vmc.metrics.statistics import intervals_of, intervals_of_values
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "matching" / "simulate.py"
