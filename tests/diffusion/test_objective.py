@@ -4,15 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from vmc.diffusion.objective import (
-    AppearanceDebiased,
-    Context,
-    Denoising,
-    clip_losses,
-    denoising_loss,
-    weighted_loss,
-)
+from vmc.diffusion.objective import AppearanceDebiased, Context, Denoising, clip_losses, denoising_loss
 from vmc.diffusion.process import FlowMatching
+from vmc.training.module import weighted_loss
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 

@@ -1,5 +1,4 @@
-"""The losses that training minimizes: the denoising objective (paper, Eq. 1), alternatives to it, and the sum over
-exemplars and regularization clips (Eq. 3).
+"""The losses of each clip that training minimizes: the denoising objective (paper, Eq. 1) and alternatives to it.
 
 An objective is a subclass of `Objective` and a YAML in `conf/objective`.
 
@@ -128,12 +127,3 @@ def clip_losses(losses: Losses, *, clips: int) -> tuple[Tensor, dict[str, Tensor
         shapes = ", ".join(str(tuple(part.shape)) for part in parts) or "none"
         raise VmcError(f"objective returns losses of shape {shapes}; it must return one of each clip, ({clips},)")
     return sum(parts[1:], parts[0]), named
-
-
-def weighted_loss(losses_B: Tensor, weights_B: Tensor, draws: int) -> Tensor:
-    """Eq. 3 over a batch of `draws` draws.
-
-    `paired`: a draw is an exemplar (weight 1) and a regularization clip (weight lambda), so this is mean(L_m) + lambda
-    * mean(L_r). `union`: a draw is one clip of either kind with weight 1, so this is the mean.
-    """
-    return torch.dot(losses_B, weights_B) / draws

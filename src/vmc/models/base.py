@@ -7,7 +7,6 @@ Axes: B videos, C latent or color channels, F frames, H and W, M = 2 posterior m
 """
 
 import json
-import logging
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,12 +30,10 @@ from vmc.models.parameters import Groups
 from vmc.models.token import MotionToken, merge_row
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import atomic_folder, fingerprint
-from vmc.utils.tensor_files import shapes_of
 
 if TYPE_CHECKING:
     from vmc.models.text import TextEncoder
 
-log = logging.getLogger(__name__)
 
 WITHOUT_WEIGHTS = {"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"}
 """Parts that every pipeline has beside its networks, and their config files; a network's is `config.json`."""
@@ -324,28 +321,7 @@ class VideoModel(ABC):
 
     def open(self, part: str, dtype: torch.dtype) -> Any:
         """Load a part in `dtype`, frozen, in eval mode; a missing or misshaped tensor is an error, never random."""
-        folder, kind = self.place(part), self.network(part)
-        # If there are no safetensors, diffusers would look for them and log an error before it opens the `.bin`.
-        safe = None if any(folder.glob("*.safetensors")) else False
-        try:
-            with loading.quiet_loading():
-                module, found = kind.from_pretrained(
-                    folder, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
-                )
-        except Exception as error:  # the libraries raise errors of many kinds
-            problem = loading.find_problem(folder, kind)
-            problem = problem or f"{folder} does not load as {kind.__name__}: {first_line(error)}"
-            raise VmcError(f"{problem}; {self.remedy}") from error
-        unexpected = map(str, found.get("unexpected_keys") or ())
-        unknown = sorted(name for name in unexpected if not loading.is_position_ids(name))
-        unfit = any(found.get(key) for key in ("missing_keys", "mismatched_keys", "error_msgs"))
-        if unfit or (self.strict and unknown):
-            problem = loading.find_problem(folder, kind, shapes_of(module.state_dict()))
-            raise VmcError(f"{problem or f'{folder} does not fit {kind.__name__}'}; {self.remedy}")
-        if unknown:
-            log.warning("%s holds %d tensors that are not used, the first %s", folder, len(unknown), unknown[0])
-        loading.cast(module, dtype)  # not every file is loaded in the dtype asked for
-        return module.requires_grad_(False).eval()
+        return loading.load_network(self.place(part), self.network(part), dtype, strict=self.strict, remedy=self.remedy)
 
 
 def families() -> dict[str, type[VideoModel]]:

@@ -1,9 +1,10 @@
-"""A pipeline's folder: downloading it, finding and diagnosing its weight files, and casting networks.
+"""A pipeline's folder: downloading it, loading its networks, diagnosing its weight files, and casting.
 
 The errors of the libraries that load them are meant for programmers, or leave out what is wrong with a file.
 """
 
 import json
+import logging
 import re
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from transformers.utils import logging as transformers_logging
 
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.tensor_files import Shapes, shapes_misfit, shapes_of
+
+log = logging.getLogger(__name__)
 
 _STEMS = {"text_encoder": r"(pytorch_)?model"}
 _CUT_OFF = ("incomplete metadata", "header too small", "invalid header length")
@@ -149,6 +152,38 @@ def _unreadable(file: Path, error: Exception) -> str:
     if not start or (any(words in str(error) for words in _CUT_OFF) if is_tensors else start == b"PK"):
         return f"it is truncated, at {file.stat().st_size:,} bytes"
     return f"it is damaged, or no file of {'safetensors' if is_tensors else 'PyTorch with tensors alone'}"
+
+
+def load_network(folder: Path, kind: Any, dtype: torch.dtype, *, strict: bool, remedy: str) -> Any:
+    """Load a network in `dtype`, frozen, in eval mode; a missing or misshaped tensor is an error, never random.
+
+    Args:
+        folder: of the part, in the layout of diffusers or transformers.
+        kind: its class.
+        strict: whether a tensor that the class does not have is an error; else it is logged.
+        remedy: what to do about a damaged part, a clause for messages.
+    """
+    # If there are no safetensors, diffusers would look for them and log an error before it opens the `.bin`.
+    safe = None if any(folder.glob("*.safetensors")) else False
+    try:
+        with quiet_loading():
+            module, found = kind.from_pretrained(
+                folder, torch_dtype=dtype, output_loading_info=True, use_safetensors=safe
+            )
+    except Exception as error:  # the libraries raise errors of many kinds
+        problem = find_problem(folder, kind)
+        problem = problem or f"{folder} does not load as {kind.__name__}: {first_line(error)}"
+        raise VmcError(f"{problem}; {remedy}") from error
+    unexpected = map(str, found.get("unexpected_keys") or ())
+    unknown = sorted(name for name in unexpected if not is_position_ids(name))
+    unfit = any(found.get(key) for key in ("missing_keys", "mismatched_keys", "error_msgs"))
+    if unfit or (strict and unknown):
+        problem = find_problem(folder, kind, shapes_of(module.state_dict()))
+        raise VmcError(f"{problem or f'{folder} does not fit {kind.__name__}'}; {remedy}")
+    if unknown:
+        log.warning("%s holds %d tensors that are not used, the first %s", folder, len(unknown), unknown[0])
+    cast(module, dtype)  # not every file is loaded in the dtype asked for
+    return module.requires_grad_(False).eval()
 
 
 def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from vmc.runs.earlier_versions import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
-from vmc.runs.resuming import differing_keys
+from vmc.runs.resuming import differing_keys, other_config
 from vmc.utils.errors import UnwritableError, VmcError
 from vmc.utils.files import csv_text, explain_unwritable, is_leftover, sweep, write_json, write_text
 from vmc.utils.plain_yaml import read_yaml
@@ -151,12 +151,7 @@ class RunFolder:
         if different := self._differing():
             if self.left_nothing():
                 return {}
-            # Folders of clips with the same name are different motions, but have the same output by default.
-            choose = "choose another motion.name or output" if "data.path" in different else "choose another output"
-            raise VmcError(
-                f"output is {self.path}, which holds a run of a different config ({', '.join(different)} differ);"
-                f" {choose} or remove that folder"
-            )
+            raise other_config(self.path, different)
         return read_state(self.path)
 
     def begin(self, *, threads: int, world: int, step: int = 0, other_clips: str = "") -> None:

@@ -1,7 +1,10 @@
 """Whether a run is done, and which settings may differ when it is resumed."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from vmc.utils.errors import VmcError
 
 # Keys that may differ when a run is continued: how long and where it runs, what it writes on the way, and paths of
 # folders. `rates` are the stack's defaults: the run's own learning rates are in `optimizer` and `token`.
@@ -38,3 +41,13 @@ def differing_keys(one: Any, other: Any, prefix: str = "", *, free: Sequence[str
             first, second, name = first[learned], second[learned], f"{name}.{learned}"
         found += differing_keys(first, second, name)
     return found
+
+
+def other_config(path: Path, different: Sequence[str]) -> VmcError:
+    """The error for a run in `path` that cannot be resumed, because these keys of its config are `different`."""
+    # Folders of clips with the same name are different motions, but have the same output by default.
+    choose = "choose another motion.name or output" if "data.path" in different else "choose another output"
+    return VmcError(
+        f"output is {path}, which holds a run of a different config ({', '.join(different)} differ);"
+        f" {choose} or remove that folder"
+    )

@@ -67,8 +67,8 @@ class StepPlan:
         place, mixing = (self.seed, step, index), self.regularization
         # A still, or else clips of the motion with their regularization (paper, Sec. 3.2).
         if isinstance(self.subject, Subject) and self.stills:
-            share = torch.rand((), generator=generator(*place, "subject or motion")).item()
-            if step >= self.subject.start and share < self.subject.share:
+            drawn = torch.rand((), generator=generator(*place, "subject or motion")).item()
+            if self.subject.takes(step, drawn):
                 clip, variant = _clip_and_variant(self.stills, self.subject.versions, *place, "subject")
                 first = self.exemplars + self.others
                 return (Drawn(clip=first + clip, variant=variant, slot="subject", is_still=True),)

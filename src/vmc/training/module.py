@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses, weighted_loss
+from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import VideoModel
 from vmc.models.loading import cast
@@ -333,3 +333,12 @@ def tensors(batch: Batch) -> list[Tensor]:
     found: list[Tensor] = []
     batch.map(lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
     return found
+
+
+def weighted_loss(losses_B: Tensor, weights_B: Tensor, draws: int) -> Tensor:
+    """Eq. 3 over a batch of `draws` draws.
+
+    `paired`: a draw is an exemplar (weight 1) and a regularization clip (weight lambda), so this is mean(L_m) + lambda
+    * mean(L_r). `union`: a draw is one clip of either kind with weight 1, so this is the mean.
+    """
+    return torch.dot(losses_B, weights_B) / draws

@@ -70,6 +70,10 @@ class Subject:
         """Number of variants of a still."""
         return self.variants if self.augment or self.mirror else 1
 
+    def takes(self, step: int, drawn: float) -> bool:
+        """Whether a draw of a step, counted from 0, takes a still; `drawn` is uniform from 0 to 1."""
+        return step >= self.start and drawn < self.share
+
     def clips(self) -> list[Clip]:
         """The stills; a VmcError if there are none."""
         clips = self.source.stills(caption=self.caption)
