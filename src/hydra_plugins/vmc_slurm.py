@@ -10,12 +10,12 @@ from typing import Any
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 
-from vmc.config.sweep import job_state, wait_for_jobs
+from vmc.config.launchers import job_state, wait_for_jobs
 
 try:
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
-except ImportError:  # `vmc.config.sweep.check_launcher` says which extra is missing
+except ImportError:  # `vmc.config.launchers.check_launcher` says which extra is missing
     pass
 else:
 

@@ -25,7 +25,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vmc.config.checks import check_complete, check_config, check_overlays, resolved
 from vmc.config.command import Job, Task, print_error
 from vmc.config.folders import config_folders
-from vmc.config.sweep import WAITING, Arm, check_launcher, distinct, table_lines, write_table
+from vmc.config.launchers import check_launcher
+from vmc.config.sweep_arms import WAITING, Arm, distinct, table_lines, write_table
 from vmc.runs.folder import COMMAND, RunFolder, shown_state
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import PARENT, end_with_parent, environment, handle_signals, interrupt, run_module, take_place

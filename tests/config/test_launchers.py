@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.config import sweep
+from vmc.config import launchers
 from vmc.train import main
 
 SWEEP = ("-m", "hydra/launcher=slurm", "+ablation=params_none,params_kv")
@@ -28,7 +28,7 @@ def programs(tmp_path, monkeypatch):
 
 
 def test_a_launcher_that_is_not_installed_names_its_extra(entered, monkeypatch):
-    monkeypatch.setitem(sweep.PACKAGES, "slurm", "hydra_plugins.not_there")
+    monkeypatch.setitem(launchers.PACKAGES, "slurm", "hydra_plugins.not_there")
     status, said = entered(main, *SWEEP)
     assert (status, said.strip()) == (
         1,
@@ -57,7 +57,7 @@ def test_a_slurm_that_does_not_answer_is_a_sentence(entered, programs, answer):
 def test_one_controller_of_two_is_enough(programs):
     programs(sbatch="", srun="", squeue="")
     programs(scontrol="echo 'Slurmctld(primary) at one is DOWN'; echo 'Slurmctld(backup) at two is UP'; exit 1")
-    sweep.check_launcher("slurm")
+    launchers.check_launcher("slurm")
 
 
 def test_a_launcher_without_a_sweep_is_refused(entered):
@@ -85,7 +85,7 @@ def test_jobs_that_wait_or_run_are_waited_for(programs, tmp_path):
         return job == "7_0" or (job == "7_1" and len((tmp_path / "looks").read_text()) > 3)
 
     begin = time.monotonic()
-    assert sweep.wait_for_jobs(["7_0", "7_1", "7_2"], has_result, every=0.01, late=0.3) == {"7_2"}
+    assert launchers.wait_for_jobs(["7_0", "7_1", "7_2"], has_result, every=0.01, late=0.3) == {"7_2"}
     assert time.monotonic() - begin > 0.3
 
 

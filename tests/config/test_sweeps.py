@@ -245,7 +245,7 @@ def test_what_cannot_be_swept_is_said_before_any_training(arguments, words, ente
 
 @pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/joblib' is validated")
 def test_a_launcher_that_is_not_installed_names_its_extra(entered, settings, monkeypatch):
-    monkeypatch.setattr("vmc.config.sweep.find_spec", lambda name: None)
+    monkeypatch.setattr("vmc.config.launchers.find_spec", lambda name: None)
     status, said = entered(main, "-m", "hydra/launcher=joblib", "+ablation=params_kv,params_none", *settings)
     assert status == 1
     assert "pip install 'vmc[joblib]'" in said

@@ -14,7 +14,7 @@ from vmc.data.clips import Clip, readable
 from vmc.data.frames import log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.evaluation.during_training import Evaluations
+from vmc.evaluation.early_stopping import Evaluations
 from vmc.evaluation.score import check_evaluation
 from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset

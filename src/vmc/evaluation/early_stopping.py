@@ -1,4 +1,4 @@
-"""Evaluations during training: early stopping, when the appearance score has fallen to the threshold."""
+"""Evaluations during training, and early stopping when the appearance score has fallen to the threshold."""
 
 import json
 import logging
