@@ -61,6 +61,7 @@ def generate(config: DictConfig) -> None:
 
 def export(config: DictConfig, model: Any) -> None:
     """Write the pipeline with its card, unless an earlier export has the same weights, and upload it."""
+    from vmc.models.export import export_pipeline
     from vmc.tools.model_card import CARD, card_text, upload
 
     folder, weights = Path(config.export), model.weights
@@ -75,7 +76,7 @@ def export(config: DictConfig, model: Any) -> None:
             learned = {"merged": weights.runs}
         sampler = dict(config.sampler)
         page = card_text(model.base, fingerprint=model.fingerprint, sampler=sampler, name=config.push, **learned)
-        model.base.export(folder, denoiser=model.denoiser, text=model.encoder, card=page)
+        export_pipeline(model.base, folder, denoiser=model.denoiser, text=model.encoder, card=page)
         print(f"{folder}: a complete pipeline in the diffusers layout, described in {CARD}")
     if config.push:
         print(f"{upload(folder, config.push, private=config.private)}: uploaded")

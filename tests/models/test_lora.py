@@ -7,6 +7,7 @@ import torch
 from diffusers import UNet3DConditionModel
 from safetensors import safe_open
 
+from vmc.models.export import export_pipeline
 from vmc.models.lora import LoraSubset, merged
 from vmc.models.parameters import ParameterSubset
 from vmc.models.token import MotionToken
@@ -151,7 +152,7 @@ def test_merging_leaves_a_plain_model_alone(base):
 def test_the_exported_model_is_plain_and_draws_the_same(base, tmp_path):
     unet = base.denoiser()
     train_a_little(subset().select_trainable(unet, GROUPS))
-    base.export(tmp_path / "exported", denoiser=unet, text=base.text_encoder(MotionToken()), card="")
+    export_pipeline(base, tmp_path / "exported", denoiser=unet, text=base.text_encoder(MotionToken()), card="")
     assert not [file for file in (tmp_path / "exported").rglob("*.json") if str(base.path) in file.read_text()]
     exported = UNet3DConditionModel.from_pretrained(tmp_path / "exported", subfolder="unet")
     assert [name for name, _ in exported.named_parameters()] == [name for name, _ in base.denoiser().named_parameters()]

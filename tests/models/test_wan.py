@@ -12,6 +12,7 @@ from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Sampler, initial_noise
 from vmc.mini.makers.blank import write_blank
 from vmc.models.base import family_of
+from vmc.models.export import export_pipeline
 from vmc.models.loading import cast, quiet_loading
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
@@ -234,7 +235,7 @@ def test_an_added_token_is_merged_into_the_table_that_an_export_has(model, tmp_p
     embeddings = text.encode_ids(ids_BL).embeddings_BLD
     embeddings.sum().backward()
     assert text.token_embedding.row.grad.abs().sum() > 0
-    model.export(tmp_path / "export", denoiser=model.denoiser(), text=text, card="")
+    export_pipeline(model, tmp_path / "export", denoiser=model.denoiser(), text=text, card="")
     assert not [file for file in (tmp_path / "export").rglob("*.json") if str(model.path) in file.read_text()]
     with quiet_loading():
         opened = WanPipeline.from_pretrained(tmp_path / "export")

@@ -25,11 +25,10 @@ import vmc.models
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import Conditioning
 from vmc.models import loading
-from vmc.models.lora import merged
 from vmc.models.parameters import Groups
-from vmc.models.token import MotionToken, merge_row
+from vmc.models.token import MotionToken
 from vmc.utils.errors import VmcError, first_line
-from vmc.utils.files import atomic_folder, fingerprint
+from vmc.utils.files import fingerprint
 
 if TYPE_CHECKING:
     from vmc.models.text import TextEncoder
@@ -238,20 +237,6 @@ class VideoModel(ABC):
     def autoencoder(self, *, dtype: torch.dtype = torch.float32) -> Autoencoder:
         """The autoencoder, frozen."""
         return self.autoencoder_class(self.open("vae", dtype))
-
-    def export(self, folder: Path, *, denoiser: Any, text: "TextEncoder", card: str) -> None:
-        """Write a tuned pipeline, which then needs no code of ours, with `card` as its `README.md`.
-
-        Its scheduler is the solver that `generate` uses. The token's row is merged into the text encoder's table, and
-        adapters into the written weights. A VmcError if the folder exists already.
-        """
-        if folder.exists():
-            raise VmcError(f"export is {folder}, which exists already; choose a new folder or remove it")
-        if text.token_embedding is not None:
-            merge_row(text.token_embedding, text.tokenizer, text.network)
-        with merged(denoiser), atomic_folder(folder) as temporary:
-            self.save(temporary, denoiser=denoiser, text=text)
-            (temporary / "README.md").write_text(card, encoding="utf-8")
 
     @cached_property
     def folder(self) -> Path:
