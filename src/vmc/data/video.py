@@ -34,6 +34,8 @@ from vmc.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
+SHORTER_SIDE = 256
+"""Least px of a written video's shorter side, so that 4:2:0 chroma loses nothing and people can see it."""
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".3gp", ".3g2", ".wmv", ".asf"),
     *(".ts", ".mts", ".m2ts", ".flv", ".mpg", ".mpeg", ".ogv", ".mxf"),
@@ -290,10 +292,6 @@ def _check_equal(path: Path, index: int, size: Sequence[int], first: Sequence[in
 
 def _damaged(path: Path, told: str) -> VmcError:
     return VmcError(f"clip {path} {told}: copy or download it again, or remove it")
-
-
-SHORTER_SIDE = 256
-"""Least px of a written video's shorter side, so that 4:2:0 chroma loses nothing and people can see it."""
 
 
 def enlargement(height: int, width: int) -> int:

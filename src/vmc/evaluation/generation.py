@@ -31,7 +31,7 @@ from vmc.models.base import Autoencoder, VideoModel
 from vmc.models.loading import cast, low_precision_copy
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
-from vmc.training.experiment import Experiment, _filled
+from vmc.training.experiment import Experiment, fill_captions
 from vmc.training.hardware import Hardware, compile_layers
 from vmc.training.merging import MergedDeltas, Weights
 from vmc.training.tuned_weights import Delta
@@ -345,6 +345,6 @@ def find_sources(experiment: Experiment, clips: Sequence[Clip] | None = None) ->
             " sampler._target_=vmc.diffusion.sampling.Sampler"
         )
     if clips is None:
-        clips = readable(_filled(experiment, experiment.exemplars), skip_bad=experiment.data.skip_bad)
+        clips = readable(fill_captions(experiment, experiment.exemplars), skip_bad=experiment.data.skip_bad)
     exemplars = [clip for clip in clips if clip.role == "exemplar"]
     return Sources(clips=exemplars, transform=experiment.data.transform(augmented=False, mirror=False))

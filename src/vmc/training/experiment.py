@@ -107,10 +107,11 @@ def gather_clips(experiment: Experiment) -> list[Clip]:
         VmcError: a clip is missing, or a caption lacks the word for what the clip teaches.
     """
     others = [*experiment.regularization.clips(), *experiment.subject.clips()]
-    return _filled(experiment, [*experiment.exemplars, *others])
+    return fill_captions(experiment, [*experiment.exemplars, *others])
 
 
-def _filled(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
+def fill_captions(experiment: Experiment, clips: Sequence[Clip]) -> list[Clip]:
+    """Fill in the captions of clips; a VmcError if one lacks the word for what its clip teaches."""
     words = experiment.token.words
     filled = [replace(clip, caption=fill(clip.caption, **words)) for clip in clips]
     check_token(filled, **words)
