@@ -10,7 +10,7 @@ from PIL import Image
 from vmc.data.prompts import Prompt
 from vmc.data.video import frame_rate, read_frames
 from vmc.diffusion.sampling import Sampler
-from vmc.evaluation.early_stopping import training_generator
+from vmc.evaluation.during_training import training_generator
 from vmc.evaluation.generation import TunedModel, video_names
 from vmc.generate import main as generate
 from vmc.models.token import MotionToken

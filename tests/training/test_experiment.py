@@ -10,7 +10,7 @@ from vmc.config.build import build_experiment, build_part
 from vmc.config.command import compose
 from vmc.models.latent_diffusion import ImageAutoencoder
 from vmc.models.unet3d import UNet3D
-from vmc.training.encoders import Encoders
+from vmc.training.encoded_cache import Encoders
 from vmc.utils.errors import VmcError
 
 

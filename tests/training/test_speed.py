@@ -246,7 +246,7 @@ def test_losses_that_are_read_later_are_the_same(train, plain, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MotionModule, "sum_losses", lambda self, part: read.append(part) or original(self, part))
         patch.setattr(
-            "vmc.training.callbacks.LossLog._write",
+            "vmc.training.loss_log.LossLog._write",
             lambda self, *words, step, rate, write=session.LossLog._write: (
                 read.append(step) or write(self, *words, step=step, rate=rate)
             ),

@@ -21,6 +21,7 @@ from vmc.data.clips import Clip
 from vmc.data.frames import resize_and_crop
 from vmc.data.prompts import Prompt, check_test_set
 from vmc.data.video import read_frames
+from vmc.evaluation.early_stopping import has_fallen
 from vmc.evaluation.generation import find_sources, video_names
 from vmc.evaluation.score_files import (
     SUMMARY,
@@ -188,14 +189,6 @@ class Evaluation:
         write_scores_and_summary(folder, rows, {**summary, **extra_columns(columns, summary)}, columns=columns)
         for file in folder.glob(".rows-*.json*"):
             file.unlink()
-
-
-def has_fallen(metrics: Mapping[str, Mapping[str, float | None]], threshold: float | None) -> bool | None:
-    """Whether the appearance score is at or below the threshold, or no video is valid; None without a threshold."""
-    if threshold is None:
-        return None
-    value = metrics.get("appearance", {}).get("value")
-    return value is None or value <= threshold
 
 
 def summarize(scores: Sequence[Row], *, columns: Sequence[Column] = COLUMNS) -> dict[str, dict[str, float | None]]:

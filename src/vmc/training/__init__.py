@@ -1,1 +1,1 @@
-"""Training with Lightning: session, module, batches, callbacks, regularization, and the deltas that runs write."""
+"""Training with Lightning: session, module, batches, losses logged, checkpoints, regularization, and tuned weights."""

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from vmc.runs.folder import RunFolder
-from vmc.training.callbacks import StepCallback
+from vmc.training.loss_log import StepCallback
 from vmc.training.module import MotionModule
 from vmc.training.tuned_weights import Delta
 from vmc.utils.errors import VmcError

@@ -14,7 +14,7 @@ from vmc.data.clips import Clip, readable
 from vmc.data.frames import log_timing
 from vmc.diffusion.objective import Denoising, Objective
 from vmc.diffusion.timesteps import TimestepSampler
-from vmc.evaluation.early_stopping import Evaluations
+from vmc.evaluation.during_training import Evaluations
 from vmc.evaluation.score import check_evaluation
 from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
@@ -23,11 +23,11 @@ from vmc.runs.folder import RunFolder
 from vmc.runs.wandb_mirror import Mirror, NoMirror
 from vmc.training import optimizers
 from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
-from vmc.training.callbacks import LossLog
 from vmc.training.checkpoints import Checkpoints, usable_checkpoint
-from vmc.training.encoders import Encoders
+from vmc.training.encoded_cache import Encoders
 from vmc.training.experiment import Experiment, check_texts, gather_clips
 from vmc.training.hardware import compile_layers
+from vmc.training.loss_log import LossLog
 from vmc.training.memory import FittedActivations, check_memory, explain_oom
 from vmc.training.module import MotionModule
 from vmc.training.signals import StopOnSignal, run_to_end

@@ -33,8 +33,8 @@ from vmc.runs.folder import RunFolder
 from vmc.tools.bench import measure
 from vmc.tools.bench.measure import COMMON, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.batches import Batch, TrainingBatches
-from vmc.training.callbacks import StepCallback
 from vmc.training.hardware import Hardware
+from vmc.training.loss_log import StepCallback
 from vmc.training.memory import FittedActivations
 from vmc.training.optimizers import OptimizerFactory
 from vmc.training.session import Session

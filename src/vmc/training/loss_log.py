@@ -1,4 +1,4 @@
-"""What happens around the training step, and the log of losses."""
+"""The log of losses: `train.csv`, the mirror and the progress bar; and the base of callbacks that act after a step."""
 
 import math
 import time
