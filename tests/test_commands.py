@@ -1,6 +1,7 @@
 """Whole commands in processes of their own: killed and resumed, on two ranks, from an installed wheel."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -54,9 +56,10 @@ def command(blank, clips, tmp_path):
     return line
 
 
-def run(line: list[str], folder: Path) -> None:
+def run(line: list[str], folder: Path) -> str:
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -97,28 +100,35 @@ def test_a_run_stopped_and_then_killed_ends_as_the_undisturbed_one(command, run_
     ]
 
 
-def test_two_processes_give_the_weights_and_share_the_videos_of_one(command, run_here, metrics, tmp_path):
-    settings = (*metrics, "batch_size=4", "evaluate_every=3", "evaluate_subset=3", "steps=3")
+def test_two_processes_of_a_sweeps_arm_give_the_weights_and_share_the_videos_of_one(
+    command, run_here, metrics, tmp_path
+):
+    settings = (*metrics, "batch_size=4", "evaluate_every=3", "evaluate_subset=3", "steps=3", "motion.name=square")
     run_here("one", *settings, f"cache={tmp_path / 'of one'}")
-    parallel = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    run(command("two", *settings, *parallel, f"cache={tmp_path / 'of two'}"), tmp_path)
-    one, two = (load_file(tmp_path / name / "weights" / "000003.safetensors") for name in ("one", "two"))
+    sweep = ("-m", "+ablation=params_kv", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    said = run(command("sweep", *settings, *sweep, f"cache={tmp_path / 'of two'}"), tmp_path)
+    assert said.count("1 arms: 1 finished") == 1, "each rank has begun a sweep"
+    folders = tmp_path / "one", tmp_path / "sweep" / "method" / "square" / "seed0"
+    state = json.loads((folders[1] / "run.json").read_text())
+    assert (state["status"], state["step"], state["machine"]["ranks"]) == ("finished", 3, 2)
+    assert OmegaConf.load(folders[1] / "config.yaml").motion.caption == "a square doing the {token} sign"
+    one, two = (load_file(folder / "weights" / "000003.safetensors") for folder in folders)
     base = load_file(Path(command("x")[3].partition("=")[2]) / "unet" / "diffusion_pytorch_model.safetensors")
     for name, tensor in one.items():
         # AdamW's first steps are nearly the sign of the gradient: where that is rounding noise it may turn over.
         moved = (tensor - base[name.removeprefix("unet.")]).abs().max()
         assert (tensor - two[name]).abs().mean() < 0.02 * moved, name
-    for row, other in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+    for row, other in zip(*map(rows, folders), strict=True):
         assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
         assert row["exemplar_updates"] == other["exemplar_updates"]
     for step, videos in (("000000", 3), ("000003", 6)):
-        one, two = (read_scores(tmp_path / name / "evaluation" / step / "scores.csv") for name in ("one", "two"))
+        one, two = (read_scores(folder / "evaluation" / step / "scores.csv") for folder in folders)
         assert list(one["video"]) == list(two["video"]) and len(one) == videos
         for column in ("motion_probability", "appearance", "text_alignment", "copy_similarity_first"):
             # Training on two processes itself differs in rounding; before it the networks are the same.
             near = 1e-4 if step == "000000" else 1e-2
             assert one[column].to_numpy() == pytest.approx(two[column].to_numpy(), abs=near), (step, column)
-    assert not list((tmp_path / "two" / "evaluation").rglob(".rows*"))
+    assert not list((folders[1] / "evaluation").rglob(".rows*"))
 
 
 def test_of_two_processes_stills_leave_temporal_parameters_bit_identical(command, base, tmp_path):

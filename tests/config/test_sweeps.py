@@ -400,21 +400,6 @@ def test_workers_of_joblib_give_the_weights_of_one_process(entered, settings, tm
 
 
 @pytest.mark.slow
-def test_an_arm_of_two_ranks_is_a_process_of_its_own(settings, tmp_path):
-    line = command(
-        "-m", "+ablation=params_kv", *settings, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"
-    )
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("1 arms: 1 finished") == 1, "each rank has begun a sweep"
-    run = tmp_path / "outputs" / "mini" / "method" / "custom" / "seed0"
-    state = json.loads((run / "run.json").read_text())
-    assert (state["status"], state["step"], state["machine"]["ranks"]) == ("finished", 2, 2)
-    config = OmegaConf.load(run / "config.yaml")
-    assert config.motion.caption == "a square doing the {token} sign"
-
-
-@pytest.mark.slow
 def test_a_second_process_is_refused_and_a_killed_one_is_not_waited_for(entered, settings, tmp_path):
     line = command(*settings, "steps=4000", "checkpoint_every=0", "output=run")
     process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
