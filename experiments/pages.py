@@ -126,9 +126,12 @@ def findings_table(rows: Sequence[Row], table: str) -> str:
 def motions_table(rows: Sequence[Row]) -> str:
     """The method, and without regularization, motion by motion."""
     of = {(row["motion"], row["arm"]): row for row in rows}
+
+    def accuracy(motion: str, arm: str) -> str:
+        return with_interval(of[motion, arm], "motion_accuracy") if (motion, arm) in of else ""
+
     lines = [
-        [motion.replace("_", " ").title(), row["runs"], with_interval(row, "motion_accuracy")]
-        + [with_interval(of[motion, "reg_none"], "motion_accuracy") if (motion, "reg_none") in of else ""]
+        [motion.replace("_", " ").title(), row["runs"], accuracy(motion, arm), accuracy(motion, "reg_none")]
         for (motion, arm), row in of.items()
         if arm == "method"
     ]

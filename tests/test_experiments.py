@@ -18,7 +18,7 @@ def test_the_tables_of_a_page_are_those_of_its_csv_files(folder):
 @pytest.mark.parametrize(
     ("value", "low", "high", "shown"),
     [
-        ("0.1654", "0.0315", "0.2719", "+16.5 (3.2 to 27.2)"),
+        ("0.1654", "0.0321", "0.2719", "+16.5 (3.2 to 27.2)"),
         ("-0.02", "-0.3", "0", "−2.0 (−30.0 to 0.0)"),
         ("-0.0001", "-0.0002", "0.1", "0.0 (0.0 to 10.0)"),
         ("0.5", "", "", "+50.0 (too few runs for an interval)"),
