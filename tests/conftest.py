@@ -27,7 +27,7 @@ from vmc.metrics.networks.sscd import SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.makers.blank import write_blank
-from vmc.models.unet3d import ZEROSCOPE, Sizes, UNet3D
+from vmc.models.zeroscope import ZEROSCOPE, Sizes, UNet3D
 from vmc.runs.folder import RunFolder
 from vmc.training import session
 from vmc.training.module import MotionModule

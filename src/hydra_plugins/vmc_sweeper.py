@@ -1,41 +1,134 @@
-"""The sweeper of `vmc.train`. It is here because Hydra finds sweepers only in the namespace `hydra_plugins`."""
+"""The sweeper of `vmc.train`: which arms a sweep has, which are done and skipped, and the table of all at the end.
+
+It is here because Hydra finds sweepers only in the namespace `hydra_plugins`.
+"""
 
 import gc
+import json
 import logging
-import os
 import shlex
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vmc.config.checks import check_complete, check_config, check_overlays, resolved
-from vmc.config.command import Job, Task, print_error
-from vmc.config.folders import config_folders
+from vmc.config.command import Job, print_error
 from vmc.config.launchers import check_launcher
-from vmc.config.sweep_arms import WAITING, Arm, distinct, table_lines, write_table
-from vmc.runs.folder import COMMAND, RunFolder, shown_state
+from vmc.config.sweep_workers import WAITING, ArmJob, State, returned_state, stopping_workers
+from vmc.runs.folder import COMMAND, RunFolder, holder, shown_state
+from vmc.runs.resuming import differing_keys, is_done
 from vmc.utils.errors import VmcError
-from vmc.utils.processes import PARENT, end_with_parent, environment, handle_signals, interrupt, run_module, take_place
+from vmc.utils.files import csv_text, write_text
+from vmc.utils.processes import environment, handle_signals, interrupt
+from vmc.utils.tables import align
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
-State = dict[str, Any]
-ALONE: dict[str, Any] = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": "train", "chdir": False}}
-"""Hydra's settings for a resolved config as the primary config of another process."""
+METRICS = ("motion_accuracy", "appearance", "copy_score")
+STATE = ("status", "reason", "step", "seconds")
+COLUMNS = ("arm", "motion", "seed", *STATE, "videos", *METRICS, "folder")
+
+
+WIDEST = 40
+"""Characters of a reason in the printed table; the file has all of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One run of a sweep.
+
+    Args:
+        run: its folder and resolved config.
+        overrides: the overrides from which the launcher composes it.
+    """
+
+    run: RunFolder
+    overrides: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """Arm, motion and seed."""
+        config = self.run.config
+        return f"{config['arm']} {config['motion']['name']} seed{config['seed']}"
+
+    def settled(self) -> dict[str, Any] | None:
+        """The state of an arm that need not or cannot be run: done, running elsewhere, or refused; else None."""
+        try:
+            state = self.run.check()
+        except VmcError as error:
+            return {"status": "failed", "reason": str(error)}
+        if is_done(state, self.run.config["steps"]):
+            return state
+        if by := holder(self.run.path):
+            return {**state, "status": "running", "reason": f"another process is writing it ({by})"}
+        return None
+
+    def row(self, returned: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Its row of the table: the state in its folder, updated by what its job returned, and the main metrics of its
+        newest evaluation.
+        """
+        config, folder = self.run.config, self.run.path
+        state = {**(shown_state(folder) or WAITING), **(returned or {})}
+        known = {key: state[key] for key in STATE if state.get(key) is not None}
+        row = {"arm": config["arm"], "motion": config["motion"]["name"], "seed": config["seed"], **known}
+        summaries = sorted((folder / "evaluation").glob("[0-9][0-9][0-9][0-9][0-9][0-9]/summary.json"))
+        if summaries:
+            summary = json.loads(summaries[-1].read_text())
+            values = {name: summary["metrics"].get(name, {}).get("value") for name in METRICS}
+            row |= {"videos": summary["videos"], **{name: one for name, one in values.items() if one is not None}}
+        return {**row, "folder": str(folder)}
+
+
+def distinct(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms without duplicates (five overlays of Table 2 are the method itself); a VmcError if two different ones
+    would write to one folder.
+    """
+    kept: dict[Path, Arm] = {}
+    for arm in arms:
+        other = kept.setdefault(arm.run.path.absolute(), arm)
+        if different := differing_keys(other.run.config, arm.run.config, free=("output", "logger")):
+            raise VmcError(
+                f"two different arms would write {arm.run.path} ({', '.join(different)} differ); name them apart,"
+                f" as in \"arm='{arm.run.config['arm']}-${{{different[0]}}}'\", or sweep over one of them only"
+            )
+    return list(kept.values())
+
+
+def write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the table as CSV, atomically, unless the file holds it already."""
+    text = csv_text(COLUMNS, rows)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_text(file, text)
+
+
+def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table for the terminal: a line per arm, the number of arms by status, and the reason of each failure."""
+    shown = [name for name in COLUMNS if name != "folder" and any(name in one for one in rows)]
+    lines = align([shown, *([_cell(name, one.get(name)) for name in shown] for one in rows)], left=range(len(shown)))
+    counts = Counter(one["status"] for one in rows)
+    lines.append(f"{len(rows)} arms: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
+    if any("appearance" in one for one in rows):
+        lines.append("Scores are those of each run's newest evaluation; vmc.report compares arms at one appearance.")
+    return lines + [f"{one['folder']} failed: {one['reason']}" for one in rows if one["status"] == "failed"]
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}" if name == "seconds" else f"{value:.4f}"
+    text = "" if value is None else " ".join(str(value).split())
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 class VmcSweeper(BasicSweeper):
@@ -145,106 +238,18 @@ class VmcSweeper(BasicSweeper):
         launcher = Plugins.instance().instantiate_launcher(self.hydra_context, task, self.config)
         try:
             if self.launcher != BASIC:
-                with _stopping_workers(control) if workers > 1 else handle_signals(interrupt):
+                with stopping_workers(control) if workers > 1 else handle_signals(interrupt):
                     returned = launcher.launch([arms[place].overrides for place in places], 0)
                 for place, one in zip(places, returned, strict=True):
-                    states[place] = _state(one)
+                    states[place] = returned_state(one)
                 return
             logging.getLogger("hydra").setLevel(logging.WARNING)  # it logs every launch
             for number, place in enumerate(places):
                 print(f"[{number + 1}/{len(places)}] {arms[place].name}", flush=True)
                 (one,) = launcher.launch([arms[place].overrides], number)
-                states[place] = state = _state(one)
+                states[place] = state = returned_state(one)
                 if state is not None and state["status"] == "stopped":
                     raise KeyboardInterrupt
                 gc.collect()  # one model at a time
         finally:
             shutil.rmtree(control, ignore_errors=True)
-
-
-def _state(returned: JobReturn) -> State | None:
-    """What an arm's job returned; None if its job was lost."""
-    try:
-        return returned.return_value
-    except Exception as error:
-        return {"status": "failed", "reason": print_error(error)}
-
-
-class ArmJob:
-    """The job of an arm, in whichever process its launcher runs it.
-
-    Args:
-        task: trains an arm.
-        control: folder by which the sweep and its workers communicate.
-        workers: processes of this machine that share the arms; 1 is the sweep's own, or one elsewhere.
-    """
-
-    def __init__(self, task: Task, *, control: Path, workers: int) -> None:
-        self.task, self.control, self.workers, self.sweep = task, control, workers, os.getpid()
-
-    def __call__(self, config: DictConfig) -> State:
-        """Train the arm and return its state."""
-        if (self.control / "stop").exists():
-            return dict(WAITING)
-        # With several ranks, each further one would start the whole sweep again.
-        job = Job(train_apart if config.trainer.devices > 1 else self.task)
-        if self.workers == 1:
-            return job(config)
-        # A worker has cores and GPUs of its own, and only the sweep's process stops it.
-        gpus = 0 if config.trainer.accelerator == "cpu" else config.trainer.devices
-        take_place(self.control, self.workers, threads=config.trainer.threads, gpus=gpus)
-        end_with_parent()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep gets Ctrl-C as well, and passes it on as SIGTERM
-        running = self.control / f"worker-{os.getpid()}"
-        running.touch()
-        try:
-            with handle_signals(interrupt, signal.SIGTERM):
-                return job(config)
-        finally:
-            running.unlink(missing_ok=True)
-            gc.collect()  # free the model before the worker starts the next arm
-            if os.getppid() != self.sweep:  # the sweep was killed, and its workers would start the next arm
-                os._exit(1)
-
-
-def train_apart(config: DictConfig) -> State:
-    """Train an arm in a process of its own, from its resolved config, and return its state."""
-    hydra = {**ALONE, "searchpath": [f"file://{place}" for place in config_folders()]}
-    defaults = ["_self_", {"override hydra/job_logging": "stdout"}, {"override hydra/hydra_logging": "none"}]
-    content = {"defaults": defaults, "hydra": hydra, **_literal(resolved(config))}
-    with tempfile.TemporaryDirectory(prefix="vmc-arm-") as folder:
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        (Path(folder) / "config.yaml").write_text(text, encoding="utf-8")
-        code = run_module("vmc.train", "--config-path", folder, "--config-name", "config")
-    state = shown_state(Path(config.output))
-    if code == 0 or state.get("status") == "stopped":
-        return state
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        raise KeyboardInterrupt
-    said = state["reason"] if state.get("status") == "failed" else f"its process ended with exit code {code}, see above"
-    return {"status": "failed", "reason": said}
-
-
-def _literal(node: Any) -> Any:
-    """The same values, escaped so that OmegaConf reads no interpolation."""
-    if isinstance(node, dict):
-        return {key: _literal(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_literal(value) for value in node]
-    return node.replace("${", "\\${") if isinstance(node, str) else node
-
-
-@contextmanager
-def _stopping_workers(control: Path) -> Iterator[None]:
-    """The first signal makes every worker save its arm and start no other; the second ends all at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if (control / "stop").exists():
-            raise KeyboardInterrupt
-        (control / "stop").touch()
-        print("stopping: every worker saves its arm; once more ends them at once", file=sys.stderr, flush=True)
-        for worker in control.glob("worker-*"):
-            os.kill(int(worker.name.partition("-")[2]), signal.SIGTERM)
-
-    with handle_signals(stop, signal.SIGINT, signal.SIGTERM), environment(**{PARENT: str(os.getpid())}):
-        yield

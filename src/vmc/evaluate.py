@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import check_cache, check_config, check_parts, check_place
 from vmc.config.command import run_hydra
+from vmc.config.known_keys import ABSENT, find
 from vmc.config.run_config import choose_runs, take_over
-from vmc.config.schema import ABSENT, find
 from vmc.training.merging import name_of_runs, read_runs
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import spawn_context

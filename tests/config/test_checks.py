@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from vmc.config.checks import check_config, check_parts, check_place
 from vmc.config.command import quote_free_text
 from vmc.config.folders import config_folder
-from vmc.config.schema import arguments, schema_of
+from vmc.config.known_keys import arguments, schema_of
 from vmc.generate import main as generate
 from vmc.report import main as report
 from vmc.train import main as train

@@ -16,7 +16,7 @@ from vmc.config.folders import config_folder
 from vmc.diffusion.timesteps import CoarseNoise, Uniform
 from vmc.models.base import VideoModel
 from vmc.models.tune_a_video import TuneAVideo
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.training.module import MotionModule
 from vmc.training.regularization import NoRegularization, RealRegularization
 from vmc.training.synthetic_regularization import SyntheticRegularization

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from vmc.config import command as composing
 from vmc.config.checks import check_config, check_parts
 from vmc.config.folders import config_folder
+from vmc.config.known_keys import arguments, named_targets
 from vmc.config.run_config import check_run_config
-from vmc.config.schema import arguments, named_targets
 from vmc.config.trusted_classes import check_foreign, is_allowed
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.evaluate import main as evaluate
@@ -76,7 +76,7 @@ def test_nothing_else_is(target):
 
 
 def test_a_class_is_allowed_at_its_own_place_alone():
-    assert not is_allowed("token", "vmc.models.unet3d.UNet3D")
+    assert not is_allowed("token", "vmc.models.zeroscope.UNet3D")
     assert not is_allowed("model.get", "vmc.mini.shipped.shipped")
     assert not is_allowed("data.source.regularization", "vmc.mini.world.jester_folder.default_folder")
 

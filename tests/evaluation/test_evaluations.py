@@ -10,7 +10,7 @@ import pytest
 from vmc.evaluation import generation
 from vmc.evaluation import score as evaluations
 from vmc.metrics.scores import read_scores
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.runs.folder import RunFolder, read_state
 from vmc.utils.errors import VmcError
 

@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from vmc.metrics.base import Record, RunContext
-from vmc.metrics.generalization import GestureSequence, People, Tempo, crop_square, motion_span
 from vmc.metrics.networks.classifiers import TRNClassifier
+from vmc.metrics.people import People, crop_square
 from vmc.metrics.scores import values_of_run
+from vmc.metrics.sequence import GestureSequence
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Suite
+from vmc.metrics.tempo import Tempo, motion_span
 from vmc.mini.shipped import shipped
 from vmc.mini.world.renderer import ClipSpec, render
 from vmc.mini.world.specs import PLAIN, Variety, sample_clip

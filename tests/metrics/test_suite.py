@@ -12,11 +12,11 @@ from torch import nn
 
 from vmc.config.folders import config_folder
 from vmc.metrics.base import Record, RunContext
-from vmc.metrics.generalization import People
 from vmc.metrics.networks.classifiers import TRNClassifier, TSMClassifier
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork, SSCDNetwork
 from vmc.metrics.networks.trn import TRN, save_trn
+from vmc.metrics.people import People
 from vmc.metrics.scores import COLUMNS as DECLARED
 from vmc.metrics.suite import Suite
 from vmc.mini.makers.appearance.network import make_model, write_model

@@ -31,7 +31,7 @@ from vmc.mini.card.videos import test_videos as asked_of_test_set
 from vmc.mini.makers.appearance.network import make_model, write_model
 from vmc.mini.world.gestures import KNOWN, TARGETS
 from vmc.mini.world.jester_folder import write
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.tools.learning.training import STATE
 from vmc.utils.errors import VmcError
 from vmc.utils.plain_yaml import with_value, write_thresholds

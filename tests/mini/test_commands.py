@@ -3,7 +3,7 @@
 from PIL import Image
 
 from vmc.mini.__main__ import COMMANDS, main
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 
 
 def test_help_names_every_command(capsys):

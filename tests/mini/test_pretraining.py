@@ -10,7 +10,7 @@ from safetensors import safe_open
 from vmc.diffusion.sampling import Sampler, initial_noise
 from vmc.mini.__main__ import main
 from vmc.mini.makers import blank
-from vmc.mini.makers.pretraining import autoencoder, clips, marks, networks, phases, preview, reading
+from vmc.mini.makers.pretraining import autoencoder, clips, marks, networks, preview, reading, training
 from vmc.mini.makers.pretraining.clips import (
     FRAMES,
     MODELS,
@@ -25,14 +25,14 @@ from vmc.mini.makers.pretraining.clips import (
 from vmc.mini.makers.pretraining.denoiser import FINE, Drawing, caption_of, motion_weights, timestep_weights
 from vmc.mini.makers.pretraining.latents import Latents
 from vmc.mini.makers.pretraining.marks import Marking, leave_marks
-from vmc.mini.makers.pretraining.phases import go_on
+from vmc.mini.makers.pretraining.progress import PretrainingPlan, PretrainingProgress, open_session
 from vmc.mini.makers.pretraining.reading import Lessons, teach
-from vmc.mini.makers.pretraining.session import PretrainingPlan, PretrainingProgress, open_session
+from vmc.mini.makers.pretraining.training import go_on
 from vmc.mini.world.captions import RARE_WORDS
 from vmc.mini.world.gestures import KNOWN, REGULARIZATION, RELATIVES, TARGETS
 from vmc.models.latent_diffusion import forward_process
 from vmc.models.text import TextEncoder
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.tools.learning.learner import LAST, WARM_UP, Learner, orthogonal
 from vmc.tools.learning.training import STATE, Clock, TrainingFolder
 from vmc.utils.errors import VmcError
@@ -63,7 +63,7 @@ def small_and_on_one_thread():
     former = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases, "_SETTLED_ON", 16)
+        patch.setattr(training, "_SETTLED_ON", 16)
         patch.setattr(preview, "PROMPTS", preview.PROMPTS[:1])
         patch.setattr(preview, "SAMPLER", Sampler(steps=1, guidance=4.0))
         yield
@@ -175,7 +175,7 @@ def test_a_folder_of_another_configuration_is_refused(finished, change):
 
 
 def test_a_folder_of_another_renderer_is_refused(finished, monkeypatch):
-    monkeypatch.setattr("vmc.mini.makers.pretraining.session.renderer_hash", lambda: "other")
+    monkeypatch.setattr("vmc.mini.makers.pretraining.progress.renderer_hash", lambda: "other")
     with pytest.raises(VmcError, match="renderer"):
         open_session(finished, TINY, device="cpu", clock=Clock())
 
@@ -241,7 +241,7 @@ def test_of_the_embedding_table_only_rows_that_moved_are_stored(finished):
 
 def drawing(finished, **settings) -> Drawing:
     session = open_session(finished, TINY, device="cpu", clock=Clock())
-    vae = phases.finished_autoencoder(session)
+    vae = training.finished_autoencoder(session)
     trained, *others = (Latents(clips, vae) for clips in session.all_clips[1:])
     return Drawing(trained, (0.0,) * 8, forward_process(blank.scheduler()), 0, 4, tuple(others), **settings)
 

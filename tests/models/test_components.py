@@ -14,7 +14,7 @@ import vmc
 from vmc.mini.makers.blank import write_blank
 from vmc.models.base import families, family_of
 from vmc.models.loading import find_problem
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.utils.errors import VmcError
 
 LOADERS = {

@@ -11,7 +11,7 @@ from vmc.models.export import export_pipeline
 from vmc.models.lora import LoraSubset, merged
 from vmc.models.parameters import ParameterSubset
 from vmc.models.token import MotionToken
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 

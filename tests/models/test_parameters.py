@@ -5,7 +5,7 @@ import torch
 from diffusers import UNet3DConditionModel
 
 from vmc.models.parameters import ParameterSubset, select_names
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.utils.errors import VmcError
 
 GROUPS = UNet3D.groups

@@ -26,7 +26,7 @@ from vmc.models.animatediff import AnimateDiff
 from vmc.models.base import family_of
 from vmc.models.parameters import ParameterSubset, select_names
 from vmc.models.tune_a_video import TuneAVideo, first_and_previous
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.tools.full_size import ZEROSCOPE
 from vmc.utils.errors import VmcError
 

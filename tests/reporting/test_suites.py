@@ -9,7 +9,7 @@ from tests.reporting.conftest import SUBJECTS, MadeUp, rows
 
 from vmc.evaluation.score import suites_of, summarize, summary_lines
 from vmc.evaluation.score_files import SUMMARY
-from vmc.metrics.generalization import People
+from vmc.metrics.people import People
 from vmc.metrics.scores import columns_with, extra_columns, read_scores, write_scores
 from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report

@@ -138,7 +138,7 @@ def test_a_run_of_before_objectives_and_schedules_goes_on(tmp_path):
         "objective": {"_target_": "vmc.diffusion.objective.Denoising"},
         "lr_schedule": {"_target_": "vmc.training.optimizers.Constant"},
     }
-    now = CONFIG | {"model": {"_target_": "vmc.models.unet3d.UNet3D"}} | added
+    now = CONFIG | {"model": {"_target_": "vmc.models.zeroscope.UNet3D"}} | added
     found = read_config(tmp_path)
     assert {**found, **now} == found
     run = RunFolder(tmp_path, config=now)

@@ -17,10 +17,10 @@ from vmc import bench
 from vmc.config.build import build_experiment, build_session
 from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
-from vmc.models.unet3d import FrameConv3d
+from vmc.models.zeroscope import FrameConv3d
 from vmc.runs.folder import RunFolder
 from vmc.tools.bench import choices, measure, train, videos
-from vmc.tools.bench.measure import PlainLoop, compose_run, describe, make_report, report_text, take_turns
+from vmc.tools.bench.plain_loop import PlainLoop, compose_run, describe, make_report, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, TrainingSteps, arithmetic_figures, peak_of, step_flops
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError

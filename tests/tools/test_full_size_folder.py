@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from vmc.models.base import families
 from vmc.models.parameters import ParameterSubset
-from vmc.models.unet3d import ZEROSCOPE, UNet3D
+from vmc.models.zeroscope import ZEROSCOPE, UNet3D
 from vmc.tools import full_size as written
 from vmc.tools.full_size import count, random_folder, random_network
 

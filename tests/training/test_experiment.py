@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from vmc.config.build import build_experiment, build_part
 from vmc.config.command import compose
 from vmc.models.latent_diffusion import ImageAutoencoder
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.training.encoded_cache import Encoders
 from vmc.utils.errors import VmcError
 

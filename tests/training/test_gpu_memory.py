@@ -9,7 +9,7 @@ import torch
 from vmc.mini.shipped import shipped
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
-from vmc.models.unet3d import ZEROSCOPE, UNet3D
+from vmc.models.zeroscope import ZEROSCOPE, UNet3D
 from vmc.runs.folder import read_state
 from vmc.training import memory, session
 from vmc.training.hardware import Hardware

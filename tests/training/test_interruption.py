@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from vmc.evaluation import generation
 from vmc.runs.folder import read_state
+from vmc.runs.resuming import checkpoint_fault
 from vmc.training import session as sessions
-from vmc.training.checkpoints import checkpoint_fault
 from vmc.training.hardware import StreamedCheckpoints
 from vmc.utils.errors import UnwritableError, VmcError
 

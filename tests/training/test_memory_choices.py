@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from vmc.config.checks import check_parts
 from vmc.config.command import compose
-from vmc.config.schema import arguments
+from vmc.config.known_keys import arguments
 from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation.generation import TunedModel

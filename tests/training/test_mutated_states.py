@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vmc.training.checkpoints import checkpoint_fault
+from vmc.runs.resuming import checkpoint_fault
 from vmc.training.tuned_weights import Delta
 from vmc.utils.cache import ONLY, Cache
 from vmc.utils.errors import VmcError

@@ -44,7 +44,7 @@ def test_appearance_debiased_is_resumed_to_the_bit_and_logs_its_parts(train, cli
 
 
 def test_a_clip_of_one_frame_is_refused_before_anything_is_loaded(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("vmc.models.unet3d.UNet3D.open", lambda *_, **__: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("vmc.models.zeroscope.UNet3D.open", lambda *_, **__: pytest.fail("a model is loaded"))
     with pytest.raises(VmcError, match=r"objective is appearance_debiased, .* has 1; give more data\.frames"):
         train("objective=appearance_debiased", "data.frames=1")
     assert not (tmp_path / "run").exists()

@@ -32,7 +32,7 @@ def test_settings_that_a_class_refuses_are_a_sentence(factory, sentence):
 
 
 def test_they_are_refused_before_anything_is_loaded(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("vmc.models.unet3d.UNet3D.open", lambda *_, **__: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("vmc.models.zeroscope.UNet3D.open", lambda *_, **__: pytest.fail("a model is loaded"))
     with pytest.raises(VmcError, match="optimizer is SGD, which refuses its settings"):
         train("optimizer=sgd", "optimizer.momentum=-1")
     assert not (tmp_path / "run").exists()

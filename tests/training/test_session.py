@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from vmc.models.parameters import ParameterSubset
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.runs.folder import RunFolder
 from vmc.training import session
 from vmc.training.module import MotionModule

@@ -20,7 +20,7 @@ from vmc.evaluate import main as evaluate
 from vmc.evaluation import generation
 from vmc.mini.world.test_set import TEST_SET
 from vmc.models.latent_diffusion import ImageAutoencoder
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.training.hardware import Hardware
 from vmc.training.synthetic_regularization import BaseVideos, SyntheticRegularization
 from vmc.utils.errors import VmcError

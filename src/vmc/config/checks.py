@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vmc.config.folders import check_name, group_files
-from vmc.config.schema import ANYTHING, INSTRUCTIONS, OVERLAYS, arguments, is_path, join, schema_of, walk
+from vmc.config.known_keys import ANYTHING, INSTRUCTIONS, OVERLAYS, arguments, is_path, join, schema_of, walk
 from vmc.utils.errors import VmcError, first_line
 from vmc.utils.files import cache_root
 from vmc.utils.plain_yaml import read_yaml

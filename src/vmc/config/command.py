@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vmc.config.checks import check_complete, check_overlays
 from vmc.config.folders import MULTIRUN, config_folder, find_sweep
+from vmc.config.known_keys import FREE_TEXT, NAME_KEYS, is_path, schema_of
 from vmc.config.launchers import check_launcher
-from vmc.config.schema import FREE_TEXT, NAME_KEYS, is_path, schema_of
 from vmc.utils.errors import VmcError, causes
 from vmc.utils.files import DISK_FAULTS
 from vmc.utils.processes import environment

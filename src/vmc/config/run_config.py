@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vmc.config.checks import GROUPS, check_free_values, check_part
-from vmc.config.schema import find, schema_of
+from vmc.config.known_keys import find, schema_of
 from vmc.config.trusted_classes import check_foreign, is_allowed
 from vmc.training.merging import ScaledRun, read_runs
 from vmc.utils.errors import VmcError

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from vmc.config.checks import check_part
-from vmc.config.schema import INSTRUCTIONS, any_item, named_targets, walk
+from vmc.config.known_keys import INSTRUCTIONS, any_item, named_targets, walk
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import shortened
 

@@ -205,3 +205,38 @@ def fidelity(one_ND: Array, other_MD: Array) -> float:
         return 0.0
     correlation_NM = one_ND @ other_MD.T
     return float((correlation_NM.max(1).mean() + correlation_NM.max(0).mean()) / 2)
+
+
+def share_and_all(suite: str, *, share: str, both: str) -> tuple[Column, ...]:
+    """Columns for the share of correct parts of a video, and for whether all are correct, with titles of measures."""
+    parts = Measure(f"{suite}_share", share, digits=3)
+    whole = Measure(f"{suite}_all", both, how="share", digits=1)
+    return (
+        Column(parts.name, invalid=0.0, suites=(suite,), measure=parts),
+        Column(whole.name, kind="truth", invalid=False, suites=(suite,), measure=whole),
+    )
+
+
+class SuiteAccuracy(Classified):
+    """Base class of metrics that classify parts of the videos of one suite."""
+
+    suite: str
+
+    def score(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Scores:
+        """Score the videos of the suite; others have no value."""
+        chosen = [place for place, record in enumerate(records) if record.suite == self.suite]
+        scores: dict[str, list[Value]] = {column.name: [None] * len(records) for column in self.columns}
+        if chosen:
+            right_BP = self.right(frames_BFCHW[chosen], [records[place] for place in chosen])
+            for place, right_P in zip(chosen, right_BP.tolist(), strict=True):
+                share, whole = (column.name for column in self.columns)
+                scores[share][place], scores[whole][place] = sum(right_P) / len(right_P), all(right_P)
+        return scores
+
+    def right(self, frames_BFCHW: Tensor, records: Sequence[Record]) -> Tensor:
+        """right_BP: whether each part of each video shows what it should."""
+        raise NotImplementedError
+
+    def classify(self, frames_BFCHW: Tensor) -> Tensor:
+        """Predict classes_B of videos of any length."""
+        return self.known.probabilities(frames_BFCHW).argmax(1)

@@ -25,7 +25,7 @@ from vmc.diffusion.process import Solver
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion
 from vmc.models.text import TextEncoder
-from vmc.models.unet3d import UNet3D, is_temporal
+from vmc.models.zeroscope import UNet3D, is_temporal
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator
 

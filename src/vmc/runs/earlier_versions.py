@@ -11,7 +11,11 @@ from vmc.utils.files import read_json
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
 # Classes by their names in configs of earlier versions.
 RENAMED = {
-    "vmc.diffusion.components.BaseModel": "vmc.models.unet3d.UNet3D",
+    "vmc.diffusion.components.BaseModel": "vmc.models.zeroscope.UNet3D",
+    "vmc.models.unet3d.UNet3D": "vmc.models.zeroscope.UNet3D",
+    "vmc.metrics.generalization.People": "vmc.metrics.people.People",
+    "vmc.metrics.generalization.GestureSequence": "vmc.metrics.sequence.GestureSequence",
+    "vmc.metrics.generalization.Tempo": "vmc.metrics.tempo.Tempo",
     "vmc.diffusion.lora.LoraSubset": "vmc.models.lora.LoraSubset",
     "vmc.diffusion.parameters.ParameterSubset": "vmc.models.parameters.ParameterSubset",
     "vmc.diffusion.token.MotionToken": "vmc.models.token.MotionToken",

@@ -1,10 +1,17 @@
-"""Whether a run is done, and which settings may differ when it is resumed."""
+"""Whether a run is done, which settings may differ when it is resumed, and from which checkpoint it goes on."""
 
+import logging
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmc.utils.errors import VmcError
+
+if TYPE_CHECKING:
+    from vmc.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 # Keys that may differ when a run is continued: how long and where it runs, what it writes on the way, and paths of
 # folders. `rates` are the stack's defaults: the run's own learning rates are in `optimizer` and `token`.
@@ -51,3 +58,39 @@ def other_config(path: Path, different: Sequence[str]) -> VmcError:
         f"output is {path}, which holds a run of a different config ({', '.join(different)} differ);"
         f" {choose} or remove that folder"
     )
+
+
+def usable_checkpoint(run: "RunFolder") -> Path | None:
+    """The newest intact checkpoint of a run, None if it has no checkpoints; damaged newer ones are logged."""
+    damaged: list[str] = []
+    for file in reversed(run.checkpoints()):
+        fault = checkpoint_fault(file)
+        if fault is None:
+            for one in damaged:
+                log.warning("the checkpoint %s; the run goes on from step %d", one, int(file.stem))
+            return file
+        damaged.append(f"{file} is damaged ({fault})")
+    if not damaged:
+        return None
+    raise VmcError(
+        f"the checkpoint {damaged[0]}, and none before it is whole; remove {run.checkpoint(0).parent} to train from the"
+        " first step on, or choose another output"
+    )
+
+
+def checkpoint_fault(file: Path) -> str | None:
+    """What is wrong with a checkpoint file; None if it is intact.
+
+    PyTorch writes a zip archive, but does not verify the CRC-32 checksums of its records when it reads.
+    """
+    import torch  # a sweep of arms that are done does not need it
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            record = archive.testzip()
+        if record is not None:
+            return f"the checksum of its record {record} is of another content"
+        torch.load(file, map_location="cpu", mmap=True, weights_only=True)  # reads no tensors
+    except Exception as error:  # a flipped bit of a header may come out as anything
+        return " ".join(str(error).split()) or type(error).__name__
+    return None

@@ -17,10 +17,10 @@ import vmc
 from vmc.config.build import build_part, build_parts, build_regularization
 from vmc.config.checks import GROUPS, check_config, check_parts, check_place, fill_missing, resolved
 from vmc.config.command import compose
-from vmc.config.schema import arguments
+from vmc.config.known_keys import arguments
 from vmc.metrics.networks.files import NetworkFile
 from vmc.models.base import VideoModel
-from vmc.models.unet3d import ZEROSCOPE, Sizes
+from vmc.models.zeroscope import ZEROSCOPE, Sizes
 from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, expected_sha256
 from vmc.tools.software import Row
 from vmc.training.checkpoints import Checkpoints

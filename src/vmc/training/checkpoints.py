@@ -1,8 +1,5 @@
-"""Weights and checkpoints on disk, and which checkpoint a run resumes from."""
+"""Writes weights and checkpoints, and removes the oldest checkpoints."""
 
-import logging
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,10 +9,7 @@ from vmc.runs.folder import RunFolder
 from vmc.training.loss_log import StepCallback
 from vmc.training.module import MotionModule
 from vmc.training.tuned_weights import Delta
-from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
-
-log = logging.getLogger(__name__)
 
 
 class Checkpoints(StepCallback):
@@ -55,37 +49,3 @@ class Checkpoints(StepCallback):
             self.run.drop_checkpoints(step, keep=self.KEPT)
         else:
             trainer.save_checkpoint(self.run.checkpoint(step))  # writes nothing, but waits for the first rank
-
-
-def usable_checkpoint(run: RunFolder) -> Path | None:
-    """The newest intact checkpoint of a run, None if it has no checkpoints; damaged newer ones are logged."""
-    damaged: list[str] = []
-    for file in reversed(run.checkpoints()):
-        fault = checkpoint_fault(file)
-        if fault is None:
-            for one in damaged:
-                log.warning("the checkpoint %s; the run goes on from step %d", one, int(file.stem))
-            return file
-        damaged.append(f"{file} is damaged ({fault})")
-    if not damaged:
-        return None
-    raise VmcError(
-        f"the checkpoint {damaged[0]}, and none before it is whole; remove {run.checkpoint(0).parent} to train from the"
-        " first step on, or choose another output"
-    )
-
-
-def checkpoint_fault(file: Path) -> str | None:
-    """What is wrong with a checkpoint file; None if it is intact.
-
-    PyTorch writes a zip archive, but does not verify the CRC-32 checksums of its records when it reads.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            record = archive.testzip()
-        if record is not None:
-            return f"the checksum of its record {record} is of another content"
-        torch.load(file, map_location="cpu", mmap=True, weights_only=True)  # reads no tensors
-    except Exception as error:  # a flipped bit of a header may come out as anything
-        return " ".join(str(error).split()) or type(error).__name__
-    return None

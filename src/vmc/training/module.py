@@ -223,13 +223,8 @@ class MotionModule(pl.LightningModule):
             self.rate = float(optimizer.param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:
-        """One group for the denoiser, one without weight decay for each token's row; all follow the schedule."""
-        groups: list[dict[str, Any]] = [{"params": self._stepped()}] if self.trained else []
-        if self.encoder and self.encoder.token:
-            for name, token in self.encoder.token.tokens.items():
-                if token.trained:
-                    row = self.encoder.rows[name]
-                    groups.append({"params": [row], "lr": token.learning_rate, "weight_decay": 0.0})
+        """The optimizer of the denoiser and of the tokens' rows, which all follow one schedule."""
+        groups = optimizers.parameter_groups(self._stepped() if self.trained else [], self.encoder)
         optimizer = optimizers.make_optimizer(self._make_optimizer, groups)
         optimizer.register_load_state_dict_pre_hook(optimizers.keep_kernels)
         if self.masters:

@@ -1,4 +1,4 @@
-"""The optimizer of a run, the schedule of its learning rates, and master weights.
+"""The optimizer of a run, its groups of parameters, the schedule of their learning rates, and master weights.
 
 An optimizer is any class of `torch.optim` or of another package, named by a YAML in `conf/optimizer`.
 """
@@ -15,9 +15,22 @@ from torch.nn import Module, Parameter, ParameterList
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from vmc.models.text import TextEncoder
 from vmc.utils.errors import VmcError
 
 OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
+
+
+def parameter_groups(denoiser: Sequence[Parameter], encoder: TextEncoder | None) -> list[dict[str, Any]]:
+    """One group for the denoiser's parameters, if any are trained, which take the optimizer's own learning rate; and
+    one for each trained token's row, with the token's rate and without weight decay.
+    """
+    groups: list[dict[str, Any]] = [{"params": list(denoiser)}] if denoiser else []
+    if encoder and encoder.token:
+        for name, token in encoder.token.tokens.items():
+            if token.trained:
+                groups.append({"params": [encoder.rows[name]], "lr": token.learning_rate, "weight_decay": 0.0})
+    return groups
 
 
 def make_optimizer(factory: OptimizerFactory, groups: Sequence[dict[str, Any]]) -> Optimizer:

@@ -20,10 +20,11 @@ from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
 from vmc.runs.clips import CLIP_SHEET, check_clips, clip_rows, write_clip_sheet, write_clips
 from vmc.runs.folder import RunFolder
+from vmc.runs.resuming import usable_checkpoint
 from vmc.runs.wandb_mirror import Mirror, NoMirror
 from vmc.training import optimizers
 from vmc.training.batches import StepPlan, TrainingBatches, check_batch_size
-from vmc.training.checkpoints import Checkpoints, usable_checkpoint
+from vmc.training.checkpoints import Checkpoints
 from vmc.training.encoded_cache import Encoders
 from vmc.training.experiment import Experiment, check_texts, gather_clips
 from vmc.training.hardware import compile_layers

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from vmc.mini.card.reading import CARD, PAGE, TRAININGS
 from vmc.mini.world.hashing import renderer_hash
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.tools.learning.training import STATE
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder

@@ -19,8 +19,10 @@ from vmc.evaluation.generation import TunedModel, video_names
 from vmc.evaluation.score import suites_of
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.columns import Column, Row
-from vmc.metrics.generalization import PEOPLE, QUICK, SEQUENCE, SLOW, GestureSequence, People, Tempo
+from vmc.metrics.people import PEOPLE, People
+from vmc.metrics.sequence import SEQUENCE, GestureSequence
 from vmc.metrics.suite import Suite
+from vmc.metrics.tempo import QUICK, SLOW, Tempo
 from vmc.mini.card.networks import Networks, RoundTrip
 from vmc.mini.card.rendered import window_of
 from vmc.mini.world.applications import rows

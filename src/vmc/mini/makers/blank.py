@@ -14,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from vmc.models.latent_diffusion import scheduler
 from vmc.models.text import POSITIONS, clip_tokenizer
-from vmc.models.unet3d import save_pipeline
+from vmc.models.zeroscope import save_pipeline
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder, cache_root
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from vmc.config.build import build_part
 from vmc.config.command import user_error
-from vmc.models.unet3d import ZEROSCOPE
+from vmc.models.zeroscope import ZEROSCOPE
 from vmc.tools.bench import measure, train, videos
-from vmc.tools.bench.measure import Figures
+from vmc.tools.bench.plain_loop import Figures
 from vmc.tools.full_size import random_folder
 from vmc.utils.errors import VmcError
 from vmc.utils.files import write_json

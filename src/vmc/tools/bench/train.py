@@ -30,8 +30,7 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import measure
-from vmc.tools.bench.measure import COMMON, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench.plain_loop import COMMON, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.hardware import Hardware
 from vmc.training.loss_log import StepCallback

@@ -16,8 +16,7 @@ from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import Evaluation
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.suite import Evaluator
-from vmc.tools.bench import measure
-from vmc.tools.bench.measure import COMMON, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench.plain_loop import COMMON, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 

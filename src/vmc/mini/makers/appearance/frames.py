@@ -17,7 +17,7 @@ from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.renderer import ClipSpec, Framing, render
 from vmc.mini.world.specs import sample_clip
 from vmc.models.base import Autoencoder
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.tools.learning.shards import Array, Shards
 from vmc.utils.randomness import generator
 

@@ -23,7 +23,7 @@ from vmc.mini.makers.appearance.sentences import altered, draw_content, draw_sin
 from vmc.mini.makers.common import prepare_and_train
 from vmc.mini.world.hashing import renderer_hash
 from vmc.mini.world.people import generator as numpy_generator
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.tools.learning.training import Task, TaskProgress, TrainOptions
 from vmc.utils.errors import VmcError
 from vmc.utils.files import write_json

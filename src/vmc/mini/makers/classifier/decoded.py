@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vmc.metrics.networks.trn import SEGMENTS
 from vmc.mini.makers.classifier.clips import SIZE, VIEWS, WHOLE, WINDOW
-from vmc.models.unet3d import UNet3D
+from vmc.models.zeroscope import UNet3D
 from vmc.tools.learning.shards import Shards
 from vmc.utils.errors import VmcError
 from vmc.utils.randomness import generator

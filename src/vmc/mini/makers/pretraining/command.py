@@ -20,12 +20,12 @@ def run(arguments: Namespace) -> None:
     """Trains, and says what there is.
 
     Raises:
-        VmcError: an option out of its range, or see `vmc.mini.makers.pretraining.session.open_session`.
+        VmcError: an option out of its range, or see `vmc.mini.makers.pretraining.progress.open_session`.
     """
     import torch
 
-    from vmc.mini.makers.pretraining.phases import go_on
-    from vmc.mini.makers.pretraining.session import PretrainingPlan, open_session
+    from vmc.mini.makers.pretraining.progress import PretrainingPlan, open_session
+    from vmc.mini.makers.pretraining.training import go_on
     from vmc.tools.learning.training import Clock
     from vmc.utils.errors import VmcError
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from vmc.config.build import build_part
 from vmc.config.checks import check_complete, check_config, check_parts, resolved
 from vmc.config.command import compose
-from vmc.models.unet3d import FrameConv3d, UNet3D
+from vmc.models.zeroscope import FrameConv3d, UNet3D
 from vmc.training.experiment import Experiment
 from vmc.training.hardware import Hardware
 from vmc.utils.processes import processor, resident_peak, spawn_context, usable_processors, versions

@@ -17,8 +17,8 @@ from vmc.mini.makers.pretraining.export import write_pipeline
 from vmc.mini.makers.pretraining.latents import Latents
 from vmc.mini.makers.pretraining.marks import Marking, leave_marks
 from vmc.mini.makers.pretraining.preview import sheet_of_prompts, sheet_of_reconstructions
+from vmc.mini.makers.pretraining.progress import Session
 from vmc.mini.makers.pretraining.reading import Lessons, teach
-from vmc.mini.makers.pretraining.session import Session
 from vmc.models.latent_diffusion import forward_process
 from vmc.tools.learning.learner import Learner
 from vmc.tools.learning.training import Task

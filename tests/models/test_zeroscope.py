@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vmc.diffusion.sampling import Conditioning
 from vmc.mini.shipped import shipped
-from vmc.models.unet3d import ClipAttention, FrameConv3d, UNet3D, is_temporal
+from vmc.models.zeroscope import ClipAttention, FrameConv3d, UNet3D, is_temporal
 
 FRAMES = 4
 
