@@ -31,10 +31,10 @@ def main(words: Sequence[str] | None = None) -> int:
     report = getattr(import_module(f"vmc.tools.bench.{COMMANDS[arguments.command][0]}"), arguments.command)(arguments)
     if arguments.output is not None:
         write_json(arguments.output, report, remedy="name another file by --output")
-    measure = import_module("vmc.tools.bench.plain_loop")
-    print(measure.report_text(report))
+    common = import_module("vmc.tools.bench.common")
+    print(common.report_text(report))
     if arguments.recorded is not None and arguments.recorded.is_file():
-        print("\n".join(measure.regressions(report, json.loads(arguments.recorded.read_text()))))
+        print("\n".join(common.regressions(report, json.loads(arguments.recorded.read_text()))))
     return 0
 
 

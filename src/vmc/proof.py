@@ -18,7 +18,7 @@ def main(words: Sequence[str] | None = None) -> int:
     check_positive(arguments, "frames", "size")
     if wrong := [override for override in arguments.override if "=" not in override]:
         raise VmcError(f"--override is '{wrong[0]}'; give KEY=VALUE, as to vmc.train")
-    from vmc.tools.bench.plain_loop import report_text
+    from vmc.tools.bench.common import report_text
     from vmc.tools.full_size import prove  # imports torch
 
     report = prove(arguments)

@@ -19,8 +19,8 @@ from vmc.evaluation.generation import VideoGenerator
 from vmc.models.text import TextEncoder
 from vmc.models.zeroscope import FrameConv3d
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench import choices, measure, train, videos
-from vmc.tools.bench.plain_loop import PlainLoop, compose_run, describe, make_report, report_text, take_turns
+from vmc.tools.bench import choices, common, train, videos
+from vmc.tools.bench.common import PlainLoop, compose_run, describe, make_report, report_text, take_turns
 from vmc.tools.bench.train import PlainBatches, TrainingSteps, arithmetic_figures, peak_of, step_flops
 from vmc.training.hardware import Hardware
 from vmc.utils.errors import VmcError
@@ -35,7 +35,7 @@ def small(blank) -> list[str]:
 @pytest.fixture
 def here(monkeypatch):
     """In place of a process of its own: the task runs here."""
-    monkeypatch.setattr(measure, "apart", lambda task: (task(), 2 * 10**6))
+    monkeypatch.setattr(common, "apart", lambda task: (task(), 2 * 10**6))
 
 
 def test_a_report_reads_and_is_a_table():
@@ -154,11 +154,11 @@ def test_a_gain_below_the_recorded_one_and_its_spread_is_told():
     def report(*values: float, unit: str = "x") -> dict:
         return make_report("train", {}, {"gain": (unit, np.array(values))}, [], Hardware(threads=1))
 
-    assert measure.regressions(report(1.0, 1.2), report(1.3, 1.5)) == [
+    assert common.regressions(report(1.0, 1.2), report(1.3, 1.5)) == [
         "regression: gain is 1.1 (1 to 1.2), recorded was 1.4 (1.3 to 1.5)"
     ]
-    assert measure.regressions(report(1.0, 1.4), report(1.3, 1.5)) == [], "the ranges overlap"
-    assert measure.regressions(report(1.0), report(2.0, unit="s")) == [], "seconds are another machine's"
+    assert common.regressions(report(1.0, 1.4), report(1.3, 1.5)) == [], "the ranges overlap"
+    assert common.regressions(report(1.0), report(2.0, unit="s")) == [], "seconds are another machine's"
 
 
 def test_arithmetic_is_counted_and_compared_with_the_peak(small, monkeypatch):
@@ -214,7 +214,7 @@ def test_training_is_measured_against_the_plain_loop_and_beside_a_busy_process(s
 
 def test_kernels_are_told_by_kind(small, monkeypatch, here):
     words = ["train", *small, "batch_size=1", "--steps", "2", "--repeats", "1"]
-    monkeypatch.setattr(measure, "apart", lambda task: (task(), 0))
+    monkeypatch.setattr(common, "apart", lambda task: (task(), 0))
     found = train.train(bench.parse([*words, "--kernels"]))["figures"]
     kinds = {name: figure["median"] for name, figure in found.items() if name.startswith("kernels, ")}
     assert list(kinds) == [f"kernels, {kind}" for kind in [*train.KINDS, train.REST]]
@@ -243,7 +243,7 @@ def test_a_kernel_is_known_by_its_name(name, kind):
 def test_busy_processes_are_gone_afterwards(monkeypatch):
     started, popen = [], subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda *words: started.append(popen(*words)) or started[-1])
-    assert measure.beside(2, lambda: float(sum(one.poll() is None for one in started))) == 2.0
+    assert common.beside(2, lambda: float(sum(one.poll() is None for one in started))) == 2.0
     assert all(one.poll() is not None for one in started)
 
 
@@ -314,7 +314,7 @@ def test_a_real_run_is_started(blank, clips):
 def test_memory_is_that_of_a_process_of_its_own():
     loaded = bytearray(64 * 2**20)  # ours, which the other process must not be charged with
     # A builtin: to find a function of this file the other process would import the whole of it.
-    nothing, some = (measure.apart(partial(operator.mul, b"\x01", size * 2**20))[1] for size in (0, 32))
+    nothing, some = (common.apart(partial(operator.mul, b"\x01", size * 2**20))[1] for size in (0, 32))
     assert some - nothing == pytest.approx(32 * 2**20, rel=0.2) and len(loaded)
 
 

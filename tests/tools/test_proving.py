@@ -11,7 +11,7 @@ from vmc import proof
 from vmc.data.video import read_frames
 from vmc.generate import main as generate
 from vmc.tools import full_size as proving
-from vmc.tools.bench.plain_loop import make_report, report_text
+from vmc.tools.bench.common import make_report, report_text
 from vmc.tools.full_size import in_a_process, prove, random_folder
 from vmc.train import main as train
 from vmc.training.hardware import Hardware

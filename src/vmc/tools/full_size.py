@@ -29,7 +29,7 @@ from vmc.models.loading import cast
 from vmc.models.text import clip_tokenizer
 from vmc.models.zeroscope import ZEROSCOPE, Sizes, save_pipeline
 from vmc.runs.folder import newest_weights
-from vmc.tools.bench.plain_loop import Figures, make_report, noise_clips, run_captured
+from vmc.tools.bench.common import Figures, make_report, noise_clips, run_captured
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder, explain_unwritable, write_json
 from vmc.utils.processes import resident_peak

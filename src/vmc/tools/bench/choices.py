@@ -14,8 +14,8 @@ import numpy as np
 from vmc.config.build import build_part
 from vmc.config.command import user_error
 from vmc.models.zeroscope import ZEROSCOPE
-from vmc.tools.bench import measure, train, videos
-from vmc.tools.bench.plain_loop import Figures
+from vmc.tools.bench import common, train, videos
+from vmc.tools.bench.common import Figures
 from vmc.tools.full_size import random_folder
 from vmc.utils.errors import VmcError
 from vmc.utils.files import write_json
@@ -122,7 +122,7 @@ def find_cases(stacks: Sequence[str], further: Sequence[str] = (), only: str | N
         found = [case for case in found if case in wanted or (case.name == RELEASE and case.group in groups)]
     for case in found:
         try:
-            measure.compose_run(case.overrides, scored=case.samples, parts=False)
+            common.compose_run(case.overrides, scored=case.samples, parts=False)
         except VmcError as error:
             raise VmcError(f"case '{case.label}': {error}") from error
     return found
@@ -137,7 +137,7 @@ def choices(arguments: Namespace) -> dict[str, Any]:
     """
     stacks = [arguments.stack] if arguments.stack else ["paper", "mini"]
     cases = find_cases(stacks, arguments.overrides, arguments.only)
-    hardware = build_part(measure.compose_run(cases[0].overrides, scored=False, parts=False), "trainer")
+    hardware = build_part(common.compose_run(cases[0].overrides, scored=False, parts=False), "trainer")
     if not any(word.startswith("model.path=") for word in arguments.overrides):
         of_paper = [case for case in cases if case.group.startswith("paper")]
         if of_paper and not arguments.model.is_dir():
@@ -152,7 +152,7 @@ def choices(arguments: Namespace) -> dict[str, Any]:
         base = float("nan") if case.name == RELEASE else base
         try:
             count = arguments.videos if case.samples else arguments.steps
-            taken, peak = measure.apart(partial(measure_case, case, count, arguments.repeats))
+            taken, peak = common.apart(partial(measure_case, case, count, arguments.repeats))
         except Exception as error:  # out of memory, a package that is not installed, a kernel that is not there
             failed.append(f"{case.label} failed: {user_error(error) or ' '.join(str(error).split())[:300]}")
             print(f"  {failed[-1]}", flush=True)
@@ -165,7 +165,7 @@ def choices(arguments: Namespace) -> dict[str, Any]:
                 found[f"{case.label}, gain"] = "x", base / values
             print("  " + ", ".join(f"{np.median(some):.4g} {unit}" for unit, some in found.values()), flush=True)
             figures |= found
-        report = measure.make_report("choices", settings, figures, [*NOTES, *failed], hardware)
+        report = common.make_report("choices", settings, figures, [*NOTES, *failed], hardware)
         if arguments.output is not None:  # after each: all of them take half an hour, and one may not let it end
             write_json(arguments.output, report)
     return report

@@ -30,7 +30,8 @@ from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import Autoencoder
 from vmc.models.text import TextEncoder
 from vmc.runs.folder import RunFolder
-from vmc.tools.bench.plain_loop import COMMON, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench import common
+from vmc.tools.bench.common import COMMON, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.batches import Batch, TrainingBatches
 from vmc.training.hardware import Hardware
 from vmc.training.loss_log import StepCallback
@@ -97,9 +98,9 @@ def train(arguments: Namespace) -> dict[str, Any]:
     figures, notes = PLAIN.compare("a step", partial(time_steps, overrides, steps), arguments)
     figures |= arithmetic_figures(session, figures["a step"][1])
     if arguments.kernels:
-        figures |= measure.apart(partial(kernel_figures, overrides, steps))[0]
-    settings = measure.describe(config, session.experiment, batch_size=config["batch_size"], steps=steps)
-    return measure.make_report("train", settings, figures, [STEP, *notes], session.experiment.hardware)
+        figures |= common.apart(partial(kernel_figures, overrides, steps))[0]
+    settings = common.describe(config, session.experiment, batch_size=config["batch_size"], steps=steps)
+    return common.make_report("train", settings, figures, [STEP, *notes], session.experiment.hardware)
 
 
 def time_steps(overrides: Sequence[str], steps: int, plain: Collection[str], repeats: int = 1) -> list[float]:
@@ -132,10 +133,10 @@ def startup(arguments: Namespace) -> dict[str, Any]:
         "train --help": partial(seconds, run_train, "--help"),
         "first training step": partial(first_step_seconds, arguments.overrides),
     }
-    timed = measure.take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
+    timed = common.take_turns(tasks, repeats=1 + arguments.repeats, label="startup")
     figures: Figures = {name: ("s", values[1:]) for name, values in timed.items()}
     figures |= {f"{name}, first run": ("s", values[:1]) for name, values in timed.items()}
-    return measure.make_report("startup", {"overrides": len(arguments.overrides)}, figures, [STARTUP], hardware)
+    return common.make_report("startup", {"overrides": len(arguments.overrides)}, figures, [STARTUP], hardware)
 
 
 def first_step_seconds(overrides: Sequence[str]) -> float:
@@ -151,7 +152,7 @@ def first_step_seconds(overrides: Sequence[str]) -> float:
 
 def run_train(*words: str) -> None:
     """Run `vmc.train` in a process of its own; a VmcError says why it failed."""
-    status, said = measure.run_captured("vmc.train", *words)
+    status, said = common.run_captured("vmc.train", *words)
     if status:
         raise VmcError(f"vmc.train ended with status {status} ({said}); give the overrides that it needs")
 
@@ -238,7 +239,7 @@ class TrainingSteps:
         experiment = session.experiment
         model, token, hardware = experiment.model, experiment.token, experiment.hardware
         hardware.use_threads()
-        frames = [clip for _, clip in measure.noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
+        frames = [clip for _, clip in common.noise_clips("training", 2 * CLIPS, frames=model.frames, size=model.size)]
         captions = [fill(experiment.motion.caption or "{token}", **token.words)] * CLIPS
         captions += ["a person doing other things"] * CLIPS
         in_step = "encoders" in plain
@@ -262,7 +263,7 @@ class TrainingSteps:
             session.optimizer = group_each(session.optimizer)
         module = session.module()
         if "kernels" in plain:
-            measure.plain_kernels(module.denoiser)
+            common.plain_kernels(module.denoiser)
         if "weights" in plain:
             module.denoiser.float()
         self.module, self.experiment, self.batches = module, experiment, batches

@@ -16,7 +16,8 @@ from vmc.evaluation.generation import TunedModel, VideoGenerator, video_names
 from vmc.evaluation.score import Evaluation
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.suite import Evaluator
-from vmc.tools.bench.plain_loop import COMMON, WARM_UP, Figures, PlainLoop, seconds
+from vmc.tools.bench import common
+from vmc.tools.bench.common import COMMON, WARM_UP, Figures, PlainLoop, seconds
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 
@@ -73,7 +74,7 @@ def untuned_generator(experiment: Experiment, *, plain: Collection[str] = ()) ->
     batch_size = 1 if "batches" in plain else experiment.generation_batch
     made = model.generator(sampler=experiment.sampler, batch_size=batch_size)
     if "kernels" in plain:
-        measure.plain_kernels(made.denoiser)
+        common.plain_kernels(made.denoiser)
     if "weights" in plain:
         made.denoiser.float()
     if "texts" in plain:
@@ -108,8 +109,8 @@ def generate(arguments: Namespace) -> dict[str, Any]:
     experiment = build_experiment(config)
     some_prompts(experiment, videos)
     figures, notes = PLAIN.compare("a video", partial(time_videos, overrides, videos), arguments)
-    settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    return measure.make_report("generate", settings, figures, [MAKING, *notes], experiment.hardware)
+    settings = common.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
+    return common.make_report("generate", settings, figures, [MAKING, *notes], experiment.hardware)
 
 
 def evaluate(arguments: Namespace) -> dict[str, Any]:
@@ -138,22 +139,22 @@ def evaluate(arguments: Namespace) -> dict[str, Any]:
         if arguments.compare:
             tasks["generating, plain"] = partial(time_videos, arguments.overrides, videos, chosen)
             tasks["scoring, plain"] = lambda: seconds(_score_each, evaluator(), prompts, folder / "videos") / videos
-        timed = measure.take_turns(tasks, repeats=arguments.repeats, label="evaluate")
+        timed = common.take_turns(tasks, repeats=arguments.repeats, label="evaluate")
     figures: Figures = {name: ("s/video", values) for name, values in timed.items()}
     figures["scoring / generating"] = "%", 100 * timed["scoring"] / timed["generating"]
     if arguments.compare:
         both, plain = timed["generating"] + timed["scoring"], timed["generating, plain"] + timed["scoring, plain"]
         figures["scoring, plain / ours"] = "x", timed["scoring, plain"] / timed["scoring"]
         figures["generating and scoring, plain / ours"] = "x", plain / both
-    settings = measure.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
-    return measure.make_report("evaluate", settings, figures, [MAKING, SCORING], experiment.hardware)
+    settings = common.describe(config, experiment, videos=videos, sampler_steps=experiment.sampler.steps)
+    return common.make_report("evaluate", settings, figures, [MAKING, SCORING], experiment.hardware)
 
 
 def _evaluator(experiment: Experiment, cache: Path) -> Evaluator:
     """Make an evaluator that has seen no text and no video; the clips' descriptors are kept."""
     assert experiment.suite is not None
     shape = {"frames": CLIP_FRAMES, "size": experiment.model.size}
-    clips: Any = {role: measure.noise_clips(role, number, **shape) for role, number in CLIPS.items()}
+    clips: Any = {role: common.noise_clips(role, number, **shape) for role, number in CLIPS.items()}
     run = RunContext(target=experiment.motion.label, cache=cache, device=experiment.hardware.device, **clips)
     return experiment.suite.evaluator(run)
 
