@@ -17,7 +17,8 @@ from vmc.config import command as composing
 from vmc.config.run_config import check_run_config
 from vmc.diffusion.process import VariancePreserving
 from vmc.evaluate import TAKEN_OVER
-from vmc.runs.folder import RunFolder, read_config
+from vmc.runs.earlier_versions import read_config
+from vmc.runs.folder import RunFolder
 from vmc.training.tuned_weights import Delta
 
 ROOT = Path(__file__).parents[1]

@@ -27,7 +27,8 @@ from vmc.config.checks import check_complete, check_config, check_overlays, reso
 from vmc.config.command import Job, print_error
 from vmc.config.launchers import check_launcher
 from vmc.config.sweep_workers import WAITING, ArmJob, State, returned_state, stopping_workers
-from vmc.runs.folder import COMMAND, RunFolder, holder, shown_state
+from vmc.runs.folder import COMMAND, RunFolder, shown_state
+from vmc.runs.lock import holder
 from vmc.runs.resuming import differing_keys, is_done
 from vmc.utils.errors import VmcError
 from vmc.utils.files import csv_text, write_text

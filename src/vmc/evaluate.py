@@ -69,7 +69,7 @@ def departures(config: dict[str, Any], run: Path) -> list[str]:
 
     Paths of files are not part of the protocol.
     """
-    from vmc.runs.folder import read_config
+    from vmc.runs.earlier_versions import read_config
     from vmc.runs.resuming import differing_keys
 
     def shown(value: Any) -> str:
@@ -116,7 +116,7 @@ def show(config: dict[str, Any], folder: Path, job: Any) -> None:
     from vmc.config.build import build_part
     from vmc.data.prompts import evenly
     from vmc.evaluation.score import SHOWN
-    from vmc.runs.folder import read_config
+    from vmc.runs.earlier_versions import read_config
 
     arm = read_config(Path(config["run"])).get("arm") if config["run"] else Path(config["videos"] or "base").name
     if config["runs"]:

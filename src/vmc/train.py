@@ -25,7 +25,8 @@ def train(config: DictConfig) -> dict[str, Any]:
     check_overlays(config, HydraConfig.get().runtime.choices)
     check_config(config, "train")
     # Imported here, so that `--help`, an invalid command line and a finished run need not wait for torch and diffusers.
-    from vmc.runs.folder import RunFolder, read_state, remove_stale_lock, run_lock
+    from vmc.runs.folder import RunFolder, read_state
+    from vmc.runs.lock import remove_stale_lock, run_lock
     from vmc.runs.resuming import is_done
 
     run = RunFolder(Path(config.output), config=OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]

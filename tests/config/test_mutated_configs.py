@@ -15,7 +15,7 @@ from vmc.config.folders import config_folder
 from vmc.config.run_config import check_run_config
 from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.generate import TAKEN_OVER as GENERATED
-from vmc.runs.folder import read_config
+from vmc.runs.earlier_versions import read_config
 from vmc.utils.errors import VmcError
 
 ODD = (

@@ -21,7 +21,8 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from vmc.config.checks import check_overlays
 from vmc.config.folders import config_folder, find_sweep, sweeps_folder
-from vmc.runs.folder import LOCK, RunFolder, run_lock
+from vmc.runs.folder import RunFolder
+from vmc.runs.lock import LOCK, run_lock
 from vmc.runs.resuming import differing_keys
 from vmc.tools.rates import SEARCHED
 from vmc.train import main

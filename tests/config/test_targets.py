@@ -19,7 +19,7 @@ from vmc.evaluate import TAKEN_OVER as EVALUATED
 from vmc.evaluate import main as evaluate
 from vmc.generate import TAKEN_OVER as GENERATED
 from vmc.generate import main as generate
-from vmc.runs.folder import read_config
+from vmc.runs.earlier_versions import read_config
 from vmc.utils.errors import VmcError
 
 YAMLS = sorted(config_folder().glob("[a-gi-z]*/*.yaml"))  # hydra/ holds launchers

@@ -12,8 +12,8 @@ import yaml
 
 from vmc.data.clips import Clip
 from vmc.runs.clips import clip_rows, differing_clips, write_clips
-from vmc.runs.earlier_versions import TRAIN_COLUMNS
-from vmc.runs.folder import RunFolder, newest_weights, read_config, read_state, shown_state
+from vmc.runs.earlier_versions import TRAIN_COLUMNS, read_config
+from vmc.runs.folder import RunFolder, newest_weights, read_state, shown_state
 from vmc.runs.resuming import is_done
 from vmc.utils.errors import UnwritableError, VmcError
 

@@ -9,7 +9,7 @@ from vmc.data.video import write_video
 from vmc.mini.world.internet import write_category
 from vmc.mini.world.specs import sample_clip
 from vmc.mini.world.unseen import render_unseen
-from vmc.runs.folder import read_config
+from vmc.runs.earlier_versions import read_config
 from vmc.train import main as train
 
 SMALL = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.runs.folder import LOCK, holder, remove_stale_lock, run_lock
+from vmc.runs.lock import LOCK, holder, remove_stale_lock, run_lock
 from vmc.utils.errors import VmcError
 from vmc.utils.processes import handle_signals, run_module
 

@@ -31,7 +31,7 @@ def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
         run: the run's folder.
         keys: groups and other keys of the outermost level; choosing one of them on the command line is a VmcError.
     """
-    from vmc.runs.folder import read_config
+    from vmc.runs.earlier_versions import read_config
 
     ours = check_run_config(read_config(run), keys, source=str(run / "config.yaml"), trust=bool(config.get("trust")))
     given = [str(text).lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform, typical_interval
 from vmc.runs.folder import RunFolder
+from vmc.runs.resuming import left_nothing
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write, csv_text, fingerprint, write_text
 
@@ -64,7 +65,7 @@ def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
 def check_clips(rows: Sequence[Row], run: RunFolder) -> str:
     """How clips differ from those that a run was started with; a VmcError where it has been trained on them."""
     different = ", ".join(differing_clips(rows, run.path))
-    if different and not run.left_nothing():
+    if different and not left_nothing(run):
         raise VmcError(
             f"output is {run.path}, whose run was begun with other clips ({different}); put them back as they were, or"
             " choose another output"

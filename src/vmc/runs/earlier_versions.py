@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vmc.utils.errors import VmcError
 from vmc.utils.files import read_json
+from vmc.utils.plain_yaml import read_yaml
 
 # First columns of every `train.csv`; columns of the objective and the schedule follow.
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
@@ -117,3 +119,13 @@ def read_state(folder: Path) -> dict[str, Any]:
 def checkpoints(folder: Path) -> list[Path]:
     """Checkpoints of a run folder, the newest last."""
     return sorted(file for file in (folder / "checkpoints").glob("*.ckpt") if file.stem.isdigit())
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the config of a run, converted to this version."""
+    file, remedy = path / "config.yaml", "give the output folder of vmc.train"
+    if not file.is_file():
+        raise VmcError(f"run is {path}, which holds no config.yaml; {remedy}")
+    if not isinstance(config := read_yaml(file, remedy=remedy), dict):
+        raise VmcError(f"{file} is no config of vmc.train; {remedy}")
+    return up_to_date(config)

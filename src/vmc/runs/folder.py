@@ -9,71 +9,24 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
-from vmc.runs.earlier_versions import TRAIN_COLUMNS, checkpoints, read_losses, read_state, stored_state, up_to_date
-from vmc.runs.resuming import differing_keys, other_config
+from vmc.runs.earlier_versions import (
+    TRAIN_COLUMNS,
+    checkpoints,
+    read_losses,
+    read_state,
+    stored_state,
+)
+from vmc.runs.lock import holder
+from vmc.runs.resuming import differing_settings, earlier_state, left_nothing
 from vmc.utils.errors import UnwritableError, VmcError
-from vmc.utils.files import csv_text, explain_unwritable, is_leftover, sweep, write_json, write_text
-from vmc.utils.plain_yaml import read_yaml
+from vmc.utils.files import csv_text, explain_unwritable, sweep, write_json, write_text
 from vmc.utils.processes import processor, versions
-
-LOCK = ".lock"
-PATIENCE = 1.0  # seconds to wait for the lock, which `holder` takes for a moment to see whether it is free
-
-
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Be the only writer of a run folder within a block. Folders that were created for the lock alone are removed."""
-    absent = [path for path in (folder, *folder.parents) if not path.exists()]
-    lock = FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=PATIENCE)
-    except Timeout as error:
-        raise VmcError(
-            f"output is {folder}, which another process is writing ({holder(folder) or 'just ended'});"
-            " wait for it or end it, or choose another output"
-        ) from error
-    except OSError as error:
-        raise VmcError(f"output is {folder}, which cannot be written ({error}); choose another folder") from error
-    try:
-        with suppress(OSError):  # on a full disk the lock is held all the same
-            (folder / LOCK).write_text(f"pid {os.getpid()} on {platform.node()}\n")
-        yield
-    finally:
-        (folder / LOCK).unlink(missing_ok=True)  # while it is held: a process that has opened it sees that it is gone
-        lock.release()
-        with suppress(OSError):  # they are not empty
-            for path in absent:
-                path.rmdir()
-
-
-def remove_stale_lock(folder: Path) -> None:
-    """Remove the lock file that a killed process has left in the folder of a finished run."""
-    if (folder / LOCK).is_file() and holder(folder) is None:
-        with suppress(VmcError), run_lock(folder):
-            pass
-
-
-def holder(folder: Path) -> str | None:
-    """Which process is writing a folder, as `pid N on MACHINE`; None if none is, also where a lock file is left."""
-    file = folder / LOCK
-    with suppress(FileNotFoundError):  # the process has just ended
-        try:
-            if file.is_file():
-                with FileLock(file, blocking=False):
-                    pass
-        except Timeout:
-            return file.read_text().strip() or "a process that has just begun"
-    return None
-
 
 log = logging.getLogger(__name__)
 
@@ -125,34 +78,9 @@ class RunFolder:
         for file in set(found) - set([file for file in found if int(file.stem) <= step][-keep:]):
             file.unlink()
 
-    def left_nothing(self) -> bool:
-        """Whether the run in this folder has nothing of use, so that another may take its place."""
-        if self.checkpoints() or (stored_state(self.path) or {}).get("status") == "finished":
-            return False
-        trains = not (self.path / "config.yaml").is_file() or read_config(self.path).get("parameters") is not None
-        written = (*self.path.glob("weights/*.safetensors"), *self.path.glob("evaluation/*"))
-        steps = [int(path.stem) for path in written if path.stem.isdigit()]
-        return not any(steps) if trains else not steps  # scores at step 0 are the same in all trainings
-
     def check(self) -> dict[str, Any]:
-        """The state of an earlier run in this folder, empty if there is none or it has nothing of use.
-
-        Raises:
-            VmcError: the folder holds a run of a different config, or other files.
-        """
-        if not (self.path / "config.yaml").is_file():
-            if self.path.exists() and not self.path.is_dir():
-                raise VmcError(f"output is {self.path}, which is a file; choose another folder")
-            names = [path.name for path in self.path.iterdir()] if self.path.exists() else []
-            # A run that was killed in its first moment leaves a lock and temporary folders.
-            if any(name != LOCK and not is_leftover(name) for name in names):
-                raise VmcError(f"output is {self.path}, which holds files but no run; choose another folder")
-            return {}
-        if different := self._differing():
-            if self.left_nothing():
-                return {}
-            raise other_config(self.path, different)
-        return read_state(self.path)
+        """The state of an earlier run in this folder; see `resuming.earlier_state`."""
+        return earlier_state(self)
 
     def begin(self, *, threads: int, world: int, step: int = 0, other_clips: str = "") -> None:
         """Write the config and the state `running`; the seconds of earlier processes are kept.
@@ -163,7 +91,7 @@ class RunFolder:
             other_clips: how the clips differ from those of a run that has nothing of use; empty where they do not.
         """
         sweep(self.path)
-        if (different := [*self._differing(), *([other_clips] if other_clips else [])]) and self.left_nothing():
+        if (different := [*differing_settings(self), *([other_clips] if other_clips else [])]) and left_nothing(self):
             self._begin_anew(", ".join(different))
         if stored_state(self.path) is None:
             log.warning("%s does not read; it is written anew by what the folder holds", self.path / "run.json")
@@ -226,12 +154,6 @@ class RunFolder:
     def _write_losses(self, rows: Iterable[Mapping[str, str]]) -> None:
         write_text(self.train_csv, csv_text(self._columns, rows, end="\r\n"))
 
-    def _differing(self) -> list[str]:
-        """Keys that differ from the config of the earlier run in this folder; none where there is none."""
-        if not (self.path / "config.yaml").is_file():
-            return []
-        return differing_keys(read_config(self.path), up_to_date(self.config))
-
     def _begin_anew(self, different: str) -> None:
         """Remove the files of a run that has nothing of use."""
         ended = read_state(self.path).get("reason") or "it was interrupted"
@@ -250,16 +172,6 @@ def shown_state(path: Path) -> dict[str, Any]:
     if state.get("status") == "running" and holder(path) is None:
         state |= {"status": "interrupted", "reason": "its process is gone"}
     return state
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the config of a run, converted to this version."""
-    file, remedy = path / "config.yaml", "give the output folder of vmc.train"
-    if not file.is_file():
-        raise VmcError(f"run is {path}, which holds no config.yaml; {remedy}")
-    if not isinstance(config := read_yaml(file, remedy=remedy), dict):
-        raise VmcError(f"{file} is no config of vmc.train; {remedy}")
-    return up_to_date(config)
 
 
 def newest_weights(path: Path, *, step: int | None = None, said: str | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Whether a run is done, which settings may differ when it is resumed, and from which checkpoint it goes on."""
+"""How a command finds an earlier run in its folder: done, resumed from a checkpoint, begun anew, or refused."""
 
 import logging
 import zipfile
@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vmc.runs.earlier_versions import read_config, read_state, stored_state, up_to_date
+from vmc.runs.lock import LOCK
 from vmc.utils.errors import VmcError
+from vmc.utils.files import is_leftover
 
 if TYPE_CHECKING:
     from vmc.runs.folder import RunFolder
@@ -58,6 +61,44 @@ def other_config(path: Path, different: Sequence[str]) -> VmcError:
         f"output is {path}, which holds a run of a different config ({', '.join(different)} differ);"
         f" {choose} or remove that folder"
     )
+
+
+def differing_settings(run: "RunFolder") -> list[str]:
+    """Keys that differ from the config of the earlier run in a folder; none where there is none."""
+    if not (run.path / "config.yaml").is_file():
+        return []
+    return differing_keys(read_config(run.path), up_to_date(run.config))
+
+
+def left_nothing(run: "RunFolder") -> bool:
+    """Whether the earlier run in a folder has nothing of use, so that another may take its place."""
+    if run.checkpoints() or (stored_state(run.path) or {}).get("status") == "finished":
+        return False
+    trains = not (run.path / "config.yaml").is_file() or read_config(run.path).get("parameters") is not None
+    written = (*run.path.glob("weights/*.safetensors"), *run.path.glob("evaluation/*"))
+    steps = [int(path.stem) for path in written if path.stem.isdigit()]
+    return not any(steps) if trains else not steps  # scores at step 0 are the same in all trainings
+
+
+def earlier_state(run: "RunFolder") -> dict[str, Any]:
+    """The state of an earlier run in a folder, empty if there is none or it has nothing of use.
+
+    Raises:
+        VmcError: the folder holds a run of a different config, or other files.
+    """
+    if not (run.path / "config.yaml").is_file():
+        if run.path.exists() and not run.path.is_dir():
+            raise VmcError(f"output is {run.path}, which is a file; choose another folder")
+        names = [path.name for path in run.path.iterdir()] if run.path.exists() else []
+        # A run that was killed in its first moment leaves a lock and temporary folders.
+        if any(name != LOCK and not is_leftover(name) for name in names):
+            raise VmcError(f"output is {run.path}, which holds files but no run; choose another folder")
+        return {}
+    if different := differing_settings(run):
+        if left_nothing(run):
+            return {}
+        raise other_config(run.path, different)
+    return read_state(run.path)
 
 
 def usable_checkpoint(run: "RunFolder") -> Path | None:

@@ -17,7 +17,7 @@ import vmc
 from vmc.data.captions import fill
 from vmc.data.prompts import prompt_of
 from vmc.models.base import VideoModel
-from vmc.runs.folder import read_config
+from vmc.runs.earlier_versions import read_config
 from vmc.tools.downloads import SOURCES, HubSource
 from vmc.training.merging import ScaledRun
 from vmc.utils.errors import VmcError, first_line

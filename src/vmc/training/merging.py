@@ -20,7 +20,8 @@ from vmc.models.base import VideoModel
 from vmc.models.lora import adapted_parameter, merge
 from vmc.models.text import TextEncoder
 from vmc.models.token import MOTION, MotionToken, Token
-from vmc.runs.folder import find_weights, read_config
+from vmc.runs.earlier_versions import read_config
+from vmc.runs.folder import find_weights
 from vmc.training.tuned_weights import FIRST_FAMILY, Delta, is_row, row_name
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint

@@ -18,7 +18,8 @@ from vmc.models.lora import LoraSubset, merge
 from vmc.models.parameters import ParameterSubset, Subset
 from vmc.models.text import TextEncoder
 from vmc.models.token import MOTION, MotionToken, key_of
-from vmc.runs.folder import RunFolder, find_weights, read_config
+from vmc.runs.earlier_versions import read_config
+from vmc.runs.folder import RunFolder, find_weights
 from vmc.utils.errors import DamagedError, VmcError
 from vmc.utils.files import atomic_write, fingerprint
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
