@@ -86,7 +86,7 @@ def write_videos(experiment: Any, model: Any, folder: Path, *, batch_size: int |
     """Write the videos of all prompts and their contact sheet."""
     from vmc.data.video import read_frames
     from vmc.evaluation.generation import find_sources, note_videos, video_names
-    from vmc.runs.clips import contact_sheet
+    from vmc.runs.contact_sheet import contact_sheet
 
     prompts, sampler, sources = experiment.prompts, experiment.sampler, find_sources(experiment)
     begun_at = () if sources is None else (sources.describe(),)

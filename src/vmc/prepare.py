@@ -155,7 +155,7 @@ def clips(arguments: Namespace) -> None:
     from vmc.data.folder import VideoFolder, find_clips
     from vmc.data.frames import time_clip, timing_sentences
     from vmc.data.motion import MotionData
-    from vmc.runs.clips import write_clip_sheet
+    from vmc.runs.contact_sheet import write_clip_sheet
 
     if arguments.output.suffix.lower() != ".png":
         raise VmcError(f"--output is {arguments.output}; the picture is a PNG: name it FILE.png")

@@ -14,10 +14,11 @@ from diffusers import (
 )
 
 from vmc.diffusion.process import noise_levels
-from vmc.diffusion.sampling import Conditioning, InvertedSampler, Sampler, initial_noise, sample_posterior
+from vmc.diffusion.sampling import Conditioning, InvertedSampler, Sampler, sample_posterior
 from vmc.models.latent_diffusion import forward_process
 from vmc.models.token import MotionToken
 from vmc.utils.errors import VmcError
+from vmc.utils.randomness import initial_noise
 
 PROMPTS = ["A woman doing the sks sign.", "a man", "a red hat"]
 SEEDS = [3, 4, 5]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from vmc.diffusion.sampling import Sampler, initial_noise
+from vmc.diffusion.sampling import Sampler
 from vmc.mini.__main__ import main
 from vmc.mini.makers import blank
 from vmc.mini.makers.pretraining import autoencoder, clips, marks, networks, preview, reading, training
@@ -36,6 +36,7 @@ from vmc.models.zeroscope import UNet3D
 from vmc.tools.learning.learner import LAST, WARM_UP, Learner, orthogonal
 from vmc.tools.learning.training import STATE, Clock, TrainingFolder
 from vmc.utils.errors import VmcError
+from vmc.utils.randomness import initial_noise
 
 TINY = PretrainingPlan(
     clips=3,

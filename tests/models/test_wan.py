@@ -9,7 +9,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 
 from vmc.diffusion.process import FlowMatching
-from vmc.diffusion.sampling import Sampler, initial_noise
+from vmc.diffusion.sampling import Sampler
 from vmc.mini.makers.blank import write_blank
 from vmc.models.base import family_of
 from vmc.models.export import export_pipeline
@@ -19,6 +19,7 @@ from vmc.models.parameters import ParameterSubset
 from vmc.models.token import MotionToken
 from vmc.models.wan import Wan
 from vmc.utils.errors import VmcError
+from vmc.utils.randomness import initial_noise
 
 PUBLISHED = {
     "1.3B": {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960},

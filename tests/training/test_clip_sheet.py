@@ -13,7 +13,7 @@ from vmc.data.clips import Clip
 from vmc.data.frames import ClipTransform
 from vmc.data.video import write_video
 from vmc.prepare import main
-from vmc.runs.clips import EXEMPLARS, FRAME, GAP, OTHERS, TEXT, write_clip_sheet
+from vmc.runs.contact_sheet import EXEMPLARS, FRAME, GAP, OTHERS, TEXT, write_clip_sheet
 
 ROW = FRAME + TEXT
 

@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from vmc.evaluate import main as evaluate
 from vmc.generate import main as generate
 from vmc.mini.makers.blank import write_blank
-from vmc.runs.clips import CLIP_SHEET, FRAME, TEXT
+from vmc.runs.contact_sheet import CLIP_SHEET, FRAME, TEXT
 from vmc.training import session as sessions
 from vmc.training.module import MotionModule
 from vmc.training.tuned_weights import TOKEN, Delta

@@ -168,13 +168,6 @@ class InvertedSampler(Sampler):
         return unguided(see_noise, solver, noise_BCFHW=latents_BCFHW, text=text, empty=text)
 
 
-def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
-    """noise_BCFHW, drawn for each video with its own seed as diffusers does with a CPU generator."""
-    return torch.stack(
-        [torch.randn(tuple(shape_CFHW), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    )
-
-
 def check_tile(tile: int | None) -> None:
     """Raise a VmcError for a tile whose side is no multiple of `TILE`."""
     if tile is not None and (tile < TILE or tile % TILE):

@@ -25,7 +25,7 @@ from vmc.data.clips import Clip, NoClips, readable
 from vmc.data.frames import ClipTransform
 from vmc.data.prompts import Prompt
 from vmc.data.video import write_video
-from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, initial_noise, on_device
+from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, on_device
 from vmc.evaluation.batching import TOO_LARGE, BatchSize, is_out_of_memory, prefetch
 from vmc.models.base import Autoencoder, VideoModel
 from vmc.models.loading import cast, low_precision_copy
@@ -38,7 +38,7 @@ from vmc.training.tuned_weights import Delta
 from vmc.utils.errors import VmcError
 from vmc.utils.files import csv_text, fingerprint, write_text
 from vmc.utils.graphs import LARGEST, Graph
-from vmc.utils.randomness import derive_seed
+from vmc.utils.randomness import derive_seed, initial_noise
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,7 @@ from vmc.metrics.columns import Column, Row
 from vmc.metrics.scores import COLUMNS, SUITE, extra_columns
 from vmc.metrics.statistics import intervals_of_run
 from vmc.metrics.suite import Evaluator
-from vmc.runs.clips import contact_sheet
+from vmc.runs.contact_sheet import contact_sheet
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
 from vmc.utils.files import sha256_of, sweep

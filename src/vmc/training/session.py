@@ -18,7 +18,8 @@ from vmc.evaluation.during_training import Evaluations
 from vmc.evaluation.score import check_evaluation
 from vmc.models.activation_checkpointing import checkpoint_activations
 from vmc.models.parameters import Subset
-from vmc.runs.clips import CLIP_SHEET, check_clips, clip_rows, write_clip_sheet, write_clips
+from vmc.runs.clips import check_clips, clip_rows, write_clips
+from vmc.runs.contact_sheet import CLIP_SHEET, write_clip_sheet
 from vmc.runs.folder import RunFolder
 from vmc.runs.resuming import usable_checkpoint
 from vmc.runs.wandb_mirror import Mirror, NoMirror

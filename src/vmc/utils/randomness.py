@@ -5,9 +5,10 @@ the run. So a resumed run draws what the uninterrupted run would have, and ranks
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 
 def derive_seed(*place: int | str) -> int:
@@ -19,3 +20,10 @@ def derive_seed(*place: int | str) -> int:
 def generator(*place: int | str) -> Generator:
     """A fresh CPU generator for one draw, seeded by `derive_seed(*place)`."""
     return torch.Generator().manual_seed(derive_seed(*place))
+
+
+def initial_noise(seeds: Sequence[int], shape_CFHW: Sequence[int]) -> Tensor:
+    """noise_BCFHW, drawn for each video with its own seed as diffusers does with a CPU generator."""
+    return torch.stack(
+        [torch.randn(tuple(shape_CFHW), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )

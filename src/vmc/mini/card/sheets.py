@@ -10,7 +10,7 @@ from torch import Tensor
 from vmc.data.video import read_frames
 from vmc.mini.card.bars import SHOWN
 from vmc.mini.card.videos import Asked
-from vmc.mini.world.contact_sheet import contact_sheet
+from vmc.mini.world.labeled_rows import contact_sheet
 from vmc.utils.files import atomic_write
 
 FRAMES = 4

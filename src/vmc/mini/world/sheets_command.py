@@ -16,8 +16,8 @@ def run(arguments: Namespace) -> None:
     """Writes `gestures.png`, one row for each of the 27, and `subjects.png`, the 100 of the test set."""
     import numpy as np
 
-    from vmc.mini.world.contact_sheet import contact_sheet
     from vmc.mini.world.gestures import LABELS
+    from vmc.mini.world.labeled_rows import contact_sheet
     from vmc.mini.world.phrases import person_from_phrase
     from vmc.mini.world.renderer import ClipSpec, render
     from vmc.mini.world.specs import sample_clip

@@ -9,14 +9,15 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
 from einops import rearrange
 
-from vmc.diffusion.sampling import Conditioning, Sampler, initial_noise
+from vmc.diffusion.sampling import Conditioning, Sampler
 from vmc.mini.makers import blank
 from vmc.mini.makers.pretraining.clips import FRAMES, SIZE, WINDOWS, Clips, caption_of
 from vmc.mini.makers.pretraining.denoiser import Denoiser
 from vmc.mini.world.captions import gesture_caption
 from vmc.models.latent_diffusion import ImageAutoencoder
 from vmc.models.text import POSITIONS, TextEncoder
-from vmc.runs.clips import contact_sheet
+from vmc.runs.contact_sheet import contact_sheet
+from vmc.utils.randomness import initial_noise
 
 SUBJECTS = {
     "a person": "Swiping Left",
