@@ -11,7 +11,7 @@ from vmc.data.prompts import Prompt
 from vmc.diffusion.sampling import Sampler
 from vmc.evaluation.generation import TunedModel
 from vmc.models.latent_diffusion import ImageAutoencoder
-from vmc.models.loading import low_precision_copy
+from vmc.models.pretrained_weights import low_precision_copy
 from vmc.models.token import MotionToken
 from vmc.training.hardware import Hardware
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import vmc
 from vmc.mini.makers.blank import write_blank
 from vmc.models.base import families, family_of
-from vmc.models.loading import find_problem
+from vmc.models.pretrained_weights import find_problem
 from vmc.models.zeroscope import UNet3D
 from vmc.utils.errors import VmcError
 

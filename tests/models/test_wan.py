@@ -13,9 +13,9 @@ from vmc.diffusion.sampling import Sampler
 from vmc.mini.makers.blank import write_blank
 from vmc.models.base import family_of
 from vmc.models.export import export_pipeline
-from vmc.models.loading import cast, quiet_loading
 from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
+from vmc.models.pretrained_weights import cast, quiet_loading
 from vmc.models.token import MotionToken
 from vmc.models.wan import Wan
 from vmc.utils.errors import VmcError

@@ -28,7 +28,7 @@ from vmc.data.video import write_video
 from vmc.diffusion.sampling import Conditioning, InvertedSampler, Predict, Sampler, on_device
 from vmc.evaluation.batching import TOO_LARGE, BatchSize, is_out_of_memory, prefetch
 from vmc.models.base import Autoencoder, VideoModel
-from vmc.models.loading import cast, low_precision_copy
+from vmc.models.pretrained_weights import cast, low_precision_copy
 from vmc.models.text import TextEncoder
 from vmc.models.token import MotionToken
 from vmc.training.experiment import Experiment, fill_captions

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
-from vmc.models.loading import download, quiet_loading, weight_files
+from vmc.models.pretrained_weights import download, quiet_loading, weight_files
 from vmc.utils.errors import VmcError, first_line
 
 ADAPTER = "motion_adapter"

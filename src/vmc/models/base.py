@@ -24,7 +24,7 @@ from torch.nn import Module, ModuleList
 import vmc.models
 from vmc.diffusion.process import NoiseProcess
 from vmc.diffusion.sampling import Conditioning
-from vmc.models import loading
+from vmc.models import pretrained_weights
 from vmc.models.parameters import Groups
 from vmc.models.token import MotionToken
 from vmc.utils.errors import VmcError, first_line
@@ -247,8 +247,8 @@ class VideoModel(ABC):
         """
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
-            folder = loading.download(str(self.path), self.parts, self.networks, get=self.get)
-        if (name := loading.pipeline_class(folder)) is not None and name not in self.pipelines:
+            folder = pretrained_weights.download(str(self.path), self.parts, self.networks, get=self.get)
+        if (name := pretrained_weights.pipeline_class(folder)) is not None and name not in self.pipelines:
             told = f"is a {name}, but this model is of the family {self.family}; give a folder of that family"
             known = "; ".join(f"{one} opens {' or '.join(kind.pipelines)}" for one, kind in families().items())
             raise VmcError(f"model.path is {self.path}, which {told}, or choose a model of the other one ({known})")
@@ -263,7 +263,7 @@ class VideoModel(ABC):
         """What a pipeline's folder lacks, a clause for messages; None if all parts and weights are there."""
         if missing := [f"{part}/{file}" for part, file in cls.parts.items() if not (folder / part / file).is_file()]:
             return f"has no {missing[0]}"
-        bare = [part for part in cls.networks if not loading.weight_files(folder / part)]
+        bare = [part for part in cls.networks if not pretrained_weights.weight_files(folder / part)]
         return f"has no weights in {', '.join(bare)}" if bare else None
 
     def fingerprint(self, *roles: str) -> str:
@@ -301,12 +301,14 @@ class VideoModel(ABC):
 
     def empty(self, part: str) -> Any:
         """A part's network on the meta device, from its config file: names and shapes without memory."""
-        with loading.quiet_loading():
-            return loading.empty_network(self.network(part), self.config(part))
+        with pretrained_weights.quiet_loading():
+            return pretrained_weights.empty_network(self.network(part), self.config(part))
 
     def open(self, part: str, dtype: torch.dtype) -> Any:
         """Load a part in `dtype`, frozen, in eval mode; a missing or misshaped tensor is an error, never random."""
-        return loading.load_network(self.place(part), self.network(part), dtype, strict=self.strict, remedy=self.remedy)
+        return pretrained_weights.load_network(
+            self.place(part), self.network(part), dtype, strict=self.strict, remedy=self.remedy
+        )
 
 
 def families() -> dict[str, type[VideoModel]]:
@@ -323,7 +325,7 @@ def _subclasses(kind: type[VideoModel]) -> list[type[VideoModel]]:
 
 def family_of(folder: Path) -> type[VideoModel]:
     """The family of a folder, by the pipeline class in its `model_index.json`; a VmcError if there is none."""
-    name = loading.pipeline_class(folder)
+    name = pretrained_weights.pipeline_class(folder)
     if name is None:
         raise VmcError(f"{folder} has no model_index.json that names a pipeline; get the complete folder again")
     for family in families().values():

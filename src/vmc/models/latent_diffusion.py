@@ -19,8 +19,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.diffusion.process import Solver, VariancePreserving
 from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel, check_size
-from vmc.models.loading import quiet_loading, save_parts
 from vmc.models.parameters import Groups
+from vmc.models.pretrained_weights import quiet_loading, save_parts
 from vmc.models.text import TextEncoder, save_clip_text
 
 ENCODE_FRAMES = 16

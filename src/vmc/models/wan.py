@@ -28,8 +28,8 @@ from vmc.diffusion.process import FlowMatching
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel, check_size
 from vmc.models.latent_diffusion import to_uint8
-from vmc.models.loading import quiet_loading, save_parts
 from vmc.models.parameters import Groups
+from vmc.models.pretrained_weights import quiet_loading, save_parts
 from vmc.models.text import TextEncoder
 from vmc.utils.errors import VmcError
 

@@ -247,7 +247,7 @@ def get_repository(repository: str, family: str | None) -> Path:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     from vmc.models.base import families
-    from vmc.models.loading import snapshot, weight_files
+    from vmc.models.pretrained_weights import snapshot, weight_files
 
     kind = families()[family] if family else None
     try:
@@ -270,7 +270,7 @@ def get_repository(repository: str, family: str | None) -> Path:
 def cached_folder(repository: str, family: str) -> Path | None:
     """Find a pipeline in the hub's cache; None where a part or its weights are missing, or nobody can tell."""
     from vmc.models.base import families
-    from vmc.models.loading import snapshot
+    from vmc.models.pretrained_weights import snapshot
 
     try:
         kind = families()[family]

@@ -25,7 +25,7 @@ from vmc.config.checks import resolved
 from vmc.config.command import compose
 from vmc.data.video import read_frames, write_video
 from vmc.models.latent_diffusion import scheduler
-from vmc.models.loading import cast
+from vmc.models.pretrained_weights import cast
 from vmc.models.text import clip_tokenizer
 from vmc.models.zeroscope import ZEROSCOPE, Sizes, save_pipeline
 from vmc.runs.folder import newest_weights

@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 from vmc.diffusion.objective import Context, Denoising, Objective, clip_losses
 from vmc.diffusion.sampling import Conditioning
 from vmc.models.base import VideoModel
-from vmc.models.loading import cast
 from vmc.models.lora import adapted_parameter
 from vmc.models.parameters import Subset
+from vmc.models.pretrained_weights import cast
 from vmc.models.text import TextEncoder
 from vmc.models.token import SUBJECT
 from vmc.training import optimizers

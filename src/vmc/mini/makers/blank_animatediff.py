@@ -11,7 +11,7 @@ import torch
 from diffusers import MotionAdapter, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
 from vmc.mini.makers import blank
-from vmc.models.loading import quiet_loading
+from vmc.models.pretrained_weights import quiet_loading
 from vmc.models.text import clip_tokenizer, save_clip_text
 
 CHANNELS = (32, 64)
