@@ -57,8 +57,8 @@ search-rates: $(SET_UP)  ## each arm's learning rates on a motion of their own, 
 report: $(SET_UP)  ## tables and figures of the runs in outputs/mini, into outputs/report (RUNS=DIR, ARGS="...")
 	$(RUN) -m vmc.report runs=$(RUNS) output=outputs/report $(ARGS)
 
-test: $(SET_UP_DEV)  ## the tests, three files at a time: many wait (ARGS="tests/mini -k card" for some)
-	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(SET_UP_DEV)  ## the tests, four files at a time: many wait (ARGS="tests/mini -k card" for some)
+	$(RUN) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(SET_UP_DEV)  ## style, types, which room imports which, and spelling
 	$(RUN) -m ruff check src tests
