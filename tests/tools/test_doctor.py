@@ -14,11 +14,11 @@ from vmc import doctor
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.base import families
-from vmc.tools import planned_run as looked_at
-from vmc.tools import software
+from vmc.tools.doctor import machine as looked_at
+from vmc.tools.doctor import software
+from vmc.tools.doctor.machine import PlannedRun, clips, disk, disk_use, networks
+from vmc.tools.doctor.software import Row, lines
 from vmc.tools.downloads import SOURCES
-from vmc.tools.planned_run import PlannedRun, clips, disk, disk_use, networks
-from vmc.tools.software import Row, lines
 from vmc.utils.errors import VmcError
 
 DIGEST = hashlib.sha256(b"x").hexdigest()
@@ -274,5 +274,5 @@ def test_help_answers(capsys):
 
 
 def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr("vmc.tools.planned_run.memory_table", lambda: ["a table", "of two lines"])
+    monkeypatch.setattr("vmc.tools.doctor.machine.memory_table", lambda: ["a table", "of two lines"])
     assert told(capsys, "--memory") == (0, "a table\nof two lines\n")
