@@ -15,7 +15,8 @@ from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, 
 from torch import Tensor
 
 from vmc.diffusion.sampling import Conditioning
-from vmc.models.latent_diffusion import LatentDiffusion, unet_groups
+from vmc.models.latent_diffusion import LatentDiffusion
+from vmc.models.parameters import unet_groups
 from vmc.models.pretrained_weights import download, quiet_loading, weight_files
 from vmc.utils.errors import VmcError, first_line
 

@@ -3,7 +3,6 @@
 Axes: B videos, C latent or color channels, F frames, N = B x F images, H and W, M = 2 posterior moments.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,6 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from vmc.diffusion.process import Solver, VariancePreserving
 from vmc.models.base import DECODE_FRAMES, Autoencoder, VideoModel, check_size
-from vmc.models.parameters import Groups
 from vmc.models.pretrained_weights import quiet_loading, save_parts
 from vmc.models.text import TextEncoder, save_clip_text
 
@@ -59,29 +57,6 @@ class ImageAutoencoder(Autoencoder):
 def to_uint8(image_NCHW: Tensor) -> Tensor:
     """Images of -1..1 as 0..255; NaN becomes black, so that even a diverged model gives a file."""
     return ((image_NCHW.float().nan_to_num(-1.0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-# Temporal layers have an attn2 that attends to frames, not to text: matching the whole path segment `attentions`
-# leaves out `temp_attentions` and `motion_modules`.
-SPATIAL_KV = re.compile(r"(^|\.)attentions\.\d+\.transformer_blocks\.\d+\.attn2\.to_[kv]\.weight$")
-
-
-def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
-    """Parameter groups of a UNet with temporal layers between those of an image model (paper, Sec. 3.2, Table 2a, 2b).
-
-        temporal     layers that mix frames
-        spatial_kv   keys and values of the spatial cross-attention: what the text says about a frame
-        spatial      all layers that are not temporal
-        all          all layers
-
-    `is_temporal` says whether the parameter of a name belongs to a temporal layer.
-    """
-    return {
-        "temporal": is_temporal,
-        "spatial_kv": lambda name: SPATIAL_KV.search(name) is not None,
-        "spatial": lambda name: not is_temporal(name),
-        "all": lambda name: True,
-    }
 
 
 def forward_process(scheduler: Any, **solvers: Callable[[], Solver]) -> VariancePreserving:

@@ -1,9 +1,10 @@
 """Which parameters of a denoiser a run trains (paper, Sec. 3.2 and Table 2a, 2b).
 
-Groups are predicates on parameter names, defined by the model's family (`VideoModel.groups`), so a subset can be tested
-without a model. Training adapters is a subset of its own, `vmc.models.lora.LoraSubset`.
+Groups are predicates on parameter names, those of a UNet here and of other networks in their family
+(`VideoModel.groups`), so a subset can be tested without a model. Training adapters is a subset of its own, `vmc.models.lora.LoraSubset`.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,29 @@ from vmc.utils.errors import VmcError
 
 Groups = Mapping[str, Callable[[str], bool]]
 """Parameter groups: their names, and whether each contains the parameter of a name."""
+
+
+# Temporal layers have an attn2 that attends to frames, not to text: matching the whole path segment `attentions`
+# leaves out `temp_attentions` and `motion_modules`.
+SPATIAL_KV = re.compile(r"(^|\.)attentions\.\d+\.transformer_blocks\.\d+\.attn2\.to_[kv]\.weight$")
+
+
+def unet_groups(is_temporal: Callable[[str], bool]) -> Groups:
+    """Parameter groups of a UNet with temporal layers between those of an image model (paper, Sec. 3.2, Table 2a, 2b).
+
+        temporal     layers that mix frames
+        spatial_kv   keys and values of the spatial cross-attention: what the text says about a frame
+        spatial      all layers that are not temporal
+        all          all layers
+
+    `is_temporal` says whether the parameter of a name belongs to a temporal layer.
+    """
+    return {
+        "temporal": is_temporal,
+        "spatial_kv": lambda name: SPATIAL_KV.search(name) is not None,
+        "spatial": lambda name: not is_temporal(name),
+        "all": lambda name: True,
+    }
 
 
 def select_names(names: Iterable[str], chosen_groups: Sequence[str], groups: Groups) -> list[str]:

@@ -15,7 +15,8 @@ from torch.nn import Conv3d, Module
 from torch.nn import functional as F
 
 from vmc.diffusion.sampling import Conditioning
-from vmc.models.latent_diffusion import LatentDiffusion, save_clip_pipeline, unet_groups
+from vmc.models.latent_diffusion import LatentDiffusion, save_clip_pipeline
+from vmc.models.parameters import unet_groups
 
 save_pipeline = partial(save_clip_pipeline, TextToVideoSDPipeline)
 """Write the parts of a pipeline of this family into a folder."""
