@@ -1,7 +1,8 @@
 """Which parameters of a denoiser a run trains (paper, Sec. 3.2 and Table 2a, 2b).
 
 Groups are predicates on parameter names, those of a UNet here and of other networks in their family
-(`VideoModel.groups`), so a subset can be tested without a model. Training adapters is a subset of its own, `vmc.models.lora.LoraSubset`.
+(`VideoModel.groups`), so a subset can be tested without a model. Training adapters is a subset of its own,
+`vmc.models.lora.LoraSubset`.
 """
 
 import re
