@@ -40,6 +40,7 @@ from vmc.utils.errors import VmcError
 DOTTED = (0, (1, 2))  # the line style of what is half-finished
 SHADE = 0.2  # opacity of all bands that are drawn, together
 TOGETHER = 8  # arms that are drawn into one figure; more are drawn apart, as the tables list them
+LONGEST = 30  # characters of a label up to which a legend has four columns, else three
 AXES = (("step", "training step"), ("updates", "exemplar updates"))
 RESAMPLES = 2_000  # of a band; a figure needs fewer than a table
 COLUMNS = ("metric", "step", "updates", "value", "low", "high", "whole")
@@ -273,7 +274,9 @@ def _frame(figure: Figure, arms: Sequence[Curve], drawn: Mapping[str, ArmStyle],
         look, label = drawn[curve.arm], arm_name(curve.arm) + (f" ({curve.note})" if curve.note else "")
         dash = look.dash if curve.finished else DOTTED
         handles.append(Line2D([], [], color=look.color, linewidth=look.width, linestyle=dash, label=label))
-    figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=4, fontsize=8.5)
+    handles += more
+    columns = 4 if max(len(handle.get_label()) for handle in handles) <= LONGEST else 3
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8.5)
 
 
 def _listed(names: Sequence[str]) -> str:
