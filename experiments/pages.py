@@ -7,11 +7,13 @@ comments that name them, from the copied CSV files. The sentences around them ar
 """
 
 import csv
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from vmc.reporting.formatting import format_number, format_p_value
+from vmc.reporting.table_layouts import arm_name
 
 HERE = Path(__file__).parent
 TABLES = {
@@ -27,47 +29,29 @@ FIGURES = {
     "figure7_tradeoff/frontier.png": "figure7_tradeoff_ablations_frontier.png",
     "figure7_tradeoff/frontier_baselines.png": "figure7_tradeoff_baselines_frontier.png",
 }
-NAMES = {
-    "method": "the method",
-    "params_none": "no spatial parameters",
-    "params_all": "all spatial parameters",
-    "temporal_frozen": "keys and values alone",
-    "temporal_frozen_spatial": "all spatial layers alone",
-    "token_trained": "token trained",
-    "timesteps_uniform": "uniform timesteps",
-    "reg_none": "no regularization",
-    "reg_synthetic": "synthetic regularization",
-    "lora": "LoRA",
-    "textual_inversion": "Textual Inversion",
-    "custom_diffusion": "Custom Diffusion",
-    "dreambooth": "DreamBooth",
-    "floor": "untuned model, with the token (the floor)",
-    "language": "untuned model, asked in natural language",
-    "ceiling": "real held-out clips (the ceiling)",
-}
 UNTRAINED = ("floor", "language", "ceiling")
 Row = Mapping[str, str]
 
 
-def percent(text: str, *, sign: str = "") -> str:
-    """A share as percent with one digit, and a true minus sign."""
-    return re.sub(r"^[+-](0\.0)$", r"\1", f"{float(text) * 100:{sign}.1f}").replace("-", "−")
+def percent(text: str, *, signed: bool = False) -> str:
+    """A share as percent with one digit."""
+    return format_number(float(text) * 100, 1, signed=signed)
 
 
-def with_interval(row: Row, name: str, *, sign: str = "") -> str:
+def with_interval(row: Row, name: str, *, signed: bool = False) -> str:
     """A value with its 95 % interval; a difference without one is of too few runs."""
     if not row[name]:
         return ""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if not low or (float(low), float(high)) == (-1, 1):
-        return f"{percent(row[name], sign=sign)} (too few runs for an interval)"
-    return f"{percent(row[name], sign=sign)} ({percent(low)} to {percent(high)})"
+        return f"{percent(row[name], signed=signed)} (too few runs for an interval)"
+    return f"{percent(row[name], signed=signed)} ({percent(low)} to {percent(high)})"
 
 
 def difference(row: Row, name: str) -> str:
     """A difference with its interval and corrected p."""
     p = row[f"{name[: -len('_difference')]}_p_corrected"]
-    return with_interval(row, name, sign="+") + (f", p = {float(p):.2f}" if p else "")
+    return with_interval(row, name, signed=True) + (f", {format_p_value(float(p))}" if p else "")
 
 
 def appearance(row: Row) -> str:
@@ -94,7 +78,7 @@ def result_table(rows: Sequence[Row]) -> str:
     parts = any(row["part"] for row in rows)
     lines = []
     for row in rows:
-        name = f"**{NAMES['method']}**" if row["arm"] == "method" else NAMES[row["arm"]]
+        name = "**the method**" if row["arm"] == "method" else arm_name(row["arm"])
         part = [row["part"] if row["arm"] != "method" else ""] if parts else []
         copies = [with_interval(row, "copy_score")] if parts else []
         accuracy, from_method = with_interval(row, "motion_accuracy"), difference(row, "motion_accuracy_difference")
@@ -114,7 +98,7 @@ def findings_table(rows: Sequence[Row], table: str) -> str:
     lines, last = [], None
     for row in (row for row in rows if row["table"] == table):
         what = {"motion_accuracy": "accuracy", "copy_score": "copies"}[row["metric"]]
-        claim = f"{what}: {NAMES[row['more']]} above {NAMES[row['less']]}"
+        claim = f"{what}: {arm_name(row['more'])} above {arm_name(row['less'])}"
         said = difference(row, "value_difference") if row["value_difference"] else row["status"]
         first = (row["finding"], row["verdict"]) if row["finding"] != last else ("", "")
         lines.append([*first, claim, said, row["pairs"]])

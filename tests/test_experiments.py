@@ -27,7 +27,7 @@ def test_the_tables_of_a_page_are_those_of_its_csv_files(folder):
     ],
 )
 def test_a_difference_is_shown_in_percent_points(value, low, high, shown):
-    assert PAGES["with_interval"]({"x": value, "x_low": low, "x_high": high}, "x", sign="+") == shown
+    assert PAGES["with_interval"]({"x": value, "x_low": low, "x_high": high}, "x", signed=True) == shown
 
 
 def test_a_page_without_the_comment_is_not_written_over():

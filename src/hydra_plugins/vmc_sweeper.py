@@ -40,8 +40,6 @@ JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 METRICS = ("motion_accuracy", "appearance", "copy_score")
 STATE = ("status", "reason", "step", "seconds")
 COLUMNS = ("arm", "motion", "seed", *STATE, "videos", *METRICS, "folder")
-
-
 WIDEST = 40
 """Characters of a reason in the printed table; the file has all of it."""
 

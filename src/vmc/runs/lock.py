@@ -11,8 +11,6 @@ from filelock import FileLock, Timeout
 from vmc.utils.errors import VmcError
 
 LOCK = ".lock"
-
-
 PATIENCE = 1.0  # seconds to wait for the lock, which `holder` takes for a moment to see whether it is free
 
 
