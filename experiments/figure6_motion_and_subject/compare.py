@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmc.data.folder import Stills
+from vmc.data.subject_images import Stills
 from vmc.data.video import read_frames
 from vmc.metrics.columns import measures_of
 from vmc.metrics.scores import columns_of, read_scores, values_of_run

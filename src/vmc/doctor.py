@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from vmc.tools.doctor.software import Row, lines, software
+from vmc.tools.doctor.software_checks import Row, lines, software
 from vmc.utils.errors import print_errors
 
 
@@ -19,7 +19,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=overrides)
     arguments = parser.parse_intermixed_args(words)
     if arguments.memory:
-        print("\n".join(import_module("vmc.tools.doctor.machine").memory_table()))
+        print("\n".join(import_module("vmc.tools.doctor.machine_checks").memory_table()))
         return 0
     rows = examine(arguments.stack, arguments.overrides)
     failing = [row.part for row in rows if row.state == "fails"]
@@ -37,7 +37,7 @@ def examine(stack: str, overrides: Sequence[str] = ()) -> list[Row]:
     rows = software()
     if any(row.state == "fails" and row.part in ("packages", "torchvision") for row in rows):
         return rows
-    run = import_module("vmc.tools.doctor.machine")
+    run = import_module("vmc.tools.doctor.machine_checks")
     return [*rows, *run.examine(run.PlannedRun(stack, overrides))]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vmc.data.folder import StillFolder, VideoFolder
+from vmc.data.folder import VideoFolder
+from vmc.data.subject_images import StillFolder
 from vmc.utils.errors import VmcError
 
 

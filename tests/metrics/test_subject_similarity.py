@@ -8,7 +8,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from vmc.config.trusted_classes import is_allowed
-from vmc.data.folder import Stills
+from vmc.data.subject_images import Stills
 from vmc.metrics.base import Record, RunContext
 from vmc.metrics.networks.files import ImageTextNetwork
 from vmc.metrics.networks.sscd import CopyNetwork

@@ -15,7 +15,7 @@ from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report
 from vmc.reporting.writing import write_report
 from vmc.runs.wandb_mirror import WandbMirror
-from vmc.tools.doctor.machine import PlannedRun, networks
+from vmc.tools.doctor.machine_checks import PlannedRun, networks
 from vmc.train import main
 from vmc.utils.errors import VmcError
 

@@ -14,10 +14,9 @@ from vmc import doctor
 from vmc.mini.makers.blank import write_blank
 from vmc.mini.world.jester_folder import write as write_jester
 from vmc.models.base import families
-from vmc.tools.doctor import machine as looked_at
-from vmc.tools.doctor import software
-from vmc.tools.doctor.machine import PlannedRun, clips, disk, disk_use, networks
-from vmc.tools.doctor.software import Row, lines
+from vmc.tools.doctor import machine_checks, software_checks
+from vmc.tools.doctor.machine_checks import PlannedRun, clips, disk, disk_use, networks
+from vmc.tools.doctor.software_checks import Row, lines
 from vmc.tools.downloads import SOURCES
 from vmc.utils.errors import VmcError
 
@@ -149,12 +148,12 @@ def test_a_shipped_network_that_is_gone_fails(tmp_path, monkeypatch):
 
 def test_packages_that_do_not_fit_are_named():
     needs = ["torch>=2.0", "numpy<1", "no-such-package>=3", "pytest>=999; extra == 'dev'"]
-    assert [need for need, _ in software.unmet(needs)] == ["numpy<1", "no-such-package>=3"]
-    assert list(software.unmet(["no-such-package>=3"])) == [("no-such-package>=3", None)]
+    assert [need for need, _ in software_checks.unmet(needs)] == ["numpy<1", "no-such-package>=3"]
+    assert list(software_checks.unmet(["no-such-package>=3"])) == [("no-such-package>=3", None)]
 
 
-def test_nothing_else_is_looked_at_where_packages_are_missing(monkeypatch, capsys):
-    monkeypatch.setattr(software, "requires", lambda name: ["no-such-package>=3"])
+def test_nothing_else_is_machine_checks_where_packages_are_missing(monkeypatch, capsys):
+    monkeypatch.setattr(software_checks, "requires", lambda name: ["no-such-package>=3"])
     monkeypatch.setattr(doctor, "import_module", lambda name: pytest.fail(name))
     status, said = told(capsys)
     assert status == 1 and "-> pip install 'no-such-package>=3'" in said and "cannot run here yet: packages" in said
@@ -165,7 +164,7 @@ def test_a_codec_that_is_missing_fails(monkeypatch):
         raise VmcError("no libx264")
 
     monkeypatch.setattr("vmc.data.video.write_video", refuse)
-    row = software._codec()
+    row = software_checks._codec()
     assert row.state == "fails" and "libx264" in row.remedy
 
 
@@ -188,14 +187,14 @@ def test_gpu_memory_is_held_against_the_need_of_the_run(gpu):
     rows = {}
     for total in (8, 12, 80):
         gpu(total - 1, total)
-        _, rows[total] = looked_at.gpu(run)
+        _, rows[total] = machine_checks.gpu(run)
     assert [row.state for row in rows.values()] == ["fails", "ok", "ok"]
     assert "optimizer state alone take 11.1 GiB, and the GPU has 8.0" in rows[8].found
     assert "optimizer=adamw8bit, batch_size=1, parameters=lora" in rows[8].remedy
-    assert looked_at.gpu(PlannedRun("paper", ["model.path=somewhere/else"]))[1].state == "note"
+    assert machine_checks.gpu(PlannedRun("paper", ["model.path=somewhere/else"]))[1].state == "note"
     gpu(3, 4)
-    assert looked_at.gpu(PlannedRun("paper", ["parameters=lora", "evaluate_every=0"]))[1].state == "ok"
-    assert looked_at.gpu(PlannedRun("paper", ["+baseline=pretrained"]))[1].state == "ok"
+    assert machine_checks.gpu(PlannedRun("paper", ["parameters=lora", "evaluate_every=0"]))[1].state == "ok"
+    assert machine_checks.gpu(PlannedRun("paper", ["+baseline=pretrained"]))[1].state == "ok"
 
 
 @pytest.mark.parametrize("family", ["unet3d", "wan"])
@@ -209,14 +208,14 @@ def test_what_is_trained_is_counted_by_the_models_own_config_files(family, tmp_p
 
 def test_the_run_says_whether_it_takes_a_gpu_and_which_precision(gpu):
     gpu(39, 40)
-    assert [row.state for row in looked_at.gpu(PlannedRun("paper"))] == ["ok"] * 2
-    assert [row.part for row in looked_at.gpu(PlannedRun("mini"))] == ["GPU"]
+    assert [row.state for row in machine_checks.gpu(PlannedRun("paper"))] == ["ok"] * 2
+    assert [row.part for row in machine_checks.gpu(PlannedRun("mini"))] == ["GPU"]
     two = PlannedRun("mini", ["trainer=ddp", "batch_size=4"])
-    assert looked_at.gpu(two)[0].found == "trainer.devices is 2, but there are 1 GPUs here"
+    assert machine_checks.gpu(two)[0].found == "trainer.devices is 2, but there are 1 GPUs here"
     gpu(39, 40, bf16=False)
-    (row,) = looked_at.gpu(PlannedRun("paper"))
+    (row,) = machine_checks.gpu(PlannedRun("paper"))
     assert row.state == "fails" and row.remedy == "use trainer.precision=16-mixed"
-    assert looked_at.gpu(PlannedRun("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
+    assert machine_checks.gpu(PlannedRun("paper", ["trainer.precision=16-mixed"]))[-1].state == "ok"
 
 
 def test_room_is_computed_from_what_is_trained_and_how_often_it_is_saved():
@@ -250,11 +249,11 @@ def test_a_cache_that_cannot_be_written_is_found(tmp_path, monkeypatch):
 
 
 def test_little_memory_and_disk_are_notes(monkeypatch):
-    monkeypatch.setattr(looked_at, "available_memory", lambda: 2**29)
+    monkeypatch.setattr(machine_checks, "available_memory", lambda: 2**29)
     run = PlannedRun("mini")
-    assert looked_at.memory(run).state == "note" and looked_at.memory(run).remedy
-    monkeypatch.setattr(looked_at, "available_memory", lambda: None)
-    assert "not known" in looked_at.memory(run).found
+    assert machine_checks.memory(run).state == "note" and machine_checks.memory(run).remedy
+    monkeypatch.setattr(machine_checks, "available_memory", lambda: None)
+    assert "not known" in machine_checks.memory(run).found
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(50e9, 20e9, 30e9))
     row = disk(PlannedRun("paper"))
     assert row.state == "note" and "a run leaves about 28 and takes 35 while it saves" in row.found
@@ -274,5 +273,5 @@ def test_help_answers(capsys):
 
 
 def test_the_table_of_gpu_memory_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr("vmc.tools.doctor.machine.memory_table", lambda: ["a table", "of two lines"])
+    monkeypatch.setattr("vmc.tools.doctor.machine_checks.memory_table", lambda: ["a table", "of two lines"])
     assert told(capsys, "--memory") == (0, "a table\nof two lines\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vmc.tools.doctor.machine import MEASURED, held_by, memory_table
+from vmc.tools.doctor.machine_checks import MEASURED, held_by, memory_table
 from vmc.training.memory import GIB
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from vmc.utils.processes import handle_signals, run_module
 WORKER = """
 import os, sys
 from pathlib import Path
-from vmc.utils.processes import take_place
+from vmc.config.sweep_workers import take_place
 number = take_place(Path(sys.argv[1]), int(sys.argv[2]), threads=None, gpus=int(sys.argv[3]))
 assert take_place(Path(sys.argv[1]), int(sys.argv[2]), threads=None, gpus=int(sys.argv[3])) == number
 print(number, os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
@@ -55,15 +55,16 @@ def test_gpus_are_asked_of_the_system(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be pinned here")
 def test_each_worker_has_cores_of_its_own_where_there_are_enough(monkeypatch):
+    from vmc.config import sweep_workers
     from vmc.utils import processes
 
     pinned = []
     monkeypatch.setattr(processes, "_cores_of_all", None)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5, 6, 7})
     monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: pinned.append(cores))
-    processes._pin_cores(1, 2, 2)
-    processes._pin_cores(0, 3, 2)
-    processes._pin_cores(0, 2, None)
+    sweep_workers._pin_cores(1, 2, 2)
+    sweep_workers._pin_cores(0, 3, 2)
+    sweep_workers._pin_cores(0, 2, None)
     assert pinned == [[6, 7]]
     assert processes.cores_of_all() == {4, 5, 6, 7}, "what all of them wait for is made on the cores of all"
 

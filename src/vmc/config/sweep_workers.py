@@ -2,16 +2,19 @@
 
 import gc
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
@@ -19,12 +22,21 @@ from vmc.config.checks import resolved
 from vmc.config.command import Job, Task, print_error
 from vmc.config.folders import config_folders
 from vmc.runs.folder import shown_state
-from vmc.utils.processes import PARENT, end_with_parent, environment, handle_signals, interrupt, run_module, take_place
+from vmc.utils.processes import (
+    PARENT,
+    end_with_parent,
+    environment,
+    handle_signals,
+    interrupt,
+    run_module,
+    use_cores,
+)
 
 WAITING = {"status": "waiting", "reason": "not begun"}
 State = dict[str, Any]
 ALONE: dict[str, Any] = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": "train", "chdir": False}}
 """Hydra's settings for a resolved config as the primary config of another process."""
+_place: FileLock | None = None
 
 
 def returned_state(returned: JobReturn) -> State | None:
@@ -113,3 +125,49 @@ def stopping_workers(control: Path) -> Iterator[None]:
 
     with handle_signals(stop, signal.SIGINT, signal.SIGTERM), environment(**{PARENT: str(os.getpid())}):
         yield
+
+
+def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> int:
+    """Reserve cores and GPUs that no other worker of a sweep uses, for the life of this process, and give its number.
+
+    Args:
+        folder: of the locks, one for each worker.
+        places: number of workers; where there are fewer groups of GPUs, workers share them.
+        threads: cores of each worker, pinned if there are enough; None leaves them to the system.
+        gpus: GPUs of each worker; 0 for none.
+    """
+    global _place
+    if _place is not None:
+        return int(Path(_place.lock_file).name.partition("-")[2])
+    for number in range(places):
+        lock = FileLock(folder / f"place-{number}")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        _place = lock
+        _pin_cores(number, places, threads)
+        visible = _visible_gpus() if gpus else []
+        if groups := len(visible) // max(gpus, 1):
+            first = number % groups * gpus
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + gpus])
+        return number
+    raise RuntimeError(f"there are more than {places} workers in {folder}")
+
+
+def _pin_cores(number: int, places: int, threads: int | None) -> None:
+    if threads is None or not hasattr(os, "sched_getaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if places * threads <= len(cores):
+        use_cores(cores[number * threads : (number + 1) * threads], of_all=cores)
+
+
+def _visible_gpus() -> Sequence[str]:
+    """Names of the GPUs that this process may use. PyTorch is not asked, as it would fix the choice at all of them."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in named.split(",") if name]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, timeout=60).stdout.split()

@@ -1,24 +1,20 @@
 """Clips of a folder: which files are clips, and their captions from a table or from text files beside them."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
-
 from vmc.data.captions import TABLE, caption_file, caption_name, index_of, meant_by, read_caption, table_rows
 from vmc.data.checks import check_path, explain_permissions, frame_numbers
 from vmc.data.clips import Clip, Role
-from vmc.data.frames import resize_and_crop
 from vmc.data.images import IMAGE_SUFFIXES, count_images
-from vmc.data.video import VIDEO_SUFFIXES, frame_times, is_visible, natural_order, read_frames
+from vmc.data.video import VIDEO_SUFFIXES, is_visible, natural_order
 from vmc.utils.errors import VmcError
 
 logger = logging.getLogger(__name__)
 
-STILLS = "metrics.subject_similarity.stills.path"
 MAX_ENTRIES, MAX_DEPTH = 200_000, 30
 """Limits on the entries of a folder; one with more is a whole disk."""
 _SYSTEM = {"@eadir", "@recycle", "#recycle", "__macosx", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"}
@@ -68,40 +64,14 @@ class VideoFolder:
 
     def _clips(self, key: str, path: Path | str | None, caption: str | None, role: Role) -> list[Clip]:
         found = find_clips(check_path(path, key=key), key=key, stills=self.stills, caption=caption)
-        return _with_captions(*found, role=role)
-
-
-@dataclass(frozen=True)
-class StillFolder:
-    """The stills of a subject, of any size: a folder or one image file, with captions as in `VideoFolder`."""
-
-    path: Path | str | None
-
-    def stills(self, *, caption: str | None = None) -> list[Clip]:
-        """All stills; a VmcError if there are none, one has no caption, or one is a video."""
-        key = "subject.path"
-        path = check_path(self.path, key=key, what="still images")
-        if path.is_dir() and not any(files.images or files.videos for files in _scan(path, key=key).values()):
-            raise VmcError(f"{key} is {path}, which holds no stills: put {', '.join(IMAGE_SUFFIXES)} files into it")
-        found = find_clips(path, key=key, stills=True, caption=caption)
-        if moving := next(filter(_moves, found[0]), None):
-            told = "a folder of numbered frames" if moving.is_dir() else "a video"
-            raise VmcError(f"{key} is {path}, in which {moving.name} is {told}: leave still images alone there")
-        return _with_captions(*found, role="subject")
-
-
-def _moves(clip: Path) -> bool:
-    try:
-        return clip.is_dir() or len(frame_times(clip)) > 1
-    except VmcError:  # reported when all clips are checked
-        return False
+        return with_captions(*found, role=role)
 
 
 _CAPTION_KEYS = {"exemplar": "motion.caption", "subject": "subject.caption"}
 """The setting of one caption for all clips of a role."""
 
 
-def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, role: Role) -> list[Clip]:
+def with_captions(files: Sequence[Path], captions: Sequence[str | None], *, role: Role) -> list[Clip]:
     """Clips of a role; a VmcError if one has no caption."""
     clips = []
     for file, caption in zip(files, captions, strict=True):
@@ -113,29 +83,12 @@ def _with_captions(files: Sequence[Path], captions: Sequence[str | None], *, rol
     return clips
 
 
-@dataclass(frozen=True)
-class Stills:
-    """Names and frames_FCHW, center-cropped to `size` px, of a folder's clips and single images, with which metrics
-    compare videos. Each is read again in every iteration; captions are ignored.
-    """
-
-    path: Path | str | None
-    size: int
-
-    def __post_init__(self) -> None:
-        check_path(self.path, key=STILLS)
-
-    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        for file in find_clips(check_path(self.path, key=STILLS), key=STILLS, stills=True, caption="")[0]:
-            yield file.name, resize_and_crop(read_frames(file), self.size)
-
-
 @explain_permissions()
 def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tuple[list[Path], list[str | None]]:
     """The clips of a folder in natural order, and the caption of each or None, as `VideoFolder` defines them. `key` is
     the setting of the path. A VmcError if there are no clips, or captions that cannot be read or belong to no clip.
     """
-    found = _scan(path, key=key) if path.is_dir() else {}
+    found = scan(path, key=key) if path.is_dir() else {}
     names = index_of([*found, *(file for files in found.values() for kind in files for file in kind)])
     rows = [row for folder in found for row in table_rows(folder, names)] if caption is None else []
     named = {clip for _, clip, _ in rows}
@@ -171,7 +124,7 @@ class _Files(NamedTuple):
         return bool(self.images) and not self.videos and frame_numbers(self.images) is not None
 
 
-def _scan(path: Path, *, key: str) -> Mapping[Path, _Files]:
+def scan(path: Path, *, key: str) -> Mapping[Path, _Files]:
     """A folder and those below it, each before its sub-folders, without hidden and system files."""
     found: dict[Path, _Files] = {}
     pending, seen, total = [(path, 0)], set(), 0

@@ -13,6 +13,8 @@ from vmc.utils.plain_yaml import read_yaml
 TRAIN_COLUMNS = ("step", "exemplar_updates", "loss", "loss_motion", "loss_regularization", "seconds")
 # Classes by their names in configs of earlier versions.
 RENAMED = {
+    "vmc.data.folder.StillFolder": "vmc.data.subject_images.StillFolder",
+    "vmc.data.folder.Stills": "vmc.data.subject_images.Stills",
     "vmc.diffusion.components.BaseModel": "vmc.models.zeroscope.UNet3D",
     "vmc.models.unet3d.UNet3D": "vmc.models.zeroscope.UNet3D",
     "vmc.metrics.generalization.People": "vmc.metrics.people.People",

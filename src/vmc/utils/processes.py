@@ -6,13 +6,12 @@ import os
 import platform
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from multiprocessing.context import SpawnContext
@@ -20,13 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 PACKAGES = ("vmc", "torch", "diffusers", "transformers", "pytorch-lightning", "av")
 PARENT = "VMC_PARENT"  # environment variable: the process that started this one, which must end with it
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # ask a run to stop; the last is a cluster's warning
 
-_place: FileLock | None = None
 _watched = False
 _cores_of_all: frozenset[int] | None = None
 
@@ -117,44 +113,6 @@ def end_with_parent() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def take_place(folder: Path, places: int, *, threads: int | None, gpus: int) -> int:
-    """Reserve cores and GPUs that no other worker of a sweep uses, for the life of this process, and give its number.
-
-    Args:
-        folder: of the locks, one for each worker.
-        places: number of workers; where there are fewer groups of GPUs, workers share them.
-        threads: cores of each worker, pinned if there are enough; None leaves them to the system.
-        gpus: GPUs of each worker; 0 for none.
-    """
-    global _place
-    if _place is not None:
-        return int(Path(_place.lock_file).name.partition("-")[2])
-    for number in range(places):
-        lock = FileLock(folder / f"place-{number}")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            continue
-        _place = lock
-        _pin_cores(number, places, threads)
-        visible = _visible_gpus() if gpus else []
-        if groups := len(visible) // max(gpus, 1):
-            first = number % groups * gpus
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + gpus])
-        return number
-    raise RuntimeError(f"there are more than {places} workers in {folder}")
-
-
-def _pin_cores(number: int, places: int, threads: int | None) -> None:
-    global _cores_of_all
-    if threads is None or not hasattr(os, "sched_setaffinity"):
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    if places * threads <= len(cores):
-        _cores_of_all = frozenset(cores)
-        os.sched_setaffinity(0, cores[number * threads : (number + 1) * threads])
-
-
 def cores_of_all() -> frozenset[int]:
     """The cores of all workers side by side where this process is one of them; else those that it may use itself."""
     if _cores_of_all is not None:
@@ -162,20 +120,15 @@ def cores_of_all() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
-def use_cores(cores: Iterable[int]) -> None:
-    """Run this process on these cores, where the system lets it choose."""
+def use_cores(cores: Iterable[int], *, of_all: Iterable[int] | None = None) -> None:
+    """Run this process on these cores, where the system lets it choose. Given are also the cores of all workers side by
+    side, if it is one of them.
+    """
+    global _cores_of_all
+    if of_all is not None:
+        _cores_of_all = frozenset(of_all)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-
-
-def _visible_gpus() -> Sequence[str]:
-    """Names of the GPUs that this process may use. PyTorch is not asked, as it would fix the choice at all of them."""
-    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in named.split(",") if name]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    return subprocess.run(query, capture_output=True, text=True, timeout=60).stdout.split()
 
 
 def processor() -> str:

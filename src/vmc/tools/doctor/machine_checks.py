@@ -21,7 +21,7 @@ from vmc.config.known_keys import arguments
 from vmc.metrics.networks.files import NetworkFile
 from vmc.models.base import VideoModel
 from vmc.models.zeroscope import ZEROSCOPE, Sizes
-from vmc.tools.doctor.software import Row
+from vmc.tools.doctor.software_checks import Row
 from vmc.tools.downloads import SOURCES, FileSource, HubSource, cached_folder, expected_sha256
 from vmc.training.checkpoints import Checkpoints
 from vmc.training.hardware import Hardware
