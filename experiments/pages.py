@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmc.reporting.formatting import format_number, format_p_value
-from vmc.reporting.table_layouts import arm_name
+from vmc.reporting.table_arms import arm_name
 
 HERE = Path(__file__).parent
 TABLES = {

@@ -82,7 +82,7 @@ def with_place_of(runs: list[Any], logger: DictConfig) -> DictConfig:
 
 def samplers_of(runs: list[Any], *, trust: bool = False) -> dict[str, Any]:
     """The runs' samplers of timesteps, by their settings and the arms that have them; the method's first."""
-    from vmc.reporting.table_layouts import arm_name, arm_order
+    from vmc.reporting.table_arms import arm_name, arm_order
 
     owners: dict[str, list[Any]] = {}
     for run in sorted(runs, key=lambda run: arm_order(run.arm)):

@@ -11,7 +11,7 @@ from vmc.metrics.statistics import Difference
 from vmc.reporting.findings import CANNOT_TELL, CONTRADICTS, FINDINGS, SHOWS, findings_table, judge
 from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report
-from vmc.reporting.table_layouts import KNOWN_ARMS
+from vmc.reporting.table_arms import KNOWN_ARMS
 
 
 def outcome(value: float, p: float) -> Difference:

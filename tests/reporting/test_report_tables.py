@@ -13,7 +13,7 @@ from vmc.metrics.statistics import ONE_MODEL
 from vmc.reporting.comparisons import NO_RANGE, ONE_EVALUATION, OTHER_RUNS
 from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report
-from vmc.reporting.table_layouts import LAYOUTS, METHOD, paper_values
+from vmc.reporting.table_arms import LAYOUTS, METHOD, paper_values
 from vmc.utils.tables import to_latex, to_markdown
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmc.reporting.loaded_runs import FINGERPRINT, Control, FoundRun
-from vmc.reporting.table_layouts import CEILING
+from vmc.reporting.table_arms import CEILING
 from vmc.runs.resuming import differing_keys
 from vmc.utils.errors import VmcError
 from vmc.utils.text_files import shortened

@@ -17,7 +17,7 @@ from vmc.reporting.figures.common import MUTED, Drawn, arm_styles, draw_interval
 from vmc.reporting.formatting import NOTHING, format_interval, format_number, to_csv
 from vmc.reporting.loaded_runs import one_line
 from vmc.reporting.report import Report
-from vmc.reporting.table_layouts import arm_name, arm_order
+from vmc.reporting.table_arms import arm_name, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.tables import TextTable
 

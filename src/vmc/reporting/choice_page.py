@@ -21,7 +21,7 @@ from vmc.reporting.formatting import to_csv
 from vmc.reporting.gallery import render_page, shape_of, write_exemplar
 from vmc.reporting.loaded_runs import FoundRun
 from vmc.reporting.report import Report
-from vmc.reporting.table_layouts import arm_name, arm_order
+from vmc.reporting.table_arms import arm_name, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.files import fingerprint
 from vmc.utils.randomness import derive_seed

@@ -32,7 +32,7 @@ from vmc.reporting.formatting import (
     to_csv,
 )
 from vmc.reporting.results import RESAMPLES, Result, mean_over_motions
-from vmc.reporting.table_layouts import APPEARANCE, METHOD, arm_name
+from vmc.reporting.table_arms import APPEARANCE, METHOD, arm_name
 from vmc.utils.tables import TextTable
 
 NO_RANGE, ONE_EVALUATION = "no common range of appearance", "a single evaluation"

@@ -12,7 +12,7 @@ from vmc.metrics.statistics import LEVEL, Difference
 from vmc.reporting.comparisons import Comparison, compare, correct
 from vmc.reporting.formatting import DIFFERENCE, NOTHING, fields_of, format_difference, format_number, to_csv
 from vmc.reporting.results import NOT_RUN, Result
-from vmc.reporting.table_layouts import APPEARANCE, arm_name, read_rows
+from vmc.reporting.table_arms import APPEARANCE, arm_name, read_rows
 from vmc.utils.tables import TextTable
 
 SHOWS, CONTRADICTS, CANNOT_TELL = "shows it", "contradicts it", "cannot tell"

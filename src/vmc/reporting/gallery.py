@@ -28,7 +28,7 @@ from vmc.reporting.figures.curves import Curve, curve_of, drawn_measures
 from vmc.reporting.loaded_runs import Control, FoundRun, Further, Scored, VideoKey
 from vmc.reporting.report import Report
 from vmc.reporting.results import Result
-from vmc.reporting.table_layouts import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
+from vmc.reporting.table_arms import APPEARANCE, FLOOR, LANGUAGE, METHOD, arm_name, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.tables import BREAKS
 

@@ -15,7 +15,7 @@ from vmc.metrics.statistics import Interval, Run, intervals_of_runs, intervals_o
 from vmc.reporting.formatting import NOTHING, format_interval, format_number, format_value, interval_fields, to_csv
 from vmc.reporting.loaded_runs import DAMAGED, FoundRun, Scored
 from vmc.reporting.results import Result, all_measures
-from vmc.reporting.table_layouts import (
+from vmc.reporting.table_arms import (
     APPEARANCE,
     CONTROLS,
     METHOD,

@@ -19,7 +19,7 @@ from vmc.evaluation.generation import VIDEOS
 from vmc.evaluation.score_files import DIGEST, SCORES, SUMMARY, sha256_of
 from vmc.reporting.checks import other_protocol, set_aside
 from vmc.reporting.loaded_runs import DAMAGED, Control, Found, FoundRun, Further, Scored, one_line
-from vmc.reporting.table_layouts import CEILING, FLOOR, LANGUAGE, METHOD
+from vmc.reporting.table_arms import CEILING, FLOOR, LANGUAGE, METHOD
 from vmc.runs.earlier_versions import up_to_date
 from vmc.runs.folder import shown_state
 from vmc.utils.errors import VmcError

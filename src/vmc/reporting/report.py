@@ -14,7 +14,7 @@ from vmc.reporting.findings import JudgedFinding, findings_table, judge_findings
 from vmc.reporting.loaded_runs import Found, FoundRun
 from vmc.reporting.other_tables import forgetting_table, metrics_table, motions_table, runs_table, suites_table
 from vmc.reporting.results import Result, all_measures, arm_results, control_result
-from vmc.reporting.table_layouts import CEILING, FLOOR, LANGUAGE, LAYOUTS
+from vmc.reporting.table_arms import CEILING, FLOOR, LANGUAGE, LAYOUTS
 from vmc.reporting.tables import ResultTable, paper_table, result_table
 from vmc.utils.tables import TextTable
 

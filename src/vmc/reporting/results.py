@@ -26,7 +26,7 @@ from vmc.metrics.statistics import (
     resample,
 )
 from vmc.reporting.loaded_runs import Control, FoundRun, Scored
-from vmc.reporting.table_layouts import APPEARANCE, CEILING, NOT_REACHED, THESE_CLIPS, arm_name, arm_order
+from vmc.reporting.table_arms import APPEARANCE, CEILING, NOT_REACHED, THESE_CLIPS, arm_name, arm_order
 from vmc.utils.errors import VmcError
 
 RESAMPLES = 4_000  # of evaluations, several to a run

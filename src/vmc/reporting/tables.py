@@ -20,7 +20,7 @@ from vmc.reporting.formatting import (
     to_csv,
 )
 from vmc.reporting.results import NOT_MEASURED, NOT_RUN, Result, all_measures
-from vmc.reporting.table_layouts import (
+from vmc.reporting.table_arms import (
     APPEARANCE,
     CEILING,
     CONTROLS,

@@ -9,7 +9,7 @@ from vmc.reporting.choice_page import FOLDER, PAGE, Page, keep_page
 from vmc.reporting.figures.common import DrawFigure, draw_figures
 from vmc.reporting.gallery import write_gallery
 from vmc.reporting.report import Report
-from vmc.reporting.table_layouts import LAYOUTS
+from vmc.reporting.table_arms import LAYOUTS
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_folder
 from vmc.utils.tables import escape_markdown, to_latex, to_markdown

@@ -19,7 +19,7 @@ from scipy.optimize import isotonic_regression
 from vmc.reporting.checks import check_comparable, common_threshold
 from vmc.reporting.loaded_runs import FoundRun
 from vmc.reporting.reading import find_runs
-from vmc.reporting.table_layouts import METHOD
+from vmc.reporting.table_arms import METHOD
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 from vmc.utils.tables import TextTable, to_markdown

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vmc.reporting.report import Report
 from vmc.reporting.results import Result
-from vmc.reporting.table_layouts import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
+from vmc.reporting.table_arms import BASELINES, KNOWN_ARMS, METHOD, NOT_REACHED, arm_order
 from vmc.utils.errors import VmcError
 from vmc.utils.files import atomic_write
 

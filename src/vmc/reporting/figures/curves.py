@@ -34,7 +34,7 @@ from vmc.reporting.figures.common import (
 from vmc.reporting.loaded_runs import FoundRun
 from vmc.reporting.report import Report
 from vmc.reporting.results import mean_over_motions
-from vmc.reporting.table_layouts import APPEARANCE, METHOD, arm_name
+from vmc.reporting.table_arms import APPEARANCE, METHOD, arm_name
 from vmc.utils.errors import VmcError
 
 DOTTED = (0, (1, 2))  # the line style of what is half-finished

@@ -19,7 +19,7 @@ from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarge, group_arm
 from vmc.reporting.loaded_runs import Scored
 from vmc.reporting.report import Report
 from vmc.reporting.results import Result
-from vmc.reporting.table_layouts import METHOD, NOT_REACHED, arm_name, arm_order
+from vmc.reporting.table_arms import METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.utils.errors import VmcError
 
 SHOWN_FRAMES = 8
