@@ -4,7 +4,6 @@ It is here because Hydra finds sweepers only in the namespace `hydra_plugins`.
 """
 
 import gc
-import json
 import logging
 import shlex
 import shutil
@@ -31,7 +30,7 @@ from vmc.runs.folder import COMMAND, RunFolder, shown_state
 from vmc.runs.lock import holder
 from vmc.runs.resuming import differing_keys, is_done
 from vmc.utils.errors import VmcError
-from vmc.utils.files import csv_text, write_text
+from vmc.utils.files import csv_text, read_json, write_text
 from vmc.utils.processes import environment, handle_signals, interrupt
 from vmc.utils.tables import align
 
@@ -83,8 +82,7 @@ class Arm:
         known = {key: state[key] for key in STATE if state.get(key) is not None}
         row = {"arm": config["arm"], "motion": config["motion"]["name"], "seed": config["seed"], **known}
         summaries = sorted((folder / "evaluation").glob("[0-9][0-9][0-9][0-9][0-9][0-9]/summary.json"))
-        if summaries:
-            summary = json.loads(summaries[-1].read_text())
+        if summaries and "metrics" in (summary := read_json(summaries[-1]) or {}):  # not where it is damaged
             values = {name: summary["metrics"].get(name, {}).get("value") for name in METRICS}
             row |= {"videos": summary["videos"], **{name: one for name, one in values.items() if one is not None}}
         return {**row, "folder": str(folder)}
@@ -150,8 +148,9 @@ class VmcSweeper(BasicSweeper):
         self.launcher = config.hydra.launcher.get("_target_")
         size = config.hydra.runtime.choices.get("size")
         named = Path(config.hydra.job.config_name).name
-        # The name of the table, and of the group of its runs in W&B.
-        self.name = f"{'sweep' if named == 'train' else named}{f'-{size}' if size else ''}"
+        # The name of the table, and of the group of a file's runs in W&B.
+        self.of_file = named != "train"
+        self.name = f"{named if self.of_file else 'sweep'}{f'-{size}' if size else ''}"
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; `arguments` are the command line's overrides."""
@@ -210,7 +209,7 @@ class VmcSweeper(BasicSweeper):
             config.hydra.sweep.dir = root
             root = config.hydra.sweep.dir  # with interpolations resolved
             added = {"output": str(Path(root) / output.relative_to(place)), "hydra.sweep.dir": root}
-        if config.logger.get("group", "") is None and not self.name.startswith("sweep"):
+        if config.logger.get("group", "") is None and self.of_file:
             added["logger.group"] = self.name
         for key, value in added.items():
             OmegaConf.update(config, key, value)

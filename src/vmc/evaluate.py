@@ -36,6 +36,11 @@ def evaluate(config: DictConfig) -> None:
             raise VmcError(f"{key} is '{config[key]}'; it must be {' or '.join(str(name or 'null') for name in known)}")
     if config.run is not None and config.videos is not None:
         raise VmcError("run and videos are both given; choose one of them")
+    if config.videos is not None and config.control is not None:
+        raise VmcError(f"videos and control={config.control} are both given; choose one of them")
+    if config.ask != "token" and (config.videos is not None or config.control is not None):
+        other = "videos" if config.videos is not None else f"control={config.control}"
+        raise VmcError(f"ask={config.ask} is given with {other}, where nothing is asked for; leave ask out")
     runs = choose_runs(config)
     first = runs[0].path if runs else config.run and Path(config.run)
     if first:
@@ -153,7 +158,8 @@ def jobs_of(config: dict[str, Any]) -> tuple[Path, list[Any]]:
         folder = Path(output or f"{str(videos).rstrip('/')}-scores")
         names = named_videos(Path(asked["file"])) or find_videos(videos, prompts, video_names(prompts))
         if len(names) != len(prompts):
-            raise VmcError(f"prompts.file names {len(names)} videos for {len(prompts)} prompts; give each row one seed")
+            remedy = "give each row one seed, and leave prompts.limit and prompts.each null"
+            raise VmcError(f"prompts.file names {len(names)} videos for {len(prompts)} prompts; {remedy}")
         return folder, scoring.videos(folder, videos=videos, names=names)
     file = newest_weights(Path(run), step=step) if run and step != 0 else None
     step, weights = int(file.stem) if file else 0, merged or file

@@ -33,6 +33,9 @@ def generate(config: DictConfig) -> None:
     if runs or config.run is not None:
         take_over(config, runs[0].path if runs else Path(config.run), TAKEN_OVER)
     check_parts(config, TAKEN_OVER)
+    if config.step is not None and config.run is None:
+        told = "which is the base model; give run=DIR, or leave step out"
+        raise VmcError(f"step is {config.step}, but run is null, {told}")
     for key in ("output", "export"):
         if config[key] is not None:
             check_place(key, config[key])
@@ -62,12 +65,16 @@ def generate(config: DictConfig) -> None:
 def export(config: DictConfig, model: Any) -> None:
     """Write the pipeline with its card, unless an earlier export has the same weights, and upload it."""
     from vmc.models.export import export_pipeline
-    from vmc.tools.model_card import CARD, card_text, upload
+    from vmc.tools.model_card import CARD, UNNAMED, card_text, upload
+    from vmc.utils.files import write_text
 
     folder, weights = Path(config.export), model.weights
     card = folder / CARD
     if config.push and card.is_file() and model.fingerprint in card.read_text(encoding="utf-8"):
         print(f"{folder}: exported before")
+        page = card.read_text(encoding="utf-8")
+        if UNNAMED in page:
+            write_text(card, page.replace(UNNAMED, f'from_pretrained("{config.push}"'))
     else:
         learned: dict[str, Any] = {}
         if config.run:

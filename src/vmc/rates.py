@@ -40,10 +40,13 @@ def main(words: Sequence[str] | None = None) -> int:
         if search.threshold is None:
             raise VmcError(f"{arguments.runs} has no finished runs of the method, which set the threshold; search them")
         wanted["stop", "appearance"] = search.threshold
+    if arguments.write and not search.rates:
+        raise VmcError(f"{arguments.runs} has no finished runs that count, and so chooses no rates; search them")
     if not wanted:
         print(f"\nfor {stack} (--write puts the rates there, --threshold the threshold):\nrates:")
         print("\n".join(f"  {key}: {yaml_number(rate)}" for key, rate in search.rates.items()))
-        print(f"stop: {{appearance: {search.threshold}}}")
+        if search.threshold is not None:
+            print(f"stop: {{appearance: {search.threshold}}}")
         return 0
     for run in search.runs:
         if run.state.get("status") not in ("finished", "failed"):

@@ -181,6 +181,9 @@ REFUSED = [
     (["timesteps.alpha=2"], ["timesteps.alpha", "2"]),
     (["trainer.threads=0"], ["trainer.threads"]),
     (["trainer=gpu"], ["trainer=cpu"]),
+    (["trainer.clip_norm=0"], ["trainer.clip_norm is 0", "null"]),
+    (["trainer.accelerator=cuda"], ["trainer.accelerator is cuda", "gpu"]),
+    (["trainer.strategy=dpp"], ["trainer.strategy is dpp", "ddp"]),
     (["trainer.decode_frames=0"], ["trainer.decode_frames is 0"]),
     (["weights_dtype=float8"], ["weights_dtype is 'float8'", "bfloat16"]),
     (["steps=0"], ["steps is 0"]),
@@ -215,6 +218,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(arguments, words, entered):
     [
         ([], ["prompt=", "export="]),
         (["prompt=a", "prompts.file=b"], ["choose one"]),
+        (["prompt=a", "step=3"], ["step is 3", "run is null"]),
         (["prompt=a {tokn}"], ["{tokn}", "{token}"]),
         (["run=absent", "prompt=a"], ["absent", "config.yaml"]),
         (["prompts.file=absent.csv"], ["absent.csv"]),

@@ -47,6 +47,14 @@ def test_so_may_those_of_the_other_commands(key):
     assert composed(f"{key}=josé (1), a=b", command=command)[key] == "josé (1), a=b"
 
 
+def test_answers_of_a_study_are_one_path_or_a_list():
+    given = ("runs=a", "output=b", "choice.answers=answers (1).csv")
+    assert composed(*given, command="report").choice.answers == "answers (1).csv"
+    assert composed(*given[:2], "choice.answers=[a.csv,b.csv]", command="report").choice.answers == ["a.csv", "b.csv"]
+    assert composed("model=animatediff", "model.motion_adapter=/a (b)/x").model.motion_adapter == "/a (b)/x"
+    assert "{token}" in composed("data=co3d", "data.source.caption=A {token} [round]").data.source.caption
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_quoting_a_path_twice_is_quoting_it_once(name):
     once = quote_free_text([f"data.path={name}"])

@@ -301,7 +301,11 @@ def test_an_arm_in_other_hands_is_left_alone(entered, settings, monkeypatch):
     assert f"pid {os.getpid()}" in table(Path("outputs/mini/sweep.csv"))["method"]["reason"]
 
 
-def test_a_signal_stops_the_arm_and_the_sweep(entered, settings, monkeypatch):
+ONE_WORKER = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+
+
+@pytest.mark.parametrize("launcher", [(), ONE_WORKER], ids=["basic", "one worker"])
+def test_a_signal_stops_the_arm_and_the_sweep(entered, settings, monkeypatch, launcher):
     append = RunFolder.append
 
     def append_and_send(run, row):
@@ -310,7 +314,7 @@ def test_a_signal_stops_the_arm_and_the_sweep(entered, settings, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(RunFolder, "append", append_and_send)
-    line = ["-m", "+ablation=params_none,params_kv", *settings]
+    line = ["-m", "+ablation=params_none,params_kv", *settings, *launcher]
     status, said = entered(main, *line)
     assert status == 1
     rows = table(Path("outputs/mini/sweep.csv"))

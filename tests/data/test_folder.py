@@ -9,6 +9,7 @@ import pytest
 
 from vmc.data.folder import VideoFolder
 from vmc.data.subject_images import StillFolder
+from vmc.data.video import check_clip
 from vmc.utils.errors import VmcError
 
 
@@ -47,6 +48,15 @@ def test_a_still_beside_videos_is_a_clip_where_it_is_meant(folder):
         (folder / f"{stem}.txt").write_text("a caption of its own")
     assert "photo.png" in names(VideoFolder(folder).exemplars(caption=None))
     assert "photo.png" not in names(VideoFolder(folder).exemplars(caption="x"))
+
+
+def test_a_caption_file_of_a_video_does_not_make_its_thumbnail_a_clip(folder, make):
+    for name in ("Clip-2.png", "frames.v1.png"):
+        make.save_images(folder, make.numbered(1), pattern=name)
+    for stem in ("clip-2", "clip-10", "frames.v1"):
+        (folder / f"{stem}.txt").write_text("a caption of its own")
+    assert names(VideoFolder(folder).exemplars(caption=None)) == ["clip-2.mp4", "clip-10.mp4", "frames.v1"]
+    assert "Clip-2.png" in names(VideoFolder(folder, stills=True).exemplars(caption="x"))
 
 
 def test_one_video_file_is_one_clip(folder):
@@ -245,6 +255,30 @@ def test_photographs_are_not_taken_for_the_frames_of_one_clip(tmp_path, make):
     assert len(VideoFolder(tmp_path, stills=True).exemplars(caption="x")) == 3
     (tmp_path / "captions.csv").write_text("file,caption\nanna.png,anna\nIMG_7.png,she\n")
     assert names(VideoFolder(tmp_path).exemplars(caption=None)) == ["anna.png", "IMG_7.png"]
+
+
+def test_photographs_of_regularization_are_told_what_helps_there(tmp_path, make):
+    for name in ("anna.png", "IMG_7.png"):
+        make.save_images(tmp_path, make.numbered(1), pattern=name)
+    source = VideoFolder(None, regularization_path=tmp_path)
+    with pytest.raises(VmcError, match=r"look like photographs: write the caption of each .*\(anna.txt, ...\) where"):
+        source.regularization(seed=0)
+    for name in ("anna", "IMG_7"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    assert names(source.regularization(seed=0)) == ["anna.png", "IMG_7.png"]
+
+
+def test_numbered_photographs_of_a_subfolder_are_told_how_they_become_clips(tmp_path, make):
+    photos = make.save_images(tmp_path / "photos", make.numbered(1), pattern="IMG_1.png")
+    make.save_images(photos, make.numbered(1, height=32), pattern="IMG_2.png")
+    (clip,) = VideoFolder(tmp_path, stills=True).exemplars(caption="x")
+    with pytest.raises(VmcError, match=r"names that differ in more than a number, and captions of their own or data\."):
+        check_clip(clip.path)
+    (photos / "IMG_2.png").rename(photos / "anna.png")
+    assert names(VideoFolder(tmp_path, stills=True).exemplars(caption="x")) == ["anna.png", "IMG_1.png"]
+    for stem in ("anna", "IMG_1"):
+        (photos / f"{stem}.txt").write_text(stem)
+    assert names(VideoFolder(None, tmp_path).regularization()) == ["anna.png", "IMG_1.png"]
 
 
 def test_animated_images_are_videos_and_no_frames(tmp_path, make):

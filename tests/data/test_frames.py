@@ -142,24 +142,22 @@ def disc(height, width, radius):
     return (inside * 255).to(torch.uint8).expand(2, 3, height, width).contiguous()
 
 
-@pytest.mark.parametrize("size", [64, (64, 96), (96, 64)])
 @pytest.mark.parametrize("source", [(200, 300), (300, 200), (90, 400), (200, 200), (32, 48)])
-def test_a_circle_stays_a_circle_in_the_middle(source, size):
+def test_a_circle_stays_a_circle_in_the_middle(source):
+    size = 64
     frames_FCHW = resize_and_crop(disc(*source, radius=10), size)
-    height, width = (size, size) if isinstance(size, int) else size
-    assert frames_FCHW.shape == (2, 3, height, width) and frames_FCHW.dtype == torch.uint8
+    assert frames_FCHW.shape == (2, 3, size, size) and frames_FCHW.dtype == torch.uint8
     lit = frames_FCHW[0, 0].float() / 255
     high, wide = lit.sum(0).max().item(), lit.sum(1).max().item()
-    scale = max(height / source[0], width / source[1])
+    scale = max(size / source[0], size / source[1])
     assert high == pytest.approx(20 * scale, abs=1.2) and wide == pytest.approx(high, abs=0.5)
-    rows, columns = torch.arange(height).float(), torch.arange(width).float()
-    assert (lit.sum(1) @ rows / lit.sum()).item() == pytest.approx((height - 1) / 2, abs=0.6)
-    assert (lit.sum(0) @ columns / lit.sum()).item() == pytest.approx((width - 1) / 2, abs=0.6)
+    places = torch.arange(size).float()
+    assert (lit.sum(1) @ places / lit.sum()).item() == pytest.approx((size - 1) / 2, abs=0.6)
+    assert (lit.sum(0) @ places / lit.sum()).item() == pytest.approx((size - 1) / 2, abs=0.6)
 
 
 def test_frames_already_of_that_size_are_left_as_they_are():
     frames = torch.randint(0, 256, (3, 3, 16, 24), dtype=torch.uint8, generator=draw())
-    assert torch.equal(resize_and_crop(frames, (16, 24)), frames)
     assert torch.equal(resize_and_crop(frames, 16), frames[:, :, :, 4:20])
 
 

@@ -45,6 +45,13 @@ def test_what_a_window_covers(seconds, level, sentence):
     assert said(*map(timed, seconds)) == [(level, sentence)]
 
 
+def test_the_window_of_a_slow_clip_is_as_long_as_its_frames_last():
+    ((_, sentence),) = said(timed(3.2, rate=5.0))
+    assert sentence == "16 frames at 12 fps: 3.2 s, the whole of clips of 3.2 s"
+    ((_, sentence),) = said(timed(4.0, rate=5.0), timed(3.0))
+    assert sentence == "16 frames at 12 fps: 1.3 to 3.2 s of clips of 3.0 to 4.0 s; data.fps=4 would cover them"
+
+
 def test_the_rate_that_is_named_does_cover_the_clips():
     for hundredths in range(140, 2000, 7):
         ((_, sentence),) = said(timed(hundredths / 100))

@@ -97,7 +97,8 @@ def test_named_losses_sum_to_the_loss_of_a_clip():
 @pytest.mark.parametrize(
     ("losses", "said"),
     [
-        ({"motion": torch.zeros(2)}, r"a loss named 'motion'; .* not motion or regularization"),
+        ({"subject": torch.zeros(2)}, r"a loss named 'subject'"),
+        ({"motion": torch.zeros(2)}, r"a loss named 'motion'; .* none of motion, regularization, subject"),
         ({"My Loss": torch.zeros(2)}, r"a loss named 'My Loss'; give it a name of a-z, 0-9 and _"),
         ({"a": torch.zeros(())}, r"losses of shape \(\); it must return one of each clip, \(2,\)"),
         (torch.zeros(3), r"losses of shape \(3,\)"),

@@ -12,6 +12,7 @@ from vmc.data.prompts import read_prompts
 from vmc.data.video import write_video
 from vmc.evaluate import main as evaluate
 from vmc.evaluate import named_videos
+from vmc.evaluation import generation
 from vmc.evaluation.controls import check_videos
 from vmc.evaluation.generation import video_names
 from vmc.metrics.scores import read_scores
@@ -51,6 +52,67 @@ def test_a_run_scores_later_as_it_did_while_training(run, entered):
     status, said = entered(evaluate, f"run={run.path}", "step=0")
     assert status == 0, said
     assert len(scores_of(run.evaluation(0))) == 6
+
+
+def test_videos_of_other_weights_are_not_taken_for_those_of_these(run, entered):
+    asked = [f"run={run.path}", "prompts.limit=1", "output=one"]
+    status, said = entered(evaluate, *asked, "step=0")
+    assert status == 0, said
+    before = Path("one/scores.csv").read_bytes()
+    status, said = entered(evaluate, *asked)
+    assert status == 1 and "one holds videos of other weights or of another base model; choose another output" in said
+    assert Path("one/scores.csv").read_bytes() == before
+    assert entered(evaluate, *asked, "step=0")[0] == 0
+
+    # A summary of an earlier version, or of training, does not say what made the videos.
+    summary = json.loads(Path("one/summary.json").read_text())
+    summary.pop("made_by")
+    Path("one/summary.json").write_text(json.dumps(summary))
+    assert entered(evaluate, *asked)[0] == 0
+    assert "made_by" not in json.loads(Path("one/summary.json").read_text())
+
+
+def test_an_interrupted_evaluation_does_not_go_on_with_other_weights(run, entered, monkeypatch):
+    write, written = generation.write_video, []
+
+    def cut(file, *frames, **options):
+        if written:
+            raise VmcError("the disk is full")
+        written.append(file)
+        write(file, *frames, **options)
+
+    asked = [f"run={run.path}", "prompts.limit=1", "output=one", "generation_batch=1"]
+    monkeypatch.setattr(generation, "write_video", cut)
+    assert entered(evaluate, *asked)[0] == 1 and written
+    monkeypatch.setattr(generation, "write_video", write)
+    status, said = entered(evaluate, *asked, "step=0")
+    assert status == 1 and "one holds videos of other weights" in said
+    assert entered(evaluate, *asked)[0] == 0
+
+
+def test_clips_that_training_left_out_are_left_out(entered, metrics):
+    shutil.copytree(entered.clips, "clips")
+    video = Path("clips/clip1.mp4")
+    video.write_bytes(video.read_bytes()[:500])
+    status, said = entered(
+        evaluate, *metrics, f"model.path={entered.model}", "output=out", "prompts.limit=1", "regularization=none",
+        "data=videos", "data.path=clips", "data.skip_bad=true", "motion=custom", "motion.caption=a {token} square",
+    )  # fmt: skip
+    assert status == 0, said
+    assert all(row["copy_similarity_any"] for row in scores_of("out"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("metrics.classifier=null", "ask is known, but metrics has no classifier"),
+        ("known_videos=0", "known_videos is 0; it must be at least 1"),
+    ],
+)
+def test_known_gestures_that_cannot_be_scored_are_refused_first(run, entered, asked, expected):
+    status, said = entered(evaluate, f"run={run.path}", "ask=known", asked)
+    assert status == 1 and expected in said
+    assert not (run.path / "evaluation" / "000002-known").exists()
 
 
 def test_processes_and_batches_change_no_score(run, entered):

@@ -123,6 +123,8 @@ def test_step_0_is_made_once_for_all_arms(undisturbed, scored, monkeypatch, capl
     third = scored("steps=1", output="third")
     assert "cannot be used (it is not as it was written); it is made again" in caplog.text
     assert made.count("videos at step 0") == 2
+    scored("steps=1", "generation_batch=1", output="other-batches")  # which affect the last bits
+    assert made.count("videos at step 0") == 3
     assert (third.evaluation(0) / "scores.csv").read_bytes() == (first.evaluation(0) / "scores.csv").read_bytes()
 
 
@@ -176,6 +178,23 @@ def test_the_evaluation_before_the_stop_is_completed_with_its_own_weights(scored
     assert read_state(run.path)["step"] == 4
     assert_near(run, whole, step=2)
     assert {path.stem for path in run.weights(0).parent.iterdir()} >= {"000002", "000004"}
+
+
+def test_step_0_is_completed_where_every_later_step_is_at_the_threshold(scored, appearance):
+    # Steps 0 and 2; step 4, subset and whole; steps 2 and 0, whole.
+    values = iter([0.3, 0.3, 0.2, 0.2, 0.24, 0.29])
+    appearance(lambda videos: next(values))
+    run = scored("stop.appearance=0.25", "steps=8")
+    assert read_state(run.path)["step"] == 4
+    assert [summary_of(run, step)["videos"] for step in (0, 2, 4)] == [6, 6, 6]
+    assert not run.weights(0).exists()
+
+
+def test_a_run_that_goes_on_with_fewer_steps_than_it_has_behind_it_is_evaluated(undisturbed, scored, tmp_path):
+    run = RunFolder(Path(shutil.copytree(undisturbed.path, tmp_path / "run")), config=undisturbed.config)
+    shutil.rmtree(run.evaluation(4))
+    scored("steps=3", output=run.path)
+    assert summary_of(run, 4)["videos"] == 6
 
 
 def test_an_interrupted_evaluation_goes_on(undisturbed, scored, monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ from vmc.evaluation.generation import TunedModel
 from vmc.models.latent_diffusion import ImageAutoencoder
 from vmc.models.pretrained_weights import low_precision_copy
 from vmc.models.token import MotionToken
-from vmc.training.hardware import Hardware
+from vmc.training.hardware import Hardware, compile_layers
 
 PROMPTS = [Prompt(text="a man", seed=seed) for seed in range(2)]
 
@@ -37,6 +37,15 @@ def test_a_copy_in_the_low_precision_shares_what_is_held_so_and_leaves_the_netwo
     assert network[0].weight.requires_grad
     assert torch.equal(copy[0].weight, before.to(torch.bfloat16))
     assert low_precision_copy(copy, torch.bfloat16) is copy
+
+
+def test_a_copy_of_compiled_layers_computes_with_its_own_weights(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda forward, **words: lambda *given: forward(*given))
+    network = Sequential(Linear(2, 2))
+    compile_layers([network[0]])
+    copy = low_precision_copy(network, torch.bfloat16)
+    assert copy(torch.ones(2, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert network(torch.ones(2)).dtype == torch.float32
 
 
 def test_low_precision_sampling_is_near_and_without_a_mixed_precision_changes_nothing(base, plain):

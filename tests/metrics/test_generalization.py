@@ -73,6 +73,8 @@ def test_a_sequence_counts_in_its_order_alone(classifier):
         assert sum(other["sequence_share"]) >= 0.5 * 2
     with pytest.raises(VmcError, match="no `then`"):
         scored(metric, specs[:1], ["sequence"], target=EASY[0])
+    with pytest.raises(VmcError, match=r"^`then` of the prompt 'p0' is 'Thum Up', which .* are .*[^)]$"):
+        scored(metric, specs[:1], ["sequence"], target=EASY[0], then=["Thum Up"])
 
 
 def test_tempo_tells_slow_clips_from_quick_ones():

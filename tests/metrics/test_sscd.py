@@ -37,8 +37,7 @@ def plain(network: SSCDNetwork, frames: torch.Tensor, short_side: int) -> torch.
 
 def test_generalized_mean_lies_between_average_and_maximum():
     x = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(generalized_mean(x, power=1), x.mean((2, 3)), atol=1e-6)
-    assert torch.allclose(generalized_mean(x, power=200), x.amax((2, 3)), atol=0.02)
+    assert (x.mean((2, 3)) < generalized_mean(x)).all() and (generalized_mean(x) < x.amax((2, 3))).all()
     expected = torch.tensor([(1 + 8 + 27 + 64) / 4]) ** (1 / 3)
     assert torch.allclose(generalized_mean(torch.tensor([1.0, 2, 3, 4]).view(1, 1, 2, 2)).flatten(), expected)
 

@@ -5,6 +5,7 @@ Axes: N subjects, K videos of a subject.
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,10 @@ def runs_of(means: dict[tuple[str, int], float], *, rng: np.random.Generator, su
     ]
 
 
+def alone(values: pd.DataFrame) -> Run:
+    return Run(motion="", seed=0, values=values)
+
+
 def covers(interval: Interval, truth: float) -> bool:
     return interval.low <= truth <= interval.high
 
@@ -59,9 +64,9 @@ def test_one_run_covers_and_ignoring_subjects_does_not():
     for _ in range(trials):
         chances = rng.beta(0.2, 0.2, (40, 1))
         values = frame(rng.random((40, 3)) < chances, metric="motion_accuracy")
-        right += covers(intervals_of_values(values, resamples=300)["motion_accuracy"], 0.5)
-        alone = values.assign(subject=values["subject"] + values["seed"].astype(str))
-        wrong += covers(intervals_of_values(alone, resamples=300)["motion_accuracy"], 0.5)
+        right += covers(intervals_of_runs([alone(values)], resamples=300)["motion_accuracy"], 0.5)
+        apart = values.assign(subject=values["subject"] + values["seed"].astype(str))
+        wrong += covers(intervals_of_runs([alone(apart)], resamples=300)["motion_accuracy"], 0.5)
     assert 0.92 <= right / trials <= 0.98
     assert wrong / trials < 0.87
 
@@ -142,7 +147,7 @@ def test_a_first_hit_never_lowers_the_upper_end():
     for hits in range(8):
         values = np.zeros((100, 3))
         values[:hits, 0] = 1
-        found = intervals_of_values(frame(values, metric="copy_score"), resamples=2000)["copy_score"]
+        found = intervals_of_runs([alone(frame(values, metric="copy_score"))], resamples=2000)["copy_score"]
         assert found.low <= found.value <= found.high
         ends.append(found.high)
     assert ends == sorted(ends)
@@ -207,6 +212,35 @@ def test_videos_without_a_value_are_left_out():
     found = intervals_of_values(values)["appearance"]
     assert found.value == pytest.approx(14.5)
     assert 10 <= found.low < found.high <= 19
+
+
+def test_what_one_metric_lacks_changes_nothing_of_the_others():
+    """One subject alone has a value of it in one run: most resamples have none."""
+    rng = np.random.default_rng(7)
+    runs = runs_of({("a", 0): 0.2, ("b", 0): 0.4}, rng=rng, subjects=rng.normal(0, 1, 12))
+    sparse = runs[0].values.assign(flicker=np.where(runs[0].values["subject"] == "subject 003", 0.5, np.nan))
+    others = [replace(runs[0], values=sparse), replace(runs[1], values=runs[1].values.assign(flicker=0.1))]
+    found = intervals_of_runs(others, resamples=400)
+    expected = intervals_of_runs(runs, resamples=400)["appearance"].to_json()
+    assert found["appearance"].to_json() == pytest.approx(expected)
+    assert found["flicker"].value == pytest.approx(0.3)
+    assert found["flicker"].low < 0.3 < found["flicker"].high
+
+
+def test_a_metric_that_every_resample_lacks_has_no_interval_and_no_band():
+    rng = np.random.default_rng(10)
+    values = frame(rng.normal(0, 1, (8, 2))).assign(flicker=0.5)
+    runs = [
+        Run(motion=m, seed=0, values=values.assign(appearance=values["appearance"] + k)) for k, m in enumerate("ab")
+    ]
+    drawn = resample(runs, metrics=["appearance", "flicker"], resamples=300)
+    drawn.draws_QRV[0, :, 1] = np.nan
+    whole = resample(runs, metrics=["appearance"], resamples=300)
+    for (known, lost), (other,) in zip((*drawn.ends(), *drawn.band()), (*whole.ends(), *whole.band()), strict=True):
+        assert known == pytest.approx(other) and math.isnan(lost)
+    assert math.isnan(drawn.p_values()[1]) and drawn.p_values()[0] == pytest.approx(whole.p_values()[0])
+    draws_QRV = np.full_like(whole.draws_QRV, np.nan)
+    assert np.isnan(replace(whole, draws_QRV=draws_QRV).band()).all()
 
 
 def test_the_scores_of_a_run():

@@ -52,6 +52,11 @@ def model(request, blank) -> TuneAVideo:
     return TuneAVideo(path=blank, frames=FRAMES, size=64, attention="plain", image_layers=request.param)
 
 
+def test_what_keeps_other_layers_is_another_model(blank):
+    kinds = [TuneAVideo(path=blank, frames=FRAMES, size=64, image_layers=kind) for kind in ("spatial", "all")]
+    assert kinds[0].identity != kinds[1].identity and kinds[0].fingerprint("vae") == kinds[1].fingerprint("vae")
+
+
 @pytest.fixture(scope="module")
 def stable_diffusion(tmp_path_factory) -> Path:
     """A small Stable Diffusion pipeline with random weights."""

@@ -13,10 +13,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from vmc.data.video import read_frames, write_video
+from vmc.metrics.motion import MotionAccuracy
 from vmc.report import main as report
 from vmc.reporting.figures.common import DrawFigure
 from vmc.reporting.figures.copies import figure8
-from vmc.reporting.figures.curves import figure7
+from vmc.reporting.figures.curves import curve_of, figure7
 from vmc.reporting.figures.strips import figure3
 from vmc.reporting.formatting import to_csv
 from vmc.reporting.gallery import link_videos, write_exemplars
@@ -118,6 +119,23 @@ def test_damaged_scores_leave_out_what_needs_them(two, tmp_path, step):
     assert found.results["method"].matched
     assert not found.results["lora"].matched and str(file) in found.results["lora"].left_out[0][1]
     page = write(found, tmp_path / "out", two.root, **FIGURES) / "report.md"
+    assert "scores.csv" in page.read_text()
+
+
+def test_an_arm_is_drawn_by_the_runs_of_which_the_scores_read(two, scored, tmp_path):
+    evaluations = {step: scored(appearance=0.3 - step / 1000, correct=(1, 1, 0, 0)) for step in (0, 100)}
+    for seed in (0, 1):
+        two.run("reg_none", seed=seed, evaluations=evaluations)
+        (two.root / f"reg_none/swiping_down/seed{seed}/evaluation/000100/scores.csv").write_bytes(b"\xff\xfe prompt")
+        if seed == 0:
+            two.run("lora", seed=1, evaluations=evaluations)
+            (two.root / "lora/swiping_down/seed0/evaluation/000100/scores.csv").write_bytes(b"\xff\xfe prompt")
+    found = Report(found=find_runs(two.root))
+    curves = {arm: curve_of([run for run in found.runs if run.arm == arm]) for arm in ("lora", "reg_none")}
+    assert {arm: curve.note for arm, curve in curves.items()} == {"lora": "1 of 2 runs", "reg_none": "0 of 2 runs"}
+    assert curves["lora"].having(MotionAccuracy.columns[1].measure).value.tolist() == [50, 50]
+    assert curves["reg_none"].points.empty
+    page = write(found, tmp_path / "out", two.root, figure7=figure7) / "report.md"
     assert "scores.csv" in page.read_text()
 
 

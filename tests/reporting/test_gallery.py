@@ -184,6 +184,24 @@ def test_videos_are_linked_and_copied_where_that_cannot_be(report, tmp_path, mon
     assert copy.stat().st_nlink == 1 and copy.read_bytes() == video.read_bytes()
 
 
+def test_no_video_takes_the_place_of_another(tmp_path):
+    """Videos whose names need quoting, beside some that are called as these would be; all are links."""
+    names = ("a b.mp4", "video-0.mp4", "video-1.mp4", "c d.mp4", "video-3.mp4")
+    (tmp_path / "videos").mkdir()
+    for name in names:
+        (tmp_path / "videos" / name).write_text(name)
+    scored = Scored(tmp_path, tmp_path, {"metrics": {}, "videos": 5, "protocol": {}})
+    linked = link_videos(scored, [{"video": name} for name in names], tmp_path / "gallery")
+    assert {name: (tmp_path / "gallery" / file).read_text() for name, file in linked.items()} == {n: n for n in names}
+    assert [(tmp_path / "videos" / name).read_text() for name in names] == list(names)
+
+
+@pytest.mark.parametrize(("protocol", "expected"), [({}, 0.25), ({"copying": {"threshold": 0}}, 0.0)])
+def test_a_copy_threshold_of_zero_is_one(tmp_path, protocol, expected):
+    scored = Scored(tmp_path, tmp_path, {"metrics": {}, "videos": 1, "protocol": protocol})
+    assert scored.copy_threshold == expected
+
+
 def test_a_video_outside_its_folder_is_not_taken(made_up, scored, tmp_path):
     rows = scored(appearance=0.24, correct=(1,) * 4)
     rows[0]["video"] = "../../secret.mp4"

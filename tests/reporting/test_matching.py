@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmc.metrics.equal_appearance import Crossing, Trajectory, find_crossing, interpolate_values
-from vmc.metrics.statistics import intervals_of_values
+from vmc.metrics.statistics import Run, intervals_of_runs
 from vmc.utils.errors import VmcError
 
 APPEARANCES = {0: 0.30, 500: 0.28, 1000: 0.24, 1500: 0.27, 2000: 0.20}
@@ -79,7 +79,7 @@ def test_the_mean_of_the_videos_is_the_interpolated_mean(before, after, threshol
     found = interpolate_values(tables, crossing)
     assert found["appearance"].mean() == pytest.approx(threshold)
     assert found["motion_accuracy"].mean() == pytest.approx(1 / 3 + crossing.weight / 3)
-    intervals = intervals_of_values(found, resamples=50)
+    intervals = intervals_of_runs([Run(motion="", seed=0, values=found)], resamples=50)
     assert intervals["appearance"].value == pytest.approx(threshold)
 
 

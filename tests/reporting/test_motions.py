@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from vmc.metrics.statistics import intervals_of_runs
 from vmc.reporting.other_tables import base_knowledge, forgetting_table, known_relatives, motion_notes, motions_table
 from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report
@@ -67,6 +68,27 @@ def test_a_motion_that_was_looked_at_and_what_is_known_of_its_relatives_stand_in
     assert "motions" in {table.name for table in report.texts}
 
 
+def test_a_motion_of_one_run_has_the_intervals_of_its_arm(made_up, trained, scored):
+    """Where appearance crosses the threshold is found again in every resample here too."""
+    for motion in ("swiping_down", "drumming_fingers"):
+        trained(motion=motion)
+    steps = {0: 0.3, 100: 0.26, 200: 0.2}
+    evaluations = {
+        step: scored(appearance=score, correct=[step > 0, step > 100, 0, 0]) for step, score in steps.items()
+    }
+    for rows in evaluations.values():
+        for place, row in enumerate(rows):
+            row["appearance"] += 0.02 * place - 0.03
+    made_up.run("lora", motion="swiping_down", evaluations=evaluations)
+    report = Report(found=find_runs(made_up.root))
+    ((_, records),) = motions_table(report.results, report.runs)
+    (row,) = [row for row in csv.DictReader(records.splitlines()) if row["arm"] == "lora"]
+    whole, fixed = report.results["lora"].intervals, intervals_of_runs(report.results["lora"].runs)
+    ends = [(one["motion_accuracy"].low, one["motion_accuracy"].high) for one in (whole, fixed)]
+    assert (float(row["motion_accuracy_low"]), float(row["motion_accuracy_high"])) == pytest.approx(ends[0], abs=1e-6)
+    assert ends[0] != pytest.approx(ends[1], abs=1e-3)
+
+
 def test_one_motion_has_no_table_of_motions(made_up, trained):
     trained()
     report = Report(found=find_runs(made_up.root))
@@ -114,6 +136,19 @@ def test_arms_of_other_seeds_are_compared_over_what_they_share_and_that_is_said(
         f"no regularization {shared.format(2, 3)}",
         f"synthetic regularization {shared.format(0, 1)}",
     ]
+
+
+def test_known_gestures_of_which_scores_are_damaged_are_left_out(made_up, trained, asked, caplog):
+    for arm in ("method", "reg_none", "lora"):
+        run = trained(arm)
+        asked(run, 0, 4, 4)
+        asked(run, 100, 4, 3)
+    for arm, step in (("method", 0), ("lora", 100)):
+        file = made_up.root / arm / f"swiping_down/seed0/evaluation/{step:06d}-known/thumb_up/scores.csv"
+        file.write_bytes(b"\xff\xfe prompt")
+    ((text, _),) = forgetting_table(find_runs(made_up.root).runs)
+    assert [row[0] for row in text.rows] == ["Untuned model", "method", "no regularization"]
+    assert f"{file} does not read as a table" in caplog.text
 
 
 def test_a_report_without_known_gestures_has_no_table_of_them(made_up, trained):

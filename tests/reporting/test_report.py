@@ -22,10 +22,11 @@ from vmc.report import main as report
 from vmc.reporting.figures.common import Drawn, arm_styles, draw_figures, figure_style, group_arms, save_figure
 from vmc.reporting.figures.copies import nearest, pairs
 from vmc.reporting.figures.curves import COLUMNS as POINT
-from vmc.reporting.figures.curves import Curve, curve_of, draw_curves, timesteps
-from vmc.reporting.figures.strips import Strip, choose, draw_strips, strips
+from vmc.reporting.figures.curves import Curve, curve_of, draw_curves, figure7, timesteps
+from vmc.reporting.figures.strips import Strip, choose, draw_strips, figure3, strips
 from vmc.reporting.formatting import format_difference, format_number, format_p_value, format_value
 from vmc.reporting.gallery import places
+from vmc.reporting.loaded_runs import Found
 from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report
 from vmc.reporting.writing import check_output, report_folder
@@ -367,6 +368,43 @@ def test_strips_show_the_same_prompt_of_every_arm(filmed):
     other = choose(results, motion="swiping_down", subject="a man", seed=1)
     assert strips(results, other)[-1].verdict == ("Swiping Down", True)
     assert choose({}) is None
+
+
+@pytest.fixture
+def of_motions(made_up, scored) -> Found:
+    """Two arms of one motion in two seeds; the ablation alone has the paper's motion too."""
+    evaluations = {0: scored(appearance=0.3, correct=(0,) * 4), 100: scored(appearance=0.2, correct=(1,) * 4)}
+    for arm in ("method", "dreambooth", "reg_none"):
+        for seed in (0, 1):
+            made_up.run(arm, seed=seed, evaluations=evaluations)
+    made_up.run("reg_none", motion="sliding_two_fingers_up", evaluations=evaluations)
+    return find_runs(made_up.root)
+
+
+def test_strips_show_the_papers_motion_where_it_is_there(of_motions, caplog):
+    made = Report(found=of_motions)
+    assert choose(made.results).place == ("sliding_two_fingers_up", 0)
+    others = {arm: made.results[arm] for arm in ("method", "dreambooth")}
+    assert choose(others).place == ("swiping_down", 0)
+    assert [one.end for one in figure3(made)] == ["_baselines", "_ablations"] and not caplog.text
+    assert [one.end for one in figure3(made, motion="sliding_two_fingers_up")] == ["_ablations"]
+    assert "figure3_baselines is left out: none of its arms has an evaluated run of sliding_two" in caplog.text
+    with pytest.raises(VmcError, match=r"figure3\.motion is dab, of which .*: sliding_two_fingers_up, swiping_down$"):
+        next(figure3(made, motion="dab"))
+
+
+def test_runs_that_go_on_below_the_threshold_are_drawn_as_such(made_up, scored):
+    evaluations = {0: scored(appearance=0.3, correct=(0,) * 4), 100: scored(appearance=0.2, correct=(1,) * 4)}
+    made_up.run("method", evaluations=evaluations)
+    made_up.run("lora", evaluations=evaluations, config={"stop": {"appearance": 0.25, "early": False}})
+    made = Report(found=find_runs(made_up.root))
+    assert {name: [run.arm for run in runs] for name, runs in made.curves.items()} == {
+        "tradeoff": ["lora"],
+        "stopping": ["method"],
+    }
+    said = {one.end: "Runs stop at the threshold." in one.caption for one in figure7(made)}
+    assert (said["_tradeoff"], said["_stopping"]) == (False, True)
+    assert all(result.reached for result in made.results.values())  # both are compared there
 
 
 def test_pairs_lie_around_the_threshold_and_say_what_is_missing(filmed):

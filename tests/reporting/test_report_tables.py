@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from vmc.metrics.scores import MEASURES
-from vmc.metrics.statistics import ONE_MODEL
+from vmc.metrics.statistics import ONE_MODEL, Interval
 from vmc.reporting.comparisons import NO_RANGE, ONE_EVALUATION, OTHER_RUNS
+from vmc.reporting.other_tables import metrics_table
 from vmc.reporting.reading import find_runs
 from vmc.reporting.report import Report
+from vmc.reporting.results import Result
 from vmc.reporting.table_arms import LAYOUTS, METHOD, paper_values
 from vmc.utils.tables import to_latex, to_markdown
 
@@ -95,6 +98,57 @@ def several(lasting, scored):
         folder = made_up.root / "method" / motion / "seed0" / "evaluation" / "real"
         made_up.evaluation(folder, rows, protocol=made_up.protocol(motion, 0))
     return Report(found=find_runs(made_up.root))
+
+
+def test_step_and_metrics_of_a_row_are_of_one_fit(made_up, scored):
+    """Step 100 was evaluated on a part; the fit over all videos is at the threshold a fifth of the way to step 200."""
+    part, right = ("A man", "A woman"), {0: (0, 0, 0, 0), 100: (0, 0), 200: (1, 1, 1, 1)}
+    evaluations = {
+        0: scored(appearance=0.30, correct=right[0]),
+        100: scored(appearance=0.26, correct=right[100], subjects=part),
+        200: scored(appearance=0.20, correct=right[200]),
+    }
+    for step, score in ((0, 0.34), (200, 0.22)):
+        for row in evaluations[step][2:]:
+            row["appearance"] = score
+    made_up.run(evaluations=evaluations)
+    for motion in ("zooming", "rolling"):
+        made_up.run("lora", motion=motion, evaluations=evaluations)
+    made = Report(found=find_runs(made_up.root))
+    for result in made.results.values():
+        assert result.step == pytest.approx(120)
+        assert result.intervals["motion_accuracy"].value == pytest.approx(0.2)
+        assert result.runs[0].values["motion_accuracy"].mean() == pytest.approx(0.2)
+
+
+def test_a_metric_that_consecutive_evaluations_share_no_video_of_is_not_compared(made_up, scored):
+    whole = {step: scored(appearance=0.3 - step / 1000, correct=(0, 1, step > 0, 0)) for step in (0, 100)}
+    apart = {0: scored(appearance=0.3, correct=(0,) * 4), 100: scored(appearance=0.2, correct=(1,) * 4)}
+    for step, rows in apart.items():
+        for row in rows[:2] if step else rows[2:]:
+            row["text_alignment"] = None
+            row["appearance"] = None
+            row["valid"] = False
+    for seed in (0, 1):
+        made_up.run(seed=seed, evaluations=whole)
+        made_up.run("lora", seed=seed, evaluations=apart)
+    made = Report(found=find_runs(made_up.root))
+    (found,) = made.comparisons
+    lost, known = found.differences["text_alignment"], found.differences["motion_accuracy"]
+    assert all(math.isnan(one) for one in (lost.value, lost.low, lost.high, lost.p, lost.p_corrected))
+    assert math.isfinite(known.p_corrected) and known.low < known.high
+    notes = "\n".join(note for text in made.texts for note in text.notes)
+    assert "Not tested, because a single motion" not in notes
+
+
+def test_the_table_of_metrics_says_what_most_intervals_of_a_row_speak_of():
+    scopes = {"motion_accuracy": "these runs", "appearance": "others", "text_alignment": "others"}
+    intervals = {name: Interval(0.2, 0.1, 0.3, scope) for name, scope in scopes.items()}
+    text, _ = metrics_table({METHOD: Result(arm=METHOD, intervals=intervals)}, [])
+    assert text.rows[0][-1] == "others" and "the scope of most of them" in text.notes[0]
+    del intervals["motion_accuracy"]
+    text, _ = metrics_table({METHOD: Result(arm=METHOD, intervals=intervals)}, [])
+    assert text.rows[0][-1] == "others" and not text.notes
 
 
 @pytest.mark.parametrize("case", ["single", "several"])

@@ -59,6 +59,8 @@ def test_a_report_has_a_row_for_each_suite_and_none_without(tmp_path):
     first, second = csv.DictReader(io.StringIO(content))
     assert (first["people_all"], second["people_all"]) == ("0.500000", "")
     assert float(first["people_share_low"]) < 0.625 < float(first["people_share_high"])
+    (path / "evaluation" / "000300-applications" / "scores.csv").write_bytes(b"\xff\xfe prompt")
+    assert "suites" not in [table.name for table in Report(found=find_runs(tmp_path)).texts]
 
 
 def test_a_test_set_without_suites_has_none():

@@ -14,6 +14,7 @@ from vmc.data.clips import Clip
 from vmc.runs.clips import clip_rows, differing_clips, write_clips
 from vmc.runs.earlier_versions import TRAIN_COLUMNS, read_config
 from vmc.runs.folder import RunFolder, newest_weights, read_state, shown_state
+from vmc.runs.lock import LOCK, holder, run_lock
 from vmc.runs.resuming import is_done
 from vmc.utils.errors import UnwritableError, VmcError
 
@@ -51,6 +52,18 @@ def test_a_broken_state_is_rebuilt_and_said(begun, caplog, content):
     again.begin(threads=1, world=1, step=1)
     assert f"{begun.path / 'run.json'} does not read; it is written anew" in caplog.text
     assert json.loads((begun.path / "run.json").read_text())["status"] == "running"
+
+
+def test_a_run_in_a_folder_of_another_user_is_seen_to_go_on(begun, monkeypatch):
+    def refuse(file, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    with run_lock(begun.path):
+        monkeypatch.setattr("vmc.runs.lock.FileLock", refuse)
+        assert shown_state(begun.path)["status"] == "running"
+        assert holder(begun.path) == (begun.path / LOCK).read_text().strip()
+    (begun.path / LOCK).write_text("pid 1 on a machine\n")  # of a process that was killed
+    assert shown_state(begun.path)["status"] == "interrupted"
 
 
 def test_the_state_says_how_long_a_run_has_trained(begun, monkeypatch):
@@ -248,6 +261,8 @@ def test_clips_that_differ_are_named(clips_of, tmp_path):
     assert differing_clips(clips_of(a="1", b="x", d="3"), tmp_path) == ["b is changed", "c is gone", "d is new"]
     assert differing_clips(clips_of(b="2", a="1", c="3"), tmp_path) == ["their order is another"]
     said = [{**row, "caption": "another"} for row in clips_of(a="1", b="2", c="3")]
+    assert differing_clips(said, tmp_path) == ["a is changed", "b is changed", "c is changed"]
+    said = [{**row, "path": f"{row['path']}/images"} for row in said]  # CO3D's sequences
     assert differing_clips(said, tmp_path) == ["a is changed", "b is changed", "c is changed"]
 
 

@@ -60,6 +60,10 @@ def test_the_doctor_looks_at_the_run_that_is_chosen(elsewhere, blank, capsys):
     assert status == 1 and f"the folder {blank}" in said and "none, and none is needed" in said
     assert said.endswith("motion=custom cannot run here yet: clips\n") and "data.path is nowhere" in said
     assert "trn" not in said and "zeroscope" not in said
+    status, said = told(capsys, "subject=images", "metrics=none")
+    assert status == 0 and "their folder is given by subject.path" in said
+    status, said = told(capsys, "subject=images", "subject.path=nowhere", "metrics=none")
+    assert status == 1 and "subject.path is nowhere" in said and said.endswith("cannot run here yet: stills\n")
     status, said = told(capsys, "model=modelscope", "optimizer=adamw8bit", "evaluate_every=0")
     assert status == 1 and "modelscope" in said and "classifier" not in said
 
@@ -152,7 +156,7 @@ def test_packages_that_do_not_fit_are_named():
     assert list(software_checks.unmet(["no-such-package>=3"])) == [("no-such-package>=3", None)]
 
 
-def test_nothing_else_is_machine_checks_where_packages_are_missing(monkeypatch, capsys):
+def test_nothing_else_is_looked_at_where_packages_are_missing(monkeypatch, capsys):
     monkeypatch.setattr(software_checks, "requires", lambda name: ["no-such-package>=3"])
     monkeypatch.setattr(doctor, "import_module", lambda name: pytest.fail(name))
     status, said = told(capsys)

@@ -1,5 +1,6 @@
 """`python -m vmc.prepare classifier` on a small rendered folder, in both layouts."""
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -92,6 +93,7 @@ def test_the_file_loads_and_classifies_and_its_figures_lie_beside_it(finished, r
     probabilities = classifier.probabilities(clip[None])
     assert probabilities.shape == (1, 3) and probabilities.sum().item() == pytest.approx(1)
     content, said = torch.load(finished, weights_only=True), json.loads(Path(f"{finished}.json").read_text())
+    assert said["sha256"] == hashlib.sha256(finished.read_bytes()).hexdigest(), "what the doctor compares it with"
     assert set(content) == {"epoch", "arch", "state_dict", "best_prec1"} and content["arch"] == "SmallResNet"
     assert said["accuracy"] == pytest.approx(content["best_prec1"] / 100) and said["chosen_epoch"] == content["epoch"]
     assert list(said["classes"]) == list(LABELS) and said["steps"] == 4

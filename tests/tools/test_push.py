@@ -88,6 +88,16 @@ def test_an_export_says_what_it_is_and_is_uploaded(run, entered, hub):
     TextToVideoSDPipeline.from_pretrained("exported")
 
 
+def test_what_was_exported_before_gets_the_name_that_it_is_uploaded_by(run, entered, hub):
+    assert entered(generate, f"run={run.path}", "export=exported")[0] == 0
+    card = Path("exported/README.md")
+    assert 'from_pretrained("THIS FOLDER", ' in card.read_text()
+    card.write_text(card.read_text() + "Made on a Sunday.")
+    status, said = entered(generate, f"run={run.path}", "export=exported", "push=me/mine")
+    assert status == 0 and "exported before" in said
+    assert 'from_pretrained("me/mine", ' in card.read_text() and card.read_text().endswith("Made on a Sunday.")
+
+
 def test_an_upload_that_fails_is_tried_again_by_the_same_command(run, entered, hub):
     asked, fails = hub
     arguments = [f"run={run.path}", "export=exported", "push=me/mine", "private=false"]

@@ -14,6 +14,7 @@ from vmc.training import session as sessions
 from vmc.training.hardware import Hardware
 from vmc.training.tuned_weights import FORMAT, INIT, TOKEN, Delta
 from vmc.utils.errors import VmcError
+from vmc.utils.files import fingerprint
 from vmc.utils.tensor_files import save_tensors
 
 LORA = ("parameters=lora", "parameters.rank=2", "optimizer.lr=1e-2")
@@ -87,6 +88,18 @@ def test_a_run_goes_on_from_anothers_weights_and_needs_them_no_more(train, motio
     assert Delta.load(whole.weights(2)).about["init"] == mark
     status, said = entered(generate, f"run={parts.path}", "prompt=a {token}", "sampler.steps=1", "export=out")
     assert status == 0, said
+
+
+def test_a_run_that_is_begun_anew_keeps_the_start_of_the_one_before(train, motion_run, tmp_path):
+    first = shutil.copytree(motion_run.path, tmp_path / "first")
+    line = (f"init={first}", "steps=2", "checkpoint_every=0")
+    with pytest.raises(VmcError, match="the loss of step"):
+        train(*line, "optimizer.lr=1e30")
+    shutil.rmtree(first)
+    run = train(*line, "optimizer.lr=1e-3")
+    kept = Delta.load(run.path / INIT)
+    assert_same(kept.tensors, weights(motion_run, 2))
+    assert json.loads((run.path / "run.json").read_text())["init_fingerprint"] == fingerprint(run.path / INIT)
 
 
 def test_the_row_of_a_token_that_stands_still_is_read_by_captions_and_prompts(begun, motion_run, base):

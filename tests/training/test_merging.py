@@ -14,10 +14,10 @@ from vmc.models.lora import LoraSubset
 from vmc.models.parameters import ParameterSubset
 from vmc.models.token import MotionToken
 from vmc.training.hardware import Hardware
-from vmc.training.merging import MergedDeltas, ScaledRun
+from vmc.training.merging import MergedDeltas, ScaledRun, read_runs
 from vmc.training.tuned_weights import TOKEN, Delta
 from vmc.utils.errors import VmcError
-from vmc.utils.files import fingerprint
+from vmc.utils.files import fingerprint, sha256_of
 
 LORA = {"rank": 2, "alpha": 6.0, "targets": ["spatial_kv", "*.temp_convs.*.conv1.2"]}  # linear layers, convolutions
 WIDE = {"rank": 3, "alpha": 3.0, "targets": ["temporal", "spatial_kv"]}
@@ -211,7 +211,7 @@ def test_merged_runs_make_videos_and_a_pipeline_that_names_them_all(base, write,
     assert "# a and b: motions for blank" in card and "the sum of 2 trainings" in card
     for path, scale in ((a, "1"), (b, "0.6")):
         assert f"## {path.name}, {scale} times" in card and f"scale: {scale}" in card
-        assert fingerprint(path / "weights" / "000002.safetensors") in card and str(path) not in card
+        assert sha256_of(path / "weights" / "000002.safetensors") in card and str(path) not in card
     pipeline = TextToVideoSDPipeline.from_pretrained("out")
     expected = merged(base, (a, 1.0), (b, 0.6))
     written, ours = parameters(pipeline.unet), parameters(expected.denoiser)
@@ -246,6 +246,13 @@ def test_runs_of_other_bases_and_scales_that_are_none_are_refused(write, entered
         status, said = entered(generate, f"runs={runs}", "prompt=a", "output=made", "export=out")
         assert status == 1 and words in said and "Traceback" not in said
     assert sorted(path.name for path in Path().iterdir()) == ["a", "b", "c", "clip.mp4", "d", "occupied"]
+
+
+def test_weights_are_named_by_their_file_alone_where_one_stands(write, monkeypatch):
+    a = write("a", seed=0, groups=["temporal"])
+    monkeypatch.chdir(a / "weights")
+    (one,) = read_runs("[000002.safetensors:0.6]")
+    assert (one.path.name, one.scale) == ("a", 0.6)
 
 
 def test_a_tensor_that_the_model_lacks_is_named(base, write):

@@ -6,12 +6,16 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
+from safetensors.torch import load_file
 
+from vmc.runs.earlier_versions import read_losses
 from vmc.runs.folder import RunFolder, read_state
 from vmc.runs.wandb_mirror import NoMirror
 from vmc.train import main
 from vmc.training.hardware import Hardware
+from vmc.training.module import MotionModule
 from vmc.training.signals import STOPPING, StopOnSignal
 
 
@@ -69,6 +73,40 @@ def test_who_listened_before_does_not_wait_for_ever(train, send, monkeypatch, tm
     state = read_state(tmp_path / "run")
     assert (state["status"], state["reason"]) == ("stopped", "signal")
     assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+def test_a_signal_among_the_micro_batches_of_a_step_lets_it_end_and_the_run_goes_on_to_the_bit(
+    train, monkeypatch, tmp_path
+):
+    line, compute, computed = ("steps=4", "trainer.accumulate=2", "checkpoint_every=0"), MotionModule.compute, []
+    whole = train(*line, output=tmp_path / "whole")
+
+    def compute_and_send(module, batch):
+        computed.append(batch)
+        if len(computed) == 3:  # the first half of step 2
+            signal.raise_signal(signal.SIGTERM)
+        return compute(module, batch)
+
+    monkeypatch.setattr(MotionModule, "compute", compute_and_send)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        stopped = train(*line)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert read_state(stopped.path)["step"] == 2 and len(computed) == 4
+    resumed = train(*line)
+    assert len(computed) == 8
+    weights, others = (load_file(run.weights(4)) for run in (whole, resumed))
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_a_run_goes_on_with_other_micro_batches(train, tmp_path):
+    line = ("checkpoint_every=0", "trainer.accumulate=1")
+    whole = train("steps=4", *line, output=tmp_path / "whole")
+    train("steps=1", *line)
+    resumed = train("steps=4", "checkpoint_every=0", "trainer.accumulate=2")
+    losses = [[row["loss"] for row in read_losses(run.train_csv, 4).values()] for run in (whole, resumed)]
+    assert [float(loss) for loss in losses[1]] == pytest.approx([float(loss) for loss in losses[0]], rel=1e-5)
 
 
 def test_a_signal_at_the_last_step_leaves_a_finished_run(train, send):

@@ -186,7 +186,7 @@ def _as_text(value: str, key: str) -> str:
     or a list of class names.
     """
     plain = re.fullmatch(r"[\w./@-]+", value, re.ASCII) and (is_path(key) or not NUMBER.fullmatch(value))
-    listed = key.endswith(".labels") and value.startswith("[") and value.endswith("]")
+    listed = key.endswith((".labels", ".answers")) and value.startswith("[") and value.endswith("]")
     made = is_path(key) and (listed or value.startswith("{_target_"))
     return value if plain or made or value in ("null", "???") or _is_quoted(value) else _quoted(value)
 

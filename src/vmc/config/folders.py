@@ -84,8 +84,11 @@ def check_name(key: str, name: Any) -> None:
 
 
 def around(rate: float) -> str:
-    """The values of a sweep around a rate, in configs `${around:${rates.method}}`: one below, itself, one above."""
-    return ",".join(f"{value:.2g}" for value in (rate / SPACING, rate, rate * SPACING))
+    """The values of a sweep around a rate, in configs `${around:${rates.method}}`: one below, itself, one above.
+
+    The neighbors have two digits.
+    """
+    return f"{rate / SPACING:.2g},{rate:.6g},{rate * SPACING:.2g}"
 
 
 def name_of_clips(*, _root_: DictConfig) -> str:

@@ -37,12 +37,14 @@ NAMED = re.compile(r"_target_: *([\w.]+)(.*(?:\n\s*#.*)?)")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 FREE_TEXT = (
     *("prompt", "motion.caption", "motion.label", "motion.language", "motion.prompt", "subject.caption", "token.word"),
+    "data.source.caption",
     *("token.further.subject.word", "figure3.subject", "choice.motion", "choice.text"),
 )
 """Keys whose value is always text."""
 PATHS = (
     *("output", "init", "run", "runs", "videos", "cache", "export", "data.path", "data.source.regularization_path"),
     *("model.path", "prompts.file", "regularization.path", "regularization.csv", "subject.path", "choice.key"),
+    *("choice.answers", "model.motion_adapter", "data.source.held_out_path"),
     *("metrics.*.path", "metrics.classifier.labels"),
 )
 """Keys whose value is a path, in which `~` is the home folder and `${key}` refers to another key."""

@@ -34,6 +34,11 @@ def take_over(config: DictConfig, run: Path, keys: Sequence[str]) -> None:
     from vmc.runs.earlier_versions import read_config
 
     ours = check_run_config(read_config(run), keys, source=str(run / "config.yaml"), trust=bool(config.get("trust")))
+    for text in map(str, HydraConfig.get().overrides.task):
+        if text.startswith("~") and text[1:].partition(".")[0] in keys:
+            raise VmcError(
+                f"{text} is given with run={run}, which brings its own; write {text[1:].partition('=')[0]}=null"
+            )
     given = [str(text).lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task]
     said = {key: OmegaConf.select(config, key) for key in given if key.partition(".")[0] in keys and "." in key}
     OmegaConf.set_struct(config, False)

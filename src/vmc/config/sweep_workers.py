@@ -66,7 +66,12 @@ class ArmJob:
         # With several ranks, each further one would start the whole sweep again.
         job = Job(train_apart if config.trainer.devices > 1 else self.task)
         if self.workers == 1:
-            return job(config)
+            state = job(config)
+            if (
+                state.get("status") == "stopped" and os.getpid() == self.sweep
+            ):  # a signal stops all further arms as well
+                (self.control / "stop").touch()
+            return state
         # A worker has cores and GPUs of its own, and only the sweep's process stops it.
         gpus = 0 if config.trainer.accelerator == "cpu" else config.trainer.devices
         take_place(self.control, self.workers, threads=config.trainer.threads, gpus=gpus)

@@ -57,10 +57,10 @@ def check_foreign(node: Any, place: str, *, source: str, trust: bool = False) ->
             raise VmcError(f"{source} has {key}, which no run of this project has; {TRUST}")
 
 
-def build_foreign(node: Any, place: str, *, source: str, trust: bool = False, **more: Any) -> Any:
-    """Build what a part of a run's config describes, with `more` arguments, after `check_foreign`."""
+def build_foreign(node: Any, place: str, *, source: str, trust: bool = False) -> Any:
+    """Build what a part of a run's config describes, after `check_foreign`."""
     from hydra.utils import instantiate
 
     check_foreign(node, place, source=source, trust=trust)
     check_part(node, place)
-    return instantiate(node, **more)
+    return instantiate(node)

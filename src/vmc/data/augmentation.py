@@ -81,16 +81,10 @@ class Augmentation:
                 between = f"must lie between 0 (none) and {highest:g}{why}"
                 raise VmcError(f"data.augmentation.{name} is {value:g}; it {between}")
 
-    def __call__(
-        self, frames_FCHW: Tensor, size: int | tuple[int, int], *, mirror: bool, generator: Generator
-    ) -> Tensor:
-        """Augment frames_FCHW, uint8, to a size in px, the side of a square or (height, width).
-
-        With `mirror`, half of the draws swap left and right.
-        """
-        target = (size, size) if isinstance(size, int) else (size[0], size[1])
+    def __call__(self, frames_FCHW: Tensor, size: int, *, mirror: bool, generator: Generator) -> Tensor:
+        """Augment frames_FCHW, uint8, to a square of `size` px. `mirror` swaps left and right in half of the draws."""
         draw = self.draw(mirror=mirror, generator=generator)
-        moved_FCHW = torch.cat([_move(frame_CHW[None], target, draw) for frame_CHW in frames_FCHW])
+        moved_FCHW = torch.cat([_move(frame_CHW[None], size, draw) for frame_CHW in frames_FCHW])
         return to_uint8(_recolor(moved_FCHW, draw))
 
     def draw(self, *, mirror: bool, generator: Generator) -> Draw:
@@ -111,13 +105,13 @@ class Augmentation:
         return Draw(height, width, down, right, turn, brightness, contrast, saturation, hue, mirrored)
 
 
-def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
+def _move(frames_FCHW: Tensor, size: int, draw: Draw) -> Tensor:
     """Crop, shift, turn and mirror in one affine resampling, as floats."""
     height, width = frames_FCHW.shape[2:]
     # Pixels of the source per pixel of the target in the plain center crop.
-    unit = min(height / target[0], width / target[1])
-    pixels_down, pixels_right = unit * target[0] * draw.crop_height, unit * target[1] * draw.crop_width
-    shrink = min(pixels_down / target[0], pixels_right / target[1])
+    unit = min(height / size, width / size)
+    pixels_down, pixels_right = unit * size * draw.crop_height, unit * size * draw.crop_width
+    shrink = min(pixels_down / size, pixels_right / size)
     frames_FCHW = frames_FCHW.float()
     if shrink > _MUCH_LARGER:
         frames_FCHW = resize(frames_FCHW, (max(1, round(height / shrink)), max(1, round(width / shrink))))
@@ -127,11 +121,11 @@ def _move(frames_FCHW: Tensor, target: tuple[int, int], draw: Draw) -> Tensor:
     # source, which are square, and only then divided by its sides.
     affine = torch.tensor(
         [
-            [across * cos / width, -along * sin / width, 2 * draw.shift_right * unit * target[1] / width],
-            [across * sin / height, along * cos / height, 2 * draw.shift_down * unit * target[0] / height],
+            [across * cos / width, -along * sin / width, 2 * draw.shift_right * unit * size / width],
+            [across * sin / height, along * cos / height, 2 * draw.shift_down * unit * size / height],
         ]
     )
-    grid = F.affine_grid(affine[None], [1, 1, *target], align_corners=False)
+    grid = F.affine_grid(affine[None], [1, 1, size, size], align_corners=False)
     # Bicubic, because bilinear interpolation blurs at this scale, and the model would learn the blur.
     return F.grid_sample(frames_FCHW, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 

@@ -39,7 +39,7 @@ class VideoFolder:
     Args:
         path: folder of the exemplars.
         regularization_path: folder of the regularization clips, or None.
-        stills: whether every single image is a clip, also in a folder with nothing but images.
+        stills: whether every single image is a clip, and every image directly in `path`, numbered or not.
         held_out_path: folder of further clips of the motion, from which no run learns, or None.
     """
 
@@ -93,7 +93,11 @@ def find_clips(path: Path, *, key: str, stills: bool, caption: str | None) -> tu
     rows = [row for folder in found for row in table_rows(folder, names)] if caption is None else []
     named = {clip for _, clip, _ in rows}
     if caption is None:
-        named |= {image for files in found.values() for image in files.images if caption_file(image, names)}
+        # A caption file that belongs to a video or a folder of frames does not make its cover a clip too.
+        moving = {video for files in found.values() for video in files.videos}
+        moving |= {folder for folder, files in found.items() if files.are_frames}
+        images = [image for files in found.values() for image in files.images if caption_file(image, names)]
+        named |= {image for image in images if moving.isdisjoint(meant_by(names, image.parent, image.stem))}
     clips = _choose(path, found, key=key, stills=stills, named=named) if found else [path]
     used = {*clips}
     if wrong := [(table, clip.name) for table, clip, _ in rows if clip not in used]:
@@ -178,9 +182,10 @@ def _choose(path: Path, found: Mapping[Path, _Files], *, key: str, stills: bool,
         return images
     if images:
         told = f"{len(images)} images ({images[0].name}, {images[1].name}, ...) look like photographs"
-        remedy = (
-            "set data.source.stills=true where each is a clip, or number them where they are frames (0001.png, ...)"
-        )
+        each = "set data.source.stills=true"
+        if key == "regularization.path":
+            each = f"write the caption of each into a text file beside it ({caption_name(images[0])}, ...)"
+        remedy = f"{each} where each is a clip, or number them where they are frames (0001.png, ...)"
         raise VmcError(f"{key} is {path}, whose {told}: {remedy}")
     kinds = ", ".join(VIDEO_SUFFIXES)
     raise VmcError(f"{key} is {path}, which holds no clips: put {kinds} files, images or folders of frames into it")

@@ -109,18 +109,15 @@ def window(times: Sequence[float], *, frames: int, fps: float, start: Start, gen
     return Window(tuple(min(index, len(times) - 1) for index in shown), sum(index >= len(times) for index in shown))
 
 
-def resize_and_crop(frames_FCHW: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Scale frames_FCHW, uint8, by one factor until they cover a size, and center-crop them; the size is the side of a
-    square, or (height, width), px.
-    """
-    height, width = (size, size) if isinstance(size, int) else size
-    source_height, source_width = frames_FCHW.shape[2:]
-    scale = max(height / source_height, width / source_width)
-    scaled = max(height, round(source_height * scale)), max(width, round(source_width * scale))
-    top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
+def resize_and_crop(frames_FCHW: Tensor, size: int) -> Tensor:
+    """Scale frames_FCHW, uint8, by one factor until they cover a square of `size` px, and center-crop them."""
+    height, width = frames_FCHW.shape[2:]
+    scale = max(size / height, size / width)
+    scaled = max(size, round(height * scale)), max(size, round(width * scale))
+    top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
     # Frame by frame, because a long clip in floating point at its own size would take gigabytes.
     resized = [to_uint8(resize(frame_CHW[None], scaled)) for frame_CHW in frames_FCHW]
-    return torch.cat(resized)[:, :, top : top + height, left : left + width].contiguous()
+    return torch.cat(resized)[:, :, top : top + size, left : left + size].contiguous()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,11 +232,13 @@ def timing_sentences(
     windows are taken evenly over each clip.
     """
     said = []
-    if own := [one.seconds for one in timed if one.seconds and one.clip.role == "exemplar"]:
-        if whole:
-            said = [(logging.INFO, f"{frames} frames taken evenly over each clip, which are {_span(own)}")]
-        elif frames > 1:
-            said = [_covered(own, frames=frames, fps=fps)]
+    # The duration of each exemplar, and the rate at which its frames are taken, which is its own where that is less.
+    own = [(one.seconds, min(fps, one.rate or fps)) for one in timed if one.seconds and one.clip.role == "exemplar"]
+    if own and whole:
+        spans = _span([seconds for seconds, _ in own])
+        said = [(logging.INFO, f"{frames} frames taken evenly over each clip, which are {spans}")]
+    elif own and frames > 1:
+        said = [_covered(own, frames=frames, fps=fps)]
     for role, called in _ROLES.items():
         clips = [one for one in timed if one.clip.role == role]
         short, slow = [], []
@@ -258,13 +257,16 @@ def timing_sentences(
     return said
 
 
-def _covered(seconds: Sequence[float], *, frames: int, fps: float) -> tuple[int, str]:
-    """The message on what part of the clips a window covers, and the rate at which it would cover them."""
-    covered, longest, median = frames / fps, max(seconds), statistics.median(seconds)
-    said = f"{frames} frames at {fps:g} fps: {_span([covered])}"
-    if covered >= longest - 0.5 / fps:
+def _covered(clips: Sequence[tuple[float, float]], *, frames: int, fps: float) -> tuple[int, str]:
+    """The message on what part of clips, of these seconds and rates, a window covers, and the rate at which it would
+    cover them.
+    """
+    seconds, windows = [length for length, _ in clips], [frames / rate for _, rate in clips]
+    said = f"{frames} frames at {fps:g} fps: {_span(windows)}"
+    if not (longer := [length for length, rate in clips if frames / rate < length - 0.5 / rate]):
         return logging.INFO, f"{said}, the whole of clips of {_span(seconds)}"
-    little = f", less than half of the median clip ({_span([median])})" if covered < median / 2 else ""
+    longest, median, window = max(longer), statistics.median(seconds), statistics.median(windows)
+    little = f", less than half of the median clip ({_span([median])})" if window < median / 2 else ""
     # Rounded down to two significant digits, so that the window does cover them.
     unit = 10 ** (math.floor(math.log10(frames / longest)) - 1)
     rate = math.floor(frames / longest / unit + 1e-9) * unit

@@ -286,7 +286,10 @@ def _check_equal(path: Path, index: int, size: Sequence[int], first: Sequence[in
         name, remedy = f"{index} of clip {path}", "re-encode it in one size"
         if path.is_dir():
             name = str(frame_files(path)[index])
-            remedy = "make the frames equal in size, or set data.source.stills=true where they are photographs"
+            remedy = (
+                "make the frames equal in size, or, where they are photographs, give them names that differ in more"
+                " than a number, and captions of their own or data.source.stills=true"
+            )
         raise VmcError(f"frame {name} is {size[0]}x{size[1]} and the first one is {first[0]}x{first[1]}: {remedy}")
 
 

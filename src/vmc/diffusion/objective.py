@@ -19,8 +19,8 @@ from vmc.utils.errors import VmcError
 
 Losses = Tensor | Mapping[str, Tensor]
 """losses_B, or several by name, whose sum is the loss of a clip."""
-TAKEN = ("motion", "regularization")
-"""Names of the losses of exemplars and of regularization clips in `train.csv`."""
+TAKEN = ("motion", "regularization", "subject")
+"""Names of the losses of exemplars, of regularization clips and of stills in `train.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def clip_losses(losses: Losses, *, clips: int) -> tuple[Tensor, dict[str, Tensor
     named = {} if isinstance(losses, Tensor) else dict(losses)
     for name in named:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in TAKEN:
-            remedy = f"give it a name of a-z, 0-9 and _ that is not {' or '.join(TAKEN)}"
+            remedy = f"give it a name of a-z, 0-9 and _ that is none of {', '.join(TAKEN)}"
             raise VmcError(f"objective returns a loss named '{name}'; {remedy}")
     parts = [losses] if isinstance(losses, Tensor) else list(named.values())
     if not parts or any(part.shape != (clips,) for part in parts):

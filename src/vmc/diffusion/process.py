@@ -144,8 +144,8 @@ class FlowMatching(NoiseProcess):
 
     Args:
         make_solver: makes the solver.
-        shift: s in t -> s t / (1 + (s - 1) t), which moves the solver's equally spaced times towards noise (Esser et
-            al., 2024, Sec. 5.3.2); 1 leaves them. Training has its own timestep sampler.
+        shift: s in t -> s t / (1 + (s - 1) t), by which the solver, told so by its own config, moves its equally spaced
+            times towards noise (Esser et al., 2024, Sec. 5.3.2); 1 leaves them. Training has its own timestep sampler.
         scale: factor from t to what the network reads.
         grid: T, the number of equally spaced times that training draws from: 1 / T .. 1.
     """

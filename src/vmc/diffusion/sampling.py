@@ -114,7 +114,6 @@ class Sampler:
         noise_BCFHW: Tensor,
         text: Conditioning,
         empty: Conditioning,
-        on_step: Callable[[], Any] = lambda: None,
     ) -> Tensor:
         """Sample latents_BCFHW; the prompt and the empty prompt share one forward pass.
 
@@ -124,7 +123,6 @@ class Sampler:
             noise_BCFHW: standard normal values.
             text: the prompt of each video.
             empty: the empty prompt, one for all videos.
-            on_step: called after each step.
         """
         solver.set_timesteps(self.steps, device=noise_BCFHW.device)
         guided = self.is_guided(solver)
@@ -141,7 +139,6 @@ class Sampler:
                 unguided, prompted = prediction.chunk(2)
                 prediction = unguided + self.guidance * (prompted - unguided)
             latents_BCFHW = solver.step(prediction, timestep, latents_BCFHW).prev_sample
-            on_step()
         return latents_BCFHW
 
 

@@ -6,13 +6,14 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from vmc.data.clips import Clip, readable
 from vmc.data.prompts import Prompt, ask_known, check_test_set, evenly
 from vmc.data.video import write_video
-from vmc.evaluation.generation import TunedModel, VideoGenerator, find_sources
+from vmc.evaluation.generation import TunedModel, VideoGenerator, find_sources, fingerprint_of
 from vmc.evaluation.score import (
     Evaluation,
     Interrupted,
@@ -26,6 +27,7 @@ from vmc.evaluation.score import (
     write_sheet,
 )
 from vmc.evaluation.score_files import SCORES, SUMMARY, table_rows
+from vmc.metrics.motion import ACCURACY
 from vmc.metrics.scores import read_scores
 from vmc.runs.folder import RunFolder
 from vmc.runs.resuming import NO_TRAINING
@@ -82,7 +84,8 @@ class Controls:
                     " set motion.language, or give prompts.file a column language"
                 )
             prompts = [replace(prompt, text=str(prompt.language)) for prompt in prompts]
-        evaluation = self._evaluation(prompts, self.experiment.motion.label)
+        made_by = self._made_by(weights, *(() if language else self.experiment.token.identity))
+        evaluation = self._evaluation(prompts, self.experiment.motion.label, made_by=made_by)
         return [EvaluationJob(folder=folder, evaluation=evaluation, make=self._by_model(weights), step=step)]
 
     def known(
@@ -91,12 +94,19 @@ class Controls:
         """Evaluate gestures that the base model knows, to see whether a tuned model has forgotten them."""
         if not known:
             raise VmcError("ask is known, but prompts.known names no gestures that this base model draws; give them")
-        make, jobs = self._by_model(weights), []
-        chosen = [self.experiment.prompts[place] for place in evenly(len(self.experiment.prompts), each)]
+        suite, prompts = self.experiment.suite, self.experiment.prompts
+        assert suite is not None
+        if not any(measure.name == ACCURACY.name for measure in suite.measures):
+            raise VmcError(
+                "ask is known, but metrics has no classifier, which tells the gestures; give metrics.classifier, or"
+                " metrics that have one"
+            )
+        make, made_by, jobs = self._by_model(weights), self._made_by(weights), []
+        chosen = [prompts[place] for place in evenly(len(prompts), each, key="known_videos")]
         for gesture, template in known.items():
-            prompts = [ask_known(prompt, template) for prompt in chosen]
+            asked = [ask_known(prompt, template) for prompt in chosen]
             own = folder / gesture.lower().replace(" ", "_")
-            evaluation = self._evaluation(prompts, gesture, copying=False)
+            evaluation = self._evaluation(asked, gesture, copying=False, made_by=made_by)
             jobs.append(EvaluationJob(folder=own, evaluation=evaluation, make=make, step=step))
         return jobs
 
@@ -143,9 +153,20 @@ class Controls:
     def _evaluation(
         self, prompts: Sequence[Prompt], label: str | None, *, copying: bool = True, **more: Any
     ) -> Evaluation:
-        clips = gather_clips(self.experiment) if copying and self.copying else None
+        clips = self._clips if copying and self.copying else None
         more["unreadable_is_wrong"] = self.unreadable_is_wrong
         return build_evaluation(self.experiment, prompts, label=label, clips=clips, **more)
+
+    @cached_property
+    def _clips(self) -> list[Clip]:
+        """The run's clips without those that training leaves out; it has read all others before."""
+        clips, skip_bad = gather_clips(self.experiment), self.experiment.data.skip_bad
+        return readable(clips, skip_bad=True) if skip_bad else clips
+
+    def _made_by(self, weights: Weights | None, *more: object) -> str:
+        """A short hash of the model, its weights, and of what else its videos depend on; nothing is loaded."""
+        identity = (self.experiment.model.identity, fingerprint_of(weights) if weights else None, *more)
+        return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
 
     def _by_model(self, weights: Weights | None) -> MakeVideos:
         """A function that generates videos; it loads the model when it is first called."""
@@ -167,7 +188,7 @@ def conclude_known(folder: Path, gestures: Sequence[Path], *, step: int) -> dict
     summary = {
         "step": step,
         "videos": len(rows),
-        "metrics": {"known_accuracy": summarize(rows)["motion_accuracy"]},
+        "metrics": {"known_accuracy": summarize(rows)[ACCURACY.name]},
         "gestures": {name: float(table["motion_correct"].astype(float).mean()) for name, table in tables.items()},
         "protocol": json.loads((gestures[0] / SUMMARY).read_text())["protocol"],
     }
@@ -270,7 +291,7 @@ class Pretrained:
             log.warning("motion.language is not set: the base model is asked with the token alone")
         sources = find_sources(parts)
         made_with = (
-            f"{parts.model.identity} {parts.model.fingerprint('scheduler')}",
+            parts.model.identity,
             parts.token.identity,
             (parts.sampler, parts.data.frames, parts.data.size, parts.data.fps),
             (parts.hardware.rounding, parts.hardware.precision, parts.generation_batch),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from vmc.data.clips import Clip
 from vmc.data.prompts import Prompt, evenly
@@ -47,6 +48,7 @@ class Evaluations(StepCallback):
     about: dict[str, Any]  # what the weights say of themselves
     after: Callable[[], None]  # called when an evaluation has ended
     stop: StopOnSignal  # says that a signal asks the run to stop
+    dtype: torch.dtype = torch.float32  # of the weights that are written
     resumed_at: int = 0  # the step that the run goes on from
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class Evaluations(StepCallback):
             trainer.global_rank, trainer.world_size, lambda: trainer.strategy.barrier("evaluation")
         )
         self.evaluation.interrupted = lambda: self.stop.asked(trainer)
-        if self.resumed_at == trainer.max_steps:
+        if self.resumed_at >= trainer.max_steps:  # also where a run is resumed with fewer steps
             self._evaluate(trainer, module, self.resumed_at)
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
@@ -85,24 +87,26 @@ class Evaluations(StepCallback):
             self.interrupted = trainer.should_stop = True
             return
         if trainer.is_global_zero:
-            if step:
-                self.run.weights(0).unlink(missing_ok=True)  # the base model's own, no longer needed
+            if step and (step >= trainer.max_steps or self.reached is not None):
+                self.run.weights(0).unlink(missing_ok=True)  # the base model's own, which no stop asks for any more
             if not (self.run.evaluation(step) / "sheet.png").is_file():
                 self._show(step)
         log.info("step %d, %d videos\n  %s", step, summary["videos"], "\n  ".join(summary_lines(summary)))
         self.after()
 
     def _score_and_decide(self, trainer: pl.Trainer, module: MotionModule, step: int) -> dict[str, Any]:
-        if step or self.evaluation.threshold is not None:
-            # Weights of evaluated steps are kept: stopping needs those before it, also step 0's until it is passed.
+        stops_early = self.experiment.stops_early
+        if step or (stops_early and self.evaluation.threshold is not None):
+            # Weights of evaluated steps are kept: stopping needs those before it, also step 0's until the run ends.
             if trainer.is_global_zero and not self.run.weights(step).is_file():
-                Delta(tensors=module.weights(), about={**self.about, "step": step}).save(self.run.weights(step))
+                delta = Delta(tensors=module.weights(), about={**self.about, "step": step})
+                delta.save(self.run.weights(step), dtype=self.dtype)
             self.evaluation.ranks.barrier()
         summary, stops = score_and_decide(
             lambda whole: self._score(module, step, whole=whole),
             step=step,
-            last=step == trainer.max_steps,
-            stops_early=self.experiment.stops_early,
+            last=step >= trainer.max_steps,
+            stops_early=stops_early,
             threshold=self.evaluation.threshold,
         )
         if stops:
@@ -112,7 +116,7 @@ class Evaluations(StepCallback):
 
     def _score_before(self, module: MotionModule, step: int) -> dict[str, Any] | None:
         """Score an earlier step on the whole test set, with its own weights; None where they are no longer there."""
-        if not self.run.weights(step).is_file():  # step 0 of a run that an earlier version began
+        if not self.run.weights(step).is_file():  # the run had ended before, or was evaluated at other steps
             return None
         with _weights_of(module, self.run.weights(step)):
             summary = self._score(module, step, whole=True)
@@ -149,7 +153,9 @@ class Evaluations(StepCallback):
         """The shared evaluation of step 0 for all runs of one base model, test set and protocol."""
         hardware, choices = self.experiment.hardware, self.experiment.hardware.video_choices
         base = [self.experiment.model.identity, self.encoders.token_fingerprint, hardware.rounding, hardware.precision]
-        parts = [base, *(choices or [None]), self.evaluation.protocol, self.evaluation.threshold, self.places]
+        # Videos in one batch affect each other's last bits.
+        together = [self.experiment.generation_batch, self.evaluation.ranks.world]
+        parts = [base, *(choices or [None]), self.evaluation.protocol, self.evaluation.threshold, self.places, together]
         key = cache_key("step 0", json.dumps(parts, sort_keys=True))[:24]
         return CachedFiles(self.experiment.cache / "evaluations" / key)
 

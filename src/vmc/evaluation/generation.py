@@ -264,9 +264,7 @@ class TunedModel:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the trained weights, or of the untouched denoiser."""
-        if isinstance(self.weights, MergedDeltas):
-            return self.weights.fingerprint
-        return fingerprint(self.weights) if self.weights else self.base.fingerprint("denoiser")
+        return fingerprint_of(self.weights) if self.weights else self.base.fingerprint("denoiser")
 
     @classmethod
     def load(cls, base: VideoModel, token: MotionToken, weights: Weights | None, *, hardware: Hardware) -> "TunedModel":
@@ -295,6 +293,11 @@ class TunedModel:
             batch_size=batch_size,
             sources=sources,
         )
+
+
+def fingerprint_of(weights: Weights) -> str:
+    """SHA-256 of trained weights; nothing is loaded."""
+    return weights.fingerprint if isinstance(weights, MergedDeltas) else fingerprint(weights)
 
 
 def video_names(prompts: Sequence[Prompt], *made_with: object) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from vmc.data.video import read_frames
 from vmc.evaluation.early_stopping import has_fallen
 from vmc.evaluation.generation import find_sources, video_names
 from vmc.evaluation.score_files import (
+    MADE_BY,
     SUMMARY,
     Rows,
     append_rows_so_far,
+    check_made_by,
     read_known,
     read_rows_so_far,
     write_scores_and_summary,
@@ -39,7 +41,7 @@ from vmc.metrics.suite import Evaluator
 from vmc.runs.contact_sheet import contact_sheet
 from vmc.training.experiment import Experiment
 from vmc.utils.errors import VmcError
-from vmc.utils.files import sha256_of, sweep
+from vmc.utils.files import read_json, sha256_of, sweep
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Evaluation:
     prompts: Sequence[Prompt]  # the whole test set; a part of it may be scored
     evaluator: Evaluator
     made_with: Mapping[str, Any]  # what else the videos depend on (sampler, frames, size), for the record
+    made_by: str | None = None  # a hash of the model and its weights; None where that is not noted
     threshold: float | None = None  # of the appearance score, at which training stops; None where it does not
     names: Sequence[str] = ()  # of the videos' files; empty names them after their prompts
     videos: Path | None = None  # folder of the videos; None is `videos/` in the evaluation's own
@@ -100,12 +103,13 @@ class Evaluation:
         Existing videos and rows are kept.
 
         Raises:
-            VmcError: the folder holds scores of another protocol, or a video cannot be read.
+            VmcError: the folder holds scores of another protocol or of another model, or a video cannot be read.
             Interrupted: `interrupted` says so. The rows so far are kept.
         """
         wanted = list(range(len(self.prompts))) if places is None else sorted(places)
         protocol, ranks = self.protocol, self.ranks
         known = read_known(folder, protocol)
+        check_made_by(folder, self.made_by)
         valid = self._valid(known)
         todo = [place for place in wanted if self.names[place] not in valid]
         if ranks.rank == 0:
@@ -115,6 +119,8 @@ class Evaluation:
         names = "\n".join(self.names[place] for place in todo)
         about = {"protocol": protocol, "of": hashlib.sha256(names.encode()).hexdigest(), "processes": ranks.world}
         parts = [folder / f".rows-{rank}.json" for rank in range(ranks.world)]
+        if self.made_by is not None:
+            about[MADE_BY] = self.made_by
         if todo:
             self._score_share(folder, make, todo[ranks.rank :: ranks.world], parts[ranks.rank], about)
             if self.interrupted():
@@ -144,6 +150,9 @@ class Evaluation:
         files = [(self.videos or folder / "videos") / self.names[place] for place in places]
         scored = self._valid(read_rows_so_far(part, about))
         there = all_files(make, [self.prompts[place] for place in places], files)
+        if self.made_by is not None and (begun := list(islice(there, 1))):  # noted as soon as there is a video
+            append_rows_so_far(part, about, {})
+            there = chain(begun, there)
         for first in range(0, len(places), AT_ONCE):
             together = places[first : first + AT_ONCE]
             found = list(islice(there, len(together)))
@@ -177,6 +186,9 @@ class Evaluation:
         rows, columns = {name: rows[name] for name in self.names if name in rows}, self.evaluator.columns
         table = [row for row, _ in rows.values()]
         metrics = summarize(table, columns=columns)
+        # Of videos that are there already, a summary without a note does not say what made them.
+        before = read_json(folder / SUMMARY)
+        made_by = self.made_by if before is None else before.get(MADE_BY)
         summary = {
             "step": step,
             "videos": len(rows),
@@ -184,6 +196,7 @@ class Evaluation:
             "metrics": metrics,
             **suites_of(table, columns=columns),
             "stop": {"appearance": self.threshold, "reached": has_fallen(metrics, self.threshold)},
+            **({} if made_by is None else {MADE_BY: made_by}),
             "protocol": self.protocol,
         }
         write_scores_and_summary(folder, rows, {**summary, **extra_columns(columns, summary)}, columns=columns)

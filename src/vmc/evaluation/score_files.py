@@ -20,6 +20,7 @@ SCORES, SUMMARY = "scores.csv", "summary.json"
 CONCLUDING = ".concluding.json"  # the checksum of the next `scores.csv`, until `summary.json` holds it too
 # Keys of `summary.json` for checksums: of the table that it sums up, and of each video that the user has given.
 DIGEST, VIDEOS = "scores_sha256", "videos_sha256"
+MADE_BY = "made_by"  # key of `summary.json` and of the rows so far: a hash of the model that made the videos
 # Rows of scores by video, each with the SHA-256 of its file where that was noted.
 Rows = dict[str, tuple[Row, str | None]]
 
@@ -52,6 +53,19 @@ def read_known(folder: Path, protocol: Mapping[str, Any]) -> Rows:
     videos = notes[0].get(VIDEOS) if notes else None
     noted = videos if isinstance(videos, dict) else {}
     return {str(row["video"]): (row, noted.get(row["video"])) for row in rows}
+
+
+def check_made_by(folder: Path, made_by: str | None) -> None:
+    """Raise a VmcError where a folder's videos, or those of an incomplete evaluation, are of another model, as far as
+    that is known of both.
+    """
+    parts = [(read_json(file) or {}).get("about") for file in sorted(folder.glob(".rows-*.json"))]
+    notes = [note for note in (read_json(folder / SUMMARY), *parts) if isinstance(note, dict) and MADE_BY in note]
+    if made_by is not None and any(note[MADE_BY] != made_by for note in notes):
+        raise VmcError(
+            f"{folder} holds videos of other weights or of another base model; choose another output, or remove that"
+            " folder to score anew"
+        )
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

@@ -89,14 +89,9 @@ class Trajectory:
         """Subject, prompt and seed of each video."""
         return list(self.videos.itertuples(index=False, name=None))
 
-    def only(
-        self, keys: set[tuple[object, ...]] | None = None, *, subjects: Sequence[str] | None = None
-    ) -> "Trajectory":
-        """Keep the videos of these keys, or of these subjects, alone."""
-        if keys is None:
-            kept_U = self.videos["subject"].isin(list(subjects or ())).to_numpy()
-        else:
-            kept_U = np.array([key in keys for key in self.keys], dtype=bool)
+    def only(self, keys: set[tuple[object, ...]]) -> "Trajectory":
+        """Keep the videos of these keys alone."""
+        kept_U = np.array([key in keys for key in self.keys], dtype=bool)
         values_KUV = self.values_KUV[:, kept_U]
         left_K = ~np.isnan(self.scores_KU[:, kept_U]).all(1)  # evaluations with such a video
         videos = self.videos[kept_U].reset_index(drop=True)

@@ -34,7 +34,8 @@ class GestureSequence(SuiteAccuracy):
             )
         frames = frames_BFCHW.shape[1]
         labels = self.known.labels
-        wanted_BP = torch.tensor([[self.target, class_index(labels, str(record.then))] for record in records])
+        then_B = [class_index(labels, str(one.then), setting=f"`then` of the prompt '{one.prompt}'") for one in records]
+        wanted_BP = torch.tensor([[self.target, then] for then in then_B])
         found = []
         for shift in (0, -1, 1):
             cut = min(max(frames // 2 + shift * max(frames // 8, 1), 1), frames - 1)

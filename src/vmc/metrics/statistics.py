@@ -6,7 +6,7 @@ Axes: R resamples, N subjects, Q runs, C motions (or runs of the only motion), V
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -90,8 +90,31 @@ class Resampled:
 
     @property
     def _finite_CRV(self) -> Array:
+        """The resamples in which every metric of every run has a value."""
         drawn_CRV = self.clusters_CRV[:, 1:]
         return drawn_CRV[:, np.isfinite(drawn_CRV).all((0, 2))]
+
+    @property
+    def _finite_RV(self) -> NDArray[np.bool_]:
+        """Whether a metric of every run has a value."""
+        return np.asarray(np.isfinite(self.clusters_CRV[:, 1:]).all(0))
+
+    def _only(self, places: Sequence[int]) -> "Resampled":
+        if len(places) == len(self.metrics):
+            return self
+        metrics, subjects_V = [self.metrics[place] for place in places], self.subjects_V[list(places)]
+        return replace(self, metrics=metrics, draws_QRV=self.draws_QRV[..., list(places)], subjects_V=subjects_V)
+
+    def _parts(self) -> Iterator[tuple[list[int], "Resampled"]]:
+        """Places of metrics that have values in the same resamples, and these metrics alone.
+
+        So what one metric lacks changes nothing of the others. A metric that every resample lacks is in none.
+        """
+        finite_RV, alike = self._finite_RV, dict[bytes, list[int]]()
+        for place in np.flatnonzero(finite_RV.any(0)).tolist():
+            alike.setdefault(finite_RV[:, place].tobytes(), []).append(place)
+        for places in alike.values():
+            yield places, self._only(places)
 
     def plausible(self) -> tuple[Array, Array, int]:
         """The distribution of the truth: common_RV plus error_V times Student's t, and its degrees of freedom.
@@ -115,23 +138,29 @@ class Resampled:
         return common_RV - bias_V, np.where(chance_V, 0.0, np.sqrt(between_V)), freedom
 
     def ends(self) -> tuple[Array, Array]:
-        """low_V and high_V of the 95 % intervals."""
-        common_RV, error_V, freedom = self.plausible()
-        count = len(common_RV)
-        if not count or self.subjects_V.max(initial=0) < 2:
-            return (np.full(len(self.metrics), math.nan),) * 2
-        places_R = np.random.default_rng(derive_seed(count, "bootstrap", "motions")).permutation(count)
-        noise_R = stdtrit(freedom, (places_R + 0.5) / count)
-        low_V, high_V = np.quantile(common_RV + noise_R[:, None] * error_V, [TAIL, 1 - TAIL], axis=0)
+        """low_V and high_V of the 95 % intervals; NaN of a metric without a value in any resample."""
+        low_V, high_V = np.full((2, len(self.metrics)), math.nan)
+        for places, part in self._parts() if self.subjects_V.max(initial=0) > 1 else ():
+            common_RV, error_V, freedom = part.plausible()
+            count = len(common_RV)
+            places_R = np.random.default_rng(derive_seed(count, "bootstrap", "motions")).permutation(count)
+            noise_R = stdtrit(freedom, (places_R + 0.5) / count)
+            ends = np.quantile(common_RV + noise_R[:, None] * error_V, [TAIL, 1 - TAIL], axis=0)
+            low_V[places], high_V[places] = ends
         return low_V, high_V
 
     def band(self) -> tuple[Array, Array]:
-        """low_V and high_V that contain all values at once in 95 % of cases, such as those along a curve.
+        """low_V and high_V that contain all values at once in 95 % of cases, such as those along a curve; else NaN.
 
         The largest deviation relative to its error decides (sup-t bands; Montiel Olea and Plagborg-Moller, 2019,
         "Simultaneous confidence bands"), over resamples of the subjects, with Student's t for motions.
         """
+        ends_2V, known = np.full((2, len(self.metrics)), math.nan), np.flatnonzero(self._finite_RV.any(0)).tolist()
+        if known and len(known) < len(self.metrics):
+            ends_2V[:, known] = self._only(known).band()
         drawn_RV, count = self._finite_CRV.mean(0), len(self.clusters_CRV)
+        if not drawn_RV.size:
+            return ends_2V[0], ends_2V[1]
         between_V, shared_V, own_V = self.variances()
         spread_V = drawn_RV.var(0)
         share_V = np.divide(shared_V, spread_V, out=np.zeros_like(spread_V), where=spread_V > 0)
@@ -148,20 +177,29 @@ class Resampled:
         return self.value_V - reach_V, self.value_V + reach_V
 
     def p_values(self) -> Array:
-        """p_V, two-sided, of differences: twice the share of the distribution of the truth that lies beyond zero."""
-        common_RV, error_V, freedom = self.plausible()
-        below_V = stdtr(freedom, -common_RV / np.maximum(error_V, np.finfo(float).tiny)).mean(0)
-        return np.clip(2 * np.minimum(below_V, 1 - below_V), 1 / len(common_RV), 1.0)
+        """p_V, two-sided, of differences: twice the share of the distribution of the truth that lies beyond zero.
+
+        NaN of a metric without a value in any resample.
+        """
+        p_V = np.full(len(self.metrics), math.nan)
+        for places, part in self._parts():
+            common_RV, error_V, freedom = part.plausible()
+            below_V = stdtr(freedom, -common_RV / np.maximum(error_V, np.finfo(float).tiny)).mean(0)
+            p_V[places] = np.clip(2 * np.minimum(below_V, 1 - below_V), 1 / len(common_RV), 1.0)
+        return p_V
 
 
-def resample(runs: Sequence[Run], *, metrics: Sequence[str], resamples: int) -> Resampled:
+def resample(
+    runs: Sequence[Run], *, metrics: Sequence[str], resamples: int, subjects: Sequence[str] | None = None
+) -> Resampled:
     """Resample the subjects, all videos of a subject together and the same subjects in every run.
 
     All runs are tested on the same people, some of whom are easy for every model: resampled within each run, their part
-    of the error would seem to shrink with the number of runs.
+    of the error would seem to shrink with the number of runs. `subjects` are all that are drawn, in order; None takes
+    those of the runs.
     """
     runs = sorted(runs, key=lambda run: (run.motion, run.seed))
-    subjects = sorted({subject for run in runs for subject in run.values["subject"]})
+    subjects = subjects or sorted({subject for run in runs for subject in run.values["subject"]})
     weights_RN, draws = subject_weights(len(subjects), resamples), list[Array]()
     present_NV = np.zeros((len(subjects), len(metrics)), dtype=bool)
     for run in runs:
@@ -236,11 +274,9 @@ def intervals_of_run(scores: pd.DataFrame, *, columns: Sequence[Column] = COLUMN
     return intervals_of_values(values_of_run(scores, columns=columns), measures=measures_of(columns))
 
 
-def intervals_of_values(
-    values: pd.DataFrame, *, measures: Sequence[Measure] = MEASURES, resamples: int = RESAMPLES
-) -> dict[str, Interval]:
+def intervals_of_values(values: pd.DataFrame, *, measures: Sequence[Measure] = MEASURES) -> dict[str, Interval]:
     """Intervals of all metrics of one run's values, as `values_of_run` gives them."""
-    return intervals_of_runs([Run(motion="", seed=0, values=values, measures=measures)], resamples=resamples)
+    return intervals_of_runs([Run(motion="", seed=0, values=values, measures=measures)])
 
 
 def intervals_of_runs(runs: Sequence[Run], *, resamples: int = RESAMPLES) -> dict[str, Interval]:
@@ -380,7 +416,7 @@ def _share_ends(value: float, low: float, high: float, bound: float) -> tuple[fl
 
 
 def _percentiles(draws_R: Array, *, clusters: int) -> tuple[float, float]:
-    if clusters < 2:
+    if clusters < 2 or np.isnan(draws_R).all():
         return math.nan, math.nan
     level = float(ndtr(stdtrit(clusters - 1, TAIL) * math.sqrt(clusters / (clusters - 1))))
     low, high = np.nanquantile(draws_R, [level, 1 - level])

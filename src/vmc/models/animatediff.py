@@ -152,4 +152,4 @@ class AnimateDiff(LatentDiffusion):
     def _check_frames(self, frames: int, config: Mapping[str, Any]) -> None:
         if frames > (positions := int(config.get("motion_max_seq_length", POSITIONS))):
             told = f"the motion modules of {self.motion_adapter or self.path} have positions for {positions} frames"
-            raise VmcError(f"model.frames is {frames}, but {told}; give at most {positions}")
+            raise VmcError(f"data.frames is {frames}, but {told}; give at most {positions}")

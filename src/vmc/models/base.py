@@ -281,7 +281,13 @@ class VideoModel(ABC):
     @property
     def identity(self) -> str:
         """The fingerprint of all that its videos depend on, besides the sampler."""
-        return self.fingerprint("denoiser", "autoencoder", "text")
+        parts = self.fingerprint("denoiser", "autoencoder", "text", "scheduler")
+        return " ".join([parts, *self.settings.values()])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its videos depend on besides its files, by name: choices of a family."""
+        return {}
 
     @property
     def remedy(self) -> str:

@@ -70,6 +70,11 @@ class TuneAVideo(LatentDiffusion):
         if self.image_layers not in ("spatial", "all"):
             raise VmcError(f"model.image_layers is '{self.image_layers}'; it must be spatial or all")
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Which layers of a 3D UNet are kept."""
+        return {"image_layers": self.image_layers}
+
     def check_folder(self, folder: Path) -> None:
         """Raise a VmcError for a UNet that is neither a 3D UNet nor one for images."""
         if (name := self.read_config(folder / "unet" / "config.json").get("_class_name")) not in KINDS:

@@ -1,4 +1,4 @@
-"""The answers that a page of `choice.py` exported: read, looked up in its key, summed up in a table and a figure."""
+"""The answers that a page of `choice_page.py` exported: read, looked up in its key, summed up in table and figure."""
 
 import csv
 import io

@@ -1,5 +1,6 @@
-"""The page of a user study, on which people choose between videos of two arms; `answers.py` reads what they chose.
+"""The page of a user study, on which people choose between videos of two arms.
 
+`choice_answers.py` reads what they chose.
 The page knows pairs of videos under names that say nothing. Which arm made which stands in a key outside its folder.
 """
 

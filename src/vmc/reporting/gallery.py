@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -275,19 +276,24 @@ def link_videos(scored: Scored, rows: Iterable[Mapping[str, Any]], folder: Path)
     a run may be somebody else's, and a gallery is sent on.
     """
     folder.mkdir(parents=True)
-    linked, foreign = {}, list[str]()
-    for number, name in enumerate(str(row["video"]) for row in rows):
+    names = [str(row["video"]) for row in rows]
+    linked, foreign, taken = {}, list[str](), set(filter(PLAIN.fullmatch, names))
+    for number, name in enumerate(names):
         try:
             source = scored.video(name)
         except VmcError as error:
             foreign.append(str(error))
             continue
         if source.is_file():
-            linked[name] = name if PLAIN.fullmatch(name) else f"video-{number}{source.suffix}"
+            plain = (f"video-{other}{source.suffix}" for other in count(number))
+            linked[name] = name if name in taken else next(file for file in plain if file not in taken)
+            taken.add(linked[name])
             try:
                 os.link(source, folder / linked[name], follow_symlinks=False)
             except OSError:  # another file system, or one that has no hard links
-                shutil.copyfile(source, folder / linked[name])
+                # Never onto a file that is there: it may be a link to another video of the run.
+                with source.open("rb") as content, (folder / linked[name]).open("xb") as copy:
+                    shutil.copyfileobj(content, copy)
     if foreign:
         log.warning("%s: %d videos are left out of the gallery; %s", scored.folder, len(foreign), foreign[0])
     return linked

@@ -45,7 +45,8 @@ class Scored:
         self.measures = measures_of(self.columns)
         self.of = int(self.summary.get("of") or self.summary["videos"])  # videos of the whole test set
         self.whole = self.summary["videos"] == self.of
-        self.copy_threshold = float((self.summary["protocol"].get("copying") or {}).get("threshold") or COPY_THRESHOLD)
+        threshold = (self.summary["protocol"].get("copying") or {}).get("threshold")
+        self.copy_threshold = COPY_THRESHOLD if threshold is None else float(threshold)
         self.appearance = self.value("appearance")
 
     @property
@@ -120,7 +121,9 @@ class FoundRun:
         self.seed, self.trains = int(self.config["seed"]), bool(self.config["steps"])  # of no steps: the base model
         self.place, self.label = (self.motion, self.seed), f"{self.motion}, seed {self.seed}"
         self.finished = self.state.get("status") == "finished"
-        self.threshold: float | None = (self.config.get("stop") or {}).get("appearance")  # at which it stops
+        stop = self.config.get("stop") or {}
+        self.threshold: float | None = stop.get("appearance")  # at which it is compared
+        self.stops = self.threshold is not None and bool(stop.get("early", True))  # whether training ends there
 
     @cached_property
     def trajectory(self) -> Trajectory:

@@ -1,5 +1,6 @@
 """Tables that the paper does not have: every metric, every run, motion by motion, known gestures, prompt suites."""
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,10 +12,10 @@ import pandas as pd
 
 from vmc.metrics.columns import Measure, united
 from vmc.metrics.scores import KEYS, SUITE, values_of_run
-from vmc.metrics.statistics import Interval, Run, intervals_of_runs, intervals_of_values
+from vmc.metrics.statistics import Interval, Run, intervals_of, intervals_of_runs, intervals_of_values
 from vmc.reporting.formatting import NOTHING, format_interval, format_number, format_value, interval_fields, to_csv
 from vmc.reporting.loaded_runs import DAMAGED, FoundRun, Scored
-from vmc.reporting.results import Result, all_measures
+from vmc.reporting.results import Result, all_measures, resample_matched
 from vmc.reporting.table_arms import (
     APPEARANCE,
     CONTROLS,
@@ -26,7 +27,10 @@ from vmc.reporting.table_arms import (
     read_rows,
 )
 from vmc.reporting.tables import value_cells
+from vmc.utils.errors import VmcError
 from vmc.utils.tables import TextTable
+
+log = logging.getLogger(__name__)
 
 
 def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> tuple[TextTable, str]:
@@ -34,22 +38,25 @@ def metrics_table(results: Mapping[str, Result], controls: Sequence[Result]) -> 
     every = [*results.values(), *controls]
     measures = all_measures(every)
     have = [measure for measure in measures if any(measure.name in one.intervals for one in every)]
-    rows, records = [], []
+    rows, records, differ = [], [], False
     for one in every:
         record = {"arm": one.arm, "status": one.status, "runs": len(one.runs), "reached": one.reached, "step": one.step}
         records.append(record | interval_fields(measures, one.intervals))
         if one.runs or one.arm not in CONTROLS:
-            first = one.intervals.get(have[0].name) if have else None
+            scopes = [one.intervals[measure.name].speaks_of for measure in have if measure.name in one.intervals]
+            differ = differ or len(set(scopes)) > 1
+            most = max(scopes, key=scopes.count, default=NOTHING)
             numbers = [str(len(one.runs) or NOTHING), format_number(one.step, 0), *value_cells(one, have)]
-            rows.append([one.marked_name, *numbers, first.speaks_of if first else NOTHING])
-    note = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
+            rows.append([one.marked_name, *numbers, most])
+    behind = f"{NOT_REACHED} did not reach the threshold within its steps and stands at its last evaluation."
+    scope = "Intervals speak of: where metrics of a row differ, the scope of most of them; metrics.csv has each's."
     text = TextTable(
         name="metrics",
         title="Every metric at the matched appearance",
         header=["Arm", "Runs", "Step", *(measure.title for measure in have), "Intervals speak of"],
         rows=rows,
         left=frozenset({0, 3 + len(have)}),
-        notes=[note] if any(one.reached is False for one in every) else [],
+        notes=[behind] * any(one.reached is False for one in every) + [scope] * differ,
     )
     return text, to_csv(records)
 
@@ -141,11 +148,10 @@ def motions_table(results: Mapping[str, Result], runs: Sequence[FoundRun]) -> li
         note = notes.get(motion, MotionNote())
         relatives = known_relatives(note, knowledge) if motion in notes else NOTHING
         for arm, result in results.items():
-            if not (chosen := [run for run in result.runs if run.motion == motion]):
+            if not (chosen := [one for one in result.matched if one.run.motion == motion]):
                 continue
-            intervals = intervals_of_runs(chosen)
-            steps = [one.crossing.step for one in result.matched if one.run.motion == motion]
-            step = sum(steps) / len(steps)
+            intervals = intervals_of(resample_matched(chosen))
+            step = sum(one.crossing.step for one in chosen) / len(chosen)
             cells = [
                 *(format_interval(intervals.get(one.name), one) for one in measures),
                 format_number(step, 0),
@@ -187,11 +193,13 @@ FORGETTING_NOTES = (
 
 def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
     """Make the table of arms that were asked for known gestures after training, and its CSV; nothing where none was."""
-    base = next((_known_values(run.known[0]) for run in runs if 0 in run.known), None)
+    untuned = (_known_values(run.known[0]) for run in runs if 0 in run.known)
+    base = next((values for values in untuned if values is not None), None)
     arms: dict[str, list[tuple[int, Run]]] = {}  # the step of each run that was asked, and its values
     for run in sorted(runs, key=lambda run: (arm_order(run.arm), run.place)):
         if run.trains and (step := max(run.known, default=0)):
-            values = _known_values(run.known[step])
+            if (values := _known_values(run.known[step])) is None:
+                continue
             if base is not None and len(lost := _apart(base, values, LOST)) == len(values):
                 values = values.merge(lost, on=KEYS)
             asked = Run(motion=run.motion, seed=run.seed, values=values, measures=FORGETTING)
@@ -236,9 +244,13 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
     return [(text, to_csv(records))]
 
 
-def _known_values(known: Mapping[str, Scored]) -> pd.DataFrame:
-    """Return a row for each video of all gestures."""
-    parts = [scored.values[[*KEYS, ACCURACY]] for scored in known.values()]
+def _known_values(known: Mapping[str, Scored]) -> pd.DataFrame | None:
+    """Return a row for each video of all gestures; None, and a line in the log, where scores are damaged."""
+    try:
+        parts = [scored.values[[*KEYS, ACCURACY]] for scored in known.values()]
+    except VmcError as error:
+        log.warning("%s; the table of known gestures goes without them", error)
+        return None
     return pd.concat(parts, ignore_index=True).rename(columns={ACCURACY: KNOWN.name})
 
 
@@ -265,16 +277,29 @@ SUITE_NOTE = (
 )
 
 
+def _suites(scored: Scored) -> list[tuple[str, pd.DataFrame]]:
+    """Return the values of each suite; a VmcError where the scores are damaged."""
+    if SUITE not in scored.scores.columns:
+        return []
+    suites = scored.scores.groupby(SUITE, sort=False)
+    return [(str(suite), values_of_run(part, columns=scored.columns)) for suite, part in suites]
+
+
 def suites_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
     """Make the table of prompt suites, a row for each of an evaluation, and its CSV; nothing where no run has any."""
     found = list[tuple[list[str], Scored, dict[str, Interval]]]()
     for run in sorted(runs, key=lambda run: (arm_order(run.arm), run.place, str(run.path))):
         for scored in (*run.evaluations.values(), *run.suites):
             # The summary says whether there are any, so that the tables of all other evaluations stay unread.
-            if not scored.summary.get("suites") or SUITE not in scored.scores.columns:
+            if not scored.summary.get("suites"):
                 continue
-            for suite, part in scored.scores.groupby(SUITE, sort=False):
-                intervals = intervals_of_values(values_of_run(part, columns=scored.columns), measures=scored.measures)
+            try:
+                suites = _suites(scored)
+            except VmcError as error:
+                log.warning("%s is left out of the table of suites: %s", scored.folder, error)
+                continue
+            for suite, part in suites:
+                intervals = intervals_of_values(part, measures=scored.measures)
                 step = scored.summary["step"]
                 place = [run.arm, run.motion, *map(str, (run.seed, step, suite, len(part)))]
                 found.append((place, scored, intervals))

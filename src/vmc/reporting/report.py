@@ -51,8 +51,8 @@ class Report:
     def curves(self) -> dict[str, list[FoundRun]]:
         """Runs by how they are drawn together: those that nothing stops (`tradeoff`), and the others (`stopping`)."""
         evaluated = [run for run in self.runs if run.trains and run.evaluations]
-        unstopped = [run for run in evaluated if run.threshold is None]
-        stopping = [run for run in evaluated if run.threshold is not None]
+        unstopped = [run for run in evaluated if not run.stops]
+        stopping = [run for run in evaluated if run.stops]
         kinds = {"tradeoff": unstopped or stopping, "stopping": stopping if unstopped else []}
         return {name: runs for name, runs in kinds.items() if runs}
 

@@ -126,15 +126,20 @@ def arm_result(arm: str, runs: Iterable[FoundRun], *, threshold: float | None) -
 
 
 def resample_matched(matched: Sequence[MatchedRun]) -> Resampled:
-    """Resample the subjects of an arm's runs; where each crosses the threshold is found again in every resample."""
+    """Resample the subjects of an arm's runs; where each crosses the threshold is found again in every resample.
+
+    A run's fit is that of its crossing, over all of its videos, also those that the evaluations beside it lack.
+    """
     runs = [one.as_run for one in matched]
     metrics = [name for name in names_of(runs[0].values) if all(name in names_of(run.values) for run in runs)]
-    drawn, draws_QRV = resample(runs, metrics=metrics, resamples=RESAMPLES), list[Array]()
-    subjects = sorted({subject for run in runs for subject in run.values["subject"]})
+    tables = [one.run.trajectory.videos if one.crossing.reached else one.values for one in matched]
+    subjects = sorted({subject for table in tables for subject in table["subject"]})
+    drawn = resample(runs, metrics=metrics, resamples=RESAMPLES, subjects=subjects)
+    draws_QRV = list[Array]()
     for one, draws_RV in zip(matched, drawn.draws_QRV, strict=True):
         if one.crossing.reached:
-            kept = one.run.trajectory.only(subjects=subjects)
-            (crossed,) = resample_trajectories([kept], metrics=metrics, subjects=subjects, resamples=RESAMPLES)
+            run = one.run.trajectory
+            (crossed,) = resample_trajectories([run], metrics=metrics, subjects=subjects, resamples=RESAMPLES)
             draws_RV = crossed.read(np.full((RESAMPLES + 1, 1), one.crossing.appearance))[:, 0]
             draws_RV[:, [name == APPEARANCE.name for name in metrics]] = one.crossing.appearance
         draws_QRV.append(draws_RV)
@@ -176,6 +181,3 @@ def mean_over_motions(numbers: Sequence[tuple[str, float]]) -> float:
     """Return the mean over motions of the mean over each motion's runs."""
     groups = [[number for motion, number in numbers if motion == one] for one in dict.fromkeys(m for m, _ in numbers)]
     return sum(sum(group) / len(group) for group in groups) / len(groups)
-
-
-"""Why two arms, or two of their runs, are not compared."""

@@ -228,7 +228,10 @@ def _about_intervals(results: Sequence[Result], measures: Sequence[Measure]) -> 
 
 def _about_differences(table: ResultTable) -> Iterator[str]:
     compared = {row.result.name: row.comparison for row in table.arms if row.comparison}
-    tested = {name: [not math.isnan(d.p) for d in one.differences.values()] for name, one in compared.items()}
+    tested = {
+        name: [not math.isnan(d.p) for d in one.differences.values() if not math.isnan(d.value)]
+        for name, one in compared.items()
+    }
     if any(one.pairs for one in compared.values()):
         yield (
             "From the method: at equal appearance, runs of one motion and training seed in pairs, each pair at the"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vmc.data.clips import Clip
+from vmc.data.clips import Clip, clip_name
 from vmc.runs.folder import RunFolder
 from vmc.runs.resuming import left_nothing
 from vmc.utils.errors import VmcError
@@ -43,7 +43,7 @@ def differing_clips(rows: Sequence[Row], folder: Path) -> list[str]:
     def by_name(rows: Sequence[Row]) -> dict[str, list[list[str]]]:
         found: dict[str, list[list[str]]] = {}  # several folders may hold files of one name
         for row in rows:
-            found.setdefault(Path(row["path"]).name, []).append([row[key] for key in known])
+            found.setdefault(clip_name(Path(row["path"])), []).append([row[key] for key in known])
         return {name: sorted(contents) for name, contents in found.items()}
 
     if not earlier or [[row[key] for key in known] for row in earlier] == [[row[key] for key in known] for row in rows]:

@@ -18,6 +18,7 @@ import yaml
 from vmc.runs.earlier_versions import (
     TRAIN_COLUMNS,
     checkpoints,
+    read_config,
     read_losses,
     read_state,
     stored_state,
@@ -30,10 +31,12 @@ from vmc.utils.processes import processor, versions
 
 log = logging.getLogger(__name__)
 
+INIT = "init.safetensors"
+"""File of a run: a copy of the weights that it starts from (`init`)."""
 # What a run writes besides its config, and is removed when it is started anew; the W&B runs that it logged stay.
 WRITTEN = (
     *("run.json", "train.csv", "clips.csv", "clips.png", "evaluation", "weights", "checkpoints", "wandb/id"),
-    "init.safetensors",
+    INIT,
 )
 UPDATE_EVERY = 60.0  # seconds between two updates of `run.json` during training
 COMMAND = "VMC_COMMAND"  # environment variable: the command of a sweep, for its workers
@@ -161,7 +164,9 @@ class RunFolder:
             "%s holds a run of other settings (%s) that came to no checkpoint (%s); it is begun anew",
             *(self.path, different, ended),
         )
-        for path in map(self.path.joinpath, WRITTEN):
+        # Of the same `init` the copy stays, because the run that it came from may have gone on, or be gone.
+        same_init = read_config(self.path).get("init") == self.config.get("init")
+        for path in (self.path / name for name in WRITTEN if not (same_init and name == INIT)):
             with explain_unwritable(path):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

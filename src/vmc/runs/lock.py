@@ -1,5 +1,6 @@
 """The lock of a run folder: one process writes it at a time, and a killed one is not waited for."""
 
+import fcntl
 import os
 import platform
 from collections.abc import Iterator
@@ -49,7 +50,11 @@ def remove_stale_lock(folder: Path) -> None:
 
 
 def holder(folder: Path) -> str | None:
-    """Which process is writing a folder, as `pid N on MACHINE`; None if none is, also where a lock file is left."""
+    """Which process is writing a folder, as `pid N on MACHINE`; None if none is, also where a lock file is left.
+
+    A lock file that cannot be written, as in a folder of another user, is tried by reading it; one that cannot be read
+    either counts as held.
+    """
     file = folder / LOCK
     with suppress(FileNotFoundError):  # the process has just ended
         try:
@@ -58,4 +63,22 @@ def holder(folder: Path) -> str | None:
                     pass
         except Timeout:
             return file.read_text().strip() or "a process that has just begun"
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or not _is_held(file):
+                return None
+            with suppress(OSError):
+                return file.read_text().strip() or "a process that has just begun"
+            return "a process of another user"
     return None
+
+
+def _is_held(file: Path) -> bool:
+    """Whether a process holds a lock file that can only be read, or not even that."""
+    try:
+        with file.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -4,7 +4,6 @@ The file names are those that `conf/metrics/paper.yaml` looks for, the hub names
 downloaded by `huggingface_hub`, which goes on where a download broke off.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vmc.utils.errors import VmcError
-from vmc.utils.files import NO_SPACE, explain_unwritable, sha256_of, write_json
+from vmc.utils.files import NO_SPACE, explain_unwritable, read_json, sha256_of, write_json
 
 VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  # OpenAI puts the SHA-256 into the path
 
@@ -116,11 +115,7 @@ def weights_folder() -> Path:
 
 def record_of(path: Path) -> dict[str, Any]:
     """Read address, SHA-256 and size of a downloaded file from its record; empty without one that can be read."""
-    try:
-        content = json.loads(_record(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_json(_record(path)) or {}
 
 
 def expected_sha256(path: Path, published: str | None) -> tuple[str | None, str]:

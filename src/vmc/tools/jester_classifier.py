@@ -43,7 +43,7 @@ from vmc.tools.learning.learner import (
 from vmc.tools.learning.shards import Shards
 from vmc.tools.learning.training import Clock, Task, TaskProgress, TrainOptions, read_progress, train
 from vmc.utils.errors import VmcError, check_positive
-from vmc.utils.files import atomic_write, cache_root, fingerprint, write_json
+from vmc.utils.files import atomic_write, cache_root, fingerprint, sha256_of, write_json
 from vmc.utils.randomness import generator
 from vmc.utils.tables import align
 
@@ -374,7 +374,7 @@ def _publish(
         for place, name in enumerate(validation.classes)
     }
     summary = {
-        **{"file": output.name, "sha256": fingerprint(best), "accuracy": float(right.mean()), "clips": len(labels)},
+        **{"file": output.name, "sha256": sha256_of(best), "accuracy": float(right.mean()), "clips": len(labels)},
         "clips_left_out": len(validation.ids) - len(labels),
         "training_clips": len(training.used),
         "chosen_epoch": int(torch.load(best, map_location="cpu", weights_only=True)["epoch"]),

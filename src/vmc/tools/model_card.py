@@ -21,9 +21,11 @@ from vmc.runs.earlier_versions import read_config
 from vmc.tools.downloads import SOURCES, HubSource
 from vmc.training.merging import ScaledRun
 from vmc.utils.errors import VmcError, first_line
-from vmc.utils.files import fingerprint as sha256_of
+from vmc.utils.files import sha256_of
 
 CARD = "README.md"
+UNNAMED = 'from_pretrained("THIS FOLDER"'
+"""What a card says where it is not known by which name the folder can be had."""
 SETTINGS = (
     *("arm", "init", "parameters", "token", "batch_size", "seed", "optimizer", "objective", "timesteps"),
     *("regularization", "data"),
@@ -48,7 +50,7 @@ def card_text(
 
     Args:
         base: the base model.
-        fingerprint: SHA-256 of what the pipeline was made from, so that the folder is known again.
+        fingerprint: of what the pipeline was made from, so that the folder is known again.
         sampler: steps and guidance.
         name: where it can be had; None where that is not known.
         run: the run folder; None for the base model itself.

@@ -23,9 +23,11 @@ class Checkpoints(StepCallback):
         self.run, self.every, self.about, self.dtype = run, every, about, dtype
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Take the step at which training starts as saved."""
+        """Take the step at which training starts as saved, and count its micro-batches from 0."""
         super().on_train_start(trainer, module)
         self._saved = trainer.global_step
+        # Lightning steps at multiples of `trainer.accumulate`, which may be another than when the run was stopped.
+        trainer.fit_loop.epoch_loop.batch_progress.current.reset()
 
     def on_step(self, trainer: pl.Trainer, module: Any, step: int) -> None:
         """Save if it is time to."""

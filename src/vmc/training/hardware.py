@@ -2,11 +2,13 @@
 is learned. A GPU's memory is in `vmc.training.memory`.
 """
 
+import difflib
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.strategies import StrategyRegistry
 
 from vmc.diffusion.sampling import check_tile
 from vmc.models.base import DECODE_FRAMES
@@ -79,6 +82,11 @@ class Hardware:
     overlap: bool | None = None
 
     def __post_init__(self) -> None:
+        strategies = ["auto", *StrategyRegistry.available_strategies()]
+        for name, known in (("accelerator", ["cpu", "gpu", "auto"]), ("strategy", strategies)):
+            if (value := getattr(self, name)) not in known:
+                near = difflib.get_close_matches(value, known, 3) or known
+                raise VmcError(f"trainer.{name} is {value}; it must be one of {', '.join(near)}")
         if self.precision == "16-mixed" and self.device.type == "cpu":
             raise VmcError("trainer.precision is 16-mixed, which a CPU does not compute in; use 32-true")
         if self.accelerator == "gpu" and not torch.cuda.is_available():
@@ -99,6 +107,8 @@ class Hardware:
         for name in ("devices", "accumulate", "log_every", "decode_frames", "threads"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise VmcError(f"trainer.{name} is {value}; it must be at least 1")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise VmcError(f"trainer.clip_norm is {self.clip_norm}; it must be above 0, or null to clip nothing")
         check_tile(self.decode_tile)
         if self.low_precision_decoding and self.precision == "16-mixed":
             log.info("trainer.low_precision_decoding: the autoencoder decodes in float32, as float16 would overflow")
@@ -237,6 +247,21 @@ class StreamedCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, file)
 
 
+class CompiledForward:
+    """A layer's forward pass, compiled; a copy of the layer gets one of its own, as `torch.compile` would not do."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self._forward = forward
+        self._compiled = torch.compile(forward, dynamic=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the layer."""
+        return self._compiled(*args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledForward":
+        return CompiledForward(deepcopy(self._forward, memo))  # bound to the copy of the layer
+
+
 def compile_layers(layers: Sequence[Any]) -> None:
     """Compile modules (`VideoModel.compiled`), for one shape at a time; the kernels are cached on disk. To be called
     before `checkpoint_activations`, so that the recomputation is compiled, too.
@@ -249,5 +274,5 @@ def compile_layers(layers: Sequence[Any]) -> None:
     dynamo.recompile_limit = max(dynamo.recompile_limit, 4 * len(layers))
     dynamo.accumulated_recompile_limit = max(dynamo.accumulated_recompile_limit, 8 * len(layers))
     for layer in layers:
-        layer.forward = torch.compile(layer.forward, dynamic=False)
+        layer.forward = CompiledForward(layer.forward)
     log.info("%d layers are compiled as they are first used, which takes minutes", len(layers))

@@ -91,15 +91,16 @@ def _read_item(item: Any) -> ScaledRun:
     else:
         raise VmcError(f"runs holds {item or 'an empty item'}, which names no run; {WRITE}")
     path, number = Path(run).expanduser(), float("nan")
+    folder = path.absolute().parents[1] if path.is_file() else path
     with suppress(TypeError, ValueError):
         number = float(str(scale))
     if not abs(number) <= LARGEST:
         wanted = f"it must be a number from {-LARGEST:g} to {LARGEST:g}, as in {run}:0.6"
         raise VmcError(f"runs names {run} with the scale '{scale}'; {wanted}")
     weights = find_weights(path, said=f"runs names {path}")
-    if path.is_file() and not ((path.parents[1] / "config.yaml").is_file() and path.stem.isdigit()):
+    if path.is_file() and not ((folder / "config.yaml").is_file() and path.stem.isdigit()):
         raise VmcError(f"runs names {path}, which is no file of a run's weights/; give one, or the folder of a run")
-    return ScaledRun(path=path.parents[1] if path.is_file() else path, weights=weights, scale=number)
+    return ScaledRun(path=folder, weights=weights, scale=number)
 
 
 def _split_scale(item: str) -> tuple[str, str | float]:

@@ -141,7 +141,10 @@ class WebVidRegularization(Regularization):
 
     def _table(self, folder: Path) -> Path:
         if self.csv is not None:
-            return check_path(self.csv, key="regularization.csv")
+            if not (file := Path(self.csv).expanduser()).is_file():
+                has = "is a folder" if file.is_dir() else "does not exist"
+                raise VmcError(f"regularization.csv is {file}, which {has}: give the table of the videos' captions")
+            return file
         if not folder.is_dir():
             raise VmcError(f"regularization.path is {folder}, which is no folder: give that of the videos")
         found = sorted(file for file in folder.glob("*.csv") if file.name != "captions.csv")

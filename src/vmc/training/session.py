@@ -256,7 +256,7 @@ class Session:
             callbacks.append(FittedActivations())
         elif hardware.recomputed == "auto":
             log.info("trainer.checkpoint_activations is auto, which measures a GPU: on a CPU activations are kept")
-        evaluations = None
+        evaluations, dtype = None, check_dtype(self.weights_dtype)
         if self.evaluates:
             evaluations = Evaluations(
                 experiment=self.experiment,
@@ -269,10 +269,11 @@ class Session:
                 about=self._about(),
                 after=losses.skip_time,
                 stop=stop,
+                dtype=dtype,
                 resumed_at=int(checkpoint.stem) if checkpoint else 0,
             )
             callbacks.append(evaluations)
-        dtype, every = check_dtype(self.weights_dtype), self.checkpoint_every
+        every = self.checkpoint_every
         callbacks.append(Checkpoints(run=self.run, every=every, about=self._about(), dtype=dtype))
 
         stills = isinstance(self.experiment.subject, Subject)

@@ -26,7 +26,8 @@ class StopOnSignal(pl.Callback):
     The handler that was there before is called by `pass_on` once the run is saved, because submitit's handler requeues
     the job. After `PATIENCE` seconds it is called in any case, and the run resumes from an earlier checkpoint.
 
-    It listens within a `with` block, and must be the first of the callbacks. All ranks stop at the same step.
+    It listens within a `with` block, and must be the first of the callbacks. All ranks stop at the same step, and none
+    among the micro-batches of a step.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
@@ -40,6 +41,7 @@ class StopOnSignal(pl.Callback):
         self._before: dict[int, Any] = {}
         self._listening = contextlib.ExitStack()
         self._trainer: pl.Trainer | None = None
+        self._seen, self._in_step = 0, False
         # Looked up now, because Lightning sets handlers while it trains. Python's own handler of SIGINT only raises.
         known = {number: signal.getsignal(number) for number in self.SIGNALS}
         ours = signal.default_int_handler
@@ -69,12 +71,21 @@ class StopOnSignal(pl.Callback):
         """Replace Lightning's handlers, which would make the ranks wait for each other."""
         for number in self._before:
             signal.signal(number, self._hear)
+        self._seen = trainer.global_step
         trainer.should_stop |= self.asked(trainer)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        """Let a step that has begun come to its end."""
+        self._in_step = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop training if a signal asks for it."""
+        """Stop training if a signal asks for it, and the micro-batch was the last of its step."""
+        if trainer.global_step == self._seen:
+            trainer.should_stop = False  # the signal may have come just before the step began
+            return
+        self._seen, self._in_step = trainer.global_step, False
         trainer.should_stop |= self.asked(trainer)
 
     def asked(self, trainer: pl.Trainer) -> bool:
@@ -101,7 +112,8 @@ class StopOnSignal(pl.Callback):
         if number in self._listeners:
             signal.setitimer(signal.ITIMER_REAL, self.PATIENCE)
         if self._trainer is not None:
-            self._trainer.should_stop |= self._trainer.world_size == 1  # else they decide together
+            # Several ranks decide together.
+            self._trainer.should_stop |= self._trainer.world_size == 1 and not self._in_step
             for process in getattr(self._trainer.strategy.launcher, "procs", ()):  # the other ranks
                 process.send_signal(signal.SIGTERM)
 

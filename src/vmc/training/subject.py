@@ -96,5 +96,5 @@ class Subject:
 
     def transform(self, data: MotionData) -> ClipTransform:
         """How a still becomes a video of one frame, of the size of the run's clips."""
-        augmentation = data.augmentation if self.augment else UNCHANGED if self.mirror else None
+        augmentation = (data.augmentation if self.augment else None) or (UNCHANGED if self.mirror else None)
         return ClipTransform(frames=1, start="first", size=data.size, augmentation=augmentation, mirror=self.mirror)

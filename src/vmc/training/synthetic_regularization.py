@@ -51,12 +51,12 @@ class BaseVideos:
     test_seeds: frozenset[int] = frozenset()  # of the run's test set: nothing that is trained on may be made from them
 
     def describe(self, sampler: Sampler) -> dict[str, Any]:
-        """All that a video depends on besides caption and seed: fingerprints of the model's parts, sampler, window."""
+        """All that a video depends on besides caption and seed: the model's parts and settings, sampler, window."""
         base = self.base
         # The denoiser may need a part that is stored outside the pipeline.
         parts = dict.fromkeys((*base.parts, *base.parts_of("denoiser")))
         return {
-            "base": {part: base.fingerprint(part) for part in parts},
+            "base": {part: base.fingerprint(part) for part in parts} | base.settings,
             "latents": list(base.latent_shape(frames=base.frames, size=base.size)),
             "fps": base.fps,
             "sampler": sampler.describe(),
@@ -194,7 +194,7 @@ def _read(folder: Path, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
     about = about if isinstance(about.get("base"), dict) else {}
     problem, remedy = "", "copy the whole folder, or leave regularization.path null to have a set made"
     columns, rows = read_table(folder / CAPTIONS, wanted=TABLE)
-    names = [row["file"] for row in rows]
+    names = [row.get("file", "") for row in rows]
     if lacking := [name for name in ("model", "latents", "fps") if name not in about]:
         problem = f"whose {ABOUT} is damaged (no {lacking[0]})"
     elif different := [part for part, one in wanted["base"].items() if about["base"].get(part) != one]:

@@ -19,7 +19,7 @@ from vmc.models.parameters import ParameterSubset, Subset
 from vmc.models.text import TextEncoder
 from vmc.models.token import MOTION, MotionToken, key_of
 from vmc.runs.earlier_versions import read_config
-from vmc.runs.folder import RunFolder, find_weights
+from vmc.runs.folder import INIT, RunFolder, find_weights
 from vmc.utils.errors import DamagedError, VmcError
 from vmc.utils.files import atomic_write, fingerprint
 from vmc.utils.tensor_files import CHECKSUM, load_tensors, save_tensors
@@ -30,8 +30,6 @@ FIRST_FAMILY = "unet3d"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOKEN = "text_encoder.token"
 """The name of the motion's row; that of another token NAME is `text_encoder.token.NAME`."""
-INIT = "init.safetensors"
-"""The copy of the weights that a run starts from, in its own folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

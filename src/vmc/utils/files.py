@@ -132,7 +132,9 @@ def is_leftover(name: str) -> bool:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of the names and bytes of all files below a folder."""
+    """Tell files apart: a SHA-256 of a file's own SHA-256, or of the names and those of all files below a folder. What
+    `sha256sum` gives is `sha256_of`.
+    """
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()):
         if file != path:

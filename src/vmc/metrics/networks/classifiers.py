@@ -23,6 +23,7 @@ from vmc.utils.text_files import normalize_label, read_lines
 
 SHARE = 8  # one in so many channels is taken from the previous frame
 SHORT_SIDE, CROP = 256, (224, 224)  # px
+LABEL = "motion.label"  # the setting that names the motion's class
 
 
 def shift_channels(x_NCHW: Tensor, segments: int) -> Tensor:
@@ -99,13 +100,16 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
     return tuple(names)
 
 
-def class_index(labels: Sequence[str], name: str) -> int:
-    """Index of the class with a name, regardless of case, spaces and underscores. Unknown names are refused."""
+def class_index(labels: Sequence[str], name: str, *, setting: str = LABEL) -> int:
+    """Index of the class with a name, regardless of case, spaces and underscores. Unknown names are refused.
+
+    `setting` is what an error calls it.
+    """
     plain, wanted = [normalize_label(label) for label in labels], normalize_label(name)
     if wanted not in plain:
         raise VmcError(
-            f"motion.label is '{name}', which the gesture classifier does not know; its classes are {', '.join(labels)}"
-            " (null for a motion without a class)"
+            f"{setting} is '{name}', which the gesture classifier does not know; its classes are {', '.join(labels)}"
+            + " (null for a motion without a class)" * (setting == LABEL)
         )
     return plain.index(wanted)
 

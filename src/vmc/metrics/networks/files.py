@@ -76,11 +76,11 @@ class NetworkFile(ABC, Generic[Network]):
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file's bytes, or of the names and bytes of a folder's files."""
+        """What tells its content from others' (`vmc.utils.files.fingerprint`)."""
         return fingerprint(self.path)
 
     def describe(self) -> dict[str, Any]:
-        """The file's name and SHA-256."""
+        """The file's name and fingerprint."""
         return {"file": self.path.name, "sha256": self.sha256}
 
 

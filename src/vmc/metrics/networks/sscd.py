@@ -18,7 +18,7 @@ from torchvision.transforms.functional import normalize
 from vmc.metrics.base import IMAGENET, resize_short_side
 from vmc.metrics.networks.files import NetworkFile, fill, is_torchscript, read_tensors, read_weights
 from vmc.utils.errors import VmcError, first_line
-from vmc.utils.files import fingerprint
+from vmc.utils.files import sha256_of
 
 SHORT_SIDE = 288  # px; github.com/facebookresearch/sscd-copy-detection, README
 POWER = 3.0
@@ -26,9 +26,9 @@ STEM = 64  # channels of the first stage of the published networks
 FIRST, LAST = "backbone.conv1.weight", "backbone.fc.weight"  # by which torchvision's names are recognized
 
 
-def generalized_mean(features_NCHW: Tensor, *, power: float = POWER) -> Tensor:
-    """features_NC: the generalized mean over places (Radenović et al., 2018), from the average (1) to the maximum."""
-    return features_NCHW.clamp(min=1e-6).pow(power).mean((2, 3)).pow(1 / power)
+def generalized_mean(features_NCHW: Tensor) -> Tensor:
+    """features_NC: the generalized mean over places (Radenović et al., 2018), between the average and the maximum."""
+    return features_NCHW.clamp(min=1e-6).pow(POWER).mean((2, 3)).pow(1 / POWER)
 
 
 class GeM(nn.Module):
@@ -149,7 +149,7 @@ def load_sscd(path: Path, *, trust: bool = False) -> nn.Module:
 def _run_archive(path: Path, reason: str, *, trust: bool) -> nn.Module:
     if not trust:
         raise VmcError(
-            f"the SSCD file {path} (SHA-256 {fingerprint(path)}) is a TorchScript archive whose network is code of its"
+            f"the SSCD file {path} (SHA-256 {sha256_of(path)}) is a TorchScript archive whose network is code of its"
             f" own ({reason}); give a .torchvision.pt (python -m vmc.weights get sscd), or, if you trust this file,"
             " metrics.copying.trust=true"
         )

@@ -31,7 +31,7 @@ from vmc.reporting.figures.common import (
     group_arms,
     part_suffix,
 )
-from vmc.reporting.loaded_runs import FoundRun
+from vmc.reporting.loaded_runs import FoundRun, Scored
 from vmc.reporting.report import Report
 from vmc.reporting.results import mean_over_motions
 from vmc.reporting.table_arms import APPEARANCE, METHOD, arm_name
@@ -110,11 +110,14 @@ def curve_of(runs: Sequence[FoundRun]) -> Curve:
     """Average an arm's finished runs (all, if none is) at the steps at which all of them were evaluated.
 
     Where runs stop at differing steps a mean over those that are left would speak of ever fewer of them. A single run
-    has the intervals of its `summary.json`.
+    has the intervals of its `summary.json`; of several, those are left out of which scores are damaged.
     """
-    of, runs = len(runs), [run for run in runs if run.finished] or runs
+    of, arm = len(runs), runs[0].arm
+    runs = [run for run in runs if of == 1 or all(map(_reads, run.evaluations.values()))]
+    runs = [run for run in runs if run.finished] or runs
     measures, rows = drawn_measures(runs), []
-    for step in sorted(set.intersection(*(set(run.evaluations) for run in runs))):
+    steps = [set(run.evaluations) for run in runs]
+    for step in sorted(set.intersection(*steps) if steps else ()):
         each = [run.evaluations[step] for run in runs]
         if len(runs) == 1:
             (one,) = each
@@ -128,7 +131,14 @@ def curve_of(runs: Sequence[FoundRun]) -> Curve:
         whole = all(one.whole for one in each)
         rows += [(name, step, updates, one.value, one.low, one.high, whole) for name, one in found]
     points = pd.DataFrame(rows, columns=list(COLUMNS)).dropna(subset="value")
-    return Curve(arm=runs[0].arm, measures=measures, points=points, runs=len(runs), of=of, finished=runs[0].finished)
+    finished = all(run.finished for run in runs)
+    return Curve(arm=arm, measures=measures, points=points, runs=len(runs), of=of, finished=finished)
+
+
+def _reads(scored: Scored) -> bool:
+    with suppress(VmcError):
+        return bool(len(scored.values))
+    return False
 
 
 def drawn_measures(runs: Iterable[FoundRun]) -> list[Measure]:
@@ -159,7 +169,7 @@ def _against_training(of: Mapping[str, Sequence[FoundRun]], end: str, threshold:
         " finished, at the steps at which all of them were evaluated, the runs thin. Filled: the whole test set;"
         " hollow: a part of it. Dotted: half-finished or failed."
     )
-    caption += " Runs stop at the threshold." * any(run.threshold is not None for runs in of.values() for run in runs)
+    caption += " Runs stop at the threshold." * any(run.stops for runs in of.values() for run in runs)
     caption += f" Dashed: the threshold of {threshold:.4f}." if threshold is not None else ""
     title = f"{_listed(shown).capitalize()}{part_suffix(end)}"
     yield Drawn(figure=draw_curves(curves, single, threshold=threshold, title=title), caption=caption)

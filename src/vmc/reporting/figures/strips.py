@@ -3,6 +3,7 @@
 Axes: F frames, H and W, C colours.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,9 +19,11 @@ from vmc.reporting.figures import common
 from vmc.reporting.figures.common import MUTED, PLATE, Drawn, enlarge, group_arms, shorten
 from vmc.reporting.loaded_runs import Scored
 from vmc.reporting.report import Report
-from vmc.reporting.results import Result
+from vmc.reporting.results import MatchedRun, Result
 from vmc.reporting.table_arms import METHOD, NOT_REACHED, arm_name, arm_order
 from vmc.utils.errors import VmcError
+
+log = logging.getLogger(__name__)
 
 SHOWN_FRAMES = 8
 GAP = 4  # px between frames
@@ -55,9 +58,17 @@ def figure3(
     Args:
         report: what is drawn.
         motion, subject, seed: which video they show; None takes the paper's where there is one, else the first.
+
+    Raises:
+        VmcError: no run has that motion, or its test set no such subject or seed.
     """
+    known = sorted({one.run.motion for result in report.results.values() for one in result.matched})
+    if motion is not None and known and motion not in known:
+        raise VmcError(f"figure3.motion is {motion}, of which there is no evaluated run; there are: {', '.join(known)}")
     for end, arms in group_arms(report.results, together=0).items():
         results = {arm: report.results[arm] for arm in arms}
+        if motion is not None and not any(one.run.motion == motion for one in _matched(results)):
+            log.warning("figure3%s is left out: none of its arms has an evaluated run of %s", end, motion)
         if chosen := choose(results, motion=motion, subject=subject, seed=seed):
             title = f"“{chosen.prompt}”, seed {chosen.seed}"
             place = f"{chosen.place[0]}, training seed {chosen.place[1]}"
@@ -69,18 +80,16 @@ def figure3(
 def choose(
     results: Mapping[str, Result], *, motion: str | None = None, subject: str | None = None, seed: int | None = None
 ) -> Video | None:
-    """Choose the motion and training seed that most arms have, and a prompt of its test set; whatever was learned.
+    """Choose a motion and training seed, and a prompt of its test set; None where no run has that motion.
 
-    A VmcError where no run has that motion, or its test set no such subject or seed.
+    Of the paper's motion where a run has it, else of any, that which most arms have. A VmcError where the test set has
+    no such subject or seed.
     """
-    runs = [run for result in results.values() for run in result.matched]
+    runs = [one for one in _matched(results) if motion in (None, one.run.motion)]
     if not runs:
         return None
-    known = sorted({one.run.motion for one in runs})
-    if motion is not None and motion not in known:
-        raise VmcError(f"figure3.motion is {motion}, of which there is no evaluated run; there are: {', '.join(known)}")
-    counts = Counter(one.run.place for one in runs if motion in (None, one.run.motion))
-    place = min(counts, key=lambda place: (-counts[place], place[0] != PREFERRED[0], place))
+    counts = Counter(one.run.place for one in runs)
+    place = min(counts, key=lambda place: (place[0] != PREFERRED[0], -counts[place], place))
     scored = min((one for one in runs if one.run.place == place), key=lambda one: arm_order(one.run.arm)).scored
     named = [(str(row["subject"] or row["prompt"]).lower(), row) for row in scored.rows]
     likely = (next((name for name, _ in named if part in name), None) for part in (*PREFERRED[1:], ""))
@@ -90,6 +99,10 @@ def choose(
     if not (rows := [row for row in rows if seed in (None, row["seed"])]):
         raise VmcError(f"figure3.seed is {seed}, which {scored.folder} does not have for that subject; name another")
     return Video(place, str(rows[0]["prompt"]), rows[0]["seed"])
+
+
+def _matched(results: Mapping[str, Result]) -> list[MatchedRun]:
+    return [one for result in results.values() for one in result.matched]
 
 
 def strips(results: Mapping[str, Result], chosen: Video) -> list[Strip]:

@@ -109,7 +109,7 @@ def examine(run: PlannedRun) -> list[Row]:
     """Look at CPU, memory, disk and GPU, the optimizer where its package is missing, networks and clips."""
     package = Row.refused("optimizer", partial(arguments, run.config["optimizer"]["_target_"]))
     rows = [processors(run), memory(run), disk(run), *gpu(run), *([package] if package else [])]
-    return [*rows, *networks(run), *clips(run)]
+    return [*rows, *networks(run), *clips(run), *stills(run)]
 
 
 def processors(run: PlannedRun) -> Row:
@@ -271,9 +271,23 @@ def clips(run: PlannedRun) -> list[Row]:
             regularization = build_regularization(run.config, source=source, seed=seed, base_videos=None)
             related = str(len(regularization.clips()))
     except VmcError as error:
-        return [Row(part, "fails", str(error), "set data.path to a folder of such clips")]
+        remedy = "set data.path to a folder of such clips" if "data.path" in str(error) else ""
+        return [Row(part, "fails", str(error), remedy)]
     found = f"{exemplars} exemplars and {related} regularization clips in {path}, none opened"
     return [Row(part, "ok", found, f"python -m vmc.prepare jester {path} looks for every frame" if jester else "")]
+
+
+def stills(run: PlannedRun) -> list[Row]:
+    """Find and count a subject's stills; no row where there is none, or they are rendered when needed."""
+    if "subject.path" in run.missing:
+        return [Row("stills", "note", "their folder is given by subject.path", "give subject.path=DIR")]
+    if not isinstance(run.config["subject"].get("path"), str):
+        return []
+    try:
+        count = len(build_part(run.config, "subject").clips())
+    except VmcError as error:
+        return [Row("stills", "fails", str(error), "")]
+    return [Row("stills", "ok", f"{count} in {run.config['subject']['path']}")]
 
 
 def held_by(parameters: str, precision: str, optimizer: str, *, sizes: Sizes = ZEROSCOPE) -> HeldMemory:
