@@ -282,7 +282,7 @@ def test_too_few_and_too_many_frames_are_refused_before_anything_is_loaded(model
         said == f"data.frames is 17, but the motion modules of {adapter} have positions for 16 frames; give at most 16"
     )
     assert f"of {exported} have positions for 16 frames" in refusal(path=exported, frames=17)
-    with pytest.raises(VmcError, match=r"model\.frames is 17"):
+    with pytest.raises(VmcError, match=r"data\.frames is 17"):
         model.latent_shape(frames=17, size=64)
 
 

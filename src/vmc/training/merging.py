@@ -91,7 +91,8 @@ def _read_item(item: Any) -> ScaledRun:
     else:
         raise VmcError(f"runs holds {item or 'an empty item'}, which names no run; {WRITE}")
     path, number = Path(run).expanduser(), float("nan")
-    folder = path.absolute().parents[1] if path.is_file() else path
+    within = path if len(path.parents) > 2 else path.absolute()  # of RUN/weights/FILE, also where that is typed in RUN
+    folder = within.parents[1] if path.is_file() else path
     with suppress(TypeError, ValueError):
         number = float(str(scale))
     if not abs(number) <= LARGEST:
