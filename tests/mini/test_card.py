@@ -68,6 +68,12 @@ def measured(weights, tmp_path_factory):
     return folder
 
 
+def test_a_quick_measurement_replaces_nothing_that_ships(weights, tmp_path, capsys):
+    for words in ([], ["--weights", str(weights)], ["--weights", str(weights), "--stack", str(tmp_path / "mini.yaml")]):
+        assert main(["card", "--quick", *words]) == 2
+        assert "--quick would replace the shipped card" in capsys.readouterr().err
+
+
 def test_the_card_has_every_key_and_the_page_every_bar(measured, weights):
     card, page = check_card(weights), (weights / "README.md").read_text()
     for name, bar in BARS.items():

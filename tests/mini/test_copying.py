@@ -154,12 +154,11 @@ def test_views_are_two_of_every_clip_in_whole_groups(few, monkeypatch):
     assert taken[0] == taken[1] and sorted(taken[0]) == list(range(8))
 
 
-def test_area_and_threshold():
+def test_area():
     others = torch.arange(100) / 100
     assert measuring.area(torch.tensor([2.0, 3]), others) == 1
     assert measuring.area(others, others) == pytest.approx(0.5)
     assert measuring.area(torch.tensor([0.495]), others) == pytest.approx(0.5)
-    assert measuring.threshold(others) == pytest.approx(0.9801)
 
 
 def test_copy_similarity_is_that_of_the_nearest_frames():

@@ -20,7 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="only note on the card what was tried where a figure is missed; repeatable",
     )
     parser.add_argument("--copying", action="store_true", help="only measure anew what the card says of copies")
-    parser.add_argument("--quick", action="store_true", help="a few clips and videos, to see that everything runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few clips and videos, to see that everything runs on a copy"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of PyTorch (all processors)")
     parser.add_argument(
         "--output", type=Path, default=VIDEOS, metavar="DIR", help=f"the base model's videos ({VIDEOS})"
@@ -54,9 +56,15 @@ def _measure(arguments: Namespace) -> None:
     from vmc.mini.card.measuring import CardOptions, measure, measure_copying
     from vmc.mini.card.page import lines
     from vmc.mini.card.settings import stack_file
-    from vmc.utils.errors import check_positive
+    from vmc.utils.errors import VmcError, check_positive
 
     check_positive(arguments, "threads")
+    sheets = not arguments.copying and arguments.sheets == PICTURES
+    if arguments.quick and (arguments.weights == WEIGHTS or arguments.stack is None or sheets):
+        told = (
+            "whose figures mean nothing; give it a copy of the weights and of the YAML, by --weights, --stack, --sheets"
+        )
+        raise VmcError(f"--quick would replace the shipped card, thresholds and sheets by those of a few clips, {told}")
     options = CardOptions(
         weights=arguments.weights,
         videos=arguments.output,

@@ -29,10 +29,11 @@ def run(arguments: Namespace) -> None:
     from vmc.mini.card import suites
     from vmc.mini.card.networks import Networks
     from vmc.mini.card.settings import read_settings, stack_file
-    from vmc.utils.errors import VmcError
+    from vmc.utils.errors import VmcError, check_positive
 
-    if arguments.each < 1:
-        raise VmcError(f"--each is {arguments.each}; it must be at least 1")
+    check_positive(arguments, "each")
+    if arguments.threads < 0:
+        raise VmcError(f"--threads is {arguments.threads}; it must be at least 1, or 0 for all processors")
     if not (arguments.pipeline / "unet").is_dir():
         raise VmcError(f"--pipeline is {arguments.pipeline}, which holds no unet; give a pipeline's folder")
     torch.set_num_threads(arguments.threads or torch.get_num_threads())

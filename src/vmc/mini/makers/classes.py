@@ -34,7 +34,7 @@ from vmc.mini.world.people import Pool, generator
 from vmc.mini.world.renderer import FPS, Framing
 from vmc.mini.world.specs import sample_clip
 from vmc.mini.world.unseen import UNSEEN, render_unseen
-from vmc.utils.errors import VmcError
+from vmc.utils.errors import VmcError, check_positive
 from vmc.utils.files import atomic_write, cache_root, sha256_of
 from vmc.utils.randomness import generator as torch_generator
 
@@ -204,7 +204,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Learns the rows, writes them, and says how well the classes are told on other persons and objects."""
+    """Learns the rows, writes them, and says how well the classes are told on other persons and objects.
+
+    Raises:
+        VmcError: an option below 1.
+    """
+    check_positive(arguments, "clips", "known")
     counts = dict.fromkeys(JESTER_LABELS, arguments.known) | dict.fromkeys(NEW, arguments.clips)
     counts[BROKEN] *= BROKEN_SHARE
     weight_KD, bias_K = learn(*dataset(counts, 0, "classifier"))

@@ -47,8 +47,8 @@ def prepare_and_train(
     clock, start = Clock(options.minutes), time.monotonic()
     with clock.listening():
         ready = prepare(clock.over)
-    if not ready:
-        print(f"{options.output}: not all pictures are made yet; the same command goes on")
+    if not ready or clock.asked:
+        print(f"{options.output}: {'stopped' if ready else 'not all pictures are made yet'}; the same command goes on")
         return None
     task, left = make_task(), options.minutes - (time.monotonic() - start) / 60
     return train(task, replace(options, minutes=max(left, 1e-9) if options.minutes else 0.0))

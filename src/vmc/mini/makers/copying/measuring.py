@@ -12,8 +12,6 @@ from torch import Tensor
 
 from vmc.mini.makers.copying.people import EXEMPLARS, OTHERS
 
-PERCENTILE = 99.0
-"""Of the similarity of other persons: what lies above is called a copy."""
 _AT_ONCE = 200
 
 Describe = Callable[[Tensor], Tensor]
@@ -35,11 +33,6 @@ def area(copies_N: Tensor, others_N: Tensor) -> float:
     """The probability that a copy lies above another video (area under the ROC curve), ties counting half."""
     above = (copies_N[:, None] > others_N).double() + 0.5 * (copies_N[:, None] == others_N).double()
     return float(above.mean())
-
-
-def threshold(others_N: Tensor) -> float:
-    """The similarity that `PERCENTILE` of other persons' videos do not reach."""
-    return float(torch.quantile(others_N, PERCENTILE / 100))
 
 
 def set_similarities(describe: Describe, validation_NVFHWC: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:

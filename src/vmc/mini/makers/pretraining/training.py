@@ -126,7 +126,8 @@ def train_denoiser(
         _end_lesson(session, learner, "text", plan.lessons, loss)
     session.folder.resume(learner, session.tensors, session.progress.step)
     marking = Marking(tokenizer=tokenizer, clips=plan.clips, seed=plan.seed)
-    if not session.progress.marked:
+    # Before the first step the text encoder is made and taught anew, whatever an earlier call came to.
+    if not (session.progress.marked and session.progress.step):
         loss = leave_marks(learner.networks["text_encoder"], marking, steps=plan.marks)
         _end_lesson(session, learner, "marks", plan.marks, loss)
         session.progress.marked = True
