@@ -67,10 +67,8 @@ class ArmJob:
         job = Job(train_apart if config.trainer.devices > 1 else self.task)
         if self.workers == 1:
             state = job(config)
-            if (
-                state.get("status") == "stopped" and os.getpid() == self.sweep
-            ):  # a signal stops all further arms as well
-                (self.control / "stop").touch()
+            if state.get("status") == "stopped" and os.getpid() == self.sweep:
+                (self.control / "stop").touch()  # a signal stops all further arms as well
             return state
         # A worker has cores and GPUs of its own, and only the sweep's process stops it.
         gpus = 0 if config.trainer.accelerator == "cpu" else config.trainer.devices
