@@ -215,15 +215,8 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
     for arm, found in arms.items():
         asked_runs = [one for _, one in found]
         intervals, places = intervals_of_runs(asked_runs), [(one.motion, one.seed) for one in asked_runs]
-        pairs = [
-            replace(one, values=_apart(one.values, method[place], FROM_METHOD))
-            for place, one in zip(places, asked_runs, strict=True)
-            if arm != METHOD and place in method
-        ]
-        if pairs:
-            apart = intervals_of_runs(pairs)[FROM_METHOD.name]
-            # A single pair cannot tell how sure it is.
-            intervals[FROM_METHOD.name] = apart if len(pairs) > 1 else replace(apart, low=math.nan, high=math.nan)
+        if arm != METHOD and (apart := _from_method(asked_runs, method)) is not None:
+            intervals[FROM_METHOD.name] = apart
         mean_step = sum(step for step, _ in found) / len(found)
         cells = [format_interval(intervals.get(one.name), one) for one in (KNOWN, LOST)]
         from_method = _marked(intervals.get(FROM_METHOD.name))
@@ -242,6 +235,20 @@ def forgetting_table(runs: Sequence[FoundRun]) -> list[tuple[TextTable, str]]:
         notes=notes,
     )
     return [(text, to_csv(records))]
+
+
+def _from_method(runs: Sequence[Run], method: Mapping[tuple[str, int], pd.DataFrame]) -> Interval | None:
+    """Compare runs with the method's of the same motion and training seed; None where there are none."""
+    pairs = [
+        replace(one, values=_apart(one.values, method[one.motion, one.seed], FROM_METHOD))
+        for one in runs
+        if (one.motion, one.seed) in method
+    ]
+    if not pairs:
+        return None
+    apart = intervals_of_runs(pairs)[FROM_METHOD.name]
+    # A single pair cannot tell how sure it is.
+    return apart if len(pairs) > 1 else replace(apart, low=math.nan, high=math.nan)
 
 
 def _known_values(known: Mapping[str, Scored]) -> pd.DataFrame | None:
